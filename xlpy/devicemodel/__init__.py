@@ -1,0 +1,1 @@
+"""QEMU's part: vNVDIMM placement, guest NFIT and AML, the dm-acpi area, ``_DSM``."""

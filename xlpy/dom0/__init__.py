@@ -1,0 +1,1 @@
+"""Dom0's Linux: NVDIMM driver, namespaces, DAX file systems, fiemap, sysfs, xenstore."""

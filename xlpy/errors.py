@@ -1,0 +1,156 @@
+"""One tree for everything that can go wrong.
+
+Each error knows a stable code (for scripts and documentation), the exit status of the command that meets it, an errno
+where it comes from a hypercall, and a hint: what to do next. The first line of the text says what was found and what is
+required; ``details`` follow one per line.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+
+
+class XlpyError(Exception):
+    """Base of all expected failures.
+
+    Args:
+        message: one line: what was found, what is required, with the values.
+        code: stable identifier such as ``XLPY-PMEM-UNWRITTEN``; each class has a default.
+        hint: what to do next, ideally a command or a configuration line.
+        details: further lines for the report.
+    """
+
+    code = "XLPY-ERROR"
+    exit = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        details: tuple[str, ...] | list[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        self.hint = hint
+        self.details = tuple(details)
+
+
+class UsageError(XlpyError):
+    """The command line is wrong."""
+
+    code, exit = "XLPY-USAGE", 2
+
+
+class ConfigError(XlpyError):
+    """A configuration or machine description is invalid. ``details`` holds one line per problem."""
+
+    code, exit = "XLPY-CONFIG", 3
+
+
+class NotFound(XlpyError):
+    """A named thing does not exist."""
+
+    code, exit = "XLPY-NOT-FOUND", 4
+
+
+class Conflict(XlpyError):
+    """Already exists, busy, locked, overlapping, or owned by another domain."""
+
+    code, exit = "XLPY-CONFLICT", 5
+
+
+class Constraint(XlpyError):
+    """Alignment, size, space or slots do not fit."""
+
+    code, exit = "XLPY-CONSTRAINT", 6
+
+
+class Unsafe(XlpyError):
+    """A backing store that cannot be mapped into a guest without losing data."""
+
+    code, exit = "XLPY-UNSAFE", 7
+
+
+class HypercallError(XlpyError):
+    """The hypervisor model refused.
+
+    Args:
+        message: what was asked, and why it was refused.
+        errno: positive errno, as in ``errno.EBUSY``.
+    """
+
+    code, exit = "XLPY-HYPERCALL", 8
+
+    def __init__(
+        self,
+        message: str,
+        errno: int,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        details: tuple[str, ...] | list[str] = (),
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, details=details)
+        self.errno = errno
+
+    def __str__(self) -> str:
+        return f"{self.message} (-{_errno.errorcode.get(self.errno, self.errno)})"
+
+
+class FirmwareStopped(XlpyError):
+    """hvmloader reported an error and stopped the boot."""
+
+    code, exit = "XLPY-FIRMWARE", 9
+
+
+class FormatError(XlpyError):
+    """Bytes do not have the layout that their format requires.
+
+    Args:
+        message: which field or structure, what was found, what is required.
+        offset: byte offset of the trouble inside the parsed blob, when known.
+        path: where in the nested structure, such as ``nfit.structures[2].length``.
+    """
+
+    code, exit = "XLPY-FORMAT", 6
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        offset: int | None = None,
+        path: str | None = None,
+        code: str | None = None,
+        hint: str | None = None,
+        details: tuple[str, ...] | list[str] = (),
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, details=details)
+        self.offset = offset
+        self.path = path
+
+
+class MissingTool(XlpyError):
+    """An optional outside program is not installed.
+
+    Args:
+        program: what was looked up, such as ``mke2fs``.
+        package: the Debian package that has it.
+    """
+
+    code, exit = "XLPY-MISSING-TOOL", 4
+
+    def __init__(self, program: str, package: str) -> None:
+        super().__init__(
+            f"{program} is needed and not installed", hint=f"install it, for example: apt-get install {package}"
+        )
+        self.program = program
+
+
+class StateError(XlpyError):
+    """The state directory is damaged or of another version."""
+
+    code, exit = "XLPY-STATE", 6

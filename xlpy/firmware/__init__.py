@@ -1,0 +1,1 @@
+"""BIOS and hvmloader: everything that runs before an operating system."""

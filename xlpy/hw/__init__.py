@@ -1,0 +1,1 @@
+"""Silicon: DIMMs, interleave sets, media, label storage, CPU features."""

@@ -1,0 +1,190 @@
+"""The state of one emulated host: named tables of JSON records in one SQLite file.
+
+A command that changes something does so inside one ``transaction``: an exclusive lock file that names its holder, and one
+immediate SQLite transaction. A process killed at any instant leaves the last committed state.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from xlpy.errors import Conflict, Constraint, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMA = 1
+LOCK_SECONDS = 10.0
+
+
+class Table:
+    """One actor's records: string keys, JSON values. Reads are lazy; writes belong in ``Store.transaction``."""
+
+    __slots__ = ("_name", "_store")
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - any JSON value
+        """The value under ``key``, or ``default``."""
+        rows = self._store.query("SELECT value FROM records WHERE room = ? AND key = ?", (self._name, key))
+        return json.loads(rows[0][0]) if rows else default
+
+    def put(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Set ``key`` to ``value`` (anything ``json`` can write)."""
+        text = json.dumps(value, separators=(",", ":"))
+        self._store.query("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (self._name, key, text))
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``; no error when it is absent."""
+        self._store.query("DELETE FROM records WHERE room = ? AND key = ?", (self._name, key))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """All keys that start with ``prefix``, sorted."""
+        sql = "SELECT key FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
+        return [row[0] for row in self._store.query(sql, (self._name, len(prefix), prefix))]
+
+    def items(self, prefix: str = "") -> list[tuple[str, Any]]:
+        """(key, value) of all keys that start with ``prefix``, sorted by key."""
+        sql = "SELECT key, value FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
+        rows = self._store.query(sql, (self._name, len(prefix), prefix))
+        return [(key, json.loads(value)) for key, value in rows]
+
+
+class Store:
+    """The state file.
+
+    Args:
+        path: the SQLite file, made on first use; None keeps everything in memory (tests).
+
+    Raises:
+        StateError: the file is not a state file of this version, or is damaged.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._depth = 0
+        try:
+            self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=LOCK_SECONDS)
+        except sqlite3.Error as error:
+            raise self._damaged(error) from error
+        version = self.query("PRAGMA user_version")[0][0]
+        if version == 0:
+            self.query(
+                "CREATE TABLE IF NOT EXISTS records"
+                " (room TEXT, key TEXT, value TEXT, PRIMARY KEY (room, key)) WITHOUT ROWID"
+            )
+            self.query(f"PRAGMA user_version = {SCHEMA}")
+        elif version != SCHEMA:
+            raise StateError(
+                f"{path}: state of version {version}, this xlpy reads version {SCHEMA}",
+                hint="use the xlpy that made it, or start over: xlpy host reset",
+            )
+
+    def query(self, sql: str, args: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement; sqlite's own errors become ours."""
+        try:
+            return self._db.execute(sql, args).fetchall()
+        except sqlite3.OperationalError as error:
+            text = str(error)
+            if "locked" in text or "busy" in text:
+                raise Conflict(
+                    f"{self.path}: held by another process", hint="wait for the other command to end"
+                ) from error
+            if "full" in text:
+                raise Constraint(
+                    f"{self.path}: no space left on the device", hint="free some space and run the command again"
+                ) from error
+            if "readonly" in text or "read-only" in text:
+                raise Constraint(
+                    f"{self.path}: the state directory cannot be written",
+                    hint="choose another with --root or XLPY_ROOT",
+                ) from error
+            raise self._damaged(error) from error
+        except sqlite3.Error as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> StateError:
+        return StateError(
+            f"{self.path}: the state file cannot be read: {error}",
+            hint="the media files beside it are untouched; start the host anew with: xlpy host reset --keep-media",
+        )
+
+    def table(self, name: str) -> Table:
+        """The records of one actor."""
+        return Table(self, name)
+
+    @contextmanager
+    def transaction(self, holder: str) -> Iterator[None]:
+        """Everything inside commits together, or not at all. Nested calls join the outer one.
+
+        Args:
+            holder: what this process is doing, told to whoever waits.
+
+        Raises:
+            Conflict: another command held the state for longer than ``LOCK_SECONDS``.
+        """
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        with _lock(self.path, holder):
+            self.query("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield
+            except BaseException:
+                self.query("ROLLBACK")
+                raise
+            else:
+                self.query("COMMIT")
+            finally:
+                self._depth = 0
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+
+@contextmanager
+def _lock(path: Path | None, holder: str) -> Iterator[None]:
+    if path is None:
+        yield
+        return
+    lock = path.with_name("lock")
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise Constraint(
+            f"{lock}: {error.strerror}", hint="choose another state directory with --root or XLPY_ROOT"
+        ) from error
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    other = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
+                    raise Conflict(
+                        f"the host is held by {other}", hint="wait for it to end, then run the command again"
+                    ) from None
+                time.sleep(0.01)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{holder} (pid {os.getpid()})".encode(), 0)
+        yield
+        os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)

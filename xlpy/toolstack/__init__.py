@@ -1,0 +1,1 @@
+"""xl and libxl: the configuration language, resolving, building and ending domains."""
