@@ -1,7 +1,7 @@
 """The state of one emulated host: named tables of JSON records in one SQLite file.
 
-A command that changes something does so inside one ``transaction``: an exclusive lock file that names its holder, and one
-immediate SQLite transaction. A process killed at any instant leaves the last committed state.
+A command that changes something does so inside one ``transaction``: an exclusive lock file that names its holder, and
+one immediate SQLite transaction. A process killed at any instant leaves the last committed state.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The guest-physical map, in address order.
 
-One object decides every fixed address, so that the same firmware runs at hvmloader's addresses and, under an emulator that
-has no RAM there, at others. Numbers: Xen's hvmloader (``config.h``, ``hvm/hvm_info_table.h``, ``e820.c``).
+One object decides every fixed address, so that the same firmware runs at hvmloader's addresses and, under an emulator
+that has no RAM there, at others. Numbers: Xen's hvmloader (``config.h``, ``hvm/hvm_info_table.h``, ``e820.c``).
 """
 
 from __future__ import annotations
