@@ -1,0 +1,106 @@
+"""What every command gets: the options of the command group, the host, and the way messages go to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xlpy.errors import XlpyError
+    from xlpy.host import Host
+
+
+class Env:
+    """The command group's options and what follows from them.
+
+    Args:
+        root: ``--root`` as given, or None.
+        verbose: how often ``-v`` was given.
+        quiet: whether ``-q`` was given.
+        dry_run: whether ``-N`` was given to the group.
+        color: ``auto``, ``always`` or ``never``.
+        debug: whether unexpected errors show a traceback.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        verbose: int = 0,
+        quiet: bool = False,
+        dry_run: bool = False,
+        color: str = "auto",
+        debug: bool = False,
+    ) -> None:
+        self.root = root
+        self.verbose = verbose
+        self.quiet = quiet
+        self.dry_run = dry_run
+        self.color = color
+        self.debug = debug
+        self._host: Host | None = None
+
+    @property
+    def host(self) -> Host:
+        """The emulated host, made on first use."""
+        if self._host is None:
+            from xlpy.host import Host
+
+            self._host = Host.open(self.root, note=self.note)
+        return self._host
+
+    def note(self, text: str) -> None:
+        """Tell what happens, unless ``-q``."""
+        if not self.quiet:
+            print(text, file=sys.stderr)
+
+    def step(self, text: str) -> None:
+        """Tell one step of the work, with ``-v``."""
+        if self.verbose and not self.quiet:
+            print(text, file=sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """Warn, unless ``-q``."""
+        self.note(f"warning: {text}")
+
+    @property
+    def picture(self) -> bool:
+        """Whether a person looks at a terminal, so that tables and colour help."""
+        if self.color != "auto":
+            return self.color == "always"
+        if os.environ.get("TERM") == "dumb":
+            return False
+        return sys.stdout.isatty()
+
+    @property
+    def coloured(self) -> bool:
+        """Whether to colour: ``--color`` > ``NO_COLOR`` > ``FORCE_COLOR`` > whether it is a terminal."""
+        if self.color != "auto":
+            return self.color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        return bool(os.environ.get("FORCE_COLOR")) or self.picture
+
+
+def report(error: XlpyError, as_json: bool) -> int:
+    """Print an error as the conventions want it: one line ``error: ...``, details below, then the hint.
+
+    Returns:
+        the exit status of the error.
+    """
+    lines = [f"error: {error}", *(f"  {line}" for text in error.details for line in text.splitlines())]
+    if error.hint:
+        lines.append(f"  hint: {error.hint}")
+    print("\n".join(lines), file=sys.stderr)
+    if as_json:
+        document: dict[str, Any] = {
+            "schema": "xlpy.error/1",
+            "code": error.code,
+            "exit": error.exit,
+            "message": str(error),
+            "details": list(error.details),
+            "hint": error.hint,
+        }
+        print(json.dumps(document))
+    return error.exit

@@ -1,0 +1,164 @@
+"""The entry point: one lazily loaded command tree, one place where errors become exit statuses.
+
+``xlpy --help`` imports no command: names and one-line descriptions stand in ``xlpy.cli.tree``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from xlpy import __version__
+from xlpy.cli.env import Env, report
+from xlpy.cli.tree import GROUPS, TREE
+from xlpy.errors import UsageError, XlpyError
+
+INTERRUPTED, PIPE_CLOSED = 130, 141
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they run; unambiguous prefixes work, as in xl."""
+
+    def __init__(self, *args: Any, branch: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's own signature
+        super().__init__(*args, **kwargs)
+        self._branch = branch
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(TREE[self._branch])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entries = TREE[self._branch]
+        if cmd_name not in entries:
+            fitting = [name for name in entries if name.startswith(cmd_name)]
+            if len(fitting) != 1:
+                return None
+            cmd_name = fitting[0]
+        path = f"{self._branch} {cmd_name}".strip()
+        if path in TREE:
+            return LazyGroup(cmd_name, branch=path, help=GROUPS[path], no_args_is_help=True)
+        module, attribute = entries[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(f"xlpy.cli.{module}"), attribute)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return (command.name if command else name), command, rest
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        rows = [(name, summary) for name, (_, summary) in sorted(TREE[self._branch].items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=True,
+    epilog="Exit statuses are listed by: xlpy help exit-codes",
+)
+@click.option(
+    "--root", metavar="DIR", help="State directory of the host (else XLPY_ROOT, else the XDG state directory)."
+)
+@click.option("-v", "--verbose", count=True, help="Tell each step; twice: hypercalls too.")
+@click.option("-q", "--quiet", is_flag=True, help="No warnings or notes, only errors.")
+@click.option("-N", "dry_run", is_flag=True, help="Dry run: check everything, change nothing.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour and pictures.")
+@click.option("--debug", is_flag=True, help="Show a traceback for unexpected errors.")
+@click.version_option(__version__, "--version", message="xlpy %(version)s")
+@click.pass_context
+def root_group(
+    ctx: click.Context, root: str | None, verbose: int, quiet: bool, dry_run: bool, color: str, debug: bool
+) -> None:
+    """Xen's vNVDIMM design on any machine: an xl-style command over an emulated NVDIMM host.
+
+    \b
+    Example:
+      xlpy create configs/quickstart.cfg
+      xlpy map quickstart
+    """
+    ctx.obj = Env(root=root, verbose=verbose, quiet=quiet, dry_run=dry_run, color=color, debug=debug)
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        args: the words after ``xlpy``; None takes them from ``sys.argv``.
+
+    Returns:
+        the exit status (``xlpy help exit-codes``).
+    """
+    words = sys.argv[1:] if args is None else args
+    as_json = "--json" in words
+    try:
+        result = root_group.main(args=words, prog_name="xlpy", standalone_mode=False)
+        sys.stdout.flush()
+    except XlpyError as error:
+        return report(error, as_json)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.UsageError as error:
+        hint = f"{error.ctx.command_path} --help" if error.ctx else None
+        return report(UsageError(error.format_message(), hint=hint), as_json)
+    except click.ClickException as error:
+        return report(UsageError(error.format_message()), as_json)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader has what it wanted; nothing more may be written, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return PIPE_CLOSED
+    except OSError as error:
+        return report(_from_os(error), as_json)
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        return report(
+            XlpyError(
+                f"unexpected {type(error).__name__}: {error}",
+                code="XLPY-BUG",
+                hint="this is a bug in xlpy: run again with --debug and report the traceback",
+            ),
+            as_json,
+        )
+    return result if isinstance(result, int) else 0
+
+
+def _from_os(error: OSError) -> XlpyError:
+    import errno
+
+    from xlpy.errors import Constraint, NotFound
+
+    where = f"{error.filename}: " if error.filename else ""
+    text = f"{where}{error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Constraint(text, code="XLPY-NO-SPACE", hint="free some space and run the command again")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return NotFound(text)
+    return Constraint(text, hint="check the path and its permissions")
+
+
+def main() -> NoReturn:
+    """Console script ``xlpy``."""
+    status = run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = PIPE_CLOSED
+    except OSError as error:
+        status = report(_from_os(error), as_json=False)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)
