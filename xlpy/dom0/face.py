@@ -1,0 +1,85 @@
+"""What a toolstack can ask of Dom0's kernel, whether that is the emulated one or the one of this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from xlpy.dom0.extents import Extent
+
+
+class FileStat(NamedTuple):
+    """The part of stat(2) that matters here.
+
+    kind: ``file``, ``dir``, ``block``, ``char``, ``fifo``, ``socket``.
+    size: bytes (0 for block devices: ask sysfs).
+    device: (major, minor) of the block device itself when kind is ``block``, else of the file system it lies on.
+    inode, links: identity, and number of names; 0 links means deleted.
+    """
+
+    kind: str
+    size: int
+    device: tuple[int, int]
+    inode: int
+    links: int
+
+
+class Mount(NamedTuple):
+    """One line of the mount table: ``device`` such as ``/dev/pmem0``, and the options of mount and file system."""
+
+    device: str
+    mountpoint: str
+    fstype: str
+    options: tuple[str, ...]
+
+
+class Dom0(Protocol):
+    """The system calls and sysfs files with which xl finds out where a backing lies (vNVDIMM design, section 4.2.3)."""
+
+    def stat(self, path: str) -> FileStat:
+        """stat(2), following symbolic links. NotFound when there is nothing."""
+        ...
+
+    def mounts(self) -> list[Mount]:
+        """The mount table, in the order of mounting."""
+        ...
+
+    def mount_of(self, path: str) -> Mount:
+        """The mount that ``path`` lies on. NotFound when there is no such path."""
+        ...
+
+    def sysfs(self, path: str) -> str:
+        """The stripped text of a file below ``/sys``. NotFound when it does not exist or has no value."""
+        ...
+
+    def block_device_name(self, major: int, minor: int) -> str:
+        """The kernel's name of a block device, such as ``pmem0`` or ``pmem0p1``. NotFound when there is none."""
+        ...
+
+    def fiemap(self, path: str, sync: bool = True) -> list[Extent]:
+        """All extents of a regular file in logical order, the last one flagged LAST.
+
+        Args:
+            path: the file.
+            sync: write it back first (FIEMAP_FLAG_SYNC), so that delayed allocations become real.
+
+        Raises:
+            NotFound: no such file. Unsafe: the file system cannot tell, or the map changes while it is read.
+        """
+        ...
+
+    def pin(self, path: str, owner: str) -> None:
+        """Hold a file for ``owner``: no truncation, unlinking or moving of blocks until ``unpin``.
+
+        Raises:
+            Conflict: another owner holds it. Unsafe: the file system cannot hold it.
+        """
+        ...
+
+    def unpin(self, path: str, owner: str) -> None:
+        """Give up the hold of ``owner``; no error when there is none (it may have ended with the file)."""
+        ...
+
+    def check_pinned(self, path: str) -> None:
+        """Raise Unsafe when a pinned file has changed its size or its extents since ``pin``."""
+        ...
