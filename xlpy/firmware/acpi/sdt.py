@@ -1,0 +1,221 @@
+"""The system description table header, and what all tables share (ACPI 6.5, 5.2.6).
+
+A ``Table`` is a signature and the construct of everything behind the 36-byte header; the header itself, its length and
+its checksum are looked after here.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, Unpack
+
+from construct import Bytes, Construct, ConstructError, Container, ExprAdapter, Int8ul, Int32ul, Struct
+
+from xlpy.errors import FormatError
+from xlpy.firmware.acpi.checksum import checksum, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["HEADER", "HEADER_SIZE", "Header", "Identity", "Plain", "Table", "build_table", "checksum", "text", "verify"]
+
+P = TypeVar("P")
+
+HEADER_SIZE = 36
+
+
+def text(size: int) -> Construct[str, str]:
+    """A construct of ``size`` characters, padded with NUL; other bytes than ASCII survive as Latin-1."""
+    return ExprAdapter(
+        Bytes(size),
+        lambda data, _: data.rstrip(b"\0").decode("latin-1"),
+        lambda words, _: words.encode("latin-1").ljust(size, b"\0"),
+    )
+
+
+HEADER = Struct(
+    "signature" / text(4),
+    "length" / Int32ul,
+    "revision" / Int8ul,
+    "checksum" / Int8ul,
+    "oem_id" / text(6),
+    "oem_table_id" / text(8),
+    "oem_revision" / Int32ul,
+    "creator_id" / text(4),
+    "creator_revision" / Int32ul,
+)
+assert HEADER.sizeof() == HEADER_SIZE
+
+
+class Header(NamedTuple):
+    """The fields of ``HEADER``; ``length`` in bytes, header included."""
+
+    signature: str
+    length: int
+    revision: int
+    checksum: int
+    oem_id: str
+    oem_table_id: str
+    oem_revision: int
+    creator_id: str
+    creator_revision: int
+
+    @classmethod
+    def parse(cls, table: bytes) -> Header:
+        """Read the first 36 bytes; FormatError when there are fewer."""
+        fields = parse(HEADER, table[:HEADER_SIZE], "header")
+        return cls(*(fields[name] for name in cls._fields))
+
+
+def build_table(
+    signature: str,
+    body: bytes,
+    revision: int = 1,
+    oem_id: str = "Xen",
+    oem_table_id: str = "HVM",
+    oem_revision: int = 0,
+    creator_id: str = "HVML",
+    creator_revision: int = 0,
+) -> bytes:
+    """A whole table: the header, then ``body``, with length and checksum right. The identity defaults to libacpi's."""
+    head = HEADER.build(
+        {
+            "signature": signature,
+            "length": HEADER_SIZE + len(body),
+            "revision": revision,
+            "checksum": 0,
+            "oem_id": oem_id,
+            "oem_table_id": oem_table_id,
+            "oem_revision": oem_revision,
+            "creator_id": creator_id,
+            "creator_revision": creator_revision,
+        }
+    )
+    return set_checksum(head + body, 9)
+
+
+def set_checksum(data: bytes, at: int, size: int | None = None) -> bytes:
+    """``data`` with the byte at ``at`` chosen so that the first ``size`` bytes (default: all) sum to 0."""
+    head = bytearray(data)
+    head[at] = 0
+    head[at] = checksum(bytes(head[:size]))
+    return bytes(head)
+
+
+def parse(form: Construct[P, Any], data: bytes, path: str, offset: int = 0, **params: int | None) -> P:
+    """Parse all of ``data``.
+
+    Args:
+        form: the construct.
+        data: the bytes; every one of them must be consumed.
+        path: what is being parsed, for the error.
+        offset: where ``data`` starts in the blob that the user knows, for the error.
+        params: values that the construct finds as ``this._params``.
+
+    Raises:
+        FormatError: with the byte offset and the path of the field.
+    """
+    stream = BytesIO(data)
+    try:
+        value = form.parse_stream(stream, **params)
+    except (ConstructError, UnicodeError) as error:
+        where = getattr(error, "path", None) or ""
+        fields = where.removeprefix("(parsing)").replace(" -> ", ".").strip(". ")
+        reason = str(error).splitlines()[-1].strip()
+        raise FormatError(
+            f"{path}: {reason}", offset=offset + stream.tell(), path=f"{path}.{fields}" if fields else path
+        ) from error
+    if stream.tell() != len(data):
+        raise FormatError(
+            f"{path}: {len(data) - stream.tell()} bytes follow its last field", offset=offset + stream.tell(), path=path
+        )
+    return value
+
+
+def build(form: Construct[Any, Any], value: object, path: str, **params: int | None) -> bytes:
+    """The bytes of ``value``; FormatError when a field does not fit its width."""
+    try:
+        return form.build(value, **params)
+    except (ConstructError, UnicodeError, KeyError, TypeError) as error:
+        raise FormatError(f"{path}: {str(error).splitlines()[-1].strip()}", path=path) from error
+
+
+class Identity(TypedDict, total=False):
+    """Who made a table: the keyword arguments of ``build_table`` with these names."""
+
+    oem_id: str
+    oem_table_id: str
+    oem_revision: int
+    creator_id: str
+    creator_revision: int
+
+
+class Plain:
+    """A structure without the common header, such as FACS.
+
+    Args:
+        name: what to call it in errors.
+        form: its construct.
+    """
+
+    def __init__(self, name: str, form: Construct[Container[Any], Any]) -> None:
+        self.name, self.form = name, form
+
+    def parse(self, data: bytes) -> Container[Any]:
+        """The fields of ``data``; FormatError when it is too short, too long or not this structure."""
+        return parse(self.form, data, self.name.lower())
+
+    def build(self, fields: Mapping[str, Any]) -> bytes:
+        """The bytes of ``fields``; FormatError when one does not fit."""
+        return build(self.form, fields, self.name.lower())
+
+
+class Table:
+    """A table with the common header.
+
+    Args:
+        signature: its four letters.
+        form: the construct of all that follows the header; it finds the table's length as ``this._params.length``.
+    """
+
+    def __init__(self, signature: str, form: Construct[Container[Any], Any]) -> None:
+        self.signature, self.form = signature, form
+
+    def parse(self, table: bytes) -> Container[Any]:
+        """The fields behind the header.
+
+        Raises:
+            FormatError: wrong signature, a length other than that of ``table``, a bad checksum, or a malformed body.
+        """
+        head = check_header(table, self.signature)
+        return parse(self.form, table[HEADER_SIZE:], self.signature.lower(), HEADER_SIZE, length=head.length)
+
+    def build(
+        self, fields: Mapping[str, Any], revision: int = 1, *, length: int | None = None, **identity: Unpack[Identity]
+    ) -> bytes:
+        """A whole table.
+
+        Args:
+            fields: as ``parse`` gives them.
+            revision: of the table.
+            length: for tables that grew with their revisions, the length to build, in bytes, header included.
+            identity: ``oem_id`` and so on, as for ``build_table``.
+        """
+        body = build(self.form, fields, self.signature.lower(), length=length)
+        return build_table(self.signature, body, revision, **identity)
+
+
+def check_header(table: bytes, signature: str) -> Header:
+    """The header of ``table``; FormatError unless signature, length and checksum are right."""
+    path = signature.lower()
+    head = Header.parse(table)
+    if head.signature != signature:
+        raise FormatError(f"{path}: signature {head.signature!r}, {signature!r} is required", offset=0, path=path)
+    if head.length != len(table):
+        raise FormatError(f"{path}: length says {head.length} of {len(table)} bytes", offset=4, path=f"{path}.length")
+    if not verify(table):
+        right = (head.checksum - sum(table)) & 0xFF
+        raise FormatError(
+            f"{path}: checksum {head.checksum:#04x}, {right:#04x} is required", offset=9, path=f"{path}.checksum"
+        )
+    return head
