@@ -1,0 +1,146 @@
+"""The part of a machine description that says what its persistent memory holds at the start."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from xlpy.addr import GIB, LIMIT, MIB, PAGE, TIB, format_size
+from xlpy.hw.machine import FileSpec, FilesystemSpec, NamespaceSpec, PartitionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xlpy.hw.fields import Section
+    from xlpy.hw.machine import SetSpec
+
+MODES = ("raw", "fsdax", "sector")
+FILE_STATES = ("written", "unwritten", "sparse", "fragmented")
+ALIGNS = (4096, 2 * MIB, GIB)
+BLOCK_SIZES = (1024, 2048, 4096)
+SECTOR_SIZES = (512, 4096)
+SECTOR = 512
+TABLE_FRONT = 34 * SECTOR  # GPT: protective MBR, header, entries
+TABLE_BACK = 33 * SECTOR
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+
+def read_namespace(section: Section, machine: str, sets: Mapping[str, SetSpec]) -> NamespaceSpec:
+    """One namespace; problems are noted in the section.
+
+    Args:
+        section: where to read.
+        machine: name of the machine, from which a uuid is derived when none is given.
+        sets: the regions that exist, by name.
+    """
+    region = section.word("region", choices=tuple(sets))
+    size = sets[region].size if region else 0
+    mode = section.word("mode", "raw", choices=MODES)
+    fsdax = mode == "fsdax"
+    found = NamespaceSpec(
+        region=region,
+        mode=mode,
+        map=section.word("map", "dev", choices=("dev", "mem")) if fsdax or "map" in section else None,
+        reserve=section.flag("reserve", False),
+        uuid=_uuid(section, machine, region),
+        align=section.size("align", 2 * MIB),
+        sector_size=section.size("sector_size", PAGE),
+        partitions=_partitions(section.sections("partitions", 128), mode, size),
+        filesystem=_filesystem(section.section("filesystem"), mode, size),
+    )
+    if not fsdax:
+        wrong = [key for key in ("map", "align") if key in section] + ["reserve"] * found.reserve
+        for key in wrong:
+            section.problem(key, f"only an fsdax namespace has it, this one is in {mode} mode")
+    if found.align not in ALIGNS:
+        section.problem("align", f"{format_size(found.align)} is not one of 4K, 2M, 1G")
+    if found.sector_size not in SECTOR_SIZES or (mode != "sector" and "sector_size" in section):
+        section.problem("sector_size", "512 or 4096, and only in sector mode")
+    if found.partitions and found.filesystem:
+        section.problem("filesystem", "the device has partitions; put the file system into one of them")
+    section.done()
+    return found
+
+
+def _uuid(section: Section, machine: str, region: str) -> str:
+    if "uuid" in section:
+        text = section.word("uuid").lower()
+        if text and not _UUID.match(text):
+            section.problem("uuid", f"{text[:60]!r} is not a uuid such as 0d50f988-4674-48ee-b4a9-5ee17be61703")
+        return text
+    from uuid import NAMESPACE_DNS, uuid5
+
+    section.word("uuid", "")
+    return str(uuid5(NAMESPACE_DNS, f"{region}.{machine}.xlpy")) if region else ""
+
+
+def _partitions(sections: list[Section], mode: str, region_size: int) -> tuple[PartitionSpec, ...]:
+    found, end = [], 0
+    for section in sections:
+        partition = _partition(section, mode, region_size)
+        if partition.start < end:
+            section.problem("start", f"{partition.start:#x} overlaps the partition before it, which ends at {end:#x}")
+        end = max(end, partition.start + partition.size)
+        found.append(partition)
+    return tuple(found)
+
+
+def _partition(section: Section, mode: str, region_size: int) -> PartitionSpec:
+    most = LIMIT >> 1
+    start = section.size("start", MIB, least=TABLE_FRONT, most=most, unit=SECTOR)
+    size = section.size("size", least=SECTOR, most=most, unit=SECTOR)
+    found = PartitionSpec(start, size, _filesystem(section.section("filesystem"), mode, size))
+    if region_size and start + size > region_size - TABLE_BACK:
+        section.problem("size", f"it ends at {start + size:#x}, beyond the region of {region_size:#x} bytes")
+    section.done()
+    return found
+
+
+def _filesystem(section: Section | None, mode: str, room: int) -> FilesystemSpec | None:
+    if section is None:
+        return None
+    dax = section.flag("dax", mode == "fsdax")
+    if dax and mode != "fsdax":
+        section.problem("dax", f"a device in {mode} mode has no DAX")
+    mount = section.word("mount")
+    if mount and not _is_clean(mount):
+        section.problem("mount", f"{mount[:60]!r} is not an absolute path without . and ..")
+    files = [_file(one, mount) for one in section.sections("files", 4096)]
+    found = FilesystemSpec(
+        type=section.word("type", "ext4", choices=("ext4",)),
+        mount=mount,
+        files=tuple(files),
+        dax=dax,
+        block_size=section.size("block_size", PAGE),
+    )
+    if found.block_size not in BLOCK_SIZES:
+        section.problem("block_size", f"{found.block_size} is not one of {', '.join(map(str, BLOCK_SIZES))}")
+    paths: set[str] = set()
+    for path in (file.path for file in files if file.path):
+        if path in paths:
+            section.problem("files", f"{path} is given twice")
+        paths.add(path)
+    if room and (need := sum(file.size for file in files if file.state != "sparse")) > room:
+        section.problem("files", f"{format_size(need)} of files do not fit into {format_size(room)}")
+    section.done()
+    return found
+
+
+def _file(section: Section, mount: str) -> FileSpec:
+    path = section.word("path")
+    full = path if path.startswith("/") else f"{mount}/{path}"
+    if path and mount and not (_is_clean(full) and full.startswith(mount + "/")):
+        section.problem("path", f"{path[:60]!r} is not a path below {mount}")
+    found = FileSpec(
+        path=full if path else "",
+        size=section.size("size", least=1, most=16 * TIB),
+        state=section.word("state", "written", choices=FILE_STATES),
+    )
+    section.done()
+    return found
+
+
+def _is_clean(path: str) -> bool:
+    parts = path.split("/")[1:]
+    named = all(part not in ("", ".", "..") and len(part.encode(errors="replace")) < 256 for part in parts)
+    return path.startswith("/") and bool(parts) and named and path.isprintable()

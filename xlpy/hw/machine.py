@@ -1,0 +1,224 @@
+"""The machine: what is plugged in, as records that the whole project reads.
+
+A person writes it in YAML (``parse_machine``); a running host keeps it as JSON (``spec_to_json``), so that a command
+that only uses the machine never imports YAML. Sizes and addresses are bytes everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from xlpy.addr import GIB, KIB, MIB, PAGE, Spa
+from xlpy.errors import StateError
+
+LABEL_MIN = 128 * KIB  # UEFI 2.7, 13.19: two index blocks and labels; smaller areas break label readers
+
+
+class CpuSpec(NamedTuple):
+    """All processors of the machine, alike.
+
+    count: processors; physical_bits: width of a host physical address; line: cache line in bytes (CLFLUSH size);
+    features: optional instructions on top of the base model, such as ``clwb`` (see ``xlpy.hw.cpu``).
+    """
+
+    count: int = 4  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    physical_bits: int = 46
+    line: int = 64
+    features: tuple[str, ...] = ("clflushopt", "clwb")
+
+
+class HealthSpec(NamedTuple):
+    """What SMART tells about one DIMM. Temperatures in degrees Celsius, spares and used in percent.
+
+    state: ``ok``, ``non-critical``, ``critical`` or ``fatal``; last_shutdown: ``clean`` or ``dirty``.
+    """
+
+    state: str = "ok"
+    spares: int = 100
+    used: int = 0
+    media_temperature: int = 35
+    controller_temperature: int = 40
+    unsafe_shutdowns: int = 0
+    last_shutdown: str = "clean"
+
+
+class DimmSpec(NamedTuple):
+    """One NVDIMM.
+
+    handle: NFIT device handle (ACPI 6.2, 5.2.25.3); phys_id: SMBIOS type 17 handle; label_size: bytes outside the
+    capacity, or 0; vendor ... serial: raw NFIT control region fields; interface: region format interface code;
+    manufactured: (location, date) with the date as the raw little-endian u16 (BCD week << 8 | BCD year), or None;
+    flags: NFIT state flags by their driver names (``not_armed``, ``save_fail``, ...); flush_hints: hint addresses.
+    """
+
+    id: str
+    handle: int
+    phys_id: int
+    capacity: int
+    label_size: int = LABEL_MIN
+    vendor: int = 0x8980
+    device: int = 1
+    revision: int = 1
+    subsystem_vendor: int = 0
+    subsystem_device: int = 0
+    subsystem_revision: int = 0
+    serial: int = 0
+    interface: int = 0x0301
+    manufactured: tuple[int, int] | None = None
+    health: HealthSpec = HealthSpec()
+    flags: tuple[str, ...] = ()
+    flush_hints: int = 0
+
+
+class SetSpec(NamedTuple):
+    """DIMMs that form one region of host physical addresses, line by line in turn.
+
+    dimms: ids in interleave order (one id: not interleaved); line: bytes per turn; base: first address; size: bytes of
+    the region; proximity: SRAT domain; poison: (offset, length) pairs in the region that are bad from the start.
+    """
+
+    name: str
+    dimms: tuple[str, ...]
+    line: int
+    base: Spa
+    size: int
+    proximity: int = 0
+    poison: tuple[tuple[int, int], ...] = ()
+
+
+class FileSpec(NamedTuple):
+    """A file to start with. path: absolute, below the mount point; state: how its extents look on disk.
+
+    ``written`` has data blocks; ``unwritten`` is fallocated only; ``sparse`` is one hole; ``fragmented`` is written in
+    many extents.
+    """
+
+    path: str
+    size: int
+    state: str = "written"
+
+
+class FilesystemSpec(NamedTuple):
+    """A file system to start with. mount: absolute mount point; dax: mounted with ``-o dax``."""
+
+    type: str
+    mount: str
+    files: tuple[FileSpec, ...] = ()
+    dax: bool = True
+    block_size: int = PAGE
+
+
+class PartitionSpec(NamedTuple):
+    """A partition; start and size in bytes, relative to the block device."""
+
+    start: int
+    size: int
+    filesystem: FilesystemSpec | None = None
+
+
+class NamespaceSpec(NamedTuple):
+    """The label-less namespace of one region.
+
+    region: name of the set; mode: ``raw``, ``fsdax`` or ``sector``; map: where Linux keeps its page structs (``dev`` on
+    the namespace, ``mem`` in RAM, None outside fsdax); reserve: room for Xen's frame table; uuid: of the info block;
+    align: of the data start; sector_size: of the BTT.
+    """
+
+    region: str
+    mode: str = "raw"
+    map: str | None = None
+    reserve: bool = False
+    uuid: str = ""
+    align: int = 2 * MIB
+    partitions: tuple[PartitionSpec, ...] = ()
+    filesystem: FilesystemSpec | None = None
+    sector_size: int = PAGE
+
+
+class MachineSpec(NamedTuple):
+    """A whole machine. ram: bytes; persistence: what survives a power failure, in Linux' words (``none``,
+    ``memory_controller``, ``cpu_cache``)."""
+
+    name: str = "machine"
+    ram: int = 16 * GIB
+    cpu: CpuSpec = CpuSpec()
+    dimms: tuple[DimmSpec, ...] = ()
+    sets: tuple[SetSpec, ...] = ()
+    namespaces: tuple[NamespaceSpec, ...] = ()
+    persistence: str = "memory_controller"
+
+
+def parse_machine(text: str, source: str = "machine.yaml") -> MachineSpec:
+    """Read a machine description.
+
+    Args:
+        text: YAML, see ``docs`` or ``xlpy/hw/default.yaml`` for an example.
+        source: how to call the text in messages.
+
+    Raises:
+        ConfigError: ``details`` lists every problem, each with its line.
+    """
+    from xlpy.hw.describe import describe
+
+    return describe(text, source)
+
+
+def default_machine_text() -> str:
+    """The description of the machine that is made when none is given."""
+    from pathlib import Path
+
+    return Path(__file__).with_name("default.yaml").read_text(encoding="utf-8")
+
+
+# fields that hold records, or tuples of records
+_INNER: dict[type, dict[str, type]] = {
+    MachineSpec: {"cpu": CpuSpec, "dimms": DimmSpec, "sets": SetSpec, "namespaces": NamespaceSpec},
+    DimmSpec: {"health": HealthSpec},
+    NamespaceSpec: {"partitions": PartitionSpec, "filesystem": FilesystemSpec},
+    PartitionSpec: {"filesystem": FilesystemSpec},
+    FilesystemSpec: {"files": FileSpec},
+}
+
+
+def spec_to_json(spec: MachineSpec) -> dict[str, Any]:
+    """The machine as JSON values."""
+    data: dict[str, Any] = _dump(spec)
+    return data
+
+
+def spec_from_json(data: dict[str, Any]) -> MachineSpec:
+    """The machine that ``spec_to_json`` wrote.
+
+    Raises:
+        StateError: keys or types are not those of a machine.
+    """
+    try:
+        spec: MachineSpec = _load(MachineSpec, data)
+    except (TypeError, AttributeError, ValueError) as error:
+        raise StateError(
+            f"the stored machine cannot be read: {error}", hint="start the host anew with: xlpy host reset"
+        ) from error
+    return spec
+
+
+def _dump(value: Any) -> Any:  # noqa: ANN401 - any field of a record
+    if hasattr(value, "_fields"):
+        return {name: _dump(item) for name, item in zip(value._fields, value, strict=True)}
+    return [_dump(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _load(kind: type, data: Any) -> Any:  # noqa: ANN401 - JSON in, record out
+    inner = _INNER.get(kind, {})
+
+    def field(name: str, value: Any) -> Any:  # noqa: ANN401
+        if value is None or name not in inner:
+            return _frozen(value)
+        return (
+            tuple(_load(inner[name], item) for item in value) if isinstance(value, list) else _load(inner[name], value)
+        )
+
+    return kind(**{name: field(name, value) for name, value in data.items()})
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401 - JSON arrays become tuples
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
