@@ -50,6 +50,13 @@ class Env:
             self._host = Host.open(self.root, note=self.note)
         return self._host
 
+    @property
+    def existing_host(self) -> Host | None:
+        """The emulated host if it has been made already."""
+        from xlpy.host import Host
+
+        return self.host if (Host.directory(self.root) / "state.db").exists() else None
+
     def note(self, text: str) -> None:
         """Tell what happens, unless ``-q``."""
         if not self.quiet:

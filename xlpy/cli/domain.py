@@ -1,0 +1,183 @@
+"""``xlpy create``, ``destroy`` and ``list``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from xlpy.cli.env import Env
+from xlpy.cli.options import dry_run_option, example, json_option
+from xlpy.cli.render import json_document, json_items, table
+from xlpy.errors import UsageError, XlpyError
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("words", nargs=-1, metavar="CONFIG [KEY=VALUE]...")
+@click.option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
+@click.option("-p", "--paused", is_flag=True, help="Leave the domain paused.")
+@click.option("-q", "--quiet", is_flag=True, help='Do not print "Parsing config from FILE".')
+@click.option("-d", "--debug-config", is_flag=True, help="Print the parsed configuration on stderr as well.")
+@click.option("-e", "no_monitor", is_flag=True, help="Accepted as in xl; there is no monitoring process here.")
+@click.option("--xl-strict", is_flag=True, help="Read exactly as xl 4.17 does, quirks included.")
+@click.option("--explain", is_flag=True, help="Tell for each key what was read and which default is in force.")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy create configs/quickstart.cfg
+xlpy create configs/quickstart.cfg 'name="second"' memory=1024
+xlpy create -n configs/quickstart.cfg
+""")
+def create(
+    env: Env,
+    words: tuple[str, ...],
+    config: str | None,
+    paused: bool,
+    quiet: bool,
+    debug_config: bool,
+    no_monitor: bool,
+    xl_strict: bool,
+    explain: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Create a domain from a configuration file.
+
+    KEY=VALUE words are added to the end of the configuration, as xl does. With -n the configuration is printed as JSON in
+    libxl's shape, its backings are checked on an existing host, and nothing is changed.
+    """
+    del no_monitor
+    from xlpy.toolstack.config import load_config
+
+    source, extra = _arguments(words, config)
+    if not (quiet or env.quiet):
+        print(f"Parsing config from {source}", file=sys.stderr)
+    loaded = load_config(_read(source), source, extra, strict=xl_strict)
+    for warning in loaded.warnings:
+        env.warn(warning)
+    if explain:
+        _explain(env, loaded, as_json)
+        return
+    if dry_run or env.dry_run:
+        _dry_run(env, loaded, xl_strict)
+        return
+    if debug_config:
+        import json
+
+        print(json.dumps(loaded.to_json(), indent=4), file=sys.stderr)
+    host = env.host
+    domid = host.create(loaded, paused=paused, step=env.step)
+    if as_json:
+        json_document("xlpy.create/1", **host.summary(domid))
+
+
+def _arguments(words: tuple[str, ...], config: str | None) -> tuple[str, list[str]]:
+    extra = []
+    for word in words:
+        if "=" in word:
+            extra.append(word)
+        elif config is None:
+            config = word
+        else:
+            raise UsageError(f"create takes one configuration file, found {config!r} and {word!r}", hint="xlpy create --help")
+    if config is None:
+        raise UsageError("Config file not specified", hint="xlpy create CONFIG, or /dev/null when all is on the command line")
+    return config, extra
+
+
+def _read(source: str) -> bytes:
+    from pathlib import Path
+
+    from xlpy.errors import ConfigError
+
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"Failed to read config file: {source}: {error.strerror}", hint="check the path; /dev/null is an empty file"
+        ) from None
+
+
+def _dry_run(env: Env, loaded: Any, strict: bool) -> None:  # noqa: ANN401
+    import json
+
+    sys.stdout.write(json.dumps(loaded.to_json(), indent=4) + "\n")
+    if loaded.vnvdimms and not strict:
+        host = env.existing_host
+        if host is None:
+            env.note("note: there is no host yet, so the vnvdimm backings were not checked")
+        else:
+            host.check(loaded)
+
+
+def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
+    from xlpy.toolstack.config import explain as rows_of
+
+    rows = rows_of(loaded)
+    if as_json:
+        json_items("xlpy.create-explain/1", [row._asdict() for row in rows])
+    else:
+        table(env, ("KEY", "READ", "IN FORCE", "FROM"), [tuple(row) for row in rows])
+
+
+@click.command()
+@click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...")
+@click.option("-f", "--force", is_flag=True, help="Also domain 0, as in xl (refused here all the same).")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy destroy quickstart
+""")
+def destroy(env: Env, domains: tuple[str, ...], force: bool, dry_run: bool, as_json: bool) -> None:
+    """End a domain at once; its persistent memory keeps its content."""
+    del force
+    done, failed = [], []
+    for domain in domains:
+        try:
+            done.append({"domain": domain, "domid": env.host.destroy(domain, dry_run=dry_run or env.dry_run)})
+        except XlpyError as error:
+            if len(domains) == 1:
+                raise
+            failed.append((domain, error))
+            print(f"error: {error}", file=sys.stderr)
+    if as_json:
+        errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]
+        json_document("xlpy.destroy/1", items=done, failed=errors, dry_run=dry_run or env.dry_run)
+    if failed:
+        raise click.exceptions.Exit(11 if done else failed[0][1].exit)
+
+
+@click.command()
+@click.argument("domain", required=False)
+@click.option("-l", "--long", "as_long", is_flag=True, help="Print the configuration as JSON.")
+@click.option("-v", "--verbose", "verbose", is_flag=True, help="Also UUID, shutdown reason and security label.")
+@json_option
+@click.pass_obj
+@example("""
+xlpy list
+xlpy list --json | jq '.items[].name'
+""")
+def list_domains(env: Env, domain: str | None, as_long: bool, verbose: bool, as_json: bool) -> None:
+    """List domains, as xl does. States: running, blocked, paused, shut down, crashed, dying."""
+    host = env.host
+    domids = [host.domid(domain)] if domain else host.domids()
+    if as_json:
+        json_items("xlpy.list/1", [host.summary(domid) for domid in domids if domid])
+        return
+    if as_long:
+        import json
+
+        sys.stdout.write(json.dumps([host.long(domid) for domid in domids if domid], indent=4) + "\n")
+        return
+    header = f"{'Name':<40}   ID   Mem VCPUs\tState\tTime(s)"
+    print(header + ("   UUID                            Reason-Code\tSecurity Label" if verbose else ""))
+    for domid in domids:
+        row = host.row(domid)
+        line = f"{row.name:<40} {domid:5d} {row.memory_mb:5d} {row.vcpus:5d}     {row.state}  {row.seconds:8.1f}"
+        if verbose:
+            line += f" {row.uuid} {row.reason:>8} {'-':>16}"
+        print(line)
+

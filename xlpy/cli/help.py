@@ -1,0 +1,88 @@
+"""``xlpy help``: commands, and the topics that belong to no single command."""
+
+from __future__ import annotations
+
+import click
+
+from xlpy.cli.options import example, json_option
+from xlpy.cli.render import json_document
+from xlpy.errors import NotFound
+
+EXIT_CODES = (
+    (0, "done, or nothing to do (said on stderr)", "pmem list of an empty bank"),
+    (1, "unexpected internal error; a traceback only with --debug", "a bug"),
+    (2, "usage: bad option, missing argument", "xlpy create without a file"),
+    (3, "configuration invalid (syntax or validation; all problems are listed)", "a bad vnvdimm entry"),
+    (4, "a named thing does not exist", "an unknown domain"),
+    (5, "conflict: exists already, busy, locked, overlapping, owned by another domain", "a second domain on one file"),
+    (6, "a constraint is not met: alignment, size, space, slots", "RAM and pmem beyond the physical width"),
+    (7, "unsafe backing store, refused", "unwritten extents"),
+    (8, "the hypervisor refused a hypercall", "a range that is not registered"),
+    (9, "firmware stopped the boot", "an ACPI collision"),
+    (10, "a comparison or lint found something; the tool itself worked", "acpi check with findings"),
+    (11, "partial success; see the result of each item", "destroy a b c, one of them unknown"),
+    (130, "interrupted", "Ctrl-C"),
+    (141, "the reader closed the pipe", "xlpy pmem list | head -1"),
+)
+
+TOPICS = {
+    "exit-codes": "What each exit status means.",
+    "vnvdimm": "The vnvdimm entry of a domain configuration.",
+    "json": "How every --json document is shaped.",
+}
+
+_TEXT = {
+    "vnvdimm": """\
+vnvdimm = [ 'file=PATH[,label_size=SIZE][,unarmed=0|1]', ... ]
+
+PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), or a file on a file system that is mounted with DAX
+directly on one of these. The file must be fully written and must not move: see `xlpy pmem prepare`.
+label_size   the size of the label area behind _DSM, 128K by default, 0 for none. It lies outside the data, so turning
+             labels on never hides existing content.
+unarmed      1 marks the device as one whose writes may not survive a power failure; Linux then maps it read-only.
+""",
+    "json": """\
+Every --json document is one object. "schema" names its shape and version, such as xlpy.pmem-list/1; lists are in "items".
+Numbers are bytes and addresses as integers. Keys may be added within a version; they are never removed or retyped.
+Errors are {"schema": "xlpy.error/1", "code", "exit", "message", "details", "hint"} on standard output, with the same exit
+status as without --json.
+""",
+}
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[COMMAND or TOPIC]...")
+@json_option
+@click.pass_context
+@example("""
+xlpy help exit-codes
+xlpy help pmem resolve
+""")
+def help_topic(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
+    """Explain a command or a topic."""
+    root = ctx.find_root()
+    if not words:
+        click.echo(root.get_help())
+        click.echo("\nTopics: " + ", ".join(f"{name} ({text})" for name, text in TOPICS.items()))
+        return
+    if words == ("exit-codes",):
+        if as_json:
+            rows = [{"code": code, "meaning": meaning, "example": sample} for code, meaning, sample in EXIT_CODES]
+            json_document("xlpy.exit-codes/1", items=rows)
+        else:
+            for code, meaning, sample in EXIT_CODES:
+                click.echo(f"{code:>3}  {meaning}; for example: {sample}")
+        return
+    if len(words) == 1 and words[0] in _TEXT:
+        click.echo(_TEXT[words[0]], nl=False)
+        return
+    command: click.Command = root.command
+    context = root
+    for word in words:
+        found = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if found is None:
+            raise NotFound(
+                f"no command or topic {' '.join(words)!r}", hint=f"topics: {', '.join(TOPICS)}; commands: xlpy --help"
+            )
+        command, context = found, click.Context(found, info_name=found.name, parent=context)
+    click.echo(command.get_help(context))

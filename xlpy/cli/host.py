@@ -1,0 +1,154 @@
+"""``xlpy host``, ``info`` and ``dmesg``: the machine and the hypervisor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xlpy.addr import format_size
+from xlpy.cli.env import Env
+from xlpy.cli.options import dry_run_option, example, json_option
+from xlpy.cli.render import json_document, table
+from xlpy.errors import Conflict
+
+machine_option = click.option(
+    "--machine", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Machine description (YAML)."
+)
+
+
+@click.command()
+@machine_option
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy host init
+xlpy --root /tmp/big host init --machine configs/machines/big.yaml
+""")
+def init(env: Env, machine: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Make the host from a machine description, or from the default machine.
+
+    Every command makes the default host when there is none; this one is for other machines.
+    """
+    from xlpy.host import Host
+
+    where = Host.directory(env.root)
+    if dry_run or env.dry_run:
+        spec = Host.describe(machine)
+        if (where / "state.db").exists():
+            raise Conflict(f"{where} holds a host already", hint="xlpy host reset")
+        _made(as_json, str(where), spec.name, dry_run=True)
+        return
+    if (where / "state.db").exists():
+        raise Conflict(f"{where} holds a host already", hint="xlpy host reset, then xlpy host init again")
+    made = Host.make(env.root, machine, env.note)
+    _made(as_json, str(where), made.spec.name, dry_run=False)
+
+
+def _made(as_json: bool, root: str, name: str, dry_run: bool) -> None:
+    if as_json:
+        json_document("xlpy.host-init/1", root=root, machine=name, dry_run=dry_run)
+
+
+@click.command()
+@json_option
+@click.pass_obj
+@example("""
+xlpy host show
+""")
+def show(env: Env, as_json: bool) -> None:
+    """Show the machine: DIMMs, interleave sets, regions, and the devices on them."""
+    described: dict[str, Any] = env.host.describe_machine()
+    if as_json:
+        json_document("xlpy.host-show/1", **described)
+        return
+    print(f"machine {described['name']} in {described['root']}: {format_size(described['ram'])} RAM, "
+          f"{described['cpus']} CPUs, {described['physical_bits']}-bit physical addresses")
+    table(
+        env,
+        ("DIMM", "HANDLE", "CAPACITY", "LABELS", "SERIAL", "HEALTH", "REGION"),
+        [
+            (d["id"], f"{d['handle']:#x}", format_size(d["capacity"]), format_size(d["label_size"]),
+             f"{d['serial']:08x}", d["health"], d["region"] or "-")
+            for d in described["dimms"]
+        ],
+    )
+    print()
+    table(
+        env,
+        ("REGION", "SPA", "SIZE", "WAYS", "LINE", "DIMMS", "MEDIA"),
+        [
+            (r["name"], f"{r['spa']:#x}", format_size(r["size"]), len(r["dimms"]), format_size(r["line"]),
+             ",".join(r["dimms"]), r["media"])
+            for r in described["regions"]
+        ],
+    )
+
+
+@click.command()
+@machine_option
+@click.option("--keep-media", is_flag=True, help="Keep media and labels; only the state of Xen and Dom0 starts anew.")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy host reset
+xlpy host reset --machine configs/machines/big.yaml
+""")
+def reset(env: Env, machine: Path | None, keep_media: bool, dry_run: bool, as_json: bool) -> None:
+    """Remove the host and make it anew: all media, labels and domains are lost, unless --keep-media."""
+    from xlpy.host import Host
+
+    where = Host.directory(env.root)
+    spec = Host.describe(machine)
+    if not (dry_run or env.dry_run):
+        if keep_media:
+            Host.restart(env.root, env.note)
+        else:
+            if (where / "state.db").exists():
+                Host.remove(env.root)
+            Host.make(env.root, machine, env.note)
+    if as_json:
+        json_document("xlpy.host-reset/1", root=str(where), machine=spec.name, dry_run=dry_run or env.dry_run)
+
+
+@click.command()
+@click.option("-c", "--clear", is_flag=True, help="Clear the log after printing it.")
+@json_option
+@click.pass_obj
+@example("""
+xlpy dmesg
+""")
+def dmesg(env: Env, clear: bool, as_json: bool) -> None:
+    """Print the hypervisor's log: hypercalls and their outcome, and what hvmloader said."""
+    lines = env.host.dmesg(clear)
+    if as_json:
+        json_document("xlpy.dmesg/1", items=lines)
+    else:
+        sys.stdout.write("".join(f"(XEN) {line}\n" for line in lines))
+
+
+@click.command()
+@click.argument("key", required=False)
+@json_option
+@click.pass_obj
+@example("""
+xlpy info
+xlpy info free_memory
+""")
+def info(env: Env, key: str | None, as_json: bool) -> None:
+    """Describe the host, with xl's keys; KEY chooses those that begin with it."""
+    facts = env.host.info()
+    if as_json:
+        json_document("xlpy.info/1", **facts)
+        return
+    for name, value in facts.items():
+        if key is None:
+            print(f"{name:<23}: {value}")
+        elif name.startswith(key):
+            print(value)
+
+

@@ -1,0 +1,138 @@
+"""``xlpy pmem``: what the host's Dom0 knows of persistent memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from xlpy.addr import format_size
+from xlpy.cli.env import Env
+from xlpy.cli.options import SIZE, dry_run_option, example, json_option
+from xlpy.cli.render import json_document, json_items, table
+
+if TYPE_CHECKING:
+    from xlpy.dom0.face import Dom0
+
+
+@click.command()
+@json_option
+@click.pass_obj
+@example("""
+xlpy pmem list
+xlpy pmem list --json
+""")
+def list_pmem(env: Env, as_json: bool) -> None:
+    """List persistent memory devices, in ndctl's words.
+
+    Beside ndctl's keys: where the data lies in host physical memory (resource), what is set aside for Xen's frame table
+    (reserved), whether Xen knows the device (registered), and which domains use it (users).
+    """
+    host = env.host
+    items = host.pmem()
+    if as_json:
+        json_items("xlpy.pmem-list/1", items)
+        return
+    if not items:
+        env.note("the host has no persistent memory")
+        return
+    rows = [
+        (
+            item.get("blockdev", item["dev"]),
+            item["dev"],
+            item["mode"],
+            f"{item['resource']:#x}" if item.get("resource") is not None else "-",
+            format_size(item["size"]),
+            format_size(item["reserved"]),
+            "yes" if item["registered"] else "no",
+            ",".join(item["users"]) or item.get("state", "-"),
+        )
+        for item in items
+    ]
+    table(env, ("BLOCKDEV", "NAMESPACE", "MODE", "RESOURCE", "SIZE", "RESERVED", "XEN", "USED BY"), rows)
+
+
+@click.command()
+@click.argument("path")
+@click.option(
+    "--dom0",
+    "kernel",
+    type=click.Choice(["emulated", "linux"]),
+    default="emulated",
+    help="Which kernel to ask: the emulated host's, or the one of this machine.",
+)
+@json_option
+@click.pass_obj
+@example("""
+xlpy pmem resolve /dev/pmem1
+xlpy pmem resolve /mnt/pmem0/vm1.img --json
+""")
+def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
+    """Show the host physical extents behind a device or file.
+
+    What could not be given to a domain is refused with the reason, as `create` would.
+    """
+    from xlpy.dom0.extents import flag_names
+    from xlpy.toolstack.resolve import resolve
+
+    dom0: Dom0
+    if kernel == "linux":
+        from xlpy.dom0.linux import LinuxDom0
+
+        dom0 = LinuxDom0()
+    else:
+        dom0 = env.host.dom0
+    found = resolve(dom0, path)
+    if as_json:
+        pieces = [{"logical": p.logical, "spa": p.spa, "length": p.length, "flags": p.flags} for p in found.extents]
+        json_document(
+            "xlpy.pmem-resolve/1", path=path, kind=found.kind, device=found.device, size=found.size, extents=pieces
+        )
+        return
+    env.note(f"{path}: {format_size(found.size)} on {found.device}, {len(found.extents)} extents")
+    rows = [
+        (f"{p.logical:#x}", f"{p.spa:#x}", format_size(p.length), ",".join(flag_names(p.flags)) or "-")
+        for p in found.extents
+    ]
+    table(env, ("LOGICAL", "SPA", "LENGTH", "FLAGS"), rows)
+
+
+@click.command()
+@click.argument("path")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy pmem prepare /mnt/pmem0/vm1.img
+""")
+def prepare(env: Env, path: str, dry_run: bool, as_json: bool) -> None:
+    """Make a file mappable: allocate every block and write zeros where nothing is.
+
+    Existing data is kept. A file made by fallocate or truncate needs this before a domain can have it.
+    """
+    report = env.host.prepare(path, dry_run=dry_run or env.dry_run)
+    if as_json:
+        json_document("xlpy.pmem-prepare/1", **report)
+    elif not report["zeroed"]:
+        env.note(f"{path}: nothing to do, every block is written")
+    else:
+        verb = "would be" if report["dry_run"] else "have been"
+        print(f"{path}: {report['zeroed']} bytes {verb} allocated and zeroed, {report['size'] - report['zeroed']} kept")
+
+
+@click.command()
+@click.argument("size", type=SIZE)
+@click.argument("path")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy pmem mkfile 64M /mnt/pmem0/vm2.img
+""")
+def mkfile(env: Env, size: int, path: str, dry_run: bool, as_json: bool) -> None:
+    """Make a new file of SIZE bytes on a DAX file system, every block written with zeros."""
+    env.host.mkfile(path, size, dry_run=dry_run or env.dry_run)
+    if as_json:
+        json_document("xlpy.pmem-mkfile/1", path=path, size=size, dry_run=dry_run or env.dry_run)
+    else:
+        env.note(f"{path}: {format_size(size)}{' would be made' if dry_run or env.dry_run else ''}")

@@ -1,0 +1,216 @@
+"""Building a domain, step by step as libxl does, with every step undone when a later one fails.
+
+Read, resolve, build, attach, boot firmware, go: the order of xl's ``create`` (libxl ``libxl_create.c``), with the vNVDIMM
+design's additions: resolving before anything is made, and the device model's work before the firmware runs.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from xlpy.addr import KIB, MIB, PAGE, Gfn, Gpa, Span, gfn_of
+from xlpy.dom0.xenstore import Perm
+from xlpy.errors import Conflict, Constraint, HypercallError, NotFound
+from xlpy.firmware.e820 import E820_RAM, E820Entry
+from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
+from xlpy.firmware.layout import HVM_INFO
+from xlpy.toolstack.layout import memory_layout, module_address
+from xlpy.toolstack.record import DomainRecord, VnvdimmRecord, named, save
+from xlpy.toolstack.resolve import Resolved, resolve
+from xlpy.toolstack.rows import NONE, WRITE, Row, built, skeleton
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from xlpy.dom0.emulated import EmulatedDom0
+    from xlpy.dom0.xenstore import XenStore
+    from xlpy.hypervisor.xen import Xen
+    from xlpy.store import Store
+    from xlpy.toolstack.config import DomainConfig, Vnvdimm
+    from xlpy.toolstack.layout import MemoryLayout
+
+MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance for tables
+
+
+class Builder:
+    """The toolstack at work for one domain.
+
+    Args:
+        xen, dom0, xenstore, store: the actors and the place where libxl keeps its records.
+        labels: folder of the label areas, one file per backing.
+        step: told each step as it begins.
+    """
+
+    def __init__(
+        self,
+        xen: Xen,
+        dom0: EmulatedDom0,
+        xenstore: XenStore,
+        store: Store,
+        labels: Path,
+        step: Callable[[str], None],
+    ) -> None:
+        self.xen = xen
+        self.dom0 = dom0
+        self.xenstore = xenstore
+        self.store = store
+        self.labels = labels
+        self.step = step
+        self.calls = xen.hypercalls(0)
+
+    def check(self, config: DomainConfig) -> list[tuple[Vnvdimm, Resolved]]:
+        """Everything that can be known before anything is made: the name, and each backing.
+
+        Raises:
+            Conflict: the name or a backing is taken. Constraint, NotFound, Unsafe: see ``resolve``.
+        """
+        if named(self.xenstore, config.name) is not None:
+            raise Conflict(
+                f'Domain with name "{config.name}" already exists.',
+                code="XLPY-NAME-TAKEN",
+                hint=f"choose another name, or: xlpy destroy {config.name}",
+            )
+        if config.vnvdimms and config.type != "hvm":
+            raise Constraint(
+                f"{config.name}: vnvdimm needs an HVM guest, this one is {config.type}: only hvmloader passes the tables on",
+                hint='set type = "hvm"',
+            )
+        memory_layout(config)
+        found = [(entry, resolve(self.dom0, entry.file)) for entry in config.vnvdimms]
+        self._refuse_overlaps(config, found)
+        for entry, resolved in found:
+            self._refuse_taken(entry, resolved)
+        return found
+
+    def _refuse_overlaps(self, config: DomainConfig, found: list[tuple[Vnvdimm, Resolved]]) -> None:
+        pieces = sorted((piece.spa, piece.spa + piece.length, at) for at, (_, r) in enumerate(found) for piece in r.extents)
+        for (_, end, one), (start, _, other) in zip(pieces, pieces[1:], strict=False):
+            if start < end:
+                first, second = sorted((one, other))
+                raise Conflict(
+                    f"{config.name}: vnvdimm entries {first + 1} ({found[first][0].file}) and {second + 1} "
+                    f"({found[second][0].file}) use the same host memory at {start:#x}",
+                    code="XLPY-PMEM-TWICE",
+                    hint="give each vNVDIMM a backing of its own",
+                )
+
+    def _refuse_taken(self, entry: Vnvdimm, resolved: Resolved) -> None:
+        for span in resolved.spans:
+            owner = self.xen.pmem.owner_of(span)
+            if owner is not None:
+                raise Conflict(
+                    f"{entry.file} is in use by domain {owner}: its memory at {span.start:#x} is mapped there",
+                    code="XLPY-PMEM-BUSY",
+                    hint=f"xlpy destroy {owner}, or choose another backing",
+                )
+
+    def create(self, config: DomainConfig, paused: bool = False) -> int:
+        """Build the domain and start it.
+
+        Args:
+            config: what to build.
+            paused: leave it paused (``xl create -p``).
+
+        Returns:
+            its domid.
+
+        Raises:
+            XlpyError: any failure; everything done before it has been undone, in reverse order.
+        """
+        self.step(f"resolving {len(config.vnvdimms)} vnvdimm entries")
+        backings = self.check(config)
+        layout = memory_layout(config)
+        with ExitStack() as undo:
+            domid = self._make(config, undo)
+            self._populate(config, layout, domid)
+            self._attach(config, domid, layout, backings, undo)
+            self._transaction(built(domid, config.uuid_text, config, _now()), domid)
+            self._record(config, domid, backings)
+            if config.type == "hvm":
+                self._firmware(domid)
+            if not paused:
+                self.step(f"unpausing domain {domid}")
+                self.calls.domctl_unpausedomain(domid)
+            undo.pop_all()
+        return domid
+
+    # -- the steps ----------------------------------------------------------------------------------------------
+
+    def _make(self, config: DomainConfig, undo: ExitStack) -> int:
+        """The hypervisor's domain and xenstore's skeleton."""
+        hvm = config.type == "hvm"
+        domid = self.calls.domctl_createdomain(config.uuid_bytes, hvm=hvm, max_vcpus=config.max_vcpus)
+        self.step(f"domain {domid}: created, {config.max_vcpus} vCPUs")
+        undo.callback(self._unmake, domid)
+        self._transaction(skeleton(domid, config.name, config.uuid_text, hvm), domid)
+        self.calls.domctl_max_mem(domid, config.memory_kib + MAXMEM_SLACK)
+        if config.cpuid:
+            self.calls.domctl_set_cpu_policy(domid, config.cpuid)
+        return domid
+
+    def _unmake(self, domid: int) -> None:
+        vm = self.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/vm")
+        self.calls.domctl_destroydomain(domid)
+        clear_rows(self.xenstore, domid, vm)
+
+    def _populate(self, config: DomainConfig, layout: MemoryLayout, domid: int) -> None:
+        """RAM, the memory map, and what hvmloader expects to find in memory."""
+        spans = [Span(gfn_of(span.start), span.size // PAGE) for span in layout.ram]
+        self.step(f"domain {domid}: {sum(s.size for s in layout.ram) // MIB} MiB of RAM in {len(spans)} stretches")
+        self.calls.memory_populate_physmap(domid, spans)
+        if config.type != "hvm":
+            return
+        ram = [Span.between(Gpa(MIB), layout.low_end), *layout.ram[2:]]
+        self.calls.memory_set_memory_map(domid, [E820Entry(span.start, span.size, E820_RAM) for span in ram])
+        memory = self.xen.domain(domid).memory
+        info = HvmInfo(
+            nr_vcpus=config.max_vcpus,
+            low_mem_pgend=gfn_of(layout.low_end),
+            high_mem_pgend=gfn_of(layout.high_end),
+            apic_mode=config.apic,
+            vcpu_online=(1 << config.vcpus) - 1,
+        )
+        memory.write(HVM_INFO, build_hvm_info(info))
+        if config.acpi_firmware:
+            self._module("acpi", config.acpi_firmware, layout, domid)
+
+    def _module(self, kind: str, path: str, layout: MemoryLayout, domid: int) -> None:
+        """A pass-through module: copied behind hvmloader's image, announced in xenstore. An empty file is ignored."""
+        from pathlib import Path
+
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise NotFound(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
+        if not data:
+            return
+        address = module_address(len(data), layout.low_end, path)
+        self.step(f"domain {domid}: {path} ({len(data)} bytes) at {address:#x}")
+        self.xen.domain(domid).memory.write(address, data)
+        home = f"/local/domain/{domid}/hvmloader/{kind}"
+        self._transaction([Row(f"{home}/address", f"{address:#x}"), Row(f"{home}/length", f"{len(data):#x}")], domid)
+
+    def _transaction(self, rows: Iterable[Row], domid: int) -> None:
+        """Write rows to xenstore, all or none."""
+        guest_reads = (Perm(0, "n"), Perm(domid, "r"))
+        guest_owns = (Perm(domid, "n"),)
+        dom0_only = (Perm(0, "n"),)
+        with self.xenstore.connection(0).transaction() as tree:
+            for row in rows:
+                tree.write(row.path, row.value)
+                tree.set_perms(row.path, {WRITE: guest_owns, NONE: dom0_only}.get(row.perm, guest_reads))
+
+
+def clear_rows(xenstore: XenStore, domid: int, vm: str | None) -> None:
+    """Remove what libxl wrote for a domain."""
+    with xenstore.connection(0).transaction() as tree:
+        for path in (vm, f"/local/domain/{domid}", f"/libxl/{domid}"):
+            if path is not None and tree.exists(path):
+                tree.rm(path)
+
+
+def _now() -> str:
+    return f"{time.time():.2f}"

@@ -1,0 +1,85 @@
+"""What the toolstack remembers of a running domain: libxl's userdata, and names through xenstore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlpy.errors import NotFound
+
+if TYPE_CHECKING:
+    from xlpy.dom0.xenstore import XenStore
+    from xlpy.store import Store
+
+TABLE = "libxl"
+
+
+class VnvdimmRecord(NamedTuple):
+    """One vNVDIMM of a running domain.
+
+    path: as configured; kind, device: see ``Resolved``; gpa: first guest physical address; size: bytes;
+    extents: ``[spa, length]`` pairs in guest order; label: file name of its label area, or empty.
+    """
+
+    path: str
+    kind: str
+    device: str
+    gpa: int
+    size: int
+    extents: list[list[int]]
+    label: str
+
+
+class DomainRecord(NamedTuple):
+    """One domain.
+
+    text, source: the configuration as read, so that a restart can read it again; extra: its ``key=value`` additions;
+    config: libxl-shaped JSON; crashes: restarts after a crash in a row, to bound restart loops.
+    """
+
+    domid: int
+    name: str
+    uuid: str
+    text: str
+    source: str
+    extra: list[str]
+    config: dict[str, Any]
+    vnvdimms: list[VnvdimmRecord]
+    started: float
+    crashes: int = 0
+
+
+def save(store: Store, record: DomainRecord) -> None:
+    """Remember a domain."""
+    fields = record._asdict()
+    fields["vnvdimms"] = [list(device) for device in record.vnvdimms]
+    store.table(TABLE).put(str(record.domid), fields)
+
+
+def load(store: Store, domid: int) -> DomainRecord:
+    """What is remembered of a domain. NotFound when nothing is."""
+    fields = store.table(TABLE).get(str(domid))
+    if fields is None:
+        raise NotFound(f"no configuration is stored for domain {domid}")
+    fields["vnvdimms"] = [VnvdimmRecord(*device) for device in fields["vnvdimms"]]
+    return DomainRecord(**fields)
+
+
+def forget(store: Store, domid: int) -> None:
+    """Drop what is remembered of a domain."""
+    store.table(TABLE).delete(str(domid))
+
+
+def name_of(xenstore: XenStore, domid: int) -> str | None:
+    """A domain's name, as xenstore has it."""
+    return xenstore.connection(0).read_or_none(f"/local/domain/{domid}/name")
+
+
+def named(xenstore: XenStore, name: str) -> int | None:
+    """The domid of a live domain by its exact name."""
+    connection = xenstore.connection(0)
+    if connection.read_or_none("/local/domain") is None:
+        return None
+    for domid in sorted(connection.directory("/local/domain"), key=int):
+        if connection.read_or_none(f"/local/domain/{domid}/name") == name:
+            return int(domid)
+    return None

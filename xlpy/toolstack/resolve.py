@@ -1,0 +1,278 @@
+"""From a path in a configuration to host physical extents (vNVDIMM design, section 4.2.3).
+
+All of it is toolstack and Dom0 kernel work: sysfs says where a pmem device lies, fiemap says where a file lies on its
+device, and what cannot be mapped safely is refused with the reason and the mend. Xen sees only the numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.addr import PAGE, Spa, Span, align_up
+from xlpy.dom0.extents import (
+    FIEMAP_EXTENT_DATA_ENCRYPTED,
+    FIEMAP_EXTENT_DATA_INLINE,
+    FIEMAP_EXTENT_DATA_TAIL,
+    FIEMAP_EXTENT_DELALLOC,
+    FIEMAP_EXTENT_ENCODED,
+    FIEMAP_EXTENT_LAST,
+    FIEMAP_EXTENT_MERGED,
+    FIEMAP_EXTENT_NOT_ALIGNED,
+    FIEMAP_EXTENT_SHARED,
+    FIEMAP_EXTENT_UNKNOWN,
+    FIEMAP_EXTENT_UNWRITTEN,
+)
+from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from xlpy.dom0.extents import Extent
+    from xlpy.dom0.face import Dom0
+
+SECTOR = 512
+_PMEM = re.compile(r"(pmem\d+(?:\.\d+)?)(s?)(?:p(\d+))?")
+
+# flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` mends it)
+_REFUSED: tuple[tuple[int, str, str, str, bool], ...] = (
+    (FIEMAP_EXTENT_DATA_INLINE, "INLINE", "inline", "the data lies inside metadata, not in pages of its own", False),
+    (FIEMAP_EXTENT_DATA_TAIL, "TAIL", "tail-packed", "the block is shared with other files", False),
+    (FIEMAP_EXTENT_NOT_ALIGNED, "UNALIGNED", "not block aligned", "only whole pages can be mapped", False),
+    (
+        FIEMAP_EXTENT_DATA_ENCRYPTED,
+        "ENCODED",
+        "encrypted",
+        "the bytes on the media are not the bytes of the file",
+        False,
+    ),
+    (FIEMAP_EXTENT_ENCODED, "ENCODED", "encoded", "the bytes on the media are not the bytes of the file", False),
+    (FIEMAP_EXTENT_DELALLOC, "DELALLOC", "not allocated yet (delayed)", "it has no address", False),
+    (FIEMAP_EXTENT_UNKNOWN, "UNKNOWN", "of unknown location", "it has no address", False),
+    (
+        FIEMAP_EXTENT_UNWRITTEN,
+        "UNWRITTEN",
+        "unwritten",
+        "what the guest stores there would never show in the file, and stale bytes would show in the guest",
+        True,
+    ),
+    (FIEMAP_EXTENT_SHARED, "SHARED", "shared (reflink)", "a store would change the other file too", False),
+)
+
+
+class Piece(NamedTuple):
+    """One extent of a backing: ``logical`` offset in the file or device, its SPA, bytes, and fiemap flags."""
+
+    logical: int
+    spa: Spa
+    length: int
+    flags: int
+
+
+class Resolved(NamedTuple):
+    """What a path stands for.
+
+    path: as written. kind: ``device``, ``partition`` or ``file``. device: the pmem disk, such as ``pmem0``.
+    size: usable bytes. extents: pieces in logical order that cover ``[0, size)`` without a hole.
+    """
+
+    path: str
+    kind: str
+    device: str
+    size: int
+    extents: tuple[Piece, ...]
+
+    @property
+    def spans(self) -> tuple[Span[Spa], ...]:
+        """The extents as SPA spans in logical order, neighbours joined."""
+        joined: list[Span[Spa]] = []
+        for piece in self.extents:
+            if joined and joined[-1].end == piece.spa:
+                joined[-1] = Span(joined[-1].start, joined[-1].size + piece.length)
+            else:
+                joined.append(Span(piece.spa, piece.length))
+        return tuple(joined)
+
+
+def resolve(dom0: Dom0, path: str) -> Resolved:
+    """Find the host physical extents behind a pmem device, a partition of one, or a file on a DAX file system.
+
+    Args:
+        dom0: the kernel that is asked: the emulated one, or the one of this machine.
+        path: absolute path inside that kernel's view.
+
+    Returns:
+        page-aligned extents that cover the backing without a hole.
+
+    Raises:
+        NotFound: no such path. Conflict: the device is mounted in Dom0. Unsafe: it cannot be mapped without losing
+        data. Constraint: its size is not a whole number of pages.
+    """
+    if not path.startswith("/"):
+        raise NotFound(f"{path}: a vNVDIMM needs an absolute path", hint="write for example file=/dev/pmem0")
+    found = dom0.stat(path)
+    if found.kind == "block":
+        return _device(dom0, path, dom0.block_device_name(*found.device))
+    if found.kind == "file":
+        return _file(dom0, path, found.size)
+    raise Unsafe(
+        f"{path} is a {found.kind}: a vNVDIMM needs a pmem device or a regular file on a DAX file system",
+        code="XLPY-PMEM-KIND",
+        hint="xlpy pmem list shows the devices",
+    )
+
+
+def _window(dom0: Dom0, path: str, name: str) -> tuple[str, str, Span[Spa]]:
+    """(kind, disk, SPA span) of a pmem block device or partition by its kernel name."""
+    match = _PMEM.fullmatch(name)
+    if not match:
+        raise Unsafe(
+            f"{path} lies on {name}, which is not an NVDIMM: its blocks have no host physical address",
+            code="XLPY-PMEM-NOT-PMEM",
+            hint="use /dev/pmemN, a partition of it, or a file on a file system directly on one (no LVM, loop or RAID)",
+        )
+    disk, sector, part = match.groups()
+    disk += sector
+    base = f"/sys/block/{disk}"
+    try:
+        start = int(dom0.sysfs(f"{base}/device/resource"), 0)
+        size = int(dom0.sysfs(f"{base}/device/size"), 0)
+    except NotFound as error:
+        if sector:
+            raise Unsafe(
+                f"{path}: {disk} is in sector mode (BTT): its blocks move with every write",
+                code="XLPY-PMEM-SECTOR",
+                hint="make the namespace fsdax: ndctl create-namespace -f -e NAMESPACE -m fsdax",
+            ) from error
+        raise
+    window = Span(Spa(start), size)
+    if part is None:
+        return "device", disk, window
+    first = int(dom0.sysfs(f"{base}/{name}/start")) * SECTOR
+    length = int(dom0.sysfs(f"{base}/{name}/size")) * SECTOR
+    if first + length > size:
+        raise Unsafe(
+            f"{path}: partition {name} ends at {first + length:#x}, beyond its disk of {size:#x} bytes",
+            code="XLPY-PMEM-RANGE",
+            hint="repair the partition table",
+        )
+    return "partition", disk, Span(Spa(start + first), length)
+
+
+def _device(dom0: Dom0, path: str, name: str) -> Resolved:
+    kind, disk, window = _window(dom0, path, name)
+    for mount in dom0.mounts():
+        mounted = mount.device.rpartition("/")[2]
+        if mounted in (name, disk) or (kind == "device" and mounted.startswith(f"{disk}p")):
+            raise Conflict(
+                f"{path} is in use: {mount.device} is mounted on {mount.mountpoint} in Dom0",
+                code="XLPY-PMEM-MOUNTED",
+                hint=f"give the domain a file on it (file={mount.mountpoint}/NAME), or another device",
+            )
+    if window.start % PAGE or window.size % PAGE:
+        raise Unsafe(
+            f"{path} covers {window}, which does not begin and end on 4 KiB pages",
+            code="XLPY-PMEM-UNALIGNED",
+            hint="align the partition to 4096 bytes (8 sectors)",
+        )
+    _check_size(path, window.size)
+    return Resolved(path, kind, disk, window.size, (Piece(0, window.start, window.size, FIEMAP_EXTENT_LAST),))
+
+
+def _file(dom0: Dom0, path: str, size: int) -> Resolved:
+    mount = dom0.mount_of(path)
+    name = mount.device.rpartition("/")[2]
+    _, disk, window = _window(dom0, path, name)
+    if not any(option in ("dax", "dax=always") for option in mount.options):
+        raise Unsafe(
+            f"{path}: {mount.mountpoint} is mounted without DAX, so its pages live in the page cache",
+            code="XLPY-PMEM-NOT-DAX",
+            hint=f"mount -o remount,dax {mount.mountpoint}",
+        )
+    _check_size(path, size)
+    pieces = tuple(_checked(path, size, window, dom0.fiemap(path)))
+    return Resolved(path, "file", disk, size, pieces)
+
+
+def _check_size(path: str, size: int) -> None:
+    if size == 0 or size % PAGE:
+        raise Constraint(
+            f"{path} has {size} bytes; a vNVDIMM needs a whole number of 4096-byte pages, at least one",
+            code="XLPY-PMEM-SIZE",
+            hint=f"make it {max(align_up(size, PAGE), PAGE)} bytes",
+        )
+
+
+def _checked(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> Iterable[Piece]:
+    """The extents as pieces of ``[0, size)``, each proved safe to map."""
+    _refuse_flags(path, extents)
+    point, used = 0, []
+    for extent in extents:
+        if extent.logical >= size:
+            break
+        if extent.logical % PAGE or extent.physical % PAGE or extent.length % PAGE:
+            raise _unsafe(path, extent, "UNALIGNED", "not aligned to 4096 bytes", "only whole pages can be mapped")
+        if extent.logical < point:
+            raise _unsafe(
+                path, extent, "ORDER", "out of order or overlapping", "the map of the file contradicts itself"
+            )
+        if extent.logical > point:
+            raise _hole(path, point, extent.logical)
+        length = min(extent.length, size - extent.logical)
+        if extent.physical + length > window.size:
+            raise _unsafe(
+                path, extent, "RANGE", f"beyond its device ({window.size:#x} bytes)", "it is not persistent memory"
+            )
+        spa = Spa(window.start + extent.physical)
+        used.append((spa, length))
+        yield Piece(extent.logical, spa, length, extent.flags)
+        point = extent.logical + length
+    if point < size:
+        raise _hole(path, point, size)
+    used.sort()
+    for (a, length), (b, _) in pairwise(used):
+        if a + length > b:
+            raise Unsafe(
+                f"{path}: two of its extents use the same host memory at {b:#x}", code="XLPY-PMEM-SHARED", hint="e2fsck"
+            )
+
+
+def _refuse_flags(path: str, extents: Sequence[Extent]) -> None:
+    accepted = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
+    bad = [extent for extent in extents if extent.flags & ~accepted]
+    if not bad:
+        return
+    for flag, code, what, why, mendable in _REFUSED:
+        hit = [extent for extent in bad if extent.flags & flag]
+        if hit:
+            raise _unsafe(path, hit[0], code, what, why, sum(e.length for e in hit), len(hit), mendable)
+    raise _unsafe(path, bad[0], "UNKNOWN", f"flagged {bad[0].flags:#x}", "the meaning is unknown")
+
+
+def _unsafe(
+    path: str,
+    extent: Extent,
+    code: str,
+    what: str,
+    why: str,
+    total: int | None = None,
+    count: int = 1,
+    mendable: bool = False,
+) -> Unsafe:
+    amount = "" if total is None else f" ({count} extent{'s' * (count != 1)}, {total} bytes in all)"
+    return Unsafe(
+        f"{path}: the extent at {extent.logical:#x} is {what}{amount}: {why}",
+        code=f"XLPY-PMEM-{code}",
+        hint=f"xlpy pmem prepare {path}"
+        if mendable
+        else "copy the content into a file made by: xlpy pmem mkfile SIZE PATH",
+    )
+
+
+def _hole(path: str, start: int, end: int) -> Unsafe:
+    return Unsafe(
+        f"{path}: nothing is allocated from {start:#x} to {end:#x} (a hole): there is no memory to map",
+        code="XLPY-PMEM-HOLE",
+        hint=f"xlpy pmem prepare {path}",
+    )

@@ -1,0 +1,81 @@
+"""What libxl writes to xenstore for a new domain: the paths, values and permissions of its transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlpy.toolstack.config import DomainConfig
+
+READ, WRITE, NONE = "r", "w", "n"
+
+
+class Row(NamedTuple):
+    """One node. path: absolute; perm: ``r`` owned by Dom0 and readable by the guest, ``w`` owned by the guest,
+    ``n`` Dom0 only."""
+
+    path: str
+    value: str = ""
+    perm: str = READ
+
+
+def skeleton(domid: int, name: str, uuid: str, hvm: bool) -> Iterator[Row]:
+    """The first transaction: the domain's directories and identity."""
+    home, vm, private = f"/local/domain/{domid}", f"/vm/{uuid}", f"/libxl/{domid}"
+    yield Row(home)
+    yield Row(vm)
+    yield Row(private, "", NONE)
+    yield Row(f"{private}/device", "", NONE)
+    yield Row(f"{home}/vm", vm)
+    yield Row(f"{home}/name", name)
+    yield Row(f"{vm}/name", name)
+    yield Row(f"{vm}/uuid", uuid)
+    for folder in ("cpu", "memory", "device", "control", *(("hvmloader",) if hvm else ())):
+        yield Row(f"{home}/{folder}")
+    features = ("poweroff", "reboot", "suspend", *(("s3", "s4") if hvm else ()))
+    for leaf in (
+        "device/suspend/event-channel",
+        "control/shutdown",
+        *(f"control/feature-{feature}" for feature in features),
+        "control/sysrq",
+        *("data", "drivers", "feature", "attr", "error"),
+    ):
+        yield Row(f"{home}/{leaf}", "", WRITE)
+    yield Row(f"{home}/control/platform-feature-multiprocessor-suspend", "1")
+    yield Row(f"{home}/control/platform-feature-xs_reset_watches", "1")
+    yield Row(f"{private}/type", "hvm" if hvm else "pv", NONE)
+    if hvm:
+        yield Row(f"{private}/dm-version", "qemu_xen", NONE)
+
+
+def built(domid: int, uuid: str, config: DomainConfig, started: str) -> Iterator[Row]:
+    """The second transaction: memory, vCPUs, platform. ``started``: seconds since the epoch with hundredths."""
+    home, vm = f"/local/domain/{domid}", f"/vm/{uuid}"
+    slack = 1024 if config.max_kib > config.memory_kib else 0
+    yield Row(f"{home}/memory/static-max", str(config.max_kib))
+    yield Row(f"{home}/memory/target", str(config.memory_kib - config.videoram_kib - slack))
+    yield Row(f"{home}/memory/videoram", str(config.videoram_kib))
+    yield Row(f"{home}/domid", str(domid))
+    yield Row(f"{home}/store/port", "1")
+    yield Row(f"{home}/store/ring-ref", str(0xFEFFC))
+    for cpu in range(config.max_vcpus):
+        yield Row(f"{home}/cpu/{cpu}/availability", "online" if cpu < config.vcpus else "offline")
+    if config.type == "hvm":
+        flags = {
+            "acpi": config.acpi,
+            "acpi_s3": config.acpi_s3,
+            "acpi_s4": config.acpi_s4,
+            "acpi_laptop_slate": config.acpi_laptop_slate,
+        }
+        for key, value in flags.items():
+            yield Row(f"{home}/platform/{key}", "1" if value else "0")
+        if config.mmio_hole:
+            yield Row(f"{home}/platform/mmio_hole_size", str(config.mmio_hole << 20))
+        yield Row(f"{home}/platform/device-model", "qemu_xen")
+        yield Row(f"{home}/hvmloader/bios", config.bios)
+        yield Row(f"{home}/hvmloader/allow-memory-relocate", "0")
+        yield Row(f"{vm}/image/ostype", "hvm")
+    yield Row(f"{vm}/rtc/timeoffset", str(config.rtc_timeoffset))
+    yield Row(f"{vm}/start_time", started)
