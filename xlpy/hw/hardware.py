@@ -1,0 +1,343 @@
+"""The powered machine: physical addresses with bytes behind them.
+
+Everything lies in ``<root>/hw``: ``machine.json`` (the description), ``ram``, ``media/<set>`` (one sparse file for each
+region, whose offset is the offset in the region), ``labels/<dimm>`` and ``poison.json``. The directory is made under
+another name and renamed when it is complete, and renamed before it is removed, so that it is whole whenever it exists.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.addr import Dpa, Spa, Span
+from xlpy.errors import Conflict, Constraint, NotFound, StateError
+from xlpy.hw import memmap
+from xlpy.hw.cpu import cpuid
+from xlpy.hw.interleave import Interleave
+from xlpy.hw.labels import LabelArea
+from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec_to_json
+from xlpy.hw.media import Media, trouble
+from xlpy.hw.poison import PoisonList
+from xlpy.rangemap import RangeMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Region(NamedTuple):
+    """A span of host physical addresses that belongs to one interleave set.
+
+    index: position in the machine, from 0 (``regionN``); path: the file whose byte x is the region's byte x.
+    """
+
+    name: str
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    span: Span[Spa]
+    set: SetSpec
+    path: Path
+
+    @property
+    def table(self) -> Interleave:
+        """How its bytes are spread over the DIMMs of the set."""
+        return _interleave(len(self.set.dimms), self.set.line)
+
+
+class Hardware:
+    """One machine under one root directory. Files are opened and mapped when they are first used.
+
+    Addresses without RAM or persistent memory behind them are an error, with one exception: writes to a flush hint
+    address drain a queue that is always empty here.
+    """
+
+    def __init__(self, root: Path, spec: MachineSpec) -> None:
+        """Use ``create`` or ``open``."""
+        self.root = root
+        self.spec = spec
+        home = root / "hw"
+        self.regions = tuple(
+            Region(one.name, i, Span(one.base, one.size), one, home / "media" / one.name)
+            for i, one in enumerate(spec.sets)
+        )
+        self.poison = PoisonList(home / "poison.json")
+        self._dimms = {dimm.id: dimm for dimm in spec.dimms}
+        self._labels = {dimm.id: LabelArea(dimm.id, home / "labels" / dimm.id, dimm.label_size) for dimm in spec.dimms}
+        ram = Media(home / "ram", spec.ram)
+        self._backings: RangeMap[tuple[Media, int]] = RangeMap()  # value: the file, and what its offset 0 would be
+        offset = 0
+        for span in memmap.ram_spans(spec.ram):
+            self._backings.add(span.start, span.end, (ram, span.start - offset))
+            offset += span.size
+        for region in self.regions:
+            media = Media(region.path, region.span.size)
+            self._backings.add(region.span.start, region.span.end, (media, region.span.start))
+
+    @classmethod
+    def create(cls, root: Path, spec: MachineSpec) -> Hardware:
+        """Build the machine under ``root`` (made when missing), all memory zero, and switch it on.
+
+        Raises:
+            Conflict: there is a machine already.
+            Constraint: the file system cannot hold the files.
+        """
+        home, fresh = root / "hw", root / f"hw.new.{os.getpid()}"
+        if _exists(home):
+            raise Conflict(f"{root}: there is a machine already", hint="replace it with: xlpy host reset")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            _sweep(root)
+            _remove(fresh)
+            for part in (fresh, fresh / "media", fresh / "labels"):
+                part.mkdir()
+        except OSError as error:
+            raise trouble(root, error) from error
+        try:
+            Media.create(fresh / "ram", spec.ram)
+            for one in spec.sets:
+                Media.create(fresh / "media" / one.name, one.size)
+            for dimm in spec.dimms:
+                if dimm.label_size:
+                    Media.create(fresh / "labels" / dimm.id, dimm.label_size)
+            bad = (Span(Spa(one.base + offset), size) for one in spec.sets for offset, size in one.poison)
+            PoisonList.create(fresh / "poison.json", bad)
+            (fresh / "machine.json").write_text(json.dumps(spec_to_json(spec), indent=1), encoding="utf-8")
+            fresh.rename(home)
+        except BaseException as error:
+            _remove(fresh)
+            if isinstance(error, OSError):
+                if _exists(home):
+                    raise Conflict(f"{root}: another command made a machine meanwhile") from error
+                raise trouble(home, error) from error
+            raise
+        return cls(root, spec)
+
+    @classmethod
+    def open(cls, root: Path, spec: MachineSpec | None = None) -> Hardware:
+        """The machine under ``root``.
+
+        Args:
+            root: the host's state directory.
+            spec: its description, when the caller has it at hand; otherwise it is read from ``machine.json``.
+
+        Raises:
+            NotFound: there is none.
+            StateError: its description is damaged.
+        """
+        home = root / "hw"
+        if spec is None:
+            try:
+                spec = spec_from_json(json.loads((home / "machine.json").read_bytes()))
+            except FileNotFoundError:
+                if _exists(home):
+                    raise StateError(f"{home}: machine.json is missing", hint="xlpy host reset") from None
+                raise _nothing(root) from None
+            except (ValueError, OSError) as error:
+                raise StateError(f"{home}/machine.json: {error}", hint="xlpy host reset") from error
+        elif not _exists(home):
+            raise _nothing(root)
+        return cls(root, spec)
+
+    @staticmethod
+    def remove(root: Path) -> None:
+        """Destroy the machine under ``root`` and all it remembers; no error when there is none."""
+        old = root / f"hw.old.{os.getpid()}"
+        try:
+            _remove(old)
+            if _exists(root / "hw"):
+                (root / "hw").rename(old)
+            _sweep(root)
+            _remove(old)
+        except OSError as error:
+            raise trouble(root, error) from error
+
+    # bytes by address
+
+    def _pieces(self, spa: Spa, length: int) -> Iterator[tuple[Media, int, int]]:
+        """(file, offset, length) of what lies behind a range."""
+        end = spa + length
+        while spa < end:
+            run = self._backings.at(spa)
+            if run is None:
+                raise Constraint(
+                    f"no memory at host address {spa:#x}",
+                    code="XLPY-HW-NO-MEMORY",
+                    hint="`xlpy host show` lists where RAM and persistent memory are",
+                )
+            step = min(end, run.end) - spa
+            media, origin = run.value
+            yield media, spa - origin, step
+            spa = Spa(spa + step)
+
+    def read(self, spa: Spa, length: int) -> bytes:
+        """``length`` bytes from ``spa``; Constraint where there is no memory. Poison is the reader's business."""
+        parts = [media.read(offset, step) for media, offset, step in list(self._pieces(spa, length))]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def write(self, spa: Spa, data: bytes | bytearray | memoryview) -> None:
+        """Store ``data`` from ``spa`` on; Constraint where there is no memory, and then nothing is stored."""
+        rest = memoryview(data)
+        if self._is_hint(spa):
+            return
+        for media, offset, step in list(self._pieces(spa, len(rest))):
+            media.write(offset, rest[:step])
+            rest = rest[step:]
+
+    def zero(self, span: Span[Spa]) -> None:
+        """Make ``span`` zero and give its blocks back to the file system; costs by extent, not by size."""
+        for media, offset, step in list(self._pieces(span.start, span.size)):
+            media.zero(offset, step)
+
+    def view(self, span: Span[Spa]) -> memoryview:
+        """The bytes of ``span`` themselves, writable; Constraint unless one file holds them all.
+
+        A store through a view into a full file system kills the process (SIGBUS); ``write`` raises instead.
+        """
+        pieces = list(self._pieces(span.start, span.size))
+        if len(pieces) != 1:
+            raise Constraint(f"{span} is not in one piece, it can be read but not viewed")
+        media, offset, step = pieces[0]
+        return media.view()[offset : offset + step]
+
+    def backing(self, spa: Spa) -> tuple[Path, int]:
+        """(file, offset) of the byte at ``spa``."""
+        media, offset, _ = next(self._pieces(spa, 1))
+        return media.path, offset
+
+    def has_memory(self, span: Span[Spa]) -> bool:
+        """Whether RAM or persistent memory lies behind every byte of ``span``."""
+        return self._backings.covers(span.start, span.end)
+
+    # DIMMs
+
+    def region_at(self, spa: Spa) -> Region:
+        """The region that contains ``spa``; NotFound when it is not persistent memory."""
+        for region in self.regions:
+            if spa in region.span:
+                return region
+        raise NotFound(f"host address {spa:#x} is not persistent memory")
+
+    def dimm(self, name: str) -> DimmSpec:
+        """The DIMM with this id."""
+        if name not in self._dimms:
+            raise NotFound(f"no DIMM {name!r}", hint=f"there are: {', '.join(self._dimms) or 'none'}")
+        return self._dimms[name]
+
+    def locate(self, spa: Spa) -> tuple[DimmSpec, Dpa]:
+        """The DIMM that holds the byte at ``spa``, and where in it; NotFound outside persistent memory."""
+        region = self.region_at(spa)
+        way, offset = region.table.to_device(spa - region.span.start)
+        return self._dimms[region.set.dimms[way]], Dpa(offset)
+
+    def locate_span(self, span: Span[Spa]) -> list[tuple[DimmSpec, Span[Dpa]]]:
+        """Which bytes of which DIMMs lie behind ``span`` (inside one region), DIMMs in interleave order."""
+        region = self.region_at(span.start)
+        if not region.span.covers(span):
+            raise Constraint(f"{span} leaves the region {region.name} at {region.span}")
+        table, start = region.table, span.start - region.span.start
+        found = []
+        for way, name in enumerate(region.set.dimms):
+            part = Span.between(Dpa(table.below(way, start)), Dpa(table.below(way, start + span.size)))
+            if part.size:
+                found.append((self._dimms[name], part))
+        return found
+
+    def spa_of(self, dimm: str, dpa: Dpa) -> Spa:
+        """The host address of a DIMM's byte.
+
+        Raises:
+            NotFound: no such DIMM.
+            Constraint: beyond its capacity, or the DIMM belongs to no set.
+        """
+        spec = self.dimm(dimm)
+        if not 0 <= dpa < spec.capacity:
+            raise Constraint(f"{dpa:#x} lies beyond the capacity of {dimm}, {spec.capacity:#x} bytes")
+        for region in self.regions:
+            if dimm in region.set.dimms:
+                offset = region.table.to_region(region.set.dimms.index(dimm), dpa)
+                return Spa(region.span.start + offset)
+        raise Constraint(f"{dimm} belongs to no interleave set, it has no host addresses")
+
+    def labels_read(self, dimm: str, offset: int, length: int) -> bytes:
+        """Bytes of a DIMM's label area; NotFound without one, Constraint when the range leaves it."""
+        return self._labels[self.dimm(dimm).id].read(offset, length)
+
+    def labels_write(self, dimm: str, offset: int, data: bytes) -> None:
+        """Store into a DIMM's label area; errors as ``labels_read``."""
+        self._labels[self.dimm(dimm).id].write(offset, data)
+
+    # the rest of the silicon
+
+    def cpuid(self, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
+        """(EAX, EBX, ECX, EDX) of the CPUID instruction."""
+        return cpuid(self.spec.cpu, leaf, subleaf)
+
+    def memory_map(self) -> list[memmap.E820Entry]:
+        """The host's E820: (start, size, type), sorted."""
+        return memmap.host_e820(self.spec)
+
+    def flush_hints(self, dimm: str) -> tuple[Spa, ...]:
+        """The flush hint addresses of a DIMM, one cache line each."""
+        spec = self.dimm(dimm)
+        page = memmap.FLUSH_HINTS + self.spec.dimms.index(spec) * 4096
+        return tuple(Spa(page + i * 64) for i in range(spec.flush_hints))
+
+    def _is_hint(self, spa: Spa) -> bool:
+        page, line = divmod(spa - memmap.FLUSH_HINTS, 4096)
+        return 0 <= page < len(self.spec.dimms) and line // 64 < self.spec.dimms[page].flush_hints
+
+    def sync(self) -> None:
+        """Write all memory and labels that were used to the disk."""
+        for part in self._files():
+            part.sync()
+
+    def close(self) -> None:
+        """Let go of all files; the machine may be used again."""
+        for part in self._files():
+            part.close()
+
+    def _files(self) -> list[Media | LabelArea]:
+        return [*(run.value[0] for run in self._backings), *self._labels.values()]
+
+
+@cache
+def _interleave(ways: int, line: int) -> Interleave:
+    return Interleave.round_robin(ways, line)
+
+
+def _nothing(root: Path) -> NotFound:
+    return NotFound(f"{root}: there is no machine", hint="make one with: xlpy host init")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise trouble(path, error) from error
+
+
+def _remove(path: Path) -> None:
+    if path.exists():
+        import shutil
+
+        shutil.rmtree(path)
+
+
+def _sweep(root: Path) -> None:
+    """Remove what a killed ``create`` or ``remove`` left."""
+    for path in root.glob("hw.*.*"):
+        pid = path.name.rpartition(".")[2]
+        if not pid.isdigit() or not _alive(int(pid)):
+            _remove(path)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,167 @@
+"""One memory file: the bytes of a region or of the host's RAM, sparse on disk.
+
+Reads and writes are system calls, so that a full disk is an error and not a signal; ``view`` maps the same bytes. Both
+see each other at once: they share the page cache.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from xlpy.errors import Constraint, StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PUNCH_HOLE = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, linux/falloc.h
+_CHUNK = 1 << 20
+
+
+class Media:
+    """A memory file that exists already; opened and mapped on first use.
+
+    Args:
+        path: the file.
+        size: its length in bytes.
+    """
+
+    __slots__ = ("_fd", "_view", "path", "size")
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self.size = size
+        self._fd = -1
+        self._view: memoryview | None = None
+
+    @staticmethod
+    def create(path: Path, size: int) -> None:
+        """Make the file, all zeros and without blocks.
+
+        Raises:
+            Constraint: the file system cannot hold it.
+        """
+        try:
+            with path.open("xb") as file:
+                file.truncate(size)
+        except OSError as error:
+            raise trouble(path, error, size) from error
+
+    @property
+    def fd(self) -> int:
+        """The open file.
+
+        Raises:
+            StateError: it is missing, or not as long as it was made.
+        """
+        if self._fd < 0:
+            try:
+                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                raise StateError(f"{self.path}: the media file is missing", hint=_AGAIN) from error
+            except OSError as error:
+                raise trouble(self.path, error, self.size) from error
+            if (length := os.fstat(fd).st_size) != self.size:
+                os.close(fd)
+                raise StateError(f"{self.path}: {length} bytes long, {self.size} are required", hint=_AGAIN)
+            self._fd = fd
+        return self._fd
+
+    def read(self, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``; the caller stays inside the file."""
+        fd, parts, done = self.fd, [], 0
+        try:
+            while done < length:  # one call returns at most 2 GiB
+                part = os.pread(fd, length - done, offset + done)
+                if not part:
+                    raise StateError(f"{self.path}: ends at {offset + done}, {self.size} are required", hint=_AGAIN)
+                parts.append(part)
+                done += len(part)
+        except OSError as error:
+            raise trouble(self.path, error, self.size) from error
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Store ``data`` from ``offset`` on.
+
+        Raises:
+            Constraint: no space left on the device.
+        """
+        rest = memoryview(data)
+        try:
+            while rest:
+                done = os.pwrite(self.fd, rest, offset)
+                rest, offset = rest[done:], offset + done
+        except OSError as error:
+            raise trouble(self.path, error, self.size) from error
+
+    def view(self) -> memoryview:
+        """All bytes of the file, writable and shared with everybody who maps it."""
+        if self._view is None:
+            import mmap
+
+            try:
+                self._view = memoryview(mmap.mmap(self.fd, self.size))
+            except OSError as error:
+                raise trouble(self.path, error, self.size) from error
+        return self._view
+
+    def zero(self, offset: int, length: int) -> None:
+        """Make ``length`` bytes zero and give their blocks back; without a file system that can, write zeros."""
+        if not _punch(self.fd, offset, length):
+            self._write_zeros(offset, length)
+
+    def _write_zeros(self, offset: int, length: int) -> None:
+        end = offset + length
+        while offset < end:
+            try:  # holes are zero already
+                offset = os.lseek(self.fd, offset, os.SEEK_DATA)
+                stop = min(os.lseek(self.fd, offset, os.SEEK_HOLE), end)
+            except OSError:  # ENXIO: no data up to the end
+                return
+            while offset < stop:
+                step = min(stop - offset, _CHUNK)
+                self.write(offset, bytes(step))
+                offset += step
+
+    def sync(self) -> None:
+        """Write what was stored or stored through a view to the disk."""
+        if self._fd >= 0:
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Let go of the file. Views that were handed out stay valid until they are dropped."""
+        self._view = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+_AGAIN = "start the host anew with: xlpy host reset"
+
+
+def trouble(path: Path, error: OSError, size: int | None = None) -> Constraint:
+    """What an OSError on a file of the host means, with the way out."""
+    import errno
+
+    hints = {
+        errno.EFBIG: "the file system or ulimit -f forbids files that large; use another with --root, or a smaller set",
+        errno.EINVAL: "the file system cannot hold a file that large; use another with --root, or a smaller set",
+        errno.ENOSPC: "free some space, or use another file system with --root",
+        errno.ENOMEM: "the address space is full (ulimit -v), or the set is too large to be mapped",
+    }
+    hint = hints.get(error.errno or 0, "choose another state directory with --root or XLPY_ROOT")
+    of = "" if size is None else f" ({size} bytes)"
+    return Constraint(f"{path}{of}: {error.strerror}", hint=hint)
+
+
+def _punch(fd: int, offset: int, length: int) -> bool:
+    """fallocate(2); False when it cannot be done here."""
+    import ctypes
+
+    try:
+        fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    except (OSError, AttributeError):
+        return False
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return int(fallocate(fd, PUNCH_HOLE, offset, length)) == 0

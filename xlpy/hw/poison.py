@@ -1,0 +1,108 @@
+"""Lines of memory that cannot be read any more, and that stay so until they are cleared."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from xlpy.addr import Spa, Span, align_down, align_up
+from xlpy.errors import StateError
+from xlpy.hw.media import trouble
+from xlpy.rangemap import RangeMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+LINE = 64  # what the memory controller poisons at once
+
+
+class PoisonList:
+    """Poisoned spans, kept in a small file so that they outlive domains and commands.
+
+    Spans grow outwards to whole lines of 64 bytes, and neighbours become one. Every change replaces the file at once.
+
+    Args:
+        path: the file; no file is an empty list.
+    """
+
+    __slots__ = ("_path", "_runs")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._runs: RangeMap[None] | None = None
+
+    def __iter__(self) -> Iterator[Span[Spa]]:
+        return (Span.between(Spa(run.start), Spa(run.end)) for run in self._load())
+
+    def __len__(self) -> int:
+        return len(self._load())
+
+    def overlapping(self, span: Span[Spa]) -> list[Span[Spa]]:
+        """The poisoned parts of ``span``, in order."""
+        runs = self._load().overlapping(span.start, span.end)
+        return [Span.between(Spa(max(run.start, span.start)), Spa(min(run.end, span.end))) for run in runs]
+
+    def add(self, span: Span[Spa]) -> None:
+        """Poison every line that ``span`` touches."""
+        self._put(self._load(), span)
+        self._store()
+
+    def clear(self, span: Span[Spa]) -> int:
+        """Mend every line that ``span`` touches; what the lines hold is not changed here.
+
+        Returns:
+            the bytes that were poisoned and are not any more.
+        """
+        removed = self._load().remove(*_lines(span))
+        if removed:
+            self._store()
+        return sum(run.end - run.start for run in removed)
+
+    @classmethod
+    def create(cls, path: Path, spans: Iterable[Span[Spa]]) -> None:
+        """Write a list that starts with ``spans``."""
+        made = cls(path)
+        runs: RangeMap[None] = RangeMap()
+        for span in spans:
+            cls._put(runs, span)
+        made._runs = runs
+        made._store()
+
+    @staticmethod
+    def _put(runs: RangeMap[None], span: Span[Spa]) -> None:
+        start, end = _lines(span)
+        if start == end:
+            return
+        joined = runs.overlapping(start - 1, end + 1)
+        if joined:
+            start, end = min(start, joined[0].start), max(end, joined[-1].end)
+            runs.remove(start, end)
+        runs.add(start, end, None)
+
+    def _load(self) -> RangeMap[None]:
+        if self._runs is None:
+            try:
+                pairs = json.loads(self._path.read_text(encoding="ascii"))
+                self._runs = RangeMap((int(start), int(end), None) for start, end in pairs)
+            except FileNotFoundError:
+                self._runs = RangeMap()
+            except (OSError, ValueError, TypeError) as error:
+                raise StateError(
+                    f"{self._path}: the list of poisoned lines cannot be read: {error}",
+                    hint="remove the file to forget all poison",
+                ) from error
+        return self._runs
+
+    def _store(self) -> None:
+        text = json.dumps([(run.start, run.end) for run in self._load()])
+        fresh = self._path.with_name(self._path.name + ".new")
+        try:
+            fresh.write_text(text, encoding="ascii")
+            fresh.replace(self._path)
+        except OSError as error:
+            raise trouble(self._path, error) from error
+
+
+def _lines(span: Span[Spa]) -> tuple[int, int]:
+    return (align_down(span.start, LINE), align_up(span.end, LINE)) if span.size else (span.start, span.start)
