@@ -206,11 +206,10 @@ def _check_size(path: str, size: int) -> None:
 
 def _checked(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> Iterable[Piece]:
     """The extents as pieces of ``[0, size)``, each proved safe to map."""
-    _refuse_flags(path, extents)
+    inside = [extent for extent in extents if extent.logical < size]  # blocks kept beyond the end are not the file's
+    _refuse_flags(path, inside)
     point, used = 0, []
-    for extent in extents:
-        if extent.logical >= size:
-            break
+    for extent in inside:
         if extent.logical % PAGE or extent.physical % PAGE or extent.length % PAGE:
             raise _unsafe(path, extent, "UNALIGNED", "not aligned to 4096 bytes", "only whole pages can be mapped")
         if extent.logical < point:

@@ -1,0 +1,204 @@
+"""From paths to host physical extents: every case of the vNVDIMM design's section 4.2.3."""
+
+from __future__ import annotations
+
+import pytest
+
+from xlpy.addr import MIB, Span
+from xlpy.dom0.extents import Extent
+from xlpy.dom0.face import FileStat, Mount
+from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
+from xlpy.toolstack.resolve import Piece, resolve
+
+BASE = 0x4_0020_0000  # data start of pmem0 in host physical memory
+SIZE = 64 * MIB
+
+SYSFS = {
+    "/sys/block/pmem0/device/resource": f"{BASE:#x}",
+    "/sys/block/pmem0/device/size": str(SIZE),
+    "/sys/block/pmem0/pmem0p1/start": "2048",
+    "/sys/block/pmem0/pmem0p1/size": str(32 * MIB // 512),
+    "/sys/block/pmem0/pmem0p2/start": "100001",
+    "/sys/block/pmem0/pmem0p2/size": "8",
+    "/sys/block/pmem1/device/resource": "0x800000000",
+    "/sys/block/pmem1/device/size": str(6 << 40),
+}
+BLOCK = {
+    (259, 0): "pmem0",
+    (259, 1): "pmem0p1",
+    (259, 2): "pmem0p2",
+    (259, 3): "pmem1",
+    (259, 4): "pmem2s",
+    (8, 0): "sda",
+}
+LAST, UNWRITTEN = 1, 0x800
+
+
+class Kernel:
+    """A Dom0 of tables."""
+
+    def __init__(self, files=None, mounts=()):
+        self.files = files or {}
+        self.table = list(mounts)
+
+    def stat(self, path):
+        names = {f"/dev/{name}": number for number, name in BLOCK.items()}
+        if path in names:
+            return FileStat("block", 0, names[path], 1, 1)
+        if path in self.files:
+            size, _ = self.files[path]
+            return FileStat("file", size, (259, 0), 12, 1)
+        if path in ("/mnt", "/run/fifo"):
+            return FileStat({"/mnt": "dir", "/run/fifo": "fifo"}[path], 0, (0, 1), 2, 1)
+        raise NotFound(path)
+
+    def mounts(self):
+        return self.table
+
+    def mount_of(self, path):
+        return next(m for m in self.table if path.startswith(m.mountpoint))
+
+    def sysfs(self, path):
+        if path not in SYSFS:
+            raise NotFound(path)
+        return SYSFS[path]
+
+    def block_device_name(self, major, minor):
+        return BLOCK[major, minor]
+
+    def fiemap(self, path, sync=True):
+        return [Extent(*e) for e in self.files[path][1]]
+
+
+def on_dax(*extents, size=3 * 4096, device="/dev/pmem0", options=("rw", "dax=always")):
+    return Kernel({"/mnt/a": (size, extents)}, [Mount(device, "/mnt", "ext4", options)])
+
+
+class TestDevices:
+    def test_a_whole_device_is_one_extent(self):
+        found = resolve(Kernel(), "/dev/pmem0")
+        assert found.extents == (Piece(0, BASE, SIZE, LAST),)
+        assert (found.kind, found.device, found.size) == ("device", "pmem0", SIZE)
+
+    def test_a_terabyte_device_is_one_extent_too(self):
+        assert resolve(Kernel(), "/dev/pmem1").spans == (Span(0x800000000, 6 << 40),)
+
+    def test_a_partition_adds_its_start(self):
+        found = resolve(Kernel(), "/dev/pmem0p1")
+        assert found.spans == (Span(BASE + 2048 * 512, 32 * MIB),)
+        assert found.kind == "partition"
+
+    @pytest.mark.parametrize(
+        ("path", "error", "code"),
+        [
+            ("/dev/pmem0p2", Unsafe, "XLPY-PMEM-UNALIGNED"),
+            ("/dev/pmem2s", Unsafe, "XLPY-PMEM-SECTOR"),
+            ("/dev/sda", Unsafe, "XLPY-PMEM-NOT-PMEM"),
+            ("/dev/none", NotFound, "XLPY-NOT-FOUND"),
+            ("/mnt", Unsafe, "XLPY-PMEM-KIND"),
+            ("/run/fifo", Unsafe, "XLPY-PMEM-KIND"),
+            ("pmem0", NotFound, "XLPY-NOT-FOUND"),
+        ],
+    )
+    def test_refused(self, path, error, code):
+        with pytest.raises(error) as caught:
+            resolve(Kernel(), path)
+        assert caught.value.code == code
+
+    @pytest.mark.parametrize(
+        ("path", "mounted"),
+        [("/dev/pmem0", "/dev/pmem0"), ("/dev/pmem0", "/dev/pmem0p1"), ("/dev/pmem0p1", "/dev/pmem0p1")],
+    )
+    def test_what_dom0_has_mounted_is_not_given_away(self, path, mounted):
+        kernel = Kernel(mounts=[Mount(mounted, "/mnt", "ext4", ("dax",))])
+        with pytest.raises(Conflict, match="mounted on /mnt"):
+            resolve(kernel, path)
+
+    def test_another_mounted_partition_does_not_matter(self):
+        kernel = Kernel(mounts=[Mount("/dev/pmem0p2", "/mnt", "ext4", ("dax",))])
+        assert resolve(kernel, "/dev/pmem0p1").size == 32 * MIB
+
+
+class TestFiles:
+    def test_extents_are_shifted_by_the_data_start(self):
+        found = resolve(on_dax((0, 0x5000, 0x1000, 0), (0x1000, 0x9000, 0x2000, LAST)), "/mnt/a")
+        assert found.extents == (Piece(0, BASE + 0x5000, 0x1000, 0), Piece(0x1000, BASE + 0x9000, 0x2000, LAST))
+
+    def test_on_a_partition_its_start_is_added(self):
+        found = resolve(on_dax((0, 0x5000, 0x3000, LAST), device="/dev/pmem0p1"), "/mnt/a")
+        assert found.extents[0].spa == BASE + 0x100000 + 0x5000
+
+    def test_neighbours_become_one_span(self):
+        found = resolve(on_dax((0, 0x5000, 0x1000, 0), (0x1000, 0x6000, 0x2000, LAST)), "/mnt/a")
+        assert len(found.extents) == 2
+        assert found.spans == (Span(BASE + 0x5000, 0x3000),)
+
+    def test_blocks_beyond_the_end_are_clipped(self):
+        found = resolve(
+            on_dax((0, 0x5000, 0x8000, 0), (0x8000, 0xF000, 0x1000, LAST | UNWRITTEN), size=0x3000), "/mnt/a"
+        )
+        assert found.spans == (Span(BASE + 0x5000, 0x3000),)
+
+    @pytest.mark.parametrize(
+        ("flag", "code"),
+        [
+            (0x2, "UNKNOWN"),
+            (0x6, "DELALLOC"),
+            (0x8, "ENCODED"),
+            (0x88, "ENCODED"),
+            (0x100, "UNALIGNED"),
+            (0x300, "INLINE"),
+            (0x500, "TAIL"),
+            (UNWRITTEN, "UNWRITTEN"),
+            (0x2000, "SHARED"),
+            (0x40000, "UNKNOWN"),
+        ],
+    )
+    def test_extents_that_cannot_be_mapped(self, flag, code):
+        with pytest.raises(Unsafe) as caught:
+            resolve(on_dax((0, 0x5000, 0x3000, LAST | flag)), "/mnt/a")
+        assert caught.value.code == f"XLPY-PMEM-{code}"
+        assert caught.value.exit == 7
+
+    def test_merged_is_harmless(self):
+        assert resolve(on_dax((0, 0x5000, 0x3000, LAST | 0x1000)), "/mnt/a").size == 0x3000
+
+    @pytest.mark.parametrize(
+        ("extents", "code"),
+        [
+            ([], "HOLE"),
+            ([(0x1000, 0x5000, 0x2000, LAST)], "HOLE"),
+            ([(0, 0x5000, 0x1000, 0), (0x2000, 0x9000, 0x1000, LAST)], "HOLE"),
+            ([(0, 0x5000, 0x2000, LAST)], "HOLE"),
+            ([(0, 0x5000, 0x2000, 0), (0x1000, 0x9000, 0x2000, LAST)], "ORDER"),
+            ([(0, 0x5200, 0x3000, LAST)], "UNALIGNED"),
+            ([(0, SIZE - 0x1000, 0x3000, LAST)], "RANGE"),
+            ([(0, 0x5000, 0x2000, 0), (0x2000, 0x6000, 0x1000, LAST)], "SHARED"),
+        ],
+        ids=["empty", "start", "middle", "end", "overlap", "unaligned", "beyond the device", "same block twice"],
+    )
+    def test_maps_that_do_not_hold_together(self, extents, code):
+        with pytest.raises(Unsafe) as caught:
+            resolve(on_dax(*extents), "/mnt/a")
+        assert caught.value.code == f"XLPY-PMEM-{code}"
+
+    def test_unwritten_names_the_mend(self):
+        with pytest.raises(Unsafe) as caught:
+            resolve(on_dax((0, 0x5000, 0x3000, LAST | UNWRITTEN)), "/mnt/a")
+        assert caught.value.hint == "xlpy pmem prepare /mnt/a"
+
+    @pytest.mark.parametrize("size", [0, 1, 4095, 4097])
+    def test_only_whole_pages(self, size):
+        with pytest.raises(Constraint, match="whole number of 4096-byte pages"):
+            resolve(on_dax((0, 0x5000, 0x3000, LAST), size=size), "/mnt/a")
+
+    def test_without_dax_the_pages_are_in_the_page_cache(self):
+        with pytest.raises(Unsafe) as caught:
+            resolve(on_dax((0, 0x5000, 0x3000, LAST), options=("rw",)), "/mnt/a")
+        assert caught.value.code == "XLPY-PMEM-NOT-DAX"
+
+    @pytest.mark.parametrize("device", ["/dev/mapper/vg-lv", "/dev/sda", "/dev/loop0"])
+    def test_layers_between_file_system_and_pmem(self, device):
+        with pytest.raises(Unsafe) as caught:
+            resolve(on_dax((0, 0x5000, 0x3000, LAST), device=device), "/mnt/a")
+        assert caught.value.code == "XLPY-PMEM-NOT-PMEM"
