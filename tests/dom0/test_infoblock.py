@@ -134,7 +134,7 @@ def test_accepted_pfn_blocks():
     validate_pfn(FSDAX_MEM._replace(page_size=16384, page_struct_size=8), START, SIZE, FSDAX_MEM.parent)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 4095), st.integers(1, 255))
 def test_any_damaged_byte_is_noticed(at, flip):
     for data, parse in ((FSDAX_DEV.build(), parse_pfn), (BTT_64M.build(), lambda d: parse_btt(d, BTT_64M.parent))):

@@ -32,7 +32,7 @@ def test_known_sums(data, expected):
     assert fletcher64(data) == expected
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=64))
 def test_agrees_with_the_definition(words):
     low = high = 0

@@ -379,7 +379,7 @@ PATHS = st.sampled_from(["/a", "/a/b", "/a/b/c", "/b", "/b/c"])
 ACTS = st.lists(st.tuples(st.sampled_from(["write", "mkdir", "rm"]), PATHS, st.text(max_size=4)), max_size=12)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(ACTS)
 def test_one_transaction_leaves_what_single_steps_leave(acts):
     trees = []

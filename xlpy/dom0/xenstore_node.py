@@ -51,7 +51,8 @@ class Perm(NamedTuple):
     def parse(cls, text: str) -> Perm:
         """Read ``r5``: the wire form."""
         digits = text[1:]
-        if text[:1] not in RIGHTS or not (digits.isascii() and digits.isdecimal()) or int(digits[:6]) > 0xFFFF:
+        well_formed = text[:1] in RIGHTS and digits.isascii() and digits.isdecimal() and len(digits) <= 5
+        if not well_formed or int(digits) > 0xFFFF:
             raise XenstoreError(f"not a permission: {text!r}; n, r, w or b and a domid are required", errno.EINVAL)
         return cls(int(digits), text[0])
 

@@ -1,0 +1,165 @@
+"""Partition tables: GPT with its CRCs, MBR with logical partitions, and what sfdisk says about ours."""
+
+import shutil
+import struct
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xlpy.addr import KIB, MIB
+from xlpy.dom0.block import Partition, Table, build_gpt, read_table
+
+GUID = bytes(range(16))
+SIZE = 4 * MIB
+TWO = (Partition(1, MIB, MIB), Partition(2, 3 * MIB, 512 * KIB))
+
+
+def disk(partitions=TWO, size=SIZE, sector=512):
+    image = bytearray(size)
+    for at, data in build_gpt(size, partitions, GUID, sector):
+        image[at : at + len(data)] = data
+    return image
+
+
+WHOLE = bytes(disk())
+
+
+def reader(image):
+    def read(offset, length):
+        assert 0 <= offset <= offset + length <= len(image)
+        return bytes(image[offset : offset + length])
+
+    return read
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_a_gpt_reads_as_it_was_written(sector):
+    assert read_table(reader(disk(sector=sector)), SIZE, sector) == Table("gpt", TWO)
+
+
+def test_gpt_header_bytes():
+    image = disk()
+    assert image[510:512] == b"\x55\xaa"
+    assert image[446:462].hex() == "00000200eeffffff01000000ff1f0000"  # protective entry over all other sectors
+    header = image[512:604]
+    assert header[:16].hex() == "4546492050415254000001005c000000"
+    assert struct.unpack_from("<4Q", header, 24) == (1, 8191, 34, 8158)
+    assert header[56:72] == GUID
+    assert struct.unpack_from("<QII", header, 72) == (2, 128, 128)
+    entry = image[1024:1152]
+    assert entry[:16].hex() == "af3dc60f838472478e793d69d8477de4"
+    assert struct.unpack_from("<QQ", entry, 32) == (2048, 4095)
+    backup = image[-512:][:92]
+    assert struct.unpack_from("<QQ", backup, 24) == (8191, 1)
+    assert image[-33 * 512 : -512] == image[1024 : 1024 + 32 * 512]
+
+
+def test_sfdisk_agrees(tmp_path):
+    if not shutil.which("sfdisk"):
+        pytest.skip("sfdisk is not installed")
+    path = tmp_path / "disk"
+    path.write_bytes(disk())
+    dump = subprocess.run(["sfdisk", "-d", path], capture_output=True, text=True, check=True)
+    assert dump.stderr == ""
+    assert "label: gpt" in dump.stdout
+    assert "start=        2048, size=        2048, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4" in dump.stdout
+    assert "start=        6144, size=        1024" in dump.stdout
+    verdict = subprocess.run(["sfdisk", "--verify", path], capture_output=True, text=True, check=True)
+    assert "No errors detected." in verdict.stdout + verdict.stderr
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (512, "signature"),
+        (525, "header size"),
+        (528, "header CRC"),
+        (536, "header CRC"),
+        (590, "header CRC"),
+        (1024 + 32, "entries CRC"),
+        (1024 + 127 * 128, "entries CRC"),
+    ],
+)
+def test_a_damaged_gpt_is_not_used(at, text):
+    image = disk()
+    image[at] ^= 0xFF
+    table = read_table(reader(image), SIZE)
+    assert (table.kind, table.partitions) == ("gpt", ())
+    assert text in table.problem
+    assert "sgdisk" in table.problem
+
+
+def test_a_damaged_copy_does_not_matter():
+    image = disk()
+    image[-512:] = bytes(512)
+    assert read_table(reader(image), SIZE).partitions == TWO
+
+
+def test_a_gpt_of_a_larger_disk_is_not_used():
+    image = disk()[: SIZE // 2]
+    assert "last is" in read_table(reader(image), SIZE // 2).problem
+
+
+def mbr(*entries):
+    sector = bytearray(512)
+    for i, (kind, first, count) in enumerate(entries):
+        struct.pack_into("<B3sB3sII", sector, 446 + 16 * i, 0, b"", kind, b"", first, count)
+    sector[510:] = b"\x55\xaa"
+    return sector
+
+
+def test_mbr_primaries():
+    image = bytearray(SIZE)
+    image[:512] = mbr((0x83, 2048, 2048), (0, 0, 0), (0x83, 6144, 1024))
+    assert read_table(reader(image), SIZE) == Table("dos", (Partition(1, MIB, MIB), Partition(3, 3 * MIB, 512 * KIB)))
+
+
+def test_mbr_logical_partitions():
+    image = bytearray(SIZE)
+    image[:512] = mbr((0x83, 2048, 1024), (0x05, 4096, 4096))
+    image[4096 * 512 : 4096 * 512 + 512] = mbr((0x83, 64, 100), (0x05, 1000, 2000))
+    image[5096 * 512 : 5096 * 512 + 512] = mbr((0x83, 64, 200), (0, 0, 0))
+    assert read_table(reader(image), SIZE).partitions == (
+        Partition(1, 2048 * 512, 1024 * 512),
+        Partition(5, (4096 + 64) * 512, 100 * 512),
+        Partition(6, (5096 + 64) * 512, 200 * 512),
+    )
+
+
+def test_a_loop_of_extended_boot_records_ends():
+    image = bytearray(SIZE)
+    image[:512] = mbr((0x05, 4096, 4096))
+    image[4096 * 512 : 4096 * 512 + 512] = mbr((0x83, 64, 100), (0x05, 64, 64))
+    image[4160 * 512 : 4160 * 512 + 512] = mbr((0x83, 1, 1), (0x05, 64, 64))
+    assert len(read_table(reader(image), SIZE).partitions) == 128
+
+
+def test_entries_beyond_the_disk_are_left_out():
+    image = bytearray(SIZE)
+    image[:512] = mbr((0x83, 2048, 2**32 - 1), (0x83, 4096, 8))
+    assert read_table(reader(image), SIZE).partitions == (Partition(2, 4096 * 512, 4096),)
+
+
+def test_no_table():
+    assert read_table(reader(bytes(SIZE)), SIZE) == Table("none")
+    assert read_table(reader(bytes(512)), 512) == Table("none")
+    boot_sector = mbr((0x83, 2048, 2048))
+    boot_sector[446] = 0x33  # code where a status byte would be 0 or 0x80
+    image = bytearray(SIZE)
+    image[:512] = boot_sector
+    assert read_table(reader(image), SIZE) == Table("none")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(min_size=66, max_size=66), st.binary(min_size=92, max_size=92), st.booleans())
+def test_any_bytes_are_read_without_a_crash(records, header, protective):
+    image = bytearray(256 * KIB)
+    image[446:512] = records
+    image[510:512] = b"\x55\xaa"
+    image[512:604] = header
+    if protective:
+        image[446:462] = WHOLE[446:462]
+        image[512:524] = WHOLE[512:524]
+    read_table(reader(image), len(image))
