@@ -40,6 +40,7 @@ class GuestLayout(NamedTuple):
     acpi_start, acpi_end: the ACPI table allocator, growing up.
     mem_start, mem_end: hvmloader's ``mem_alloc`` (up) and ``mem_hole_alloc`` (down).
     mailbox: the ``_DSM`` mailbox page.
+    pm_base: I/O port of the PM1 event block; the control block and timer follow at +4 and +8.
     populated: whether RAM is there already (an emulator's RAM file) and need not be asked for.
     """
 
@@ -50,6 +51,7 @@ class GuestLayout(NamedTuple):
     mem_end: Gpa
     mailbox: Gpa
     populated: bool = False
+    pm_base: int = 0xB000
 
 
 XEN_HVM = GuestLayout(
@@ -62,14 +64,21 @@ XEN_HVM = GuestLayout(
 )
 
 
-def in_ram(base: Gpa) -> GuestLayout:
-    """A layout inside ordinary RAM: 2 MiB from ``base`` (page aligned), for emulators whose 4 GiB top has no RAM."""
+IN_RAM_SIZE = 2 * MIB  # what ``in_ram`` takes
+
+
+def in_ram(base: Gpa, pm_base: int = 0xB000) -> GuestLayout:
+    """A layout inside ordinary RAM: 2 MiB from ``base`` (page aligned), for emulators whose 4 GiB top has no RAM.
+
+    The page from ``mem_end`` on is left free: whoever plays SeaBIOS puts its copy of the RSDP there.
+    """
     return GuestLayout(
         acpi_info=base,
         acpi_start=Gpa(base + 0x1000),
         acpi_end=Gpa(base + MIB),
         mem_start=Gpa(base + MIB),
-        mem_end=Gpa(base + 2 * MIB - 0x1000),
-        mailbox=Gpa(base + 2 * MIB - 0x1000),
+        mem_end=Gpa(base + IN_RAM_SIZE - 0x2000),
+        mailbox=Gpa(base + IN_RAM_SIZE - 0x1000),
         populated=True,
+        pm_base=pm_base,
     )

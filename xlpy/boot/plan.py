@@ -1,0 +1,139 @@
+"""How a domain's memory becomes an emulator's memory.
+
+QEMU lays the memory back ends of its NUMA nodes one after another: the first below 4 GiB as far as
+``max-ram-below-4g`` says, the rest from 4 GiB on. So a domain's RAM file is node 0, gaps are sparse filler files that the
+guest is never told of, and each vNVDIMM is a back end at exactly its guest-physical address:
+
+    0 ........ low    4 GiB ..... high      gpa of vNVDIMM 1        gpa of vNVDIMM 2
+    |   RAM file  |   | RAM file |  filler  |  media or stage  | filler |  media or stage |
+
+A vNVDIMM that is one stretch of its media is mapped in place. Without ``offset=`` (QEMU before 8.1) the whole media
+file is mapped such that the stretch falls on its address: the rest of the file is then reachable for a guest that
+ignores its memory map. Everything else is staged: copied into one file, and copied back afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.addr import GIB, MIB, format_size
+from xlpy.errors import Constraint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_NODES = 128  # QEMU's MAX_NODES
+NODE_ALIGN = 2 * MIB  # back ends begin on host huge pages, so that QEMU accepts them
+FOUR_GIB = 4 * GIB
+
+
+class Stretch(NamedTuple):
+    """One contiguous piece of a vNVDIMM in its media file: path, offset and length in bytes."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+class Vnvdimm(NamedTuple):
+    """A vNVDIMM to map. gpa, size: its guest-physical range; stretches: its media, in guest order."""
+
+    name: str
+    gpa: int
+    size: int
+    stretches: tuple[Stretch, ...]
+
+
+class Backend(NamedTuple):
+    """One NUMA node's memory. kind: ``ram``, ``filler``, ``media`` or ``stage``; offset: into ``path``."""
+
+    kind: str
+    path: Path
+    offset: int
+    size: int
+    gpa: int
+
+
+class Plan(NamedTuple):
+    """All back ends in guest order, the vNVDIMMs that are staged, and what the user should know."""
+
+    backends: tuple[Backend, ...]
+    staged: tuple[Vnvdimm, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def memory(self) -> int:
+        """The emulator's ``-m``, in bytes."""
+        return sum(backend.size for backend in self.backends)
+
+
+def plan_memory(
+    ram: Path,
+    low: int,
+    high: int,
+    devices: tuple[Vnvdimm, ...],
+    folder: Path,
+    has_offset: bool,
+    stage_all: bool = False,
+) -> Plan:
+    """Lay out the back ends.
+
+    Args:
+        ram: the domain's RAM file: ``low`` bytes from GPA 0, then ``high`` bytes from 4 GiB on.
+        low, high: bytes.
+        devices: the vNVDIMMs.
+        folder: where staging and filler files will be made.
+        has_offset: whether the emulator can map part of a file.
+        stage_all: stage every vNVDIMM, so that the guest cannot reach other media.
+
+    Raises:
+        Constraint: more pieces than the emulator has NUMA nodes.
+    """
+    backends = [Backend("ram", ram, 0, low + high, 0)]
+    staged: list[Vnvdimm] = []
+    notes: list[str] = []
+    end = FOUR_GIB + high
+    ordered = sorted(devices, key=lambda device: device.gpa)
+    for at, device in enumerate(ordered):
+        following = ordered[at + 1].gpa if at + 1 < len(ordered) else None
+        pieces = None if stage_all else _in_place(device, end, following, has_offset, notes)
+        if pieces is None:
+            staged.append(device)
+            pieces = [Backend("stage", folder / f"{device.name}.stage", 0, device.size, device.gpa)]
+        if pieces[0].gpa > end:
+            backends.append(Backend("filler", folder / f"{device.name}.gap", 0, pieces[0].gpa - end, end))
+        backends += pieces
+        end = pieces[-1].gpa + pieces[-1].size
+    if len(backends) > MAX_NODES:
+        raise Constraint(
+            f"{len(backends)} stretches of memory, and the emulator has {MAX_NODES} NUMA nodes",
+            hint="run it with --stage: each vNVDIMM is then one file",
+        )
+    return Plan(tuple(backends), tuple(staged), tuple(notes))
+
+
+def _in_place(
+    device: Vnvdimm, end: int, following: int | None, has_offset: bool, notes: list[str]
+) -> list[Backend] | None:
+    """Back ends that map the device's own media, or None when it must be staged."""
+    if has_offset and len(device.stretches) <= MAX_NODES // 4:
+        pieces, gpa = [], device.gpa
+        for stretch in device.stretches:
+            pieces.append(Backend("media", stretch.path, stretch.offset, stretch.length, gpa))
+            gpa += stretch.length
+        return pieces
+    if len(device.stretches) == 1:
+        stretch = device.stretches[0]
+        size, start = stretch.path.stat().st_size, device.gpa - stretch.offset
+        if start >= end and start % NODE_ALIGN == 0 and (following is None or start + size <= following):
+            exposed = size - stretch.length
+            if exposed:
+                notes.append(
+                    f"{device.name} is mapped in place with all of {stretch.path.name}: {format_size(exposed)} beside it "
+                    "are within reach of a guest that ignores its memory map (--stage prevents that)"
+                )
+            return [Backend("media", stretch.path, 0, size, start)]
+    notes.append(
+        f"{device.name} lies in {len(device.stretches)} stretches: staged in one file, written back when the guest ends"
+    )
+    return None

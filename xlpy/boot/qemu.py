@@ -1,0 +1,124 @@
+"""QEMU as the processor: finding it, and its command line.
+
+RAM content, memory map, ACPI tables and persistent memory are all the domain's; QEMU brings CPUs, timers, a serial port and
+the PIIX4 chipset whose power management block SeaBIOS puts at I/O port 0x600.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.addr import MIB
+from xlpy.errors import Constraint, MissingTool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from xlpy.boot.plan import Plan
+    from xlpy.firmware.e820 import E820Entry
+
+PROGRAM = "qemu-system-x86_64"
+PM_BASE = 0x600  # where SeaBIOS puts the PIIX4's power management ports
+COMMAND_LINE = 2048  # the longest kernel command line on x86
+_MEMMAP = {1: "@", 2: "$", 3: "#", 4: "#"}  # Linux's memmap= operator for an E820 type
+
+
+class Qemu(NamedTuple):
+    """An installed emulator: its path and (major, minor) version."""
+
+    path: str
+    version: tuple[int, int]
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether memory-backend-file can map part of a file (``offset=``, from 8.1 on)."""
+        return self.version >= (8, 1)
+
+
+def find_qemu() -> Qemu:
+    """Look QEMU up on PATH.
+
+    Raises:
+        MissingTool: it is not installed. Constraint: it does not say its version.
+    """
+    path = shutil.which(PROGRAM)
+    if path is None:
+        raise MissingTool(PROGRAM, "qemu-system-x86")
+    text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"version (\d+)\.(\d+)", text)
+    if not found:
+        raise Constraint(f"{path} --version says {text[:80]!r}, not a version", hint="install qemu-system-x86")
+    return Qemu(path, (int(found[1]), int(found[2])))
+
+
+def memmap_words(entries: Sequence[E820Entry]) -> list[str]:
+    """An E820 as Linux command line words: ``memmap=exactmap``, then one per entry; type 7 is persistent memory."""
+    words = ["memmap=exactmap"]
+    for entry in entries:
+        if entry.type in _MEMMAP:
+            words.append(f"memmap={entry.size:#x}{_MEMMAP[entry.type]}{entry.start:#x}")
+        else:
+            words.append(f"memmap={entry.size:#x}%{entry.start:#x}-0+{entry.type}")
+    return words
+
+
+def kernel_command_line(rsdp: int, entries: Sequence[E820Entry], append: str) -> str:
+    """What the kernel is told: console, our RSDP, our memory map, then the user's words.
+
+    Raises:
+        Constraint: longer than a kernel takes.
+    """
+    words = ["console=ttyS0", "nokaslr", f"acpi_rsdp={rsdp:#x}", *memmap_words(entries), append]
+    line = " ".join(word for word in words if word)
+    if len(line) >= COMMAND_LINE:
+        raise Constraint(
+            f"the kernel command line has {len(line)} characters, at most {COMMAND_LINE - 1} fit",
+            hint="shorten --append, or give the domain fewer vNVDIMMs",
+        )
+    return line
+
+
+def command(
+    qemu: Qemu,
+    plan: Plan,
+    low: int,
+    vcpus: int,
+    kernel: Path,
+    initrd: Path | None,
+    line: str,
+    extra: Sequence[str] = (),
+) -> list[str]:
+    """The emulator's command line.
+
+    Args:
+        qemu: the emulator.
+        plan: the memory back ends.
+        low: bytes of RAM below 4 GiB.
+        vcpus: processors; they get APIC ids 0, 2, 4 ... as the MADT says.
+        kernel, initrd: files to boot; initrd may be None.
+        line: the kernel command line.
+        extra: further words, last.
+    """
+    words = [
+        *(qemu.path, "-accel", "tcg", "-cpu", "max", "-display", "none", "-serial", "stdio", "-monitor", "none"),
+        *("-no-reboot", "-no-user-config", "-nodefaults", "-net", "none"),
+        *("-machine", f"pc,max-ram-below-4g={low},graphics=off"),
+        *("-m", f"{plan.memory // MIB}M" if plan.memory % MIB == 0 else f"{plan.memory // 1024}K"),
+        *("-smp", f"cpus=1,sockets=1,cores={vcpus},threads=2,maxcpus={2 * vcpus}"),
+    ]
+    for core in range(1, vcpus):
+        words += ["-device", f"max-x86_64-cpu,socket-id=0,die-id=0,core-id={core},thread-id=0"]
+    for at, backend in enumerate(plan.backends):
+        offset = f",offset={backend.offset}" if backend.offset else ""
+        path = str(backend.path).replace(",", ",,")
+        words += ["-object", f"memory-backend-file,id=m{at},share=on,mem-path={path},size={backend.size}{offset}"]
+        cpus = f",cpus=0-{2 * vcpus - 1}" if at == 0 else ""
+        words += ["-numa", f"node,nodeid={at}{cpus},memdev=m{at}"]
+    words += ["-kernel", str(kernel)]
+    if initrd is not None:
+        words += ["-initrd", str(initrd)]
+    return [*words, "-append", line, *extra]
