@@ -131,7 +131,7 @@ def _dimm(section: Section, machine: str, index: int) -> DimmSpec:
         subsystem_vendor=section.number("subsystem_vendor", 0, most=U16),
         subsystem_device=section.number("subsystem_device", 0, most=U16),
         subsystem_revision=section.number("subsystem_revision", 0, most=U16),
-        serial=section.number("serial", crc32(f"{machine}/{name}".encode()), most=U32),
+        serial=section.number("serial", crc32(f"{machine}/{index}/{name}".encode()), most=U32),
         interface=section.number("interface", DEFAULTS.interface, most=U16),
         manufactured=_manufactured(section.section("manufactured")),
         health=_health(section.section("health")),
