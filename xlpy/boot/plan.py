@@ -1,8 +1,8 @@
 """How a domain's memory becomes an emulator's memory.
 
 QEMU lays the memory back ends of its NUMA nodes one after another: the first below 4 GiB as far as
-``max-ram-below-4g`` says, the rest from 4 GiB on. So a domain's RAM file is node 0, gaps are sparse filler files that the
-guest is never told of, and each vNVDIMM is a back end at exactly its guest-physical address:
+``max-ram-below-4g`` says, the rest from 4 GiB on. So a domain's RAM file is node 0, gaps are sparse filler files that
+the guest is never told of, and each vNVDIMM is a back end at exactly its guest-physical address:
 
     0 ........ low    4 GiB ..... high      gpa of vNVDIMM 1        gpa of vNVDIMM 2
     |   RAM file  |   | RAM file |  filler  |  media or stage  | filler |  media or stage |
@@ -129,8 +129,8 @@ def _in_place(
             exposed = size - stretch.length
             if exposed:
                 notes.append(
-                    f"{device.name} is mapped in place with all of {stretch.path.name}: {format_size(exposed)} beside it "
-                    "are within reach of a guest that ignores its memory map (--stage prevents that)"
+                    f"{device.name} is mapped in place with all of {stretch.path.name}: {format_size(exposed)} beside "
+                    "it are within reach of a guest that ignores its memory map (--stage prevents that)"
                 )
             return [Backend("media", stretch.path, 0, size, start)]
     notes.append(

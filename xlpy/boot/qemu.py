@@ -1,7 +1,7 @@
 """QEMU as the processor: finding it, and its command line.
 
-RAM content, memory map, ACPI tables and persistent memory are all the domain's; QEMU brings CPUs, timers, a serial port and
-the PIIX4 chipset whose power management block SeaBIOS puts at I/O port 0x600.
+RAM content, memory map, ACPI tables and persistent memory are all the domain's; QEMU brings CPUs, timers, a serial port
+and the PIIX4 chipset, whose power management block SeaBIOS puts at I/O port 0x600.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def command(
         extra: further words, last.
     """
     words = [
-        *(qemu.path, "-accel", "tcg", "-cpu", "max", "-display", "none", "-serial", "stdio", "-monitor", "none"),
+        *(qemu.path, "-accel", "tcg", "-cpu", "max,vendor=GenuineIntel"),  # AMD models have no threads without topoext
+        *("-display", "none", "-serial", "stdio", "-monitor", "none"),
         *("-no-reboot", "-no-user-config", "-nodefaults", "-net", "none"),
         *("-machine", f"pc,max-ram-below-4g={low},graphics=off"),
         *("-m", f"{plan.memory // MIB}M" if plan.memory % MIB == 0 else f"{plan.memory // 1024}K"),
