@@ -6,16 +6,29 @@ its checksum are looked after here.
 
 from __future__ import annotations
 
-from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, Unpack
+from io import SEEK_CUR, BytesIO
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, Unpack
 
-from construct import Bytes, Construct, ConstructError, Container, ExprAdapter, Int8ul, Int32ul, Struct
+from construct import (
+    Bytes,
+    Construct,
+    ConstructError,
+    Container,
+    ExprAdapter,
+    Int8ul,
+    Int32ul,
+    ListContainer,
+    Struct,
+    Subconstruct,
+)
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.checksum import checksum, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from construct.core import Context
 
 __all__ = ["HEADER", "HEADER_SIZE", "Header", "Identity", "Plain", "Table", "build_table", "checksum", "text", "verify"]
 
@@ -65,6 +78,22 @@ class Header(NamedTuple):
         """Read the first 36 bytes; FormatError when there are fewer."""
         fields = parse(HEADER, table[:HEADER_SIZE], "header")
         return cls(*(fields[name] for name in cls._fields))
+
+
+class ToEnd(Subconstruct):  # type: ignore[type-arg]
+    """As many items as the stream holds. Unlike ``GreedyRange`` it lets the error of a malformed item out."""
+
+    def _parse(self, stream: IO[bytes], context: Context, path: str) -> ListContainer[Any]:
+        items: ListContainer[Any] = ListContainer()
+        while stream.read(1):
+            stream.seek(-1, SEEK_CUR)
+            items.append(self.subcon._parsereport(stream, context, f"{path}[{len(items)}]"))
+        return items
+
+    def _build(self, obj: Iterable[Any], stream: IO[bytes], context: Context, path: str) -> int:
+        for number, item in enumerate(obj):
+            self.subcon._build(item, stream, context, f"{path}[{number}]")
+        return obj  # type: ignore[return-value]  # what was built, whatever the stubs say
 
 
 def build_table(
