@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from xlpy.errors import Conflict, Constraint, StateError
@@ -145,7 +145,8 @@ class Store:
             try:
                 yield
             except BaseException:
-                self.query("ROLLBACK")
+                if self._db.in_transaction:  # a full disk has rolled back already
+                    self.query("ROLLBACK")
                 raise
             else:
                 self.query("COMMIT")
@@ -183,7 +184,8 @@ def _lock(path: Path | None, holder: str) -> Iterator[None]:
                     ) from None
                 time.sleep(0.01)
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{holder} (pid {os.getpid()})".encode(), 0)
+        with suppress(OSError):  # a full disk must not hinder commands that free space
+            os.pwrite(fd, f"{holder} (pid {os.getpid()})".encode(), 0)
         yield
         os.ftruncate(fd, 0)
     finally:

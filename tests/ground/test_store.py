@@ -1,0 +1,237 @@
+"""The state file: transactions, killed processes, two writers, damage."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xlpy import store as module
+from xlpy.errors import Conflict, Constraint, StateError
+from xlpy.store import Store
+
+REPO = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state.db"
+
+
+def child(code: str, path: Path) -> "subprocess.Popen[str]":
+    """A Python process with ``path`` and an open ``store``; the test talks to it over pipes."""
+    head = "from pathlib import Path; from xlpy.store import Store\n"
+    head += f"store = Store(Path({str(path)!r})); t = store.table('t')\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", head + code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPO
+    )
+
+
+HOLD = "with store.transaction('xlpy create vm'):\n t.put('a', 2); t.put('b', 3); print('in', flush=True); input()\n"
+
+
+@pytest.mark.parametrize("value", [None, True, 0, -1, 1 << 70, "text", "\0é", [1, [2]], {"a": {"b": []}}, ""])
+def test_values(value):
+    table = Store(None).table("t")
+    table.put("key", value)
+    assert table.get("key") == value
+
+
+def test_tables_are_apart_and_keys_sorted():
+    store = Store(None)
+    one, two = store.table("one"), store.table("two")
+    for key in ("b", "a/2", "a/1", "A", "a_1"):
+        one.put(key, key)
+    assert one.keys() == ["A", "a/1", "a/2", "a_1", "b"]
+    assert one.keys("a/") == ["a/1", "a/2"]
+    assert one.items("a/") == [("a/1", "a/1"), ("a/2", "a/2")]
+    assert two.keys() == []
+    assert two.get("a/1", "none") == "none"
+    one.put("b", 7)
+    one.delete("A")
+    one.delete("absent")
+    assert one.items() == [("a/1", "a/1"), ("a/2", "a/2"), ("a_1", "a_1"), ("b", 7)]
+
+
+@pytest.mark.parametrize("prefix", ["%", "_", "a%", "\\"])
+def test_a_prefix_is_no_pattern(prefix):
+    table = Store(None).table("t")
+    table.put("abc", 1)
+    table.put(prefix + "x", 2)
+    assert table.keys(prefix) == [prefix + "x"]
+
+
+def test_a_transaction_commits(path):
+    store = Store(path)
+    with store.transaction("test"):
+        store.table("t").put("a", 1)
+    store.close()
+    assert Store(path).table("t").get("a") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_transaction_rolls_back(path, error):
+    store = Store(path)
+    table = store.table("t")
+    table.put("a", 1)
+
+    def fails():
+        with store.transaction("test"):
+            table.put("a", 2)
+            raise error
+
+    with pytest.raises(error):
+        fails()
+    assert table.get("a") == 1
+    with store.transaction("again"):
+        table.put("a", 3)
+    assert table.get("a") == 3
+
+
+def test_a_nested_transaction_is_part_of_the_outer_one(path):
+    store = Store(path)
+    table = store.table("t")
+
+    def fails():
+        with store.transaction("outer"):
+            with store.transaction("inner"):
+                table.put("a", 1)
+            assert table.get("a") == 1
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        fails()
+    assert table.keys() == []
+
+
+def test_kill_inside_a_transaction_leaves_the_old_state(path):
+    Store(path).table("t").put("a", 1)
+    process = child(HOLD, path)
+    assert process.stdout.readline() == "in\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    store = Store(path)
+    assert store.table("t").items() == [("a", 1)]
+    with store.transaction("next"):  # neither lock is left behind
+        store.table("t").put("a", 5)
+    assert Store(path).table("t").get("a") == 5
+
+
+def test_a_reader_sees_the_old_state_and_a_writer_waits(path, monkeypatch):
+    Store(path).table("t").put("a", 1)
+    process = child(HOLD, path)
+    assert process.stdout.readline() == "in\n"
+    store = Store(path)
+    assert store.table("t").items() == [("a", 1)]
+    monkeypatch.setattr(module, "LOCK_SECONDS", 0.05)
+    with pytest.raises(Conflict, match=r"held by xlpy create vm \(pid \d+\)"), store.transaction("late"):
+        pass
+    monkeypatch.setattr(module, "LOCK_SECONDS", 10.0)
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    with store.transaction("late"):
+        assert store.table("t").get("a") == 2
+        store.table("t").put("a", 9)
+    process.communicate()
+    assert process.returncode == 0
+    assert store.table("t").items() == [("a", 9), ("b", 3)]
+
+
+def test_two_writers_lose_nothing(path):
+    code = "for _ in range(40):\n with store.transaction('count'):\n  t.put('n', t.get('n', 0) + 1)\n"
+    writers = [child(code, path) for _ in range(2)]
+    for writer in writers:
+        writer.communicate()
+        assert writer.returncode == 0
+    assert Store(path).table("t").get("n") == 80
+
+
+def test_first_use_by_two_processes_at_once(path):
+    children = [child("t.put(str(id(t)), 1)", path) for _ in range(3)]
+    assert [process.wait() for process in children] == [0, 0, 0]
+    for process in children:
+        process.communicate()
+    assert Store(path).table("t").keys()
+
+
+def test_a_newer_version_is_refused_and_not_touched(path):
+    Store(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(StateError, match="state of version 99, this xlpy reads version 1") as caught:
+        Store(path)
+    assert "host reset" in str(caught.value.hint)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"this is not a database, it only looks for trouble" * 100,
+        lambda data: b"\0" * len(data),
+        lambda data: data[:100] + b"\xff" * (len(data) - 100),
+        lambda data: data[: len(data) // 2 + 7],
+    ],
+    ids=["text", "zeros", "pages", "cut"],
+)
+def test_a_damaged_file(path, damage):
+    store = Store(path)
+    with store.transaction("fill"):
+        for i in range(500):
+            store.table("t").put(f"key{i}", "x" * 100)
+    store.close()
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(StateError, match=r"cannot be read|version"):
+        Store(path).table("t").items()
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    with pytest.raises((StateError, Constraint)):
+        Store(tmp_path / "absent" / "state.db")
+
+
+def test_no_space_left(path):
+    store = Store(path)
+    pages = store.query("PRAGMA page_count")[0][0]
+    store.query(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Constraint, match="no space left"), store.transaction("fill"):
+        store.table("t").put("big", "x" * 100000)
+    assert store.table("t").keys() == []
+    with store.transaction("less"):
+        store.table("t").put("small", 1)
+
+
+def test_a_read_only_directory(path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    Store(path).close()
+    path.parent.chmod(0o500)
+    try:
+        with pytest.raises(Constraint, match="XLPY_ROOT"), Store(path).transaction("test"):
+            pass
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_memory_stores_share_nothing_and_lock_nothing():
+    one, two = Store(None), Store(None)
+    with one.transaction("a"), two.transaction("b"):
+        one.table("t").put("k", 1)
+    assert two.table("t").keys() == []
+
+
+def test_opening_is_quick(path):
+    Store(path).close()
+    began = time.monotonic()
+    for _ in range(20):
+        store = Store(path)
+        store.table("t").get("x")
+        store.close()
+    assert time.monotonic() - began < 1
