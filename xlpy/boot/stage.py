@@ -1,0 +1,89 @@
+"""Staging: a scattered vNVDIMM as one file for the emulator, and back.
+
+Holes stay holes in both directions: only what media or guest have written is copied. Copying back is idempotent, so
+that a run which was killed can be finished by a later command.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from xlpy.addr import MIB, PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from xlpy.boot.plan import Vnvdimm
+
+CHUNK = MIB
+
+
+def copy_out(device: Vnvdimm, path: Path) -> None:
+    """Make ``path`` hold the vNVDIMM's bytes in guest order."""
+    with path.open("wb") as out:
+        out.truncate(device.size)
+        start = 0
+        for stretch in device.stretches:
+            with stretch.path.open("rb") as media:
+                for at, data in _written(media.fileno(), stretch.offset, stretch.length):
+                    os.pwrite(out.fileno(), data, start + at - stretch.offset)
+            start += stretch.length
+
+
+def copy_back(device: Vnvdimm, path: Path) -> int:
+    """Write what the guest changed to the media.
+
+    Returns:
+        how many bytes were written, in whole pages.
+    """
+    changed, start = 0, 0
+    with path.open("rb") as stage:
+        for stretch in device.stretches:
+            with stretch.path.open("r+b", buffering=0) as media:
+                for at, data in _written(stage.fileno(), start, stretch.length):
+                    changed += _update(media.fileno(), stretch.offset + at - start, data)
+                # where the stage has become a hole, the media must read as zeros too
+                for at, old in _written(media.fileno(), stretch.offset, stretch.length):
+                    now = os.pread(stage.fileno(), len(old), start + at - stretch.offset)
+                    changed += _update(media.fileno(), at, now)
+                os.fsync(media.fileno())
+            start += stretch.length
+    return changed
+
+
+def _update(fd: int, offset: int, data: bytes) -> int:
+    """Write the pages of ``data`` that differ from what is there."""
+    old = os.pread(fd, len(data), offset)
+    if old == data:
+        return 0
+    changed = 0
+    for at in range(0, len(data), PAGE):
+        page = data[at : at + PAGE]
+        if old[at : at + PAGE] != page:
+            os.pwrite(fd, page, offset + at)
+            changed += len(page)
+    return changed
+
+
+def _written(fd: int, start: int, length: int) -> Iterator[tuple[int, bytes]]:
+    """(offset, data) of the parts of ``[start, start + length)`` that are not holes, page aligned, in chunks."""
+    at, end = start, start + length
+    while at < end:
+        try:
+            first = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole follows
+                return
+            raise
+        first = max(first // PAGE * PAGE, at)
+        if first >= end:
+            return
+        stop = min(-(-os.lseek(fd, first, os.SEEK_HOLE) // PAGE) * PAGE, end)
+        at = first
+        while at < stop:
+            data = os.pread(fd, min(CHUNK, stop - at), at)
+            yield at, data
+            at += len(data)
