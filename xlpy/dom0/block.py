@@ -1,4 +1,4 @@
-"""Partition tables: which parts of a block device have names of their own.
+"""Block devices: the disks of enabled namespaces, and the parts of them that a partition table names.
 
 A GPT (UEFI 2.10, chapter 5) is written when a description asks for partitions; GPT and MBR are read as Linux reads
 them: a GPT whose primary header or entries fail their CRC is not used, even when the copy at the end is good.
@@ -7,13 +7,17 @@ them: a GPT whose primary header or entries fail their CRC is not used, even whe
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from xlpy.addr import align_up
+from xlpy.addr import Spa, Span, align_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from xlpy.dom0.namespace import Namespace
+
+BLOCK_EXT_MAJOR = 259  # where Linux numbers the disks of drivers without a major of their own
 
 LINUX_FILESYSTEM = bytes.fromhex("af3dc60f838472478e793d69d8477de4")  # 0FC63DAF-8483-4772-8E79-3D69D8477DE4
 MBR_PROTECTIVE, MBR_LINUX = 0xEE, 0x83
@@ -25,6 +29,38 @@ _HEADER = Struct("<8sIIIIQQQQ16sQIII")  # 92 bytes
 _ENTRY = Struct("<16s16sQQQ72s")
 _MBR_ENTRY = Struct("<B3sB3sII")
 _SIGNATURE, _REVISION = b"EFI PART", 0x00010000
+
+
+class BlockDevice(NamedTuple):
+    """A disk or a partition of one.
+
+    name: the kernel's, such as ``pmem0p1``; number: (major, minor).
+    region: number of the region whose namespace it shows; disk: name of the whole disk (its own, for a disk).
+    partition: its number, 0 for the disk; offset: of its start on the disk, in bytes.
+    window: where its bytes lie in host memory; size: bytes (beyond the window in a BTT of many arenas).
+    sector: logical block size; dax: whether its file systems can be mapped directly.
+    """
+
+    name: str
+    number: tuple[int, int]
+    region: int
+    disk: str
+    partition: int
+    offset: int
+    window: Span[Spa]
+    size: int
+    sector: int
+    dax: bool
+
+    def dump(self) -> list[Any]:
+        """The record as JSON values."""
+        return [[v.start, v.size] if isinstance(v, Span) else v for v in self]
+
+    @classmethod
+    def load(cls, values: list[Any]) -> BlockDevice:
+        """The record that ``dump`` wrote."""
+        made = cls(*values)
+        return made._replace(number=(values[1][0], values[1][1]), window=Span(*values[6]))
 
 
 class Partition(NamedTuple):
@@ -41,6 +77,54 @@ class Table(NamedTuple):
     kind: str
     partitions: tuple[Partition, ...] = ()
     problem: str | None = None
+
+
+def block_devices(
+    read: Callable[[Spa, int], bytes], namespaces: Iterable[Namespace]
+) -> tuple[list[BlockDevice], list[str]]:
+    """The disks of enabled namespaces, each followed by its partitions, and what is wrong with partition tables.
+
+    Args:
+        read: gives bytes of host memory at an address.
+        namespaces: in order of their regions.
+    """
+    found: list[BlockDevice] = []
+    problems = []
+    for one in namespaces:
+        if one.disk is None:
+            continue
+        disk = BlockDevice(
+            one.disk,
+            (BLOCK_EXT_MAJOR, len(found)),
+            one.region,
+            one.disk,
+            0,
+            0,
+            one.data,
+            one.size,
+            one.sector_size,
+            one.dax,
+        )
+        found.append(disk)
+
+        def on_disk(at: int, length: int, start: Spa = one.data.start) -> bytes:
+            return read(Spa(start + at), length)
+
+        table = read_table(on_disk, one.data.size, one.sector_size)
+        if table.problem:
+            problems.append(f"{one.disk}: {table.problem}")
+        for number, offset, size in table.partitions:
+            found.append(
+                disk._replace(
+                    name=f"{one.disk}p{number}",
+                    number=(BLOCK_EXT_MAJOR, len(found)),
+                    partition=number,
+                    offset=offset,
+                    window=Span(Spa(one.data.start + offset), size),
+                    size=size,
+                )
+            )
+    return found, problems
 
 
 def build_gpt(
