@@ -1,0 +1,385 @@
+"""Changing an ext4 file system inside an image with debugfs: no mount, no root.
+
+debugfs leaves holes for written zeros and makes unwritten extents with ``fallocate``; neither can be mapped into a
+guest. So ``prepare`` fills the holes with unwritten extents, zeroes those blocks on the media, and only then rewrites
+the leaf entries as written, through debugfs' own extent editor, which keeps checksums right. A death in between leaves
+extents that still read as zeros.
+
+A pinned file carries the immutable flag, which the kernel obeys and debugfs ignores: here it is obeyed too.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from xlpy.addr import LIMIT, align_up
+from xlpy.dom0.ext4.guard import Interrupted, editing
+from xlpy.dom0.ext4.inode import IMMUTABLE_FL, ROOT, Inode, refuse_unreadable
+from xlpy.dom0.ext4.media import punch
+from xlpy.dom0.ext4.reader import Ext4Image
+from xlpy.dom0.ext4.tools import debugfs, device_argument, no_space, quote, run
+from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
+from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, UsageError, XlpyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from xlpy.dom0.extents import Extent
+
+MODE = 0o100644
+ENTRIES_PER_NODE = 340  # of an extent tree with 4 KiB blocks
+STATES = ("written", "unwritten", "sparse", "fragmented")
+
+
+class Ext4Editor:
+    """Changes to one file system. Paths start at its root.
+
+    Args:
+        image: the file that holds the device.
+        offset, size: where the device lies in it, in bytes.
+        zero: zero(offset, length) on the device; by default holes are punched into the image.
+        now: seconds since 1970 for new time stamps; None for the clock.
+
+    Every method raises Unsafe or FormatError where the file system cannot be read safely, NotFound for a missing path,
+    Conflict for a pinned file or a file system that another process is changing, Constraint where space is lacking, and
+    MissingTool without debugfs.
+    """
+
+    def __init__(
+        self,
+        image: str | os.PathLike[str],
+        offset: int,
+        size: int,
+        *,
+        zero: Callable[[int, int], None] | None = None,
+        now: int | None = None,
+    ) -> None:
+        self._image, self._offset, self._size = image, offset, size
+        self._zero_device = zero
+        self._preamble = [] if now is None else [f"set_current_time @{now}"]
+
+    def mkdir(self, path: str) -> None:
+        """Make a directory and those above it; no error when it exists."""
+        with self._editing():
+            self._mkdir(path)
+
+    def mkfile(self, path: str, size: int, state: str = "written", chunk: int = 16) -> None:
+        """Make a new file, and the directories above it.
+
+        Args:
+            path: must not exist yet.
+            size: bytes.
+            state: ``written`` (zeros, ready for mapping), ``unwritten`` (as fallocate leaves it), ``sparse`` (one
+                hole), or ``fragmented`` (written, in pieces that lie in reverse order).
+            chunk: blocks in one piece of a fragmented file.
+
+        Raises:
+            Conflict: the path exists.
+        """
+        if state not in STATES:
+            raise UsageError(f"file state {state!r}", hint=f"one of {', '.join(STATES)}")
+        if not 0 <= size < LIMIT or chunk < 1:
+            raise UsageError(f"a file of {size} bytes in pieces of {chunk} blocks")
+        with self._editing():
+            with self._open() as fs:
+                blocks = 0 if state == "sparse" else -(-size // fs.block_size)
+                pieces = -(-blocks // chunk) if state == "fragmented" else 0
+                _check_space(fs, blocks + pieces // (ENTRIES_PER_NODE // 2) + 4, f"{path} needs {blocks} blocks")
+                if size > fs.block_size << 32:
+                    raise Constraint(f"{path}: a file of {size} bytes; ext4 ends at {fs.block_size << 32}")
+                if _exists(fs, path):
+                    raise Conflict(f"{path} exists already", hint="choose another name, or: xlpy pmem prepare PATH")
+            folder, _, name = path.rstrip("/").rpartition("/")
+            word, here = quote(name), _here(name)
+            parent = self._mkdir(folder)
+            create = [
+                f"cd <{parent}>",
+                f"write /dev/null {word}",
+                f"sif {here} mode 0{MODE:o}",
+                f"sif {here} size {size}",
+            ]
+            try:
+                self._debugfs([*create, f"fallocate {here} 0 {blocks - 1}"] if blocks else create)
+                if blocks and state in ("written", "fragmented"):
+                    self._prepare(path)
+                if state == "fragmented":
+                    self._fragment(path, chunk)
+            except Interrupted:
+                raise
+            except XlpyError:
+                self._forget(parent, name)
+                raise
+
+    def prepare(self, path: str) -> bool:
+        """Make every block of a file allocated and written, so that it can be mapped; existing data stays.
+
+        Returns:
+            whether anything had to be done.
+
+        Raises:
+            Constraint: no space for the holes, or the file is empty.
+        """
+        with self._editing():
+            return self._prepare(path)
+
+    def fallocate(self, path: str, start: int, length: int) -> None:
+        """Allocate a range as fallocate(2) does: unwritten, and growing the file to its end.
+
+        Args:
+            start, length: bytes, widened to whole blocks.
+        """
+        with self._editing():
+            with self._open() as fs:
+                inode = _changeable(fs, path)
+                first, last = start // fs.block_size, -(-(start + length) // fs.block_size) - 1
+                lacking = _missing(fs.tree(inode), first * fs.block_size, (last + 1) * fs.block_size)
+                _check_space(fs, lacking // fs.block_size, path)
+            grow = [f"sif <{inode.number}> size {start + length}"] if start + length > inode.size else []
+            if last >= first:
+                self._debugfs([f"fallocate <{inode.number}> {first} {last}", *grow])
+
+    def punch(self, path: str, start: int, length: int) -> None:
+        """Make a hole of whole blocks: ``start`` and ``length`` are bytes, multiples of the block size."""
+        with self._editing():
+            with self._open() as fs:
+                inode = _changeable(fs, path)
+                if start % fs.block_size or length % fs.block_size or length <= 0:
+                    raise Constraint(
+                        f"a hole of {length} bytes at {start}; it must be whole {fs.block_size}-byte blocks"
+                    )
+            first = start // fs.block_size
+            self._debugfs([f"punch <{inode.number}> {first} {first + length // fs.block_size - 1}"])
+
+    def truncate(self, path: str, size: int) -> None:
+        """Set the size in bytes; growing leaves a hole."""
+        with self._editing():
+            with self._open() as fs:
+                inode = _changeable(fs, path)
+                block = fs.block_size
+                if not 0 <= size <= block << 32:
+                    raise Constraint(f"{path}: a size of {size} bytes; ext4 ends at {block << 32}")
+                tail = _written_at(fs.tree(inode), size)
+            commands = [f"sif <{inode.number}> size {size}"]
+            if size < inode.size:
+                commands.append(f"punch <{inode.number}> {-(-size // block)}")
+                if size % block and tail is not None:
+                    self._zero(tail, block - size % block)
+            self._debugfs(commands)
+
+    def unlink(self, path: str) -> None:
+        """Remove a file."""
+        with self._editing():
+            with self._open() as fs:
+                inode = fs.lookup(path, follow=False)
+                if inode.kind == "dir":
+                    raise Constraint(f"{path} is a directory; only files are removed")
+                _refuse_pinned(inode, path)
+                parent = fs.lookup(path.rstrip("/").rpartition("/")[0] or "/")
+            self._debugfs([f"cd <{parent.number}>", f"rm {_here(path.rstrip('/').rpartition('/')[2])}"])
+
+    def write(self, path: str, offset: int, data: bytes) -> None:
+        """Store into existing written blocks, as a process does that has the file mapped with DAX.
+
+        Raises:
+            Unsafe: part of the range is a hole or unwritten, or lies beyond the end.
+        """
+        with self._editing(), self._open() as fs:
+            inode = fs.lookup(path)
+            pieces, end = [], offset + len(data)
+            for extent in fs.fiemap(inode, path):
+                first, last = max(offset, extent.logical), min(end, extent.logical + extent.length)
+                if first < last and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
+                    pieces.append((first, last, extent.physical + first - extent.logical))
+            if sum(last - first for first, last, _ in pieces) < len(data) or end > inode.size:
+                raise Unsafe(
+                    f"{path}: [{offset:#x}, {end:#x}) is not written in full", hint=f"xlpy pmem prepare {path}"
+                )
+            fd = os.open(self._image, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                for first, last, physical in pieces:
+                    os.pwrite(fd, data[first - offset : last - offset], self._offset + physical)
+            finally:
+                os.close(fd)
+
+    def set_immutable(self, path: str, on: bool) -> None:
+        """Set or clear the immutable flag: the pin under which no kernel moves, shrinks or removes the file."""
+        with self._editing():
+            with self._open() as fs:
+                inode = fs.lookup(path)
+            flags = inode.flags | IMMUTABLE_FL if on else inode.flags & ~IMMUTABLE_FL
+            if flags != inode.flags:
+                self._debugfs([f"sif <{inode.number}> flags {flags:#x}"])
+
+    def recover(self) -> None:
+        """Repair the file system when the last program that changed it was killed."""
+        with self._editing():
+            pass
+
+    # --- inside one edit -------------------------------------------------------------------------------------------
+
+    def _editing(self) -> AbstractContextManager[None]:
+        return editing(self._image, self._offset, self._repair)
+
+    def _repair(self) -> None:
+        status, output, errors = run("e2fsck", "-fy", device_argument(self._image, self._offset))
+        if status & ~3:
+            raise FormatError(
+                f"{os.fspath(self._image)}: e2fsck could not repair the file system (status {status})",
+                code="XLPY-EXT4-DAMAGED",
+                details=(output + errors).splitlines()[-5:],
+            )
+
+    def _open(self) -> Ext4Image:
+        return Ext4Image(self._image, self._offset, self._size, guarded=False)
+
+    def _debugfs(self, commands: Sequence[str]) -> None:
+        debugfs(self._image, self._offset, [*self._preamble, *commands])
+
+    def _zero(self, offset: int, length: int) -> None:
+        if self._zero_device:
+            self._zero_device(offset, length)
+            return
+        fd = os.open(self._image, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            punch(fd, self._offset + offset, length)
+        finally:
+            os.close(fd)
+
+    def _mkdir(self, path: str) -> int:
+        """The inode number of a directory, made where missing."""
+        with self._open() as fs:
+            inode, parts = fs.inode(ROOT), [part for part in path.split("/") if part]
+            done = 0
+            while done < len(parts) and inode.kind == "dir" and _exists(fs, "/".join(parts[: done + 1])):
+                done += 1
+                inode = fs.lookup("/".join(parts[:done]))
+            if inode.kind != "dir":
+                raise Conflict(f"/{'/'.join(parts[:done])} is a {inode.kind}, not a directory")
+        if done == len(parts):
+            return inode.number
+        commands = [f"cd <{inode.number}>"]
+        for part in parts[done:]:
+            commands += [f"mkdir {quote(part)}", f"cd {_here(part)}"]
+        self._debugfs(commands)
+        with self._open() as fs:
+            return fs.lookup(path).number
+
+    def _prepare(self, path: str) -> bool:
+        with self._open() as fs:
+            inode = _file(fs, path)
+            size = fs.block_size
+            end = align_up(inode.size, size)
+            if not end:
+                raise Constraint(f"{path} is empty: there is nothing to prepare", hint="xlpy pmem mkfile SIZE PATH")
+            tree = fs.tree(inode)
+            holes = _missing(tree, 0, end) // size
+            if not holes and not _unwritten(tree, end):
+                return False
+            _refuse_pinned(inode, path)
+            _check_space(fs, holes, f"{path} lacks {holes} blocks")
+        if holes:
+            self._debugfs([f"fallocate <{inode.number}> 0 {end // size - 1}"])
+            with self._open() as fs:
+                tree = fs.tree(fs.inode(inode.number))
+        commands = [f"extent_open <{inode.number}>"]
+        for extent in _unwritten(tree, end):
+            inside = min(extent.length, end - extent.logical)
+            self._zero(extent.physical, inside)
+            logical, count, physical = extent.logical // size, inside // size, extent.physical // size
+            commands += [f"goto_block {logical}", f"replace_node {logical} {count} {physical}"]
+            beyond = (extent.length - inside) // size  # the end of the file: what lies behind it stays unwritten
+            if beyond:
+                commands.append(f"insert_node --after --uninit {logical + count} {beyond} {physical + count}")
+        self._debugfs([*commands, "extent_close"])
+        with self._open() as fs:
+            tree = fs.tree(fs.inode(inode.number))
+        if _missing(tree, 0, end) or _unwritten(tree, end):
+            raise FormatError(f"{path}: debugfs left parts of it unwritten", code="XLPY-EXT4-DEBUGFS")
+        return True
+
+    def _fragment(self, path: str, chunk: int) -> None:
+        """Give the blocks of a fresh file to it again, ``chunk`` at a time and in reverse order."""
+        with self._open() as fs:
+            inode = fs.lookup(path)
+            tree = fs.tree(inode)
+            size = fs.block_size
+        pieces = [
+            ((extent.physical + first) // size, min(chunk, (extent.length - first) // size))
+            for extent in tree
+            for first in range(0, extent.length, chunk * size)
+        ]
+        commands = [f"extent_open <{inode.number}>"]
+        for extent in tree:
+            commands += [f"goto_block {extent.logical // size}", "delete_node"]
+        logical = 0
+        for physical, count in reversed(pieces):
+            commands.append(f"insert_node --after {logical} {count} {physical}")
+            logical += count
+        self._debugfs([*commands, "extent_close"])
+
+    def _forget(self, parent: int, name: str) -> None:
+        """Remove what a failed mkfile has left, if anything."""
+        with suppress(XlpyError):
+            self._debugfs([f"cd <{parent}>", f"rm {_here(name)}"])
+
+
+def _here(name: str) -> str:
+    """A name in debugfs' current directory; without the dot, ``<5>`` would mean inode 5."""
+    quote(name)
+    return quote(name).replace('"', '"./', 1)
+
+
+def _exists(fs: Ext4Image, path: str) -> bool:
+    try:
+        fs.lookup(path, follow=False)
+    except NotFound:
+        return False
+    return True
+
+
+def _file(fs: Ext4Image, path: str) -> Inode:
+    inode = fs.lookup(path)
+    if inode.kind != "file":
+        raise Unsafe(f"{path} is a {inode.kind}, not a regular file", code="XLPY-PMEM-KIND")
+    refuse_unreadable(inode, path)
+    return inode
+
+
+def _changeable(fs: Ext4Image, path: str) -> Inode:
+    inode = _file(fs, path)
+    _refuse_pinned(inode, path)
+    return inode
+
+
+def _refuse_pinned(inode: Inode, path: str) -> None:
+    if inode.immutable:
+        raise Conflict(
+            f"{path} is immutable: a domain holds it, or chattr +i was used",
+            code="XLPY-PMEM-PINNED",
+            hint="destroy the domain first",
+        )
+
+
+def _check_space(fs: Ext4Image, blocks: int, what: str) -> None:
+    if blocks > fs.superblock.free_blocks:
+        raise no_space(f"{what}, {fs.superblock.free_blocks} of {fs.block_size} bytes are free")
+
+
+def _missing(tree: Sequence[Extent], first: int, end: int) -> int:
+    """How many bytes of [first, end) have nothing allocated."""
+    return end - first - sum(max(0, min(end, e.logical + e.length) - max(first, e.logical)) for e in tree)
+
+
+def _unwritten(tree: Sequence[Extent], end: int) -> list[Extent]:
+    return [extent for extent in tree if extent.flags & FIEMAP_EXTENT_UNWRITTEN and extent.logical < end]
+
+
+def _written_at(tree: Sequence[Extent], offset: int) -> int | None:
+    """Where a written byte of the file lies on the device, if it does."""
+    for extent in tree:
+        if extent.logical <= offset < extent.logical + extent.length and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
+            return extent.physical + offset - extent.logical
+    return None

@@ -1,0 +1,137 @@
+"""Inodes of ext4: identity, size, flags, and the 60 bytes that hold the root of the extent tree."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.dom0.ext4.checksum import crc32c
+from xlpy.dom0.ext4.superblock import damaged
+from xlpy.errors import Unsafe
+
+if TYPE_CHECKING:
+    from xlpy.dom0.ext4.superblock import Superblock
+
+ROOT = 2
+
+COMPR_FL = 0x4
+IMMUTABLE_FL = 0x10
+ENCRYPT_FL = 0x800
+INDEX_FL = 0x1000
+HUGE_FILE_FL = 0x40000
+EXTENTS_FL = 0x80000
+VERITY_FL = 0x100000
+EA_INODE_FL = 0x200000
+INLINE_DATA_FL = 0x10000000
+CASEFOLD_FL = 0x40000000
+
+_KINDS = {
+    0x1000: "fifo",
+    0x2000: "char",
+    0x4000: "dir",
+    0x6000: "block",
+    0x8000: "file",
+    0xA000: "symlink",
+    0xC000: "socket",
+}
+
+_REFUSED = (
+    (INLINE_DATA_FL, "INLINE", "has its data inside the inode (inline_data)"),
+    (ENCRYPT_FL, "ENCRYPTED", "is encrypted: the bytes on the media are not the bytes of the file"),
+    (COMPR_FL, "ENCODED", "is compressed: the bytes on the media are not the bytes of the file"),
+    (EA_INODE_FL, "EA-INODE", "holds the extended attribute of another file"),
+    (VERITY_FL, "VERITY", "is sealed by fs-verity: its bytes must never change"),
+)
+
+_INODE = struct.Struct("<H2xI18xHII4x60sI4xI4xH")
+_CHECKSUM_LOW, _EXTRA_SIZE, _CHECKSUM_HIGH = 0x7C, 0x80, 0x82
+
+
+class Inode(NamedTuple):
+    """One inode.
+
+    size: bytes. sectors: 512-byte units allocated, extent tree included. flags: ``*_FL`` bits. root: the 60 bytes
+    of i_block. seed: CRC-32C register with which the checksums of this inode's blocks start.
+    """
+
+    number: int
+    kind: str
+    mode: int
+    size: int
+    links: int
+    flags: int
+    generation: int
+    sectors: int
+    root: bytes
+    seed: int
+
+    @property
+    def immutable(self) -> bool:
+        """Whether the kernel refuses to change, truncate, rename or unlink the file (chattr +i)."""
+        return bool(self.flags & IMMUTABLE_FL)
+
+
+def parse_inode(superblock: Superblock, number: int, raw: bytes, offset: int) -> Inode:
+    """Check the bytes of inode ``number``, found at byte ``offset`` of the device.
+
+    Raises:
+        FormatError: its checksum is wrong, or it is no inode in use.
+    """
+    where = f"inode {number}"
+    mode, size_low, links, sectors, flags, root, generation, size_high, sectors_high = _INODE.unpack_from(raw)
+    seed = crc32c(superblock.seed, struct.pack("<II", number, generation))
+    if superblock.checksums:
+        _check(where, seed, raw, offset)
+    kind = _KINDS.get(mode & 0xF000)
+    if kind is None or not links:
+        raise damaged(where, f"in no use, though a directory names it (mode {mode:#o}, {links} links)", offset)
+    allocated = sectors | sectors_high << 32
+    if flags & HUGE_FILE_FL:
+        allocated *= superblock.block_size // 512
+    return Inode(
+        number=number,
+        kind=kind,
+        mode=mode,
+        size=size_low | size_high << 32,
+        links=links,
+        flags=flags,
+        generation=generation,
+        sectors=allocated,
+        root=root,
+        seed=seed,
+    )
+
+
+def _check(where: str, seed: int, raw: bytes, offset: int) -> None:
+    blank = bytearray(raw)
+    (stored,) = struct.unpack_from("<H", raw, _CHECKSUM_LOW)
+    blank[_CHECKSUM_LOW : _CHECKSUM_LOW + 2] = bytes(2)
+    mask = 0xFFFF
+    if len(raw) > 128 and struct.unpack_from("<H", raw, _EXTRA_SIZE)[0] >= 4:
+        stored |= struct.unpack_from("<H", raw, _CHECKSUM_HIGH)[0] << 16
+        blank[_CHECKSUM_HIGH : _CHECKSUM_HIGH + 2] = bytes(2)
+        mask = 0xFFFFFFFF
+    computed = crc32c(seed, blank) & mask
+    if stored != computed:
+        raise damaged(f"{where}.i_checksum", f"{stored:#x}, the bytes give {computed:#x}", offset + _CHECKSUM_LOW)
+
+
+def refuse_unreadable(inode: Inode, path: str) -> None:
+    """Refuse content that does not lie in blocks of its own, as plain bytes, under an extent tree.
+
+    Raises:
+        Unsafe: with the reason.
+    """
+    for flag, code, why in _REFUSED:
+        if inode.flags & flag:
+            raise Unsafe(
+                f"{path} {why}",
+                code=f"XLPY-EXT4-{code}",
+                hint="copy it into a file made by: xlpy pmem mkfile SIZE PATH",
+            )
+    if not inode.flags & EXTENTS_FL:
+        raise Unsafe(
+            f"{path} is mapped by indirect blocks, not by extents",
+            code="XLPY-EXT4-NO-EXTENTS",
+            hint="convert it with chattr +e, or copy it into a new file",
+        )

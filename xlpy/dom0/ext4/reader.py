@@ -1,0 +1,255 @@
+"""Reading an ext4 file system in place: paths to inodes, inodes to extents and bytes; no mount, no root."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from xlpy.dom0.ext4 import directory
+from xlpy.dom0.ext4.guard import wait_until_whole
+from xlpy.dom0.ext4.inode import CASEFOLD_FL, ROOT, Inode, parse_inode, refuse_unreadable
+from xlpy.dom0.ext4.superblock import (
+    SUPERBLOCK_OFFSET,
+    SUPERBLOCK_SIZE,
+    Group,
+    damaged,
+    parse_group,
+    parse_superblock,
+)
+from xlpy.dom0.ext4.tree import read_tree
+from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_UNWRITTEN, Extent
+from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+MAX_SYMLINKS = 8
+MAX_NAME = 255
+MAX_DIRECTORY = 256 << 20
+_RUN = 256  # directory blocks in one read
+
+
+class Ext4:
+    """One file system.
+
+    Args:
+        read: ``read(offset, length)`` gives exactly ``length`` bytes of the device, or raises.
+        size: bytes of the device.
+
+    Raises:
+        FormatError: there is no ext4 file system, or it is damaged.
+        Unsafe: it cannot be read as it is (journal not replayed, errors noted, unknown features).
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read = read
+        raw = read(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE) if size >= SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE else b""
+        self.superblock = parse_superblock(raw, size)
+        self._groups: dict[int, Group] = {}
+
+    @property
+    def block_size(self) -> int:
+        """Bytes in a block."""
+        return self.superblock.block_size
+
+    def inode(self, number: int) -> Inode:
+        """The inode of this number.
+
+        Raises:
+            FormatError: the number is impossible, or group descriptor or inode are damaged.
+        """
+        superblock = self.superblock
+        if not 0 < number <= superblock.inodes:
+            raise damaged("a directory entry", f"for inode {number} of {superblock.inodes}")
+        index, within = divmod(number - 1, superblock.inodes_per_group)
+        group = self._groups.get(index)
+        if group is None:
+            raw = self._read(superblock.descriptor_position(index), superblock.descriptor_size)
+            group = self._groups[index] = parse_group(superblock, index, raw)
+        if group.inodes_unused:
+            raise damaged(f"inode {number}", f"in group {index}, whose inode table is marked as never used")
+        offset = group.inode_table * superblock.block_size + within * superblock.inode_size
+        return parse_inode(superblock, number, self._read(offset, superblock.inode_size), offset)
+
+    def lookup(self, path: str, follow: bool = True) -> Inode:
+        """The inode behind a path that starts at the root of the file system; relative symbolic links are followed.
+
+        Args:
+            path: such as ``/vm1.img``.
+            follow: whether a link at the very end is followed too.
+
+        Raises:
+            NotFound: no such path.
+            Unsafe: a symbolic link that leaves the file system, a loop of them, or an unreadable directory.
+        """
+        todo = path.split("/")[::-1]
+        trail = [self.inode(ROOT)]
+        links = 0
+        while todo:
+            name = todo.pop()
+            if name in ("", "."):
+                continue
+            if trail[-1].kind != "dir":
+                raise NotFound(f"{path}: no such file: inode {trail[-1].number} before {name!r} is not a directory")
+            if name == "..":
+                if len(trail) == 1:
+                    raise Unsafe(f"{path} leaves the file system upwards", code="XLPY-EXT4-SYMLINK")
+                trail.pop()
+                continue
+            number = self._find(trail[-1], os.fsencode(name), path)
+            if number is None:
+                raise NotFound(f"{path}: no such file", hint="the path is taken from the root of the file system")
+            inode = self.inode(number)
+            if inode.kind != "symlink" or (not follow and not any(todo)):
+                trail.append(inode)
+                continue
+            links += 1
+            target = os.fsdecode(self._target(inode, path))
+            if links > MAX_SYMLINKS or target.startswith("/"):
+                why = f"more than {MAX_SYMLINKS} symbolic links" if links > MAX_SYMLINKS else f"a link to {target}"
+                raise Unsafe(
+                    f"{path} leads through {why}",
+                    code="XLPY-EXT4-SYMLINK",
+                    hint="give the path of the file itself",
+                )
+            todo += target.split("/")[::-1]
+        return trail[-1]
+
+    def _target(self, inode: Inode, path: str) -> bytes:
+        if inode.size < len(inode.root) and not inode.sectors:
+            return inode.root[: inode.size]
+        if inode.size > self.block_size:
+            raise damaged(f"inode {inode.number}.i_size", f"{inode.size}, a symbolic link has at most one block")
+        return self.read_file(inode, 0, inode.size, path)
+
+    def _find(self, parent: Inode, name: bytes, path: str) -> int | None:
+        if len(name) > MAX_NAME:
+            return None
+        for chunk in self._directory(parent, path):
+            hits = [block for block in chunk if name in block[1]]
+            directory.check_blocks(self.superblock, parent, hits)
+            for at, raw in hits:
+                for entry, number in directory.entries(self.superblock, parent, at, raw):
+                    if entry == name:
+                        return number
+        for chunk in self._directory(parent, path):  # its absence counts only when every block is sound
+            directory.check_blocks(self.superblock, parent, chunk)
+        return None
+
+    def listdir(self, inode: Inode, path: str = "the directory") -> dict[str, int]:
+        """Names and inode numbers of a directory, without ``.`` and ``..``."""
+        found: dict[bytes, int] = {}
+        for chunk in self._directory(inode, path):
+            directory.check_blocks(self.superblock, inode, chunk)
+            for at, raw in chunk:
+                found.update(directory.entries(self.superblock, inode, at, raw))
+        return {os.fsdecode(name): number for name, number in found.items() if name not in (b".", b"..")}
+
+    def _directory(self, inode: Inode, path: str) -> Iterator[list[tuple[int, bytes]]]:
+        """The blocks of a directory, some at a time, as (number inside the directory, bytes)."""
+        refuse_unreadable(inode, path)
+        if inode.kind != "dir":
+            raise NotFound(f"{path} is a {inode.kind}, not a directory")
+        if inode.flags & CASEFOLD_FL:
+            raise Unsafe(f"{path}: the directory folds case", code="XLPY-EXT4-FEATURE")
+        if inode.size % self.block_size:
+            raise damaged(f"directory {inode.number}.i_size", f"{inode.size}, must be whole blocks")
+        if inode.size > MAX_DIRECTORY:
+            raise Constraint(f"{path}: a directory of {inode.size} bytes; at most {MAX_DIRECTORY} are searched")
+        size = self.block_size
+        for extent in self.fiemap(inode, path):
+            if extent.flags & FIEMAP_EXTENT_UNWRITTEN:
+                raise damaged(f"directory {inode.number}", "unwritten in part")
+            used = min(extent.length, inode.size - extent.logical)
+            for first in range(0, used, _RUN * size):
+                raw = self._read(extent.physical + first, min(_RUN * size, used - first))
+                at = (extent.logical + first) // size
+                yield [(at + i // size, raw[i : i + size]) for i in range(0, len(raw), size)]
+
+    def tree(self, inode: Inode) -> list[Extent]:
+        """The entries of the extent tree as they stand, unmerged; FormatError when it is damaged."""
+        return read_tree(self.superblock, inode, self._read, merged=False)
+
+    def fiemap(self, inode: Inode, path: str = "the file") -> list[Extent]:
+        """What FIEMAP answers for the whole file: blocks beyond its end included, holes left out, neighbours merged.
+
+        Args:
+            path: how the file is called in error messages.
+
+        Raises:
+            Unsafe: the data does not lie in plain blocks under an extent tree. FormatError: damaged metadata.
+        """
+        refuse_unreadable(inode, path)
+        extents = read_tree(self.superblock, inode, self._read)
+        if extents:
+            extents[-1] = extents[-1]._replace(flags=extents[-1].flags | FIEMAP_EXTENT_LAST)
+        return extents
+
+    def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:
+        """Bytes of a file, cut at its end; holes and unwritten extents read as zeros."""
+        refuse_unreadable(inode, path)
+        end = min(offset + length, inode.size)
+        data = bytearray(max(end - offset, 0))
+        for extent in self.fiemap(inode, path):
+            first, last = max(offset, extent.logical), min(end, extent.logical + extent.length)
+            if first < last and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
+                data[first - offset : last - offset] = self._read(
+                    extent.physical + first - extent.logical, last - first
+                )
+        return bytes(data)
+
+
+class Ext4Image(Ext4):
+    """A file system inside an image file, closed with ``close`` or at the end of a ``with`` block.
+
+    Args:
+        path: the image.
+        offset: where the file system begins, in bytes.
+        size: bytes of its device; None up to the end of the image.
+        guarded: False for the editor itself, which holds the image already.
+
+    Raises:
+        NotFound: no such image. Conflict: another process is changing it. StateError: one was killed while it did.
+        As ``Ext4`` otherwise.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], offset: int = 0, size: int | None = None, *, guarded: bool = True
+    ) -> None:
+        if guarded:
+            wait_until_whole(path, offset)
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotFound(f"{os.fspath(path)}: {error.strerror}") from error
+        try:
+            available = max(os.fstat(self._fd).st_size - offset, 0)
+            size = available if size is None else min(size, available)
+
+            def read(at: int, length: int) -> bytes:
+                data = os.pread(self._fd, length, offset + at)
+                if len(data) < length:
+                    raise FormatError(
+                        f"{os.fspath(path)}: {length} bytes at {offset + at:#x} lie beyond its end", offset=at
+                    )
+                return data
+
+            super().__init__(read, size)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Ext4Image:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,101 @@
+"""Running the programs of e2fsprogs on a file system inside an image file, without root."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from xlpy.dom0.ext4.guard import Interrupted
+from xlpy.errors import Constraint, FormatError, MissingTool, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SYSTEM_FOLDERS = ("/sbin", "/usr/sbin", "/usr/local/sbin")  # not in the PATH of ordinary users
+_NO_SPACE = ("could not allocate", "no free space", "no space")
+
+
+def find_program(program: str) -> str:
+    """The path of an e2fsprogs program; MissingTool when it is not installed."""
+    for folder in (*os.environ.get("PATH", "").split(os.pathsep), *_SYSTEM_FOLDERS):
+        candidate = os.path.join(folder or ".", program)  # noqa: PTH118 - pathlib would double the start-up time
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):  # noqa: PTH112
+            return candidate
+    raise MissingTool(program, "e2fsprogs")
+
+
+def run(
+    program: str, *args: str, script: str = "", environment: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """(exit status, standard output, standard error) of a program, with messages in English."""
+    import subprocess
+
+    done = subprocess.run(
+        [find_program(program), *args],
+        input=os.fsencode(script),
+        capture_output=True,
+        env={**os.environ, "LC_ALL": "C", **(environment or {})},
+        check=False,
+    )
+    if done.returncode < 0:
+        raise Interrupted(f"{program} was killed by signal {-done.returncode}", hint="run the command again")
+    return done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)
+
+
+def device_argument(image: str | os.PathLike[str], offset: int) -> str:
+    """How the programs are told where a file system begins: ``IMAGE?offset=N``."""
+    path = os.path.abspath(image)  # noqa: PTH100
+    if "?" in path:
+        raise Constraint(
+            f"{path}: e2fsprogs takes what follows a question mark for options",
+            hint="move the state directory to a path without '?': --root or XLPY_ROOT",
+        )
+    return f"{path}?offset={offset}"
+
+
+def debugfs(image: str | os.PathLike[str], offset: int, commands: Sequence[str]) -> str:
+    """Let debugfs change a file system.
+
+    Its exit status says nothing: any line on standard error but the first, its version, is a failure.
+
+    Returns:
+        standard output.
+
+    Raises:
+        Constraint: no space. FormatError: debugfs refused. MissingTool: it is not installed.
+    """
+    _, output, errors = run(
+        "debugfs", "-w", "-f", "-", device_argument(image, offset), script="\n".join(commands) + "\n"
+    )
+    problems = [line.strip() for line in errors.splitlines() if line.strip() and not line.startswith("debugfs 1.")]
+    if problems:
+        text = " ".join(problems).lower()
+        if any(words in text for words in _NO_SPACE):
+            raise no_space(problems[0])
+        raise FormatError(
+            f"debugfs could not change the file system: {problems[0]}",
+            code="XLPY-EXT4-DEBUGFS",
+            details=problems[1:6],
+            hint="check it with e2fsck -fn",
+        )
+    return output
+
+
+def no_space(found: str) -> Constraint:
+    """The error for a file system that is full."""
+    return Constraint(
+        f"no space left in the file system: {found}",
+        code="XLPY-EXT4-NO-SPACE",
+        hint="remove files from it, or make the namespace larger",
+    )
+
+
+def quote(name: str) -> str:
+    """A file name as one word of a debugfs command.
+
+    Raises:
+        UsageError: empty, too long, or with a slash or control character.
+    """
+    if not name or len(os.fsencode(name)) > 255 or "/" in name or any(ord(c) < 32 or ord(c) == 127 for c in name):
+        raise UsageError(f"not a file name: {name!r}", hint="1 to 255 bytes without slashes and control characters")
+    return '"' + name.replace('"', '""') + '"'
