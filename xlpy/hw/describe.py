@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 MAX_DIMMS = 256
 MAX_WAYS = 16
+MAX_DOMAIN = 63
 MAX_CPUS = 255  # local APIC ids are one byte
 LABEL_MAX = 64 * MIB
 CAPACITY_MAX = 1024 * TIB
@@ -197,7 +198,7 @@ def _set(section: Section, by_id: dict[str, DimmSpec]) -> tuple[SetSpec, int | N
         section.problem("line", f"the capacity of the DIMMs is not a multiple of {format_size(line)}")
     base = section.size("base", 0, least=PAGE, most=LIMIT - 1, unit=PAGE)
     size = len(dimms) * max(capacities, default=0)
-    draft = SetSpec(name, ids, line, Spa(0), size, section.number("proximity", 0))
+    draft = SetSpec(name, ids, line, Spa(0), size, section.number("proximity", 0, most=MAX_DOMAIN))
     draft = draft._replace(poison=tuple(_poison(one, size) for one in section.sections("poison")))
     section.done()
     return draft, base or None

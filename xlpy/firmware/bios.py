@@ -1,0 +1,60 @@
+"""The host's BIOS: at power-on it leaves the ACPI tables in host memory, where an operating system looks for them.
+
+RSDP   0xF0000, in the area that is searched for it (ACPI 6.5, 5.2.5.1)
+FACS   start of the NVS area at the top of low RAM
+others in the ACPI area below it: DSDT, FADT, MADT, SRAT, SLIT (with two proximity domains or more), NFIT, XSDT
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.addr import Spa, Span, align_up
+from xlpy.errors import Constraint
+from xlpy.firmware import bios_tables as tables
+from xlpy.firmware.acpi.facs import FACS
+from xlpy.firmware.acpi.roots import Rsdp, build_rsdp, build_xsdt
+from xlpy.firmware.bios_nfit import host_nfit
+from xlpy.hw import memmap
+
+if TYPE_CHECKING:
+    from xlpy.hw.hardware import Hardware
+
+RSDP_ADDRESS = Spa(0xF0000)
+
+
+def power_on(hw: Hardware) -> None:
+    """Write all tables of the machine into its memory, in place of those of an earlier power-on.
+
+    Raises:
+        Constraint: the tables do not fit, or the disk is full.
+    """
+    spec = hw.spec
+    area = memmap.acpi_span(spec.ram)
+    facs = memmap.nvs_span(spec.ram)
+    hw.zero(area)
+    hw.zero(facs)
+    hw.write(facs.start, FACS.build({"version": 2}))
+    place = _Allocator(hw, area)
+    dsdt = place(tables.dsdt(spec))
+    entries = [place(tables.fadt(facs.start, dsdt)), place(tables.madt(spec)), place(tables.srat(spec))]
+    if tables.domains(spec) > 1:
+        entries.append(place(tables.slit(spec)))
+    entries.append(place(host_nfit(hw)))
+    xsdt = place(build_xsdt(entries, **tables.IDENTITY))
+    hw.write(RSDP_ADDRESS, build_rsdp(Rsdp(0, xsdt, tables.IDENTITY["oem_id"])))
+
+
+class _Allocator:
+    """Puts one table behind the other, each on 16 bytes."""
+
+    def __init__(self, hw: Hardware, area: Span[Spa]) -> None:
+        self._hw, self._area, self._next = hw, area, area.start
+
+    def __call__(self, table: bytes) -> Spa:
+        where = Spa(align_up(self._next, 16))
+        if where + len(table) > self._area.end:
+            raise Constraint(f"the ACPI tables do not fit into the {self._area.size:#x} bytes at {self._area.start:#x}")
+        self._hw.write(where, table)
+        self._next = Spa(where + len(table))
+        return where

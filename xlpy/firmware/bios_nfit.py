@@ -1,0 +1,103 @@
+"""The host's NFIT (ACPI 6.5, 5.2.25): how the machine's DIMMs form ranges of host physical addresses.
+
+Indices count from 1: SPA range i + 1 is region i, control region i + 1 is DIMM i. In an interleaved set a device's skew
+is its region offset, so every device of the set has the same interleave structure: one line, at offset 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.firmware.acpi import nfit
+from xlpy.firmware.bios_tables import IDENTITY
+
+if TYPE_CHECKING:
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hw.machine import DimmSpec, MachineSpec
+
+STATE_BITS = {
+    "save_fail": nfit.SAVE_FAILED,
+    "restore_fail": nfit.RESTORE_FAILED,
+    "flush_fail": nfit.FLUSH_FAILED,
+    "not_armed": nfit.NOT_ARMED,
+    "smart_event": nfit.HEALTH_OBSERVED,
+    "smart_notify": nfit.HEALTH_ENABLED,
+    "map_fail": nfit.MAP_FAILED,
+}
+CAPABILITIES = {
+    "none": 0,
+    "memory_controller": nfit.CONTROLLER_FLUSH,
+    "cpu_cache": nfit.CACHE_FLUSH | nfit.CONTROLLER_FLUSH,
+}
+
+
+def host_nfit(hw: Hardware) -> bytes:
+    """The whole table, from the machine's description."""
+    spec = hw.spec
+    hints = [nfit.FlushHints(dimm.handle, hw.flush_hints(dimm.id)) for dimm in spec.dimms if dimm.flush_hints]
+    structures: list[nfit.Structure] = [
+        *(nfit.SpaRange(i, one.base, one.size, flags=nfit.PROXIMITY_VALID, proximity_domain=one.proximity)
+          for i, one in enumerate(spec.sets, 1)),
+        *_maps(spec),
+        *(nfit.Interleave(index, line, (0,)) for line, index in _interleaves(spec).items()),
+        *(_control(dimm, i) for i, dimm in enumerate(spec.dimms, 1)),
+        *hints,
+        nfit.Capabilities(1, CAPABILITIES[spec.persistence]),
+    ]  # fmt: skip
+    return nfit.build_nfit(structures, **IDENTITY)
+
+
+def _interleaves(spec: MachineSpec) -> dict[int, int]:
+    """The index of the interleave structure for each line size in use."""
+    lines = sorted({one.line for one in spec.sets if len(one.dimms) > 1})
+    return {line: index for index, line in enumerate(lines, 1)}
+
+
+def _maps(spec: MachineSpec) -> list[nfit.RegionMap]:
+    """One for each DIMM of each set, in interleave order; then the DIMMs that no set uses."""
+    control = {dimm.id: (dimm, i) for i, dimm in enumerate(spec.dimms, 1)}
+    interleaves, found = _interleaves(spec), []
+    for range_index, one in enumerate(spec.sets, 1):
+        ways = len(one.dimms)
+        for turn, name in enumerate(one.dimms):
+            dimm, control_index = control.pop(name)
+            found.append(
+                _map(dimm, control_index)._replace(
+                    spa_index=range_index,
+                    region_size=dimm.capacity,
+                    region_offset=turn * one.line if ways > 1 else 0,
+                    interleave_index=interleaves[one.line] if ways > 1 else 0,
+                    interleave_ways=ways,
+                )
+            )
+    return found + [_map(dimm, control_index) for dimm, control_index in control.values()]
+
+
+def _map(dimm: DimmSpec, control_index: int) -> nfit.RegionMap:
+    """A device that is known and not mapped."""
+    return nfit.RegionMap(
+        handle=dimm.handle,
+        spa_index=0,
+        control_index=control_index,
+        region_size=0,
+        physical_id=dimm.phys_id,
+        flags=sum(STATE_BITS[flag] for flag in dimm.flags),
+    )
+
+
+def _control(dimm: DimmSpec, control_index: int) -> nfit.ControlRegion:
+    location, date = dimm.manufactured or (0, 0)
+    return nfit.ControlRegion(
+        control_index=control_index,
+        vendor_id=dimm.vendor,
+        device_id=dimm.device,
+        revision_id=dimm.revision,
+        subsystem_vendor_id=dimm.subsystem_vendor,
+        subsystem_device_id=dimm.subsystem_device,
+        subsystem_revision_id=dimm.subsystem_revision,
+        valid_fields=1 if dimm.manufactured else 0,
+        manufacturing_location=location,
+        manufacturing_date=date,
+        serial_number=dimm.serial,
+        interface_code=dimm.interface,
+    )
