@@ -24,6 +24,7 @@ GUEST_RESERVED = Gpa(0xFE700000)  # 1 MiB that firmware must never use
 IOAPIC = Gpa(0xFEC00000)
 HPET = Gpa(0xFED00000)
 TPM_TIS = Gpa(0xFED40000)
+TPM_EVENT_LOG = Gpa(0xFED50000)  # of a TPM 2.0; 64 KiB
 LAPIC = Gpa(0xFEE00000)
 SPECIAL_PAGES = Gpa(0xFEFF8000)  # 8 pages: rings, xenstore, ioreq, identity map, console
 RESERVED_PGSTART = 0xFEFF0  # hvm_info.reserved_mem_pgstart

@@ -1,0 +1,158 @@
+r"""Loading what the device model passes in the dm-acpi area.
+
+Two keys announce the area, which lies in RAM below 4 GiB. Tables in it are appended as they are; of each namespace
+device one SSDT is made, in ``\_SB``. Whatever would collide with a table or a name that firmware builds itself stops
+the boot, and so does everything that is malformed: a guest that silently lacks a device is worse than one that does
+not start.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gfn, Gpa, Span, pages
+from xlpy.errors import FirmwareStopped
+from xlpy.firmware.dm_acpi import TABLE, EntryCheck, split_stream
+from xlpy.firmware.hvmloader.ssdt import namespace_device
+from xlpy.firmware.hvmloader.stop import stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlpy.firmware.dm_acpi import DmAcpiEntry
+    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.platform import Platform
+
+ADDRESS_KEY, LENGTH_KEY = "hvmloader/dm-acpi/address", "hvmloader/dm-acpi/length"
+
+# Signatures that firmware builds, whether it does for this guest or not. SSDT is not one: there may be many.
+BUILTIN_TABLE_SIGS = frozenset(
+    ("RSDT", "XSDT", "FACP", "FACS", "DSDT", "APIC", "HPET", "WAET", "TCPA", "TPM2", "SRAT", "SLIT", "RSD ")
+)
+
+# Names of devices and processors anywhere in firmware's tables. Only those in \_SB would really clash with a new
+# device.
+BUILTIN_ND_NAMES = frozenset(
+    (
+        *("MEM0", "PCI0", *(f"PR{n:02X}" for n in range(128))),
+        *("AC__", "BAT0", "BAT1", "TPM_", "CONV"),
+        *("VGA_", "HPET", "ISA_", "HP0_", "LNKA", "LNKB", "LNKC", "LNKD"),
+        *(f"S{n}".ljust(4, "_") for n in range(1, 32)),
+        *(f"S{n:02X}_" for n in range(256)),
+        *("SYSR", "PIC_", "DMA0", "TMR_", "RTC_", "SPKR", "PS2M", "PS2K", "FDC0", "UAR1", "UAR2", "LTP1", "VGID"),
+    )
+)
+
+# What else has a name in \_SB: regions, fields, methods. A device of that name would be lost to the OS just the same.
+BUILTIN_SB_NAMES = frozenset(
+    (
+        *("BIOS", "UAR1", "UAR2", "LTP1", "HPET", "NCPU", "PMIN", "PLEN", "MSUA", "MAPA", "VGIA", "LMIN", "HMIN"),
+        *("LLEN", "HLEN", "MSUM", "MSU_", "PMAT", "PRST", "PRS_", "PRSC"),
+        *("DBGA", "DBGB", "DBGC", "DBGD", "DBG1", "DBG2", "DBG3", "DBG4", "PRT1", "PRT2", "PRT3", "PB2_", "PB2A"),
+        *("P86_", "P88_", "SYNC", "BUF0", "BUF1", "BUFA", "BUFB", "ACQR", "INIT", "WPRT", "REL_", "BIFP", "BIF_"),
+        *(f"HLP{n:X}" for n in range(1, 11)),
+    )
+)
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[1-9][0-9]*|0")
+
+
+class DmAcpi(NamedTuple):
+    """The two keys as they are, read once while xenstore is open."""
+
+    address: str | None
+    length: str | None
+
+    @property
+    def announced(self) -> bool:
+        """Whether there is either of the keys."""
+        return bool(self.address or self.length)
+
+    def protect(self) -> Span[Gfn]:
+        """The pages that the area takes, when the keys make sense; none otherwise. For RAM that must not move."""
+        try:
+            area = self.area()
+        except FirmwareStopped:
+            return Span(Gfn(0), 0)
+        return Span(Gfn(area.start >> PAGE_SHIFT), pages(area.size))
+
+    def area(self) -> Span[Gpa]:
+        """The area that the keys announce.
+
+        Raises:
+            FirmwareStopped: one key without the other, not a number, length 0, an end beyond 2**64, or an address
+                that is not page aligned.
+        """
+        if not self.address or not self.length:
+            missing, there = (LENGTH_KEY, ADDRESS_KEY) if self.address else (ADDRESS_KEY, LENGTH_KEY)
+            raise _key_error(f"key {there} is set, {missing} is not")
+        address, length = _number(ADDRESS_KEY, self.address), _number(LENGTH_KEY, self.length)
+        if length == 0:
+            raise _key_error(f"{LENGTH_KEY} is 0")
+        if address + length > LIMIT:
+            raise _key_error(f"{length:#x} bytes at {address:#x} reach beyond 2**64")
+        if address % PAGE:
+            raise _key_error(f"address {address:#x} is not a multiple of {PAGE}")
+        return Span(Gpa(address), length)
+
+
+def read_keys(platform: Platform) -> DmAcpi:
+    """What xenstore says; empty values count as missing."""
+    return DmAcpi(platform.xenstore(ADDRESS_KEY), platform.xenstore(LENGTH_KEY))
+
+
+def _number(key: str, value: str) -> int:
+    if not _NUMBER.fullmatch(value):
+        raise _key_error(f"{key} is {value!r}, required a number, decimal or with 0x")
+    return int(value, 0)
+
+
+def load(memory: Memory, keys: DmAcpi, taken: set[str]) -> Iterator[bytes]:
+    """The tables that the device model's entries come to, in the order of the entries.
+
+    Args:
+        memory: where the area is.
+        keys: the area's keys.
+        taken: signatures of tables that the toolstack passed through.
+
+    Raises:
+        FirmwareStopped: bad keys, an area that is not RAM below 4 GiB or is larger than all tables may be, a collision.
+        FormatError: a malformed entry.
+    """
+    area = keys.area()
+    room = memory.layout.acpi_end - memory.layout.acpi_start
+    if not memory.holds(area):
+        raise _key_error(f"the area {area} does not lie in RAM between 1 MiB and {memory.low_end:#x}")
+    if area.size > room:
+        raise _key_error(f"the area has {area.size:#x} bytes, there is room for {room:#x} bytes of tables")
+    check = EntryCheck()
+    for offset, entry in split_stream(memory.platform.read(area.start, area.size)):
+        _check_collision(entry, taken)
+        check(entry, offset)
+        yield entry.blob if entry.type == TABLE else namespace_device(entry.label, entry.body)
+
+
+def _check_collision(entry: DmAcpiEntry, taken: set[str]) -> None:
+    label = entry.label
+    if entry.type == TABLE:
+        if label in BUILTIN_TABLE_SIGS:
+            raise _collision(f"table {label!r} is hvmloader's own", "pass tables that hvmloader does not build")
+        if label in taken and label != "SSDT":
+            raise _collision(f"table {label!r} came with acpi_firmware", "take it out of the acpi_firmware file")
+    elif label in BUILTIN_ND_NAMES:
+        raise _collision(f"namespace device {label!r} is hvmloader's own", "give the device another name")
+    elif label in BUILTIN_SB_NAMES:
+        raise _collision(f"the name {label!r} is taken in \\_SB by hvmloader", "give the device another name")
+
+
+def _collision(what: str, hint: str) -> FirmwareStopped:
+    return stop(f"dm-acpi: {what}", code="XLPY-DMACPI-COLLISION", hint=hint)
+
+
+def _key_error(what: str) -> FirmwareStopped:
+    return stop(
+        f"dm-acpi: {what}",
+        code="XLPY-DMACPI-KEYS",
+        hint="the device model writes both keys, for a page-aligned area at the end of RAM below 4 GiB",
+    )

@@ -1,0 +1,38 @@
+r"""The guest's DSDT for QEMU's i440FX: our own AML with the object names of Xen's.
+
+Names and contents are those that an operating system finds in a Xen HVM guest: the host bridge with its ISA devices,
+interrupt links and routes, 31 hot-pluggable slots, 128 processors, the two GPE methods, and the ``BIOS`` region through
+which firmware tells AML what it found (see ``acpi_info``).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from xlpy.firmware.acpi.sdt import build_table
+from xlpy.firmware.hvmloader.dsdt.isa import isa_bridge
+from xlpy.firmware.hvmloader.dsdt.pci import gpe_slots, host_bridge
+from xlpy.firmware.hvmloader.dsdt.processors import processors
+from xlpy.firmware.hvmloader.dsdt.system import gpe, root, system_bus
+from xlpy.firmware.hvmloader.identity import AML_CREATOR
+
+if TYPE_CHECKING:
+    from xlpy.addr import Gpa
+
+
+@lru_cache(maxsize=4)
+def build_dsdt(acpi_info: Gpa) -> bytes:
+    """The whole table, revision 2 (64-bit integers).
+
+    Args:
+        acpi_info: the page that the ``BIOS`` region lies on.
+    """
+    body = b"".join(
+        (
+            root(),
+            system_bus(acpi_info, host_bridge(isa_bridge()), processors()),
+            gpe(gpe_slots()),
+        )
+    )
+    return build_table("DSDT", body, 2, **AML_CREATOR)

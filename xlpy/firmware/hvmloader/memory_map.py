@@ -1,0 +1,88 @@
+"""The E820 that hvmloader hands to the BIOS.
+
+Its own rows: low memory, the BIOS image, the ACPI tables (NVS), and everything from there to 4 GiB. Then the
+toolstack's: RAM, as far as hvmloader left it, and reserved device memory. As an addition to Xen's, persistent memory
+that the device model's NFIT names is listed with type 7.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.addr import MIB, PAGE, Gpa, Span
+from xlpy.firmware.e820 import NVS, PMEM, RAM, RESERVED, E820Entry
+from xlpy.firmware.hvmloader.memory import MIN_LOW_RAM
+from xlpy.firmware.hvmloader.stop import stop
+from xlpy.firmware.layout import FOUR_GIB, HOLE_END, VGA_WINDOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xlpy.firmware.hvmloader.bios import Bios
+    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.pci import PciWindows
+
+
+def build_e820(
+    memory: Memory, bios: Bios, windows: PciWindows, physical_bits: int, *, acpi: bool, pmem: Iterable[Span[Gpa]] = ()
+) -> list[E820Entry]:
+    """All rows, by address.
+
+    Args:
+        memory: RAM and the toolstack's other rows.
+        bios: whose image is reserved.
+        windows: which persistent memory must keep clear of.
+        physical_bits: width of the CPU's physical addresses.
+        acpi: whether there are ACPI tables.
+        pmem: ranges of the device model's NFIT.
+
+    Raises:
+        FirmwareStopped: less than 2 MiB of RAM, or persistent memory that overlaps something or is out of reach.
+    """
+    if memory.low_end < MIN_LOW_RAM:
+        raise stop(f"RAM ends at {memory.low_end:#x}, required at least {MIN_LOW_RAM:#x}", hint="raise memory=")
+    rows = [
+        E820Entry.between(0, VGA_WINDOW, RAM),
+        E820Entry.between(bios.image.start, MIB, RESERVED),
+        *_firmware_rows(memory, acpi=acpi),
+        *memory.others,
+    ]
+    for span in pmem:
+        row = E820Entry(span.start, span.size, PMEM)
+        _check_pmem(row, [*rows, *memory.ram_rows()], windows, physical_bits)
+        rows.append(row)
+    return sorted(rows, key=lambda row: row.start)
+
+
+def _firmware_rows(memory: Memory, *, acpi: bool) -> list[E820Entry]:
+    """RAM, and what firmware uses: at the top of 4 GiB, or cut out of RAM where the platform has none at the top."""
+    layout, ram = memory.layout, memory.ram_rows()
+    in_use = memory.acpi_end if acpi else layout.acpi_info
+    nvs = [E820Entry.between(layout.acpi_info, in_use, NVS)] if acpi else []
+    if not layout.populated:
+        return [*nvs, E820Entry.between(in_use, FOUR_GIB, RESERVED), *ram]
+    block = Span.between(layout.acpi_info, Gpa(layout.mailbox + PAGE))
+    for row in ram:
+        if row.span.covers(block):
+            ram.remove(row)
+            parts = (row.start, block.start), (block.end, row.end)
+            ram += [E820Entry.between(start, end, RAM) for start, end in parts if start < end]
+            break
+    else:
+        raise stop(f"firmware's own memory {block} does not lie in RAM", hint="give the domain more memory")
+    top = E820Entry.between(HOLE_END, FOUR_GIB, RESERVED)
+    return [*nvs, E820Entry.between(in_use, block.end, RESERVED), top, *ram]
+
+
+def _check_pmem(row: E820Entry, rows: list[E820Entry], windows: PciWindows, physical_bits: int) -> None:
+    taken = [(other.span, "another row") for other in rows]
+    taken += [(windows.low, "the PCI hole"), (windows.high, "64-bit PCI memory")]
+    where = next((f"{what} {span}" for span, what in taken if row.span.overlaps(span)), None)
+    if where is None and row.end > 1 << physical_bits:
+        where = f"what {physical_bits} bits of physical address do not reach"
+    if where is not None:
+        raise stop(
+            f"persistent memory {row.span} of the device model overlaps {where}",
+            code="XLPY-FIRMWARE-E820",
+            hint="the device model must place vNVDIMMs above RAM and clear of PCI memory",
+        )

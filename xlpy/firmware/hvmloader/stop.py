@@ -1,0 +1,53 @@
+"""How hvmloader fails: one way only, and it ends the domain.
+
+A BUG prints its place and ``*** HVMLoader crashed.``, shuts the domain down with reason crash, and does not return.
+This is the design's "report an error and stop" too.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from xlpy.errors import FirmwareStopped, XlpyError
+from xlpy.firmware.platform import SHUTDOWN_CRASH
+
+if TYPE_CHECKING:
+    from xlpy.firmware.platform import Platform
+
+
+def stop(message: str, *, code: str | None = None, hint: str | None = None) -> FirmwareStopped:
+    """The error to raise where firmware cannot go on.
+
+    Args:
+        message: what was found and what is required.
+        code: stable identifier; XLPY-FIRMWARE by default.
+        hint: what to change, in the configuration or in the device model.
+    """
+    return FirmwareStopped(f"hvmloader stopped: {message}", code=code, hint=hint)
+
+
+def report(platform: Platform, error: XlpyError) -> FirmwareStopped:
+    """Print the error as a BUG, crash the domain, and give what to raise.
+
+    Args:
+        platform: where to print and whom to shut down.
+        error: what went wrong, be it found by firmware, by a format or by a hypercall.
+    """
+    stopped = error if isinstance(error, FirmwareStopped) else _wrap(error)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    platform.log(stopped.message)
+    if trace is not None:
+        platform.log(f"*** HVMLoader bug at {PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}")
+    platform.log("*** HVMLoader crashed.")
+    platform.shutdown(SHUTDOWN_CRASH)
+    return stopped
+
+
+def _wrap(error: XlpyError) -> FirmwareStopped:
+    stopped = stop(str(error), code=error.code, hint=error.hint)
+    stopped.details = error.details
+    stopped.__cause__ = error
+    return stopped
