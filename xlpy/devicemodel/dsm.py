@@ -1,0 +1,217 @@
+"""``_DSM`` as the device model answers it: the NVDIMM root device, each vNVDIMM, and our own AML's needs.
+
+Interfaces (ACPI 6.5, 9.20.7 and 9.20.8; the NVDIMM ``_DSM`` example interface):
+
+| UUID | handle | functions |
+|---|---|---|
+| 2f10e7a4-9e91-11e4-89d3-123b93f75cba | 0 | 1-4 scrub and clear error, 5 translate |
+| 4309ac30-0d11-11e4-9191-0800200c9a66 | of a vNVDIMM | 1-2 SMART, 4-6 labels |
+| 648b9cf2-cda1-4312-8ad9-49c4af32bd62 | 0x10000 | 1 Read FIT, 2 release a vNVDIMM (``_EJ0``) |
+
+Function 0 answers the mask of what there is: 0 for an interface, revision or device that is not. Everything else starts
+with a status. The order of checks is interface, revision, device, function, input. The input is a copy that the guest
+cannot change; its claims are compared with what is there before anything is done.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from xlpy.devicemodel import ars, smart
+from xlpy.devicemodel.mailbox import DATA_SIZE
+from xlpy.firmware.acpi.guid import guid_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from xlpy.devicemodel.backing import Vnvdimm
+    from xlpy.devicemodel.labels import LabelStore
+    from xlpy.devicemodel.mailbox import Request
+
+ROOT_UUID = "2f10e7a4-9e91-11e4-89d3-123b93f75cba"
+DEVICE_UUID = "4309ac30-0d11-11e4-9191-0800200c9a66"
+PRIVATE_UUID = "648b9cf2-cda1-4312-8ad9-49c4af32bd62"
+_ROOT, _DEVICE, _PRIVATE = map(guid_bytes, (ROOT_UUID, DEVICE_UUID, PRIVATE_UUID))
+
+ROOT_HANDLE, PRIVATE_HANDLE = 0, 0x10000
+REVISION = 1
+
+# Device and private statuses
+SUCCESS, NOT_SUPPORTED, NO_DEVICE, INVALID, HARDWARE_ERROR, RETRY = range(6)
+FIT_CHANGED = 0x100
+
+# Functions
+SMART, THRESHOLDS, LABEL_SIZE, LABEL_GET, LABEL_SET = 1, 2, 4, 5, 6
+ARS_CAPABILITIES, ARS_START, ARS_STATUS, CLEAR_ERROR, TRANSLATE = 1, 2, 3, 4, 5
+READ_FIT, RELEASE = 1, 2
+
+MAX_TRANSFER = DATA_SIZE - 8  # set: offset and length come before the data; get, with 4 bytes of status, could do more
+FIT_CHUNK = DATA_SIZE - 4
+
+_U32, _U64 = Struct("<I"), Struct("<Q")
+_PAIR32, _PAIR64 = Struct("<II"), Struct("<QQ")
+_ARS_START = Struct("<QQHB5x")
+_LABEL_SIZE = Struct("<III")
+_NOTHING = Struct("")
+
+
+class Target(Protocol):
+    """What the functions work on: the device model's state for one domain."""
+
+    @property
+    def devices(self) -> Sequence[Vnvdimm]:
+        """The vNVDIMMs that the FIT describes."""
+
+    @property
+    def ars(self) -> ars.Ars | None:
+        """Scrub functions, if the media can tell."""
+
+    def labels(self, device: Vnvdimm, /) -> LabelStore | None:
+        """The label area of a device, if it has one."""
+
+    @property
+    def fit(self) -> bytes:
+        """What ``_FIT`` returns: the NFIT's structures without a header."""
+
+    @property
+    def fit_changed(self) -> bool:
+        """Whether the FIT has changed since its reading was begun last."""
+
+    def fit_begun(self) -> None:
+        """The guest reads the FIT from its start: forget that it had changed."""
+
+    def scan_started(self) -> None:
+        """A scrub was started: remember it."""
+
+    def release(self, device: Vnvdimm, /) -> None:
+        """The guest lets go of a device."""
+
+
+class Function(NamedTuple):
+    """One function: the layout of its input's fixed part, and what it does with the fields and the rest."""
+
+    input: Struct
+    act: Callable[..., bytes]
+
+
+def status(code: int) -> bytes:
+    """An output that is a status and nothing else."""
+    return _U32.pack(code)
+
+
+def answer(target: Target, request: Request) -> bytes:
+    """The output for one request: at most ``DATA_SIZE`` bytes; anything that is not in order gets a status."""
+    functions, missing = _interface(target, request)
+    if request.function == 0:
+        mask = sum(1 << number for number in functions) | bool(functions)
+        return bytes([mask])
+    if missing:
+        return status(missing)
+    function = functions.get(request.function)
+    if function is None:
+        return status(NOT_SUPPORTED)
+    size = function.input.size
+    if request.length > DATA_SIZE or len(request.data) < size:
+        return status(ars.INVALID if request.handle == ROOT_HANDLE else INVALID)
+    try:
+        return function.act(*function.input.unpack_from(request.data), request.data[size:])
+    except OSError:
+        return status(HARDWARE_ERROR)
+
+
+def _interface(target: Target, request: Request) -> tuple[Mapping[int, Function], int]:
+    """The functions that handle, UUID and revision select, by number; or none, and the status that tells why."""
+    uuid = {ROOT_HANDLE: _ROOT, PRIVATE_HANDLE: _PRIVATE}.get(request.handle, _DEVICE)
+    if request.uuid != uuid or request.revision != REVISION:
+        return {}, NOT_SUPPORTED
+    if uuid == _ROOT:
+        return _root(target), SUCCESS
+    if uuid == _PRIVATE:
+        return _private(target), SUCCESS
+    device = _find(target, request.handle)
+    if device is None:
+        return {}, NO_DEVICE
+    return _device(target, device), SUCCESS
+
+
+def _find(target: Target, handle: int) -> Vnvdimm | None:
+    return next((device for device in target.devices if device.handle == handle), None)
+
+
+# -- the root device ----------------------------------------------------------------------------------------------
+
+
+def _root(target: Target) -> dict[int, Function]:
+    functions = {TRANSLATE: Function(_U64, lambda start, _: ars.translate(target.devices, start))}
+    scrub = target.ars
+    if scrub is not None:
+
+        def start(spa: int, length: int, kind: int, _flags: int, _: bytes) -> bytes:
+            output = scrub.start(spa, length, kind)
+            target.scan_started()
+            return output
+
+        functions[ARS_CAPABILITIES] = Function(_PAIR64, lambda spa, length, _: scrub.capabilities(spa, length))
+        functions[ARS_START] = Function(_ARS_START, start)
+        functions[ARS_STATUS] = Function(_NOTHING, lambda _: scrub.status())
+        functions[CLEAR_ERROR] = Function(_PAIR64, lambda spa, length, _: scrub.clear(spa, length))
+    return functions
+
+
+# -- a vNVDIMM ------------------------------------------------------------------------------------------------------
+
+
+def _device(target: Target, device: Vnvdimm) -> dict[int, Function]:
+    functions = {}
+    health, labels = device.backing.health, target.labels(device)
+    if health is not None:
+        functions[SMART] = Function(_NOTHING, lambda _: status(SUCCESS) + smart.record(health))
+        functions[THRESHOLDS] = Function(_NOTHING, lambda _: status(SUCCESS) + smart.thresholds())
+    if labels is not None:
+        functions[LABEL_SIZE] = Function(_NOTHING, lambda _: _LABEL_SIZE.pack(SUCCESS, labels.size, MAX_TRANSFER))
+        functions[LABEL_GET] = Function(_PAIR32, lambda offset, length, _: _label_get(labels, offset, length))
+        functions[LABEL_SET] = Function(_PAIR32, lambda offset, length, data: _label_set(labels, offset, length, data))
+    return functions
+
+
+def _label_get(labels: LabelStore, offset: int, length: int) -> bytes:
+    if length > MAX_TRANSFER or offset + length > labels.size:
+        return status(INVALID)
+    return status(SUCCESS) + labels.read(offset, length)
+
+
+def _label_set(labels: LabelStore, offset: int, length: int, data: bytes) -> bytes:
+    if length > len(data) or offset + length > labels.size:
+        return status(INVALID)
+    labels.write(offset, data[:length])
+    return status(SUCCESS)
+
+
+# -- our own AML ----------------------------------------------------------------------------------------------------
+
+
+def _private(target: Target) -> dict[int, Function]:
+    return {
+        READ_FIT: Function(_U32, lambda offset, _: _read_fit(target, offset)),
+        RELEASE: Function(_U32, lambda handle, _: _release(target, handle)),
+    }
+
+
+def _read_fit(target: Target, offset: int) -> bytes:
+    fit = target.fit
+    if offset > len(fit):
+        return status(INVALID)
+    if offset == 0:
+        target.fit_begun()
+    elif target.fit_changed:
+        return status(FIT_CHANGED)
+    return status(SUCCESS) + fit[offset : offset + FIT_CHUNK]
+
+
+def _release(target: Target, handle: int) -> bytes:
+    device = _find(target, handle)
+    if device is None:
+        return status(NO_DEVICE)
+    target.release(device)
+    return status(SUCCESS)
