@@ -1,0 +1,143 @@
+"""The quick way through a configuration: one match for a whole setting, taken apart only when somebody asks for it.
+
+It reads only what is valid in the strict language and stops in front of anything else, which the token machine of
+``parser`` then reads, with errors and departures. Both ways must agree on every text; the tests compare them.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from xlpy.toolstack.xlcfg.lexer import unquote_simple
+from xlpy.toolstack.xlcfg.values import Items, Setting, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.toolstack.xlcfg.values import Value
+
+_SKIP = r"[ \t\n]*+(?:\#[^\n]*+\n[ \t\n]*+)*+"
+# Strings whose escapes are all of the simple kind; a backslash before anything else is left to the machine.
+_ESCAPED = r""""(?:[^"\\\n\0]++|\\[abfnrtv"'\\])*+"|'(?:[^'\\\n\0]++|\\[abfnrtv"'\\])*+'"""
+_ATOM = rf"""[0-9][0-9a-fx]*+|"[^"\\\n\0]*+"|'[^'\\\n\0]*+'|{_ESCAPED}"""
+
+
+def _list_of(item: str) -> str:
+    return rf"\[{_SKIP}(?:(?:{item}){_SKIP}(?:,{_SKIP}(?:{item}){_SKIP})*+(?:,{_SKIP})?)?+\]"
+
+
+# Groups: key, operator, then the value's kind. Lists up to two levels are matched whole, deeper ones from their "[" on.
+NUMBER, DOUBLE, SINGLE, ESCAPED, LIST, DEEP = range(3, 9)
+_SETTING = re.compile(
+    rf"""(?:[ \t\n;]++|\#[^\n]*+\n)*+
+    (?:([a-z][a-z0-9._]*+)[ \t]*+(\+?=)[ \t]*+
+     (?:(?:([0-9][0-9a-fx]*+)|"([^"\\\n\0]*+)"|'([^'\\\n\0]*+)'|({_ESCAPED})
+          |({_list_of(f"{_ATOM}|{_list_of(_ATOM)}")}))
+        [ \t]*+(?=[;\n\#]|\Z)
+     |(\[)))?""",
+    re.X,
+)
+_TERMINATOR = re.compile(r"[ \t]*+(?=[;\n#]|\Z)")
+
+# Deeper lists are left to the machine, which knows where libxlutil gives up: no list costs more than 5 stack entries.
+_LEVELS = 1900
+
+
+def read(
+    text: str,
+    at: int,
+    settings: dict[str, Setting | re.Match[str]],
+    store: Callable[[str, int, Value, bool], None],
+) -> int:
+    """Note setting after setting from ``at`` on; return where the first other thing starts, or the text's length.
+
+    Args:
+        text: all of the configuration.
+        at: where to start, in front of a statement.
+        settings: gets the match of each plain assignment, for ``expand``.
+        store: is called for the others: additions and deep lists.
+    """
+    while True:
+        for match in _SETTING.finditer(text, at):
+            kind = match.lastindex
+            if kind is None:
+                return match.end()
+            if kind == DEEP:
+                found = read_list(text, match.start(DEEP))
+                end = found and _TERMINATOR.match(text, found[1])
+                if not found or not end:
+                    return match.start(1)
+                store(match[1], match.start(1), found[0], match[2] == "+=")
+                at = end.end()
+                break
+            if match[2] == "=":
+                settings[match[1]] = match
+            else:
+                setting = expand(match)
+                store(setting.key, setting.key_offset, setting.value, True)
+
+
+def expand(match: re.Match[str]) -> Setting:
+    """The setting that a match stands for."""
+    kind = match.lastindex or 0
+    start = match.start(kind)
+    value: Value
+    if kind == LIST:
+        found = read_list(match.string, start)
+        assert found is not None
+        value = found[0]
+    elif kind == ESCAPED:
+        value = Text(unquote_simple(match[kind]))
+        value.offset = start
+    else:
+        value = Text(match[kind])
+        value.offset = start - (kind != NUMBER)
+    return Setting(match[1], value, match.start(1), match[2] == "+=")
+
+
+@cache
+def _item() -> re.Pattern[str]:
+    """One item with its comma, or brackets in a row; groups are number, the two plain strings, escaped, [ and ]."""
+    return re.compile(
+        rf"""{_SKIP}(?:(?:([0-9][0-9a-fx]*+)|"([^"\\\n\0]*+)"|'([^'\\\n\0]*+)'|({_ESCAPED})){_SKIP},?"""
+        rf"|(\[++)|(\]++){_SKIP},?)",
+        re.X,
+    )
+
+
+def read_list(text: str, start: int) -> tuple[Items, int] | None:
+    """The list whose ``[`` stands at ``start`` and the offset behind it; None when something in it is out of order."""
+    items = Items()
+    items.offset = start
+    outer: list[Items] = []
+    at = start + 1
+    match = _item().match
+    wanted = True  # whether an item may come: after [ and after a comma
+    while token := match(text, at):
+        at = token.end()
+        kind = token.lastindex or 0
+        if kind == 6:
+            begin, end = token.span(6)
+            for closed in range(begin + 1, end + 1):
+                if not outer:
+                    return (items, end) if closed == end else None
+                inner, items = items, outer.pop()
+                items.append(inner)
+        elif not wanted:
+            return None
+        elif kind == 5:
+            for opened in range(token.start(5), at):
+                outer.append(items)
+                items = Items()
+                items.offset = opened
+            if len(outer) > _LEVELS:
+                return None
+            continue
+        else:
+            value = Text(unquote_simple(token[4]) if kind == 4 else token[kind])
+            value.offset = token.start(kind) - (1 < kind < 4)
+            items.append(value)
+        wanted = text[at - 1] == ","
+    return None

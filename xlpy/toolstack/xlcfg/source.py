@@ -1,0 +1,118 @@
+"""Where something stands: texts with names, positions in them, and problems that point at a line."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from xlpy.errors import ConfigError
+
+COMMAND_LINE = "<command line>"
+
+
+class Position(NamedTuple):
+    """A place in a configuration: what editors jump to.
+
+    ``line`` and ``column`` count from 1, columns in characters; ``text`` is the whole line without its end.
+    """
+
+    source: str
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}"
+
+
+class Problem(NamedTuple):
+    """One finding: an error or a warning, where it is, and how to mend it.
+
+    ``xl_line`` is the line that libxlutil would print for a syntax error (it is off by one at line ends), else None.
+    """
+
+    where: Position | None
+    message: str
+    severity: str = "error"
+    hint: str | None = None
+    xl_line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        mark = "warning: " if self.severity == "warning" else ""
+        return f"{place}{mark}{self.message}" + (f" ({self.hint})" if self.hint else "")
+
+    def lines(self) -> list[str]:
+        """The finding for a terminal: the message, the line, and a caret under the column."""
+        shown = [str(self)]
+        if self.where and self.where.text.strip():
+            shown += excerpt(self.where)
+        return shown
+
+
+class Refused(ConfigError):
+    """A configuration that cannot be used.
+
+    Args:
+        message: one line for all of it.
+        problems: every finding; their text becomes ``details``.
+        xl_status: exit status of ``xl create`` for the same text (1, 3 or 6).
+    """
+
+    def __init__(self, message: str, problems: list[Problem], *, hint: str | None = None, xl_status: int = 1) -> None:
+        super().__init__(message, hint=hint, details=[line for problem in problems for line in problem.lines()])
+        self.problems = tuple(problems)
+        self.xl_status = xl_status
+
+
+class Source:
+    """A configuration text: a file, and the ``KEY=VALUE`` arguments that xl appends to it.
+
+    Args:
+        text: the file.
+        name: its name in messages.
+        extra: settings from the command line, each its own line after an empty one, as xl joins them.
+    """
+
+    __slots__ = ("_starts", "boundary", "name", "text")
+
+    def __init__(self, text: str, name: str, extra: tuple[str, ...] = ()) -> None:
+        self.boundary = len(text) + 1
+        self.text = "\n".join((text, *extra, "")) if extra else text
+        self.name = name
+        self._starts: list[int] | None = None
+
+    def line_of(self, offset: int) -> int:
+        """The line number, from 1, counted through file and command line as xl counts."""
+        if self._starts is None:
+            starts, at = [0], self.text.find("\n")
+            while at >= 0:
+                starts.append(at + 1)
+                at = self.text.find("\n", at + 1)
+            self._starts = starts
+        from bisect import bisect_right
+
+        return bisect_right(self._starts, offset)
+
+    def position(self, offset: int) -> Position:
+        """The place of the character at ``offset``; the end of the text counts as one more character."""
+        line = self.line_of(offset)
+        assert self._starts is not None
+        start = self._starts[line - 1]
+        end = self.text.find("\n", start)
+        shown = self.text[start : end if end >= 0 else None].rstrip("\r")
+        if start < self.boundary:
+            return Position(self.name, line, offset - start + 1, shown)
+        return Position(COMMAND_LINE, line - self.line_of(self.boundary) + 1, offset - start + 1, shown)
+
+
+def excerpt(where: Position, width: int = 100) -> list[str]:
+    """The line and a caret under its column; a long line is cut around the caret."""
+    text, at = where.text.expandtabs(1), where.column - 1
+    start = max(0, at - width * 3 // 4) if len(text) > width else 0
+    text = printable(text[start : start + width])
+    return [f"    {text}", "    " + " " * (at - start) + "^"]
+
+
+def printable(text: str) -> str:
+    """The text with control characters and undecodable bytes replaced, each by one character."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
