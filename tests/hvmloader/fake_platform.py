@@ -104,9 +104,9 @@ class FakePlatform:
         self.ports: dict[int, int] = {0xB004: 1}
         self.leaves = dict(XEN_LEAVES)
         self.topology = vnuma
-        self.rows = [E820Entry.between(MIB, low, e820.RAM)]
+        self.rows = [E820Entry.between(MIB, low, e820.E820_RAM)]
         if high:
-            self.rows.append(E820Entry.between(FOUR_GIB, high, e820.RAM))
+            self.rows.append(E820Entry.between(FOUR_GIB, high, e820.E820_RAM))
         if hpet:
             self.poke(HPET, 0x8086A201.to_bytes(4, "little"))
         info = HvmInfo(vcpus, low >> 12, high >> 12, apic, (1 << vcpus) - 1)

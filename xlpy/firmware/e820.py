@@ -11,10 +11,17 @@ from xlpy.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-RAM, RESERVED, ACPI, NVS, UNUSABLE = 1, 2, 3, 4, 5
-PMEM = 7  # persistent memory, ACPI 6.0; unknown to Xen's hvmloader
+E820_RAM, E820_RESERVED, E820_ACPI, E820_NVS, E820_UNUSABLE = 1, 2, 3, 4, 5
+E820_PMEM = 7  # persistent memory, ACPI 6.0; unknown to Xen's hvmloader
 
-TYPE_NAMES = {RAM: "RAM", RESERVED: "RESERVED", ACPI: "ACPI", NVS: "NVS", UNUSABLE: "UNUSABLE", PMEM: "PMEM"}
+TYPE_NAMES = {
+    E820_RAM: "RAM",
+    E820_RESERVED: "RESERVED",
+    E820_ACPI: "ACPI",
+    E820_NVS: "NVS",
+    E820_UNUSABLE: "UNUSABLE",
+    E820_PMEM: "PMEM",
+}
 
 MAX_ENTRIES = 128  # E820MAX: the toolstack's map, and what SeaBIOS reads
 

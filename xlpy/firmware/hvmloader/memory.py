@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span, align_up
-from xlpy.firmware.e820 import RAM, RESERVED, E820Entry
+from xlpy.firmware.e820 import E820_RAM, E820_RESERVED, E820Entry
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import FOUR_GIB, HVMLOADER_BASE, SCRATCH
 from xlpy.rangemap import RangeMap
@@ -63,7 +63,7 @@ class Memory:
         rows = platform.memory_map()
         if not rows:
             raise stop("the memory map is empty", hint="the domain builder must set it (XENMEM_set_memory_map)")
-        self.others = [row for row in rows if row.type != RAM]
+        self.others = [row for row in rows if row.type != E820_RAM]
         self._check_reserved()
         self.ram = _ram_pages(rows, info)
         self.protected: Span[Gfn] = Span(Gfn(0), 0)
@@ -77,7 +77,7 @@ class Memory:
     def _check_reserved(self) -> None:
         ours = Span.between(self.layout.acpi_info, self.layout.mem_end)
         for row in self.others:
-            if row.type == RESERVED and row.span.overlaps(ours):
+            if row.type == E820_RESERVED and row.span.overlaps(ours):
                 raise stop(
                     f"reserved memory {row.span} of the memory map overlaps hvmloader's own {ours}",
                     hint="move the reserved device memory",
@@ -105,7 +105,7 @@ class Memory:
 
     def ram_rows(self) -> list[E820Entry]:
         """E820 rows of RAM from 1 MiB up."""
-        return [E820Entry.between(run.start << PAGE_SHIFT, run.end << PAGE_SHIFT, RAM) for run in self.ram]
+        return [E820Entry.between(run.start << PAGE_SHIFT, run.end << PAGE_SHIFT, E820_RAM) for run in self.ram]
 
     def scratch_alloc(self, size: int, align: int = ALIGN) -> Gpa:
         """Low memory for what is handed to the BIOS; not zeroed."""
@@ -178,7 +178,7 @@ def _ram_pages(rows: list[E820Entry], info: HvmInfo) -> RangeMap[None]:
     low_end, high_end = info.low_mem_pgend, max(info.high_mem_pgend, _FOUR_GIB_PAGE)
     ram: RangeMap[None] = RangeMap()
     for row in rows:
-        if row.type != RAM:
+        if row.type != E820_RAM:
             continue
         first = max(-(-row.start >> PAGE_SHIFT), HVMLOADER_BASE >> PAGE_SHIFT)
         end = min(row.end >> PAGE_SHIFT, low_end if first < _FOUR_GIB_PAGE else high_end)

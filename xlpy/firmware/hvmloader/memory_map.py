@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.addr import MIB, PAGE, Gpa, Span
-from xlpy.firmware.e820 import NVS, PMEM, RAM, RESERVED, E820Entry
+from xlpy.firmware.e820 import E820_NVS, E820_PMEM, E820_RAM, E820_RESERVED, E820Entry
 from xlpy.firmware.hvmloader.memory import MIN_LOW_RAM
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import FOUR_GIB, HOLE_END, VGA_WINDOW
@@ -42,13 +42,13 @@ def build_e820(
     if memory.low_end < MIN_LOW_RAM:
         raise stop(f"RAM ends at {memory.low_end:#x}, required at least {MIN_LOW_RAM:#x}", hint="raise memory=")
     rows = [
-        E820Entry.between(0, VGA_WINDOW, RAM),
-        E820Entry.between(bios.image.start, MIB, RESERVED),
+        E820Entry.between(0, VGA_WINDOW, E820_RAM),
+        E820Entry.between(bios.image.start, MIB, E820_RESERVED),
         *_firmware_rows(memory, acpi=acpi),
         *memory.others,
     ]
     for span in pmem:
-        row = E820Entry(span.start, span.size, PMEM)
+        row = E820Entry(span.start, span.size, E820_PMEM)
         _check_pmem(row, [*rows, *memory.ram_rows()], windows, physical_bits)
         rows.append(row)
     return sorted(rows, key=lambda row: row.start)
@@ -58,20 +58,20 @@ def _firmware_rows(memory: Memory, *, acpi: bool) -> list[E820Entry]:
     """RAM, and what firmware uses: at the top of 4 GiB, or cut out of RAM where the platform has none at the top."""
     layout, ram = memory.layout, memory.ram_rows()
     in_use = memory.acpi_end if acpi else layout.acpi_info
-    nvs = [E820Entry.between(layout.acpi_info, in_use, NVS)] if acpi else []
+    nvs = [E820Entry.between(layout.acpi_info, in_use, E820_NVS)] if acpi else []
     if not layout.populated:
-        return [*nvs, E820Entry.between(in_use, FOUR_GIB, RESERVED), *ram]
+        return [*nvs, E820Entry.between(in_use, FOUR_GIB, E820_RESERVED), *ram]
     block = Span.between(layout.acpi_info, Gpa(layout.mailbox + PAGE))
     for row in ram:
         if row.span.covers(block):
             ram.remove(row)
             parts = (row.start, block.start), (block.end, row.end)
-            ram += [E820Entry.between(start, end, RAM) for start, end in parts if start < end]
+            ram += [E820Entry.between(start, end, E820_RAM) for start, end in parts if start < end]
             break
     else:
         raise stop(f"firmware's own memory {block} does not lie in RAM", hint="give the domain more memory")
-    top = E820Entry.between(HOLE_END, FOUR_GIB, RESERVED)
-    return [*nvs, E820Entry.between(in_use, block.end, RESERVED), top, *ram]
+    top = E820Entry.between(HOLE_END, FOUR_GIB, E820_RESERVED)
+    return [*nvs, E820Entry.between(in_use, block.end, E820_RESERVED), top, *ram]
 
 
 def _check_pmem(row: E820Entry, rows: list[E820Entry], windows: PciWindows, physical_bits: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.addr import GIB, PAGE, Gpa, Span, align_up
-from xlpy.firmware.e820 import RESERVED
+from xlpy.firmware.e820 import E820_RESERVED
 from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.layout import FOUR_GIB, HOLE_END, HOLE_START
 
@@ -185,7 +185,7 @@ class _Windows:
 
     def __init__(self, memory: Memory, low: Gpa, physical_bits: int) -> None:
         self.io, self.low = IO_BASE, int(low)
-        self.reserved = [row.span for row in memory.others if row.type == RESERVED and row.end <= FOUR_GIB]
+        self.reserved = [row.span for row in memory.others if row.type == E820_RESERVED and row.end <= FOUR_GIB]
         self.high = self.high_start = int(memory.high_end or FOUR_GIB)
         self.high_limit = 1 << physical_bits
 
