@@ -16,24 +16,28 @@ import shutil
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError, XlpyError
-from xlpy.store import Store
+from xlpy.store import Store, exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from xlpy.addr import Gpa
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore import XenStore
+    from xlpy.firmware.acpi.walk import Found
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec
     from xlpy.hypervisor.xen import Xen
     from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.lifecycle import Lifecycle
     from xlpy.toolstack.running import Running
 
 MACHINE = "machine.yaml"
 STATE = "state.db"
+OURS = {STATE, f"{STATE}-journal", "lock", MACHINE, "hw", "labels", "unclean"}
 UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
 
 
@@ -117,7 +121,7 @@ class Host:
         text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
         spec = parse_machine(text, str(machine or "the default machine"))
         where.mkdir(parents=True, exist_ok=True)
-        strangers = {path.name for path in where.iterdir()} - {STATE, f"{STATE}-journal", "lock", MACHINE, "hw", "domains"}
+        strangers = {path.name for path in where.iterdir()} - OURS
         if strangers and not (where / STATE).exists():
             raise Conflict(
                 f"{where} is not empty and holds no xlpy host (it has {sorted(strangers)[0]!r})",
@@ -155,9 +159,10 @@ class Host:
         self._table.put("ready", True)
 
     def _wipe(self, keep_media: bool) -> None:
-        shutil.rmtree(self.root / "domains", ignore_errors=True)
+        shutil.rmtree(self.root / "hw" / "domains", ignore_errors=True)
         if not keep_media:
-            shutil.rmtree(self.root / "hw", ignore_errors=True)
+            for name in ("hw", "labels"):
+                shutil.rmtree(self.root / name, ignore_errors=True)
         (self.root / UNCLEAN).unlink(missing_ok=True)
 
     @classmethod
@@ -173,12 +178,10 @@ class Host:
         where = cls.directory(root)
         if not (where / STATE).exists():
             raise NotFound(f"no host in {where}", hint="xlpy host init makes one")
-        from xlpy.store import exclusive
-
         with exclusive(where / STATE, "removing the host"):
             for name in (STATE, f"{STATE}-journal", MACHINE, UNCLEAN):
                 (where / name).unlink(missing_ok=True)
-            for name in ("hw", "domains", "labels"):
+            for name in ("hw", "labels"):
                 shutil.rmtree(where / name, ignore_errors=True)
         (where / "lock").unlink(missing_ok=True)
         return where
@@ -218,6 +221,8 @@ class Host:
                 yield
             except XlpyError as error:
                 failure = error
+        if "xen" in self.__dict__:
+            self.xen.sweep()
         marker.unlink(missing_ok=True)
         if failure is not None:
             raise failure
@@ -229,14 +234,18 @@ class Host:
             if not marker.exists():  # the command was alive and has ended by now
                 return
             self.note(f"repairing: a command was killed: {marker.read_text().strip()}")
-            alive = {str(domain.domid) for domain in self.xen.domains()}
-            folder = self.root / "domains"
-            for left in folder.iterdir() if folder.exists() else ():
-                if left.name not in alive:
-                    shutil.rmtree(left, ignore_errors=True)
-            self.xen.repair()
+            for line in self.xen.repair():
+                self.note(f"repairing: {line}")
             self.dom0.repair()
             marker.unlink(missing_ok=True)
+
+    @staticmethod
+    def describe(machine: Path | None) -> MachineSpec:
+        """Read and check a machine description, or the default one, without making anything. ConfigError: invalid."""
+        from xlpy.hw.machine import default_machine_text, parse_machine
+
+        text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
+        return parse_machine(text, str(machine or "the default machine"))
 
     # -- the actors ---------------------------------------------------------------------------------------------
 
@@ -262,7 +271,7 @@ class Host:
         """The hypervisor."""
         from xlpy.hypervisor.xen import Xen
 
-        return Xen(self.hw, self.store, self.root / "domains")
+        return Xen(self.hw, self.store)
 
     @cached_property
     def dom0(self) -> EmulatedDom0:
@@ -277,3 +286,99 @@ class Host:
         from xlpy.dom0.xenstore import XenStore
 
         return XenStore(self.store)
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        """The toolstack: making and ending domains."""
+        from xlpy.toolstack.lifecycle import Lifecycle
+
+        return Lifecycle(self.xen, self.dom0, self.xenstore, self.store, self.root / "labels")
+
+    # -- domains ------------------------------------------------------------------------------------------------
+
+    def create(self, config: DomainConfig, paused: bool = False, step: Callable[[str], None] = _silent) -> int:
+        """Build a domain and start it.
+
+        Args:
+            config: from ``xlpy.toolstack.config.load_config``.
+            paused: leave it paused.
+            step: told each step as it begins.
+
+        Returns:
+            its domid.
+
+        Raises:
+            XlpyError: why not; the host is then as it was before.
+        """
+        with self.change(f"creating {config.name}"):
+            domid = self.lifecycle.create(config, paused, step)
+        return domid
+
+    def check(self, config: DomainConfig) -> None:
+        """Everything that ``create`` would find wrong before it makes anything."""
+        self.lifecycle.check(config)
+
+    def destroy(self, domain: str, dry_run: bool = False) -> int:
+        """End a domain at once, by name or domid. Returns its domid; NotFound when there is none."""
+        domid = self.domid(domain)
+        if domid == 0:
+            raise Conflict("domain 0 runs the host and is never destroyed", hint="xlpy host reset starts the host anew")
+        if not dry_run:
+            with self.change(f"destroying {domain}"):
+                self.lifecycle.destroy(domid)
+        return domid
+
+    def domid(self, domain: str) -> int:
+        """The domid of a domain given by name or number. NotFound when there is none."""
+        return self.lifecycle.domid(domain)
+
+    def domain(self, domain: str | int) -> Running:
+        """A running domain, by name or domid, with its device model connected."""
+        return self.lifecycle.running(self.domid(str(domain)))
+
+    def write_memory(self, domain: str, gpa: Gpa, data: bytes, dry_run: bool = False) -> None:
+        """Write guest memory; every byte must be RAM, pmem or a device. Constraint otherwise."""
+        target = self.domain(domain)
+        target.require_mapped(gpa, len(data))
+        if not dry_run:
+            with self.store.transaction(f"writing to {domain}"):
+                target.memory.write(gpa, data)
+
+    # -- Dom0 and the host --------------------------------------------------------------------------------------
+
+    def acpi_tables(self) -> list[Found]:
+        """The host's own ACPI tables, found in host memory from the RSDP on."""
+        from xlpy.addr import Spa
+        from xlpy.firmware.acpi.walk import find_rsdp, walk
+
+        def read(address: int, length: int) -> bytes:
+            return self.hw.read(Spa(address), length)
+
+        return walk(read, find_rsdp(read))
+
+    def mkfile(self, path: str, size: int, dry_run: bool = False) -> None:
+        """Make a new, fully written file on a DAX file system of Dom0."""
+        if dry_run:
+            self.dom0.check_mkfile(path, size)
+            return
+        with self.change(f"making {path}"):
+            self.dom0.mkfile(path, size)
+
+    def prepare(self, path: str, dry_run: bool = False) -> dict[str, Any]:
+        """Allocate and zero what a file lacks. The report: path, size, zeroed (bytes), dry_run."""
+        if dry_run:
+            zeroed, size = self.dom0.unprepared(path)
+        else:
+            with self.change(f"preparing {path}"):
+                zeroed, size = self.dom0.unprepared(path)
+                if zeroed:
+                    self.dom0.prepare(path)
+        return {"path": path, "size": size, "zeroed": zeroed, "dry_run": dry_run}
+
+    def dmesg(self, clear: bool = False) -> list[str]:
+        """The hypervisor's log, oldest line first."""
+        lines = self.xen.console.lines()
+        if clear:
+            with self.store.transaction("clearing the log"):
+                self.xen.console.clear()
+        return lines

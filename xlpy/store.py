@@ -139,7 +139,7 @@ class Store:
             finally:
                 self._depth -= 1
             return
-        with _lock(self.path, holder):
+        with exclusive(self.path, holder):
             self.query("BEGIN IMMEDIATE")
             self._depth = 1
             try:
@@ -159,7 +159,16 @@ class Store:
 
 
 @contextmanager
-def _lock(path: Path | None, holder: str) -> Iterator[None]:
+def exclusive(path: Path | None, holder: str) -> Iterator[None]:
+    """Hold the lock file beside a state file, and write who holds it.
+
+    Args:
+        path: the state file; None (kept in memory) needs no lock.
+        holder: what this process is doing, told to whoever waits.
+
+    Raises:
+        Conflict: another process held it for longer than ``LOCK_SECONDS``. Constraint: it cannot be made.
+    """
     if path is None:
         yield
         return

@@ -25,7 +25,9 @@ from xlpy.errors import NotFound, UsageError
     help="hex: acpidump's text, for acpixtract; bin: raw; json, text: decoded.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
-@click.option("-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder.")
+@click.option(
+    "-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder."
+)
 @click.pass_obj
 @example("""
 xlpy acpi dump quickstart > acpi.out && acpixtract -a acpi.out
@@ -56,7 +58,8 @@ def dump(
         if folder is None:
             if len(tables) != 1:
                 raise UsageError(
-                    f"--format bin with {len(tables)} tables needs a folder", hint="add -o DIR, or choose one with --table"
+                    f"--format bin with {len(tables)} tables needs a folder",
+                    hint="add -o DIR, or choose one with --table",
                 )
             sys.stdout.buffer.write(tables[0].data)
             return
@@ -69,7 +72,8 @@ def dump(
         from xlpy.firmware.acpi.text import to_json
 
         items = [
-            {"name": name, "address": t.address, "length": len(t.data), **to_json(t.signature, t.data)} for name, t in chosen
+            {"name": name, "address": t.address, "length": len(t.data), **to_json(t.signature, t.data)}
+            for name, t in chosen
         ]
         if folder is None:
             json_document("xlpy.acpi-dump/1", items=items)

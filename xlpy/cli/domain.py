@@ -70,7 +70,9 @@ def create(
     host = env.host
     domid = host.create(loaded, paused=paused, step=env.step)
     if as_json:
-        json_document("xlpy.create/1", **host.summary(domid))
+        from xlpy.toolstack.listing import summary
+
+        json_document("xlpy.create/1", **summary(host, domid))
 
 
 def _arguments(words: tuple[str, ...], config: str | None) -> tuple[str, list[str]]:
@@ -81,9 +83,13 @@ def _arguments(words: tuple[str, ...], config: str | None) -> tuple[str, list[st
         elif config is None:
             config = word
         else:
-            raise UsageError(f"create takes one configuration file, found {config!r} and {word!r}", hint="xlpy create --help")
+            raise UsageError(
+                f"create takes one configuration file, found {config!r} and {word!r}", hint="xlpy create --help"
+            )
     if config is None:
-        raise UsageError("Config file not specified", hint="xlpy create CONFIG, or /dev/null when all is on the command line")
+        raise UsageError(
+            "Config file not specified", hint="xlpy create CONFIG, or /dev/null when all is on the command line"
+        )
     return config, extra
 
 
@@ -162,22 +168,23 @@ xlpy list --json | jq '.items[].name'
 """)
 def list_domains(env: Env, domain: str | None, as_long: bool, verbose: bool, as_json: bool) -> None:
     """List domains, as xl does. States: running, blocked, paused, shut down, crashed, dying."""
+    from xlpy.toolstack import listing
+
     host = env.host
-    domids = [host.domid(domain)] if domain else host.domids()
+    domids = [host.domid(domain)] if domain else listing.domids(host)
     if as_json:
-        json_items("xlpy.list/1", [host.summary(domid) for domid in domids if domid])
+        json_items("xlpy.list/1", [listing.summary(host, domid) for domid in domids if domid])
         return
     if as_long:
         import json
 
-        sys.stdout.write(json.dumps([host.long(domid) for domid in domids if domid], indent=4) + "\n")
+        sys.stdout.write(json.dumps([listing.long(host, domid) for domid in domids if domid], indent=4) + "\n")
         return
     header = f"{'Name':<40}   ID   Mem VCPUs\tState\tTime(s)"
     print(header + ("   UUID                            Reason-Code\tSecurity Label" if verbose else ""))
     for domid in domids:
-        row = host.row(domid)
+        row = listing.row(host, domid)
         line = f"{row.name:<40} {domid:5d} {row.memory_mb:5d} {row.vcpus:5d}     {row.state}  {row.seconds:8.1f}"
         if verbose:
             line += f" {row.uuid} {row.reason:>8} {'-':>16}"
         print(line)
-

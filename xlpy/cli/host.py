@@ -61,18 +61,29 @@ xlpy host show
 """)
 def show(env: Env, as_json: bool) -> None:
     """Show the machine: DIMMs, interleave sets, regions, and the devices on them."""
-    described: dict[str, Any] = env.host.describe_machine()
+    from xlpy.toolstack.listing import machine as describe
+
+    described: dict[str, Any] = describe(env.host)
     if as_json:
         json_document("xlpy.host-show/1", **described)
         return
-    print(f"machine {described['name']} in {described['root']}: {format_size(described['ram'])} RAM, "
-          f"{described['cpus']} CPUs, {described['physical_bits']}-bit physical addresses")
+    print(
+        f"machine {described['name']} in {described['root']}: {format_size(described['ram'])} RAM, "
+        f"{described['cpus']} CPUs, {described['physical_bits']}-bit physical addresses"
+    )
     table(
         env,
         ("DIMM", "HANDLE", "CAPACITY", "LABELS", "SERIAL", "HEALTH", "REGION"),
         [
-            (d["id"], f"{d['handle']:#x}", format_size(d["capacity"]), format_size(d["label_size"]),
-             f"{d['serial']:08x}", d["health"], d["region"] or "-")
+            (
+                d["id"],
+                f"{d['handle']:#x}",
+                format_size(d["capacity"]),
+                format_size(d["label_size"]),
+                f"{d['serial']:08x}",
+                d["health"],
+                d["region"] or "-",
+            )
             for d in described["dimms"]
         ],
     )
@@ -81,8 +92,15 @@ def show(env: Env, as_json: bool) -> None:
         env,
         ("REGION", "SPA", "SIZE", "WAYS", "LINE", "DIMMS", "MEDIA"),
         [
-            (r["name"], f"{r['spa']:#x}", format_size(r["size"]), len(r["dimms"]), format_size(r["line"]),
-             ",".join(r["dimms"]), r["media"])
+            (
+                r["name"],
+                f"{r['spa']:#x}",
+                format_size(r["size"]),
+                len(r["dimms"]),
+                format_size(r["line"]),
+                ",".join(r["dimms"]),
+                r["media"],
+            )
             for r in described["regions"]
         ],
     )
@@ -128,7 +146,7 @@ def dmesg(env: Env, clear: bool, as_json: bool) -> None:
     if as_json:
         json_document("xlpy.dmesg/1", items=lines)
     else:
-        sys.stdout.write("".join(f"(XEN) {line}\n" for line in lines))
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 @click.command()
@@ -141,7 +159,9 @@ xlpy info free_memory
 """)
 def info(env: Env, key: str | None, as_json: bool) -> None:
     """Describe the host, with xl's keys; KEY chooses those that begin with it."""
-    facts = env.host.info()
+    from xlpy.toolstack.listing import info as facts_of
+
+    facts = facts_of(env.host)
     if as_json:
         json_document("xlpy.info/1", **facts)
         return
@@ -150,5 +170,3 @@ def info(env: Env, key: str | None, as_json: bool) -> None:
             print(f"{name:<23}: {value}")
         elif name.startswith(key):
             print(value)
-
-

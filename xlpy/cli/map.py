@@ -60,7 +60,9 @@ def _picture(env: Env, domain: str, regions: list) -> None:  # type: ignore[type
     below = None
     for region in reversed(regions):
         if below is not None and region.end < below:
-            out.print(f"[bright_black]{'':>18}  {'':<{BAR}}  ... {format_size(below - region.end)} nothing[/bright_black]")
+            out.print(
+                f"[bright_black]{'':>18}  {'':<{BAR}}  ... {format_size(below - region.end)} nothing[/bright_black]"
+            )
         size = region.end - region.start
         bar = "█" * max(1, round(BAR * log2(max(size, 2)) / longest))
         place = f" ← {region.spa:#x}" if region.spa is not None else ""

@@ -20,7 +20,9 @@ CHUNK = 1 << 20
 @domain_argument
 @click.argument("gpa", type=SIZE)
 @click.argument("length", type=SIZE)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write raw bytes to this file; - is standard output.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write raw bytes to this file; - is standard output."
+)
 @json_option
 @click.pass_obj
 @example("""

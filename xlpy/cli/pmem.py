@@ -28,8 +28,9 @@ def list_pmem(env: Env, as_json: bool) -> None:
     Beside ndctl's keys: where the data lies in host physical memory (resource), what is set aside for Xen's frame table
     (reserved), whether Xen knows the device (registered), and which domains use it (users).
     """
-    host = env.host
-    items = host.pmem()
+    from xlpy.toolstack.listing import pmem
+
+    items = pmem(env.host)
     if as_json:
         json_items("xlpy.pmem-list/1", items)
         return

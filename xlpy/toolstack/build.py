@@ -86,7 +86,9 @@ class Builder:
         return found
 
     def _refuse_overlaps(self, config: DomainConfig, found: list[tuple[Vnvdimm, Resolved]]) -> None:
-        pieces = sorted((piece.spa, piece.spa + piece.length, at) for at, (_, r) in enumerate(found) for piece in r.extents)
+        pieces = sorted(
+            (piece.spa, piece.spa + piece.length, at) for at, (_, r) in enumerate(found) for piece in r.extents
+        )
         for (_, end, one), (start, _, other) in zip(pieces, pieces[1:], strict=False):
             if start < end:
                 first, second = sorted((one, other))

@@ -60,5 +60,7 @@ def module_address(size: int, low_end: int, path: str) -> Gpa:
     """
     start = HVMLOADER_BASE + HVMLOADER_SIZE
     if start + size > low_end:
-        raise Constraint(f"{path}: {size} bytes do not fit into the domain's low memory", hint="give the domain more memory")
+        raise Constraint(
+            f"{path}: {size} bytes do not fit into the domain's low memory", hint="give the domain more memory"
+        )
     return Gpa(start)

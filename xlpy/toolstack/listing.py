@@ -1,0 +1,167 @@
+"""What `xlpy list`, `info`, `pmem list` and `host show` say, as records: rendering is elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlpy.addr import MIB, PAGE
+from xlpy.errors import NotFound
+from xlpy.toolstack.record import load, name_of
+
+if TYPE_CHECKING:
+    from xlpy.host import Host
+
+XL_CONFIG_FORMAT = 4
+
+
+class DomainRow(NamedTuple):
+    """One line of ``xl list``. state: the six letters; reason: shutdown code in hex, or ``-``."""
+
+    name: str
+    memory_mb: int
+    vcpus: int
+    state: str
+    seconds: float
+    uuid: str
+    reason: str
+
+
+def domids(host: Host) -> list[int]:
+    """Every domain's id, Domain-0 first."""
+    return [0, *(domain.domid for domain in host.xen.domains())]
+
+
+def row(host: Host, domid: int) -> DomainRow:
+    """One domain as ``xl list`` shows it."""
+    domain = host.xen.domain(domid)
+    name = "Domain-0" if domid == 0 else name_of(host.xenstore, domid) or f"(domain {domid})"
+    vcpus = domain.max_vcpus if domid == 0 else _online(host, domid)
+    reason = "-" if domain.shutdown_code is None else f"{domain.shutdown_code:x}"
+    return DomainRow(name, domain.tot_pages * PAGE // MIB, vcpus, domain.state, 0.0, dashed(domain.uuid.hex()), reason)
+
+
+def _online(host: Host, domid: int) -> int:
+    connection = host.xenstore.connection(0)
+    home = f"/local/domain/{domid}/cpu"
+    try:
+        cpus = connection.directory(home)
+    except NotFound:
+        return 0
+    return sum(connection.read(f"{home}/{cpu}/availability") == "online" for cpu in cpus)
+
+
+def dashed(digits: str) -> str:
+    """A UUID's 32 hex digits with its hyphens."""
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def summary(host: Host, domid: int) -> dict[str, Any]:
+    """One domain for ``list --json``."""
+    shown, record = row(host, domid), load(host.store, domid)
+    return {
+        "domid": domid,
+        "name": shown.name,
+        "uuid": shown.uuid,
+        "memory_mb": shown.memory_mb,
+        "vcpus": shown.vcpus,
+        "state": shown.state,
+        "vnvdimms": [
+            {
+                "path": device.path,
+                "gpa": device.gpa,
+                "size": device.size,
+                "extents": [{"spa": spa, "length": length} for spa, length in device.extents],
+            }
+            for device in record.vnvdimms
+        ],
+    }
+
+
+def long(host: Host, domid: int) -> dict[str, Any]:
+    """One domain for ``list -l``: its configuration in libxl's shape."""
+    record = load(host.store, domid)
+    return {"domid": domid, "config": record.config}
+
+
+def pmem(host: Host) -> list[dict[str, Any]]:
+    """The host's persistent memory in ndctl's keys, and who uses it."""
+    users: dict[str, list[str]] = {}
+    for domain in host.xen.domains():
+        for device in load(host.store, domain.domid).vnvdimms:
+            users.setdefault(device.device, []).append(name_of(host.xenstore, domain.domid) or str(domain.domid))
+    items = host.dom0.list_namespaces()
+    for item in items:
+        item["users"] = sorted(set(users.get(item.get("blockdev", ""), [])))
+    return items
+
+
+def info(host: Host) -> dict[str, Any]:
+    """``xl info``'s keys, as far as the model has them, then what is particular to persistent memory."""
+    facts = host.xen.hypercalls(0).sysctl_physinfo()
+    cpu = host.spec.cpu
+    major, minor = (int(part) for part in facts["version"].split(".")[:2])
+    return {
+        "host": host.spec.name,
+        "release": "xlpy",
+        "machine": "x86_64",
+        "nr_cpus": cpu.count,
+        "max_cpu_id": cpu.count - 1,
+        "nr_nodes": 1,
+        "cores_per_socket": cpu.count,
+        "threads_per_core": 1,
+        "cpu_mhz": "2400.000",
+        "virt_caps": "hvm hap",
+        "total_memory": facts["total_pages"] * PAGE // MIB,
+        "free_memory": facts["free_pages"] * PAGE // MIB,
+        "free_cpus": 0,
+        "xen_major": major,
+        "xen_minor": minor,
+        "xen_version": facts["version"],
+        "xen_caps": "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64",
+        "xen_pagesize": PAGE,
+        "xend_config_format": XL_CONFIG_FORMAT,
+        "physical_bits": cpu.physical_bits,
+        "cpu_features": " ".join(cpu.features),
+        "pmem_regions": len(host.hw.regions),
+        "pmem_memory": sum(region.span.size for region in host.hw.regions) // MIB,
+        "root": str(host.root),
+    }
+
+
+def machine(host: Host) -> dict[str, Any]:
+    """The hardware for ``host show``."""
+    spec = host.spec
+    region_of = {dimm: one.name for one in spec.sets for dimm in one.dimms}
+    return {
+        "root": str(host.root),
+        "name": spec.name,
+        "ram": spec.ram,
+        "cpus": spec.cpu.count,
+        "physical_bits": spec.cpu.physical_bits,
+        "features": list(spec.cpu.features),
+        "persistence": spec.persistence,
+        "dimms": [
+            {
+                "id": dimm.id,
+                "handle": dimm.handle,
+                "capacity": dimm.capacity,
+                "label_size": dimm.label_size,
+                "serial": dimm.serial,
+                "health": dimm.health.state,
+                "flags": list(dimm.flags),
+                "region": region_of.get(dimm.id),
+            }
+            for dimm in spec.dimms
+        ],
+        "regions": [
+            {
+                "name": region.name,
+                "spa": region.span.start,
+                "size": region.span.size,
+                "dimms": list(region.set.dimms),
+                "line": region.set.line,
+                "media": str(region.path),
+            }
+            for region in host.hw.regions
+        ],
+    }

@@ -1,0 +1,147 @@
+"""A running domain as its users see it: memory by guest address, ACPI tables, and what lies where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.addr import Gpa, Spa
+from xlpy.errors import FirmwareStopped, NotFound
+from xlpy.firmware.e820 import TYPE_NAMES
+from xlpy.firmware.handover import Handover, read_handover
+
+if TYPE_CHECKING:
+    from xlpy.firmware.acpi.walk import Found
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hypervisor.domain import Domain
+    from xlpy.hypervisor.memory import GuestMemory
+    from xlpy.toolstack.record import DomainRecord, VnvdimmRecord
+
+
+class MapRow(NamedTuple):
+    """One stretch of guest-physical space.
+
+    start, end: half-open. kind: ``ram``, ``pmem``, ``broken``, ``mmio``, ``acpi``. spa: host address behind it, or None.
+    dimms: ids of the DIMMs that hold it. what: file and offset, E820 type, or who answers.
+    """
+
+    start: int
+    end: int
+    kind: str
+    spa: int | None
+    dimms: tuple[str, ...]
+    what: str
+
+
+class Running:
+    """One domain.
+
+    Args:
+        domain: the hypervisor's side.
+        record: the toolstack's side.
+        hw: the machine, to name DIMMs.
+    """
+
+    def __init__(self, domain: Domain, record: DomainRecord, hw: Hardware) -> None:
+        self._domain = domain
+        self.record = record
+        self._hw = hw
+
+    @property
+    def domid(self) -> int:
+        """Its id."""
+        return self._domain.domid
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.record.name
+
+    @property
+    def memory(self) -> GuestMemory:
+        """Its memory by guest-physical address."""
+        return self._domain.memory
+
+    def handover(self) -> Handover:
+        """What its firmware left: RSDP and E820."""
+        return read_handover(self.memory.read)
+
+    def acpi_tables(self) -> list[Found]:
+        """Every ACPI table, found from the RSDP on, as an operating system would.
+
+        Raises:
+            NotFound: the domain has no ACPI. FirmwareStopped: its firmware did not finish.
+        """
+        from xlpy.firmware.acpi.walk import walk
+
+        rsdp = self.handover().rsdp
+        if rsdp is None:
+            raise NotFound(f"domain {self.name} has no ACPI tables", hint="set acpi = 1 in its configuration")
+        return walk(lambda address, length: self.memory.read(Gpa(address), length), rsdp)
+
+    def map(self) -> list[MapRow]:
+        """Its guest-physical map in address order."""
+        rows = []
+        firmware = self._firmware_rows()
+        for piece in self._domain.memory.spans():
+            start, end = piece.span.start, piece.span.end
+            if piece.kind == "pmem" and piece.spa is not None:
+                rows += self._pmem(start, end, piece.spa)
+            elif piece.kind == "ram":
+                rows += self._ram(start, end, piece.spa, firmware)
+            else:
+                rows.append(MapRow(start, end, piece.kind, piece.spa, (), piece.what))
+        return sorted(rows)
+
+    def _firmware_rows(self) -> list[tuple[int, int, str]]:
+        try:
+            entries = self.handover().e820
+        except FirmwareStopped:
+            return []
+        return [(entry.start, entry.end, TYPE_NAMES[entry.type]) for entry in entries if entry.type in (3, 4)]
+
+    def _ram(self, start: int, end: int, spa: Spa | None, firmware: list[tuple[int, int, str]]) -> list[MapRow]:
+        """A stretch of RAM, cut where firmware has put ACPI tables."""
+        rows, at = [], start
+        for first, last, name in firmware:
+            first, last = max(first, at), min(last, end)
+            if first >= last:
+                continue
+            if at < first:
+                rows.append(self._row(at, first, "ram", start, spa, "RAM"))
+            rows.append(self._row(first, last, "acpi", start, spa, f"ACPI tables ({name})"))
+            at = last
+        if at < end:
+            rows.append(self._row(at, end, "ram", start, spa, "RAM"))
+        return rows
+
+    @staticmethod
+    def _row(start: int, end: int, kind: str, base: int, spa: Spa | None, what: str) -> MapRow:
+        return MapRow(start, end, kind, None if spa is None else spa + start - base, (), what)
+
+    def _pmem(self, start: int, end: int, spa: Spa) -> list[MapRow]:
+        """A stretch of persistent memory, cut at the ends of vNVDIMMs and of their extents."""
+        rows = []
+        for device in self.record.vnvdimms:
+            gpa = device.gpa
+            for host, length in device.extents:
+                first, last = max(gpa, start), min(gpa + length, end)
+                if first < last:
+                    behind = host + first - gpa
+                    rows.append(
+                        MapRow(first, last, "pmem", behind, self._dimms(behind, last - first), _place(device, first))
+                    )
+                gpa += length
+        return rows or [MapRow(start, end, "pmem", spa, self._dimms(spa, end - start), "vNVDIMM")]
+
+    def _dimms(self, spa: int, length: int) -> tuple[str, ...]:
+        """The DIMMs of the interleave set, or the one DIMM when the stretch is within one line."""
+        first, _ = self._hw.locate(Spa(spa))
+        region = next(region for region in self._hw.regions if spa in region.span)
+        if length <= region.set.line:
+            return (first.id,)
+        return region.set.dimms
+
+
+def _place(device: VnvdimmRecord, gpa: int) -> str:
+    offset = gpa - device.gpa
+    return f"{device.path}+{offset:#x}" if offset else device.path
