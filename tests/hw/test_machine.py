@@ -5,11 +5,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import GIB, KIB, MIB, TIB
 from xlpy.errors import ConfigError, StateError
+from xlpy.hw import strict_yaml
 from xlpy.hw.machine import (
     FileSpec,
     FilesystemSpec,
@@ -60,6 +62,20 @@ def test_default_machine():
 def test_defaults_are_enough():
     spec = parse_machine("{}")
     assert (spec.name, spec.ram, spec.cpu.count, spec.dimms, spec.sets) == ("machine", 16 * GIB, 4, (), ())
+
+
+@pytest.fixture(params=["CSafeLoader", "SafeLoader"])
+def loader(request, monkeypatch):
+    """Both YAML readers: the fast one where PyYAML has it, and the one that is always there."""
+    if not hasattr(yaml, request.param):
+        pytest.skip("PyYAML was built without libyaml")
+    monkeypatch.setattr(strict_yaml, "_LOADER", getattr(yaml, request.param))
+
+
+def test_the_hint_is_a_machine():
+    with pytest.raises(ConfigError) as caught:
+        parse_machine("dimms: 1")
+    assert parse_machine(str(caught.value.hint).partition(": ")[2]).sets[0].size == GIB
 
 
 def test_what_is_derived_from_names_is_the_same_every_time():
@@ -243,6 +259,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("old", "new", "line", "text"), FAULTS, ids=[f"{new[:50]!r}" for _, new, _, _ in FAULTS])
+@pytest.mark.usefixtures("loader")
 def test_a_fault_is_told_with_its_line(old, new, line, text):
     assert old in BASE
     found = problems(BASE.replace(old, new, 1))
@@ -279,6 +296,7 @@ def test_too_many_of_a_kind():
 @pytest.mark.parametrize(
     "text", ["[" * 100000, "{a: " * 100000, "- " * 50000, "x" * (1 << 21), "", "[]", "7", "\t:", "%"]
 )
+@pytest.mark.usefixtures("loader")
 def test_hostile_text(text):
     if text == "":
         assert problems(text) == ["m.yaml:1: the machine: a mapping (key: value) is required, not nothing"]

@@ -54,7 +54,7 @@ def describe(text: str, source: str) -> MachineSpec:
         raise ConfigError(
             f"{source}: {len(report)} problem{'s' * (len(report) != 1)} in the machine description",
             details=report,
-            hint="xlpy host show prints a valid description to start from",
+            hint="a small one: {dimms: [{id: d0, capacity: 1G}], sets: [{name: s0, dimms: [d0]}]}",
         )
     return spec
 

@@ -152,7 +152,7 @@ def parse_machine(text: str, source: str = "machine.yaml") -> MachineSpec:
     """Read a machine description.
 
     Args:
-        text: YAML, see ``docs`` or ``xlpy/hw/default.yaml`` for an example.
+        text: YAML; ``default_machine_text`` is an example.
         source: how to call the text in messages.
 
     Raises:
