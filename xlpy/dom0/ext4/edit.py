@@ -11,21 +11,21 @@ A pinned file carries the immutable flag, which the kernel obeys and debugfs ign
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, align_up
 from xlpy.dom0.ext4.guard import Interrupted, editing
 from xlpy.dom0.ext4.inode import IMMUTABLE_FL, ROOT, Inode, refuse_unreadable
-from xlpy.dom0.ext4.media import punch
+from xlpy.dom0.ext4.media import opened, punch
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.ext4.tools import debugfs, device_argument, no_space, quote, run
+from xlpy.dom0.ext4.tree import MAX_WRITTEN
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, UsageError, XlpyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Sequence
 
     from xlpy.dom0.extents import Extent
 
@@ -59,6 +59,7 @@ class Ext4Editor:
     ) -> None:
         self._image, self._offset, self._size = image, offset, size
         self._zero_device = zero
+        self._hold = -1
         self._preamble = [] if now is None else [f"set_current_time @{now}"]
 
     def mkdir(self, path: str) -> None:
@@ -81,7 +82,7 @@ class Ext4Editor:
         """
         if state not in STATES:
             raise UsageError(f"file state {state!r}", hint=f"one of {', '.join(STATES)}")
-        if not 0 <= size < LIMIT or chunk < 1:
+        if not 0 <= size < LIMIT or not 1 <= chunk <= MAX_WRITTEN:
             raise UsageError(f"a file of {size} bytes in pieces of {chunk} blocks")
         with self._editing():
             with self._open() as fs:
@@ -197,12 +198,9 @@ class Ext4Editor:
                 raise Unsafe(
                     f"{path}: [{offset:#x}, {end:#x}) is not written in full", hint=f"xlpy pmem prepare {path}"
                 )
-            fd = os.open(self._image, os.O_RDWR | os.O_CLOEXEC)
-            try:
+            with opened(self._image) as fd:
                 for first, last, physical in pieces:
                     os.pwrite(fd, data[first - offset : last - offset], self._offset + physical)
-            finally:
-                os.close(fd)
 
     def set_immutable(self, path: str, on: bool) -> None:
         """Set or clear the immutable flag: the pin under which no kernel moves, shrinks or removes the file."""
@@ -220,11 +218,13 @@ class Ext4Editor:
 
     # --- inside one edit -------------------------------------------------------------------------------------------
 
-    def _editing(self) -> AbstractContextManager[None]:
-        return editing(self._image, self._offset, self._repair)
+    @contextmanager
+    def _editing(self) -> Iterator[None]:
+        with editing(self._image, self._offset, self._repair) as self._hold:
+            yield
 
-    def _repair(self) -> None:
-        status, output, errors = run("e2fsck", "-fy", device_argument(self._image, self._offset))
+    def _repair(self, hold: int) -> None:
+        status, output, errors = run(hold, "e2fsck", "-fy", device_argument(self._image, self._offset))
         if status & ~3:
             raise FormatError(
                 f"{os.fspath(self._image)}: e2fsck could not repair the file system (status {status})",
@@ -236,17 +236,14 @@ class Ext4Editor:
         return Ext4Image(self._image, self._offset, self._size, guarded=False)
 
     def _debugfs(self, commands: Sequence[str]) -> None:
-        debugfs(self._image, self._offset, [*self._preamble, *commands])
+        debugfs(self._hold, self._image, self._offset, [*self._preamble, *commands])
 
     def _zero(self, offset: int, length: int) -> None:
         if self._zero_device:
             self._zero_device(offset, length)
             return
-        fd = os.open(self._image, os.O_RDWR | os.O_CLOEXEC)
-        try:
+        with opened(self._image) as fd:
             punch(fd, self._offset + offset, length)
-        finally:
-            os.close(fd)
 
     def _mkdir(self, path: str) -> int:
         """The inode number of a directory, made where missing."""

@@ -32,36 +32,48 @@ def lock_path(image: str | os.PathLike[str], offset: int) -> str:
     return f"{os.fspath(image)}.ext4-{offset:x}.lock"
 
 
-def wait_until_whole(image: str | os.PathLike[str], offset: int) -> None:
-    """Return when no editor is at work.
+def hold_for_reading(image: str | os.PathLike[str], offset: int) -> int:
+    """Wait until no editor is at work, and keep editors off until the descriptor returned is closed.
+
+    Returns:
+        a file descriptor, or -1 when the image was never edited.
 
     Raises:
-        Conflict: one is, for longer than ``LOCK_SECONDS``. Interrupted: one was killed at work.
+        Conflict: an editor is at work for longer than ``LOCK_SECONDS``. Interrupted: one was killed at work.
     """
     path = lock_path(image, offset)
-    if not _marked(path):
-        return
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        _lock(fd, path)
-        if _marked(path):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    try:
+        _lock(fd, path, fcntl.LOCK_SH)
+        if os.fstat(fd).st_size:
             raise Interrupted(
                 f"{os.fspath(image)}: a program was killed while it changed the file system",
                 hint="the next command that changes it repairs it first; by hand: e2fsck -fy",
             )
-    finally:
+    except BaseException:
         os.close(fd)
+        raise
+    return fd
 
 
 @contextmanager
-def editing(image: str | os.PathLike[str], offset: int, repair: Callable[[], None]) -> Iterator[None]:
+def editing(image: str | os.PathLike[str], offset: int, repair: Callable[[int], None]) -> Iterator[int]:
     """Hold the image for changes.
 
+    The programs that change it inherit the descriptor: should this process die, the image stays held until they end.
+
     Args:
-        repair: called first when the previous editor was killed.
+        repair: called with the descriptor first, when the previous editor was killed.
+
+    Yields:
+        the descriptor that holds the lock.
 
     Raises:
-        Conflict: another editor holds it for longer than ``LOCK_SECONDS``. Constraint: no lock file can be made.
+        Conflict: an editor or reader holds the image for longer than ``LOCK_SECONDS``.
+        Constraint: no lock file can be made.
     """
     path = lock_path(image, offset)
     try:
@@ -69,39 +81,31 @@ def editing(image: str | os.PathLike[str], offset: int, repair: Callable[[], Non
     except OSError as error:
         raise Constraint(f"{path}: {error.strerror}", hint="the folder of the image must be writable") from error
     try:
-        _lock(fd, path)
-        if _marked(path):
-            repair()
-        else:
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        _lock(fd, path, fcntl.LOCK_EX)
+        if os.fstat(fd).st_size:
+            repair(fd)
+        os.pwrite(fd, b"editing\n", 0)
         try:
-            yield
+            yield fd
         except Interrupted:
             raise
         except XlpyError:
-            os.ftruncate(fd, 0)  # refused or failed in order: the programs closed the file system properly
+            os.ftruncate(fd, 0)  # refused or failed in order: the programs have closed the file system properly
             raise
         os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 
 
-def _marked(path: str) -> bool:
-    try:
-        return os.stat(path).st_size > 0  # noqa: PTH116 - pathlib would double the start-up time
-    except OSError:
-        return False
-
-
-def _lock(fd: int, path: str) -> None:
+def _lock(fd: int, path: str, kind: int) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise Conflict(
-                    f"{path}: another process changes the file system", hint="run the command again when it has ended"
+                    f"{path}: another process uses the file system", hint="run the command again when it has ended"
                 ) from None
             time.sleep(0.01)
         else:

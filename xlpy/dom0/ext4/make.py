@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE
 from xlpy.dom0.ext4.guard import editing
-from xlpy.dom0.ext4.media import punch
+from xlpy.dom0.ext4.media import opened, punch
 from xlpy.dom0.ext4.tools import device_argument, run
-from xlpy.errors import Constraint, FormatError, NotFound
+from xlpy.errors import Constraint, FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,23 +58,17 @@ def make_ext4(
     args += ["-O", f"none,{FEATURES}", "-U", uuid, "-L", label]
     # built-in defaults only: the machine's mke2fs.conf must not decide what the emulated host looks like
     environment = {"MKE2FS_CONFIG": os.devnull, "E2FSPROGS_FAKE_TIME": str(epoch)}
-    with editing(image, offset, lambda: None):
-        try:
-            fd = os.open(image, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise NotFound(f"{os.fspath(image)}: {error.strerror}") from error
-        try:
-            if os.fstat(fd).st_size < offset + size:
-                raise Constraint(f"{os.fspath(image)} ends before the device does, at {offset + size:#x}")
-            if zero:
-                zero(0, size)
-            else:
-                punch(fd, offset, size)
-        finally:
-            os.close(fd)
+    with editing(image, offset, lambda _hold: None) as hold, opened(image) as fd:
+        if os.fstat(fd).st_size < offset + size:
+            raise Constraint(f"{os.fspath(image)} ends before the device does, at {offset + size:#x}")
+        if zero:
+            zero(0, size)
+        else:
+            punch(fd, offset, size)
         # older releases do not know that option and then write the zeros themselves
         for options in (f"{extended},assume_storage_prezeroed=1", extended):
-            status, _, errors = run("mke2fs", *args, "-E", options, device, str(size // PAGE), environment=environment)
+            every = (*args, "-E", options, device, str(size // PAGE))
+            status, _, errors = run(hold, "mke2fs", *every, environment=environment)
             if status == 0:
                 return
     found = [line for line in errors.splitlines() if line.strip() and not line.startswith("mke2fs 1.")]

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from xlpy.dom0.ext4 import directory
-from xlpy.dom0.ext4.guard import wait_until_whole
+from xlpy.dom0.ext4.guard import hold_for_reading
 from xlpy.dom0.ext4.inode import CASEFOLD_FL, ROOT, Inode, parse_inode, refuse_unreadable
 from xlpy.dom0.ext4.superblock import (
     SUPERBLOCK_OFFSET,
@@ -201,7 +201,7 @@ class Ext4:
 
 
 class Ext4Image(Ext4):
-    """A file system inside an image file, closed with ``close`` or at the end of a ``with`` block.
+    """A file system inside an image file, held against editors until ``close`` or the end of a ``with`` block.
 
     Args:
         path: the image.
@@ -217,18 +217,18 @@ class Ext4Image(Ext4):
     def __init__(
         self, path: str | os.PathLike[str], offset: int = 0, size: int | None = None, *, guarded: bool = True
     ) -> None:
-        if guarded:
-            wait_until_whole(path, offset)
+        self._fd = -1
+        self._lock = hold_for_reading(path, offset) if guarded else -1
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise NotFound(f"{os.fspath(path)}: {error.strerror}") from error
-        try:
             available = max(os.fstat(self._fd).st_size - offset, 0)
             size = available if size is None else min(size, available)
 
             def read(at: int, length: int) -> bytes:
-                data = os.pread(self._fd, length, offset + at)
+                try:
+                    data = os.pread(self._fd, length, offset + at)
+                except OSError as error:
+                    raise FormatError(f"{os.fspath(path)} at {offset + at:#x}: {error.strerror}", offset=at) from error
                 if len(data) < length:
                     raise FormatError(
                         f"{os.fspath(path)}: {length} bytes at {offset + at:#x} lie beyond its end", offset=at
@@ -236,15 +236,19 @@ class Ext4Image(Ext4):
                 return data
 
             super().__init__(read, size)
+        except OSError as error:
+            self.close()
+            raise NotFound(f"{os.fspath(path)}: {error.strerror}") from error
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Release the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Release the image, and let editors in."""
+        for fd in (self._fd, self._lock):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._lock = -1
 
     def __enter__(self) -> Ext4Image:
         return self

@@ -10,8 +10,10 @@ from xlpy.errors import Constraint, FormatError, MissingTool, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import BinaryIO
 
 _SYSTEM_FOLDERS = ("/sbin", "/usr/sbin", "/usr/local/sbin")  # not in the PATH of ordinary users
+MAX_NAME = 255
 _NO_SPACE = ("could not allocate", "no free space", "no space")
 
 
@@ -25,21 +27,51 @@ def find_program(program: str) -> str:
 
 
 def run(
-    program: str, *args: str, script: str = "", environment: Mapping[str, str] | None = None
+    hold: int, program: str, *args: str, script: str = "", environment: Mapping[str, str] | None = None
 ) -> tuple[int, str, str]:
-    """(exit status, standard output, standard error) of a program, with messages in English."""
+    """Run a program that changes an image.
+
+    Its streams are memory files, not pipes: should this process be killed, the program neither reads half a command nor
+    dies of a broken pipe, but ends its work.
+
+    Args:
+        hold: descriptor of the lock that the program keeps until it ends, even when this process is killed.
+        script: standard input.
+        environment: variables in addition to those of this process.
+
+    Returns:
+        exit status, standard output, standard error; messages are English.
+
+    Raises:
+        MissingTool: it is not installed. Interrupted: it was killed.
+    """
     import subprocess
 
-    done = subprocess.run(
-        [find_program(program), *args],
-        input=os.fsencode(script),
-        capture_output=True,
-        env={**os.environ, "LC_ALL": "C", **(environment or {})},
-        check=False,
-    )
-    if done.returncode < 0:
-        raise Interrupted(f"{program} was killed by signal {-done.returncode}", hint="run the command again")
-    return done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)
+    command = [find_program(program), *args]
+    with _memory(script) as source, _memory() as output, _memory() as errors:
+        status = subprocess.call(
+            command,
+            stdin=source,
+            stdout=output,
+            stderr=errors,
+            env={**os.environ, "LC_ALL": "C", **(environment or {})},
+            pass_fds=(hold,),
+        )
+        if status < 0:
+            raise Interrupted(f"{program} was killed by signal {-status}", hint="run the command again")
+        return status, _text(output), _text(errors)
+
+
+def _memory(text: str = "") -> BinaryIO:
+    file = open(os.memfd_create("e2fsprogs"), "w+b")  # noqa: PTH123, SIM115 - a descriptor; closed by the caller
+    file.write(os.fsencode(text))
+    file.seek(0)
+    return file
+
+
+def _text(file: BinaryIO) -> str:
+    file.seek(0)
+    return os.fsdecode(file.read())
 
 
 def device_argument(image: str | os.PathLike[str], offset: int) -> str:
@@ -53,20 +85,16 @@ def device_argument(image: str | os.PathLike[str], offset: int) -> str:
     return f"{path}?offset={offset}"
 
 
-def debugfs(image: str | os.PathLike[str], offset: int, commands: Sequence[str]) -> str:
+def debugfs(hold: int, image: str | os.PathLike[str], offset: int, commands: Sequence[str]) -> None:
     """Let debugfs change a file system.
 
     Its exit status says nothing: any line on standard error but the first, its version, is a failure.
 
-    Returns:
-        standard output.
-
     Raises:
         Constraint: no space. FormatError: debugfs refused. MissingTool: it is not installed.
     """
-    _, output, errors = run(
-        "debugfs", "-w", "-f", "-", device_argument(image, offset), script="\n".join(commands) + "\n"
-    )
+    device = device_argument(image, offset)
+    _, _, errors = run(hold, "debugfs", "-w", "-f", "-", device, script="\n".join(commands) + "\n")
     problems = [line.strip() for line in errors.splitlines() if line.strip() and not line.startswith("debugfs 1.")]
     if problems:
         text = " ".join(problems).lower()
@@ -78,7 +106,6 @@ def debugfs(image: str | os.PathLike[str], offset: int, commands: Sequence[str])
             details=problems[1:6],
             hint="check it with e2fsck -fn",
         )
-    return output
 
 
 def no_space(found: str) -> Constraint:
@@ -94,8 +121,11 @@ def quote(name: str) -> str:
     """A file name as one word of a debugfs command.
 
     Raises:
-        UsageError: empty, too long, or with a slash or control character.
+        UsageError: empty, too long, a dot directory, or with a slash or control character.
     """
-    if not name or len(os.fsencode(name)) > 255 or "/" in name or any(ord(c) < 32 or ord(c) == 127 for c in name):
-        raise UsageError(f"not a file name: {name!r}", hint="1 to 255 bytes without slashes and control characters")
+    odd = any(ord(c) < 32 or ord(c) == 127 for c in name)
+    if name in ("", ".", "..") or "/" in name or odd or len(os.fsencode(name)) > MAX_NAME:
+        raise UsageError(
+            f"not a file name: {name!r}", hint=f"1 to {MAX_NAME} bytes without slashes and control characters"
+        )
     return '"' + name.replace('"', '""') + '"'
