@@ -28,15 +28,6 @@ from pathlib import Path
 TOOLS = ["busybox-static", "ndctl", "acpica-tools", "e2fsprogs"]
 MODULES = ["nfit", "nd_pmem", "nd_btt", "libnvdimm", "ext4", "crc32c_generic", "crc32c_intel", "ext2", "dax"]
 UNUSED = {"libperl5.36", "libperl5.40", "libdb5.3", "libdb5.3t64", "libgdbm6", "libgdbm6t64", "libgdbm-compat4"}
-    "libperl5.36",
-    "libperl5.40",
-    "libssl3",
-    "libssl3t64",
-    "libdb5.3",
-    "libdb5.3t64",
-    "libgdbm6",
-    "libgdbm-compat4",
-}
 DROP = (
     "usr/share/",
     "etc/",
