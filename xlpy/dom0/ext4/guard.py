@@ -32,11 +32,12 @@ def lock_path(image: str | os.PathLike[str], offset: int) -> str:
     return f"{os.fspath(image)}.ext4-{offset:x}.lock"
 
 
-def hold_for_reading(image: str | os.PathLike[str], offset: int) -> int:
-    """Wait until no editor is at work, and keep editors off until the descriptor returned is closed.
+@contextmanager
+def reading(image: str | os.PathLike[str], offset: int) -> Iterator[int]:
+    """Keep editors off an image.
 
-    Returns:
-        a file descriptor, or -1 when the image was never edited.
+    Yields:
+        when the last edit ended, in nanoseconds; 0 when there was none.
 
     Raises:
         Conflict: an editor is at work for longer than ``LOCK_SECONDS``. Interrupted: one was killed at work.
@@ -45,18 +46,19 @@ def hold_for_reading(image: str | os.PathLike[str], offset: int) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return -1
+        yield 0
+        return
     try:
         _lock(fd, path, fcntl.LOCK_SH)
-        if os.fstat(fd).st_size:
+        found = os.fstat(fd)
+        if found.st_size:
             raise Interrupted(
                 f"{os.fspath(image)}: a program was killed while it changed the file system",
                 hint="the next command that changes it repairs it first; by hand: e2fsck -fy",
             )
-    except BaseException:
+        yield found.st_mtime_ns
+    finally:
         os.close(fd)
-        raise
-    return fd
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from xlpy.dom0.ext4 import directory
-from xlpy.dom0.ext4.guard import hold_for_reading
-from xlpy.dom0.ext4.inode import CASEFOLD_FL, ROOT, Inode, parse_inode, refuse_unreadable
+from xlpy.dom0.ext4.guard import reading
+from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, parse_inode, refuse_unreadable
 from xlpy.dom0.ext4.superblock import (
     SUPERBLOCK_OFFSET,
     SUPERBLOCK_SIZE,
@@ -24,10 +26,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 MAX_SYMLINKS = 8
 MAX_NAME = 255
 MAX_DIRECTORY = 256 << 20
 _RUN = 256  # directory blocks in one read
+
+
+def _held(method: Callable[Concatenate[Ext4, P], R]) -> Callable[Concatenate[Ext4, P], R]:
+    @wraps(method)
+    def held(self: Ext4, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._hold():
+            return method(self, *args, **kwargs)
+
+    return held
 
 
 class Ext4:
@@ -44,15 +58,26 @@ class Ext4:
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
         self._read = read
-        raw = read(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE) if size >= SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE else b""
-        self.superblock = parse_superblock(raw, size)
+        self._size = size
+        self._load()
+
+    def _load(self) -> None:
+        whole = self._size >= SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE
+        raw = self._read(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE) if whole else b""
+        self.superblock = parse_superblock(raw, self._size)
         self._groups: dict[int, Group] = {}
+
+    @contextmanager
+    def _hold(self) -> Iterator[None]:
+        """Around every call: keeps the device from changing meanwhile, where it can change."""
+        yield
 
     @property
     def block_size(self) -> int:
         """Bytes in a block."""
         return self.superblock.block_size
 
+    @_held
     def inode(self, number: int) -> Inode:
         """The inode of this number.
 
@@ -72,6 +97,7 @@ class Ext4:
         offset = group.inode_table * superblock.block_size + within * superblock.inode_size
         return parse_inode(superblock, number, self._read(offset, superblock.inode_size), offset)
 
+    @_held
     def lookup(self, path: str, follow: bool = True) -> Inode:
         """The inode behind a path that starts at the root of the file system; relative symbolic links are followed.
 
@@ -117,7 +143,7 @@ class Ext4:
         return trail[-1]
 
     def _target(self, inode: Inode, path: str) -> bytes:
-        if inode.size < len(inode.root) and not inode.sectors:
+        if inode.size < len(inode.root) and not inode.flags & EXTENTS_FL:
             return inode.root[: inode.size]
         if inode.size > self.block_size:
             raise damaged(f"inode {inode.number}.i_size", f"{inode.size}, a symbolic link has at most one block")
@@ -137,6 +163,7 @@ class Ext4:
             directory.check_blocks(self.superblock, parent, chunk)
         return None
 
+    @_held
     def listdir(self, inode: Inode, path: str = "the directory") -> dict[str, int]:
         """Names and inode numbers of a directory, without ``.`` and ``..``."""
         found: dict[bytes, int] = {}
@@ -167,10 +194,12 @@ class Ext4:
                 at = (extent.logical + first) // size
                 yield [(at + i // size, raw[i : i + size]) for i in range(0, len(raw), size)]
 
+    @_held
     def tree(self, inode: Inode) -> list[Extent]:
         """The entries of the extent tree as they stand, unmerged; FormatError when it is damaged."""
         return read_tree(self.superblock, inode, self._read, merged=False)
 
+    @_held
     def fiemap(self, inode: Inode, path: str = "the file") -> list[Extent]:
         """What FIEMAP answers for the whole file: blocks beyond its end included, holes left out, neighbours merged.
 
@@ -186,6 +215,7 @@ class Ext4:
             extents[-1] = extents[-1]._replace(flags=extents[-1].flags | FIEMAP_EXTENT_LAST)
         return extents
 
+    @_held
     def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:
         """Bytes of a file, cut at its end; holes and unwritten extents read as zeros."""
         refuse_unreadable(inode, path)
@@ -201,7 +231,7 @@ class Ext4:
 
 
 class Ext4Image(Ext4):
-    """A file system inside an image file, held against editors until ``close`` or the end of a ``with`` block.
+    """A file system inside an image file. Each call holds it against editors and sees it as the last one left it.
 
     Args:
         path: the image.
@@ -209,46 +239,63 @@ class Ext4Image(Ext4):
         size: bytes of its device; None up to the end of the image.
         guarded: False for the editor itself, which holds the image already.
 
+    Every call raises Conflict when another process keeps changing it, and Interrupted when one was killed at that.
+
     Raises:
-        NotFound: no such image. Conflict: another process is changing it. StateError: one was killed while it did.
-        As ``Ext4`` otherwise.
+        NotFound: no such image. As ``Ext4`` otherwise.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], offset: int = 0, size: int | None = None, *, guarded: bool = True
     ) -> None:
-        self._fd = -1
-        self._lock = hold_for_reading(path, offset) if guarded else -1
+        self._path, self._offset = path, offset
+        self._guarded = guarded
+        self._edition: int | None = None  # when the edit ended that was seen last
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            available = max(os.fstat(self._fd).st_size - offset, 0)
-            size = available if size is None else min(size, available)
-
-            def read(at: int, length: int) -> bytes:
-                try:
-                    data = os.pread(self._fd, length, offset + at)
-                except OSError as error:
-                    raise FormatError(f"{os.fspath(path)} at {offset + at:#x}: {error.strerror}", offset=at) from error
-                if len(data) < length:
-                    raise FormatError(
-                        f"{os.fspath(path)}: {length} bytes at {offset + at:#x} lie beyond its end", offset=at
-                    )
-                return data
-
-            super().__init__(read, size)
         except OSError as error:
-            self.close()
             raise NotFound(f"{os.fspath(path)}: {error.strerror}") from error
+        try:
+            available = max(os.fstat(self._fd).st_size - offset, 0)
+            super().__init__(self._pread, available if size is None else min(size, available))
         except BaseException:
             self.close()
             raise
 
+    def _pread(self, at: int, length: int) -> bytes:
+        where = f"{os.fspath(self._path)} at {self._offset + at:#x}"
+        try:
+            data = os.pread(self._fd, length, self._offset + at)
+        except OSError as error:
+            raise FormatError(f"{where}: {error.strerror}", offset=at) from error
+        if len(data) < length:
+            raise FormatError(f"{where}: {length} bytes lie beyond its end", offset=at)
+        return data
+
+    @contextmanager
+    def _hold(self) -> Iterator[None]:
+        if not self._guarded:
+            yield
+            return
+        with reading(self._path, self._offset) as edition:
+            self._guarded = False  # calls inside this one are held already
+            try:
+                if self._edition not in (None, edition):
+                    super()._load()
+                self._edition = edition
+                yield
+            finally:
+                self._guarded = True
+
+    def _load(self) -> None:
+        with self._hold():
+            super()._load()
+
     def close(self) -> None:
-        """Release the image, and let editors in."""
-        for fd in (self._fd, self._lock):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._lock = -1
+        """Release the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
     def __enter__(self) -> Ext4Image:
         return self
