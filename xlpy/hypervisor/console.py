@@ -1,0 +1,60 @@
+"""Xen's console ring: what ``xl dmesg`` prints.
+
+One record per line, numbered, the last ``LINES`` kept. Lines of queries (which change nothing) live only as long as the
+process, so that listing domains writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlpy.store import Table
+
+LINES = 4096
+
+
+class Console:
+    """The ring of lines.
+
+    Args:
+        table: where the lines are kept, under ten-digit keys.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._first = self._next = -1
+        self._passing: list[tuple[int, str]] = []
+
+    def write(self, line: str, *, keep: bool = True) -> None:
+        """Add a line.
+
+        Args:
+            line: text without a newline.
+            keep: False for a line that only this process shall see.
+        """
+        if self._next < 0:
+            kept = self._table.keys()
+            self._next = int(kept[-1]) + 1 if kept else 0
+            self._first = int(kept[0]) if kept else 0
+        if not keep:
+            self._passing.append((self._next, line))
+            del self._passing[:-LINES]
+            return
+        self._table.put(f"{self._next:010d}", line)
+        self._next += 1
+        while self._next - self._first > LINES:
+            self._table.delete(f"{self._first:010d}")
+            self._first += 1
+
+    def lines(self) -> list[str]:
+        """The lines, oldest first."""
+        kept = [(int(key), line) for key, line in self._table.items()]
+        return [line for _, line in sorted(kept + self._passing, key=lambda row: row[0])][-LINES:]
+
+    def clear(self) -> None:
+        """Forget everything (``xl dmesg -c``)."""
+        for key in self._table.keys():  # noqa: SIM118 - a Table is not a dict
+            self._table.delete(key)
+        self._passing.clear()
+        self._first = self._next

@@ -1,0 +1,254 @@
+"""Xen's metadata about pmem pages, as bytes in the reserved area of the pmem itself.
+
+The area holds two arrays over all frames of the device, each rounded up to whole pages: ``struct page_info`` (32 bytes
+a frame) and the M2P (8 bytes a frame, gfn). Only the head of each run of equal pages is written, so that the cost
+follows the extents: a record of zeros continues the run before it, and its gfn is the head's gfn plus the distance.
+
+| offset | size | page_info of a head |
+|---|---|---|
+| 0 | 4 | frame number of the next head, all ones at the end (``PAGE_LIST_NULL``) |
+| 4 | 4 | frame number of the previous head, all ones at the start |
+| 8 | 8 | count_info: reference count, state, broken, allocated |
+| 16 | 8 | type_info: none, guests with hardware-assisted paging take no type reference |
+| 24 | 4 | owner: domid + 1, 0 for none (Xen keeps the compressed address of its domain structure here) |
+| 28 | 4 | TLB flush time stamp, 0 |
+
+Metadata is volatile by nature: nothing here is trusted after a boot or after an unclean end, it is derived anew from
+the owners. Layout and bits: Xen ``asm-x86/mm.h``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import pairwise, repeat
+from operator import sub
+from struct import Struct, pack
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, pages
+from xlpy.hypervisor.abi import DOMID_IO, DOMID_XEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hypervisor.p2m import M2P
+    from xlpy.hypervisor.pmem import PmemRegion
+
+PAGE_INFO = Struct("<IIQQII")
+PAGE_INFO_SIZE = PAGE_INFO.size
+M2P_SIZE = 8
+NULL = 0xFFFFFFFF
+INVALID_M2P = (1 << 64) - 1
+
+PGC_ALLOCATED = 1 << 63
+PGC_XEN_HEAP = 1 << 62
+PGC_BROKEN = 1 << 60
+PGC_STATE_FREE = 3 << 58
+PGC_STATE_MASK = 3 << 58
+PGC_COUNT_MASK = (1 << 56) - 1
+
+_LONG = 2048  # pages: the records of a longer run are zeroed by extent, not written
+
+
+class PageInfo(NamedTuple):
+    """One decoded record."""
+
+    next: int
+    prev: int
+    count_info: int
+    type_info: int
+    owner: int | None
+    tlbflush: int
+
+    @property
+    def free(self) -> bool:
+        """Whether the page's state is free."""
+        return self.count_info & PGC_STATE_MASK == PGC_STATE_FREE
+
+    @property
+    def broken(self) -> bool:
+        """Whether a machine check marked the page."""
+        return bool(self.count_info & PGC_BROKEN)
+
+    @property
+    def references(self) -> int:
+        """The reference count."""
+        return self.count_info & PGC_COUNT_MASK
+
+
+class FrameRun(NamedTuple):
+    """Equal pages in a row: ``[start, end)`` in frames, the head's record, the head's gfn or None."""
+
+    start: int
+    end: int
+    info: PageInfo
+    gfn: int | None
+
+
+def decode(record: bytes) -> PageInfo:
+    """Read one 32-byte ``struct page_info``."""
+    link, back, count, kind, owner, stamp = PAGE_INFO.unpack(record)
+    return PageInfo(link, back, count, kind, owner - 1 if owner else None, stamp)
+
+
+class FrameTable:
+    """The metadata of one device.
+
+    Args:
+        hw: whose media it is written to.
+        region: the device.
+        m2p: who owns which page.
+        broken: frames marked broken, sorted.
+    """
+
+    def __init__(self, hw: Hardware, region: PmemRegion, m2p: M2P, broken: list[int]) -> None:
+        self._hw = hw
+        self._first, self._end = int(region.region.start), int(region.region.end)
+        self._m2p, self._broken = m2p, broken
+        self.records = Spa(region.reserved.start << PAGE_SHIFT)
+        self.gfns = Spa(self.records + pages(PAGE_INFO_SIZE * region.region.size) * PAGE)
+        reserved, data = region.reserved, region.data
+        edges = sorted({self._first, reserved.start, reserved.end, data.start, data.end, self._end})
+        self._pieces = [(start, end, _kind(reserved, data, start)) for start, end in pairwise(edges)]
+
+    # reading
+
+    def record(self, mfn: int) -> PageInfo:
+        """The record of one frame as it is on the media; all zeros inside a run."""
+        return decode(self._hw.read(Spa(self.records + (mfn - self._first) * PAGE_INFO_SIZE), PAGE_INFO_SIZE))
+
+    def gfn(self, mfn: int) -> int:
+        """The M2P entry of one frame as it is on the media; zero inside a run."""
+        return int.from_bytes(self._hw.read(Spa(self.gfns + (mfn - self._first) * M2P_SIZE), M2P_SIZE), "little")
+
+    def walk(self) -> Iterator[FrameRun]:
+        """The runs that the media hold, in frame order, by following the list of heads."""
+        mfn = self._first
+        while mfn != NULL:
+            info, gfn = self.record(mfn), self.gfn(mfn)
+            end = self._end if info.next == NULL else info.next
+            if not mfn < end <= self._end:
+                raise ValueError(f"the list of heads is broken at frame {mfn:#x}: next is {info.next:#x}")
+            yield FrameRun(mfn, end, info, None if gfn == INVALID_M2P else gfn)
+            mfn = info.next
+
+    # writing
+
+    def rebuild(self) -> None:
+        """Write everything anew; what was there before does not matter."""
+        self._hw.zero(Span(self.records, pages(PAGE_INFO_SIZE * (self._end - self._first)) * PAGE))
+        self._hw.zero(Span(self.gfns, pages(M2P_SIZE * (self._end - self._first)) * PAGE))
+        self.write(self._first, self._end)
+
+    def window(self, start: int, end: int) -> tuple[int, int]:
+        """The runs around ``[start, end)`` as they are before a change: what ``write`` must cover after it."""
+        return self._run(max(start - 1, self._first))[0], self._run(min(end, self._end - 1))[1]
+
+    def write(self, start: int, end: int) -> None:
+        """Write all heads in ``[start, end)``, which begins and ends at heads before and after the change.
+
+        Raises:
+            Constraint: no space left on the device.
+        """
+        starts, ends, counts, owners, gfns = self._runs(start, end)
+        after = end if end < self._end else NULL
+        before = self._run(start - 1)[0] if start > self._first else NULL
+        words = [0] * (4 * len(starts))
+        nexts, prevs = [*starts[1:], after], [before, *starts[:-1]]
+        words[0::4] = [link | back << 32 for link, back in zip(nexts, prevs, strict=True)]
+        words[1::4] = counts
+        words[3::4] = owners
+        sizes = list(map(sub, ends, starts))
+        self._scatter(self.records, PAGE_INFO_SIZE, pack(f"<{len(words)}Q", *words), starts, sizes)
+        self._scatter(self.gfns, M2P_SIZE, pack(f"<{len(gfns)}Q", *gfns), starts, sizes)
+        if after != NULL:
+            at = self.records + (after - self._first) * PAGE_INFO_SIZE + 4
+            self._hw.write(Spa(at), starts[-1].to_bytes(4, "little"))
+
+    def _scatter(self, base: int, unit: int, heads: bytes, starts: list[int], sizes: list[int]) -> None:
+        """Put head i at frame ``starts[i]`` of an array of ``unit`` bytes a frame, zeros up to the next head."""
+        cut = [heads[at : at + unit] for at in range(0, len(heads), unit)]
+        lengths = [unit if size > _LONG else unit * size for size in sizes]
+        padded = list(map(bytes.ljust, cut, lengths, repeat(b"\0")))
+        first = 0
+        for last in [i for i, size in enumerate(sizes) if size > _LONG] + [len(sizes) - 1]:
+            if first > last:
+                break
+            self._hw.write(Spa(base + (starts[first] - self._first) * unit), b"".join(padded[first : last + 1]))
+            rest = sizes[last] * unit - lengths[last]
+            if rest:
+                self._hw.zero(Span(Spa(base + (starts[last] - self._first + 1) * unit), rest))
+            first = last + 1
+
+    def _runs(self, start: int, end: int) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
+        """Columns of the runs that tile ``[start, end)``: first, end, count_info, owner field, gfn."""
+        starts: list[int] = []
+        ends: list[int] = []
+        counts: list[int] = []
+        owners: list[int] = []
+        gfns: list[int] = []
+
+        def put(a: int, b: int, count: int, owner: int, gfn: int) -> None:
+            starts.append(a)
+            ends.append(b)
+            counts.append(count)
+            owners.append(owner)
+            gfns.append(gfn)
+
+        m2p = self._m2p
+        for a, b, kind in self._pieces:
+            at, stop = max(a, start), min(b, end)
+            if at >= stop:
+                continue
+            if kind is not None:
+                put(at, stop, *kind, INVALID_M2P)
+                continue
+            first, last = m2p.window(at, stop)
+            there = slice(first, last)
+            columns = zip(m2p.starts[there], m2p.ends[there], m2p.bases[there], m2p.tags[there], strict=True)
+            for x, y, gfn, domid in columns:
+                if x > at:
+                    put(at, x, PGC_STATE_FREE, 0, INVALID_M2P)
+                put(x, y, PGC_ALLOCATED | 1, domid + 1, gfn)
+                at = y
+            if at < stop:
+                put(at, stop, PGC_STATE_FREE, 0, INVALID_M2P)
+        for mfn in self._broken:
+            if start <= mfn < end:
+                i = bisect_right(starts, mfn) - 1
+                run = (counts[i], owners[i], gfns[i])
+                cuts = sorted({starts[i], mfn, mfn + 1, ends[i]})
+                parts = list(pairwise(cuts))
+                starts[i : i + 1], ends[i : i + 1] = [a for a, _ in parts], [b for _, b in parts]
+                counts[i : i + 1] = [run[0] | PGC_BROKEN if a == mfn else run[0] for a, _ in parts]
+                owners[i : i + 1] = [run[1]] * len(parts)
+                gfns[i : i + 1] = [run[2] if run[2] == INVALID_M2P else run[2] + a - cuts[0] for a, _ in parts]
+        return starts, ends, counts, owners, gfns
+
+    def _run(self, mfn: int) -> tuple[int, int]:
+        """The run that contains a frame."""
+        start, end, kind = next(piece for piece in self._pieces if piece[0] <= mfn < piece[1])
+        if kind is None:
+            m2p = self._m2p
+            at = bisect_right(m2p.starts, mfn)
+            if at and mfn < m2p.ends[at - 1]:
+                start, end = m2p.starts[at - 1], m2p.ends[at - 1]
+            else:
+                start = max(start, m2p.ends[at - 1]) if at else start
+                end = min(end, m2p.starts[at]) if at < len(m2p) else end
+        at = bisect_right(self._broken, mfn)
+        if at and self._broken[at - 1] == mfn:
+            return mfn, mfn + 1
+        start = max(start, self._broken[at - 1] + 1) if at else start
+        end = min(end, self._broken[at]) if at < len(self._broken) else end
+        return start, end
+
+
+def _kind(reserved: Span, data: Span, mfn: int) -> tuple[int, int] | None:  # type: ignore[type-arg]
+    """(count_info, owner field) of frames that never change hands; None for the data area."""
+    if mfn in data:
+        return None
+    if mfn in reserved:
+        return PGC_XEN_HEAP | 1, DOMID_XEN + 1
+    return 1, DOMID_IO + 1

@@ -1,0 +1,95 @@
+"""The heap: host RAM that is free to be given to domains, frame by frame.
+
+Only the numbers of the frames are managed here. The bytes of a domain's RAM are in its own file (see ``memory``), not
+in the host's RAM file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M
+from xlpy.rangemap import RangeMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Heap:
+    """Free machine frames.
+
+    Args:
+        free: disjoint ``(first, end)`` frame ranges.
+        offlined: frames taken out of use for ever by machine checks.
+    """
+
+    def __init__(self, free: Iterable[tuple[int, int]], offlined: Iterable[int] = ()) -> None:
+        self._free: RangeMap[None] = RangeMap((start, end, None) for start, end in free)
+        self._offlined = set(offlined)
+
+    @property
+    def pages(self) -> int:
+        """How many frames are free."""
+        return self._free.total()
+
+    def __contains__(self, mfn: int) -> bool:
+        return self._free.at(mfn) is not None
+
+    def offlined(self, mfn: int) -> bool:
+        """Whether a machine check took the frame out of use."""
+        return mfn in self._offlined
+
+    def allocate(self, count: int, gfn: int) -> list[tuple[int, int]] | None:
+        """Take frames for ``count`` guest pages from ``gfn`` on.
+
+        One run congruent to the gfn modulo 1 GiB, else 2 MiB, else any one run, else pieces from low to high.
+
+        Returns:
+            ``(first frame, pages)`` in guest order; None when fewer than ``count`` frames are free.
+        """
+        if count > self.pages:
+            return None
+        for align in (1 << ORDER_1G, 1 << ORDER_2M, 1):
+            for run in self._free:
+                first = run.start + (gfn - run.start) % align
+                if first + count <= run.end and (count >= align or align == 1):
+                    self._free.remove(first, first + count)
+                    return [(first, count)]
+        found = []
+        for run in self._free:
+            size = min(count, run.end - run.start)
+            self._free.remove(run.start, run.start + size)
+            found.append((run.start, size))
+            count -= size
+            if not count:
+                break
+        return found
+
+    def release(self, start: int, end: int) -> None:
+        """Give frames back; offlined ones stay out."""
+        bad = sorted(mfn for mfn in self._offlined if start <= mfn < end)
+        for first, last in zip([start, *(mfn + 1 for mfn in bad)], [*bad, end], strict=True):
+            if first < last:
+                beside = self._free.overlapping(first - 1, last + 1)
+                first = min([first, *(run.start for run in beside)])
+                last = max([last, *(run.end for run in beside)])
+                self._free.remove(first, last)
+                self._free.add(first, last, None)
+
+    def offline(self, mfn: int) -> bool:
+        """Take a frame out of use for ever; whether it was free (an owned one leaves when it is released)."""
+        self._offlined.add(mfn)
+        return bool(self._free.remove(mfn, mfn + 1))
+
+    def to_json(self) -> dict[str, list[int]]:
+        """The state, for ``from_json``."""
+        return {
+            "free": [edge for run in self._free for edge in (run.start, run.end)],
+            "offlined": sorted(self._offlined),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, list[int]]) -> Heap:
+        """The heap that ``to_json`` described."""
+        edges = data["free"]
+        return cls(zip(edges[::2], edges[1::2], strict=True), data["offlined"])

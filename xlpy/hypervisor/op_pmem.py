@@ -1,0 +1,169 @@
+"""memory_op, the part that the vNVDIMM design adds: persistent memory in a guest's address space.
+
+The pages belong to one domain at a time. They are mapped as RAM (write-back), are not counted against the domain's
+allowance, and never see the heap.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Spa, Span
+from xlpy.errors import HypercallError, XlpyError
+from xlpy.hypervisor import abi
+from xlpy.hypervisor.gate import Gate, hypercall, refuse
+from xlpy.hypervisor.pmem_batch import PmemExtent, check_batch, poisoned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.hypervisor.domain import Domain
+
+__all__ = ["PmemExtent", "PmemOps"]
+
+
+class PmemOps(Gate):
+    """Mapping persistent memory: for a domain's device model and the control domain, never for the domain itself."""
+
+    @hypercall("XENMEM_pmem_map")
+    def memory_pmem_map(
+        self, domid: int, batch: Sequence[PmemExtent], start: int = 0, *, map_broken: bool = False
+    ) -> int:
+        """Map pmem frames into a guest.
+
+        Everything is checked before anything is done; when a call or its continuation fails, all that it and its
+        predecessors did is undone.
+
+        Args:
+            domid: the guest.
+            batch: ``(gfn, mfn, count)``; an empty batch succeeds without effect.
+            start: extents that earlier calls with this batch did: 0, or what the last one returned.
+            map_broken: map pages that hold poison too, as broken ones; an access to them crashes the guest.
+
+        Returns:
+            how many extents are done; when less than all, call again with it as ``start``.
+
+        Raises:
+            HypercallError: in this order: EINVAL DOMID_SELF; ESRCH no such domain; EPERM neither its device model nor
+                the control domain; EINVAL dying, or not HVM; EINVAL a start that no call has reached; EINVAL an empty
+                or negative extent; EOVERFLOW sums that wrap; EINVAL beyond the guest's physical width; ENXIO frames
+                outside all registered data areas; EBUSY frames that a domain has, or twice in the batch; EIO poisoned
+                frames; EPERM guest frames that are special; EEXIST guest frames that hold memory, or twice in the
+                batch; ENOMEM the frame table cannot be written.
+        """
+        if domid == abi.DOMID_SELF:
+            refuse(abi.EINVAL, "XENMEM_pmem_map: DOMID_SELF, required the guest's own id")
+        domain = self._device_model("XENMEM_pmem_map", domid)
+        if domain.dying or not domain.hvm:
+            refuse(abi.EINVAL, f"XENMEM_pmem_map: d{domid} is {'dying' if domain.dying else 'not an HVM domain'}")
+        key = (self.caller, domain.domid)
+        extents = tuple(batch)
+        if start and self.xen.continuations.get(key) != (start, extents):
+            refuse(abi.EINVAL, f"start {start} of {len(extents)} extents: no call with this batch has come that far")
+        self.xen.continuations.pop(key, None)
+        if not extents:
+            return 0
+        step = self.xen.preempt_after or len(extents)
+        try:
+            self._map(domain, extents[start : start + step], start, map_broken=map_broken)
+        except HypercallError:
+            if start:
+                self._unmap(domain, [Span(Gfn(gfn), count) for gfn, _, count in extents[:start]])
+            raise
+        done = min(start + step, len(extents))
+        if done < len(extents):
+            self.xen.continuations[key] = (done, extents)
+        return done
+
+    @hypercall("XENMEM_pmem_unmap")
+    def memory_pmem_unmap(self, domid: int, extents: Sequence[Span[Gfn]]) -> None:
+        """Take pmem out of a guest. Its content stays; the pages are free for another domain.
+
+        Args:
+            domid: the guest.
+            extents: guest frames, in pages.
+
+        Raises:
+            HypercallError: EINVAL, ESRCH, EPERM as for mapping; EINVAL two extents overlap; ENOENT a guest frame
+                without persistent memory (nothing is done).
+        """
+        if domid == abi.DOMID_SELF:
+            refuse(abi.EINVAL, "XENMEM_pmem_unmap: DOMID_SELF, required the guest's own id")
+        domain = self._device_model("XENMEM_pmem_unmap", domid)
+        ordered = sorted(extents)
+        for one, other in pairwise(ordered):
+            if one.overlaps(other):
+                refuse(abi.EINVAL, f"the extents {one} and {other} overlap")
+        for extent in ordered:
+            at = int(extent.start)
+            for piece in domain.p2m.pmem.clip(extent.start, extent.end):
+                if piece.start > at:
+                    break
+                at = piece.end
+            if at < extent.end:
+                refuse(abi.ENOENT, f"guest frame {at:#x} of d{domain.domid} holds no persistent memory")
+        self._unmap(domain, ordered)
+
+    @hypercall("XENMEM_pmem_clear_error")
+    def memory_pmem_clear_error(self, domid: int, span: Span[Gpa]) -> int:
+        """Forget the poison under a guest range whose data the device model has rewritten (``_DSM`` Clear Error).
+
+        Returns:
+            bytes that were poisoned and are not any more.
+
+        Raises:
+            HypercallError: ESRCH; EPERM; ENXIO the range is not persistent memory of the guest throughout.
+        """
+        domain = self._device_model("XENMEM_pmem_clear_error", domid)
+        first, last = span.start >> PAGE_SHIFT, -(-span.end // PAGE)
+        pieces = domain.p2m.pmem.clip(first, last)
+        if sum(piece.size for piece in pieces) != last - first:
+            refuse(abi.ENXIO, f"{span} is not persistent memory of d{domain.domid} throughout")
+        cleared = 0
+        for piece in pieces:
+            low = max(span.start, piece.start << PAGE_SHIFT)
+            high = min(span.end, piece.end << PAGE_SHIFT)
+            spa = Spa((piece.base << PAGE_SHIFT) + low - (piece.start << PAGE_SHIFT))
+            cleared += self.xen.mca.clear(Span(spa, high - low))
+        return cleared
+
+    def _map(self, domain: Domain, extents: Sequence[PmemExtent], first: int, *, map_broken: bool) -> None:
+        pmem, p2m = self.xen.pmem, domain.p2m.pmem
+        columns = check_batch(self.xen, domain, extents, first, map_broken=map_broken)
+
+        def change() -> None:
+            pmem.m2p.add_columns(columns.mfns, columns.mfn_ends, columns.gfns, [domain.domid] * len(extents))
+
+        p2m.add_columns(columns.gfns, columns.gfn_ends, columns.mfns, [abi.P2M_RAM_RW] * len(extents))
+        try:
+            pmem.change(min(columns.mfns), max(columns.mfn_ends), change)
+        except XlpyError as error:
+            for gfn, end in zip(columns.gfns, columns.gfn_ends, strict=True):
+                p2m.take(gfn, end)
+            pmem.m2p.drop(domain.domid)
+            pmem.m2p.add_inverse(domain.domid, p2m)
+            refuse(abi.ENOMEM, f"the frame table cannot be written: {error.message}", error.hint)
+        for mfn in poisoned(self.xen, columns):
+            owner = pmem.m2p.lookup(mfn)
+            pmem.mark_broken(mfn, broken=True)
+            if owner is not None:
+                p2m.retag(owner[0], owner[0] + 1, abi.P2M_RAM_BROKEN)
+        domain.save_pmem()
+
+    def _unmap(self, domain: Domain, extents: Sequence[Span[Gfn]]) -> None:
+        pmem, p2m = self.xen.pmem, domain.p2m.pmem
+        taken = [piece for extent in extents for piece in p2m.take(extent.start, extent.end)]
+        if not taken:
+            return
+
+        def change() -> None:
+            pmem.m2p.drop(domain.domid)
+            pmem.m2p.add_inverse(domain.domid, p2m)
+
+        try:
+            pmem.change(min(p.base for p in taken), max(p.base + p.size for p in taken), change)
+        except XlpyError as error:
+            self.xen.console.write(f"(XEN) the frame table cannot be written, it needs repair: {error.message}")
+            change()
+        domain.save_pmem()

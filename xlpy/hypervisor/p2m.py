@@ -1,0 +1,127 @@
+"""Guest frames to machine frames, and back.
+
+A P2M is two interval maps (RAM and persistent memory) from gfn to mfn with the page type as tag; the M2P is the inverse
+of all P2Ms for persistent memory: a page has one owner and one guest frame. Page sizes are not stored: how many 1 GiB,
+2 MiB and 4 KiB entries a hardware table would hold follows from the runs, because a superpage needs gfn and mfn
+congruent modulo its size.
+"""
+
+from __future__ import annotations
+
+from itertools import compress
+from operator import add, sub
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M, P2M_RAM_BROKEN
+from xlpy.hypervisor.linear import LinearMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Mapping(NamedTuple):
+    """Where one guest frame leads.
+
+    mfn: machine frame.
+    type: page type, P2M_RAM_RW or P2M_RAM_BROKEN.
+    pmem: whether it is persistent memory.
+    """
+
+    mfn: int
+    type: int
+    pmem: bool
+
+    @property
+    def broken(self) -> bool:
+        """Whether a machine check poisoned the page."""
+        return self.type == P2M_RAM_BROKEN
+
+
+class EntryCounts(NamedTuple):
+    """Entries of a hardware table, by page size."""
+
+    small: int  # 4 KiB
+    large: int  # 2 MiB
+    huge: int  # 1 GiB
+
+
+class P2M:
+    """One domain's table: ``ram`` and ``pmem``, gfn to mfn, tagged with the page type. They never overlap."""
+
+    __slots__ = ("pmem", "ram")
+
+    def __init__(self, ram: LinearMap, pmem: LinearMap) -> None:
+        self.ram = ram
+        self.pmem = pmem
+
+    def lookup(self, gfn: int) -> Mapping | None:
+        """What one guest frame is mapped to; None for a hole (which traps as MMIO)."""
+        if found := self.ram.lookup(gfn):
+            return Mapping(*found, pmem=False)
+        if found := self.pmem.lookup(gfn):
+            return Mapping(*found, pmem=True)
+        return None
+
+    def overlaps(self, start: int, end: int) -> bool:
+        """Whether any gfn in ``[start, end)`` is mapped."""
+        return self.ram.overlaps(start, end) or self.pmem.overlaps(start, end)
+
+    def entry_counts(self, *, pmem: bool) -> EntryCounts:
+        """How many entries of each size map the domain's RAM, or its persistent memory."""
+        table = self.pmem if pmem else self.ram
+        totals = [0, 0, 0]
+        for start, end, base in zip(table.starts, table.ends, table.bases, strict=True):
+            if end - start < 1 << ORDER_2M:
+                totals[0] += end - start
+            else:
+                totals = list(map(add, totals, entries(start, base, end - start)))
+        return EntryCounts(*totals)
+
+
+class M2P(LinearMap):
+    """Owned persistent memory: mfn to gfn, tagged with the owner's domid."""
+
+    __slots__ = ()
+
+    @classmethod
+    def inverse(cls, tables: Iterable[tuple[int, LinearMap]]) -> M2P:
+        """The table that belongs to the pmem maps of all domains, given as ``(domid, p2m.pmem)``."""
+        made = cls()
+        for domid, p2m in tables:
+            made.add_inverse(domid, p2m)
+        return made
+
+    def add_inverse(self, domid: int, p2m: LinearMap) -> None:
+        """Add what a domain's pmem map says; ValueError when a page is there already."""
+        sizes = map(sub, p2m.ends, p2m.starts)
+        self.add_columns(p2m.bases, list(map(add, p2m.bases, sizes)), p2m.starts, [domid] * len(p2m))
+
+    def drop(self, domid: int) -> None:
+        """Remove all that a domain owns."""
+        keep = list(map(domid.__ne__, self.tags))
+        self.starts, self.ends, self.bases, self.tags = (
+            list(compress(column, keep)) for column in (self.starts, self.ends, self.bases, self.tags)
+        )
+        self.version += 1
+
+
+def entries(gfn: int, mfn: int, count: int) -> EntryCounts:
+    """How many entries of each size map ``count`` pages at ``gfn`` to ``mfn``.
+
+    Every stretch gets the largest page that its ends and the congruence of gfn and mfn allow (EPT orders 0, 9, 18).
+    """
+    found = {}
+    left = [(gfn, gfn + count)]
+    for order in (ORDER_1G, ORDER_2M):
+        size = 1 << order
+        found[order] = 0
+        rest = []
+        for start, end in left:
+            first, last = -(-start // size) * size, end // size * size
+            if first < last and (gfn - mfn) % size == 0:
+                found[order] += (last - first) // size
+                rest += [(start, first), (last, end)]
+            else:
+                rest.append((start, end))
+        left = rest
+    return EntryCounts(sum(end - start for start, end in left), found[ORDER_2M], found[ORDER_1G])

@@ -1,0 +1,268 @@
+"""The registry of persistent memory: what Dom0 reported, and whose each page is.
+
+A report names three ranges of machine frames: the whole device, the reserved area in which Xen keeps its metadata about
+all of the device's pages, and the data area that guests may get. Nothing is remembered of a report that fails.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from operator import add, sub
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
+from xlpy.errors import XlpyError
+from xlpy.hw.media import trouble
+from xlpy.hypervisor import abi
+from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable
+from xlpy.hypervisor.gate import refuse
+from xlpy.hypervisor.p2m import M2P
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from xlpy.hypervisor.domain import Domain
+    from xlpy.hypervisor.xen import Xen
+
+ANNOUNCEMENT = "frames"  # a file beside the domains' directories: number of the last process that wrote frame tables
+E820_PMEM = 7
+
+
+class PmemRegion(NamedTuple):
+    """One reported device, in machine frames.
+
+    region: all of it. reserved: Xen's. data: what guests may get. The rest stays Dom0's (its own metadata).
+    """
+
+    region: Span[Mfn]
+    reserved: Span[Mfn]
+    data: Span[Mfn]
+
+
+def metadata_pages(count: int) -> int:
+    """Pages that the metadata of ``count`` pages takes: ``struct page_info`` and M2P, each rounded up to whole pages.
+
+    ``count`` is the whole device, reserved area included. 1 GiB needs 2560 pages, 10 MiB.
+    """
+    return pages(PAGE_INFO_SIZE * count) + pages(M2P_SIZE * count)
+
+
+class Pmem:
+    """All registered devices of a host.
+
+    Attributes:
+        regions: the devices, in the order of their reports.
+        m2p: who owns which page; the inverse of all domains' pmem mappings.
+        broken: machine frames that a machine check marked broken, sorted.
+    """
+
+    def __init__(self, xen: Xen) -> None:
+        self._xen = xen
+        self._table = xen.store.table("xen")
+        self._m2p: M2P | None = None
+        saved = self._table.get("pmem", {"regions": [], "broken": [], "sequence": 0})
+        self.regions = [PmemRegion(*(Span(Mfn(a), n) for a, n in row)) for row in saved["regions"]]
+        self.broken: list[int] = saved["broken"]
+        self._sequence: int = saved["sequence"]
+        self._announced = False
+
+    @property
+    def m2p(self) -> M2P:
+        """The owners, read from the domains' tables when first asked for."""
+        if self._m2p is None:
+            self._m2p = M2P.inverse((domain.domid, domain.p2m.pmem) for domain in self._xen.domains())
+        return self._m2p
+
+    def region_at(self, mfn: int) -> PmemRegion | None:
+        """The device that contains a frame."""
+        return next((one for one in self.regions if mfn in one.region), None)
+
+    def data_at(self, mfn: int) -> PmemRegion | None:
+        """The device whose data area contains a frame."""
+        return next((one for one in self.regions if mfn in one.data), None)
+
+    def owner_of(self, span: Span[Spa]) -> int | None:
+        """The domain that has a page of ``span`` mapped, or None."""
+        first, last = span.start >> PAGE_SHIFT, pages(span.end)
+        at = bisect_right(self.m2p.ends, first)
+        return self.m2p.tags[at] if self.m2p.overlaps(first, last) else None
+
+    def registered(self, span: Span[Spa]) -> bool:
+        """Whether all of ``span`` lies in one device's data area."""
+        whole = Span.between(Mfn(span.start >> PAGE_SHIFT), Mfn(pages(span.end)))
+        return any(one.data.covers(whole) for one in self.regions)
+
+    def dom0_may_map(self, span: Span[Spa]) -> bool:
+        """Dom0's iomem permission: everything but the reserved areas (which Xen alone may touch)."""
+        whole = Span.between(Mfn(span.start >> PAGE_SHIFT), Mfn(pages(span.end)))
+        return not any(one.reserved.overlaps(whole) for one in self.regions)
+
+    def add(self, region: Span[Mfn], reserved: Span[Mfn], data: Span[Mfn]) -> None:
+        """Check a report and record it; see ``Hypercalls.platform_pmem_add`` for the errors."""
+        self._check(region, reserved, data)
+        new = PmemRegion(region, reserved, data)
+        self.announce()
+        try:
+            self.frame_table(new).rebuild()
+        except XlpyError as error:
+            refuse(
+                abi.ENOMEM,
+                f"the frame table of {region} cannot be written to its reserved area {reserved}: {error.message}",
+                error.hint,
+            )
+        self.regions.append(new)
+        self._save()
+
+    def frame_table(self, region: PmemRegion) -> FrameTable:
+        """The metadata of one device, in its reserved area."""
+        return FrameTable(self._xen.hw, region, self.m2p, self.broken)
+
+    def change(self, start: int, end: int, change: Callable[[], None]) -> None:
+        """Do ``change`` (to ``m2p`` or ``broken``) and bring the frame tables in line with it.
+
+        Args:
+            start, end: the frames that the change touches lie in ``[start, end)``.
+            change: does it.
+
+        Raises:
+            XlpyError: the media cannot be written. The frame tables are then not trusted until they were derived anew.
+        """
+        self.announce()
+        windows = []
+        for one in self.regions:
+            inside = one.region.intersect(Span.between(Mfn(start), Mfn(end)))
+            if inside is not None:
+                table = self.frame_table(one)
+                windows.append((table, table.window(inside.start, inside.end)))
+        change()
+        self._save()
+        try:
+            for table, (first, last) in windows:
+                table.write(first, last)
+        except XlpyError:
+            self._announced = False
+            self._write_announcement(self._sequence + 1)
+            raise
+
+    def release(self, domain: Domain) -> None:
+        """Unmap all pmem of a domain. Content, media and heap are not touched; the pages are free for the next
+        owner."""
+        mine = domain.p2m.pmem
+        if not len(mine):
+            return
+        last = max(map(add, mine.bases, map(sub, mine.ends, mine.starts)))
+        try:
+            self.change(min(mine.bases), last, lambda: self.m2p.drop(domain.domid))
+        except XlpyError as error:
+            self._xen.console.write(f"(XEN) the frame table cannot be written, it needs repair: {error.message}")
+            self.m2p.drop(domain.domid)
+        mine.take(mine.starts[0], mine.ends[-1])
+        domain.save_pmem()
+
+    def mark_broken(self, mfn: int, *, broken: bool) -> None:
+        """Set or clear a page's broken mark."""
+        if broken != (mfn in self.broken):
+
+            def change() -> None:
+                (self.broken.append if broken else self.broken.remove)(mfn)
+                self.broken.sort()
+
+            self.change(mfn, mfn + 1, change)
+
+    @property
+    def unclean(self) -> bool:
+        """Whether a process died between writing a frame table and committing its state."""
+        return self._read_announcement() != self._sequence
+
+    def repair(self) -> None:
+        """Derive all frame tables anew from the owners; nothing on the media is trusted."""
+        self._m2p = None
+        self._announced = False
+        self.announce()
+        self._save()
+
+    def announce(self) -> None:
+        """Say, outside the transaction, that this process is about to write frame tables."""
+        if not self._announced:
+            if self.unclean and self.regions:
+                for one in self.regions:
+                    self.frame_table(one).rebuild()
+            self._sequence = max(self._sequence, self._read_announcement()) + 1
+            self._write_announcement(self._sequence)
+            self._announced = True
+
+    @property
+    def _announcement(self) -> Path:
+        return self._xen.hw.root / "domains" / ANNOUNCEMENT
+
+    def _read_announcement(self) -> int:
+        try:
+            return int(self._announcement.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _write_announcement(self, number: int) -> None:
+        try:
+            self._announcement.parent.mkdir(parents=True, exist_ok=True)
+            self._announcement.write_text(str(number))
+        except OSError as error:
+            raise trouble(self._announcement, error) from error
+
+    def _save(self) -> None:
+        record: dict[str, Any] = {
+            "regions": [[[span.start, span.size] for span in one] for one in self.regions],
+            "broken": self.broken,
+            "sequence": self._sequence,
+        }
+        self._table.put("pmem", record)
+
+    def _check(self, region: Span[Mfn], reserved: Span[Mfn], data: Span[Mfn]) -> None:
+        width = self._xen.hw.spec.cpu.physical_bits
+        for name, span in (("device", region), ("reserved area", reserved), ("data area", data)):
+            if not span.size and name != "reserved area":
+                refuse(abi.EINVAL, f"the {name} is empty: {span}", "report at least one page")
+            if span.end > 1 << (width - PAGE_SHIFT):
+                refuse(abi.EINVAL, f"the {name} {span} leaves the {width}-bit physical address space")
+            if span.end > abi.FRAME_TABLE_LIMIT:
+                refuse(abi.EINVAL, f"the {name} {span} ends beyond the frame table, frame {abi.FRAME_TABLE_LIMIT:#x}")
+        if not region.covers(reserved):
+            refuse(abi.EINVAL, f"the reserved area {reserved} leaves the device {region}")
+        if not region.covers(data):
+            refuse(abi.EINVAL, f"the data area {data} leaves the device {region}")
+        if reserved.overlaps(data):
+            refuse(abi.EINVAL, f"the reserved area {reserved} and the data area {data} overlap")
+        needed = metadata_pages(region.size)
+        if reserved.size < needed:
+            refuse(
+                abi.ENOSPC,
+                f"the reserved area {reserved} has {reserved.size} pages, {needed} are required: "
+                f"{PAGE_INFO_SIZE} + {M2P_SIZE} bytes for each of {region.size} pages",
+                f"reserve at least {needed * PAGE} bytes",
+            )
+        for one in self.regions:
+            if one == (region, reserved, data):
+                refuse(abi.EEXIST, f"the device {region} is registered already, unchanged")
+            if one.region.overlaps(region):
+                refuse(abi.EEXIST, f"the device {region} overlaps the registered device {one.region}")
+        self._check_host_map(region)
+
+    def _check_host_map(self, region: Span[Mfn]) -> None:
+        start, end = region.start << PAGE_SHIFT, region.end << PAGE_SHIFT
+        at = start
+        for base, size, kind in self._xen.hw.memory_map():
+            if base + size <= at or base >= end:
+                continue
+            if kind != E820_PMEM:
+                refuse(
+                    abi.EINVAL,
+                    f"the device {region} overlaps [{base:#x}, {base + size:#x}), type {kind} in the host's memory map",
+                )
+            if base > at:
+                break
+            at = base + size
+        if at < end:
+            refuse(
+                abi.EINVAL,
+                f"the device {region} covers address {at:#x}, where the host's memory map has no persistent memory",
+            )

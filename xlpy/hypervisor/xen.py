@@ -1,0 +1,248 @@
+"""The hypervisor: one host's domains, memory and persistent memory, behind the hypercall interface.
+
+State is in the host's store; every process reads what it needs and writes what it changes, inside the transaction of
+the command that it serves. What lies outside the store (frame tables on the media, RAM files) is derived from it again
+by ``repair`` when a process died in between.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from xlpy.addr import GIB, PAGE_SHIFT
+from xlpy.errors import NotFound, StateError
+from xlpy.hypervisor import abi
+from xlpy.hypervisor.console import Console
+from xlpy.hypervisor.domain import PARTS, RECORDS, Domain
+from xlpy.hypervisor.heap import Heap
+from xlpy.hypervisor.pmem import ANNOUNCEMENT, Pmem, metadata_pages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.addr import Spa, Span
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hypervisor.hypercalls import Hypercalls
+    from xlpy.hypervisor.mca import Mca
+    from xlpy.hypervisor.memory import MemorySpan
+    from xlpy.hypervisor.mmio import Access
+    from xlpy.store import Store
+
+DOM0_MEMORY = GIB  # given to Dom0 at boot, or a quarter of the host's RAM where that is less
+
+_STATE = "xen"
+_E820_RAM = 1
+
+
+class Xen:
+    """The hypervisor of one host.
+
+    Args:
+        hw: the machine it runs on.
+        store: where its state is kept.
+
+    Attributes:
+        preempt_after: extents after which a long memory operation returns to its caller, to be continued; None never.
+    """
+
+    def __init__(self, hw: Hardware, store: Store) -> None:
+        self.hw = hw
+        self.store = store
+        self.console = Console(store.table("xen.console"))
+        self.preempt_after: int | None = None
+        self.continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]] = {}
+        self._state = store.table(_STATE)
+        self._domains: dict[int, Domain] = {}
+
+    def boot(self) -> None:
+        """Start on a machine that was just powered on: no domains but Dom0, nothing known of persistent memory."""
+        for table in (_STATE, RECORDS, "xen.console", *PARTS):
+            rows = self.store.table(table)
+            for key in rows.keys():  # noqa: SIM118 - a Table is not a dict
+                rows.delete(key)
+        self._domains.clear()
+        for name in ("pmem", "heap", "mca"):
+            self.__dict__.pop(name, None)
+        self.console = Console(self.store.table("xen.console"))
+        (self.hw.root / "domains" / ANNOUNCEMENT).unlink(missing_ok=True)
+        ram = [
+            (-(-start >> PAGE_SHIFT), (start + size) >> PAGE_SHIFT)
+            for start, size, kind in self.hw.memory_map()
+            if kind == _E820_RAM
+        ]
+        total = sum(end - start for start, end in ram)
+        heap = Heap(ram)
+        dom0 = min(DOM0_MEMORY >> PAGE_SHIFT, total // 4)
+        own = metadata_pages(total)
+        for count in (own, dom0):
+            heap.allocate(count, 0)
+        self.heap = heap
+        self.save_heap()
+        major, minor = abi.XEN_VERSION
+        cpus = self.hw.spec.cpu.count
+        record = Domain.new_record(bytes(16), 0, cpus)
+        record |= {"max_pages": dom0, "tot_pages": dom0, "pause_count": 0, "started": True}
+        self.store.table(RECORDS).put("0", record)
+        self._state.put("last_domid", 0)
+        self._state.put("total_pages", total)
+        self.console.write(f"(XEN) Xen version {major}.{minor}")
+        self.console.write(
+            f"(XEN) System RAM: {total >> 8}MB ({total << 2}kB), {own} pages for the frame table and M2P"
+        )
+        self.console.write(f"(XEN) Dom0 has {dom0} pages and {cpus} vCPUs")
+        self.sweep()
+
+    def repair(self) -> list[str]:
+        """Bring what lies outside the store in line with it, after a process died.
+
+        Returns:
+            what was done, one line each; empty when everything was in order.
+        """
+        done = []
+        if self.pmem.unclean:
+            self.pmem.repair()
+            done += [f"rebuilt the frame table of {one.region} in {one.reserved}" for one in self.pmem.regions]
+        done += self.sweep()
+        for line in done:
+            self.console.write(f"(XEN) repair: {line}")
+        return done
+
+    def sweep(self) -> list[str]:
+        """Remove RAM files of domains that are gone. Call it after the transaction that destroyed them is committed."""
+        home = self.hw.root / "domains"
+        if not home.is_dir():
+            return []
+        alive = {ANNOUNCEMENT, *self.store.table(RECORDS).keys()}
+        done = []
+        for path in sorted(home.iterdir()):
+            if path.name not in alive:
+                import shutil
+
+                shutil.rmtree(path, ignore_errors=True)
+                done.append(f"removed the RAM of domain {path.name}")
+        return done
+
+    # parts
+
+    @cached_property
+    def pmem(self) -> Pmem:
+        """The registry of persistent memory."""
+        return Pmem(self)
+
+    @cached_property
+    def heap(self) -> Heap:
+        """Free host RAM."""
+        saved = self._state.get("heap")
+        if saved is None:
+            raise StateError("the hypervisor was never booted", hint="xlpy host reset")
+        return Heap.from_json(saved)
+
+    def save_heap(self) -> None:
+        """Keep the heap."""
+        self._state.put("heap", self.heap.to_json())
+
+    @property
+    def total_pages(self) -> int:
+        """Pages of the host's RAM."""
+        return int(self._state.get("total_pages", 0))
+
+    @cached_property
+    def mca(self) -> Mca:
+        """The machine check handler."""
+        from xlpy.hypervisor.mca import Mca
+
+        return Mca(self)
+
+    @property
+    def panic(self) -> str | None:
+        """Why the host went down, or None."""
+        reason: str | None = self._state.get("panic")
+        return reason
+
+    def die(self, why: str) -> None:
+        """Record a fatal error of the host."""
+        self._state.put("panic", why)
+        self.console.write(f"(XEN) Panic on CPU 0: {why}")
+
+    # domains
+
+    def find(self, domid: int) -> Domain | None:
+        """A domain by id, or None."""
+        if domid not in self._domains:
+            record = self.store.table(RECORDS).get(str(domid))
+            if record is None:
+                return None
+            self._domains[domid] = Domain(self, domid, record)
+        return self._domains[domid]
+
+    def domain(self, domid: int) -> Domain:
+        """A domain by id; NotFound when there is none."""
+        found = self.find(domid)
+        if found is None:
+            raise NotFound(f"no domain {domid}", hint="`xlpy list` shows all domains")
+        return found
+
+    def domains(self) -> list[Domain]:
+        """All domains but Dom0, by domid."""
+        domids = sorted(map(int, self.store.table(RECORDS).keys()))
+        return [self.domain(domid) for domid in domids if domid]
+
+    def add_domain(self, domid: int | None, uuid: bytes, flags: int, max_vcpus: int) -> Domain | None:
+        """Make a domain; None when the id is taken or reserved, or no id is free.
+
+        Without an id it gets the next one after the last handed out, wrapping, never 0.
+        """
+        taken = set(map(int, self.store.table(RECORDS).keys()))
+        if domid is None:
+            last, count = self._state.get("last_domid", 0), abi.DOMID_FIRST_RESERVED - 1
+            free = ((last + step) % count + 1 for step in range(count))
+            domid = next((number for number in free if number not in taken), None)
+            if domid is None:
+                return None
+            self._state.put("last_domid", domid)
+        elif domid in taken or not 0 < domid < abi.DOMID_FIRST_RESERVED:
+            return None
+        home = self.hw.root / "domains" / str(domid)
+        if home.exists():  # RAM of an earlier domain with this id
+            import shutil
+
+            shutil.rmtree(home, ignore_errors=True)
+        self._domains[domid] = made = Domain(self, domid, Domain.new_record(uuid, flags, max_vcpus))
+        made.save()
+        return made
+
+    def remove_domain(self, domain: Domain) -> None:
+        """Forget a domain whose memory was released, and that another one is its device model."""
+        for other in self.domains():
+            if other.target == domain.domid:
+                other.target = None
+                other.save()
+        for table in (RECORDS, *PARTS):
+            self.store.table(table).delete(str(domain.domid))
+        self._domains.pop(domain.domid, None)
+
+    # the outside
+
+    def hypercalls(self, caller: int) -> Hypercalls:
+        """The hypercall interface as domain ``caller`` has it."""
+        from xlpy.hypervisor.hypercalls import Hypercalls
+
+        return Hypercalls(self, caller)
+
+    def connect_emulator(self, domid: int, server: int, handler: Callable[[Access], int]) -> None:
+        """Let ``handler`` answer the requests to an ioreq server, in this process.
+
+        Raises:
+            NotFound: no such domain.
+            HypercallError: no such server.
+        """
+        self.domain(domid).ioreq.connect(server, handler)
+
+    def map(self, domid: int) -> list[MemorySpan]:
+        """What lies where in a domain's address space; NotFound when there is no such domain."""
+        return self.domain(domid).memory.spans()
+
+    def dom0_may_map(self, span: Span[Spa]) -> bool:
+        """Whether Dom0 may map host memory: not what Xen keeps its metadata in."""
+        return self.pmem.dom0_may_map(span)
