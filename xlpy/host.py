@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MACHINE = "machine.yaml"
 STATE = "state.db"
-OURS = {STATE, f"{STATE}-journal", "lock", MACHINE, "hw", "labels", "unclean"}
+OURS = {STATE, f"{STATE}-journal", "lock", MACHINE, "hw", "domains", "labels", "unclean"}
 UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
 
 
@@ -63,7 +63,7 @@ class Host:
 
     @staticmethod
     def directory(root: str | os.PathLike[str] | None = None) -> Path:
-        """The state directory: ``root``, else ``XLPY_ROOT``, else ``$XDG_STATE_HOME/xlpy``, else ``~/.local/state/xlpy``."""
+        """Where the state is: ``root``, ``XLPY_ROOT``, ``$XDG_STATE_HOME/xlpy``, or ``~/.local/state/xlpy``."""
         chosen = root or os.environ.get("XLPY_ROOT")
         if chosen:
             return Path(chosen).absolute()
@@ -151,7 +151,7 @@ class Host:
         (self.root / MACHINE).write_text(text, encoding="utf-8")
         self._table.put("machine", spec_to_json(spec))
         self._table.put("description", self._description())
-        hw = self.hw = Hardware.create(self.root / "hw", spec)
+        hw = self.hw = Hardware.create(self.root, spec)
         power_on(hw)
         self.xen.boot()
         self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
@@ -159,7 +159,7 @@ class Host:
         self._table.put("ready", True)
 
     def _wipe(self, keep_media: bool) -> None:
-        shutil.rmtree(self.root / "hw" / "domains", ignore_errors=True)
+        shutil.rmtree(self.root / "domains", ignore_errors=True)
         if not keep_media:
             for name in ("hw", "labels"):
                 shutil.rmtree(self.root / name, ignore_errors=True)
@@ -181,7 +181,7 @@ class Host:
         with exclusive(where / STATE, "removing the host"):
             for name in (STATE, f"{STATE}-journal", MACHINE, UNCLEAN):
                 (where / name).unlink(missing_ok=True)
-            for name in ("hw", "labels"):
+            for name in ("hw", "domains", "labels"):
                 shutil.rmtree(where / name, ignore_errors=True)
         (where / "lock").unlink(missing_ok=True)
         return where
@@ -207,8 +207,8 @@ class Host:
     def change(self, what: str) -> Iterator[None]:
         """Everything that a command changes happens inside: one transaction, marked so that a kill is noticed.
 
-        An expected failure (``XlpyError``) keeps what was recorded before it, because each actor has undone its own part
-        and the log of what happened must stay.
+        An expected failure (``XlpyError``) keeps what was recorded before it, because each actor has undone its own
+        part and the log of what happened must stay.
 
         Args:
             what: told to other commands that wait.
@@ -264,7 +264,7 @@ class Host:
         """The powered machine."""
         from xlpy.hw.hardware import Hardware
 
-        return Hardware.open(self.root / "hw", self.spec)
+        return Hardware.open(self.root, self.spec)
 
     @cached_property
     def xen(self) -> Xen:
@@ -278,7 +278,7 @@ class Host:
         """The emulated Dom0 kernel."""
         from xlpy.dom0.emulated import EmulatedDom0
 
-        return EmulatedDom0.open(self.hw, self.xen.hypercalls(0), self.store)
+        return EmulatedDom0.open(self.hw, self.store)
 
     @cached_property
     def xenstore(self) -> XenStore:
@@ -311,8 +311,7 @@ class Host:
             XlpyError: why not; the host is then as it was before.
         """
         with self.change(f"creating {config.name}"):
-            domid = self.lifecycle.create(config, paused, step)
-        return domid
+            return self.lifecycle.create(config, paused, step)
 
     def check(self, config: DomainConfig) -> None:
         """Everything that ``create`` would find wrong before it makes anything."""
@@ -359,21 +358,18 @@ class Host:
     def mkfile(self, path: str, size: int, dry_run: bool = False) -> None:
         """Make a new, fully written file on a DAX file system of Dom0."""
         if dry_run:
-            self.dom0.check_mkfile(path, size)
+            self.dom0.mkfile(path, size, dry_run=True)
             return
         with self.change(f"making {path}"):
             self.dom0.mkfile(path, size)
 
     def prepare(self, path: str, dry_run: bool = False) -> dict[str, Any]:
         """Allocate and zero what a file lacks. The report: path, size, zeroed (bytes), dry_run."""
-        if dry_run:
-            zeroed, size = self.dom0.unprepared(path)
-        else:
+        found = self.dom0.prepare(path, dry_run=True)
+        if found.zeroed and not dry_run:
             with self.change(f"preparing {path}"):
-                zeroed, size = self.dom0.unprepared(path)
-                if zeroed:
-                    self.dom0.prepare(path)
-        return {"path": path, "size": size, "zeroed": zeroed, "dry_run": dry_run}
+                found = self.dom0.prepare(path)
+        return {"path": path, "size": found.size, "zeroed": found.zeroed, "dry_run": dry_run}
 
     def dmesg(self, clear: bool = False) -> list[str]:
         """The hypervisor's log, oldest line first."""

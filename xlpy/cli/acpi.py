@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from xlpy.cli.env import Env
 from xlpy.cli.options import example
 from xlpy.cli.render import json_document
 from xlpy.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
 
 
 @click.command()

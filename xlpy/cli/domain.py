@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from xlpy.cli.env import Env
 from xlpy.cli.options import dry_run_option, example, json_option
 from xlpy.cli.render import json_document, json_items, table
 from xlpy.errors import UsageError, XlpyError
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -45,8 +47,8 @@ def create(
 ) -> None:
     """Create a domain from a configuration file.
 
-    KEY=VALUE words are added to the end of the configuration, as xl does. With -n the configuration is printed as JSON in
-    libxl's shape, its backings are checked on an existing host, and nothing is changed.
+    KEY=VALUE words are added to the end of the configuration, as xl does. With -n the configuration is printed as JSON
+    in libxl's shape, its backings are checked on an existing host, and nothing is changed.
     """
     del no_monitor
     from xlpy.toolstack.config import load_config

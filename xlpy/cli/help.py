@@ -35,17 +35,17 @@ _TEXT = {
     "vnvdimm": """\
 vnvdimm = [ 'file=PATH[,label_size=SIZE][,unarmed=0|1]', ... ]
 
-PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), or a file on a file system that is mounted with DAX
-directly on one of these. The file must be fully written and must not move: see `xlpy pmem prepare`.
+PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), or a file on a file system that is mounted with
+DAX directly on one of these. The file must be fully written and must not move: see `xlpy pmem prepare`.
 label_size   the size of the label area behind _DSM, 128K by default, 0 for none. It lies outside the data, so turning
              labels on never hides existing content.
 unarmed      1 marks the device as one whose writes may not survive a power failure; Linux then maps it read-only.
 """,
     "json": """\
-Every --json document is one object. "schema" names its shape and version, such as xlpy.pmem-list/1; lists are in "items".
-Numbers are bytes and addresses as integers. Keys may be added within a version; they are never removed or retyped.
-Errors are {"schema": "xlpy.error/1", "code", "exit", "message", "details", "hint"} on standard output, with the same exit
-status as without --json.
+Every --json document is one object. "schema" names its shape and version, such as xlpy.pmem-list/1; lists are in
+"items". Numbers are bytes and addresses as integers. Keys may be added within a version; they are never removed or
+retyped. Errors are {"schema": "xlpy.error/1", "code", "exit", "message", "details", "hint"} on standard output, with
+the same exit status as without --json.
 """,
 }
 

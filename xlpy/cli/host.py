@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xlpy.addr import format_size
-from xlpy.cli.env import Env
 from xlpy.cli.options import dry_run_option, example, json_option
 from xlpy.cli.render import json_document, table
 from xlpy.errors import Conflict
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
 
 machine_option = click.option(
     "--machine", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Machine description (YAML)."

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from xlpy.addr import format_size
-from xlpy.cli.env import Env
 from xlpy.cli.options import domain_argument, example, json_option
 from xlpy.cli.render import console, json_items, table
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
 
 COLOURS = {"ram": "green", "pmem": "cyan", "mmio": "yellow", "acpi": "magenta", "hole": "bright_black"}
 BAR = 40  # characters of the longest stretch in the picture
@@ -23,7 +27,8 @@ xlpy map quickstart
 def show_map(env: Env, domain: str, as_json: bool) -> None:
     """Show a domain's guest-physical memory map: RAM, pmem, MMIO and ACPI.
 
-    Behind each extent of persistent memory stand its host physical address, the DIMMs it lies on and the file it belongs to.
+    Behind each extent of persistent memory stand its host physical address, the DIMMs it lies on and the file it
+    belongs to.
     """
     regions = env.host.domain(domain).map()
     if as_json:

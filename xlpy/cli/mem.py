@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from xlpy.addr import Gpa
-from xlpy.cli.env import Env
 from xlpy.cli.options import SIZE, domain_argument, dry_run_option, example, json_option
 from xlpy.cli.render import json_document
 from xlpy.errors import UsageError
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
 
 CHUNK = 1 << 20
 

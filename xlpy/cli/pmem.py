@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from xlpy.addr import format_size
-from xlpy.cli.env import Env
 from xlpy.cli.options import SIZE, dry_run_option, example, json_option
 from xlpy.cli.render import json_document, json_items, table
 
 if TYPE_CHECKING:
+    from xlpy.cli.env import Env
     from xlpy.dom0.face import Dom0
 
 

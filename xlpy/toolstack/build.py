@@ -1,21 +1,28 @@
 """Building a domain, step by step as libxl does, with every step undone when a later one fails.
 
-Read, resolve, build, attach, boot firmware, go: the order of xl's ``create`` (libxl ``libxl_create.c``), with the vNVDIMM
-design's additions: resolving before anything is made, and the device model's work before the firmware runs.
+Read, resolve, build, attach, boot firmware, go: the order of xl's ``create`` (libxl ``libxl_create.c``), with the
+vNVDIMM design's additions: resolving before anything is made, and the device model's work before the firmware runs.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import ExitStack
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from xlpy.addr import KIB, MIB, PAGE, Gfn, Gpa, Span, gfn_of
+from xlpy.addr import MIB, PAGE, Gpa, Span, gfn_of
+from xlpy.devicemodel.backing import Backing
+from xlpy.devicemodel.model import DeviceModel
 from xlpy.dom0.xenstore import Perm
-from xlpy.errors import Conflict, Constraint, HypercallError, NotFound
-from xlpy.firmware.e820 import E820_RAM, E820Entry
+from xlpy.errors import Conflict, Constraint, NotFound
+from xlpy.firmware import hvmloader
+from xlpy.firmware.e820 import RAM, E820Entry
 from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
 from xlpy.firmware.layout import HVM_INFO
+from xlpy.hw.machine import HealthSpec
+from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.toolstack.layout import memory_layout, module_address
 from xlpy.toolstack.record import DomainRecord, VnvdimmRecord, named, save
 from xlpy.toolstack.resolve import Resolved, resolve
@@ -75,7 +82,7 @@ class Builder:
             )
         if config.vnvdimms and config.type != "hvm":
             raise Constraint(
-                f"{config.name}: vnvdimm needs an HVM guest, this one is {config.type}: only hvmloader passes the tables on",
+                f"{config.name}: vnvdimm needs an HVM guest, this one is {config.type}: only hvmloader passes tables",
                 hint='set type = "hvm"',
             )
         memory_layout(config)
@@ -89,7 +96,7 @@ class Builder:
         pieces = sorted(
             (piece.spa, piece.spa + piece.length, at) for at, (_, r) in enumerate(found) for piece in r.extents
         )
-        for (_, end, one), (start, _, other) in zip(pieces, pieces[1:], strict=False):
+        for (_, end, one), (start, _, other) in itertools.pairwise(pieces):
             if start < end:
                 first, second = sorted((one, other))
                 raise Conflict(
@@ -128,11 +135,25 @@ class Builder:
         with ExitStack() as undo:
             domid = self._make(config, undo)
             self._populate(config, layout, domid)
-            self._attach(config, domid, layout, backings, undo)
-            self._transaction(built(domid, config.uuid_text, config, _now()), domid)
-            self._record(config, domid, backings)
+            devices = self._attach(config, domid, backings, undo)
+            started = time.time()
+            self._transaction(built(domid, config.uuid_text, config, f"{started:.2f}"), domid)
             if config.type == "hvm":
                 self._firmware(domid)
+            save(
+                self.store,
+                DomainRecord(
+                    domid,
+                    config.name,
+                    config.uuid_text,
+                    config.text,
+                    config.source,
+                    list(config.extra),
+                    config.to_json(),
+                    devices,
+                    started,
+                ),
+            )
             if not paused:
                 self.step(f"unpausing domain {domid}")
                 self.calls.domctl_unpausedomain(domid)
@@ -162,11 +183,16 @@ class Builder:
         """RAM, the memory map, and what hvmloader expects to find in memory."""
         spans = [Span(gfn_of(span.start), span.size // PAGE) for span in layout.ram]
         self.step(f"domain {domid}: {sum(s.size for s in layout.ram) // MIB} MiB of RAM in {len(spans)} stretches")
-        self.calls.memory_populate_physmap(domid, spans)
+        if self.calls.memory_populate_physmap(domid, spans) < len(spans):
+            raise Constraint(
+                f"{config.name}: the host has no {config.max_kib // 1024} MiB of RAM left",
+                code="XLPY-NO-MEMORY",
+                hint="xlpy info free_memory tells how much there is; destroy a domain or lower memory =",
+            )
         if config.type != "hvm":
             return
         ram = [Span.between(Gpa(MIB), layout.low_end), *layout.ram[2:]]
-        self.calls.memory_set_memory_map(domid, [E820Entry(span.start, span.size, E820_RAM) for span in ram])
+        self.calls.memory_set_memory_map(domid, [E820Entry(span.start, span.size, RAM) for span in ram])
         memory = self.xen.domain(domid).memory
         info = HvmInfo(
             nr_vcpus=config.max_vcpus,
@@ -195,6 +221,66 @@ class Builder:
         home = f"/local/domain/{domid}/hvmloader/{kind}"
         self._transaction([Row(f"{home}/address", f"{address:#x}"), Row(f"{home}/length", f"{len(data):#x}")], domid)
 
+    def _attach(
+        self, config: DomainConfig, domid: int, backings: list[tuple[Vnvdimm, Resolved]], undo: ExitStack
+    ) -> list[VnvdimmRecord]:
+        """Pin the backings, then let the device model place, map and announce the vNVDIMMs."""
+        if not backings:
+            return []
+        owner = f"domain {domid}"
+        named = []
+        for entry, resolved in backings:
+            self.dom0.pin(entry.file, owner)
+            undo.callback(self.dom0.unpin, entry.file, owner)
+            if resolve(self.dom0, entry.file).extents != resolved.extents:
+                raise Conflict(
+                    f"{entry.file} moved on the media while it was being resolved", hint="run the command again"
+                )
+            named.append(self.label_name(entry, resolved))
+        self.labels.mkdir(parents=True, exist_ok=True)
+        devices = [
+            Backing(
+                path=entry.file,
+                spans=resolved.spans,
+                label_path=str(self.labels / name) if entry.label_size else None,
+                label_size=entry.label_size,
+                unarmed=entry.unarmed,
+                uuid=sha256(name.encode()).digest()[:16],
+                health=HealthSpec(),
+            )
+            for (entry, resolved), name in zip(backings, named, strict=True)
+        ]
+        model = device_model(self.xen, self.xenstore, self.store, domid)
+        placed = model.attach(devices)
+        undo.callback(model.destroy)
+        for device in placed:
+            self.step(f"domain {domid}: {device.backing.path} ({len(device.backing.spans)} extents) at {device.gpa:#x}")
+        return [
+            VnvdimmRecord(
+                entry.file,
+                resolved.kind,
+                resolved.device,
+                device.gpa,
+                resolved.size,
+                [[span.start, span.size] for span in resolved.spans],
+                name if entry.label_size else "",
+            )
+            for (entry, resolved), name, device in zip(backings, named, placed, strict=True)
+        ]
+
+    def label_name(self, entry: Vnvdimm, resolved: Resolved) -> str:
+        """The name under which a backing's labels are kept: they belong to the backing, not to a domain."""
+        if resolved.kind == "file":
+            return f"{resolved.device}-inode{self.dom0.stat(entry.file).inode}"
+        return entry.file.rpartition("/")[2]
+
+    def _firmware(self, domid: int) -> None:
+        """Run hvmloader on the guest's own view."""
+        self.step(f"domain {domid}: running hvmloader")
+        domain = self.xen.domain(domid)
+        connection = self.xenstore.connection(domid)
+        hvmloader.run(GuestPlatform(domain, connection.read_or_none))
+
     def _transaction(self, rows: Iterable[Row], domid: int) -> None:
         """Write rows to xenstore, all or none."""
         guest_reads = (Perm(0, "n"), Perm(domid, "r"))
@@ -214,5 +300,7 @@ def clear_rows(xenstore: XenStore, domid: int, vm: str | None) -> None:
                 tree.rm(path)
 
 
-def _now() -> str:
-    return f"{time.time():.2f}"
+def device_model(xen: Xen, xenstore: XenStore, store: Store, domid: int) -> DeviceModel:
+    """The device model of a domain, as it left itself in the store."""
+    domain = xen.domain(domid)
+    return DeviceModel(xen, domain, xenstore.connection(0), store.table("dm"))

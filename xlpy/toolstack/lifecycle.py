@@ -55,12 +55,12 @@ class Lifecycle:
 
     def destroy(self, domid: int) -> None:
         """End a domain at once: device model, xenstore, memory; its persistent memory is left as it is."""
-        from xlpy.toolstack.build import clear_rows
+        from xlpy.toolstack.build import clear_rows, device_model
 
         calls = self.xen.hypercalls(0)
         vm = self.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/vm")
         self.xen.domain(domid)  # NotFound, before anything is touched
-        self.device_model(domid).destroy()
+        device_model(self.xen, self.xenstore, self.store, domid).destroy()
         self.unpin(domid)
         calls.domctl_destroydomain(domid)
         clear_rows(self.xenstore, domid, vm)
@@ -68,10 +68,9 @@ class Lifecycle:
         forget(self.store, domid)
 
     def unpin(self, domid: int) -> None:
-        """Give the files of a domain back to Dom0."""
+        """Give the backings of a domain back to Dom0."""
         for device in load(self.store, domid).vnvdimms:
-            if device.kind == "file":
-                self.dom0.unpin(device.path, f"domain {domid}")
+            self.dom0.unpin(device.path, f"domain {domid}")
 
     def domid(self, domain: str) -> int:
         """A domid from what a user wrote: all digits is a domid, anything else an exact name.
@@ -96,5 +95,7 @@ class Lifecycle:
         domain = self.xen.domain(domid)
         record = load(self.store, domid)
         if record.vnvdimms:
-            self.device_model(domid).connect()
+            from xlpy.toolstack.build import device_model
+
+            device_model(self.xen, self.xenstore, self.store, domid).connect()
         return Running(domain, record, self.xen.hw)

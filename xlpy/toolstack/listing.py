@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xlpy.addr import MIB, PAGE
 from xlpy.errors import NotFound
+from xlpy.hypervisor.abi import XEN_VERSION
 from xlpy.toolstack.record import load, name_of
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def info(host: Host) -> dict[str, Any]:
     """``xl info``'s keys, as far as the model has them, then what is particular to persistent memory."""
     facts = host.xen.hypercalls(0).sysctl_physinfo()
     cpu = host.spec.cpu
-    major, minor = (int(part) for part in facts["version"].split(".")[:2])
+    major, minor = XEN_VERSION
     return {
         "host": host.spec.name,
         "release": "xlpy",
@@ -111,12 +112,12 @@ def info(host: Host) -> dict[str, Any]:
         "threads_per_core": 1,
         "cpu_mhz": "2400.000",
         "virt_caps": "hvm hap",
-        "total_memory": facts["total_pages"] * PAGE // MIB,
-        "free_memory": facts["free_pages"] * PAGE // MIB,
+        "total_memory": facts.total_pages * PAGE // MIB,
+        "free_memory": facts.free_pages * PAGE // MIB,
         "free_cpus": 0,
         "xen_major": major,
         "xen_minor": minor,
-        "xen_version": facts["version"],
+        "xen_version": f"{major}.{minor}",
         "xen_caps": "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64",
         "xen_pagesize": PAGE,
         "xend_config_format": XL_CONFIG_FORMAT,

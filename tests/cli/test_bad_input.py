@@ -1,0 +1,287 @@
+"""Bad input gets its documented status, one clear line, and leaves the host as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xlpy.host import Host
+
+GUEST = 'name = "{name}"\ntype = "hvm"\nmemory = 256\nvnvdimm = [ {entries} ]\n'
+
+
+@pytest.fixture
+def guest(tmp_path):
+    """Write a configuration with the given vnvdimm entries."""
+
+    def write(*entries, name="guest", more=""):
+        path = tmp_path / f"{name}.cfg"
+        path.write_text(GUEST.format(name=name, entries=", ".join(f"'{entry}'" for entry in entries)) + more)
+        return path
+
+    return write
+
+
+def snapshot(root: Path) -> dict[str, object]:
+    """Everything in the state but the hypervisor's log and counters that only grow."""
+    import sqlite3
+
+    with sqlite3.connect(root / "state.db") as db:
+        rows = db.execute("SELECT room, key, value FROM records ORDER BY room, key").fetchall()
+    volatile = {"xen.console"}
+    state = {(room, key): value for room, key, value in rows if room not in volatile}
+    state.pop(("xen", "last_domid"), None)
+    state = {key: value for key, value in state.items() if not (key[0] == "xenstore" and key[1].startswith("#"))}
+    return {**state, "domains": sorted(p.name for p in (root / "domains").glob("*"))}
+
+
+class TestDomains:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("destroy", "nobody"),
+            ("destroy", "77"),
+            ("list", "nobody"),
+            ("map", "nobody"),
+            ("acpi", "dump", "nobody"),
+            ("mem", "read", "nobody", "0", "16"),
+            ("mem", "write", "nobody", "0", "--hex", "00"),
+        ],
+    )
+    def test_unknown_domain(self, xlpy, words):
+        found = xlpy(*words, status=4)
+        assert found.err.startswith("error: ")
+        assert "xlpy list" in found.err
+
+    def test_name_taken(self, xlpy, guest, host_root):
+        xlpy("create", guest("/dev/pmem1"))
+        before = snapshot(host_root)
+        found = xlpy("create", guest("/mnt/pmem0/vm1.img"), status=5)
+        assert 'Domain with name "guest" already exists.' in found.err
+        assert snapshot(host_root) == before
+
+    def test_partial_destroy(self, xlpy, guest):
+        xlpy("create", guest("/dev/pmem1"))
+        found = xlpy("destroy", "nobody", "guest", status=11)
+        assert "nobody" in found.err
+
+
+class TestConfigurations:
+    @pytest.mark.parametrize(
+        ("text", "where"),
+        [
+            ("name =\n", "bad.cfg:1:"),
+            ('name = "x"\nmemory = \n', "bad.cfg:2:"),
+            ('name = "x', "bad.cfg:1:"),
+            ('name = "x"\nvnvdimm = [ "file=/dev/pmem1"', "bad.cfg:2:"),
+            ('name = "x"\nvnvdimm = [ "fiel=/dev/pmem1" ]\n', "bad.cfg:2:"),
+            ('name = "x"\nvnvdimm = [ "file=/dev/pmem1,label_size=12" ]\n', "bad.cfg:2:"),
+            ('name = "x"\nvnvdimm = [ "file=/dev/pmem1,unarmed=maybe" ]\n', "bad.cfg:2:"),
+            ('name = "x"\nvnvdimm = "file=/dev/pmem1"\n', "bad.cfg:2:"),
+            ('name = "x"\nvnvdimm = [ [ "file=/dev/pmem1" ] ]\n', "bad.cfg:2:"),
+            ('name = "x"\nvnvdimm = [ "label_size=128K" ]\n', "bad.cfg:2:"),
+            ("memory = 512\n", "bad.cfg"),
+        ],
+    )
+    def test_wrong_configurations_say_where(self, xlpy, tmp_path, text, where):
+        path = tmp_path / "bad.cfg"
+        path.write_text(text)
+        assert where in xlpy("create", path, status=3).err
+
+    def test_unknown_vnvdimm_key_names_the_nearest(self, xlpy, guest):
+        assert "label_size" in xlpy("create", guest("file=/dev/pmem1,labelsize=128K"), status=3).err
+
+    def test_missing_configuration_file(self, xlpy):
+        assert "Failed to read config file" in xlpy("create", "/nonexistent.cfg", status=3).err
+
+    def test_error_as_json(self, xlpy):
+        found = xlpy("create", "/nonexistent.cfg", "--json", status=3)
+        assert found.json["schema"] == "xlpy.error/1"
+        assert found.json["exit"] == 3
+
+
+class TestBackings:
+    @pytest.mark.parametrize(
+        ("entry", "status", "text"),
+        [
+            ("/mnt/pmem0/none.img", 4, "/mnt/pmem0/none.img"),
+            ("/dev/pmem7", 4, "/dev/pmem7"),
+            ("/dev/pmem0", 5, "mounted on /mnt/pmem0"),
+            ("/mnt/pmem0", 7, "is a dir"),
+            ("/etc/passwd", 4, "/etc/passwd"),
+        ],
+    )
+    def test_refused_with_nothing_left_behind(self, xlpy, guest, host_root, entry, status, text):
+        before = snapshot(host_root)
+        assert text in xlpy("create", guest(entry), status=status).err
+        assert snapshot(host_root) == before
+
+    @pytest.mark.parametrize("state", ["unwritten", "sparse"])
+    def test_files_that_are_not_written(self, xlpy, guest, host_root, state):
+        host = Host.open(host_root)
+        with host.change("test"):
+            host.dom0.mkfile("/mnt/pmem0/f.img", 8 << 20, state=state)
+        host.store.close()
+        found = xlpy("create", guest("/mnt/pmem0/f.img"), status=7)
+        assert "xlpy pmem prepare /mnt/pmem0/f.img" in found.err
+        xlpy("pmem", "prepare", "/mnt/pmem0/f.img")
+        xlpy("create", guest("/mnt/pmem0/f.img"))
+
+    def test_a_file_of_another_domain(self, xlpy, guest):
+        xlpy("create", guest("/mnt/pmem0/vm1.img", name="first"))
+        found = xlpy("create", guest("/mnt/pmem0/vm1.img", name="second"), status=5)
+        assert "in use by domain 1" in found.err
+
+    def test_the_same_file_twice(self, xlpy, guest):
+        found = xlpy("create", guest("/mnt/pmem0/vm1.img", "/mnt/pmem0/../pmem0/vm1.img"), status=5)
+        assert "entries 1" in found.err
+        assert "and 2" in found.err
+
+    def test_a_pinned_file_cannot_change(self, xlpy, guest, host_root):
+        xlpy("create", guest("/mnt/pmem0/vm1.img"))
+        host = Host.open(host_root)
+        from xlpy.errors import XlpyError
+
+        for act in (
+            lambda: host.dom0.truncate("/mnt/pmem0/vm1.img", 0),
+            lambda: host.dom0.unlink("/mnt/pmem0/vm1.img"),
+        ):
+            with pytest.raises(XlpyError, match="domain 1"), host.change("test"):
+                act()
+        host.store.close()
+
+    def test_no_space_left_in_the_file_system(self, xlpy):
+        assert "space" in xlpy("pmem", "mkfile", "64G", "/mnt/pmem0/huge.img", status=6).err.lower()
+
+
+MACHINE = """
+name: test
+ram: 4G
+cpu: {{count: 2, physical_bits: {bits}}}
+dimms:
+  - {{id: d0, capacity: {size}, handle: 1}}
+  - {{id: d1, capacity: 256M, handle: 0x11}}
+sets:
+  - {{name: s0, dimms: [d0]}}
+  - {{name: s1, dimms: [d1]}}
+namespaces:
+  - {{region: s0, mode: fsdax, map: dev, reserve: {reserve}}}
+  - {{region: s1, mode: sector}}
+"""
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Make a host of a certain kind."""
+
+    def make(bits=46, size="256M", reserve="true"):
+        path = tmp_path / "machine.yaml"
+        path.write_text(MACHINE.format(bits=bits, size=size, reserve=reserve))
+        root = tmp_path / "special"
+        Host.make(root, path).store.close()
+        return root
+
+    return make
+
+
+class TestMachines:
+    def test_sector_mode(self, xlpy, machine, guest):
+        found = xlpy("--root", machine(), "create", guest("/dev/pmem1s"), status=7)
+        assert "sector mode" in found.err
+
+    def test_a_device_without_reserve_is_not_registered(self, xlpy, machine, guest):
+        root = machine(reserve="false")
+        found = xlpy("--root", root, "pmem", "list", "--json")
+        assert [item["registered"] for item in found.json["items"]][0] is False
+        refused = xlpy("--root", root, "create", guest("/dev/pmem0"), status=8)
+        assert "ENXIO" in refused.err
+
+    def test_beyond_the_physical_width(self, xlpy, machine, guest):
+        root = machine(bits=36, size="32G")
+        found = xlpy("--root", root, "create", guest("/dev/pmem0"), "memory=1024", status=6)
+        assert "36" in found.err
+
+    def test_a_damaged_info_block(self, xlpy, machine, guest):
+        root = machine()
+        media = next((root / "hw" / "media").glob("s0*"))
+        with media.open("r+b") as file:
+            file.seek(0x1000 + 60)
+            file.write(b"\xff")
+        listed = xlpy("--root", root, "pmem", "list", "--json").json["items"][0]
+        assert listed["mode"] != "fsdax" or listed.get("state") == "disabled"
+        xlpy("--root", root, "create", guest("/dev/pmem0"), status=7)
+
+    def test_a_damaged_description(self, xlpy, machine, guest):
+        root = machine()
+        (root / "machine.yaml").write_text("dimms: 12\n")
+        assert "machine.yaml" in xlpy("--root", root, "list", status=3).err
+
+    @pytest.mark.parametrize("damage", [b"", b"not a database at all", b"SQLite format 3\0" + bytes(200)])
+    def test_a_damaged_state(self, xlpy, machine, damage):
+        root = machine()
+        (root / "state.db").write_bytes(damage)
+        found = xlpy("--root", root, "list", status=6 if damage else 6)
+        assert "state" in found.err
+
+    def test_a_damaged_file_system(self, xlpy, host_root, guest):
+        media = max((host_root / "hw" / "media").iterdir(), key=lambda path: path.stat().st_size)
+        data_start = int(xlpy("pmem", "list", "--json").json["items"][0]["resource"])
+        host = Host.open(host_root)
+        path, offset = host.hw.backing(data_start)
+        host.store.close()
+        assert path == media
+        with media.open("r+b") as file:
+            file.seek(offset + 1024 + 100)
+            file.write(b"\xff" * 32)
+        found = xlpy("create", guest("/mnt/pmem0/vm1.img"), status=7)
+        assert found.err.startswith("error: ") or "\nerror: " in found.err
+
+    def test_mke2fs_missing(self, xlpy, tmp_path, monkeypatch):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr("xlpy.dom0.ext4.tools.SBIN", (), raising=False)
+        found = xlpy("--root", tmp_path / "new", "list", status=4)
+        assert "apt-get install e2fsprogs" in found.err
+
+    def test_somebody_elses_directory(self, xlpy, tmp_path):
+        (tmp_path / "thesis.tex").write_text("work")
+        found = xlpy("--root", tmp_path, "host", "init", status=5)
+        assert "not empty" in found.err
+        assert (tmp_path / "thesis.tex").read_text() == "work"
+
+
+def spawn(root: Path, *words: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "xlpy", *map(str, words)],
+        env={**os.environ, "XLPY_ROOT": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class TestAtTheSameTime:
+    def test_two_creates_race_for_one_device(self, host_root, guest):
+        both = [spawn(host_root, "create", guest("/dev/pmem1", name=name)) for name in ("first", "second")]
+        statuses = sorted(process.wait(60) for process in both)
+        assert statuses == [0, 5]
+
+    @pytest.mark.parametrize("delay", [0.05, 0.12, 0.16, 0.2, 0.24, 0.28, 0.32, 0.4])
+    def test_killed_at_any_instant(self, xlpy, host_root, guest, delay):
+        config = guest("/dev/pmem1", "/mnt/pmem0/vm1.img")
+        process = spawn(host_root, "create", config)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        listed = xlpy("list", "--json").json["items"]
+        if listed:
+            xlpy("destroy", "guest")
+        xlpy("create", config)
+        xlpy("acpi", "dump", "guest")
+        xlpy("destroy", "guest")
+        assert not list((host_root / "domains").glob("*"))

@@ -1,0 +1,38 @@
+"""Hosts for the tests: one is made, the others are copies of it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def made_host(tmp_path_factory):
+    """A host made from the default machine; not to be changed."""
+    from xlpy.host import Host
+
+    if shutil.which("mke2fs") is None and shutil.which("/sbin/mke2fs") is None:
+        pytest.skip("mke2fs is not installed (package e2fsprogs)")
+    root = tmp_path_factory.mktemp("made") / "host"
+    Host.make(root, None).store.close()
+    return root
+
+
+@pytest.fixture
+def host_root(made_host, tmp_path):
+    """The state directory of a fresh default host; holes in its media stay holes."""
+    root = tmp_path / "host"
+    subprocess.run(["cp", "-a", "--sparse=always", str(made_host), str(root)], check=True)
+    return root
+
+
+@pytest.fixture
+def host(host_root):
+    """A fresh default host."""
+    from xlpy.host import Host
+
+    opened = Host.open(host_root)
+    yield opened
+    opened.store.close()

@@ -1,0 +1,5 @@
+"""``python -m xlpy``."""
+
+from xlpy.cli.main import main
+
+main()
