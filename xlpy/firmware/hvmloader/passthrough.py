@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from xlpy.addr import Gpa, Span
 from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.hvmloader.stop import stop
+from xlpy.firmware.layout import FOUR_GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def tables(memory: Memory) -> Iterator[bytes]:
     if not address:
         return
     length, _ = keys.strtoll(keys.text(memory.platform, _LENGTH))
-    if address < 0 or length < 0 or not memory.holds(Span(Gpa(address), length)):
+    if min(address, length) < 0 or address + length > FOUR_GIB or not memory.holds(Span(Gpa(address), length)):
         raise _refused(f"{length:#x} bytes at {address:#x} do not lie in RAM below 4 GiB")
     offset = 0
     while length - offset >= _HEADER:

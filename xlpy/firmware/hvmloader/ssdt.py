@@ -41,12 +41,12 @@ def tpm12() -> bytes:
 
 def tpm20() -> bytes:
     r"""``\TPM``: a CRB interface of one locality."""
-    return ssdt(_tpm(aml.string("MSFT0101"), 0x1000))
+    return ssdt(_tpm(aml.string("MSFT0101"), 0x1000, aml.method("_STA", 0, aml.return_(0x0F))))
 
 
-def _tpm(hid: bytes, length: int) -> bytes:
+def _tpm(hid: bytes, length: int, *more: bytes) -> bytes:
     registers = aml.resource_template(aml.memory32fixed(TPM_TIS, length))
-    return aml.device("TPM", aml.name("_HID", hid), aml.name("_CRS", registers))
+    return aml.device("TPM", aml.name("_HID", hid), aml.name("_CRS", registers), *more)
 
 
 def namespace_device(name: str, body: bytes) -> bytes:

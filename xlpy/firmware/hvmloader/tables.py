@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import pack
 from typing import TYPE_CHECKING, NamedTuple
 
-from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span
+from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.firmware.acpi.facs import FACS
 from xlpy.firmware.acpi.nfit import PERSISTENT_MEMORY, SpaRange, parse_nfit
 from xlpy.firmware.acpi.roots import RSDP_SIZE, Rsdp, build_rsdp, build_rsdt, build_xsdt
@@ -187,12 +187,20 @@ def _add_device_model(writer: Writer, passed: dm_acpi.DmAcpi, taken: set[str]) -
             )
         writer.add(table)
         if table[:4] == b"NFIT":
-            pmem += [
-                Span(Gpa(part.base), part.length)
-                for part in parse_nfit(table)
-                if isinstance(part, SpaRange) and part.range_type == PERSISTENT_MEMORY
-            ]
+            pmem += _persistent_memory(table)
     return pmem
+
+
+def _persistent_memory(nfit: bytes) -> list[Span[Gpa]]:
+    ranges = [part for part in parse_nfit(nfit) if isinstance(part, SpaRange) and part.range_type == PERSISTENT_MEMORY]
+    for part in ranges:
+        if not part.length or part.base + part.length > LIMIT:
+            raise stop(
+                f"dm-acpi: the NFIT has persistent memory of {part.length:#x} bytes at {part.base:#x}",
+                code="XLPY-FIRMWARE-E820",
+                hint="a range has at least one byte and ends within 64 bits",
+            )
+    return [Span(Gpa(part.base), part.length) for part in ranges]
 
 
 def _put_generation_id(writer: Writer) -> Gpa:
