@@ -116,7 +116,7 @@ def block_devices(
         for number, offset, size in table.partitions:
             found.append(
                 disk._replace(
-                    name=f"{one.disk}p{number}",
+                    name=f"{one.disk}{'p' * one.disk[-1].isdigit()}{number}",
                     number=(BLOCK_EXT_MAJOR, len(found)),
                     partition=number,
                     offset=offset,

@@ -295,9 +295,9 @@ def revalidate(memory: HostMemory, known: Namespace) -> Namespace:
     if known.seal is None or known.problem:
         return known
     place, checksum = known.seal
-    data = memory.read(Spa(place), BLOCK)
     parse: Callable[[bytes], object] = parse_btt if known.mode == "sector" else parse_pfn
     try:
+        data = memory.read(Spa(place), BLOCK)
         parse(data)
     except InfoBlockError as error:
         problem = error.message

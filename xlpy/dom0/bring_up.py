@@ -1,0 +1,128 @@
+"""Host initialisation: what an administrator of Dom0 does once, with ndctl, a partition editor and mkfs.
+
+Each region gets the namespace that the description asks for, with real info blocks on media, then partitions, file
+systems and their first files. Media that hold such a namespace already are taken as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from xlpy.addr import PAGE, Spa, Span, align_up, format_size
+from xlpy.dom0.block import Partition, build_gpt
+from xlpy.dom0.face import Mount
+from xlpy.dom0.namespace import XEN_TABLES, create_fsdax, create_sector, detect, plan_fsdax
+from xlpy.errors import Conflict, Constraint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xlpy.dom0.block import BlockDevice
+    from xlpy.dom0.driver import Region
+    from xlpy.dom0.namespace import HostMemory, Namespace
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hw.machine import FilesystemSpec, NamespaceSpec, PartitionSpec
+
+
+def create_namespace(memory: HostMemory, region: Region, spec: NamespaceSpec) -> Namespace:
+    """The namespace of a region, made as described unless the media have it already, and its partition table.
+
+    Raises:
+        Constraint: it does not fit the region. Conflict: the media hold a namespace in another mode.
+    """
+    found = detect(memory, region.number, region.span)
+    if found.mode == "raw" and found.problem is None and spec.mode != "raw":
+        uuid = bytes.fromhex(spec.uuid.replace("-", "")) or derived(region.dev)
+        if spec.mode == "sector":
+            create_sector(memory, region.span, uuid, spec.sector_size)
+        else:
+            costs = XEN_TABLES if spec.reserve else ()
+            plan = plan_fsdax(region.span, uuid, on_media=spec.map != "mem", align=spec.align, costs=costs)
+            create_fsdax(memory, region.span, plan)
+        found = detect(memory, region.number, region.span)
+    if found.problem is None and found.mode != spec.mode:
+        raise Conflict(
+            f"{region.dev} ({spec.region}) holds a namespace in {found.mode} mode, the description asks for"
+            f" {spec.mode}",
+            hint="start with empty media: xlpy host reset",
+        )
+    if found.problem is None:
+        _write_table(memory, found, spec.partitions)
+    return found
+
+
+def _write_table(memory: HostMemory, disk: Namespace, parts: Iterable[PartitionSpec]) -> None:
+    """A GPT on a disk that has none yet; nothing when no partitions are asked for."""
+    sector = disk.sector_size
+    wanted = [Partition(number, one.start, one.size) for number, one in enumerate(parts, 1)]
+    if not wanted or any(memory.read(Spa(disk.data.start + sector), 8)):
+        return
+    table = align_up(128 * 128, sector) + 2 * sector
+    for part in wanted:
+        if (
+            part.start % sector
+            or part.size % sector
+            or part.start < table
+            or part.start + part.size > disk.data.size - table
+        ):
+            raise Constraint(
+                f"{disk.disk}: partition {part.number} at {part.start:#x} of {format_size(part.size)} must consist of"
+                f" {sector}-byte blocks from {table:#x} to {disk.data.size - table:#x}",
+                hint="the device is smaller than its region: its structures are at the front",
+            )
+    for at, data in build_gpt(disk.data.size, wanted, derived(f"{disk.disk}:{disk.uuid}"), sector):
+        memory.write(Spa(disk.data.start + at), data)
+
+
+def make_filesystem(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> Mount:
+    """A file system with its first files on a device, unless one is there; its mount.
+
+    Raises:
+        Constraint: DAX is asked for and impossible, or there is no space. MissingTool: e2fsprogs is not installed.
+    """
+    from xlpy.dom0.ext4.edit import Ext4Editor
+    from xlpy.dom0.ext4.make import EPOCH, make_ext4
+
+    _check_dax(device, spec)
+    image, offset = hw.backing(device.window.start)
+    size = device.window.size // PAGE * PAGE
+
+    def zero(at: int, length: int) -> None:
+        hw.zero(Span(Spa(device.window.start + at), length))
+
+    if hw.read(Spa(device.window.start + 1024 + 0x38), 2) != b"\x53\xef":
+        uuid = derived(f"{device.name}{spec.mount}").hex()
+        text = "-".join((uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]))
+        make_ext4(image, offset, size, uuid=text, zero=zero)
+        editor = Ext4Editor(image, offset, size, zero=zero, now=EPOCH)
+        for file in spec.files:
+            editor.mkfile(file.path.removeprefix(spec.mount), file.size, file.state)
+    options = ("rw", "relatime", "dax=always") if spec.dax else ("rw", "relatime")
+    return Mount(f"/dev/{device.name}", spec.mount, spec.type, options)
+
+
+def _check_dax(device: BlockDevice, spec: FilesystemSpec) -> None:
+    if spec.block_size != PAGE:
+        raise Constraint(
+            f"{spec.mount}: a block size of {spec.block_size} is not supported, file systems here have {PAGE}-byte"
+            " blocks (EXT4-fs: unsupported blocksize for DAX)",
+            hint="leave block_size out",
+        )
+    if spec.dax and not device.dax:
+        raise Constraint(
+            f"{spec.mount}: DAX unsupported by block device {device.name}", hint="use an fsdax namespace, or dax: false"
+        )
+    if device.window.start % PAGE:
+        raise Constraint(
+            f"{spec.mount}: {device.name}: error: unaligned partition for dax, it starts at {device.offset:#x}",
+            hint="start partitions on multiples of 4K",
+        )
+
+
+def derived(name: str) -> bytes:
+    """16 bytes of a version 5 UUID made from a name, so that equal descriptions give equal hosts."""
+    raw = bytearray(hashlib.sha1(f"xlpy:{name}".encode()).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x50
+    raw[8] = raw[8] & 0x3F | 0x80
+    return bytes(raw)

@@ -1,0 +1,323 @@
+"""The emulated Dom0: a kernel for the emulated machine's persistent memory, without a kernel.
+
+At host initialisation it probes the NFIT, makes namespaces, partitions and file systems, and reports to Xen. Later
+commands load what was found then from the state, but look at the info blocks on media again: a namespace whose block is
+damaged is disabled, and what lies on it cannot be used.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlpy.addr import Spa, Span, align_up
+from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
+from xlpy.dom0.namespace import detect
+from xlpy.dom0.pins import Pin, Pins, digest
+from xlpy.dom0.pmemreport import Report, report
+from xlpy.dom0.vfs import DriverMemory, Vfs
+from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from xlpy.dom0.ext4.edit import Ext4Editor
+    from xlpy.dom0.ext4.inode import Inode
+    from xlpy.dom0.ext4.reader import Ext4Image
+    from xlpy.dom0.face import Mount
+    from xlpy.dom0.pmemreport import Platform
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hw.machine import MachineSpec, NamespaceSpec
+    from xlpy.store import Store
+
+
+class Prepared(NamedTuple):
+    """What ``prepare`` did, in bytes: the file's size, and how much of it had to be zeroed."""
+
+    size: int
+    zeroed: int
+
+
+class EmulatedDom0(Vfs):
+    """Implements ``face.Dom0`` for the emulated host.
+
+    Args:
+        hw: the machine.
+        store: the host's state; tables ``dom0`` and ``dom0.pins``. Writers hold a transaction.
+    """
+
+    def __init__(self, hw: Hardware, store: Store) -> None:
+        super().__init__(hw, store)
+        self._pins = Pins(store.table("dom0.pins"))
+
+    @classmethod
+    def boot(cls, hw: Hardware, xen: Platform, store: Store, spec: MachineSpec) -> EmulatedDom0:
+        """Start Dom0 for the first time and set it up as described.
+
+        Args:
+            hw: the machine, its firmware having run.
+            xen: hypercalls on behalf of Dom0.
+            store: where the findings are kept; the caller holds a transaction.
+            spec: of which ``namespaces`` (and the bases of ``sets``, to tell the regions apart) say what to set up.
+
+        Raises:
+            FormatError: the firmware's tables. Constraint, Conflict: the description asks for what cannot be.
+        """
+        from xlpy.dom0.block import block_devices
+        from xlpy.dom0.bring_up import create_namespace
+        from xlpy.dom0.driver import probe
+
+        made = cls(hw, store)
+        bus = probe(lambda address, length: hw.read(Spa(address), length))
+        bases = {one.name: one.base for one in spec.sets}
+        wanted = {bases[one.region]: one for one in spec.namespaces}
+        missing = set(wanted) - {region.span.start for region in bus.regions}
+        if missing:
+            raise Constraint(f"the firmware describes no persistent memory at {min(missing):#x}, a namespace needs it")
+        media = DriverMemory(hw)
+        namespaces = [
+            create_namespace(media, region, wanted[region.span.start])
+            if region.span.start in wanted
+            else detect(media, region.number, region.span)
+            for region in bus.regions
+        ]
+        devices, problems = block_devices(hw.read, namespaces)
+        made._table.put("bus", bus.dump())
+        made._table.put("namespaces", [one.dump() for one in namespaces])
+        made._table.put("devices", [one.dump() for one in devices])
+        made._table.put("problems", [*bus.problems, *problems, *(n.problem for n in namespaces if n.problem)])
+        made._table.put("mounts", list(made._mount_all(wanted)))
+        made._table.put("reports", report(bus, namespaces, xen))
+        return made
+
+    @classmethod
+    def open(cls, hw: Hardware, store: Store) -> EmulatedDom0:
+        """The Dom0 that ``boot`` started; nothing is read before it is asked for."""
+        return cls(hw, store)
+
+    def _mount_all(self, wanted: Mapping[Spa, NamespaceSpec]) -> Iterator[Mount]:
+        """Make and mount the file systems that namespaces, by their first address, ask for."""
+        from xlpy.dom0.bring_up import make_filesystem
+
+        for device in self.devices:
+            spec = wanted.get(self.namespaces[device.region].span.start)
+            if spec is None:
+                continue
+            owner = spec.partitions[device.partition - 1] if device.partition else spec
+            if owner.filesystem:
+                yield make_filesystem(self._hw, device, owner.filesystem)
+
+    @cached_property
+    def reports(self) -> tuple[Report, ...]:
+        """What Xen was told, and what it said."""
+        return tuple(Report(*values) for values in self._load("reports"))
+
+    @property
+    def problems(self) -> list[str]:
+        """What was odd at boot: firmware tables, partition tables."""
+        return list(self._load("problems"))
+
+    def list_namespaces(self) -> list[dict[str, Any]]:
+        """Every namespace, in ndctl's words and order of keys, then ours.
+
+        Ours: ``resource`` (first address of the data, None in sector mode), ``reserved`` (bytes set aside for Xen),
+        ``registered`` and, if not, ``reason``; ``users`` (who holds it or files on it), ``mounts``, ``problem``.
+        """
+        from xlpy.dom0.ndctl import namespace_object
+
+        found = []
+        for one, verdict in zip(self.namespaces, self.reports, strict=True):
+            item = namespace_object(one)
+            item["resource"] = None if one.mode == "sector" else one.data.start
+            item["reserved"] = one.reserve.size if one.reserve else 0
+            item["registered"] = verdict.registered
+            if verdict.reason:
+                item["reason"] = verdict.reason
+            item["users"] = self._pins.users(one.span)
+            names = {f"/dev/{device.name}" for device in self.devices if device.region == one.region}
+            item["mounts"] = [m.mountpoint for m in self.disk_mounts if m.device in names]
+            if one.problem:
+                item["problem"] = one.problem
+            found.append(item)
+        return found
+
+    # --- changing files --------------------------------------------------------------------------------------------
+
+    def _editor(self, mount: Mount) -> Ext4Editor:
+        """An editor of the file system on a mount; what was read before is read anew afterwards."""
+        from xlpy.dom0.ext4.edit import Ext4Editor
+
+        device = self.device(mount.device)
+        opened = self._open_images.pop(mount.mountpoint, None)
+        if opened is not None:
+            opened.close()
+        image, offset = self._hw.backing(device.window.start)
+
+        def zero(at: int, length: int) -> None:
+            self._hw.zero(Span(Spa(device.window.start + at), length))
+
+        return Ext4Editor(image, offset, device.window.size, zero=zero)
+
+    def _refuse_held(self, path: str, mount: Mount, inode: Inode) -> None:
+        major, minor = self.device(mount.device).number
+        pin = self._pins.get(f"{major}:{minor}:{inode.number}")
+        if pin is not None:
+            raise Conflict(
+                f"{path}: Operation not permitted: {pin.owner} holds it, its blocks must stay where they are",
+                code="XLPY-PMEM-PINNED",
+                hint="end the domain first",
+            )
+
+    def _changeable(self, path: str) -> tuple[Mount, str, Inode]:
+        mount, inner, inode = self.file(path)
+        self._refuse_held(path, mount, inode)
+        return mount, inner, inode
+
+    def mkfile(self, path: str, size: int, state: str = "written", dry_run: bool = False) -> None:
+        """Make a new file, every block of it written with zeros, and the directories above it.
+
+        Args:
+            path: on a mounted file system; must not exist yet.
+            size: bytes, at least 1.
+            state: as ``Ext4Editor.mkfile``.
+            dry_run: only check.
+
+        Raises:
+            Conflict: it exists. Constraint: no space, or not on a file system. As ``Ext4Editor`` otherwise.
+        """
+        mount, inner = self.place(path)
+        if mount not in self.disk_mounts:
+            raise Constraint(
+                f"{path}: files can be made on a pmem device's file system only",
+                hint="below: " + (", ".join(m.mountpoint for m in self.disk_mounts) or "nothing is mounted"),
+            )
+        if size < 1:
+            raise Constraint(f"{path}: a file of {size} bytes cannot be mapped", hint="at least one page: 4K")
+        image = self.image(mount)
+        try:
+            image.lookup(inner, follow=False)
+        except NotFound:
+            pass
+        else:
+            raise Conflict(f"{path} exists already", hint=f"choose another name, or: xlpy pmem prepare {path}")
+        free = image.superblock.free_blocks * image.block_size
+        if state != "sparse" and align_up(size, image.block_size) > free:
+            raise Constraint(
+                f"{path}: {size} bytes are wanted, {free} are free on {mount.mountpoint}",
+                code="XLPY-EXT4-NO-SPACE",
+                hint="remove files from it, or make the namespace larger",
+            )
+        if not dry_run:
+            self._editor(mount).mkfile(inner, size, state)
+
+    def prepare(self, path: str, dry_run: bool = False) -> Prepared:
+        """Make every block of a file allocated and written; existing data stays.
+
+        Raises:
+            Conflict: a domain holds it and something would have to change. As ``Ext4Editor.prepare`` otherwise.
+        """
+        mount, inner, inode = self.file(path)
+        written = sum(
+            max(0, min(e.logical + e.length, inode.size) - e.logical)
+            for e in self.image(mount).fiemap(inode, path)
+            if not e.flags & FIEMAP_EXTENT_UNWRITTEN
+        )
+        if written < inode.size:
+            self._refuse_held(path, mount, inode)
+        if not dry_run:
+            self._editor(mount).prepare(inner)
+        return Prepared(inode.size, inode.size - written)
+
+    def truncate(self, path: str, size: int) -> None:
+        """truncate(2). Conflict (EPERM) while a domain holds the file."""
+        mount, inner, _ = self._changeable(path)
+        self._editor(mount).truncate(inner, size)
+
+    def unlink(self, path: str) -> None:
+        """unlink(2). Conflict (EPERM) while a domain holds the file."""
+        mount, inner, _ = self._changeable(path)
+        self._editor(mount).unlink(inner)
+
+    # --- pins ------------------------------------------------------------------------------------------------------
+
+    def pin(self, path: str, owner: str) -> None:
+        """As ``face.Dom0.pin``: a file gets the immutable flag on media. Devices can be held too, unless mounted.
+
+        Raises:
+            Conflict: another owner holds it, or a device and something on it would be held; the device is mounted.
+        """
+        new = self._hold(path, owner)
+        busy = [one for one in self.disk_mounts if self.device(one.device).window.overlaps(new.window)]
+        if busy and not new.inode:
+            raise Conflict(
+                f"{path} is in use: {busy[0].device} is mounted on {busy[0].mountpoint}",
+                code="XLPY-PMEM-MOUNTED",
+                hint=f"use a file below {busy[0].mountpoint}, or another device",
+            )
+        self._pins.add(new)
+        if new.inode:
+            self._set_immutable(path, True)
+
+    def unpin(self, path: str, owner: str) -> None:
+        """As ``face.Dom0.unpin``."""
+        clean = self.clean(path)
+        for pin in self._pins.all():
+            if (pin.path, pin.owner) == (clean, owner):
+                self._pins.remove(pin.key)
+                if pin.inode:
+                    with suppress(Unsafe, FormatError, NotFound):  # a damaged device must not keep a domain alive
+                        self._set_immutable(clean, False)
+
+    def check_pinned(self, path: str) -> None:
+        """As ``face.Dom0.check_pinned``. NotFound when nobody holds the path."""
+        clean = self.clean(path)
+        pin = next((pin for pin in self._pins.all() if pin.path == clean), None)
+        if pin is None:
+            raise NotFound(f"{path} is not held by any domain")
+        if self._hold(path, pin.owner) != pin:
+            raise Unsafe(
+                f"{path} is not the file, or does not have the size or the blocks, that {pin.owner} was given",
+                code="XLPY-PMEM-MOVED",
+                hint="the guest may be writing into blocks of other files: destroy it, then run e2fsck",
+            )
+
+    def _hold(self, path: str, owner: str) -> Pin:
+        """A pin on a file or device as it is now."""
+        clean, stat = self.clean(path), self.stat(path)
+        key = f"{stat.device[0]}:{stat.device[1]}"
+        if stat.kind == "block":
+            window = self.device(clean).window
+            return Pin(key, owner, clean, window, 0, window.size, "")
+        mount, _, inode = self.file(path)
+        extents = digest(self.image(mount).fiemap(inode, path))
+        window = self.device(mount.device).window
+        return Pin(f"{key}:{inode.number}", owner, clean, window, inode.number, inode.size, extents)
+
+    def _set_immutable(self, path: str, on: bool) -> None:
+        mount, inner, inode = self.file(path)
+        if inode.immutable != on:
+            self._editor(mount).set_immutable(inner, on)
+
+    def repair(self) -> None:
+        """After a command was killed: finish or undo what it left on file systems, so that media and pins agree."""
+        for mount in self.disk_mounts:
+            with suppress(Unsafe):  # a disabled device is as it is
+                window = self.device(mount.device).window
+                held = {pin.inode for pin in self._pins.all() if pin.inode and pin.window == window}
+                self._editor(mount).recover()
+                for path, inode in list(_walk(self.image(mount), "/")):
+                    self._set_immutable(f"{mount.mountpoint}{path}", inode.number in held)
+
+
+def _walk(image: Ext4Image, folder: str) -> Iterator[tuple[str, Inode]]:
+    """Every regular file below a directory."""
+    todo = [folder]
+    while todo:
+        path = todo.pop()
+        for name, number in sorted(image.listdir(image.lookup(path), path).items()):
+            inode = image.inode(number)
+            if inode.kind == "dir":
+                todo.append(f"{path.rstrip('/')}/{name}")
+            elif inode.kind == "file":
+                yield f"{path.rstrip('/')}/{name}", inode
