@@ -73,12 +73,13 @@ class Source:
         extra: settings from the command line, each its own line after an empty one, as xl joins them.
     """
 
-    __slots__ = ("_starts", "boundary", "name", "text")
+    __slots__ = ("_starts", "boundary", "extra", "name", "text")
 
     def __init__(self, text: str, name: str, extra: tuple[str, ...] = ()) -> None:
         self.boundary = len(text) + 1
         self.text = "\n".join((text, *extra, "")) if extra else text
         self.name = name
+        self.extra = extra
         self._starts: list[int] | None = None
 
     def line_of(self, offset: int) -> int:

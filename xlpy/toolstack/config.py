@@ -1,0 +1,385 @@
+"""A domain configuration: read, checked, and in libxl's structure.
+
+``load_config`` goes through the settings in the order in which xl does, so that the first error of several is the one
+at which xl would stop; all of them are reported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xlpy.toolstack.devices.vnvdimm import Vnvdimm, read_vnvdimm
+from xlpy.toolstack.options import OPTIONS
+from xlpy.toolstack.reading import cpulists, identity, memory, platform
+from xlpy.toolstack.reading.reader import HostFacts, Node, Reader
+from xlpy.toolstack.xlcfg import Problem, Refused, Text, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.toolstack.xlcfg import Settings
+
+__all__ = ["DomainConfig", "HostFacts", "Vnvdimm", "load_config"]
+
+_VIDEO_KIB = {None: 8 << 10, "cirrus": 8 << 10, "std": 16 << 10, "qxl": 128 << 10, "none": 0}
+_DEFAULT_MEMORY_KIB = 32 << 10
+_DEFAULT_GROUPS = ("base", "freq", "time_ref_count", "apic_assist", "crash_ctl", "no_vp_limit", "cpu_hotplug")
+
+
+class DomainConfig:
+    """What a configuration says, with libxl's defaults where it is silent.
+
+    Args:
+        tree: the values that were set, in libxl's structure.
+        guest: ``hvm``, ``pv`` or ``pvh``.
+        settings: the raw settings, with their places.
+        vnvdimms: the virtual NVDIMMs in order.
+        warnings: what xl would accept and that may not be meant.
+    """
+
+    def __init__(
+        self,
+        tree: Node,
+        guest: str,
+        settings: Settings,
+        vnvdimms: tuple[Vnvdimm, ...] = (),
+        warnings: tuple[Problem, ...] = (),
+    ) -> None:
+        self.tree = tree
+        self.type = guest
+        self.settings = settings
+        self.vnvdimms = vnvdimms
+        self.warnings = warnings
+        self._create: Node = tree["c_info"]
+        self._build: Node = tree["b_info"]
+        self._guest: Node = self._build["u"]
+        self._uuid: bytes | None = None
+
+    @property
+    def source(self) -> str:
+        """The name of the file."""
+        return self.settings.source.name
+
+    @property
+    def text(self) -> str:
+        """The file as it was read."""
+        return self.settings.source.text[: self.settings.source.boundary - 1]
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """The settings from the command line."""
+        return self.settings.source.extra
+
+    @property
+    def name(self) -> str:
+        """The domain's name."""
+        return str(self._create["name"])
+
+    @property
+    def uuid(self) -> bytes | None:
+        """The 16 bytes of the configured UUID, or None where a random one is wanted."""
+        text = self._create.get("uuid")
+        return bytes.fromhex(text.replace("-", "")) if text else None
+
+    @property
+    def uuid_bytes(self) -> bytes:
+        """The domain's UUID; a random one is chosen once for this configuration."""
+        if self._uuid is None:
+            self._uuid = self.uuid or _random_uuid()
+        return self._uuid
+
+    @property
+    def uuid_text(self) -> str:
+        """``uuid_bytes`` in the form 8-4-4-4-12."""
+        text = self.uuid_bytes.hex()
+        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+    @property
+    def memory_kib(self) -> int:
+        """Memory at the start, KiB."""
+        return int(self._build.get("target_memkb") or self._build.get("max_memkb") or _DEFAULT_MEMORY_KIB)
+
+    @property
+    def max_kib(self) -> int:
+        """The most memory the domain can have, KiB, video memory included."""
+        return int(self._build.get("max_memkb") or self.memory_kib)
+
+    @property
+    def videoram_kib(self) -> int:
+        """Video memory, KiB; 0 for guests without a screen."""
+        if self.type != "hvm":
+            return 0
+        return int(self._build.get("video_memkb", _VIDEO_KIB[self._guest.get("vga", {}).get("kind")]))
+
+    @property
+    def vcpus(self) -> int:
+        """vCPUs online at the start."""
+        return max(1, len(self._build.get("avail_vcpus", ())))
+
+    @property
+    def max_vcpus(self) -> int:
+        """vCPUs that can ever be online."""
+        return max(self.vcpus, int(self._build.get("max_vcpus", 0)))
+
+    @property
+    def acpi(self) -> bool:
+        """Whether the guest has ACPI tables."""
+        return self._flag(self._build, "acpi", True)
+
+    @property
+    def acpi_s3(self) -> bool:
+        """Whether the guest can sleep in S3."""
+        return self._flag(self._guest, "acpi_s3", True)
+
+    @property
+    def acpi_s4(self) -> bool:
+        """Whether the guest can sleep in S4."""
+        return self._flag(self._guest, "acpi_s4", True)
+
+    @property
+    def acpi_laptop_slate(self) -> bool:
+        """Whether the guest has the laptop/slate switch."""
+        return self._flag(self._guest, "acpi_laptop_slate", False)
+
+    @property
+    def apic(self) -> bool:
+        """Whether the APIC tables are built."""
+        return self._flag(self._build, "apic", True)
+
+    @property
+    def hpet(self) -> bool:
+        """Whether the guest has an HPET."""
+        return self._flag(self._guest, "hpet", True)
+
+    @property
+    def bios(self) -> str:
+        """The BIOS: seabios, ovmf or rombios."""
+        chosen = self._guest.get("bios")
+        return chosen if chosen and chosen != "unknown" else "seabios"
+
+    @property
+    def acpi_firmware(self) -> str | None:
+        """The path of extra ACPI tables."""
+        return self._guest.get("acpi_firmware")
+
+    @property
+    def smbios_firmware(self) -> str | None:
+        """The path of extra SMBIOS structures."""
+        return self._guest.get("smbios_firmware")
+
+    @property
+    def mmio_hole(self) -> int | None:
+        """MiB of the hole below 4 GiB where it was configured."""
+        size = self._guest.get("mmio_hole_memkb")
+        return None if size is None else int(size) >> 10
+
+    @property
+    def cpuid(self) -> dict[str, Any] | None:
+        """CPU features as libxl keeps them: ``cpuid`` entries by leaf and ``msr`` entries by index."""
+        return self._build.get("cpuid")
+
+    @property
+    def viridian(self) -> tuple[str, ...]:
+        """The Hyper-V groups that are on, in libxl's order."""
+        from xlpy.toolstack.options.cpu import GROUPS
+
+        on = {GROUPS.index(name) for name in _DEFAULT_GROUPS} if self._guest.get("viridian") else set()
+        on |= set(self._guest.get("viridian_enable", ()))
+        on -= set(self._guest.get("viridian_disable", ()))
+        return tuple(group for at, group in enumerate(GROUPS) if at in on)
+
+    @property
+    def vnuma(self) -> list[Node]:
+        """The virtual NUMA nodes: ``memkb``, ``distances``, ``pnode``, ``vcpus`` each."""
+        return list(self._build.get("vnuma_nodes", ()))
+
+    @property
+    def generation_id(self) -> bytes | None:
+        """The 16 bytes of the VM generation id, if one is wanted."""
+        identity_bytes = self._guest.get("ms_vm_genid")
+        return bytes(identity_bytes) if identity_bytes else None
+
+    @property
+    def rtc_timeoffset(self) -> int:
+        """Seconds by which the clock is ahead of UTC."""
+        value = int(self._build.get("rtc_timeoffset", 0))
+        return value - (1 << 32) if value >> 31 else value
+
+    @property
+    def on_poweroff(self) -> str:
+        """What follows a power off, in xl's words."""
+        return self._action("on_poweroff")
+
+    @property
+    def on_reboot(self) -> str:
+        """What follows a reboot."""
+        return self._action("on_reboot")
+
+    @property
+    def on_watchdog(self) -> str:
+        """What follows an expired watchdog."""
+        return self._action("on_watchdog")
+
+    @property
+    def on_crash(self) -> str:
+        """What follows a crash."""
+        return self._action("on_crash")
+
+    @property
+    def on_soft_reset(self) -> str:
+        """What follows a soft reset."""
+        return self._action("on_soft_reset")
+
+    def to_json(self) -> Node:
+        """The configuration as ``xl create -n`` prints it, with the vNVDIMMs last."""
+        from xlpy.toolstack.libxl_json import document
+
+        tree = {**self.tree, "c_info": {**self._create, "uuid": self.uuid_text}}
+        shown = document(tree, self.type)
+        if self.vnvdimms:
+            shown["vnvdimms"] = [device.to_json() for device in self.vnvdimms]
+        return shown
+
+    def _flag(self, node: Node, name: str, default: bool) -> bool:
+        return bool(node.get(name, default))
+
+    def _action(self, key: str) -> str:
+        action = str(self.tree[key])
+        return "rename-restart" if action == "restart_rename" else action.replace("_", "-")
+
+
+def load_config(
+    text: bytes | str,
+    source: str,
+    extra: Sequence[str] = (),
+    strict: bool = False,
+    host: HostFacts | None = None,
+) -> DomainConfig:
+    """Read a domain configuration.
+
+    Args:
+        text: the file.
+        source: its name in messages.
+        extra: ``KEY=VALUE`` settings from the command line, which win over the file's.
+        strict: read exactly as xl does, refusing what only a friendlier reading can take.
+        host: what the hypervisor says of the machine, for CPU lists and vnuma.
+
+    Raises:
+        ConfigError: as ``Refused``, with every problem at ``file:line:column``.
+    """
+    settings = parse(text, source, extra, strict=strict)
+    reader = Reader(settings, host or HostFacts())
+    for step in _STEPS:
+        step(reader)
+    vnvdimms = _read_vnvdimms(reader)
+    _note_ignored(reader)
+    if reader.problems:
+        count = len(reader.problems)
+        raise Refused(
+            f"{source} cannot be used ({count} error{'s' if count > 1 else ''})",
+            reader.problems,
+            xl_status=reader.status,
+        )
+    return DomainConfig(reader.tree, reader.type, settings, vnvdimms, tuple(reader.warnings))
+
+
+def _read_plain(reader: Reader) -> None:
+    """Every key whose value libxl keeps as it is."""
+    for key in reader.settings:
+        option = OPTIONS.get(key)
+        if option and option.path and not option.legal and _read_for(reader, key):
+            reader.read(option)
+
+
+def _read_for(reader: Reader, key: str) -> bool:
+    """Whether xl looks at a key for this kind of guest: what is in the guest's own part it does not see for others."""
+    option = OPTIONS[key]
+    return reader.type in option.guests or not (option.path.startswith("b_info.u.") or key == "apic")
+
+
+def _read_hvm(reader: Reader) -> None:
+    """What only HVM guests have."""
+    if reader.type != "hvm":
+        return
+    platform.read_bios(reader)
+    platform.read_viridian(reader)
+    memory.read_mmio_hole(reader)
+    platform.read_genid(reader)
+    platform.read_mca_caps(reader)
+
+
+def _read_constants(reader: Reader) -> None:
+    """What comes from xl.conf, with the values it has when it says nothing."""
+    reader.put("c_info.run_hotplug_scripts", True)
+    reader.put("b_info.claim_mode", True)
+
+
+def _read_affinities(reader: Reader) -> None:
+    cpulists.read_affinity(reader, "cpus", "b_info.vcpu_hard_affinity")
+    cpulists.read_affinity(reader, "cpus_soft", "b_info.vcpu_soft_affinity")
+
+
+def _read_vnuma(reader: Reader) -> None:
+    if "vnuma" in reader.settings:
+        from xlpy.toolstack.reading.vnuma import read_vnuma
+
+        read_vnuma(reader)
+
+
+def _read_vnvdimms(reader: Reader) -> tuple[Vnvdimm, ...]:
+    found = [read_vnvdimm(reader, text) for text in reader.items("vnvdimm") or () if isinstance(text, Text)]
+    return tuple(device for device in found if device)
+
+
+def _note_ignored(reader: Reader) -> None:
+    """Warn of keys that nobody reads: misspelt ones, those of other guests, those of other versions of Xen."""
+    for key in reader.settings:
+        option = OPTIONS.get(key)
+        where = reader.settings.where_key(key)
+        if option is None:
+            from difflib import get_close_matches
+
+            close = get_close_matches(key, OPTIONS, 1, 0.6)
+            reader.warn(where, f"unknown key {key}; xl ignores it", f"did you mean {close[0]}?" if close else None)
+        elif option.since:
+            reader.warn(where, f"{key} is for Xen {option.since} and later; 4.17 ignores it")
+        elif reader.type not in option.guests:
+            reader.warn(where, f"{key} has no effect on a {reader.type} guest")
+
+
+_STEPS = (
+    identity.read_labels,
+    _read_constants,
+    identity.read_type,
+    identity.read_name,
+    identity.read_uuid,
+    _read_plain,
+    memory.check_sizes,
+    cpulists.read_vcpus,
+    _read_vnuma,
+    memory.default_maxmem,
+    cpulists.settle_vcpus,
+    _read_affinities,
+    memory.read_grants,
+    identity.read_actions,
+    memory.read_rdm,
+    platform.read_tsc_mode,
+    platform.read_kernel,
+    platform.read_cmdline,
+    platform.read_bootloader_args,
+    platform.read_timer_mode,
+    _read_hvm,
+    platform.read_firmware,
+    platform.read_altp2m,
+    platform.read_vmtrace,
+)
+
+
+def _random_uuid() -> bytes:
+    """A random UUID of version 4 (RFC 9562)."""
+    import os
+
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    return bytes(raw)

@@ -1,0 +1,1 @@
+"""The devices of a configuration: one file for each kind of specification."""

@@ -1,0 +1,87 @@
+"""``vnvdimm`` entries: what backs a virtual NVDIMM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.addr import parse_size
+from xlpy.errors import UsageError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from xlpy.toolstack.reading.reader import Reader
+    from xlpy.toolstack.xlcfg import Position, Text
+
+KEYS = ("file", "label_size", "unarmed")
+
+
+class Vnvdimm(NamedTuple):
+    """One virtual NVDIMM.
+
+    Args:
+        file: a pmem device such as ``/dev/pmem0``, or a file on a DAX file system.
+        label_size: bytes of label area, 0 for none.
+        unarmed: whether the guest is told that writes may not last.
+        where: the entry in the configuration, or None when it came otherwise.
+    """
+
+    file: str
+    label_size: int = 0
+    unarmed: bool = False
+    where: Position | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as the JSON of a configuration shows it."""
+        shown: dict[str, Any] = {"file": self.file}
+        if self.label_size:
+            shown["label_size"] = self.label_size
+        if self.unarmed:
+            shown["unarmed"] = True
+        return shown
+
+
+def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
+    """Read ``file=PATH[,label_size=SIZE][,unarmed=0|1]``; the first part may be a path alone."""
+    found: dict[str, str] = {}
+    index = 0
+    good = True
+    for number, part in enumerate(text.split(",")):
+        at = reader.at(text, index + len(part) - len(part.lstrip(" ")))
+        index += len(part) + 1
+        part = part.strip(" ")
+        key, equals, value = part.partition("=")
+        if part.startswith("/") and number == 0:
+            key, value = "file", part
+        elif not equals or key not in KEYS:
+            reader.error(at, f"vnvdimm: unknown setting {key!r}", nearest(key))
+            good = False
+            continue
+        if key in found:
+            reader.error(at, f"vnvdimm: {key} is given twice")
+            good = False
+        found[key] = value
+    where = reader.at(text, 0)
+    if not found.get("file"):
+        if good:
+            reader.error(where, "vnvdimm: no file", "write file=/dev/pmem0, or file=/mnt/pmem0/PATH")
+        return None
+    size = 0
+    try:
+        size = parse_size(found.get("label_size", "0"))
+    except UsageError as error:
+        reader.error(where, f"vnvdimm: label_size: {error.message}", error.hint)
+        good = False
+    unarmed = found.get("unarmed", "0")
+    if unarmed not in ("0", "1"):
+        reader.error(where, f"vnvdimm: unarmed is {unarmed!r} and must be 0 or 1")
+        good = False
+    return Vnvdimm(found["file"], size, unarmed == "1", where) if good else None
+
+
+def nearest(key: str) -> str:
+    """A hint that names the setting that was probably meant."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(key, KEYS, 1, 0.5)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(KEYS)}"

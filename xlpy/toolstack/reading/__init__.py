@@ -1,0 +1,1 @@
+"""Reading a configuration step by step, in the order in which xl does."""

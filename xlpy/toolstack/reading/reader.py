@@ -1,0 +1,185 @@
+"""Reading settings into a domain configuration: values, findings, and where each comes from."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from xlpy.toolstack.cnumbers import i32, u32, u64
+from xlpy.toolstack.xlcfg import Items, Problem, Text, Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.toolstack.options.option import Option
+    from xlpy.toolstack.xlcfg import Position, Settings
+
+Leaf = Any  # what libxl's structure holds: numbers, texts, flags, lists, nodes
+Node = dict[str, Leaf]
+T = TypeVar("T")
+
+
+class HostFacts(NamedTuple):
+    """What xl asks the hypervisor for while it reads a configuration.
+
+    Args:
+        cpus: physical CPUs.
+        nodes: NUMA nodes; the CPUs are split evenly among them.
+    """
+
+    cpus: int = 8
+    nodes: int = 2
+
+    def node_cpus(self, node: int) -> range:
+        """The CPUs of one node."""
+        share = -(-self.cpus // self.nodes)
+        return range(node * share, min((node + 1) * share, self.cpus))
+
+
+def _kib(mib: int) -> int:
+    return u64(mib * 1024)
+
+
+_STORES = {"i32": i32, "u32": u32, "u64": u64, "kib": _kib}
+
+
+class Reader:
+    """A reading in progress.
+
+    Args:
+        settings: what was parsed.
+        host: the machine.
+
+    ``tree`` is the configuration in libxl's structure, holding what was set; ``type`` is the kind of guest once known.
+    Errors are collected; ``status`` is the exit status of xl, decided by the first error in xl's order of reading.
+    """
+
+    def __init__(self, settings: Settings, host: HostFacts) -> None:
+        self.settings = settings
+        self.host = host
+        self.strict = settings.strict
+        self.type = ""
+        self.tree: Node = {"c_info": {}, "b_info": {"u": {}}}
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = list(settings.warnings)
+        self.status = 0
+
+    # Findings.
+
+    def error(
+        self, where: Position | str | Text | Items | None, message: str, hint: str | None = None, status: int = 1
+    ) -> None:
+        """Note why the configuration is refused; ``status`` is what xl exits with."""
+        self.status = self.status or status
+        self.problems.append(Problem(self._place(where), message, "error", hint))
+
+    def warn(self, where: Position | str | Text | Items | None, message: str, hint: str | None = None) -> None:
+        """Note something that xl accepts and that may not be meant."""
+        self.warnings.append(Problem(self._place(where), message, "warning", hint))
+
+    def at(self, text: Text, index: int) -> Position:
+        """Where a character of a string stands."""
+        return self.settings.where_in(text, index)
+
+    def _place(self, where: Position | str | Text | Items | None) -> Position | None:
+        if isinstance(where, Text):
+            return self.settings.where_in(where, 0)
+        if isinstance(where, Items):
+            return self.settings.source.position(where.offset)
+        if isinstance(where, str):
+            return self.settings.where(where) if where in self.settings else None
+        return where
+
+    # Values. A wrong type is a warning, and the key counts as absent.
+
+    def string(self, key: str, *, quiet: bool = False) -> Text | None:
+        """The text of a key."""
+        return self._get(self.settings.string, key, quiet)
+
+    def integer(self, key: str, *, quiet: bool = False) -> int | None:
+        """The number of a key."""
+        return self._get(self.settings.integer, key, quiet)
+
+    def boolean(self, key: str, *, quiet: bool = False) -> bool | None:
+        """Whether the number of a key is not zero."""
+        return self._get(self.settings.boolean, key, quiet)
+
+    def items(self, key: str, *, quiet: bool = False) -> Items | None:
+        """The list of a key."""
+        return self._get(self.settings.items, key, quiet)
+
+    def texts(self, key: str, *, quiet: bool = False) -> list[Text] | None:
+        """The strings of a list; xl stops at the first nested list."""
+        items = self.items(key, quiet=quiet)
+        if items is None:
+            return None
+        texts: list[Text] = []
+        for item in items:
+            if isinstance(item, Items):
+                self.warn(item, f"{key}: xl reads no further than this nested list")
+                break
+            texts.append(item)
+        return texts
+
+    def is_list(self, key: str) -> bool:
+        """Whether the key was given a list."""
+        return key in self.settings and isinstance(self.settings[key], Items)
+
+    def _get(self, accessor: Callable[[str], T], key: str, quiet: bool) -> T | None:
+        if key not in self.settings:
+            return None
+        try:
+            return accessor(key)
+        except Unusable as problem:
+            if problem.errno != errno.ESRCH and not quiet:
+                self.warn(key, f"{problem.message}; xl ignores it", "the default stays in force")
+            return None
+
+    # Storing.
+
+    def node(self, path: str) -> tuple[Node, str]:
+        """The dictionary that holds the last name of a dotted path, and that name."""
+        *above, name = path.split(".")
+        node = self.tree
+        for step in above:
+            node = node.setdefault(step, {})
+        return node, name
+
+    def put(self, path: str, value: Leaf) -> None:
+        """Store a value under a dotted path."""
+        node, name = self.node(path)
+        node[name] = value
+
+    def get(self, path: str) -> Leaf:
+        """The value under a dotted path, or None."""
+        node, name = self.node(path)
+        return node.get(name)
+
+    def read(self, option: Option) -> None:
+        """Read a key that goes where the table says, as it is."""
+        value: Leaf
+        if option.type == "boolean":
+            value = self.boolean(option.key)
+        elif option.type == "integer":
+            value = self.integer(option.key)
+            if value is not None:
+                value = _STORES[option.store](value)
+        else:
+            value = self.string(option.key)
+            if value is not None and option.legal:
+                value = self.choose(option, value)
+        if value is not None:
+            self.put(option.path, value)
+
+    def choose(self, option: Option, text: Text, status: int = 1) -> str | None:
+        """One of the legal values, whatever the case; an error otherwise."""
+        lowered = text.lower()
+        if lowered in option.legal:
+            return lowered
+        self.error(
+            text,
+            f"{option.key}: {str(text)!r} is not known",
+            f"choose one of: {', '.join(option.legal)}",
+            status,
+        )
+        return None
