@@ -18,6 +18,7 @@ VGA_WINDOW = Gpa(0xA0000)
 OPTION_ROMS = Gpa(0xC0000)
 RSDP_OVMF = Gpa(0xEA020)  # where OVMF and ROMBIOS look for the RSDP
 HVMLOADER_BASE = Gpa(0x100000)  # hvmloader's own image; modules follow
+PM_BASE = 0xB000  # I/O port of the PIIX4's power management block, as hvmloader places it
 HOLE_START = Gpa(0xF0000000)  # HVM_BELOW_4G_RAM_END: default end of low RAM, start of the PCI hole
 HOLE_END = Gpa(0xFC000000)  # RESERVED_MEMBASE
 GUEST_RESERVED = Gpa(0xFE700000)  # 1 MiB that firmware must never use
@@ -52,7 +53,7 @@ class GuestLayout(NamedTuple):
     mem_end: Gpa
     mailbox: Gpa
     populated: bool = False
-    pm_base: int = 0xB000
+    pm_base: int = PM_BASE
 
 
 XEN_HVM = GuestLayout(
@@ -68,7 +69,7 @@ XEN_HVM = GuestLayout(
 IN_RAM_SIZE = 2 * MIB  # what ``in_ram`` takes
 
 
-def in_ram(base: Gpa, pm_base: int = 0xB000) -> GuestLayout:
+def in_ram(base: Gpa, pm_base: int = PM_BASE) -> GuestLayout:
     """A layout inside ordinary RAM: 2 MiB from ``base`` (page aligned), for emulators whose 4 GiB top has no RAM.
 
     The page from ``mem_end`` on is left free: whoever plays SeaBIOS puts its copy of the RSDP there.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COM1, COM2, LPT1 = 0x3F8, 0x2F8, 0x378
 _BATTERY_PORT, _BATTERY = 0x88, 0x1F
-_PM1A_CONTROL, _SMI_COMMAND, _ACPI_ENABLE = 0xB004, 0xB2, 0xF1
+_SMI_COMMAND, _ACPI_ENABLE = 0xB2, 0xF1
 _CMOS_INDEX, _CMOS_DATA = 0x70, 0x71
 _BASE_KIB = 640
 
@@ -64,18 +64,19 @@ def tpm(platform: Platform) -> int:
     return version if present else 0
 
 
-def enable_acpi_mode(platform: Platform) -> None:
-    """Let the power management block raise SCIs.
+def enable_acpi_mode(platform: Platform, pm_base: int) -> None:
+    """Let the power management block at port ``pm_base`` raise SCIs.
 
     Raises:
         FirmwareStopped: the device model does not switch to ACPI mode.
     """
-    if platform.io_in(_PM1A_CONTROL, 2) & 1:
+    control = pm_base + 4
+    if platform.io_in(control, 2) & 1:
         return
     platform.io_out(_SMI_COMMAND, 1, _ACPI_ENABLE)
-    if not platform.io_in(_PM1A_CONTROL, 2) & 1:
+    if not platform.io_in(control, 2) & 1:
         raise stop(
-            "the device model does not enter ACPI mode: SCI_EN stays 0 in port 0xb004",
+            f"the device model does not enter ACPI mode: SCI_EN stays 0 in port {control:#x}",
             hint="the device model must set it on a write of 0xf1 to port 0xb2",
         )
 

@@ -14,7 +14,6 @@ from xlpy.firmware.acpi.hpet import HPET
 from xlpy.firmware.acpi.sdt import build_table
 from xlpy.firmware.acpi.slit import SLIT
 from xlpy.firmware.acpi.waet import PM_TIMER_ONE_READ, RTC_NO_ACK, WAET
-from xlpy.firmware.hvmloader.pci import PM_BASE
 from xlpy.firmware.hvmloader.processors import IOAPIC_ID, LEVEL_IRQS, apic_id
 from xlpy.firmware.layout import HPET as HPET_BASE
 from xlpy.firmware.layout import IOAPIC, LAPIC, TPM_TIS
@@ -43,7 +42,7 @@ def madt_room(vcpus: int) -> int:
     return _MADT_HEAD + _OVERRIDE * 16 + _IO_APIC + _LOCAL_APIC * vcpus
 
 
-def build_fadt(facs: Gpa, dsdt: Gpa, revision: int) -> bytes:
+def build_fadt(facs: Gpa, dsdt: Gpa, pm_base: int, revision: int) -> bytes:
     """The FADT of revision 4, or the one of ACPI 1.0, revision 1, that only the RSDT points to."""
 
     def io_block(port: int, bits: int) -> dict[str, int]:
@@ -54,9 +53,9 @@ def build_fadt(facs: Gpa, dsdt: Gpa, revision: int) -> bytes:
             "firmware_ctrl": facs,
             "dsdt": dsdt,
             "sci_int": _SCI,
-            "pm1a_evt_blk": PM_BASE,
-            "pm1a_cnt_blk": PM_BASE + 4,
-            "pm_tmr_blk": PM_BASE + 8,
+            "pm1a_evt_blk": pm_base,
+            "pm1a_cnt_blk": pm_base + 4,
+            "pm_tmr_blk": pm_base + 8,
             "gpe0_blk": _GPE0,
             "pm1_evt_len": 4,
             "pm1_cnt_len": 2,
@@ -70,9 +69,9 @@ def build_fadt(facs: Gpa, dsdt: Gpa, revision: int) -> bytes:
             "reset_value": _RESET_VALUE,
             "x_firmware_ctrl": facs,
             "x_dsdt": dsdt,
-            "x_pm1a_evt_blk": io_block(PM_BASE, 32),
-            "x_pm1a_cnt_blk": io_block(PM_BASE + 4, 16),
-            "x_pm_tmr_blk": io_block(PM_BASE + 8, 32),
+            "x_pm1a_evt_blk": io_block(pm_base, 32),
+            "x_pm1a_cnt_blk": io_block(pm_base + 4, 16),
+            "x_pm_tmr_blk": io_block(pm_base + 8, 32),
         },
         revision,
     )

@@ -86,7 +86,7 @@ def _boot(platform: Platform, layout: GuestLayout) -> None:
         platform.log("Loading ACPI ...")
         acpi = tables.build(memory, bios, info, windows, passed)
         handed.append(acpi.rsdp)
-        devices.enable_acpi_mode(platform)
+        devices.enable_acpi_mode(platform, layout.pm_base)
         platform.set_param(HVM_PARAM_ACPI_IOPORTS_LOCATION, 1)
     elif passed.announced:
         platform.log("ACPI is off: tables of the device model are ignored")

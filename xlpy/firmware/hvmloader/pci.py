@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ISA_DEVFN = 1 << 3
 ISA_IRQS = (5, 10, 11, 5)  # links A to D of the PIIX3
 ELCR = 0x4D0
-PM_BASE = 0xB000
 IO_BASE, IO_END = 0xC000, 0x10000
 
 _ADDRESS, _DATA = 0xCF8, 0xCFC
@@ -100,7 +99,7 @@ def setup(memory: Memory, physical_bits: int) -> PciWindows:
     _route_links(config, platform)
     bars = []
     for devfn in config.functions():
-        _fixed_devices(config, devfn)
+        _fixed_devices(config, devfn, memory.layout.pm_base)
         bars += _size_bars(config, devfn)
         _route_interrupt(config, platform, devfn)
     bars.sort(key=lambda bar: -bar.size)
@@ -123,10 +122,10 @@ def _route_links(config: Config, platform: Platform) -> None:
     platform.io_out(ELCR + 1, 1, levels >> 8)
 
 
-def _fixed_devices(config: Config, devfn: int) -> None:
+def _fixed_devices(config: Config, devfn: int, pm_base: int) -> None:
     if config.read(devfn, _VENDOR, 4) == _PIIX4_PM:
         config.write(devfn, _LINE, 1, 9)
-        config.write(devfn, 0x40, 4, PM_BASE | 1)
+        config.write(devfn, 0x40, 4, pm_base | 1)
         config.write(devfn, 0x80, 1, 1)
     elif config.read(devfn, _CLASS, 2) == _IDE_CLASS:
         config.write(devfn, 0x40, 2, 0x8000)  # decode both legacy channels

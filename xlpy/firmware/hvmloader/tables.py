@@ -86,8 +86,10 @@ def build(memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed
     rsdp = memory.scratch_alloc(RSDP_SIZE) if bios.rsdp is None else bios.rsdp
     writer = Writer(memory)
     facs = writer.put(FACS.build({"version": 1}), align=64)
-    dsdt_at = writer.put(dsdt.build_dsdt(layout.acpi_info))
-    old_fadt, fadt = (writer.put(fixed_tables.build_fadt(facs, dsdt_at, revision)) for revision in (1, 4))
+    dsdt_at = writer.put(dsdt.build_dsdt(layout.acpi_info, layout.pm_base))
+    old_fadt, fadt = (
+        writer.put(fixed_tables.build_fadt(facs, dsdt_at, layout.pm_base, revision)) for revision in (1, 4)
+    )
     found = _add_own(writer, info, vnuma)
     taken = _add_passthrough(writer)
     pmem = _add_device_model(writer, passed, taken) if passed.announced else []

@@ -16,22 +16,24 @@ from xlpy.firmware.hvmloader.dsdt.pci import gpe_slots, host_bridge
 from xlpy.firmware.hvmloader.dsdt.processors import processors
 from xlpy.firmware.hvmloader.dsdt.system import gpe, root, system_bus
 from xlpy.firmware.hvmloader.identity import AML_CREATOR
+from xlpy.firmware.layout import PM_BASE
 
 if TYPE_CHECKING:
     from xlpy.addr import Gpa
 
 
 @lru_cache(maxsize=4)
-def build_dsdt(acpi_info: Gpa) -> bytes:
+def build_dsdt(acpi_info: Gpa, pm_base: int = PM_BASE) -> bytes:
     """The whole table, revision 2 (64-bit integers).
 
     Args:
         acpi_info: the page that the ``BIOS`` region lies on.
+        pm_base: I/O port of the power management block.
     """
     body = b"".join(
         (
             root(),
-            system_bus(acpi_info, host_bridge(isa_bridge()), processors()),
+            system_bus(acpi_info, host_bridge(isa_bridge()), processors(pm_base)),
             gpe(gpe_slots()),
         )
     )

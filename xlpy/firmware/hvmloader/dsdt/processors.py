@@ -12,7 +12,7 @@ from __future__ import annotations
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.hvm_info import MAX_VCPUS
 
-_BLOCK, _BLOCK_LENGTH = 0xB010, 6
+_BLOCK, _BLOCK_LENGTH = 0x10, 6  # behind the start of the power management block
 _BITMAP_PORT = 0xAF00
 _EJECT_MS = 200
 _INSERTED, _EJECT_REQUEST = 1, 3
@@ -20,7 +20,7 @@ _INSERTED, _EJECT_REQUEST = 1, 3
 _NAME, _NUMBER, _OFFSET = "PRXX", 0xA5A5, 0x5A5A  # what the template has in place of name, number and entry offset
 
 
-def processors() -> bytes:
+def processors(pm_base: int) -> bytes:
     r"""For ``\_SB``: ``MSUM``, ``PMAT``, ``PR00`` to ``PR7F``, ``PRST`` and ``PRSC``."""
     template, first = _processor(guarded=True), _processor(guarded=False)
     return b"".join(
@@ -29,7 +29,7 @@ def processors() -> bytes:
             aml.field("MSUM", (("MSU", 8),), aml.Access.BYTE),
             _pmat(),
             *(
-                aml.processor(_name(n), n, _BLOCK, _BLOCK_LENGTH, _stamp(template if n else first, n))
+                aml.processor(_name(n), n, pm_base + _BLOCK, _BLOCK_LENGTH, _stamp(template if n else first, n))
                 for n in range(MAX_VCPUS)
             ),
             aml.op_region("PRST", aml.Space.SYSTEM_IO, _BITMAP_PORT, MAX_VCPUS // 8),
