@@ -6,7 +6,7 @@ from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.aml.resources import WRITE_COMBINING
 from xlpy.firmware.hvmloader.dsdt.isa import present_if
 from xlpy.firmware.hvmloader.processors import LEVEL_IRQS
-from xlpy.firmware.layout import HPET
+from xlpy.firmware.layout import FOUR_GIB, HOLE_END, HOLE_START, HPET
 
 SLOTS = range(1, 32)
 _HOTPLUG = 0xAE00  # up u32, down u32, eject u32, removable u32
@@ -61,8 +61,8 @@ def _resources() -> bytes:
         aml.word_io(0, 0xCF7),
         aml.word_io(0xD00, 0xFFFF),
         aml.dword_memory(0xA0000, 0xBFFFF, cache=WRITE_COMBINING),
-        aml.dword_memory(0, 0, 0),
-        aml.qword_memory(0, 0, 0),
+        aml.dword_memory(HOLE_START, HOLE_END - 1),
+        aml.qword_memory(FOUR_GIB, 2 * FOUR_GIB - 1),
     )
     crs, low, high = aml.local(0), aml.local(1), aml.local(2)
 
