@@ -410,6 +410,29 @@ def test_a_change_behind_our_back_is_noticed(fresh):
     assert caught.value.code == "XLPY-PMEM-MOVED"
 
 
+def test_links(fresh):
+    hw, reopen = fresh
+    image, offset = hw.backing(Spa(BASES["pair"] + 4 * MIB))
+    debugfs = shutil.which("debugfs") or shutil.which("/sbin/debugfs")
+    for command in ("symlink soft vm1.img", "symlink folder deep/er", "symlink away /etc", "ln vm1.img hard"):
+        subprocess.run([debugfs, "-w", "-R", command, f"{image}?offset={offset}"], capture_output=True, check=True)
+    dom0 = reopen()
+    whole = dom0.stat("/mnt/pmem0/vm1.img")
+    assert dom0.stat("/mnt/pmem0/soft") == dom0.stat("/mnt/pmem0/hard") == whole
+    assert dom0.fiemap("/mnt/pmem0/soft") == dom0.fiemap("/mnt/pmem0/vm1.img")
+    assert dom0.stat("/mnt/pmem0/folder/vm2.img").size == MIB
+    for path in ("/mnt/pmem0/folder/../vm2.img", "/mnt/pmem0/away/passwd"):
+        with pytest.raises(Unsafe) as caught:
+            dom0.stat(path)
+        assert caught.value.code == "XLPY-EXT4-SYMLINK"
+    dom0.pin("/mnt/pmem0/soft", "domain 1")  # one file, whatever it is called
+    for path in ("/mnt/pmem0/vm1.img", "/mnt/pmem0/hard"):
+        with pytest.raises(Conflict, match="domain 1"):
+            dom0.pin(path, "domain 2")
+        with pytest.raises(Conflict, match="domain 1 holds it"):
+            dom0.truncate(path, 0)
+
+
 def test_devices_are_held_whole(fresh):
     _, reopen = fresh
     dom0 = reopen()

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xlpy.addr import Spa, Span, align_up
-from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.dom0.namespace import detect
 from xlpy.dom0.pins import Pin, Pins, digest
 from xlpy.dom0.pmemreport import Report, report
@@ -217,6 +216,8 @@ class EmulatedDom0(Vfs):
         Raises:
             Conflict: a domain holds it and something would have to change. As ``Ext4Editor.prepare`` otherwise.
         """
+        from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
+
         mount, inner, inode = self.file(path)
         written = sum(
             max(0, min(e.logical + e.length, inode.size) - e.logical)

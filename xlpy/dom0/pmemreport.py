@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from xlpy.addr import PAGE, Mfn, Spa, Span, mfn_of
-from xlpy.dom0.driver import UNUSABLE
 from xlpy.errors import HypercallError
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ def report(bus: Bus, namespaces: Iterable[Namespace], xen: Platform) -> list[Rep
 
 def _unfit(bus: Bus, one: Namespace) -> str | None:
     """Why a namespace is not reported at all."""
+    from xlpy.dom0.driver import UNUSABLE
+
     if one.problem:
         return f"the namespace is disabled: {one.problem}"
     if one.mode != "fsdax":

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE, Spa, Span
 from xlpy.dom0.block import BlockDevice
-from xlpy.dom0.driver import Bus
 from xlpy.dom0.face import FileStat, Mount
 from xlpy.dom0.infoblock import InfoBlockError
 from xlpy.dom0.namespace import Namespace, revalidate
 from xlpy.errors import NotFound, StateError, Unsafe
 
 if TYPE_CHECKING:
+    from xlpy.dom0.driver import Bus
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.extents import Extent
@@ -74,6 +74,8 @@ class Vfs:
     @cached_property
     def bus(self) -> Bus:
         """DIMMs and regions."""
+        from xlpy.dom0.driver import Bus
+
         return Bus.load(self._load("bus"))
 
     @cached_property
