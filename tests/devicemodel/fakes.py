@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlpy.addr import Spa, Span
+from xlpy.addr import Gpa, Spa, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +20,9 @@ class FakeMedia:
     def poisoned(self, span: Span[Spa]) -> Iterable[Span[Spa]]:
         return [bad for bad in self.bad if bad.overlaps(span)]
 
-    def clear_poison(self, span: Span[Spa]) -> None:
+    def clear_poison(self, span: Span[Spa], guest: Span[Gpa]) -> None:
         self.cleared.append(span)
+        assert guest.size == span.size
         left = []
         for bad in self.bad:
             for start, end in ((bad.start, min(bad.end, span.start)), (max(bad.start, span.end), bad.end)):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from xlpy.addr import GIB, KIB, Gpa, Spa, Span
 from xlpy.devicemodel import dsm
-from xlpy.devicemodel.ars import Ars
+from xlpy.devicemodel.ars import Ars, Scan
 from xlpy.devicemodel.backing import Backing, Vnvdimm
 from xlpy.devicemodel.labels import LabelStore
 from xlpy.devicemodel.mailbox import Request
@@ -46,11 +46,11 @@ class Guest:
         )
         bare = Backing("/dev/pmem1", (Span(Spa(0x10000), 0x1000),))
         self.devices: Sequence[Vnvdimm] = (Vnvdimm(0, Gpa(BASE), labelled, 1), Vnvdimm(1, Gpa(BASE + GIB), bare, 2))
-        self.ars: Ars | None = Ars(self.media, self.devices)
+        self.scans: list[Scan] = []
         self.fit = bytes(range(256)) * 20
         self.fit_changed = False
         self.released: list[int] = []
-        self.scans = 0
+        self.scrubs = True
 
     def labels(self, device: Vnvdimm) -> LabelStore | None:
         backing = device.backing
@@ -59,8 +59,10 @@ class Guest:
     def fit_begun(self) -> None:
         self.fit_changed = False
 
-    def scan_started(self) -> None:
-        self.scans += 1
+    @property
+    def ars(self) -> Ars | None:
+        last = self.scans[-1] if self.scans else None
+        return Ars(self.media, self.devices, last, self.scans.append) if self.scrubs else None
 
     def release(self, device: Vnvdimm) -> None:
         self.released.append(device.slot)
@@ -132,7 +134,7 @@ def test_what_is_not_there_gets_a_status_and_nothing_else(
 
 
 def test_without_poison_list_no_scrub(guest: Guest) -> None:
-    guest.ars = None
+    guest.scrubs = False
     assert guest.root(0) == b"\x21"
     assert words(guest.root(1, BASE, 0x1000)) == (1,)
 
@@ -234,7 +236,7 @@ def test_a_scrub_conversation(tmp_path: Path) -> None:
     assert struct.unpack("<IIIHH", guest.root(1, BASE, 0x4000)) == (0x20000, 4056, 64, 0, 0)
     assert words(guest.root(3))[:2] == (0x20000, 48)  # no data yet
     assert words(guest.root(2, BASE, 0x4000, 2, 0)) == (0, 0)
-    assert guest.scans == 1
+    assert guest.scans == [(BASE, 0x4000, 2)]
     output = guest.root(3)
     assert struct.unpack_from("<IIQQQQHHI", output) == (0, 96, BASE, 0x4000, 0, 0, 2, 0, 2)
     records = list(struct.iter_unpack("<IIQQ", output[48:]))

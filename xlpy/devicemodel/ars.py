@@ -14,7 +14,7 @@ from xlpy.addr import LIMIT, Gpa, Span
 from xlpy.devicemodel.mailbox import DATA_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from xlpy.addr import Spa
     from xlpy.devicemodel.backing import Vnvdimm
@@ -46,8 +46,8 @@ class Media(Protocol):
     def poisoned(self, span: Span[Spa], /) -> Iterable[Span[Spa]]:
         """What is bad inside ``span`` (pieces may reach beyond it)."""
 
-    def clear_poison(self, span: Span[Spa], /) -> None:
-        """Rewrite ``span``, whose content is lost, and take it off the list."""
+    def clear_poison(self, host: Span[Spa], guest: Span[Gpa], /) -> None:
+        """Rewrite ``host``, whose content is lost, and take it off the list; the guest has it at ``guest``."""
 
 
 class Scan(NamedTuple):
@@ -65,12 +65,16 @@ class Ars:
         media: the host's poison list.
         devices: the vNVDIMMs; no other memory is looked at or touched.
         scan: the scrub that was started last.
+        started: told of a scrub that is started.
     """
 
-    def __init__(self, media: Media, devices: Sequence[Vnvdimm], scan: Scan | None = None) -> None:
+    def __init__(
+        self, media: Media, devices: Sequence[Vnvdimm], scan: Scan | None, started: Callable[[Scan], None]
+    ) -> None:
         self._media = media
         self._devices = devices
-        self.scan = scan
+        self._scan = scan
+        self._started = started
 
     def capabilities(self, start: int, length: int) -> bytes:
         """Function 1: only persistent memory can be scrubbed, and all of ours."""
@@ -82,14 +86,14 @@ class Ars:
         """Function 2; the estimated time is 0 seconds."""
         if self._owner(start, length) is None or kind != PERSISTENT:
             return _STARTED.pack(INVALID, 0)
-        self.scan = Scan(start, length, kind)
+        self._started(Scan(start, length, kind))
         return _STARTED.pack(OK, 0)
 
     def status(self) -> bytes:
         """Function 3: the bad ranges, and from where to go on when there are more than fit."""
-        if self.scan is None:
+        if self._scan is None:
             return _RESULT.pack(NO_RESULT, _RESULT.size, 0, 0, 0, 0, 0, 0, 0)
-        start, length, kind = self.scan
+        start, length, kind = self._scan
         owner = self._owner(start, length)
         bad = [] if owner is None else self._bad(owner, Span(Gpa(start), length))
         shown, more = bad[:RECORDS], len(bad) > RECORDS
@@ -112,7 +116,7 @@ class Ars:
             for bad in list(self._media.poisoned(host)):
                 part = bad.intersect(host)
                 if part is not None:
-                    self._media.clear_poison(part)
+                    self._media.clear_poison(part, owner.guest_spans([part])[0])
         return _CLEARED.pack(OK, 0, length)
 
     def _bad(self, device: Vnvdimm, span: Span[Gpa]) -> list[Span[Gpa]]:

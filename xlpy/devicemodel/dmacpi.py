@@ -76,8 +76,8 @@ def hand_over(
     undo.callback(memory.write, area.start, memory.read(area.start, len(stream)))
     memory.write(area.start, stream)
     home = key(domid)
-    undo.callback(xenstore.rm, home)
     xenstore.write(f"{home}/address", f"{area.start:#x}")
+    undo.callback(xenstore.rm, home)
     xenstore.write(f"{home}/length", f"{len(stream):#x}")
 
 

@@ -81,9 +81,6 @@ class Target(Protocol):
     def fit_begun(self) -> None:
         """The guest reads the FIT from its start: forget that it had changed."""
 
-    def scan_started(self) -> None:
-        """A scrub was started: remember it."""
-
     def release(self, device: Vnvdimm, /) -> None:
         """The guest lets go of a device."""
 
@@ -146,14 +143,8 @@ def _root(target: Target) -> dict[int, Function]:
     functions = {TRANSLATE: Function(_U64, lambda start, _: ars.translate(target.devices, start))}
     scrub = target.ars
     if scrub is not None:
-
-        def start(spa: int, length: int, kind: int, _flags: int, _: bytes) -> bytes:
-            output = scrub.start(spa, length, kind)
-            target.scan_started()
-            return output
-
         functions[ARS_CAPABILITIES] = Function(_PAIR64, lambda spa, length, _: scrub.capabilities(spa, length))
-        functions[ARS_START] = Function(_ARS_START, start)
+        functions[ARS_START] = Function(_ARS_START, lambda spa, length, kind, _flags, _: scrub.start(spa, length, kind))
         functions[ARS_STATUS] = Function(_NOTHING, lambda _: scrub.status())
         functions[CLEAR_ERROR] = Function(_PAIR64, lambda spa, length, _: scrub.clear(spa, length))
     return functions

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.nfit import (
+    CACHE_FLUSH,
+    CONTROLLER_FLUSH,
     EFI_MEMORY_NV,
     EFI_MEMORY_WB,
     HOT_ADD_ONLY,
@@ -32,13 +34,20 @@ if TYPE_CHECKING:
 VENDOR_ID = 0x5853  # XenSource
 DEVICE_ID, REVISION_ID = 1, 1
 
+# What the host's platform saves on power loss, in Linux' words
+CAPABILITIES = {
+    "cpu_cache": Capabilities(1, CACHE_FLUSH | CONTROLLER_FLUSH),
+    "memory_controller": Capabilities(1, CONTROLLER_FLUSH),
+}
 
-def structures(devices: Iterable[Vnvdimm], capabilities: Capabilities | None = None) -> list[Structure]:
+
+def structures(devices: Iterable[Vnvdimm], persistence: str = "") -> list[Structure]:
     """The structures, grouped by device in slot order.
 
     Args:
         devices: the vNVDIMMs.
-        capabilities: the host's, from its own NFIT; None when it states none.
+        persistence: the host's persistence domain, ``memory_controller`` or ``cpu_cache``; any other word: it states
+            none, and the guest is told none.
     """
     found: list[Structure] = []
     for device in sorted(devices, key=lambda device: device.slot):
@@ -66,16 +75,16 @@ def structures(devices: Iterable[Vnvdimm], capabilities: Capabilities | None = N
                 serial_number=device.serial,
             ),
         ]
-    if capabilities is not None:
-        found.append(capabilities)
+    if persistence in CAPABILITIES:
+        found.append(CAPABILITIES[persistence])
     return found
 
 
-def build_fit(devices: Iterable[Vnvdimm], capabilities: Capabilities | None = None) -> bytes:
+def build_fit(devices: Iterable[Vnvdimm], persistence: str = "") -> bytes:
     """What ``_FIT`` returns."""
-    return build_structures(structures(devices, capabilities))
+    return build_structures(structures(devices, persistence))
 
 
-def build_table(devices: Iterable[Vnvdimm], capabilities: Capabilities | None = None) -> bytes:
+def build_table(devices: Iterable[Vnvdimm], persistence: str = "") -> bytes:
     """The whole table."""
-    return build_nfit(structures(devices, capabilities), oem_table_id="vNVDIMM")
+    return build_nfit(structures(devices, persistence), oem_table_id="vNVDIMM")

@@ -1,0 +1,415 @@
+"""The device model of one domain: it gives the domain its vNVDIMMs and answers for them as long as the domain lives.
+
+Attaching places each vNVDIMM, maps its host memory, builds the tables that describe it, hands them to hvmloader and
+takes over the mailbox page; a failure on the way undoes all of it. Every command is a process of its own: what must be
+remembered is in a table, and is read when it is needed.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
+
+from xlpy.addr import PAGE, Gfn, Gpa, Span, gfn_of, mfn_of
+from xlpy.devicemodel import dmacpi, dsm
+from xlpy.devicemodel.ars import Ars, Scan
+from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
+from xlpy.devicemodel.labels import LabelStore
+from xlpy.devicemodel.mailbox import Port, Request, serve
+from xlpy.devicemodel.placement import GuestRam, place
+from xlpy.errors import Conflict, Constraint, NotFound, XlpyError
+from xlpy.firmware.e820 import E820_RAM
+from xlpy.firmware.layout import FOUR_GIB, XEN_HVM
+from xlpy.hypervisor import abi
+from xlpy.hypervisor.pmem_batch import PmemExtent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from xlpy.addr import Spa
+    from xlpy.devicemodel.dmacpi import Xenstore
+    from xlpy.firmware.dm_acpi import DmAcpiEntry
+    from xlpy.firmware.layout import GuestLayout
+    from xlpy.hypervisor.domain import Domain
+    from xlpy.hypervisor.mmio import Access
+    from xlpy.hypervisor.xen import Xen
+    from xlpy.store import Table
+
+SLOTS = 8  # children of the root device: how many vNVDIMMs a domain can ever have, unless it starts with more
+MAX_SLOTS = 256
+
+ROOT_PATH = "\\_SB.NVDR"
+NOTIFY_FIT = 0x80  # to the root device: evaluate _FIT again (ACPI 6.5, 5.6.6)
+NOTIFY_ERROR = 0x81  # to the root device: memory has gone bad, scrub
+NOTIFY_EJECT = 3  # to a child: please let go
+
+
+class DeviceModel:
+    """The device model of a domain.
+
+    Args:
+        xen: the hypervisor; the device model runs in Dom0.
+        domain: whose device model it is.
+        xenstore: a connection that may write below the domain's ``hvmloader``.
+        table: where the device models keep their state. The caller holds a ``Store.transaction`` around what changes
+            something; what a guest's request changes is kept at once.
+        layout: where the mailbox is.
+    """
+
+    def __init__(
+        self, xen: Xen, domain: Domain, xenstore: Xenstore, table: Table, layout: GuestLayout = XEN_HVM
+    ) -> None:
+        self.domid = domain.domid
+        self._xen = xen
+        self._domain = domain
+        self._calls = xen.hypercalls(0)
+        self._xenstore = xenstore
+        self._table = table
+        self._layout = layout
+        self._port: Port | None = None
+        self._record: dict[str, Any] | None = table.get(self._key("state"))
+        self._devices: list[Vnvdimm] | None = None
+        self._fit: bytes | None = None
+
+    # -- attaching and ending -----------------------------------------------------------------------------------------
+
+    def attach(self, backings: Sequence[Backing], *, persistence: str = "", slots: int = SLOTS) -> list[Vnvdimm]:
+        """Give the domain its vNVDIMMs, before its firmware runs.
+
+        Args:
+            backings: what they are made of, in slot order; none: nothing is done.
+            persistence: the host's persistence domain (``memory_controller``, ``cpu_cache``) for the guest to know.
+            slots: how many vNVDIMMs the domain may come to have.
+
+        Returns:
+            the vNVDIMMs in their places.
+
+        Raises:
+            XlpyError: placement, label areas, space for the tables, or a hypercall; nothing is left behind then.
+        """
+        from xlpy.firmware.dm_acpi import build_stream
+
+        if not backings:
+            return []
+        if self._record is not None:
+            raise Conflict(f"domain {self.domid} has a device model already")
+        if len(backings) > MAX_SLOTS:
+            raise Constraint(f"{len(backings)} vNVDIMMs, a domain can have {MAX_SLOTS}")
+        ram = self._ram()
+        devices: list[Vnvdimm] = []
+        for backing in backings:
+            devices.append(self._place(backing, ram, devices))
+        self._devices, self._fit = devices, None
+        self._record = {
+            "slots": max(slots, len(devices)),
+            "persistence": persistence,
+            "server": None,
+            "changed": False,
+            "events": [],
+            "scan": None,
+        }
+        with ExitStack() as undo:
+            undo.callback(self._forget)
+            stream = build_stream(self.entries())
+            area = self._area(len(stream), ram)
+            for device in devices:
+                self._map(device, undo)
+            dmacpi.hand_over(stream, area, self.domid, self._domain.memory, self._xenstore, undo)
+            if not self._layout.populated:
+                self._record["server"] = self._register(undo)
+            self._update()
+            self._save_devices()
+            undo.pop_all()
+        return devices
+
+    def destroy(self) -> None:
+        """Take everything back: mailbox, mappings, xenstore keys, state. Labels and data stay. Never fails half-way."""
+        if self._record is None:
+            return
+        with ExitStack() as undo:
+            undo.callback(self._forget)
+            undo.callback(_tolerate, self._xenstore.rm, dmacpi.key(self.domid))
+            for device in self.devices:
+                undo.callback(_tolerate, self._unmap, device)
+            if self._record["server"] is not None:
+                undo.callback(_tolerate, self._calls.dm_destroy, self.domid, self._record["server"])
+
+    def plug(self, backing: Backing) -> Vnvdimm:
+        """Attach one more vNVDIMM to the running domain, and tell the guest to evaluate ``_FIT`` again.
+
+        Raises:
+            Conflict: the domain was started without vNVDIMMs, so its tables have no NVDIMM root device.
+            Constraint: no slot is free. XlpyError: as for ``attach``; nothing is left behind then.
+        """
+        record = self._started()
+        used = {device.slot for device in self.devices}
+        slot = next((slot for slot in range(record["slots"]) if slot not in used), None)
+        if slot is None:
+            raise Constraint(
+                f"domain {self.domid} has {record['slots']} vNVDIMM slots, all in use",
+                hint="detach one first, or restart the domain with this one in its configuration",
+            )
+        device = self._place(backing, self._ram(), self.devices, slot)
+        with ExitStack() as undo:
+            self._map(device, undo)
+            self._change_devices([*self.devices, device])
+            undo.pop_all()
+        return device
+
+    def unplug(self, slot: int) -> Vnvdimm:
+        """Detach a vNVDIMM that the guest has let go of; otherwise ask the guest to.
+
+        Raises:
+            NotFound: no such vNVDIMM.
+            Conflict: the guest still has it; it has been sent an eject request (which is kept, so commit it).
+        """
+        self._started()
+        device = next((device for device in self.devices if device.slot == slot), None)
+        if device is None:
+            raise NotFound(f"domain {self.domid} has no vNVDIMM in slot {slot}", hint="xlpy nvdimm-list shows them")
+        if not device.released:
+            self._notify(f"{ROOT_PATH}.{device.name}", NOTIFY_EJECT)
+            raise Conflict(
+                f"domain {self.domid} has not let go of vNVDIMM {slot} ({device.backing.path})",
+                code="XLPY-PMEM-IN-GUEST",
+                hint=f"the guest was asked to; it answers by evaluating {ROOT_PATH}.{device.name}._EJ0",
+            )
+        self._unmap(device)
+        self._change_devices([other for other in self.devices if other.slot != slot])
+        return device
+
+    # -- what the guest and its tables see ----------------------------------------------------------------------------
+
+    @property
+    def devices(self) -> list[Vnvdimm]:
+        """The vNVDIMMs by slot."""
+        if self._devices is None:
+            rows = self._table.items(self._key("device/"))
+            self._devices = sorted((Vnvdimm.from_json(row) for _, row in rows), key=lambda device: device.slot)
+        return self._devices
+
+    def entries(self, mailbox: Gpa | None = None) -> list[DmAcpiEntry]:
+        """What hvmloader is given: the NFIT and the NVDIMM root device.
+
+        Args:
+            mailbox: another place for the mailbox than the layout's.
+        """
+        from xlpy.devicemodel import aml, nfit
+        from xlpy.firmware.dm_acpi import device_entry, table_entry
+
+        record = self._started()
+        body = aml.root_body(self._layout.mailbox if mailbox is None else mailbox, record["slots"])
+        table = nfit.build_table(self.devices, record["persistence"])
+        return [table_entry(table), device_entry(aml.DEVICE, body)]
+
+    def connect(self) -> None:
+        """Answer the guest's accesses in this process."""
+        if self._record is not None and self._record["server"] is not None:
+            self._xen.connect_emulator(self.domid, self._record["server"], self.handle)
+
+    def handle(self, access: Access) -> int:
+        """One trapped access to the mailbox page."""
+        if self._port is None:
+            self._port = Port(self._page(), self.answer)
+        offset = access.address - self._layout.mailbox
+        if access.write:
+            self._port.write(offset, access.size, access.value)
+            return 0
+        return self._port.read(offset, access.size)
+
+    def serve(self, page: memoryview) -> bool:
+        """Answer the request that waits in a mailbox page of shared RAM; whether there was one."""
+        return serve(page, self.answer)
+
+    def answer(self, request: Request) -> bytes:
+        """The output for one ``_DSM`` request; an error of ours is a hardware error to the guest."""
+        try:
+            return dsm.answer(self, request)
+        except XlpyError:
+            return dsm.status(dsm.HARDWARE_ERROR)
+
+    def take_events(self) -> list[tuple[str, int]]:
+        """Notifications that the guest has not seen yet, oldest first, as (object, value); they count as seen now."""
+        record = self._started()
+        events = [(path, value) for path, value in record["events"]]
+        if events:
+            self._update(events=[])
+        return events
+
+    def media_error(self) -> None:
+        """Memory of a vNVDIMM has gone bad: tell the guest that a scrub has something to find."""
+        self._notify(ROOT_PATH, NOTIFY_ERROR)
+
+    # -- dsm.Target ---------------------------------------------------------------------------------------------------
+
+    @property
+    def ars(self) -> Ars:
+        """Scrub functions over the host's poison list."""
+        scan = self._started()["scan"]
+        return Ars(HostMedia(self._xen, self.domid), self.devices, None if scan is None else Scan(*scan), self._scanned)
+
+    def labels(self, device: Vnvdimm) -> LabelStore | None:
+        """The label area of a vNVDIMM."""
+        backing = device.backing
+        return None if backing.label_path is None else LabelStore(backing.label_path, backing.label_size)
+
+    @property
+    def fit(self) -> bytes:
+        """What ``_FIT`` returns."""
+        if self._fit is None:
+            self._fit = bytes.fromhex(self._table.get(self._key("fit"), ""))
+        return self._fit
+
+    @property
+    def fit_changed(self) -> bool:
+        """Whether the guest has not begun to read the FIT since it changed last."""
+        return bool(self._started()["changed"])
+
+    def fit_begun(self) -> None:
+        """The guest reads the FIT from its start."""
+        if self.fit_changed:
+            self._update(changed=False)
+
+    def release(self, device: Vnvdimm) -> None:
+        """The guest has let go of a vNVDIMM (``_EJ0``); from now on ``unplug`` takes it away."""
+        self._devices = [other._replace(released=True) if other == device else other for other in self.devices]
+        self._save_devices()
+
+    # -- steps --------------------------------------------------------------------------------------------------------
+
+    def _ram(self) -> GuestRam:
+        rows = [row for row in self._calls.memory_memory_map(self.domid) if row.type == E820_RAM]
+        low = max((row.end for row in rows if row.start < FOUR_GIB), default=Gpa(0))
+        high = max((row.end for row in rows), default=Gpa(0))
+        return GuestRam(Gpa(min(low, FOUR_GIB)), high, self._domain.physical_bits)
+
+    def _place(self, backing: Backing, ram: GuestRam, others: Sequence[Vnvdimm], slot: int | None = None) -> Vnvdimm:
+        """Check a backing and find it a place and an identity."""
+        check_backing(backing)
+        gpa = place(backing, ram, [other.span for other in others])
+        serial = serial_number(backing.identity, [other.serial for other in others])
+        device = Vnvdimm(len(others) if slot is None else slot, gpa, backing, serial)
+        labels = self.labels(device)
+        if labels is not None:
+            labels.check()
+        return device
+
+    def _map(self, device: Vnvdimm, undo: ExitStack) -> None:
+        """Map a vNVDIMM's host memory; the hypervisor takes back all of it when any part fails."""
+        batch = [PmemExtent(gfn_of(gpa), mfn_of(span.start), span.size // PAGE) for gpa, span in device.extents()]
+        done = 0
+        while done < len(batch):
+            done = self._calls.memory_pmem_map(self.domid, batch, done)
+        undo.callback(self._unmap, device)
+
+    def _unmap(self, device: Vnvdimm) -> None:
+        frames: Span[Gfn] = Span(gfn_of(device.gpa), device.backing.size // PAGE)
+        self._calls.memory_pmem_unmap(self.domid, [frames])
+
+    def _area(self, length: int, ram: GuestRam) -> Span[Gpa]:
+        area = dmacpi.area_for(length, ram.low_end)
+        firmware = Span.between(self._layout.acpi_info, Gpa(self._layout.mailbox + PAGE))
+        if self._layout.populated and area.overlaps(firmware):
+            raise Constraint(f"the dm-acpi area {area} overlaps the firmware's own {firmware}")
+        return area
+
+    def _register(self, undo: ExitStack) -> int:
+        """Become the emulator behind the mailbox page."""
+        server = self._calls.dm_create_ioreq_server(self.domid)
+        undo.callback(self._calls.dm_destroy, self.domid, server)
+        start = self._layout.mailbox
+        self._calls.dm_map_io_range(self.domid, server, abi.XEN_DMOP_IO_RANGE_MEMORY, start, start + PAGE - 1)
+        self._calls.dm_set_state(self.domid, server, True)
+        return server
+
+    def _page(self) -> memoryview:
+        """The mailbox as MMIO: a page of our own, kept in a file so that each command finds what the last one left."""
+        import mmap
+        import os
+
+        self._domain.home.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self._domain.home / "mailbox", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.ftruncate(fd, PAGE)
+            return memoryview(mmap.mmap(fd, PAGE))
+        finally:
+            os.close(fd)
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def _key(self, what: str) -> str:
+        return f"{self.domid}/{what}"
+
+    def _started(self) -> dict[str, Any]:
+        if self._record is None:
+            raise Conflict(
+                f"domain {self.domid} was started without vNVDIMMs: its tables have no NVDIMM root device",
+                code="XLPY-NO-NVDR",
+                hint="put a vnvdimm entry in its configuration and start it again",
+            )
+        return self._record
+
+    def _update(self, **fields: Any) -> None:  # noqa: ANN401 - JSON
+        record = self._started()
+        record.update(fields)
+        self._table.put(self._key("state"), record)
+
+    def _notify(self, path: str, value: int) -> None:
+        event = [path, value]
+        events = self._started()["events"]
+        if event not in events:
+            self._update(events=[*events, event])
+
+    def _scanned(self, scan: Scan) -> None:
+        self._update(scan=list(scan))
+
+    def _change_devices(self, devices: list[Vnvdimm]) -> None:
+        self._devices = sorted(devices, key=lambda device: device.slot)
+        self._save_devices()
+        self._update(changed=True)
+        self._notify(ROOT_PATH, NOTIFY_FIT)
+
+    def _save_devices(self) -> None:
+        from xlpy.devicemodel.nfit import build_fit
+
+        rows = {self._key(f"device/{device.slot:03}"): device.to_json() for device in self.devices}
+        for key in self._table.keys(self._key("device/")):
+            if key not in rows:
+                self._table.delete(key)
+        for key, row in rows.items():
+            self._table.put(key, row)
+        self._fit = build_fit(self.devices, self._started()["persistence"])
+        self._table.put(self._key("fit"), self._fit.hex())
+
+    def _forget(self) -> None:
+        for key in self._table.keys(self._key("")):
+            self._table.delete(key)
+        self._record = self._devices = self._fit = self._port = None
+
+
+class HostMedia:
+    """The host's poison list, as far as one domain's memory goes.
+
+    Args:
+        xen: the hypervisor.
+        domid: the domain.
+    """
+
+    def __init__(self, xen: Xen, domid: int) -> None:
+        self._xen = xen
+        self._domid = domid
+
+    def poisoned(self, span: Span[Spa]) -> list[Span[Spa]]:
+        """What is bad inside ``span``."""
+        return self._xen.hw.poison.overlapping(span)
+
+    def clear_poison(self, host: Span[Spa], guest: Span[Gpa]) -> None:
+        """Zero the lines, then have Xen take their mark away."""
+        self._xen.hw.zero(host)
+        self._xen.hypercalls(0).memory_pmem_clear_error(self._domid, guest)
+
+
+def _tolerate(act: Callable[..., object], *args: object) -> None:
+    """Undo a step of something that may be half gone."""
+    with suppress(XlpyError):
+        act(*args)
