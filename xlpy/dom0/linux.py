@@ -235,17 +235,17 @@ class LinuxDom0:
             self._table.delete(path)
 
     def check_pinned(self, path: str) -> None:
-        """As ``face.Dom0.check_pinned``; a path that nobody holds fails too."""
+        """As ``face.Dom0.check_pinned``. NotFound when nobody holds the path."""
         from xlpy.dom0.pins import digest
 
         record = self._get(path)
         if not record:
-            raise Unsafe(f"{path} is held by nobody", code="XLPY-PMEM-MOVED")
+            raise NotFound(f"{path} is not held by any domain")
         if _look(self.stat(path)) != record["look"] or digest(self.fiemap(path)) != record["extents"]:
             raise Unsafe(
-                f"{path} has changed its size or its blocks while {record['owner']} holds it",
+                f"{path} is not the file, or does not have the size or the blocks, that {record['owner']} was given",
                 code="XLPY-PMEM-MOVED",
-                hint="end the domain now: its stores may hit other files",
+                hint="the guest may be writing into blocks of other files: destroy it, then check the file system",
             )
 
     def _set_immutable(self, path: str, on: bool) -> bool:

@@ -175,9 +175,9 @@ class Ext4:
 
     def _directory(self, inode: Inode, path: str) -> Iterator[list[tuple[int, bytes]]]:
         """The blocks of a directory, some at a time, as (number inside the directory, bytes)."""
-        refuse_unreadable(inode, path)
         if inode.kind != "dir":
             raise NotFound(f"{path} is a {inode.kind}, not a directory")
+        refuse_unreadable(inode, f"{path}: the directory with inode {inode.number}")
         if inode.flags & CASEFOLD_FL:
             raise Unsafe(f"{path}: the directory folds case", code="XLPY-EXT4-FEATURE")
         if inode.size % self.block_size:

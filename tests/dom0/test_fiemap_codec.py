@@ -1,0 +1,112 @@
+"""struct fiemap as bytes, flags as filefrag prints them, and joining neighbours."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xlpy.dom0.extents import (
+    FIEMAP_EXTENT_LAST,
+    FIEMAP_EXTENT_UNWRITTEN,
+    FIEMAP_FLAG_SYNC,
+    FIEMAP_MAX_OFFSET,
+    FS_IOC_FIEMAP,
+    Extent,
+    decode_reply,
+    encode_request,
+    flag_names,
+    merge,
+)
+from xlpy.errors import FormatError
+
+# a file of 1 MiB in two extents, asked for with SYNC and room for two: as a kernel answered
+REQUEST = "0000000000000000 ffffffffffffffff 01000000 00000000 02000000 00000000"
+FIRST = "0000000000000000 0000900700000000 0000010000000000" + "00" * 16 + "00000000" + "00" * 12
+SECOND = "0000010000000000 0000b00700000000 00000f0000000000" + "00" * 16 + "01000000" + "00" * 12
+EXTENTS = [Extent(0, 126877696, 65536, 0), Extent(65536, 128974848, 983040, FIEMAP_EXTENT_LAST)]
+
+
+def test_ioctl_number():
+    """_IOWR('f', 11, struct fiemap of 32 bytes)"""
+    assert 3 << 30 | 32 << 16 | ord("f") << 8 | 11 == FS_IOC_FIEMAP
+
+
+def test_request():
+    request = encode_request(0, FIEMAP_MAX_OFFSET, FIEMAP_FLAG_SYNC, 2)
+    assert request[:32].hex() == REQUEST.replace(" ", "")
+    assert request[32:] == bytes(2 * 56)
+
+
+def test_reply():
+    reply = bytearray.fromhex(REQUEST + FIRST + SECOND)
+    reply[20] = 2  # fm_mapped_extents
+    assert decode_reply(reply) == (2, EXTENTS)
+
+
+@pytest.mark.parametrize("length", [0, 31, 32, 87, 143])
+def test_a_reply_that_is_cut_off(length):
+    reply = bytearray.fromhex(REQUEST + FIRST + SECOND)
+    reply[20] = 2
+    with pytest.raises(FormatError):
+        decode_reply(reply[:length])
+
+
+def test_a_count_without_extents():
+    """Capacity 0 asks for the number of extents only."""
+    request = encode_request(0, FIEMAP_MAX_OFFSET, 0, 0)
+    request[20] = 9
+    assert decode_reply(request) == (9, [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (0, []),
+        (0x1, ["last"]),
+        (0x801, ["last", "unwritten"]),
+        (0x7, ["last", "unknown_loc", "delalloc"]),
+        (0x301, ["last", "not_aligned", "inline"]),
+        (0x2001, ["last", "shared"]),
+        (0x1488, ["encoded", "encrypted", "tail_packed", "merged"]),
+        (0x4010, ["0x10", "0x4000"]),
+    ],
+)
+def test_flag_names(flags, names):
+    assert flag_names(flags) == names
+
+
+@pytest.mark.parametrize(
+    ("extents", "merged"),
+    [
+        ([], []),
+        ([(0, 8192, 4096, 0), (4096, 12288, 4096, 1)], [(0, 8192, 8192, 1)]),
+        ([(0, 8192, 4096, 0x800), (4096, 12288, 4096, 1)], [(0, 8192, 4096, 0x800), (4096, 12288, 4096, 1)]),
+        ([(0, 8192, 4096, 0), (8192, 12288, 4096, 1)], [(0, 8192, 4096, 0), (8192, 12288, 4096, 1)]),
+        ([(0, 8192, 4096, 0), (4096, 4096, 4096, 1)], [(0, 8192, 4096, 0), (4096, 4096, 4096, 1)]),
+    ],
+    ids=["nothing", "both continue", "state differs", "hole between", "elsewhere on the device"],
+)
+def test_merge(extents, merged):
+    assert merge(map(Extent._make, extents)) == [Extent._make(one) for one in merged]
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.integers(0, 3), st.booleans())))
+def test_merge_keeps_every_byte(steps):
+    """Expanding to single blocks gives the same before and after, and no two neighbours are left to join."""
+    extents, logical, physical = [], 0, 100
+    for length, hole, jump, unwritten in steps:
+        logical, physical = logical + hole, physical + jump
+        extents.append(Extent(logical, physical, length, FIEMAP_EXTENT_UNWRITTEN * unwritten))
+        logical, physical = logical + length, physical + length
+
+    def blocks(some):
+        return [(e.logical + i, e.physical + i, e.flags) for e in some for i in range(e.length)]
+
+    joined = merge(extents)
+    assert blocks(joined) == blocks(extents)
+    assert merge(joined) == joined
+    assert all(
+        (a.logical + a.length, a.physical + a.length, a.flags) != (b.logical, b.physical, b.flags)
+        for a, b in pairwise(joined)
+    )
