@@ -58,7 +58,7 @@ def create(
         print(f"Parsing config from {source}", file=sys.stderr)
     loaded = load_config(_read(source), source, extra, strict=xl_strict)
     for warning in loaded.warnings:
-        env.warn(warning)
+        env.note("\n".join(warning.lines()))
     if explain:
         _explain(env, loaded, as_json)
         return

@@ -18,7 +18,7 @@ dry_run_option = click.option("-n", "--dryrun", "dry_run", is_flag=True, help="C
 domain_argument = click.argument("domain")
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """A size or address: 4096, 0x1000, 64M."""
 
     name = "size"

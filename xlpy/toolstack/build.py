@@ -12,18 +12,19 @@ from contextlib import ExitStack
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from xlpy.addr import MIB, PAGE, Gpa, Span, gfn_of
+from xlpy.addr import MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
 from xlpy.devicemodel.backing import Backing
 from xlpy.devicemodel.model import DeviceModel
 from xlpy.dom0.xenstore import Perm
 from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.firmware import hvmloader
-from xlpy.firmware.e820 import RAM, E820Entry
+from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
-from xlpy.firmware.layout import HVM_INFO
+from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART
 from xlpy.hw.machine import HealthSpec
 from xlpy.hypervisor.platform import GuestPlatform
-from xlpy.toolstack.layout import memory_layout, module_address
+from xlpy.toolstack import settings
+from xlpy.toolstack.layout import HVMLOADER_SIZE, memory_layout
 from xlpy.toolstack.record import DomainRecord, VnvdimmRecord, named, save
 from xlpy.toolstack.resolve import Resolved, resolve
 from xlpy.toolstack.rows import NONE, WRITE, Row, built, skeleton
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.layout import MemoryLayout
 
 MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance for tables
+SPECIAL_FRAMES = Span(Gfn(RESERVED_PGSTART), 16)  # ioreq pages, rings, xenstore, identity map, console
 
 
 class Builder:
@@ -170,8 +172,6 @@ class Builder:
         undo.callback(self._unmake, domid)
         self._transaction(skeleton(domid, config.name, config.uuid_text, hvm), domid)
         self.calls.domctl_max_mem(domid, config.memory_kib + MAXMEM_SLACK)
-        if config.cpuid:
-            self.calls.domctl_set_cpu_policy(domid, config.cpuid)
         return domid
 
     def _unmake(self, domid: int) -> None:
@@ -182,6 +182,8 @@ class Builder:
     def _populate(self, config: DomainConfig, layout: MemoryLayout, domid: int) -> None:
         """RAM, the memory map, and what hvmloader expects to find in memory."""
         spans = [Span(gfn_of(span.start), span.size // PAGE) for span in layout.ram]
+        if config.type == "hvm":
+            spans.append(SPECIAL_FRAMES)
         self.step(f"domain {domid}: {sum(s.size for s in layout.ram) // MIB} MiB of RAM in {len(spans)} stretches")
         if self.calls.memory_populate_physmap(domid, spans) < len(spans):
             raise Constraint(
@@ -189,10 +191,11 @@ class Builder:
                 code="XLPY-NO-MEMORY",
                 hint="xlpy info free_memory tells how much there is; destroy a domain or lower memory =",
             )
+        settings.apply(self.calls, domid, config, layout)
         if config.type != "hvm":
             return
         ram = [Span.between(Gpa(MIB), layout.low_end), *layout.ram[2:]]
-        self.calls.memory_set_memory_map(domid, [E820Entry(span.start, span.size, RAM) for span in ram])
+        self.calls.memory_set_memory_map(domid, [E820Entry(span.start, span.size, E820_RAM) for span in ram])
         memory = self.xen.domain(domid).memory
         info = HvmInfo(
             nr_vcpus=config.max_vcpus,
@@ -202,11 +205,13 @@ class Builder:
             vcpu_online=(1 << config.vcpus) - 1,
         )
         memory.write(HVM_INFO, build_hvm_info(info))
-        if config.acpi_firmware:
-            self._module("acpi", config.acpi_firmware, layout, domid)
+        end = HVMLOADER_BASE + HVMLOADER_SIZE
+        for kind, path in (("smbios", config.smbios_firmware), ("acpi", config.acpi_firmware)):
+            if path:
+                end = self._module(kind, path, end, layout, domid)
 
-    def _module(self, kind: str, path: str, layout: MemoryLayout, domid: int) -> None:
-        """A pass-through module: copied behind hvmloader's image, announced in xenstore. An empty file is ignored."""
+    def _module(self, kind: str, path: str, start: int, layout: MemoryLayout, domid: int) -> int:
+        """A pass-through module: copied to ``start``, announced in xenstore; the page after it. Empty: ignored."""
         from pathlib import Path
 
         try:
@@ -214,12 +219,15 @@ class Builder:
         except OSError as error:
             raise NotFound(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
         if not data:
-            return
-        address = module_address(len(data), layout.low_end, path)
+            return start
+        address = Gpa(start)
+        if start + len(data) > layout.low_end:
+            raise Constraint(f"{path}: {len(data)} bytes do not fit into the domain's low memory", hint="memory = 512")
         self.step(f"domain {domid}: {path} ({len(data)} bytes) at {address:#x}")
         self.xen.domain(domid).memory.write(address, data)
         home = f"/local/domain/{domid}/hvmloader/{kind}"
         self._transaction([Row(f"{home}/address", f"{address:#x}"), Row(f"{home}/length", f"{len(data):#x}")], domid)
+        return align_up(start + len(data), PAGE)
 
     def _attach(
         self, config: DomainConfig, domid: int, backings: list[tuple[Vnvdimm, Resolved]], undo: ExitStack
@@ -251,7 +259,7 @@ class Builder:
             for (entry, resolved), name in zip(backings, named, strict=True)
         ]
         model = device_model(self.xen, self.xenstore, self.store, domid)
-        placed = model.attach(devices)
+        placed = model.attach(devices, persistence=self.xen.hw.spec.persistence)
         undo.callback(model.destroy)
         for device in placed:
             self.step(f"domain {domid}: {device.backing.path} ({len(device.backing.spans)} extents) at {device.gpa:#x}")
@@ -294,10 +302,10 @@ class Builder:
 
 def clear_rows(xenstore: XenStore, domid: int, vm: str | None) -> None:
     """Remove what libxl wrote for a domain."""
-    with xenstore.connection(0).transaction() as tree:
-        for path in (vm, f"/local/domain/{domid}", f"/libxl/{domid}"):
-            if path is not None and tree.exists(path):
-                tree.rm(path)
+    connection = xenstore.connection(0)
+    for path in (vm, f"/local/domain/{domid}", f"/libxl/{domid}"):
+        if path is not None and connection.read_or_none(path) is not None:
+            connection.rm(path)
 
 
 def device_model(xen: Xen, xenstore: XenStore, store: Store, domid: int) -> DeviceModel:

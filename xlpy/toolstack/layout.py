@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, Gpa, Span
 from xlpy.errors import Constraint
-from xlpy.firmware.layout import FOUR_GIB, HVMLOADER_BASE, VGA_WINDOW
+from xlpy.firmware.layout import FOUR_GIB, VGA_WINDOW
 
 if TYPE_CHECKING:
     from xlpy.toolstack.config import DomainConfig
@@ -50,17 +50,3 @@ def memory_layout(config: DomainConfig) -> MemoryLayout:
     start = 4 * GIB - hole
     high = 4 * GIB + ram - start if ram > start else 0
     return MemoryLayout(Gpa(min(ram, start)), Gpa(high), Gpa(start))
-
-
-def module_address(size: int, low_end: int, path: str) -> Gpa:
-    """Where a module of ``size`` bytes goes: the page after hvmloader's image.
-
-    Raises:
-        Constraint: it does not fit below the end of low RAM.
-    """
-    start = HVMLOADER_BASE + HVMLOADER_SIZE
-    if start + size > low_end:
-        raise Constraint(
-            f"{path}: {size} bytes do not fit into the domain's low memory", hint="give the domain more memory"
-        )
-    return Gpa(start)

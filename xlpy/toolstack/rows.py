@@ -74,6 +74,10 @@ def built(domid: int, uuid: str, config: DomainConfig, started: str) -> Iterator
         if config.mmio_hole:
             yield Row(f"{home}/platform/mmio_hole_size", str(config.mmio_hole << 20))
         yield Row(f"{home}/platform/device-model", "qemu_xen")
+        if config.generation_id:
+            parts = (config.generation_id[:8], config.generation_id[8:])
+            numbers = ":".join(str(int.from_bytes(part, "little")) for part in parts)
+            yield Row(f"{home}/platform/generation-id", numbers)
         yield Row(f"{home}/hvmloader/bios", config.bios)
         yield Row(f"{home}/hvmloader/allow-memory-relocate", "0")
         yield Row(f"{vm}/image/ostype", "hvm")

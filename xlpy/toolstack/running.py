@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.addr import Gpa, Spa
-from xlpy.errors import FirmwareStopped, NotFound
+from xlpy.errors import Constraint, FirmwareStopped, NotFound
 from xlpy.firmware.e820 import TYPE_NAMES
 from xlpy.firmware.handover import Handover, read_handover
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class MapRow(NamedTuple):
     """One stretch of guest-physical space.
 
-    start, end: half-open. kind: ``ram``, ``pmem``, ``broken``, ``mmio``, ``acpi``. spa: host address behind it, or None.
-    dimms: ids of the DIMMs that hold it. what: file and offset, E820 type, or who answers.
+    start, end: half-open. kind: ``ram``, ``pmem``, ``broken``, ``mmio``, ``acpi``. spa: host address behind it, or
+    None. dimms: ids of the DIMMs that hold it. what: file and offset, E820 type, or who answers.
     """
 
     start: int
@@ -78,6 +78,18 @@ class Running:
             raise NotFound(f"domain {self.name} has no ACPI tables", hint="set acpi = 1 in its configuration")
         return walk(lambda address, length: self.memory.read(Gpa(address), length), rsdp)
 
+    def require_mapped(self, gpa: Gpa, length: int) -> None:
+        """Constraint unless something answers at every byte of a range: a write elsewhere would be lost silently."""
+        at = gpa
+        for piece in sorted(self._domain.memory.spans(), key=lambda piece: piece.span.start):
+            if piece.span.start <= at < piece.span.end:
+                at = piece.span.end
+        if at < gpa + length:
+            raise Constraint(
+                f"domain {self.name} has nothing at {at:#x}, and {length} bytes at {gpa:#x} are to be written",
+                hint=f"xlpy map {self.name} shows what lies where",
+            )
+
     def map(self) -> list[MapRow]:
         """Its guest-physical map in address order."""
         rows = []
@@ -90,7 +102,7 @@ class Running:
                 rows += self._ram(start, end, piece.spa, firmware)
             else:
                 rows.append(MapRow(start, end, piece.kind, piece.spa, (), piece.what))
-        return sorted(rows)
+        return _joined(sorted(rows))
 
     def _firmware_rows(self) -> list[tuple[int, int, str]]:
         try:
@@ -140,6 +152,22 @@ class Running:
         if length <= region.set.line:
             return (first.id,)
         return region.set.dimms
+
+
+def _joined(rows: list[MapRow]) -> list[MapRow]:
+    """Neighbours that say the same become one row, where the host memory behind them goes on too."""
+    joined: list[MapRow] = []
+    for row in rows:
+        last = joined[-1] if joined else None
+        if last and last.end == row.start and (last.kind, last.what, last.dimms) == (row.kind, row.what, row.dimms):
+            goes_on = (last.spa is None) == (row.spa is None) and (
+                last.spa is None or row.spa is None or last.spa + last.end - last.start == row.spa
+            )
+            if goes_on:
+                joined[-1] = last._replace(end=row.end)
+                continue
+        joined.append(row)
+    return joined
 
 
 def _place(device: VnvdimmRecord, gpa: int) -> str:
