@@ -159,3 +159,9 @@ CPUID_XEN_LEAVES = 5
 CPUID_XEN_SIGNATURE = (0x566E6558, 0x65584D4D, 0x4D4D566E)  # "XenVMMXenVMM" in EBX, ECX, EDX
 CPUID_HVM_VCPU_ID_PRESENT = 1 << 3
 CPUID_HVM_DOMID_PRESENT = 1 << 4
+
+
+def errno_name(number: int) -> str:
+    """The name of an errno, such as ``EBUSY``; the number itself when it has none here."""
+    names = (name for name, value in globals().items() if name[0] == "E" and value == number)
+    return next(names, str(number))

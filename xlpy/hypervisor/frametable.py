@@ -20,16 +20,16 @@ the owners. Layout and bits: Xen ``asm-x86/mm.h``.
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import pairwise, repeat
-from operator import sub
-from struct import Struct, pack
+from itertools import compress, count, islice, pairwise
+from operator import ne, sub
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, pages
 from xlpy.hypervisor.abi import DOMID_IO, DOMID_XEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from xlpy.hw.hardware import Hardware
     from xlpy.hypervisor.p2m import M2P
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 PAGE_INFO = Struct("<IIQQII")
 PAGE_INFO_SIZE = PAGE_INFO.size
-M2P_SIZE = 8
+_M2P_ENTRY = Struct("<Q")
+M2P_SIZE = _M2P_ENTRY.size
 NULL = 0xFFFFFFFF
 INVALID_M2P = (1 << 64) - 1
 
@@ -48,7 +49,8 @@ PGC_STATE_FREE = 3 << 58
 PGC_STATE_MASK = 3 << 58
 PGC_COUNT_MASK = (1 << 56) - 1
 
-_LONG = 2048  # pages: the records of a longer run are zeroed by extent, not written
+_NEAR = 512  # pages: up to here the zeros between two heads are written, beyond they are left to the file system
+_CLUSTER = 1 << 18  # pages that one write covers at most
 
 
 class PageInfo(NamedTuple):
@@ -116,11 +118,11 @@ class FrameTable:
 
     def record(self, mfn: int) -> PageInfo:
         """The record of one frame as it is on the media; all zeros inside a run."""
-        return decode(self._hw.read(Spa(self.records + (mfn - self._first) * PAGE_INFO_SIZE), PAGE_INFO_SIZE))
+        return decode(self._hw.read(self._records_of(mfn, mfn).start, PAGE_INFO_SIZE))
 
     def gfn(self, mfn: int) -> int:
         """The M2P entry of one frame as it is on the media; zero inside a run."""
-        return int.from_bytes(self._hw.read(Spa(self.gfns + (mfn - self._first) * M2P_SIZE), M2P_SIZE), "little")
+        return int.from_bytes(self._hw.read(self._gfns_of(mfn, mfn).start, M2P_SIZE), "little")
 
     def walk(self) -> Iterator[FrameRun]:
         """The runs that the media hold, in frame order, by following the list of heads."""
@@ -151,69 +153,57 @@ class FrameTable:
         Raises:
             Constraint: no space left on the device.
         """
-        starts, ends, counts, owners, gfns = self._runs(start, end)
+        starts, _ends, counts, owners, gfns = self._runs(start, end)
         after = end if end < self._end else NULL
         before = self._run(start - 1)[0] if start > self._first else NULL
-        words = [0] * (4 * len(starts))
         nexts, prevs = [*starts[1:], after], [before, *starts[:-1]]
-        words[0::4] = [link | back << 32 for link, back in zip(nexts, prevs, strict=True)]
-        words[1::4] = counts
-        words[3::4] = owners
-        sizes = list(map(sub, ends, starts))
-        self._scatter(self.records, PAGE_INFO_SIZE, pack(f"<{len(words)}Q", *words), starts, sizes)
-        self._scatter(self.gfns, M2P_SIZE, pack(f"<{len(gfns)}Q", *gfns), starts, sizes)
+        columns = (starts, nexts, prevs, counts, owners, gfns)
+        cuts = _clusters(starts)
+        tail = min(end - starts[-1], _NEAR)
+        if len(cuts) > 2 or starts[-1] + tail < end:
+            self._hw.zero(self._records_of(start, end))
+            self._hw.zero(self._gfns_of(start, end))
+        for first, last in pairwise(cuts):
+            part = columns if last - first == len(starts) else [column[first:last] for column in columns]
+            self._write_heads(part, tail if last == len(starts) else 1)
         if after != NULL:
-            at = self.records + (after - self._first) * PAGE_INFO_SIZE + 4
-            self._hw.write(Spa(at), starts[-1].to_bytes(4, "little"))
+            self._hw.write(Spa(self._records_of(after, after).start + 4), starts[-1].to_bytes(4, "little"))
 
-    def _scatter(self, base: int, unit: int, heads: bytes, starts: list[int], sizes: list[int]) -> None:
-        """Put head i at frame ``starts[i]`` of an array of ``unit`` bytes a frame, zeros up to the next head."""
-        cut = [heads[at : at + unit] for at in range(0, len(heads), unit)]
-        lengths = [unit if size > _LONG else unit * size for size in sizes]
-        padded = list(map(bytes.ljust, cut, lengths, repeat(b"\0")))
-        first = 0
-        for last in [i for i, size in enumerate(sizes) if size > _LONG] + [len(sizes) - 1]:
-            if first > last:
-                break
-            self._hw.write(Spa(base + (starts[first] - self._first) * unit), b"".join(padded[first : last + 1]))
-            rest = sizes[last] * unit - lengths[last]
-            if rest:
-                self._hw.zero(Span(Spa(base + (starts[last] - self._first + 1) * unit), rest))
-            first = last + 1
+    def _write_heads(self, columns: Sequence[list[int]], tail: int) -> None:
+        """Write heads that lie near each other, with the zeros between them.
+
+        Args:
+            columns: frame, next head, previous head, count_info, owner field, gfn.
+            tail: pages from the last head on that are written.
+        """
+        start, end = columns[0][0], columns[0][-1] + tail
+        records, entries = bytearray(PAGE_INFO_SIZE * (end - start)), bytearray(M2P_SIZE * (end - start))
+        put_record, put_entry = PAGE_INFO.pack_into, _M2P_ENTRY.pack_into
+        for mfn, link, back, references, owner, gfn in zip(*columns, strict=True):
+            at = mfn - start
+            put_record(records, at * PAGE_INFO_SIZE, link, back, references, 0, owner, 0)
+            put_entry(entries, at * M2P_SIZE, gfn)
+        self._hw.write(self._records_of(start, end).start, records)
+        self._hw.write(self._gfns_of(start, end).start, entries)
+
+    def _records_of(self, start: int, end: int) -> Span[Spa]:
+        return Span(Spa(self.records + (start - self._first) * PAGE_INFO_SIZE), (end - start) * PAGE_INFO_SIZE)
+
+    def _gfns_of(self, start: int, end: int) -> Span[Spa]:
+        return Span(Spa(self.gfns + (start - self._first) * M2P_SIZE), (end - start) * M2P_SIZE)
 
     def _runs(self, start: int, end: int) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
         """Columns of the runs that tile ``[start, end)``: first, end, count_info, owner field, gfn."""
-        starts: list[int] = []
-        ends: list[int] = []
-        counts: list[int] = []
-        owners: list[int] = []
-        gfns: list[int] = []
-
-        def put(a: int, b: int, count: int, owner: int, gfn: int) -> None:
-            starts.append(a)
-            ends.append(b)
-            counts.append(count)
-            owners.append(owner)
-            gfns.append(gfn)
-
-        m2p = self._m2p
+        columns: list[list[int]] = [[], [], [], [], []]
         for a, b, kind in self._pieces:
             at, stop = max(a, start), min(b, end)
-            if at >= stop:
-                continue
-            if kind is not None:
-                put(at, stop, *kind, INVALID_M2P)
-                continue
-            first, last = m2p.window(at, stop)
-            there = slice(first, last)
-            columns = zip(m2p.starts[there], m2p.ends[there], m2p.bases[there], m2p.tags[there], strict=True)
-            for x, y, gfn, domid in columns:
-                if x > at:
-                    put(at, x, PGC_STATE_FREE, 0, INVALID_M2P)
-                put(x, y, PGC_ALLOCATED | 1, domid + 1, gfn)
-                at = y
             if at < stop:
-                put(at, stop, PGC_STATE_FREE, 0, INVALID_M2P)
+                part = (
+                    self._data_runs(at, stop) if kind is None else [[at], [stop], [kind[0]], [kind[1]], [INVALID_M2P]]
+                )
+                for column, more in zip(columns, part, strict=True):
+                    column += more
+        starts, ends, counts, owners, gfns = columns
         for mfn in self._broken:
             if start <= mfn < end:
                 i = bisect_right(starts, mfn) - 1
@@ -225,6 +215,21 @@ class FrameTable:
                 owners[i : i + 1] = [run[1]] * len(parts)
                 gfns[i : i + 1] = [run[2] if run[2] == INVALID_M2P else run[2] + a - cuts[0] for a, _ in parts]
         return starts, ends, counts, owners, gfns
+
+    def _data_runs(self, start: int, end: int) -> list[list[int]]:
+        """The same columns for a part of the data area: owned runs, and the free ones between them."""
+        first, last = self._m2p.window(start, end)
+        there, count = slice(first, last), last - first
+        owned, owned_ends = self._m2p.starts[there], self._m2p.ends[there]
+        starts, ends, owners, gfns = ([0] * (2 * count + 1) for _ in range(4))
+        starts[0::2], starts[1::2] = [start, *owned_ends], owned
+        ends[0::2], ends[1::2] = [*owned, end], owned_ends
+        counts = [PGC_STATE_FREE, PGC_ALLOCATED | 1] * count + [PGC_STATE_FREE]
+        owners[1::2] = [domid + 1 for domid in self._m2p.tags[there]]
+        gfns[0::2], gfns[1::2] = [INVALID_M2P] * (count + 1), self._m2p.bases[there]
+        columns = [starts, ends, counts, owners, gfns]
+        filled = list(map(ne, starts, ends))
+        return columns if all(filled) else [list(compress(column, filled)) for column in columns]
 
     def _run(self, mfn: int) -> tuple[int, int]:
         """The run that contains a frame."""
@@ -243,6 +248,17 @@ class FrameTable:
         start = max(start, self._broken[at - 1] + 1) if at else start
         end = min(end, self._broken[at]) if at < len(self._broken) else end
         return start, end
+
+
+def _clusters(starts: list[int]) -> list[int]:
+    """Where to cut a row of heads, so that one write covers heads that lie near each other: indices, both ends too."""
+    gaps = map(sub, islice(starts, 1, None), starts)
+    cuts = [0, *compress(count(1), map(_NEAR.__lt__, gaps)), len(starts)]
+    for at, end in pairwise(tuple(cuts)):
+        while starts[end - 1] - starts[at] > _CLUSTER:
+            at = bisect_right(starts, starts[at] + _CLUSTER)
+            cuts.append(at)
+    return sorted(cuts)
 
 
 def _kind(reserved: Span, data: Span, mfn: int) -> tuple[int, int] | None:  # type: ignore[type-arg]

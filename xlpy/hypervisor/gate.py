@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno as _errno
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, cast
 
@@ -48,7 +47,7 @@ def hypercall(
             try:
                 result = method(self, *args, **kwargs)
             except HypercallError as error:
-                what = f"-{_errno.errorcode[error.errno]}: {error.message}"
+                what = f"-{abi.errno_name(error.errno)}: {error.message}"
                 self.xen.console.write(_line(self.caller, name, args, kwargs, what), keep=not query)
                 raise
             shown = result if isinstance(result, int) and not query else 0
@@ -130,6 +129,8 @@ def _brief(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, int):
+        if value == abi.DOMID_SELF:
+            return "DOMID_SELF"
         return str(value) if abs(value) < 1 << 16 else f"{value:#x}"
     if isinstance(value, Span):
         return str(value)

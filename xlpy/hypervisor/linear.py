@@ -40,18 +40,16 @@ class Piece(NamedTuple):
 class LinearMap:
     """Disjoint runs in ascending key order.
 
-    The columns ``starts``, ``ends``, ``bases`` and ``tags`` may be read, not changed. ``version``
-    grows with each change.
+    The columns ``starts``, ``ends``, ``bases`` and ``tags`` may be read, not changed.
     """
 
-    __slots__ = ("bases", "ends", "starts", "tags", "version")
+    __slots__ = ("bases", "ends", "starts", "tags")
 
     def __init__(self) -> None:
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.bases: list[int] = []
         self.tags: list[int] = []
-        self.version = 0
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -90,7 +88,6 @@ class LinearMap:
         if not ascending(starts, ends) or any(map(ge, starts, ends)):
             raise ValueError("a run is empty or overlaps another one")
         self.starts[there], self.ends[there], self.bases[there], self.tags[there] = starts, ends, bases, tags
-        self.version += 1
 
     def at(self, key: int) -> Piece | None:
         """The whole run that contains ``key``, or None."""
@@ -144,8 +141,12 @@ class LinearMap:
         self.ends[there] = [run.end for run in kept]
         self.bases[there] = [run.base for run in kept]
         self.tags[there] = [run.tag for run in kept]
-        self.version += 1
         return removed
+
+    def clear(self) -> None:
+        """Remove everything."""
+        for column in (self.starts, self.ends, self.bases, self.tags):
+            column.clear()
 
     def retag(self, start: int, end: int, tag: int) -> None:
         """Give the runs inside ``[start, end)`` another tag."""

@@ -200,6 +200,7 @@ class GuestMemory:
         region = hw.region_at(Spa(spa))
         if region.index not in self._regions:
             self._regions[region.index] = hw.view(region.span)
+        end = min(end, start + region.span.end - spa)
         offset = spa - region.span.start
         self._view = self._regions[region.index][offset : offset + end - start]
         self._start, self._end = start, end

@@ -102,7 +102,6 @@ class M2P(LinearMap):
         self.starts, self.ends, self.bases, self.tags = (
             list(compress(column, keep)) for column in (self.starts, self.ends, self.bases, self.tags)
         )
-        self.version += 1
 
 
 def entries(gfn: int, mfn: int, count: int) -> EntryCounts:

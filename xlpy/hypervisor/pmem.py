@@ -157,7 +157,7 @@ class Pmem:
         except XlpyError as error:
             self._xen.console.write(f"(XEN) the frame table cannot be written, it needs repair: {error.message}")
             self.m2p.drop(domain.domid)
-        mine.take(mine.starts[0], mine.ends[-1])
+        mine.clear()
         domain.save_pmem()
 
     def mark_broken(self, mfn: int, *, broken: bool) -> None:
