@@ -12,7 +12,8 @@ import pytest
 from hvmloader.fake_platform import Boot, FakePlatform, boot, case
 
 from xlpy.addr import MIB, Gpa
-from xlpy.firmware.acpi.sdt import build_table
+from xlpy.firmware.acpi.formats import FORMATS
+from xlpy.firmware.acpi.header import build_table
 from xlpy.firmware.hvmloader.ssdt import laptop_slate, power, sleep_s3, sleep_s4, tpm12, tpm20
 from xlpy.firmware.platform import Vnuma, VnumaRange
 
@@ -111,6 +112,22 @@ def test_fadt_of_revision_4():
     assert fadt[128:148] == pack("<B3xQQ", 6, 0xFC001000, 0xFC001040)
     zero = fadt[160:172] + fadt[184:208] + fadt[220:]
     assert zero == bytes(len(zero))
+
+
+def test_the_formats_read_every_table():
+    topology = Vnuma((0, 1, 0, 1), ((10, 20), (20, 10)), (VnumaRange(Gpa(0), Gpa(MIB), 1),))
+    fields = {
+        signature: FORMATS[signature].parse(body)
+        for signature, _, body in boot(case("B", vnuma=topology)).tables()
+        if signature in FORMATS
+    }
+    assert set(fields) == {"FACS", "FACP", "APIC", "HPET", "WAET", "SRAT", "SLIT", "XSDT", "RSDT"}
+    assert fields["FACP"].x_gpe0_blk.address == 0
+    assert [entry.type for entry in fields["APIC"].entries] == [2, 2, 2, 2, 1, 0, 0, 0, 0]
+    assert fields["HPET"].base_address.address == 0xFED00000
+    assert [entry.body.apic_id for entry in fields["SRAT"].entries[:4]] == [0, 2, 4, 6]
+    assert fields["SRAT"].entries[4].body.length == MIB
+    assert fields["SLIT"].distances[1] == [20, 10]
 
 
 def test_madt():

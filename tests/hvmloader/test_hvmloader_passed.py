@@ -214,16 +214,24 @@ def test_nothing_of_a_stream_that_is_refused_is_listed():
     assert platform.read(Gpa(0x100C0), 8) == bytes(8), "no RSDP"
 
 
-def test_malformed_nfit():
-    bad = build_table("NFIT", bytes(4) + pack("<HH", 0, 0) + bytes(52))
-    assert stopped_quietly(handing(entries(table_entry(bad)))).message.startswith("hvmloader stopped: nfit")
+@pytest.mark.parametrize(
+    "structures",
+    [
+        pack("<HH", 0, 0) + bytes(52),
+        pack("<HH", 1, 3),
+        pack("<HH", 0, 52) + bytes(48),
+        pack("<HH", 9, 9) + bytes(4),
+        pack("<HH", 9, 4) + b"\0\0\0",
+    ],
+)
+def test_malformed_nfit(structures):
+    bad = build_table("NFIT", bytes(4) + structures)
+    stopped(handing(entries(table_entry(bad))), "the NFIT is malformed", "XLPY-DMACPI-NFIT")
 
 
-def stopped_quietly(platform: FakePlatform) -> FirmwareStopped:
-    with pytest.raises(FirmwareStopped) as caught:
-        run(platform)
-    assert platform.stopped == 3
-    return caught.value
+def test_structures_of_other_kinds_are_passed_over():
+    nfit = build_table("NFIT", bytes(4) + pack("<HH4x", 77, 8) + NFIT[40:])
+    assert boot(handing(entries(table_entry(nfit)), "C")).e820[-1].start == PMEM
 
 
 @pytest.mark.parametrize(
@@ -313,7 +321,7 @@ def test_more_rows_than_a_bios_reads():
 @pytest.mark.parametrize(("start", "size"), [(PMEM, 0), (2**64 - PAGE, 2 * PAGE)])
 def test_persistent_memory_that_is_no_range(start, size):
     platform = handing(entries(table_entry(build_nfit([SpaRange(1, start, size)]))))
-    stopped(platform, "persistent memory of", "XLPY-FIRMWARE-E820")
+    stopped(platform, "persistent memory of", "XLPY-DMACPI-NFIT")
 
 
 def test_many_rows():

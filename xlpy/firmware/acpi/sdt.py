@@ -7,7 +7,7 @@ its checksum are looked after here.
 from __future__ import annotations
 
 from io import SEEK_CUR, BytesIO
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, Unpack
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack
 
 from construct import (
     Bytes,
@@ -24,17 +24,28 @@ from construct import (
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.checksum import checksum, verify
+from xlpy.firmware.acpi.header import HEADER_SIZE, Identity, build_table, set_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from construct.core import Context
 
-__all__ = ["HEADER", "HEADER_SIZE", "Header", "Identity", "Plain", "Table", "build_table", "checksum", "text", "verify"]
+__all__ = [
+    "HEADER",
+    "HEADER_SIZE",
+    "Header",
+    "Identity",
+    "Plain",
+    "Table",
+    "build_table",
+    "checksum",
+    "set_checksum",
+    "text",
+    "verify",
+]
 
 P = TypeVar("P")
-
-HEADER_SIZE = 36
 
 
 def text(size: int) -> Construct[str, str]:
@@ -96,41 +107,6 @@ class ToEnd(Subconstruct):  # type: ignore[type-arg]
         return obj  # type: ignore[return-value]  # what was built, whatever the stubs say
 
 
-def build_table(
-    signature: str,
-    body: bytes,
-    revision: int = 1,
-    oem_id: str = "Xen",
-    oem_table_id: str = "HVM",
-    oem_revision: int = 0,
-    creator_id: str = "HVML",
-    creator_revision: int = 0,
-) -> bytes:
-    """A whole table: the header, then ``body``, with length and checksum right. The identity defaults to libacpi's."""
-    head = HEADER.build(
-        {
-            "signature": signature,
-            "length": HEADER_SIZE + len(body),
-            "revision": revision,
-            "checksum": 0,
-            "oem_id": oem_id,
-            "oem_table_id": oem_table_id,
-            "oem_revision": oem_revision,
-            "creator_id": creator_id,
-            "creator_revision": creator_revision,
-        }
-    )
-    return set_checksum(head + body, 9)
-
-
-def set_checksum(data: bytes, at: int, size: int | None = None) -> bytes:
-    """``data`` with the byte at ``at`` chosen so that the first ``size`` bytes (default: all) sum to 0."""
-    head = bytearray(data)
-    head[at] = 0
-    head[at] = checksum(bytes(head[:size]))
-    return bytes(head)
-
-
 def parse(form: Construct[P, Any], data: bytes, path: str, offset: int = 0, **params: int | None) -> P:
     """Parse all of ``data``.
 
@@ -167,16 +143,6 @@ def build(form: Construct[Any, Any], value: object, path: str, **params: int | N
         return form.build(value, **params)
     except (ConstructError, UnicodeError, KeyError, TypeError) as error:
         raise FormatError(f"{path}: {str(error).splitlines()[-1].strip()}", path=path) from error
-
-
-class Identity(TypedDict, total=False):
-    """Who made a table: the keyword arguments of ``build_table`` with these names."""
-
-    oem_id: str
-    oem_table_id: str
-    oem_revision: int
-    creator_id: str
-    creator_revision: int
 
 
 class Plain:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.addr import MIB, Gpa, Span
 from xlpy.firmware import e820
-from xlpy.firmware.acpi.sdt import set_checksum
+from xlpy.firmware.acpi.header import set_checksum
 from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import BIOS_INFO, RSDP_OVMF

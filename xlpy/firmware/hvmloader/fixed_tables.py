@@ -1,129 +1,144 @@
-"""Tables that hvmloader fills in from what it knows: FADT, MADT, HPET, WAET, SRAT, SLIT, TCPA, TPM2 (Xen's libacpi).
+"""Tables that hvmloader fills in from what it knows: the roots, FADT, MADT, HPET, ... (Xen's libacpi).
 
-Each function returns a whole table; where it goes is the caller's business.
+Each function returns a whole table; where it goes is the caller's business. A boot builds few tables and always the
+same, so they are packed here: the formats in ``firmware.acpi`` take long to import.
 """
 
 from __future__ import annotations
 
-from struct import pack
+from struct import Struct, pack
 from typing import TYPE_CHECKING
 
-from xlpy.firmware.acpi import fadt, madt, srat
-from xlpy.firmware.acpi.gas import SYSTEM_IO
-from xlpy.firmware.acpi.hpet import HPET
-from xlpy.firmware.acpi.sdt import build_table
-from xlpy.firmware.acpi.slit import SLIT
-from xlpy.firmware.acpi.waet import PM_TIMER_ONE_READ, RTC_NO_ACK, WAET
+from xlpy.firmware.acpi.header import build_table, set_checksum
 from xlpy.firmware.hvmloader.processors import IOAPIC_ID, LEVEL_IRQS, apic_id
-from xlpy.firmware.layout import HPET as HPET_BASE
-from xlpy.firmware.layout import IOAPIC, LAPIC, TPM_TIS
+from xlpy.firmware.layout import HPET, IOAPIC, LAPIC, TPM_TIS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xlpy.addr import Gpa
     from xlpy.firmware.hvm_info import HvmInfo
     from xlpy.firmware.platform import Vnuma
 
-_GPE0, _RESET_PORT, _RESET_VALUE = 0xAFE0, 0xCF9, 6
-_SCI = 9
-_NO_C_STATE = 0x0FFF
-_ACTIVE_LOW_LEVEL = 0x000F
+RSDP_SIZE = 36
+_RSDP_V1 = 20  # bytes that the first checksum covers
 
-_MADT_HEAD, _OVERRIDE, _IO_APIC, _LOCAL_APIC = 44, 10, 12, 8
+# FADT (ACPI 6.5, 5.2.9), from offset 36 to the end of revision 1
+_FADT = Struct("<IIBBHI4B8I8B4H5BHxI")
+_SCI, _GPE0, _RESET_PORT, _RESET_VALUE = 9, 0xAFE0, 0xCF9, 6
+_NO_C_STATE = 0x0FFF
+_WBINVD, _PROC_C1, _FIX_RTC, _TMR_VAL_EXT, _USE_PLATFORM_CLOCK = (1 << n for n in (0, 2, 6, 8, 15))
+_HAS_8042 = 2
+
+# MADT (5.2.12)
+_LOCAL_APIC, _IO_APIC, _OVERRIDE = Struct("<BBBBI"), Struct("<BBBxII"), Struct("<BBBBIH")
+_MADT_HEAD = 44
 _OVERRIDES = (0, *LEVEL_IRQS)
-MADT_LAPIC0 = _MADT_HEAD + _OVERRIDE * len(_OVERRIDES) + _IO_APIC  # offset of the first local APIC
+_ACTIVE_LOW_LEVEL = 0x000F
+MADT_LAPIC0 = _MADT_HEAD + _OVERRIDE.size * len(_OVERRIDES) + _IO_APIC.size  # offset of the first local APIC
+
+_ENABLED = 1
+_HPET_ID = 0x8086A201
+_RTC_NO_ACK, _PM_TIMER_ONE_READ = 1, 2
 
 TPM_LOG_SIZE = 0x10000
 _TPM_CLIENT = 0
 _CRB_CONTROL, _CRB_START = TPM_TIS + 0x40, 7
 
 
-def madt_room(vcpus: int) -> int:
-    """Bytes that the MADT takes from the allocator: room for an override of each ISA interrupt."""
-    return _MADT_HEAD + _OVERRIDE * 16 + _IO_APIC + _LOCAL_APIC * vcpus
+def build_rsdp(rsdt: Gpa, xsdt: Gpa) -> bytes:
+    """The root pointer of revision 2, with both checksums."""
+    raw = pack("<8sB6sBIIQB3x", b"RSD PTR ", 0, b"Xen", 2, rsdt, RSDP_SIZE, xsdt, 0)
+    return set_checksum(set_checksum(raw, 8, _RSDP_V1), 32)
+
+
+def build_rsdt(entries: Sequence[Gpa]) -> bytes:
+    """An RSDT of tables."""
+    return build_table("RSDT", pack(f"<{len(entries)}I", *entries))
+
+
+def build_xsdt(entries: Sequence[Gpa]) -> bytes:
+    """An XSDT of tables."""
+    return build_table("XSDT", pack(f"<{len(entries)}Q", *entries))
+
+
+def build_facs() -> bytes:
+    """The FACS: nothing but its length and version."""
+    return pack("<4sI24xB31x", b"FACS", 64, 1)
 
 
 def build_fadt(facs: Gpa, dsdt: Gpa, pm_base: int, revision: int) -> bytes:
-    """The FADT of revision 4, or the one of ACPI 1.0, revision 1, that only the RSDT points to."""
+    """The FADT of revision 4, or the one of ACPI 1.0, revision 1, that only the RSDT points to.
 
-    def io_block(port: int, bits: int) -> dict[str, int]:
-        return {"space_id": SYSTEM_IO, "bit_width": bits, "address": port}
-
-    return fadt.build_fadt(
-        {
-            "firmware_ctrl": facs,
-            "dsdt": dsdt,
-            "sci_int": _SCI,
-            "pm1a_evt_blk": pm_base,
-            "pm1a_cnt_blk": pm_base + 4,
-            "pm_tmr_blk": pm_base + 8,
-            "gpe0_blk": _GPE0,
-            "pm1_evt_len": 4,
-            "pm1_cnt_len": 2,
-            "pm_tmr_len": 4,
-            "gpe0_blk_len": 4,
-            "p_lvl2_lat": _NO_C_STATE,
-            "p_lvl3_lat": _NO_C_STATE,
-            "iapc_boot_arch": fadt.HAS_8042 if revision > 1 else 0,
-            "flags": fadt.WBINVD | fadt.PROC_C1 | fadt.FIX_RTC | fadt.TMR_VAL_EXT | fadt.USE_PLATFORM_CLOCK,
-            "reset_reg": io_block(_RESET_PORT, 8),
-            "reset_value": _RESET_VALUE,
-            "x_firmware_ctrl": facs,
-            "x_dsdt": dsdt,
-            "x_pm1a_evt_blk": io_block(pm_base, 32),
-            "x_pm1a_cnt_blk": io_block(pm_base + 4, 16),
-            "x_pm_tmr_blk": io_block(pm_base + 8, 32),
-        },
-        revision,
+    Args:
+        facs, dsdt: where they are.
+        pm_base: port of the PM1 event block; control and timer follow at +4 and +8.
+        revision: 1 or 4.
+    """
+    event, control, timer = pm_base, pm_base + 4, pm_base + 8
+    flags = _WBINVD | _PROC_C1 | _FIX_RTC | _TMR_VAL_EXT | _USE_PLATFORM_CLOCK
+    boot = _HAS_8042 if revision > 1 else 0
+    body = _FADT.pack(
+        *(facs, dsdt, 0, 0, _SCI, 0, 0, 0, 0, 0),
+        *(event, 0, control, 0, 0, timer, _GPE0, 0),
+        *(4, 2, 0, 4, 4, 0, 0, 0),  # lengths of PM1 event, control, PM2, timer, GPE0, GPE1; GPE1 base; C states
+        *(_NO_C_STATE, _NO_C_STATE, 0, 0, 0, 0, 0, 0, 0),
+        *(boot, flags),
     )
+    if revision > 1:
+        body += _io(_RESET_PORT, 8) + pack("<B3xQQ", _RESET_VALUE, facs, dsdt)
+        none = bytes(12)
+        body += _io(event, 32) + none + _io(control, 16) + none + none + _io(timer, 32) + none + none
+    return build_table("FACP", body, revision)
+
+
+def _io(port: int, bits: int) -> bytes:
+    """A generic address in I/O space (5.2.3.2)."""
+    return pack("<BBBBQ", 1, bits, 0, 0, port)
+
+
+def madt_room(vcpus: int) -> int:
+    """Bytes that the MADT takes from the allocator: room for an override of each ISA interrupt."""
+    return _MADT_HEAD + _OVERRIDE.size * 16 + _IO_APIC.size + _LOCAL_APIC.size * vcpus
 
 
 def build_madt(info: HvmInfo) -> bytes:
     """Overrides, one IO-APIC, and a local APIC for each vCPU, enabled when it is online."""
-    overrides = [
-        {"bus": 0, "source": irq, "gsi": irq or 2, "flags": _ACTIVE_LOW_LEVEL if irq else 0} for irq in _OVERRIDES
+    parts = [
+        pack("<II", LAPIC, 1),
+        *(_OVERRIDE.pack(2, _OVERRIDE.size, 0, irq, irq or 2, _ACTIVE_LOW_LEVEL if irq else 0) for irq in _OVERRIDES),
+        _IO_APIC.pack(1, _IO_APIC.size, IOAPIC_ID, IOAPIC, 0),
+        *(_LOCAL_APIC.pack(0, _LOCAL_APIC.size, n, apic_id(n), info.online(n)) for n in range(info.nr_vcpus)),
     ]
-    apics = [
-        {"processor_id": n, "apic_id": apic_id(n), "flags": madt.ENABLED * info.online(n)} for n in range(info.nr_vcpus)
-    ]
-    entries = [
-        *({"type": madt.INTERRUPT_OVERRIDE, "body": body} for body in overrides),
-        {"type": madt.IO_APIC, "body": {"io_apic_id": IOAPIC_ID, "address": IOAPIC, "gsi_base": 0}},
-        *({"type": madt.LOCAL_APIC, "body": body} for body in apics),
-    ]
-    fields = {"local_apic_address": LAPIC, "flags": madt.PCAT_COMPAT, "entries": entries}
-    return madt.MADT.build(fields, revision=2)
+    return build_table("APIC", b"".join(parts), 2)
 
 
 def build_hpet() -> bytes:
     """Timer block 0 at its fixed address."""
-    return HPET.build({"event_timer_block_id": 0x8086A201, "base_address": {"address": HPET_BASE}})
+    return build_table("HPET", pack("<IBBBBQBHB", _HPET_ID, 0, 0, 0, 0, HPET, 0, 0, 0))
 
 
 def build_waet() -> bytes:
     """The RTC needs no acknowledgement, the PM timer no second read."""
-    return WAET.build({"flags": RTC_NO_ACK | PM_TIMER_ONE_READ})
+    return build_table("WAET", pack("<I", _RTC_NO_ACK | _PM_TIMER_ONE_READ))
 
 
 def build_srat(vnuma: Vnuma) -> bytes:
     """Which node each vCPU and each memory range belongs to."""
-    processors = [
-        {"proximity_low": node, "apic_id": apic_id(vcpu), "flags": srat.ENABLED}
-        for vcpu, node in enumerate(vnuma.vcpu_to_node)
+    parts = [
+        pack("<I8x", 1),
+        *(pack("<BBBBI8x", 0, 16, node, apic_id(vcpu), _ENABLED) for vcpu, node in enumerate(vnuma.vcpu_to_node)),
+        *(
+            pack("<BBI2xQQ4xI8x", 1, 40, part.node, part.start, part.end - part.start, _ENABLED)
+            for part in vnuma.ranges
+        ),
     ]
-    memory = [
-        {"proximity": part.node, "base": part.start, "length": part.end - part.start, "flags": srat.ENABLED}
-        for part in vnuma.ranges
-    ]
-    entries = [
-        *({"type": srat.PROCESSOR, "body": body} for body in processors),
-        *({"type": srat.MEMORY, "body": body} for body in memory),
-    ]
-    return srat.SRAT.build({"entries": entries})
+    return build_table("SRAT", b"".join(parts))
 
 
 def build_slit(vnuma: Vnuma) -> bytes:
     """Distances between the nodes."""
-    return SLIT.build({"distances": vnuma.distances})
+    return build_table("SLIT", pack("<Q", len(vnuma.distances)) + b"".join(map(bytes, vnuma.distances)))
 
 
 def build_tcpa(log: Gpa) -> bytes:
@@ -133,5 +148,5 @@ def build_tcpa(log: Gpa) -> bytes:
 
 def build_tpm2(log: Gpa) -> bytes:
     """The command interface of a TPM 2.0, and where its event log is."""
-    body = pack("<HHQI12sIQ", _TPM_CLIENT, 0, _CRB_CONTROL, _CRB_START, bytes(12), TPM_LOG_SIZE, log)
+    body = pack("<HHQI12xIQ", _TPM_CLIENT, 0, _CRB_CONTROL, _CRB_START, TPM_LOG_SIZE, log)
     return build_table("TPM2", body, 4)

@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.firmware.acpi.sdt import Identity
+    from xlpy.firmware.acpi.header import Identity
 
 AML_CREATOR: Identity = {"creator_id": "INTL", "creator_revision": 0x20200925}

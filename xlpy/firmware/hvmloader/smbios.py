@@ -9,7 +9,7 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, KIB, MIB, align_up
-from xlpy.firmware.acpi.sdt import set_checksum
+from xlpy.firmware.acpi.header import set_checksum
 from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.hvmloader.bios import SMBIOS_LOW
 from xlpy.firmware.hvmloader.stop import stop

@@ -6,7 +6,6 @@ This is the design's "report an error and stop" too.
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from xlpy.errors import FirmwareStopped, XlpyError
@@ -40,7 +39,8 @@ def report(platform: Platform, error: XlpyError) -> FirmwareStopped:
         trace = trace.tb_next
     platform.log(stopped.message)
     if trace is not None:
-        platform.log(f"*** HVMLoader bug at {PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}")
+        source = trace.tb_frame.f_code.co_filename.rpartition("/")[2]
+        platform.log(f"*** HVMLoader bug at {source}:{trace.tb_lineno}")
     platform.log("*** HVMLoader crashed.")
     platform.shutdown(SHUTDOWN_CRASH)
     return stopped

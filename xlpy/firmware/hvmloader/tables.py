@@ -10,11 +10,8 @@ from __future__ import annotations
 from struct import pack
 from typing import TYPE_CHECKING, NamedTuple
 
-from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gfn, Gpa, Span
-from xlpy.firmware.acpi.facs import FACS
-from xlpy.firmware.acpi.nfit import PERSISTENT_MEMORY, SpaRange, parse_nfit
-from xlpy.firmware.acpi.roots import RSDP_SIZE, Rsdp, build_rsdp, build_rsdt, build_xsdt
-from xlpy.firmware.hvmloader import devices, dm_acpi, dsdt, fixed_tables, keys, passthrough, ssdt
+from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span
+from xlpy.firmware.hvmloader import devices, dm_acpi, dsdt, fixed_tables, keys, passthrough, pmem, ssdt
 from xlpy.firmware.hvmloader.acpi_info import AcpiInfo
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import TPM_EVENT_LOG
@@ -83,19 +80,19 @@ def build(memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed
     vnuma = platform.vnuma()
     if vnuma is not None:
         _keep_vnuma(memory, vnuma)
-    rsdp = memory.scratch_alloc(RSDP_SIZE) if bios.rsdp is None else bios.rsdp
+    rsdp = memory.scratch_alloc(fixed_tables.RSDP_SIZE) if bios.rsdp is None else bios.rsdp
     writer = Writer(memory)
-    facs = writer.put(FACS.build({"version": 1}), align=64)
+    facs = writer.put(fixed_tables.build_facs(), align=64)
     dsdt_at = writer.put(dsdt.build_dsdt(layout.acpi_info, layout.pm_base))
     old_fadt, fadt = (
         writer.put(fixed_tables.build_fadt(facs, dsdt_at, layout.pm_base, revision)) for revision in (1, 4)
     )
     found = _add_own(writer, info, vnuma)
     taken = _add_passthrough(writer)
-    pmem = _add_device_model(writer, passed, taken) if passed.announced else []
-    xsdt = writer.put(build_xsdt([fadt, *writer.secondary]))
-    rsdt = writer.put(build_rsdt([old_fadt, *writer.secondary]))
-    platform.write(rsdp, build_rsdp(Rsdp(rsdt, xsdt)))
+    ranges = _add_device_model(writer, passed, taken) if passed.announced else []
+    xsdt = writer.put(fixed_tables.build_xsdt([fadt, *writer.secondary]))
+    rsdt = writer.put(fixed_tables.build_rsdt([old_fadt, *writer.secondary]))
+    platform.write(rsdp, fixed_tables.build_rsdp(rsdt, xsdt))
     found = found._replace(
         vm_gid=_put_generation_id(writer),
         pci_min=windows.low.start,
@@ -104,7 +101,7 @@ def build(memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed
         pci_hi_len=windows.high.size,
     )
     platform.write(layout.acpi_info, found.build().ljust(PAGE, b"\0"))
-    return Acpi(rsdp, pmem)
+    return Acpi(rsdp, ranges)
 
 
 def _keep_vnuma(memory: Memory, vnuma: Vnuma) -> None:
@@ -179,7 +176,7 @@ def _add_passthrough(writer: Writer) -> set[str]:
 
 def _add_device_model(writer: Writer, passed: dm_acpi.DmAcpi, taken: set[str]) -> list[Span[Gpa]]:
     """Append the device model's tables; the persistent memory they name."""
-    pmem = []
+    ranges = []
     for table in dm_acpi.load(writer.memory, passed, taken):
         if writer.full:
             raise stop(
@@ -189,20 +186,8 @@ def _add_device_model(writer: Writer, passed: dm_acpi.DmAcpi, taken: set[str]) -
             )
         writer.add(table)
         if table[:4] == b"NFIT":
-            pmem += _persistent_memory(table)
-    return pmem
-
-
-def _persistent_memory(nfit: bytes) -> list[Span[Gpa]]:
-    ranges = [part for part in parse_nfit(nfit) if isinstance(part, SpaRange) and part.range_type == PERSISTENT_MEMORY]
-    for part in ranges:
-        if not part.length or part.base + part.length > LIMIT:
-            raise stop(
-                f"dm-acpi: the NFIT has persistent memory of {part.length:#x} bytes at {part.base:#x}",
-                code="XLPY-FIRMWARE-E820",
-                hint="a range has at least one byte and ends within 64 bits",
-            )
-    return [Span(Gpa(part.base), part.length) for part in ranges]
+            ranges += pmem.ranges(table)
+    return ranges
 
 
 def _put_generation_id(writer: Writer) -> Gpa:

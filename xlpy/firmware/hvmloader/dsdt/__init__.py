@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from xlpy.firmware.acpi.sdt import build_table
+from xlpy.firmware.acpi.header import build_table
 from xlpy.firmware.hvmloader.dsdt.isa import isa_bridge
 from xlpy.firmware.hvmloader.dsdt.pci import gpe_slots, host_bridge
 from xlpy.firmware.hvmloader.dsdt.processors import processors

@@ -1,0 +1,54 @@
+"""Making tables without their formats: the header and the checksum (ACPI 6.5, 5.2.6).
+
+Importing this costs nothing. ``sdt`` has the formats, for taking tables apart.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TypedDict
+
+from xlpy.firmware.acpi.checksum import checksum
+
+_HEADER = Struct("<4sIBB6s8sI4sI")
+HEADER_SIZE = _HEADER.size
+CHECKSUM_AT = 9
+
+
+class Identity(TypedDict, total=False):
+    """Who made a table: the keyword arguments of ``build_table`` with these names."""
+
+    oem_id: str
+    oem_table_id: str
+    oem_revision: int
+    creator_id: str
+    creator_revision: int
+
+
+def build_table(
+    signature: str,
+    body: bytes,
+    revision: int = 1,
+    oem_id: str = "Xen",
+    oem_table_id: str = "HVM",
+    oem_revision: int = 0,
+    creator_id: str = "HVML",
+    creator_revision: int = 0,
+) -> bytes:
+    """A whole table: the header, then ``body``, with length and checksum right. The identity defaults to libacpi's.
+
+    Texts are padded with NUL, and cut where they are too long.
+    """
+    names = (text.encode("latin-1") for text in (signature, oem_id, oem_table_id, creator_id))
+    kind, oem, table, creator = names
+    length = HEADER_SIZE + len(body)
+    head = _HEADER.pack(kind, length, revision, 0, oem, table, oem_revision, creator, creator_revision)
+    return set_checksum(head + body, CHECKSUM_AT)
+
+
+def set_checksum(data: bytes, at: int, size: int | None = None) -> bytes:
+    """``data`` with the byte at ``at`` chosen so that the first ``size`` bytes (default: all) sum to 0."""
+    head = bytearray(data)
+    head[at] = 0
+    head[at] = checksum(bytes(head[:size]))
+    return bytes(head)
