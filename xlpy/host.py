@@ -45,6 +45,10 @@ def _silent(_text: str) -> None:
     """The default listener: nobody."""
 
 
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 class Host:
     """One emulated host.
 
@@ -90,7 +94,7 @@ class Host:
             StateError: the directory holds a damaged or foreign state. ConfigError: ``machine.yaml`` was changed.
         """
         where = cls.directory(root)
-        if not (where / STATE).exists():
+        if not _has_content(where / STATE):
             return cls.make(where, None, note)
         host = cls(where, note)
         if not host._table.get("ready"):
@@ -121,6 +125,11 @@ class Host:
         text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
         spec = parse_machine(text, str(machine or "the default machine"))
         where.mkdir(parents=True, exist_ok=True)
+        if (where / "hw").exists() and not _has_content(where / STATE):
+            raise StateError(
+                f"{where} holds media, and {STATE} is missing or empty: nothing is made over them",
+                hint="start the host anew on the same media with: xlpy host reset --keep-media",
+            )
         strangers = {path.name for path in where.iterdir()} - OURS
         if strangers and not (where / STATE).exists():
             raise Conflict(
@@ -141,17 +150,40 @@ class Host:
                 raise
         return host
 
-    def _power_on(self, text: str, spec: MachineSpec) -> None:
+    @classmethod
+    def restart(cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = _silent) -> Host:
+        """Start Xen and Dom0 anew on the media and labels that are there: all domains are gone, their data is not.
+
+        Raises:
+            NotFound: there is no host. ConfigError: ``machine.yaml`` is damaged.
+        """
+        from xlpy.hw.machine import parse_machine
+
+        where = cls.directory(root)
+        if not (where / "hw").exists() or not (where / MACHINE).exists():
+            raise NotFound(f"no host with media in {where}", hint="xlpy host init makes one")
+        text = (where / MACHINE).read_text(encoding="utf-8", errors="replace")
+        spec = parse_machine(text, str(where / MACHINE))
+        with exclusive(where / STATE, "restarting the host"):
+            for name in (STATE, f"{STATE}-journal"):
+                (where / name).unlink(missing_ok=True)
+        host = cls(where, note)
+        with host.store.transaction("restarting the host"):
+            note(f"restarting the host {spec.name!r} in {where}")
+            host._power_on(text, spec, keep_media=True)
+        return host
+
+    def _power_on(self, text: str, spec: MachineSpec, keep_media: bool = False) -> None:
         from xlpy.dom0.emulated import EmulatedDom0
         from xlpy.firmware.bios import power_on
         from xlpy.hw.hardware import Hardware
         from xlpy.hw.machine import spec_to_json
 
-        self._wipe(keep_media=False)
+        self._wipe(keep_media)
         (self.root / MACHINE).write_text(text, encoding="utf-8")
         self._table.put("machine", spec_to_json(spec))
         self._table.put("description", self._description())
-        hw = self.hw = Hardware.create(self.root, spec)
+        hw = self.hw = Hardware.open(self.root, spec) if keep_media else Hardware.create(self.root, spec)
         power_on(hw)
         self.xen.boot()
         self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)

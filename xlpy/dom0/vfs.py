@@ -130,7 +130,7 @@ class Vfs:
         """Check that ``path/..`` is what is written left of it: a directory, and not behind a symbolic link."""
         mount, inner = self.place(path)
         if mount in self.disk_mounts and inner != "/":
-            inode = self.image(mount).lookup(inner, follow=False)
+            inode = self._lookup(path, mount, inner, follow=False)
             if inode.kind == "symlink":
                 raise Unsafe(
                     f"{path}/.. leads through a symbolic link",
@@ -140,11 +140,20 @@ class Vfs:
         if self.stat(path).kind != "dir":
             raise NotFound(f"{path} is not a directory")
 
+    def _lookup(self, path: str, mount: Mount, inner: str, follow: bool = True) -> Inode:
+        """A file by its path inside a mount; NotFound names the whole path."""
+        try:
+            return self.image(mount).lookup(inner, follow=follow)
+        except NotFound as error:
+            raise NotFound(
+                f"{path}: no such file on {mount.mountpoint}", hint=f"xlpy pmem mkfile SIZE {path} makes one"
+            ) from error
+
     def stat(self, path: str) -> FileStat:
         """As ``face.Dom0.stat``."""
         mount, inner = self.place(path)
         if mount in self.disk_mounts:
-            inode = self.image(mount).lookup(inner)
+            inode = self._lookup(path, mount, inner)
             return FileStat(inode.kind, inode.size, self.device(mount.device).number, inode.number, inode.links)
         number = _ANONYMOUS[mount.mountpoint]
         if mount.mountpoint == "/dev" and inner != "/":
@@ -216,7 +225,7 @@ class Vfs:
                 code="XLPY-PMEM-NOT-PMEM",
                 hint="use a file below: " + ", ".join(m.mountpoint for m in self.disk_mounts),
             )
-        inode = self.image(mount).lookup(inner)
+        inode = self._lookup(path, mount, inner)
         if inode.kind != "file":
             raise Unsafe(f"{path} is a {inode.kind}, not a regular file", code="XLPY-PMEM-KIND")
         return mount, inner, inode

@@ -327,7 +327,16 @@ def _read_vnuma(reader: Reader) -> None:
 
 
 def _read_vnvdimms(reader: Reader) -> tuple[Vnvdimm, ...]:
-    found = [read_vnvdimm(reader, text) for text in reader.items("vnvdimm") or () if isinstance(text, Text)]
+    """Our own key: what is wrong with it is an error, because a guest without its memory is no guest."""
+    items = reader.items("vnvdimm", quiet=True)
+    if items is None and "vnvdimm" in reader.settings:
+        reader.error("vnvdimm", "vnvdimm must be a list", "write vnvdimm = [ 'file=/dev/pmem0' ]")
+    found: list[Vnvdimm | None] = []
+    for item in items or ():
+        if isinstance(item, Text):
+            found.append(read_vnvdimm(reader, item))
+        else:
+            reader.error(item, "vnvdimm: a string is required, found a list", "write 'file=/dev/pmem0'")
     return tuple(device for device in found if device)
 
 

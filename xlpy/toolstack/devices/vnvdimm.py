@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from xlpy.addr import parse_size
+from xlpy.addr import GIB, KIB, PAGE, parse_size
 from xlpy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from xlpy.toolstack.xlcfg import Position, Text
 
 KEYS = ("file", "label_size", "unarmed")
+LABEL_DEFAULT = LABEL_LEAST = 128 * KIB  # UEFI 2.7, 13.19.1: smaller label areas break readers
+LABEL_MOST = GIB
 
 
 class Vnvdimm(NamedTuple):
@@ -21,21 +23,19 @@ class Vnvdimm(NamedTuple):
 
     Args:
         file: a pmem device such as ``/dev/pmem0``, or a file on a DAX file system.
-        label_size: bytes of label area, 0 for none.
+        label_size: bytes of label area, kept outside the data; 0 for none.
         unarmed: whether the guest is told that writes may not last.
         where: the entry in the configuration, or None when it came otherwise.
     """
 
     file: str
-    label_size: int = 0
+    label_size: int = LABEL_DEFAULT
     unarmed: bool = False
     where: Position | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The entry as the JSON of a configuration shows it."""
-        shown: dict[str, Any] = {"file": self.file}
-        if self.label_size:
-            shown["label_size"] = self.label_size
+        shown: dict[str, Any] = {"file": self.file, "label_size": self.label_size}
         if self.unarmed:
             shown["unarmed"] = True
         return shown
@@ -68,7 +68,12 @@ def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
         return None
     size = 0
     try:
-        size = parse_size(found.get("label_size", "0"))
+        size = parse_size(found.get("label_size", LABEL_DEFAULT))
+        if size and (size % PAGE or not LABEL_LEAST <= size <= LABEL_MOST):
+            raise UsageError(
+                f"{size} bytes; 0, or a multiple of 4 KiB from 128 KiB to 1 GiB is required",
+                hint="leave label_size out, or write label_size=128K",
+            )
     except UsageError as error:
         reader.error(where, f"vnvdimm: label_size: {error.message}", error.hint)
         good = False
