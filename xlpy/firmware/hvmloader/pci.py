@@ -108,7 +108,8 @@ def setup(memory: Memory, physical_bits: int) -> PciWindows:
     if start < memory.low_end:
         platform.log(f"Relocating {memory.low_end - start >> 12:#x} pages from {_wide(start)} for lowmem MMIO hole")
         memory.relocate(start)
-    _place(config, memory, bars, needed, windows := _Windows(memory, start, physical_bits))
+    windows = _Windows(memory, start, physical_bits)
+    _place(config, memory, bars, needed, windows)
     return PciWindows(Span.between(start, HOLE_END), windows.high_used())
 
 
@@ -223,10 +224,8 @@ class _Windows:
 
 def _place(config: Config, memory: Memory, bars: list[Bar], needed: int, windows: _Windows) -> None:
     platform = memory.platform
-    if memory.high_end:
-        platform.log(f"RAM in high memory; setting high_mem resource base to {_wide(windows.high)}")
-    else:
-        platform.log(f"No RAM in high memory; setting high_mem resource base to {_wide(windows.high)}")
+    ram = "RAM" if memory.high_end else "No RAM"
+    platform.log(f"{ram} in high memory; setting high_mem resource base to {_wide(windows.high)}")
     for bar in bars:
         above = bar.wide and (bar.size >= _LARGE or needed > HOLE_END - windows.low)
         base = windows.take(bar, above=above)
