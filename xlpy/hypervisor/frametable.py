@@ -26,6 +26,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, pages
+from xlpy.errors import FormatError
 from xlpy.hypervisor.abi import DOMID_IO, DOMID_XEN
 
 if TYPE_CHECKING:
@@ -125,13 +126,18 @@ class FrameTable:
         return int.from_bytes(self._hw.read(self._gfns_of(mfn, mfn).start, M2P_SIZE), "little")
 
     def walk(self) -> Iterator[FrameRun]:
-        """The runs that the media hold, in frame order, by following the list of heads."""
+        """The runs that the media hold, in frame order, by following the list of heads; FormatError when it is
+        damaged."""
         mfn = self._first
         while mfn != NULL:
             info, gfn = self.record(mfn), self.gfn(mfn)
             end = self._end if info.next == NULL else info.next
             if not mfn < end <= self._end:
-                raise ValueError(f"the list of heads is broken at frame {mfn:#x}: next is {info.next:#x}")
+                raise FormatError(
+                    f"the list of heads is broken at frame {mfn:#x}: next is {info.next:#x}",
+                    offset=(mfn - self._first) * PAGE_INFO_SIZE,
+                    hint="start the host anew, which rebuilds it: xlpy host reset --keep-media",
+                )
             yield FrameRun(mfn, end, info, None if gfn == INVALID_M2P else gfn)
             mfn = info.next
 

@@ -65,7 +65,6 @@ class Pmem:
         self.regions = [PmemRegion(*(Span(Mfn(a), n) for a, n in row)) for row in saved["regions"]]
         self.broken: list[int] = saved["broken"]
         self._sequence: int = saved["sequence"]
-        self._announced = False
 
     @property
     def m2p(self) -> M2P:
@@ -102,7 +101,7 @@ class Pmem:
         """Check a report and record it; see ``Hypercalls.platform_pmem_add`` for the errors."""
         self._check(region, reserved, data)
         new = PmemRegion(region, reserved, data)
-        self.announce()
+        self._announce()
         try:
             self.frame_table(new).rebuild()
         except XlpyError as error:
@@ -128,7 +127,7 @@ class Pmem:
         Raises:
             XlpyError: the media cannot be written. The frame tables are then not trusted until they were derived anew.
         """
-        self.announce()
+        self._announce()
         windows = []
         for one in self.regions:
             inside = one.region.intersect(Span.between(Mfn(start), Mfn(end)))
@@ -141,7 +140,6 @@ class Pmem:
             for table, (first, last) in windows:
                 table.write(first, last)
         except XlpyError:
-            self._announced = False
             self._write_announcement(self._sequence + 1)
             raise
 
@@ -178,19 +176,23 @@ class Pmem:
     def repair(self) -> None:
         """Derive all frame tables anew from the owners; nothing on the media is trusted."""
         self._m2p = None
-        self._announced = False
-        self.announce()
+        self._announce()
+        self._rebuild()
+
+    def _announce(self) -> None:
+        """Count up outside the transaction and inside, before frame tables are written.
+
+        When the transaction does not commit, the two differ: the frame tables are ahead of the store.
+        """
+        if self.unclean:
+            self._rebuild()
+        self._sequence = max(self._sequence, self._read_announcement()) + 1
+        self._write_announcement(self._sequence)
         self._save()
 
-    def announce(self) -> None:
-        """Say, outside the transaction, that this process is about to write frame tables."""
-        if not self._announced:
-            if self.unclean and self.regions:
-                for one in self.regions:
-                    self.frame_table(one).rebuild()
-            self._sequence = max(self._sequence, self._read_announcement()) + 1
-            self._write_announcement(self._sequence)
-            self._announced = True
+    def _rebuild(self) -> None:
+        for one in self.regions:
+            self.frame_table(one).rebuild()
 
     @property
     def _announcement(self) -> Path:
