@@ -216,20 +216,20 @@ def ask(model: DeviceModel, uuid: bytes, handle: int, function: int, data: bytes
 def ask_through_memory(world: World, uuid: bytes, handle: int, function: int, data: bytes = b"") -> bytes:
     """What the AML does, access by access."""
     memory, page = world.domain.memory, XEN_HVM.mailbox
-    head = struct.pack("<4I", handle, 1, function, len(data)) + uuid + data
+    head = struct.pack("<4I", handle, 1, function, len(data)) + uuid + bytes(4) + data
     for at in range(0, len(head), 4):
         memory.write(Gpa(page + 4 + at), head[at : at + 4].ljust(4, b"\0"))
     memory.write(page, struct.pack("<I", 1))
     assert memory.read(page, 4) == bytes(4)
     (length,) = struct.unpack("<I", memory.read(Gpa(page + 16), 4))
-    return memory.read(Gpa(page + 36), length)
+    return memory.read(Gpa(page + 40), length)
 
 
 def test_the_mailbox_is_answered_through_mmio(world: World) -> None:
     world.model().attach([world.backing("a", (0, MIB))])
     world.model().connect()
     assert ask_through_memory(world, DEVICE, 1, 0) == b"\x77"
-    assert ask_through_memory(world, DEVICE, 1, 4) == struct.pack("<III", 0, 128 * KIB, 4052)
+    assert ask_through_memory(world, DEVICE, 1, 4) == struct.pack("<III", 0, 128 * KIB, 4048)
     data = bytes(range(1, 253)) * 16
     assert ask_through_memory(world, DEVICE, 1, 6, struct.pack("<II", 8, len(data)) + data) == bytes(4)
     assert ask_through_memory(world, DEVICE, 1, 5, struct.pack("<II", 8, len(data))) == bytes(4) + data
@@ -240,8 +240,8 @@ def test_the_page_outlives_the_process(world: World) -> None:
     world.model().attach([world.backing("a", (0, MIB))])
     first, second = world.model(), world.model()
     at = XEN_HVM.mailbox
-    first.handle(Access(at + 36, 8, write=True, value=0x1122334455667788))
-    assert second.handle(Access(at + 36, 4, write=False)) == 0x55667788
+    first.handle(Access(at + 40, 8, write=True, value=0x1122334455667788))
+    assert second.handle(Access(at + 40, 4, write=False)) == 0x55667788
     assert second.handle(Access(at + 4095, 1, write=False)) == 0
 
 
@@ -262,7 +262,7 @@ def test_in_shared_ram_the_page_is_served_from_outside(world: World) -> None:
     assert model.serve(page)
     assert bytes(page[:4]) == bytes(4)
     assert struct.unpack_from("<I3I", page, 16)[0] == 12
-    assert struct.unpack_from("<III", page, 36) == (0, 128 * KIB, 4052)
+    assert struct.unpack_from("<III", page, 40) == (0, 128 * KIB, 4048)
 
 
 def test_tables_for_another_mailbox(world: World) -> None:

@@ -143,7 +143,7 @@ def test_without_poison_list_no_scrub(guest: Guest) -> None:
 
 
 def test_a_label_conversation(guest: Guest) -> None:
-    assert words(guest.device(4)) == (0, 131072, 4052)
+    assert words(guest.device(4)) == (0, 131072, 4048)
     assert guest.device(5, 0, 8) == bytes(12)
     assert words(guest.device(6, 4, 4, data=b"ABCD")) == (0,)
     assert guest.device(5, 0, 10) == bytes(4) + b"\0\0\0\0ABCD\0\0"
@@ -153,9 +153,9 @@ def test_a_label_conversation(guest: Guest) -> None:
 
 def test_the_longest_transfer_both_ways(guest: Guest) -> None:
     longest = bytes(range(1, 255)) * 16
-    longest = longest[:4052]
-    assert words(guest.device(6, 1, 4052, data=longest)) == (0,)
-    assert guest.device(5, 1, 4052) == bytes(4) + longest
+    longest = longest[:4048]
+    assert words(guest.device(6, 1, 4048, data=longest)) == (0,)
+    assert guest.device(5, 1, 4048) == bytes(4) + longest
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_the_longest_transfer_both_ways(guest: Guest) -> None:
         (SIZE, 0, 0),
         (SIZE, 1, 3),
         (SIZE - 1, 2, 3),
-        (0, 4053, 3),
+        (0, 4049, 3),
         (0xFFFFFFFF, 1, 3),
         (1, 0xFFFFFFFF, 3),
         (0xFFFFFFFF, 0xFFFFFFFF, 3),
@@ -174,7 +174,7 @@ def test_the_longest_transfer_both_ways(guest: Guest) -> None:
 )
 def test_label_bounds(guest: Guest, offset: int, length: int, code: int) -> None:
     assert words(guest.device(5, offset, length)) == (code,)
-    assert words(guest.device(6, offset, length, data=bytes(4052))) == (code,)
+    assert words(guest.device(6, offset, length, data=bytes(4048))) == (code,)
     assert not Path(guest.devices[0].backing.label_path or "").exists() or code == 0
 
 
@@ -184,9 +184,9 @@ def test_a_label_write_with_less_data_than_it_claims(guest: Guest, data: bytes) 
 
 
 def test_a_request_longer_than_the_page(guest: Guest) -> None:
-    data = struct.pack("<II", 0, 4052) + bytes(4052)
-    assert words(dsm.answer(guest, Request(1, 1, 6, DEVICE, 4061, data))) == (3,)
-    assert words(dsm.answer(guest, Request(1, 1, 6, DEVICE, 4060, data))) == (0,)
+    data = struct.pack("<II", 0, 4048) + bytes(4048)
+    assert words(dsm.answer(guest, Request(1, 1, 6, DEVICE, 4057, data))) == (3,)
+    assert words(dsm.answer(guest, Request(1, 1, 6, DEVICE, 4056, data))) == (0,)
 
 
 def test_storage_that_fails_is_a_hardware_error(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,8 +320,8 @@ def read_fit(guest: Guest, offset: int) -> bytes:
 
 def test_the_fit_comes_in_pieces(guest: Guest) -> None:
     first = read_fit(guest, 0)
-    assert (len(first), words(first[:4])) == (4060, (0,))
-    second = read_fit(guest, 4056)
+    assert (len(first), words(first[:4])) == (4056, (0,))
+    second = read_fit(guest, 4052)
     assert first[4:] + second[4:] == guest.fit
     assert words(read_fit(guest, len(guest.fit))) == (0,)
     assert words(read_fit(guest, len(guest.fit) + 1)) == (3,)
@@ -331,10 +331,10 @@ def test_the_fit_comes_in_pieces(guest: Guest) -> None:
 def test_a_fit_that_changes_meanwhile_is_begun_anew(guest: Guest) -> None:
     read_fit(guest, 0)
     guest.fit_changed = True
-    assert words(read_fit(guest, 4056)) == (0x100,)
-    assert words(read_fit(guest, 4056)) == (0x100,)
+    assert words(read_fit(guest, 4052)) == (0x100,)
+    assert words(read_fit(guest, 4052)) == (0x100,)
     assert words(read_fit(guest, 0)[:4]) == (0,)
-    assert words(read_fit(guest, 4056)[:4]) == (0,)
+    assert words(read_fit(guest, 4052)[:4]) == (0,)
 
 
 def test_a_guest_lets_go_of_its_own_devices_only(guest: Guest) -> None:
@@ -364,5 +364,5 @@ def test_any_request_gets_an_answer_that_fits(
 ) -> None:
     guest = Guest(tmp_path_factory.getbasetemp())
     output = dsm.answer(guest, Request(handle, revision, function, uuid, claim, data[:claim]))
-    assert 1 <= len(output) <= 4060
+    assert 1 <= len(output) <= 4056
     assert function == 0 or len(output) >= 4

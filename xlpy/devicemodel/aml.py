@@ -7,8 +7,9 @@ address is a constant in it. What the methods are for is in ACPI 6.5, 9.20; in A
 Name (_HID, "ACPI0012")
 Name (UROT, ToUUID (...))   Name (UDEV, ToUUID (...))   Name (UPRV, ToUUID (...))
 OperationRegion (MBOX, SystemMemory, mailbox, 0x1000)
-Field (MBOX, DWordAcc, NoLock, Preserve) { BELL, 32, HNDL, 32, REVS, 32, FUNC, 32, LENG, 32, IFID, 128, LDAT, 32480 }
-Field (MBOX, DWordAcc, NoLock, Preserve) { Offset (36), SDAT, 512 }
+Field (MBOX, DWordAcc, NoLock, Preserve) { BELL, 32, HNDL, 32, REVS, 32, FUNC, 32, LENG, 32, IFID, 128 }
+Field (MBOX, QWordAcc, NoLock, Preserve) { Offset (40), LDAT, 32448 }
+Field (MBOX, QWordAcc, NoLock, Preserve) { Offset (40), SDAT, 512 }
 Method (IDLE) {...}                // until the doorbell is idle; what it then reads
 Method (FAIL, 2) {...}             // function, status -> the buffer for "no answer"
 Method (ASKM, 5, Serialized) {...} // UUID, revision, function, input or 0, handle -> output
@@ -19,10 +20,10 @@ Method (_FIT) {...}
 Device (NV00) { _ADR, _DSM, _LSI, _LSR, _LSW, _EJ0 }  // and so on
 ```
 
-The page is trapped in the model, one access at a time: hence DWordAcc, and a second, short view of the data for the
-inputs and outputs of up to 64 bytes that most functions have. Results are cut with Mid, which gives a Buffer also where
-a field of up to 64 bits would read as an Integer. A doorbell of all-ones means that nobody is behind the page, one that
-stays set that the device model hangs; both end in a status.
+The page is trapped in the model, one access at a time: hence wide accesses, and a second, short view of the data for
+the inputs and outputs of up to 64 bytes that most functions have. Results are cut with Mid, which gives a Buffer also
+where a field of up to 64 bits would read as an Integer. A doorbell of all-ones means that nobody is behind the page, one
+that stays set that the device model hangs; both end in a status.
 """
 
 from __future__ import annotations
@@ -102,18 +103,11 @@ def root_body(mailbox_page: Gpa, slots: int) -> bytes:
             op_region("MBOX", Space.SYSTEM_MEMORY, mailbox_page, PAGE),
             field(
                 "MBOX",
-                [
-                    ("BELL", 32),
-                    ("HNDL", 32),
-                    ("REVS", 32),
-                    ("FUNC", 32),
-                    ("LENG", 32),
-                    ("IFID", 128),
-                    ("LDAT", mailbox.DATA_SIZE * 8),
-                ],
+                [("BELL", 32), ("HNDL", 32), ("REVS", 32), ("FUNC", 32), ("LENG", 32), ("IFID", 128)],
                 Access.DWORD,
             ),
-            field("MBOX", [(None, mailbox.DATA * 8), ("SDAT", SHORT * 8)], Access.DWORD),
+            field("MBOX", [(None, mailbox.DATA * 8), ("LDAT", mailbox.DATA_SIZE * 8)], Access.QWORD),
+            field("MBOX", [(None, mailbox.DATA * 8), ("SDAT", SHORT * 8)], Access.QWORD),
             _wait(),
             _fail(),
             _ask(),

@@ -8,9 +8,10 @@
 | 12 | 4 | function | ``_DSM`` Arg2 |
 | 16 | 4 | length | bytes of ``data``: of the input, then of the output |
 | 20 | 16 | uuid | ``_DSM`` Arg0 |
-| 36 | 4060 | data | the input, then the output |
+| 36 | 4 | reserved | so that the data can be accessed in units of 8 bytes |
+| 40 | 4056 | data | the input, then the output |
 
-Input and output share their bytes, which makes room for the longest label transfer: 4060 less the 8 bytes of offset and
+Input and output share their bytes, which makes room for the longest label transfer: 4056 less the 8 bytes of offset and
 length. The page works in two worlds. In the model it is MMIO: each access traps, and writing the doorbell is answered
 before the write ends. Under an emulator it is RAM that another process watches (``serve``); AML sleeps until the
 doorbell is 0. A guest may write to the page at any time; so a request is copied once, and only the copy is judged.
@@ -27,7 +28,7 @@ from xlpy.addr import PAGE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DOORBELL, HANDLE, REVISION, FUNCTION, LENGTH, UUID, DATA = 0, 4, 8, 12, 16, 20, 36
+DOORBELL, HANDLE, REVISION, FUNCTION, LENGTH, UUID, DATA = 0, 4, 8, 12, 16, 20, 40
 DATA_SIZE = PAGE - DATA
 IDLE, RING = 0, 1
 

@@ -225,7 +225,9 @@ class DeviceModel:
         """The output for one ``_DSM`` request; an error of ours is a hardware error to the guest."""
         try:
             return dsm.answer(self, request)
-        except XlpyError:
+        except XlpyError as error:
+            what = f"_DSM function {request.function} of handle {request.handle:#x}"
+            self._xen.console.write(f"(DM) d{self.domid} {what}: {error.message}", keep=False)
             return dsm.status(dsm.HARDWARE_ERROR)
 
     def take_events(self) -> list[tuple[str, int]]:
