@@ -182,7 +182,7 @@ def list_domains(env: Env, domain: str | None, as_long: bool, verbose: bool, as_
 
         sys.stdout.write(json.dumps([listing.long(host, domid) for domid in domids if domid], indent=4) + "\n")
         return
-    header = f"{'Name':<40}   ID   Mem VCPUs\tState\tTime(s)"
+    header = f"{'Name':<44}ID   Mem VCPUs\tState\tTime(s)"
     print(header + ("   UUID                            Reason-Code\tSecurity Label" if verbose else ""))
     for domid in domids:
         row = listing.row(host, domid)

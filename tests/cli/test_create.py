@@ -1,0 +1,204 @@
+"""The main job, as a user does it: create, look, write, destroy, look again."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+
+import pytest
+
+from xlpy.host import Host
+
+
+def tool(name, package):
+    """An outside judge, or a skip with the reason."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if path is None:
+        pytest.skip(f"{name} is not installed (package {package})")
+    return path
+
+
+def test_quickstart(xlpy, configs):
+    xlpy("create", configs / "quickstart.cfg")
+    (domain,) = xlpy("list", "--json").json["items"]
+    assert (domain["domid"], domain["name"], domain["vcpus"], domain["state"]) == (1, "quickstart", 2, "r-----")
+    (device,) = domain["vnvdimms"]
+    assert device["path"] == "/mnt/pmem0/vm1.img"
+    assert device["size"] == 64 << 20
+    assert device["gpa"] % (1 << 30) == 0
+    listed = xlpy("pmem", "list", "--json").json["items"]
+    assert [item["users"] for item in listed] == [["quickstart"], []]
+
+
+def test_list_has_xls_columns(xlpy, configs):
+    xlpy("create", configs / "quickstart.cfg")
+    lines = xlpy("list").out.splitlines()
+    assert lines[0] == "Name                                        ID   Mem VCPUs\tState\tTime(s)"
+    assert re.fullmatch(r"Domain-0 {34}     0 +1024     4     r-----       0\.0", lines[1])
+    assert re.fullmatch(r"quickstart {30}     1 +50\d     2     r-----       0\.0", lines[2])
+
+
+def test_a_byte_goes_all_the_way(xlpy, configs, host_root):
+    """Guest address, p2m, SPA, media file, and the same byte through Dom0's file system; it outlives the domain."""
+    debugfs = tool("debugfs", "e2fsprogs")
+    xlpy("create", configs / "quickstart.cfg")
+    (device,) = xlpy("list", "--json").json["items"][0]["vnvdimms"]
+    offset, text = 0x123456, b"persistent"
+    xlpy("mem", "write", "quickstart", hex(device["gpa"] + offset), "--hex", text.hex())
+
+    resolved = xlpy("pmem", "resolve", "/mnt/pmem0/vm1.img", "--json").json
+    piece = next(p for p in resolved["extents"] if p["logical"] <= offset < p["logical"] + p["length"])
+    host = Host.open(host_root)
+    media, at = host.hw.backing(piece["spa"] + offset - piece["logical"])
+    image, start = host.hw.backing(host.dom0.list_namespaces()[0]["resource"])
+    host.store.close()
+    with media.open("rb") as file:
+        file.seek(at)
+        assert file.read(len(text)) == text
+
+    cat = subprocess.run(
+        [debugfs, "-R", "cat /vm1.img", f"{image}?offset={start}"], capture_output=True, check=True
+    ).stdout
+    assert cat[offset : offset + len(text)] == text
+
+    xlpy("destroy", "quickstart")
+    xlpy("create", configs / "quickstart.cfg", 'name="second"')
+    (again,) = xlpy("list", "--json").json["items"][0]["vnvdimms"]
+    read = xlpy("mem", "read", "second", hex(again["gpa"] + offset), str(len(text)), "--json").json
+    assert bytes.fromhex(read["hex"]) == text
+
+
+def test_the_file_system_stays_clean(xlpy, configs, host_root):
+    e2fsck = tool("e2fsck", "e2fsprogs")
+    xlpy("create", configs / "quickstart.cfg")
+    xlpy("pmem", "mkfile", "8M", "/mnt/pmem0/more.img")
+    host = Host.open(host_root)
+    image, start = host.hw.backing(host.dom0.list_namespaces()[0]["resource"])
+    host.store.close()
+    done = subprocess.run([e2fsck, "-fn", f"{image}?offset={start}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("config", ["quickstart.cfg", "device.cfg", "two.cfg"])
+def test_acpi_tools_find_nothing_to_complain_about(xlpy, configs, tmp_path, config):
+    iasl, acpiexec = tool("iasl", "acpica-tools"), tool("acpiexec", "acpica-tools")
+    xlpy("create", configs / config)
+    name = xlpy("list", "--json").json["items"][0]["name"]
+    xlpy("acpi", "dump", name, "--format", "bin", "-o", tmp_path)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert {"rsdp.dat", "rsdt.dat", "xsdt.dat", "facp.dat", "facs.dat", "dsdt.dat", "nfit.dat", "ssdt1.dat"} <= set(
+        files
+    )
+    for path in sorted(tmp_path.glob("*.dat")):
+        if path.name == "rsdp.dat":
+            continue
+        done = subprocess.run([iasl, "-d", path.name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not re.search(r"error|warning|remark|invalid", done.stdout + done.stderr, re.IGNORECASE), done.stdout
+    aml = ["dsdt.dat", *sorted(path.name for path in tmp_path.glob("ssdt*.dat"))]
+    done = subprocess.run([acpiexec, "-b", "quit", *aml], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert not re.search(r"ACPI (Error|Warning|BIOS)|AE_", done.stdout), done.stdout
+
+
+def test_hex_dumps_are_for_acpixtract(xlpy, configs, tmp_path):
+    acpixtract = tool("acpixtract", "acpica-tools")
+    xlpy("create", configs / "quickstart.cfg")
+    (tmp_path / "acpi.out").write_text(xlpy("acpi", "dump", "quickstart").out)
+    subprocess.run([acpixtract, "-a", "acpi.out"], cwd=tmp_path, check=True, capture_output=True)
+    xlpy("acpi", "dump", "quickstart", "--format", "bin", "-o", tmp_path / "bin")
+    for name in ("nfit.dat", "dsdt.dat", "ssdt3.dat"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "bin" / name).read_bytes()
+
+
+def test_map_names_everything(xlpy, configs):
+    xlpy("create", configs / "two.cfg")
+    rows = xlpy("map", "two", "--json").json["items"]
+    assert [row["kind"] for row in rows] == ["ram", "ram", "acpi", "ram", "mmio", "ram", "pmem", "pmem"]
+    assert rows[-2]["what"] == "/mnt/pmem0/vm1.img"
+    assert rows[-2]["dimms"] == ["dimm0", "dimm1"]
+    assert rows[-1]["what"] == "/dev/pmem1"
+    assert rows[-1]["dimms"] == ["dimm2"]
+    assert all(a["end"] <= b["start"] for a, b in pairwise(rows))
+    assert "/dev/pmem1" in xlpy("map", "two").out
+    assert "█" in xlpy("--color", "always", "map", "two").out
+
+
+def test_dmesg_has_both_sides(xlpy, configs):
+    xlpy("create", configs / "quickstart.cfg")
+    log = xlpy("dmesg").out
+    assert "(d1) HVM Loader" in log
+    assert "XENMEM_pmem_map(1," in log
+    assert "Invoking SeaBIOS" in log
+
+
+def test_dry_run_changes_nothing(xlpy, configs, host_root):
+    before = (host_root / "state.db").read_bytes()
+    shown = xlpy("create", "-n", configs / "quickstart.cfg").json
+    assert shown["c_info"]["name"] == "quickstart"
+    assert shown["vnvdimms"] == [{"file": "/mnt/pmem0/vm1.img", "label_size": 131072}]
+    xlpy("create", "-n", configs / "quickstart.cfg", "vnvdimm=['/mnt/pmem0/none']", status=4)
+    xlpy("pmem", "mkfile", "-n", "8M", "/mnt/pmem0/x.img")
+    xlpy("host", "reset", "-n")
+    assert (host_root / "state.db").read_bytes() == before
+
+
+def test_dry_run_needs_no_host(xlpy, configs, tmp_path):
+    found = xlpy("--root", tmp_path / "none", "create", "-n", configs / "quickstart.cfg")
+    assert "not checked" in found.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_overrides_from_the_command_line(xlpy, configs):
+    xlpy("create", configs / "quickstart.cfg", 'name="other"', "memory=1024", "vcpus=1")
+    (domain,) = xlpy("list", "--json").json["items"]
+    assert (domain["name"], domain["vcpus"]) == ("other", 1)
+    assert 1000 < domain["memory_mb"] < 1024
+
+
+def test_a_reset_keeps_media_when_asked(xlpy, configs):
+    xlpy("create", configs / "device.cfg")
+    (device,) = xlpy("list", "--json").json["items"][0]["vnvdimms"]
+    xlpy("mem", "write", "device", hex(device["gpa"]), "--hex", "c0ffee")
+    xlpy("host", "reset", "--keep-media")
+    assert xlpy("list", "--json").json["items"] == []
+    xlpy("create", configs / "device.cfg")
+    assert xlpy("mem", "read", "device", hex(device["gpa"]), "3", "--json").json["hex"] == "c0ffee"
+    xlpy("host", "reset")
+    xlpy("create", configs / "device.cfg")
+    assert xlpy("mem", "read", "device", hex(device["gpa"]), "3", "--json").json["hex"] == "000000"
+
+
+def test_closed_pipe(host_root, monkeypatch):
+    import os
+    import sys
+
+    done = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m xlpy dmesg | head -1",
+        shell=True,
+        executable="/bin/bash",
+        env={**os.environ, "XLPY_ROOT": str(host_root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 141)
+    assert "Traceback" not in done.stderr
+
+
+def test_full_disk_is_not_success(host_root):
+    import os
+    import sys
+
+    done = subprocess.run(
+        f"{sys.executable} -m xlpy dmesg > /dev/full",
+        shell=True,
+        env={**os.environ, "XLPY_ROOT": str(host_root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 6
+    assert done.stderr.startswith("error: ")
