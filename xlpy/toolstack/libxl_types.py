@@ -7,24 +7,57 @@ written unless it is empty.
 
 from __future__ import annotations
 
-_NIC_COLO = (
-    "coloft_forwarddev colo_sock_mirror_id colo_sock_mirror_ip colo_sock_mirror_port "
-    "colo_sock_compare_pri_in_id colo_sock_compare_pri_in_ip colo_sock_compare_pri_in_port "
-    "colo_sock_compare_sec_in_id colo_sock_compare_sec_in_ip colo_sock_compare_sec_in_port "
-    "colo_sock_compare_notify_id colo_sock_compare_notify_ip colo_sock_compare_notify_port "
-    "colo_sock_redirector0_id colo_sock_redirector0_ip colo_sock_redirector0_port "
-    "colo_sock_redirector1_id colo_sock_redirector1_ip colo_sock_redirector1_port "
-    "colo_sock_redirector2_id colo_sock_redirector2_ip colo_sock_redirector2_port "
-    "colo_filter_mirror_queue colo_filter_mirror_outdev colo_filter_redirector0_queue "
-    "colo_filter_redirector0_indev colo_filter_redirector0_outdev colo_filter_redirector1_queue "
-    "colo_filter_redirector1_indev colo_filter_redirector1_outdev colo_compare_pri_in colo_compare_sec_in "
-    "colo_compare_out colo_compare_notify_dev "
-    "colo_sock_sec_redirector0_id colo_sock_sec_redirector0_ip colo_sock_sec_redirector0_port "
-    "colo_sock_sec_redirector1_id colo_sock_sec_redirector1_ip colo_sock_sec_redirector1_port "
-    "colo_filter_sec_redirector0_queue colo_filter_sec_redirector0_indev colo_filter_sec_redirector0_outdev "
-    "colo_filter_sec_redirector1_queue colo_filter_sec_redirector1_indev colo_filter_sec_redirector1_outdev "
-    "colo_filter_sec_rewriter0_queue colo_checkpoint_host colo_checkpoint_port"
-)
+NIC_COLO = [
+    "coloft_forwarddev",
+    "colo_sock_mirror_id",
+    "colo_sock_mirror_ip",
+    "colo_sock_mirror_port",
+    "colo_sock_compare_pri_in_id",
+    "colo_sock_compare_pri_in_ip",
+    "colo_sock_compare_pri_in_port",
+    "colo_sock_compare_sec_in_id",
+    "colo_sock_compare_sec_in_ip",
+    "colo_sock_compare_sec_in_port",
+    "colo_sock_compare_notify_id",
+    "colo_sock_compare_notify_ip",
+    "colo_sock_compare_notify_port",
+    "colo_sock_redirector0_id",
+    "colo_sock_redirector0_ip",
+    "colo_sock_redirector0_port",
+    "colo_sock_redirector1_id",
+    "colo_sock_redirector1_ip",
+    "colo_sock_redirector1_port",
+    "colo_sock_redirector2_id",
+    "colo_sock_redirector2_ip",
+    "colo_sock_redirector2_port",
+    "colo_filter_mirror_queue",
+    "colo_filter_mirror_outdev",
+    "colo_filter_redirector0_queue",
+    "colo_filter_redirector0_indev",
+    "colo_filter_redirector0_outdev",
+    "colo_filter_redirector1_queue",
+    "colo_filter_redirector1_indev",
+    "colo_filter_redirector1_outdev",
+    "colo_compare_pri_in",
+    "colo_compare_sec_in",
+    "colo_compare_out",
+    "colo_compare_notify_dev",
+    "colo_sock_sec_redirector0_id",
+    "colo_sock_sec_redirector0_ip",
+    "colo_sock_sec_redirector0_port",
+    "colo_sock_sec_redirector1_id",
+    "colo_sock_sec_redirector1_ip",
+    "colo_sock_sec_redirector1_port",
+    "colo_filter_sec_redirector0_queue",
+    "colo_filter_sec_redirector0_indev",
+    "colo_filter_sec_redirector0_outdev",
+    "colo_filter_sec_redirector1_queue",
+    "colo_filter_sec_redirector1_indev",
+    "colo_filter_sec_redirector1_outdev",
+    "colo_filter_sec_rewriter0_queue",
+    "colo_checkpoint_host",
+    "colo_checkpoint_port",
+]
 
 STRUCTURES = {
     name: tuple(fields.split())
@@ -65,7 +98,7 @@ STRUCTURES = {
         "direct_io_safe discard_enable specification transport irq base colo_enable colo_restore_enable colo_host "
         "colo_port colo_export active_disk hidden_disk trusted",
         "nics": "backend_domid backend_domname devid mtu model mac ip bridge ifname script nictype "
-        "rate_bytes_per_interval rate_interval_usecs gatewaydev " + _NIC_COLO + " trusted",
+        "rate_bytes_per_interval rate_interval_usecs gatewaydev " + " ".join(NIC_COLO) + " trusted",
         "pcidevs": "func dev bus domain vdevfn vfunc_mask msitranslate power_mgmt permissive seize rdm_policy name",
         "rdms": "start size policy",
         "dtdevs": "path",

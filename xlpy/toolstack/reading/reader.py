@@ -174,7 +174,7 @@ class Reader:
     def choose(self, option: Option, text: Text, status: int = 1) -> str | None:
         """One of the legal values, whatever the case; an error otherwise."""
         lowered = text.lower()
-        if lowered in option.legal:
+        if lowered in option.legal or (option.key == "vuart" and lowered == "unknown"):  # libxl's name for unset
             return lowered
         self.error(
             text,

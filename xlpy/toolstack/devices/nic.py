@@ -1,0 +1,132 @@
+"""``vif`` specifications (xl-network-configuration(5))."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from xlpy.toolstack.cnumbers import ULONG_MAX, i32, strtoul
+from xlpy.toolstack.devices.spec import pieces, unknown
+from xlpy.toolstack.libxl_types import NIC_COLO
+
+if TYPE_CHECKING:
+    from xlpy.toolstack.devices.spec import Piece
+    from xlpy.toolstack.reading.reader import Node, Reader
+    from xlpy.toolstack.xlcfg import Text
+
+_TEXTS = {
+    "bridge": "bridge",
+    "netdev": "gatewaydev",
+    "gatewaydev": "gatewaydev",
+    "ip": "ip",
+    "script": "script",
+    "backend": "backend_domname",
+    "vifname": "ifname",
+    "model": "model",
+    "forwarddev": "coloft_forwarddev",
+    **{name: name for name in NIC_COLO if name != "coloft_forwarddev"},
+}
+_FLAGS = {"trusted": True, "untrusted": False}
+SETTINGS = ("type", "mac", "rate", "accel", "devid", "mtu", *_TEXTS, *_FLAGS)
+_RATE = re.compile(r"([0-9]+)([GMK]?)([Bb])/s")
+_INTERVAL = re.compile(r"([0-9]+)([mu]?)(s?)")
+_UINT32_MAX = 0xFFFFFFFF
+_SCALE = {"G": 10**9, "M": 10**6, "K": 10**3, "": 1}
+
+
+class BadRate(Exception):
+    """A rate that cannot be read, which ends xl."""
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """``RATE[@INTERVAL]`` such as ``10Mb/s@20ms``: (bytes for each interval, interval in microseconds).
+
+    Raises:
+        BadRate: it has another form, is zero, or overflows.
+    """
+    speed, at, interval = text.partition("@")
+    found = _RATE.fullmatch(speed)
+    if not found:
+        raise BadRate(f"{speed!r} is not a rate such as 10Mb/s or 1GB/s")
+    number = strtoul(speed, 0)[0]
+    if not 0 < number <= _UINT32_MAX:
+        raise BadRate(f"rate {speed!r} is out of range")
+    number *= _SCALE[found[2]]
+    if found[3] == "b":
+        number //= 8
+    usecs = 50_000
+    if at:
+        found = _INTERVAL.fullmatch(interval)
+        if not found:
+            raise BadRate(f"{interval!r} is not an interval such as 20ms")
+        usecs = strtoul(interval, 0)[0]
+        if not 0 < usecs <= _UINT32_MAX:
+            raise BadRate(f"interval {interval!r} is out of range")
+        usecs *= {"m": 1000, "u": 1}.get(found[2], 10**6)
+        if usecs > _UINT32_MAX:
+            raise BadRate(f"interval {interval!r} is out of range")
+    if number > ULONG_MAX // usecs:
+        raise BadRate(f"rate {text!r} is out of range")
+    return number * usecs // 10**6, usecs
+
+
+def parse_mac(text: str) -> str | None:
+    """Six hexadecimal numbers up to ff, any one character between them; None when there are fewer."""
+    octets, at = [], 0
+    for _ in range(6):
+        value, end = strtoul(text, 16, at)
+        if end == at or value > 255:
+            return None
+        octets.append(value)
+        at = end + 1
+    return ":".join(f"{octet:02x}" for octet in octets)
+
+
+def read_nics(reader: Reader) -> None:
+    """``vif``. A setting that xl cannot read is complained about and left out."""
+    nics: list[Node] = []
+    for text in reader.texts("vif") or ():
+        nic: Node = {"devid": len(nics)}
+        for piece in pieces(text):
+            _read_piece(reader, text, piece, nic)
+        nics.append(nic)
+    reader.put("nics", nics)
+
+
+def _read_piece(reader: Reader, text: Text, piece: Piece, nic: Node) -> None:
+    key, value = piece.key, piece.value
+    where = reader.at(text, piece.at)
+    if value is None:
+        if key in _FLAGS:
+            nic["trusted"] = _FLAGS[key]
+        else:
+            unknown(reader, text, piece, "vif", SETTINGS, fatal=False)
+    elif key in _TEXTS:
+        nic[_TEXTS[key]] = value
+        if key == "netdev":
+            reader.warn(where, "vif: netdev is deprecated", "write gatewaydev")
+    elif key == "type":
+        if value in ("vif", "ioemu"):
+            nic["nictype"] = {"vif": "vif", "ioemu": "vif_ioemu"}[value]
+        else:
+            reader.warn(where, f"vif: unknown type {value!r}; xl ignores it", "choose vif or ioemu")
+    elif key == "mac":
+        mac = parse_mac(value)
+        if mac is None:
+            reader.error(where, f"vif: {value!r} is not a MAC address", "the real xl keeps whatever it could read")
+        else:
+            nic["mac"] = mac
+    elif key == "rate":
+        try:
+            nic["rate_bytes_per_interval"], nic["rate_interval_usecs"] = parse_rate(value)
+        except BadRate as bad:
+            reader.error(where, f"vif: {bad}")
+    elif key in ("devid", "mtu"):
+        number, end = strtoul(value)
+        if end == 0 or number == ULONG_MAX:
+            reader.error(where, f"vif: {key} is {value!r} and must be a number")
+        nic[key] = i32(number)
+    elif key == "accel":
+        reader.warn(where, "vif: accel is not supported; xl ignores it")
+    else:
+        unknown(reader, text, piece, "vif", SETTINGS, fatal=False)

@@ -1,0 +1,116 @@
+"""Devices with few settings: ``vtpm``, ``p9``, ``pvcalls``, ``channel``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from xlpy.toolstack.devices.spec import pieces, unknown
+
+if TYPE_CHECKING:
+    from xlpy.toolstack.devices.spec import Piece
+    from xlpy.toolstack.reading.reader import Node, Reader
+    from xlpy.toolstack.xlcfg import Text
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_BLANKS = " \t\n\v\f\r"
+_P9 = ("tag", "path", "security_model", "backend")
+_CHANNEL = ("backend", "name", "path", "connection")
+
+
+def _settings(reader: Reader, text: Text, kind: str, known: tuple[str, ...]) -> list[Piece]:
+    """The settings of one specification; xl stops at the first piece without ``=``."""
+    found = []
+    for piece in pieces(text):
+        if piece.value is None:
+            reader.warn(reader.at(text, piece.at), f"{kind}: xl reads no further than {piece.text!r}")
+            break
+        if piece.key not in known:
+            unknown(reader, text, piece, kind, known, fatal=True)
+        found.append(piece)
+    return found
+
+
+def read_vtpms(reader: Reader) -> None:
+    """``vtpm``."""
+    vtpms: list[Node] = []
+    for text in reader.texts("vtpm") or ():
+        node: Node = {"devid": len(vtpms)}
+        for piece in _settings(reader, text, "vtpm", ("backend", "uuid")):
+            if piece.key == "backend":
+                node["backend_domname"] = piece.value
+            elif piece.key == "uuid" and piece.value is not None:
+                if _UUID.fullmatch(piece.value):
+                    node["uuid"] = piece.value.lower()
+                else:
+                    reader.error(reader.at(text, piece.at), f"vtpm: not a UUID: {piece.value!r}")
+        if "backend_domname" not in node:
+            reader.error(text, "vtpm: no backend", "write backend=DOMAIN")
+        vtpms.append(node)
+    reader.put("vtpms", vtpms)
+
+
+def read_p9s(reader: Reader) -> None:
+    """``p9``. What one specification leaves out it takes over from the one before."""
+    shares: list[Node] = []
+    held: Node = {}
+    for text in reader.texts("p9") or ():
+        given = {piece.key: piece.value for piece in _settings(reader, text, "p9", _P9)}
+        missing = [key for key in _P9[:3] if key not in given]
+        if missing and not any(key not in held for key in missing):
+            reader.warn(text, f"p9: xl takes {', '.join(missing)} from the share before")
+        held.update(given)
+        missing = [key for key in _P9[:3] if key not in held]
+        if missing:
+            reader.error(text, f"p9: {', '.join(missing)} missing")
+        node = {key: held.get(key) for key in _P9[:3]}
+        if "backend" in held:
+            node["backend_domname"] = held["backend"]
+        shares.append(node)
+    reader.put("p9s", shares)
+
+
+def read_pvcalls(reader: Reader) -> None:
+    """``pvcalls``."""
+    interfaces: list[Node] = []
+    for text in reader.texts("pvcalls") or ():
+        node: Node = {"devid": len(interfaces)}
+        for piece in _settings(reader, text, "pvcalls", ("backend",)):
+            node["backend_domname"] = piece.value
+        interfaces.append(node)
+    reader.put("pvcallsifs", interfaces)
+
+
+def read_channels(reader: Reader) -> None:
+    """``channel``: blanks around keys and values do not count."""
+    channels: list[Node] = []
+    for text in reader.texts("channel") or ():
+        node: Node = {"devid": len(channels)}
+        given: dict[str, str] = {}
+        parts = list(pieces(text))
+        if not parts:
+            reader.error(text, "channel: nothing is said of it", "the real xl crashes here")
+        for piece in parts:
+            words = [word for word in piece.text.split("=") if word]
+            if len(words) < 2:
+                reader.error(reader.at(text, piece.at), f"channel: {piece.text!r} is not KEY=VALUE")
+                continue
+            key = words[0].strip(_BLANKS)
+            if key in _CHANNEL:
+                given[key] = words[1].strip(_BLANKS)
+            else:
+                unknown(reader, text, piece._replace(key=key), "channel", _CHANNEL, fatal=False)
+        node["backend_domname"], node["name"] = given.get("backend"), given.get("name")
+        connection = given.get("connection")
+        if connection == "pty":
+            node["connection.pty"] = {}
+        elif connection == "socket":
+            node["connection.socket"] = {"path": given.get("path")}
+            if "path" not in given:
+                reader.error(text, "channel: a socket needs a path", "write path=PATH")
+        elif connection is None:
+            reader.error(text, "channel: no connection", "write connection=pty, or connection=socket and path=PATH")
+        else:
+            reader.error(text, f"channel: unknown connection {connection!r}", "choose pty or socket")
+        channels.append(node)
+    reader.put("channels", channels)
