@@ -1,5 +1,6 @@
 """Foreign judges: Intel's acpica-tools, used where they are installed (``apt-get install acpica-tools``)."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -48,3 +49,63 @@ def disassemble(folder: Path, tables):
     text = result.stdout + result.stderr
     bad = [line for line in text.splitlines() if any(word in line for word in ("Error", "Warning", "Invalid", "rror "))]
     return bad, [(folder / name).with_suffix(".dsl").read_text() for name in tables]
+
+
+STATUS = re.compile(r"Evaluation of (\S+) failed with status (AE_\w+)")
+RESULT = re.compile(r"Evaluation of (\S+) returned object \S+, external buffer length \w+\n((?: +.*\n)*)")
+NOTHING = re.compile(r"No object was returned from evaluation of (\S+)")
+
+
+def acpiexec(folder: Path, tables, commands):
+    """Let acpiexec load tables and evaluate objects.
+
+    Args:
+        tables: the DSDT first.
+        commands: what follows ``evaluate``: a path, and arguments.
+
+    Returns:
+        values in order of the commands: int, str, bytes, list, ``AE_...`` for a failure, None for no result.
+    """
+    program = tool("acpiexec")
+    names = []
+    for number, table in enumerate(tables):
+        names.append(f"table{number}.aml")
+        (folder / names[-1]).write_bytes(table)
+    lines = "".join(f"evaluate {command}\n" for command in commands)
+    text = run(program, "-dt", *names, folder=folder, input=lines + "quit\n").stdout
+    answers = []
+    for part in text.split("\n- evaluate ")[1:]:
+        if match := STATUS.search(part):
+            answers.append(match[2])
+        elif NOTHING.search(part):
+            answers.append(None)
+        else:
+            found = RESULT.search(part)
+            assert found, part
+            answers.append(_value(found[2].splitlines()))
+    assert len(answers) == len(commands), text
+    return answers
+
+
+def _value(lines):
+    """Take one value off the front of acpiexec's lines."""
+    line = lines.pop(0).strip()
+    kind, _, rest = line.partition("] ")
+    if kind == "[Integer":
+        return int(rest.removeprefix("= "), 16)
+    if kind == "[String":
+        text = re.fullmatch(r'Length \w+ = "(.*)"', rest)[1]
+        return text.encode("latin-1").decode("unicode_escape")
+    if kind == "[Buffer":
+        length = int(rest.split()[1], 16)
+        data = b""
+        if row := re.search(r"0000: .*", rest):
+            lines.insert(0, row[0])
+        while len(data) < length:
+            data += bytes.fromhex(lines.pop(0).partition(": ")[2].partition("  ")[0].partition("//")[0])
+        return data
+    if kind == "[Package":
+        return [_value(lines) for _ in range(int(rest.split()[1], 16))]
+    if kind == "[Object Reference":
+        return rest.split("Name ")[1].split()[0] if "Name " in rest else rest
+    return None if line.startswith("[Null Object]") else line

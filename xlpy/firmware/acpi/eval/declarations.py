@@ -1,0 +1,179 @@
+"""The instructions that make named objects (ACPI 6.5, 20.2.5.1 and 20.2.5.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.firmware.acpi.eval import convert
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Field, Region
+from xlpy.firmware.acpi.eval.names import Path
+from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
+from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
+from xlpy.firmware.acpi.eval.values import Buffer, copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.firmware.acpi.eval.compiler import Code, Unit
+    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+
+CHAIN = 4  # index fields over index fields, banks over banks
+
+
+@handler("Name")
+def _name(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
+    vm.declare(frame, operand[0], copy(vm.stack.pop()))
+
+
+@handler("Alias")
+def _alias(vm: Machine, frame: Frame, operand: tuple[Path, Path]) -> None:
+    source, path = operand
+    node = vm.namespace.get(frame.scope, source)
+    made = vm.declare(frame, path, None)
+    if made:
+        vm.namespace.alias(made.path, node)
+
+
+@handler("Method")
+def _method(vm: Machine, frame: Frame, operand: tuple[Path, Method]) -> None:
+    vm.declare(frame, *operand)
+
+
+@handler("Mutex")
+def _mutex(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
+    path, sync = operand
+    vm.declare(frame, path, Mutex(sync & 0xF))
+
+
+@handler("Event")
+def _event(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
+    vm.declare(frame, operand[0], Event())
+
+
+@handler("Enter")
+def _enter(vm: Machine, frame: Frame, operand: tuple[Path, Container | None, int]) -> None:
+    path, container, skip = operand
+    if container:
+        node = vm.declare(frame, path, container)
+        if node is None:
+            frame.at = skip
+            return
+    else:
+        node = vm.namespace.get(frame.scope, path)
+        if not isinstance(node.object, (Container, Method)):
+            raise AmlError("AE_AML_OPERAND_TYPE", f"{node} has no scope, it is of type {node.type.name.lower()}")
+    frame.scopes.append(frame.scope)
+    frame.scope = node.path
+
+
+@handler("Leave")
+def _leave(_vm: Machine, frame: Frame, _operand: object) -> None:
+    frame.scope = frame.scopes.pop()
+
+
+# -- regions and fields
+
+
+@handler("OperationRegion")
+def _region(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
+    path, space = operand
+    length, offset = vm.pop_integer(), vm.pop_integer()
+    region = Region(str(path), space, offset, length)
+    node = vm.declare(frame, path, region)
+    if node:
+        region.home = node.path
+        vm.settle(region)
+
+
+@handler("LateRegion")
+def _late_region(vm: Machine, frame: Frame, operand: tuple[Path, int, Code]) -> None:
+    path, space, code = operand
+    region = Region(str(path), space, pending=code)
+    node = vm.declare(frame, path, region)
+    if node:
+        region.home = node.path
+
+
+FieldOperand = tuple[list[Path], int, list["Unit"]]
+
+
+@handler("Field")
+def _field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
+    (path,), update, units = operand
+    region = _region_at(vm, frame, path)
+    _declare_units(vm, frame, units, update, lambda bits: Field(bits, region))
+
+
+@handler("IndexField")
+def _index_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
+    (index_path, data_path), update, units = operand
+    index, data = _field_at(vm, frame, index_path), _field_at(vm, frame, data_path)
+    _declare_units(vm, frame, units, update, lambda bits: Field(bits, index=index, data=data))
+
+
+@handler("BankField")
+def _bank_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
+    (region_path, bank_path), update, units = operand
+    value = vm.pop_integer()
+    region, bank = _region_at(vm, frame, region_path), _field_at(vm, frame, bank_path)
+    _declare_units(vm, frame, units, update, lambda bits: Field(bits, region, bank=bank, value=value))
+
+
+def _region_at(vm: Machine, frame: Frame, path: Path) -> Region:
+    node = vm.namespace.get(frame.scope, path)
+    if not isinstance(node.object, Region):
+        raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no operation region, but a {node.type.name.lower()}")
+    return node.object
+
+
+def _field_at(vm: Machine, frame: Frame, path: Path) -> Field:
+    node = vm.namespace.get(frame.scope, path)
+    if not isinstance(node.object, Field):
+        raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no field, but a {node.type.name.lower()}")
+    if node.object.depth >= CHAIN:
+        raise AmlError("AE_LIMIT", f"{node} is a field over a field over a field; {CHAIN} levels are the limit")
+    return node.object
+
+
+def _declare_units(vm: Machine, frame: Frame, units: list[Unit], update: int, make: Callable[[Bits], Field]) -> None:
+    for unit in units:
+        if unit.access >= len(ACCESS_WIDTHS):
+            raise AmlError("AE_AML_OPERAND_VALUE", f"access type {unit.access} of field {unit.name}")
+        bits = Bits(unit.offset, unit.length, ACCESS_WIDTHS[unit.access], update)
+        vm.declare(frame, Path(False, 0, (unit.name,)), make(bits))
+
+
+# -- buffer fields
+
+
+def _create(bits: int | None, unit: int) -> Handler:
+    """A Create...Field operator: ``bits`` wide (None: computed), its position counted in ``unit`` bits."""
+
+    def run(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
+        length = vm.pop_integer() if bits is None else bits
+        offset = vm.pop_integer() * unit
+        source = vm.data(vm.stack.pop())
+        buffer = source if isinstance(source, Buffer) else convert.to_buffer(source, vm.width)
+        if not length:
+            raise AmlError("AE_AML_OPERAND_VALUE", f"field {operand[0]} has no bits")
+        if offset + length > 8 * len(buffer):
+            raise AmlError(
+                "AE_AML_BUFFER_LIMIT",
+                f"field {operand[0]} ends at bit {offset + length} of a buffer of {len(buffer)} bytes",
+            )
+        vm.declare(frame, operand[0], BufferField(buffer, offset, length))
+
+    return run
+
+
+HANDLERS.update(
+    {
+        "CreateField": _create(None, 1),
+        "CreateBitField": _create(1, 1),
+        "CreateByteField": _create(8, 8),
+        "CreateWordField": _create(16, 8),
+        "CreateDWordField": _create(32, 8),
+        "CreateQWordField": _create(64, 8),
+    }
+)

@@ -1,0 +1,248 @@
+"""Operation regions, and bits in them and in buffers (ACPI 6.5, 5.5.2.4 and 19.6.46).
+
+A field is read and written in units of its access width, each with one call of the memory's ``read`` or ``write``: a
+trapping page sees the same accesses as on hardware.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, String
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.firmware.acpi.eval.compiler import Code
+    from xlpy.firmware.acpi.eval.names import Absolute
+    from xlpy.firmware.acpi.eval.values import Value
+
+SYSTEM_MEMORY, SYSTEM_IO, PCI_CONFIG = 0, 1, 2
+ACCESS_WIDTHS = (1, 1, 2, 4, 8, 1)  # bytes, by access type (19.6.46); Any and Buffer go byte by byte
+PRESERVE, WRITE_AS_ONES, WRITE_AS_ZEROS = 0, 1, 2
+FIELD_LIMIT = 1 << 20  # bytes of one field
+
+
+class RegionAccess(Protocol):
+    """The machine behind operation regions.
+
+    ``space`` is the region space (0 SystemMemory, 1 SystemIO, 2 PCI_Config, ...), ``width`` the number of bytes: 1, 2,
+    4 or 8. Addresses are in bytes; for PCI_Config they are laid out as in ECAM: segment << 28, bus << 20, device << 15,
+    function << 12, register.
+    """
+
+    def read(self, space: int, address: int, width: int) -> int:
+        """Read one unit."""
+        ...
+
+    def write(self, space: int, address: int, width: int, value: int) -> None:
+        """Write one unit."""
+        ...
+
+
+class Scratch:
+    """Memory that remembers what was written and is zero elsewhere, for tables without their machine."""
+
+    def __init__(self) -> None:
+        self.bytes: dict[tuple[int, int], int] = {}
+
+    def read(self, space: int, address: int, width: int) -> int:
+        """Read ``width`` bytes, little-endian."""
+        return sum(self.bytes.get((space, address + at), 0) << 8 * at for at in range(width))
+
+    def write(self, space: int, address: int, width: int, value: int) -> None:
+        """Write ``width`` bytes, little-endian."""
+        for at in range(width):
+            self.bytes[space, address + at] = value >> 8 * at & 0xFF
+
+
+class Region:
+    """An operation region. Those of a definition block learn their place when it is first needed (``pending``)."""
+
+    __slots__ = ("home", "length", "name", "offset", "pending", "settled", "space")
+    kind = ObjectType.REGION
+
+    def __init__(self, name: str, space: int, offset: int = 0, length: int = 0, pending: Code | None = None) -> None:
+        self.name, self.space, self.offset, self.length, self.pending = name, space, offset, length, pending
+        self.home: Absolute = ()
+        self.settled = False
+
+
+class Bits(NamedTuple):
+    """Where a field lies, and how it is accessed.
+
+    Args:
+        offset, length: in bits, from the start of the region.
+        width: of one access, in bytes.
+        update: what the other bits of a unit become on a write.
+    """
+
+    offset: int
+    length: int
+    width: int
+    update: int = PRESERVE
+
+
+class Field:
+    """A field of a region, an index/data pair or a bank.
+
+    Args:
+        bits: where it lies.
+        region: the region, when there is one.
+        index, data: the fields of an index/data pair.
+        bank, value: the bank register, and what it must hold.
+    """
+
+    __slots__ = ("bank", "bits", "data", "depth", "index", "region", "value")
+    kind = ObjectType.FIELD_UNIT
+
+    def __init__(
+        self,
+        bits: Bits,
+        region: Region | None = None,
+        index: Field | None = None,
+        data: Field | None = None,
+        bank: Field | None = None,
+        value: int = 0,
+    ) -> None:
+        self.bits, self.region, self.index, self.data, self.bank, self.value = bits, region, index, data, bank, value
+        self.depth: int = 1 + max((below.depth for below in (index, data, bank) if below), default=0)
+
+
+class BufferField:
+    """Bits of a buffer, made by one of the Create...Field operators."""
+
+    __slots__ = ("buffer", "length", "offset")
+    kind = ObjectType.BUFFER_FIELD
+
+    def __init__(self, buffer: bytearray, offset: int, length: int) -> None:
+        self.buffer, self.offset, self.length = buffer, offset, length
+
+
+def read_bits(data: bytes | bytearray, offset: int, length: int) -> bytes:
+    """``length`` bits from bit ``offset`` on, in as few bytes as hold them."""
+    first, shift = divmod(offset, 8)
+    part = data[first : (offset + length + 7) // 8]
+    if not shift and not length % 8:
+        return bytes(part)
+    number = int.from_bytes(part, "little") >> shift & ((1 << length) - 1)
+    return number.to_bytes((length + 7) // 8, "little")
+
+
+def write_bits(data: bytearray, offset: int, length: int, value: bytes) -> None:
+    """Put the first ``length`` bits of ``value``, zero-extended, at bit ``offset``."""
+    first, shift = divmod(offset, 8)
+    last = (offset + length + 7) // 8
+    fitting = value[: (length + 7) // 8].ljust((length + 7) // 8, b"\0")
+    if not shift and not length % 8:
+        data[first:last] = fitting
+        return
+    mask = (1 << length) - 1
+    rest = int.from_bytes(data[first:last], "little") & ~(mask << shift)
+    number = rest | (int.from_bytes(fitting, "little") & mask) << shift
+    data[first:last] = number.to_bytes(last - first, "little")
+
+
+def value_of(data: bytes, bits: int, width: int) -> int | Buffer:
+    """What a field of ``bits`` bits reads as: an Integer when it fits in one (of ``width`` bytes), else a Buffer."""
+    return int.from_bytes(data, "little") if bits <= 8 * width else Buffer(data)
+
+
+def raw(value: Value) -> bytes:
+    """The bytes that a value brings into a field."""
+    if isinstance(value, int):
+        return value.to_bytes(8, "little")
+    if isinstance(value, (Buffer, String)):
+        return bytes(value)
+    raise AmlError("AE_AML_OPERAND_TYPE", "only an integer, string or buffer can be stored in a field")
+
+
+class FieldAccess:
+    """Reads and writes fields.
+
+    Args:
+        memory: the machine.
+        locate: gives a region its place if it has none yet.
+    """
+
+    def __init__(self, memory: RegionAccess, locate: Callable[[Region], None]) -> None:
+        self.memory, self.locate = memory, locate
+
+    def read(self, field: Field) -> bytes:
+        """The bits of a field, in as few bytes as hold them."""
+        bits = field.bits
+        first, last = self._units(bits)
+        width = bits.width
+        if field.index and field.data:
+            units = [self._indexed(field, at) for at in range(first, last, width)]
+        else:
+            self._select(field)
+            space, base = self._place(field, last)
+            read = self.memory.read
+            units = [read(space, at, width) for at in range(base + first, base + last, width)]
+        data = b"".join([unit.to_bytes(width, "little") for unit in units])
+        return read_bits(data, bits.offset - 8 * first, bits.length)
+
+    def write(self, field: Field, value: bytes) -> None:
+        """Write ``value``, truncated or zero-extended; other bits of its units as the update rule says."""
+        bits = field.bits
+        first, last = self._units(bits)
+        width = bits.width
+        lead = bits.offset - 8 * first
+        tail = 8 * (last - first) - lead - bits.length
+        if not (field.index and field.data):
+            self._select(field)
+        fill = b"\xff" if bits.update == WRITE_AS_ONES else b"\0"
+        data = bytearray(fill * (last - first))
+        if bits.update == PRESERVE:
+            partial = ({first} if lead else set()) | ({last - width} if tail else set())
+            for at in partial:
+                data[at - first : at - first + width] = self._read_unit(field, at, last).to_bytes(width, "little")
+        write_bits(data, lead, bits.length, value)
+        if field.index and field.data:
+            for at in range(first, last, width):
+                self.write(field.index, raw(at))
+                self.write(field.data, bytes(data[at - first : at - first + width]))
+            return
+        space, base = self._place(field, last)
+        write, number = self.memory.write, int.from_bytes
+        for at in range(0, last - first, width):
+            write(space, base + first + at, width, number(data[at : at + width], "little"))
+
+    def _units(self, bits: Bits) -> tuple[int, int]:
+        """The bytes of the units that hold the bits: from the first to behind the last."""
+        unit = 8 * bits.width
+        if bits.length > 8 * FIELD_LIMIT:
+            raise AmlError("AE_AML_BUFFER_LIMIT", f"a field of {bits.length} bits; {8 * FIELD_LIMIT} is the limit")
+        return bits.offset // unit * bits.width, -(-(bits.offset + bits.length) // unit) * bits.width
+
+    def _place(self, field: Field, end: int) -> tuple[int, int]:
+        """Space and address of the field's region, which must hold ``end`` bytes."""
+        region = field.region
+        if region is None:
+            raise AmlError("AE_AML_INTERNAL", "a field without a region")
+        self.locate(region)
+        width = field.bits.width
+        if end > -(-region.length // width) * width:
+            raise AmlError(
+                "AE_AML_REGION_LIMIT",
+                f"a field ends at byte {end:#x} of region {region.name}, which has {region.length:#x}",
+            )
+        return region.space, region.offset
+
+    def _select(self, field: Field) -> None:
+        if field.bank:
+            self.write(field.bank, raw(field.value))
+
+    def _indexed(self, field: Field, at: int) -> int:
+        assert field.index
+        assert field.data
+        self.write(field.index, raw(at))
+        return int.from_bytes(self.read(field.data), "little") & ((1 << 8 * field.bits.width) - 1)
+
+    def _read_unit(self, field: Field, at: int, end: int) -> int:
+        if field.index and field.data:
+            return self._indexed(field, at)
+        space, base = self._place(field, end)
+        return self.memory.read(space, base + at, field.bits.width)

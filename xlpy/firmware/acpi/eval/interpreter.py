@@ -1,0 +1,302 @@
+"""Loading tables and evaluating objects: the face of the evaluator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+from xlpy.firmware.acpi.checksum import verify
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.fields import Scratch
+from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
+from xlpy.firmware.acpi.eval.names import parse, show
+from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Mutex, Node
+from xlpy.firmware.acpi.eval.store import load, read_node
+from xlpy.firmware.acpi.eval.values import (
+    Buffer,
+    ByteRef,
+    ElementRef,
+    NameRef,
+    NodeRef,
+    ObjectType,
+    Package,
+    Reference,
+    SlotRef,
+    String,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from xlpy.firmware.acpi.eval.fields import RegionAccess
+    from xlpy.firmware.acpi.eval.names import Absolute
+    from xlpy.firmware.acpi.eval.values import Value
+
+HEADER_SIZE = 36
+AML_TABLES = ("DSDT", "SSDT", "PSDT", "OSDT")
+
+
+class ObjectPath(str):
+    """The full path of an object that a result refers to, such as a Device."""
+
+    __slots__ = ()
+
+
+Result = Union[int, str, bytes, list["Result"], ObjectPath, None]  # noqa: UP007 -- evaluated, with its own name
+Argument = Union[int, str, bytes, "Sequence[Argument]"]
+
+
+class Entry(NamedTuple):
+    """An object in the namespace.
+
+    Args:
+        path: full path.
+        name: its last segment, without padding; a backslash for the root.
+        type: its type.
+        value: of an integer, string, buffer or package; ``None`` for others.
+        args: of a method.
+        children: the objects in its scope.
+    """
+
+    path: str
+    name: str
+    type: ObjectType
+    value: Result
+    args: int | None
+    children: list[Entry]
+
+
+def linux_osi(text: str) -> bool:
+    """What Linux answers to ``_OSI``: yes to all Windows versions, no to itself (ACPI 6.5, 5.7.2)."""
+    return text.startswith("Windows ") or text in (
+        "Module Device",
+        "Processor Device",
+        "3.0 _SCP Extensions",
+    )
+
+
+class Interpreter:
+    """A loaded namespace.
+
+    Args:
+        memory: the machine behind operation regions.
+        clock: called with the microseconds of every Sleep, Stall and timed Wait; time does not pass otherwise.
+        limits: for each evaluation.
+        osi: answers ``\\_OSI``.
+    """
+
+    def __init__(
+        self,
+        memory: RegionAccess | None = None,
+        *,
+        clock: Callable[[int], None] = lambda _microseconds: None,
+        limits: Limits = Limits(),  # noqa: B008 -- a tuple
+        osi: Callable[[str], bool] = linux_osi,
+    ) -> None:
+        self.machine = Machine(memory or Scratch(), clock, limits)
+        self.problems: list[AmlError] = []
+        self._labels: dict[str, int] = {}
+
+        def answer(values: list[Value]) -> int:
+            text = values[0]
+            return self.machine.mask if isinstance(text, String) and osi(text.decode("latin-1")) else 0
+
+        add = self.machine.namespace.add
+        add(("_OSI",), Method(1, False, 0, None, answer))
+        add(("_REV",), 2)
+        add(("_OS_",), String(b"Microsoft Windows NT"))
+        add(("_GL_",), Mutex(0))
+
+    @property
+    def notifications(self) -> list[Notification]:
+        """Every Notify so far."""
+        return self.machine.notifications
+
+    @property
+    def debug(self) -> list[Result]:
+        """Everything that was stored to the Debug object."""
+        return [self._result(value) for value in self.machine.debug]
+
+    @property
+    def elapsed(self) -> int:
+        """Microseconds that all waits so far asked for."""
+        return self.machine.now
+
+    def load(self, table: bytes, *, strict: bool = True) -> None:
+        """Add a definition block: run its top level.
+
+        Args:
+            table: a whole DSDT, SSDT or PSDT; a DSDT's revision decides the width of integers.
+            strict: raise the first problem. Otherwise names that exist already are left out, as operating systems do,
+                any other trouble ends the table, and ``problems`` lists both.
+
+        Raises:
+            FormatError: the header is wrong, or the AML is malformed or fails (``AmlError``).
+        """
+        signature = table[:4].decode("latin-1")
+        count = self._labels[signature] = self._labels.get(signature, 0) + 1
+        label = signature if count == 1 else f"{signature}{count}"
+        vm = self.machine
+        vm.problems = None if strict else self.problems
+        try:
+            self._check_header(table, label)
+            if signature == "DSDT":
+                vm.width = 4 if table[8] < 2 else 8
+                vm.mask = (1 << 8 * vm.width) - 1
+            self._begin()
+            block = Block(bytes(table), HEADER_SIZE, len(table), label)
+            code = vm.compile(block, (), label, module=True)
+            vm.run(Frame(code, (), [], None, module=True))
+        except AmlError as error:
+            if strict:
+                raise
+            self.problems.append(error)
+
+    def _check_header(self, table: bytes, label: str) -> None:
+        length = int.from_bytes(table[4:8], "little")
+        if len(table) < HEADER_SIZE or length != len(table):
+            raise AmlError("AE_BAD_HEADER", f"length says {length} of {len(table)} bytes", offset=4, path=label)
+        if not verify(table):
+            raise AmlError("AE_BAD_CHECKSUM", "the bytes of the table do not sum to 0", offset=9, path=label)
+        if label.rstrip("0123456789") not in AML_TABLES:
+            raise AmlError("AE_BAD_SIGNATURE", f"{label!r} holds no AML", offset=0, path=label)
+
+    def compile_all(self) -> list[AmlError]:
+        """Compile every method that has not been called yet; what is wrong with them."""
+        found = []
+        for node in list(self.machine.namespace.nodes.values()):
+            if isinstance(node.object, Method) and node.object.body:
+                try:
+                    self.machine.compiled(node)
+                except AmlError as error:
+                    found.append(error)
+        return found
+
+    def evaluate(self, path: str, *args: Argument) -> Result:
+        """Call a method, or read an object.
+
+        Args:
+            path: from the root, with or without the backslash.
+            args: as many as the method takes; none for other objects.
+
+        Returns:
+            an int, str, bytes, list, the ``ObjectPath`` of a device or the like, or None.
+
+        Raises:
+            AmlError: it does not exist, takes another number of arguments, or its evaluation fails.
+        """
+        vm = self.machine
+        node = vm.namespace.get((), parse(path))
+        self._begin()
+        try:
+            if isinstance(node.object, Method):
+                values = [_value(arg) for arg in args]
+                if len(values) != node.object.args:
+                    raise AmlError(
+                        "AE_BAD_PARAMETER", f"{node} takes {node.object.args} arguments, given {len(values)}"
+                    )
+                if node.object.native:
+                    return self._result(node.object.native(values))
+                frame = Frame(vm.compiled(node), node.path, values, node, module=False)
+                frame.sync = node.object.sync if node.object.serialized else 0
+                return self._result(vm.run(frame))
+            if args:
+                raise AmlError("AE_BAD_PARAMETER", f"{node} is no method and takes no arguments")
+            return self._result(read_node(vm, node))
+        finally:
+            for mutex in vm.held:
+                mutex.depth = 0
+            vm.held.clear()
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such an object."""
+        return self.machine.namespace.find((), parse(path)) is not None
+
+    def namespace(self) -> Entry:
+        """The whole tree, in the order in which objects were made. Fields and regions are not read."""
+        children: dict[Absolute, list[Absolute]] = {}
+        nodes = self.machine.namespace.nodes
+        for path in nodes:
+            if path:
+                children.setdefault(path[:-1], []).append(path)
+
+        entries: dict[Absolute, Entry] = {}
+        for path in sorted(nodes, key=len, reverse=True):
+            entries[path] = self._entry(path, nodes[path], [entries[child] for child in children.get(path, ())])
+        return entries[()]
+
+    def _entry(self, path: Absolute, node: Node, children: list[Entry]) -> Entry:
+        thing = node.object
+        value = self._result(thing) if isinstance(thing, (int, String, Buffer, Package)) else None
+        args = thing.args if isinstance(thing, Method) else None
+        return Entry(show(path), show(path[-1:])[1:] or "\\", node.type, value, args, children)
+
+    def devices(self) -> Iterator[str]:
+        """The full paths of all devices, in the order in which they were made."""
+        for path, node in self.machine.namespace.nodes.items():
+            if isinstance(node.object, Container) and node.object.kind is ObjectType.DEVICE and len(path) > 1:
+                yield show(path)
+
+    def _begin(self) -> None:
+        vm = self.machine
+        vm.budget, vm.waited, vm.runs = vm.limits.steps, 0, 0
+        vm.frames.clear()
+        vm.stack.clear()
+
+    def _result(self, value: Value, *, inner: bool = False) -> Result:
+        """A value as Python sees it; a reference from RefOf or Index is followed once, as AcpiEvaluateObject does."""
+        if isinstance(value, Package):
+            return [self._result(self._element(value, index), inner=True) for index in range(len(value))]
+        if isinstance(value, String):
+            return value.decode("latin-1")
+        if isinstance(value, Buffer):
+            return bytes(value)
+        if isinstance(value, NodeRef):
+            seen = read_node(self.machine, value.node)
+            return ObjectPath(value.node) if inner or isinstance(seen, Reference) else self._result(seen, inner=True)
+        if isinstance(value, NameRef):
+            return ObjectPath(value.path)
+        if isinstance(value, (SlotRef, ElementRef, ByteRef)):
+            return None if inner else self._result(load(self.machine, value), inner=True)
+        return value if isinstance(value, int) else None
+
+    def _element(self, package: Package, index: int) -> Value:
+        value = package[index]
+        if isinstance(value, NameRef):
+            node = self.machine.namespace.find(value.scope, value.path)
+            return read_node(self.machine, node) if node else value
+        return value
+
+
+def _value(arg: Argument) -> Value:
+    """A Python value as AML sees it."""
+    if isinstance(arg, int):
+        if not 0 <= arg < 1 << 64:
+            raise AmlError("AE_BAD_PARAMETER", f"{arg} is no 64-bit integer")
+        return arg
+    if isinstance(arg, str):
+        return String(arg.encode("latin-1", "replace"))
+    if isinstance(arg, (bytes, bytearray, memoryview)):
+        return Buffer(arg)
+    return Package(_value(element) for element in arg)
+
+
+def load_tables(
+    tables: Iterable[bytes],
+    memory: RegionAccess | None = None,
+    *,
+    strict: bool = True,
+    clock: Callable[[int], None] = lambda _microseconds: None,
+    limits: Limits = Limits(),  # noqa: B008 -- a tuple
+) -> Interpreter:
+    """Load the DSDT, then the others in order; tables without AML are passed over.
+
+    Args:
+        tables: whole tables, as ``walk`` finds them.
+        memory, clock, limits: as for ``Interpreter``.
+        strict: as for ``Interpreter.load``.
+    """
+    interpreter = Interpreter(memory, clock=clock, limits=limits)
+    blocks = [table for table in tables if table[:4].decode("latin-1") in AML_TABLES]
+    for table in sorted(blocks, key=lambda table: table[:4] != b"DSDT"):
+        interpreter.load(table, strict=strict)
+    return interpreter

@@ -1,0 +1,272 @@
+"""The stack machine that runs compiled AML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.firmware.acpi.eval import convert, declarations, operators, statements, sync
+from xlpy.firmware.acpi.eval.compiler import Code, Compiler
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.fields import PCI_CONFIG, FieldAccess, Region
+from xlpy.firmware.acpi.eval.names import parse
+from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Namespace, Node
+from xlpy.firmware.acpi.eval.registry import HANDLERS
+from xlpy.firmware.acpi.eval.store import load
+from xlpy.firmware.acpi.eval.values import ElementRef, Reference, String, copy, passed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.firmware.acpi.eval.fields import RegionAccess
+    from xlpy.firmware.acpi.eval.names import Absolute, Path
+    from xlpy.firmware.acpi.eval.namespace import Mutex, Object
+    from xlpy.firmware.acpi.eval.values import Value
+
+__all__ = ["Frame", "Limits", "Machine", "Notification", "declarations", "operators", "statements", "sync"]
+
+NESTED_RUNS = 8  # regions whose place depends on regions whose place ...
+
+
+class Limits(NamedTuple):
+    """What one evaluation may use.
+
+    Args:
+        steps: instructions, and with them bytes: eight bytes that are made count as a step.
+        depth: methods in methods.
+        time: microseconds of Sleep, Stall and Wait.
+    """
+
+    steps: int = 2_000_000
+    depth: int = 255
+    time: int = 30_000_000
+
+
+class Notification(NamedTuple):
+    """A Notify: the full path of the object, and the value."""
+
+    path: str
+    value: int
+
+
+class Frame:
+    """One invocation of a method, or the top level of a table (``module``)."""
+
+    __slots__ = ("args", "at", "code", "locals", "made", "module", "node", "scope", "scopes", "sync")
+
+    def __init__(self, code: Code, scope: Absolute, args: list[Value], node: Node | None, *, module: bool) -> None:
+        self.code, self.scope, self.node, self.module = code, scope, node, module
+        self.at, self.sync = 0, 0
+        self.args: list[Value] = args + [None] * (7 - len(args))
+        self.locals: list[Value] = [None] * 8
+        self.scopes: list[Absolute] = []
+        self.made: list[Absolute] = []
+
+
+class Machine:
+    """State of the interpreter: namespace, stack, clock and limits.
+
+    Args:
+        memory: the machine behind operation regions.
+        clock: called with the microseconds of each wait.
+        limits: for each evaluation.
+    """
+
+    def __init__(self, memory: RegionAccess, clock: Callable[[int], None], limits: Limits) -> None:
+        self.namespace = Namespace()
+        self.fields = FieldAccess(memory, self.settle)
+        self.clock, self.limits = clock, limits
+        self.width, self.mask = 8, (1 << 64) - 1
+        self.stack: list[Value] = []
+        self.frames: list[Frame] = []
+        self.held: list[Mutex] = []
+        self.now, self.waited = 0, 0  # microseconds
+        self.budget, self.runs = limits.steps, 0
+        self.problems: list[AmlError] | None = None  # where top-level code puts names that exist already
+        self.debug: list[Value] = []
+        self.notifications: list[Notification] = []
+        self._code: dict[Absolute, tuple[Method, int, Code]] = {}
+
+    # -- running
+
+    def run(self, frame: Frame) -> Value:
+        """Run a frame, and all that it calls, to its end; its result."""
+        if self.runs >= NESTED_RUNS:
+            raise AmlError("AE_AML_CIRCULAR_REFERENCE", "regions depend on each other")
+        self.runs += 1
+        base, height = len(self.frames), len(self.stack)
+        frames = self.frames
+        frames.append(frame)
+        try:
+            while len(frames) > base:
+                frame = frames[-1]
+                handler, operand, offset = frame.code.instructions[frame.at]
+                frame.at += 1
+                self.budget -= 1
+                if self.budget < 0:
+                    self.spend(0)
+                handler(self, frame, operand)
+            return self.stack.pop()
+        except AmlError as error:
+            for left in reversed(frames[base:]):
+                self.namespace.remove(left.made)
+            del frames[base:], self.stack[height:]
+            raise error.at(offset, frame.code.path) from None
+        finally:
+            self.runs -= 1
+
+    def call(self, node: Node, args: int) -> None:
+        """Invoke a method with the ``args`` topmost values."""
+        method = node.object
+        if not isinstance(method, Method) or method.args != args:
+            takes = f"takes {method.args} arguments" if isinstance(method, Method) else "is no method"
+            raise AmlError("AE_AML_OPERAND_TYPE", f"{node} {takes}, called with {args}")
+        values = [passed(value) for value in self.stack[len(self.stack) - args :]]
+        del self.stack[len(self.stack) - args :]
+        if any(value is None for value in values):
+            raise AmlError("AE_AML_NO_RETURN_VALUE", f"an argument of {node} has no value")
+        if method.native:
+            self.stack.append(method.native(values))
+            return
+        if len(self.frames) >= self.limits.depth:
+            raise AmlError("AE_AML_METHOD_LIMIT", f"methods are nested deeper than {self.limits.depth}")
+        frame = Frame(self.compiled(node), node.path, values, node, module=False)
+        if method.serialized:
+            if self.sync_level() > method.sync:
+                raise AmlError(
+                    "AE_AML_MUTEX_ORDER", f"{node} has sync level {method.sync}, held is {self.sync_level()}"
+                )
+            frame.sync = method.sync
+        self.frames.append(frame)
+
+    def leave(self, value: Value) -> None:
+        """End the innermost frame; its names go, its value stays on the stack."""
+        frame = self.frames.pop()
+        self.namespace.remove(frame.made)
+        self.stack.append(value)
+
+    def compiled(self, node: Node) -> Code:
+        """The code of a method, compiled when it is first needed."""
+        method = node.object
+        assert isinstance(method, Method)
+        assert method.body
+        known = self._code.get(node.path)
+        if known and known[0] is method and known[1] == self.namespace.generation:
+            return known[2]
+        code = self.compile(method.body, node.path, f"{method.body.label} {node}", module=False)
+        self._code[node.path] = method, self.namespace.generation, code
+        return code
+
+    def compile(self, block: Block, scope: Absolute, path: str, *, module: bool) -> Code:
+        """Compile a block of AML in a scope."""
+        return Compiler(block, scope, self._arity, HANDLERS, module=module).compile(path)
+
+    def _arity(self, full: Absolute) -> int | None:
+        node = self.namespace.nodes.get(full)
+        if node is None:
+            return -1
+        return node.object.args if isinstance(node.object, Method) else None
+
+    def spend(self, steps: int) -> None:
+        """Take from the budget of this evaluation."""
+        self.budget -= steps
+        if self.budget < 0:
+            raise AmlError(
+                "AE_AML_LOOP_TIMEOUT", f"more than {self.limits.steps} steps; this does not seem to come to an end"
+            )
+
+    # -- the stack
+
+    def pop_integer(self) -> int:
+        """The topmost value as an integer."""
+        value = self.stack.pop()
+        return value if type(value) is int else self.integer(value)
+
+    def pop_place(self) -> Reference | None:
+        """The topmost value, which the compiler knows to be a place (or None for no target)."""
+        place = self.stack.pop()
+        assert place is None or isinstance(place, Reference)
+        return place
+
+    def data(self, value: Value) -> Value:
+        """The value of an operand: a package element that Index just chose counts as its content."""
+        return load(self, value) if isinstance(value, ElementRef) and value.direct else value
+
+    def integer(self, value: Value) -> int:
+        """An operand as an integer."""
+        return convert.to_integer(self.data(value), self.width)
+
+    def path(self, text: String) -> Path:
+        """The path that a string spells."""
+        return parse(text.decode("latin-1"))
+
+    # -- objects
+
+    def declare(self, frame: Frame, path: Path, thing: Object) -> Node | None:
+        """Make a named object; None when it exists already and only a note is wanted."""
+        try:
+            full = self.namespace.place(frame.scope, path)
+        except AmlError as error:
+            if self.problems is None or not frame.module or error.status != "AE_ALREADY_EXISTS":
+                raise
+            offset = frame.code.instructions[frame.at - 1].offset
+            self.problems.append(error.at(offset, frame.code.path))
+            return None
+        if not frame.module:
+            frame.made.append(full)
+        return self.namespace.add(full, thing)
+
+    def sync_level(self) -> int:
+        """The highest synchronisation level that is held."""
+        levels = [mutex.sync for mutex in self.held] + [frame.sync for frame in self.frames]
+        return max(levels, default=0)
+
+    def settle(self, region: Region) -> None:
+        """Find out where a region lies, if that is still open."""
+        if region.pending:
+            code, region.pending = region.pending, None
+            try:
+                self.run(Frame(code, region.home[:-1], [], None, module=True))
+            except AmlError:
+                region.pending = code
+                raise
+            region.length, region.offset = self.pop_integer(), self.pop_integer()
+        elif region.settled:
+            return
+        region.settled = True
+        if region.space == PCI_CONFIG:
+            region.offset += self._pci_function(region.home)
+
+    def _pci_function(self, home: Absolute) -> int:
+        """The ECAM address of the function whose device a region of PCI configuration space belongs to (5.5.2.4.1)."""
+        above = [home[:depth] for depth in range(len(home) - 1, 0, -1)]
+        function = next((self._constant(path, "_ADR") for path in above if (*path, "_ADR") in self.namespace.nodes), 0)
+        bridge = next((path for path in above if (*path, "_BBN") in self.namespace.nodes), ())
+        segment, bus = self._constant(bridge, "_SEG"), self._constant(bridge, "_BBN")
+        return segment << 28 | bus << 20 | (function >> 16 & 0x1F) << 15 | (function & 7) << 12
+
+    def _constant(self, scope: Absolute, name: str) -> int:
+        node = self.namespace.nodes.get((*scope, name))
+        if node is None:
+            return 0
+        if isinstance(node.object, Method):
+            return self.integer(self.run(Frame(self.compiled(node), node.path, [], node, module=False)))
+        return node.object if isinstance(node.object, int) else 0
+
+    # -- the world
+
+    def pass_time(self, microseconds: int) -> None:
+        """Let time pass."""
+        self.now += microseconds
+        self.waited += microseconds
+        if self.waited > self.limits.time:
+            raise AmlError("AE_AML_LOOP_TIMEOUT", f"waited {self.waited // 1000} ms; what it waits for does not come")
+        self.clock(microseconds)
+
+    def log(self, value: Value) -> None:
+        """Record what was stored to the Debug object."""
+        self.debug.append(copy(self.data(value)))
+
+    def notify(self, node: Node, value: int) -> None:
+        """Record a notification."""
+        assert isinstance(node.object, Container)
+        self.notifications.append(Notification(str(node), value))

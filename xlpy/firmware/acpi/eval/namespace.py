@@ -1,0 +1,155 @@
+"""The ACPI namespace (ACPI 6.5, 5.3): objects by their full paths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.names import show
+from xlpy.firmware.acpi.eval.values import ObjectType, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from xlpy.firmware.acpi.eval.fields import BufferField, Field, Region
+    from xlpy.firmware.acpi.eval.names import Absolute, Path
+    from xlpy.firmware.acpi.eval.values import Value
+
+
+Object: TypeAlias = "Value | Container | Method | Mutex | Event | Region | Field | BufferField"
+
+
+class Block(NamedTuple):
+    """Part of a table: what the compiler needs to know about AML that it is to look at.
+
+    Args:
+        data: the whole table; offsets count from its first byte.
+        start, end: the part.
+        label: what to call the table in errors, such as ``SSDT2``.
+    """
+
+    data: bytes
+    start: int
+    end: int
+    label: str
+
+
+class Container(NamedTuple):
+    """A Device, Processor, PowerResource or ThermalZone, or a predefined scope; and the constants of its definition."""
+
+    kind: ObjectType
+    constants: tuple[int, ...] = ()
+
+
+class Method:
+    """A control method; ``native`` if it is one of the interpreter's own."""
+
+    __slots__ = ("args", "body", "native", "serialized", "sync")
+    kind = ObjectType.METHOD
+
+    def __init__(
+        self,
+        args: int,
+        serialized: bool = False,
+        sync: int = 0,
+        body: Block | None = None,
+        native: Callable[[list[Value]], Value] | None = None,
+    ) -> None:
+        self.args, self.serialized, self.sync, self.body, self.native = args, serialized, sync, body, native
+
+
+class Mutex:
+    """A Mutex; ``depth`` counts how often it is acquired."""
+
+    __slots__ = ("depth", "sync")
+    kind = ObjectType.MUTEX
+
+    def __init__(self, sync: int) -> None:
+        self.sync, self.depth = sync, 0
+
+
+class Event:
+    """An Event, with the number of signals that nobody has waited for."""
+
+    __slots__ = ("signals",)
+    kind = ObjectType.EVENT
+
+    def __init__(self) -> None:
+        self.signals = 0
+
+
+class Node:
+    """A named object."""
+
+    __slots__ = ("object", "path")
+
+    def __init__(self, path: Absolute, value: Object) -> None:
+        self.path, self.object = path, value
+
+    def __str__(self) -> str:
+        return show(self.path)
+
+    @property
+    def type(self) -> ObjectType:
+        """The type of the object, as ObjectType() tells it."""
+        return kind_of(self.object)
+
+
+PREDEFINED = ("_GPE", "_PR_", "_SB_", "_SI_", "_TZ_")
+
+
+class Namespace:
+    """All named objects. The root is always there, and so are the predefined scopes (5.3.1)."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[Absolute, Node] = {}
+        self.generation = 0  # changes when a method's arguments may have to be counted anew
+        for path in ((), *((name,) for name in PREDEFINED)):
+            kind = ObjectType.DEVICE if path == ("_SB_",) else ObjectType.UNINITIALIZED
+            self.nodes[path] = Node(path, Container(kind))
+
+    def find(self, scope: Absolute, path: Path) -> Node | None:
+        """The object that ``path`` means in ``scope``."""
+        nodes = self.nodes
+        for candidate in path.candidates(scope):
+            node = nodes.get(candidate)
+            if node is not None:
+                return node
+        return None
+
+    def get(self, scope: Absolute, path: Path) -> Node:
+        """The object that ``path`` means in ``scope``; AmlError when there is none."""
+        node = self.find(scope, path)
+        if node is None:
+            raise AmlError("AE_NOT_FOUND", f"{path} does not exist in the scope {show(scope)}")
+        return node
+
+    def place(self, scope: Absolute, path: Path) -> Absolute:
+        """The full path of a new object; AmlError when it is taken, or nothing can hold it."""
+        full = path.candidates(scope)[:1]
+        if not full or not path.segments:
+            raise AmlError("AE_BAD_PATHNAME", f"{path} cannot be made in the scope {show(scope)}")
+        if full[0] in self.nodes:
+            raise AmlError("AE_ALREADY_EXISTS", f"{show(full[0])} exists already")
+        if full[0][:-1] not in self.nodes:
+            raise AmlError("AE_NOT_FOUND", f"{show(full[0][:-1])} does not exist, so it can't hold {path}")
+        return full[0]
+
+    def add(self, full: Absolute, value: Object) -> Node:
+        """A new object."""
+        node = self.nodes[full] = Node(full, value)
+        if isinstance(value, Method):
+            self.generation += 1
+        return node
+
+    def alias(self, full: Absolute, node: Node) -> None:
+        """Another path to an object."""
+        self.nodes[full] = node
+        self.generation += 1
+
+    def remove(self, paths: Iterable[Absolute]) -> None:
+        """Forget objects; those that are gone already are no trouble."""
+        for path in paths:
+            node = self.nodes.pop(path, None)
+            if node is not None and isinstance(node.object, Method):
+                self.generation += 1

@@ -1,0 +1,409 @@
+"""The operators that compute values (ACPI 6.5, 19.6). Operands lie on the stack in order, a target last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.firmware.acpi.eval import convert
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
+from xlpy.firmware.acpi.eval.store import copy_object, element, load, store
+from xlpy.firmware.acpi.eval.values import (
+    Buffer,
+    ByteRef,
+    ElementRef,
+    NameRef,
+    NodeRef,
+    Package,
+    Reference,
+    SlotRef,
+    String,
+    kind_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.values import Value
+
+HOPS = 16  # references to references
+
+
+def _finish(vm: Machine, target: Reference | None, value: Value) -> None:
+    """Store a result in its target, and leave it as the value."""
+    if target is not None:
+        store(vm, value, target)
+    vm.stack.append(value)
+
+
+# -- integers
+
+
+def _arithmetic(function: Callable[[int, int], int]) -> Handler:
+    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+        target, b, a = vm.pop_place(), vm.pop_integer(), vm.pop_integer()
+        _finish(vm, target, function(a, b) & vm.mask)
+
+    return run
+
+
+def _shift_left(a: int, b: int) -> int:
+    return a << b if b < 64 else 0
+
+
+def _shift_right(a: int, b: int) -> int:
+    return a >> b if b < 64 else 0
+
+
+def _modulo(a: int, b: int) -> int:
+    if not b:
+        raise AmlError("AE_AML_DIVIDE_BY_ZERO", "division by zero")
+    return a % b
+
+
+HANDLERS.update(
+    {
+        "Add": _arithmetic(lambda a, b: a + b),
+        "Subtract": _arithmetic(lambda a, b: a - b),
+        "Multiply": _arithmetic(lambda a, b: a * b),
+        "Mod": _arithmetic(_modulo),
+        "ShiftLeft": _arithmetic(_shift_left),
+        "ShiftRight": _arithmetic(_shift_right),
+        "And": _arithmetic(lambda a, b: a & b),
+        "NAnd": _arithmetic(lambda a, b: ~(a & b)),
+        "Or": _arithmetic(lambda a, b: a | b),
+        "NOr": _arithmetic(lambda a, b: ~(a | b)),
+        "XOr": _arithmetic(lambda a, b: a ^ b),
+    }
+)
+
+
+def _unary(function: Callable[[int, int], int]) -> Handler:
+    """An operator on one integer; ``function`` is also given the width of integers in bytes."""
+
+    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+        target, a = vm.pop_place(), vm.pop_integer()
+        _finish(vm, target, function(a, vm.width) & vm.mask)
+
+    return run
+
+
+HANDLERS.update(
+    {
+        "Not": _unary(lambda a, _: ~a),
+        "FindSetLeftBit": _unary(lambda a, _: a.bit_length()),
+        "FindSetRightBit": _unary(lambda a, _: (a & -a).bit_length()),
+        "FromBCD": _unary(lambda a, _: convert.from_bcd(a)),
+        "ToBCD": _unary(convert.to_bcd),
+    }
+)
+
+
+@handler("Divide")
+def _divide(vm: Machine, _frame: Frame, _operand: object) -> None:
+    quotient, remainder = vm.pop_place(), vm.pop_place()
+    b, a = vm.pop_integer(), vm.pop_integer()
+    rest = _modulo(a, b)
+    if remainder is not None:
+        store(vm, rest, remainder)
+    _finish(vm, quotient, a // b)
+
+
+def _step(change: int) -> Handler:
+    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+        place = vm.pop_place()
+        assert place is not None
+        value = vm.integer(load(vm, place)) + change & vm.mask
+        store(vm, value, place)
+        vm.stack.append(value)
+
+    return run
+
+
+HANDLERS["Increment"], HANDLERS["Decrement"] = _step(1), _step(-1)
+
+
+# -- truth
+
+
+def _truth(function: Callable[[int, int], bool]) -> Handler:
+    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+        b, a = vm.pop_integer(), vm.pop_integer()
+        vm.stack.append(vm.mask if function(a, b) else 0)
+
+    return run
+
+
+HANDLERS["LAnd"] = _truth(lambda a, b: bool(a and b))
+HANDLERS["LOr"] = _truth(lambda a, b: bool(a or b))
+
+
+@handler("LNot")
+def _not(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.append(0 if vm.pop_integer() else vm.mask)
+
+
+def _order(vm: Machine, a: Value, b: Value) -> int:
+    """-1, 0 or 1 as ``a`` is less than, equal to or greater than ``b``, which is converted to the type of ``a``."""
+    a = vm.data(a)
+    b = convert.alike(vm.data(b), a, vm.width)
+    if isinstance(a, int) and isinstance(b, int):
+        return (a > b) - (a < b)
+    left, right = bytes(a), bytes(b)  # type: ignore[arg-type]  # both are bytearrays by now
+    return (left > right) - (left < right)
+
+
+def _comparison(function: Callable[[int], bool]) -> Handler:
+    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+        b, a = vm.stack.pop(), vm.stack.pop()
+        vm.stack.append(vm.mask if function(_order(vm, a, b)) else 0)
+
+    return run
+
+
+HANDLERS["LEqual"] = _comparison(lambda order: order == 0)
+HANDLERS["LGreater"] = _comparison(lambda order: order > 0)
+HANDLERS["LLess"] = _comparison(lambda order: order < 0)
+
+# Match operators (19.6.85): element against object, told from the order of the object to the element
+_MATCHES: tuple[Callable[[int], bool], ...] = (
+    lambda _: True,
+    lambda order: order == 0,
+    lambda order: order >= 0,
+    lambda order: order > 0,
+    lambda order: order <= 0,
+    lambda order: order < 0,
+)
+
+
+@handler("Match")
+def _match(vm: Machine, _frame: Frame, operators: tuple[int, int]) -> None:
+    start = vm.pop_integer()
+    objects = [vm.data(vm.stack.pop()), vm.data(vm.stack.pop())][::-1]
+    package = vm.data(vm.stack.pop())
+    if not isinstance(package, Package):
+        raise convert.type_error(package, "a package")
+    if max(operators) >= len(_MATCHES):
+        raise AmlError("AE_AML_OPERAND_VALUE", f"match operators {operators}, 0 to 5 are defined")
+    if start >= len(package):
+        raise AmlError("AE_AML_PACKAGE_LIMIT", f"index {start} of a package of {len(package)}")
+    for index in range(start, len(package)):
+        vm.spend(1)
+        value = element(vm, ElementRef(package, index))
+        if isinstance(value, (int, String, Buffer)) and all(
+            _MATCHES[op](_order(vm, wanted, value)) for op, wanted in zip(operators, objects, strict=True)
+        ):
+            vm.stack.append(index)
+            return
+    vm.stack.append(vm.mask)
+
+
+# -- conversions
+
+
+def _conversion(function: Callable[[Value, int], Value]) -> Handler:
+    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+        target, value = vm.pop_place(), vm.data(vm.stack.pop())
+        result = function(value, vm.width)
+        if isinstance(result, bytearray):
+            vm.spend(len(result) >> 3)
+        _finish(vm, target, result)
+
+    return run
+
+
+HANDLERS["ToInteger"] = _conversion(convert.number)
+HANDLERS["ToBuffer"] = _conversion(convert.to_buffer)
+HANDLERS["ToHexString"] = _conversion(convert.to_hex_string)
+HANDLERS["ToDecimalString"] = _conversion(convert.to_decimal_string)
+
+
+@handler("ToString")
+def _to_string(vm: Machine, _frame: Frame, _operand: object) -> None:
+    target, length, value = vm.pop_place(), vm.pop_integer(), vm.data(vm.stack.pop())
+    data = convert.to_buffer(value, vm.width)[:length]
+    _finish(vm, target, String(data.partition(b"\0")[0]))
+
+
+# -- strings, buffers, packages
+
+
+_NAMES = {
+    "UNINITIALIZED": "Uninitialized Object",
+    "DEVICE": "Device Object",
+    "EVENT": "Event Object",
+    "METHOD": "Control Method Object",
+    "MUTEX": "Mutex Object",
+    "REGION": "Region Object",
+    "POWER": "Power Resource Object",
+    "PROCESSOR": "Processor Object",
+    "THERMAL": "Thermal Zone Object",
+    "PACKAGE": "Package Object",
+}
+
+
+def _text(vm: Machine, value: Value) -> Value:
+    """What Concatenate sees of an operand: what is neither integer nor string nor buffer turns into its type's name."""
+    value = vm.data(value)
+    if isinstance(value, (int, String, Buffer)):
+        return value
+    if isinstance(value, NodeRef):
+        name = _NAMES.get(value.node.type.name, "Reference Object")
+    else:
+        name = (
+            _NAMES.get(kind_of(value).name, "Reference Object")
+            if not isinstance(value, Reference)
+            else "Reference Object"
+        )
+    return String(f"[{name}]".encode())
+
+
+@handler("Concatenate")
+def _concatenate(vm: Machine, _frame: Frame, _operand: object) -> None:
+    target, b, a = vm.pop_place(), _text(vm, vm.stack.pop()), _text(vm, vm.stack.pop())
+    b = convert.alike(b, a, vm.width)
+    result: Value
+    if isinstance(a, int):
+        result = Buffer(convert.to_buffer(a, vm.width) + convert.to_buffer(b, vm.width))
+    elif isinstance(a, String):
+        result = String(a + convert.to_string(b, vm.width))
+    else:
+        result = Buffer(convert.to_buffer(a, vm.width) + convert.to_buffer(b, vm.width))
+    vm.spend(len(result) >> 3)
+    _finish(vm, target, result)
+
+
+@handler("ConcatRes")
+def _concat_res(vm: Machine, _frame: Frame, _operand: object) -> None:
+    target = vm.pop_place()
+    parts = [vm.data(vm.stack.pop()), vm.data(vm.stack.pop())][::-1]
+    body = b""
+    for part in parts:
+        if not isinstance(part, Buffer):
+            raise convert.type_error(part, "a buffer")
+        body += _without_end_tag(bytes(part))
+    vm.spend(len(body) >> 3)
+    _finish(vm, target, Buffer(body + b"\x79\0"))
+
+
+def _without_end_tag(data: bytes) -> bytes:
+    """Resource descriptors up to their end tag (6.4)."""
+    at = 0
+    while at < len(data):
+        if data[at] & 0x80:
+            size = 3 + int.from_bytes(data[at + 1 : at + 3], "little")
+        elif data[at] >> 3 == 0xF:
+            return data[:at]
+        else:
+            size = 1 + (data[at] & 7)
+        at += size
+    if data:
+        raise AmlError("AE_AML_INVALID_RESOURCE_TYPE", "a resource template without an end tag")
+    return data
+
+
+@handler("Mid")
+def _mid(vm: Machine, _frame: Frame, _operand: object) -> None:
+    target, length, index, value = vm.pop_place(), vm.pop_integer(), vm.pop_integer(), vm.data(vm.stack.pop())
+    if not isinstance(value, (String, Buffer)):
+        value = convert.to_buffer(value, vm.width)
+    vm.spend(len(value) >> 3)
+    _finish(vm, target, type(value)(value[index : index + length]))
+
+
+@handler("Index")
+def _index(vm: Machine, _frame: Frame, _operand: object) -> None:
+    target, index, source = vm.pop_place(), vm.pop_integer(), vm.data(vm.stack.pop())
+    place: Reference
+    if isinstance(source, Package):
+        place = ElementRef(source, index, direct=True)
+    elif isinstance(source, (Buffer, String)):
+        place = ByteRef(source, index)
+    else:
+        raise convert.type_error(source, "a package, buffer or string")
+    if index >= len(source):
+        limit = "PACKAGE" if isinstance(source, Package) else "BUFFER"
+        raise AmlError(f"AE_AML_{limit}_LIMIT", f"index {index} of a {limit.lower()} of {len(source)}")
+    if target is not None:
+        store(vm, place, target)
+    vm.stack.append(place)
+
+
+@handler("Store")
+def _store(vm: Machine, _frame: Frame, _operand: object) -> None:
+    target, value = vm.pop_place(), vm.stack.pop()
+    if value is None:
+        raise AmlError("AE_AML_NO_RETURN_VALUE", "there is no value to store")
+    store(vm, value, target)
+    vm.stack.append(value)
+
+
+@handler("CopyObject")
+def _copy_object(vm: Machine, _frame: Frame, _operand: object) -> None:
+    target, value = vm.pop_place(), vm.stack.pop()
+    assert target is not None
+    copy_object(vm, value, target)
+    vm.stack.append(value)
+
+
+# -- references
+
+
+@handler("RefOf")
+def _ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
+    """The place that lies on the stack is the value."""
+
+
+@handler("CondRefOf")
+def _cond_ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
+    target, place = vm.pop_place(), vm.pop_place()
+    if place is not None and target is not None:
+        store(vm, place, target)
+    vm.stack.append(vm.mask if place is not None else 0)
+
+
+@handler("DerefOf")
+def _deref_of(vm: Machine, frame: Frame, _operand: object) -> None:
+    value = vm.stack.pop()
+    if isinstance(value, String):
+        value = NodeRef(vm.namespace.get(frame.scope, vm.path(value)))
+    if not isinstance(value, Reference):
+        raise convert.type_error(value, "a reference")
+    vm.stack.append(load(vm, value))
+
+
+def _behind(vm: Machine, value: Value) -> object:
+    """The object behind a place and the references in it."""
+    for _ in range(HOPS):
+        if isinstance(value, NodeRef):
+            held = value.node.object
+            if not isinstance(held, Reference):
+                return held
+            value = held
+        elif isinstance(value, SlotRef):
+            value = value.slots[value.index]
+        elif isinstance(value, ElementRef):
+            value = element(vm, value)
+        elif isinstance(value, NameRef):
+            value = NodeRef(vm.namespace.get(value.scope, value.path))
+        else:
+            return value
+    raise AmlError("AE_AML_CIRCULAR_REFERENCE", f"more than {HOPS} references in a row")
+
+
+@handler("ObjectType")
+def _object_type(vm: Machine, _frame: Frame, _operand: object) -> None:
+    thing = _behind(vm, vm.stack.pop())
+    vm.stack.append(int(kind_of(thing)))
+
+
+@handler("SizeOf")
+def _size_of(vm: Machine, _frame: Frame, _operand: object) -> None:
+    thing = _behind(vm, vm.stack.pop())
+    if isinstance(thing, (String, Buffer, Package)):
+        vm.stack.append(len(thing))
+    elif isinstance(thing, int):
+        vm.stack.append(vm.width)
+    else:
+        raise AmlError("AE_AML_OPERAND_TYPE", "a string, buffer or package is needed")

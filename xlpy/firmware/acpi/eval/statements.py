@@ -1,0 +1,200 @@
+"""The instructions for values and control flow: constants, names, places, calls, jumps (ACPI 6.5, 19.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.firmware.acpi.eval import convert
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.namespace import Method
+from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
+from xlpy.firmware.acpi.eval.store import load, read_node
+from xlpy.firmware.acpi.eval.values import Buffer, DebugRef, NameRef, NodeRef, Package, Reference, SlotRef, String
+
+if TYPE_CHECKING:
+    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.names import Path
+
+BUFFER_LIMIT = 1 << 24  # bytes of one buffer
+PACKAGE_LIMIT = 1 << 16  # elements of one package
+
+_DEBUG = DebugRef()
+
+# -- constants
+
+
+@handler("Constant")
+def _constant(vm: Machine, _frame: Frame, value: int) -> None:
+    vm.stack.append(value & vm.mask)
+
+
+@handler("Zero")
+def _zero(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.append(0)
+
+
+@handler("One")
+def _one(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.append(1)
+
+
+@handler("Ones")
+def _ones(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.append(vm.mask)
+
+
+@handler("Revision")
+def _revision(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.append(2)
+
+
+@handler("Timer")
+def _timer(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.append(vm.now * 10)  # in units of 100 ns
+
+
+@handler("String")
+def _string(vm: Machine, _frame: Frame, data: bytes) -> None:
+    vm.stack.append(String(data))
+
+
+@handler("Buffer")
+def _buffer(vm: Machine, _frame: Frame, data: bytes) -> None:
+    size = max(vm.pop_integer(), len(data))
+    if size > BUFFER_LIMIT:
+        raise AmlError("AE_NO_MEMORY", f"a buffer of {size} bytes; {BUFFER_LIMIT} is the limit")
+    vm.spend(size >> 3)
+    vm.stack.append(Buffer(data.ljust(size, b"\0")))
+
+
+@handler("Package")
+def _package(vm: Machine, frame: Frame, operand: tuple[int | None, int]) -> None:
+    count, given = operand
+    first = len(vm.stack) - given
+    elements = vm.stack[first:]
+    del vm.stack[first:]
+    size = vm.pop_integer() if count is None else count
+    if size > PACKAGE_LIMIT:
+        raise AmlError("AE_NO_MEMORY", f"a package of {size} elements; {PACKAGE_LIMIT} is the limit")
+    vm.spend(size)
+    package = Package((elements + [None] * (size - given))[:size])
+    if not frame.module:  # a method's own names will be gone soon
+        for index, value in enumerate(package):
+            if isinstance(value, NameRef) and vm.namespace.find(value.scope, value.path):
+                package[index] = load(vm, value)
+    vm.stack.append(package)
+
+
+@handler("GetElement")
+def _get_element(vm: Machine, frame: Frame, path: Path) -> None:
+    vm.stack.append(NameRef(frame.scope, path))
+
+
+# -- names, locals and arguments
+
+
+@handler("GetName")
+def _get_name(vm: Machine, frame: Frame, path: Path) -> None:
+    node = vm.namespace.get(frame.scope, path)
+    if isinstance(node.object, Method):  # which the compiler could not know
+        vm.call(node, 0)
+    else:
+        vm.stack.append(read_node(vm, node))
+
+
+@handler("GetSlot")
+def _get_slot(vm: Machine, frame: Frame, operand: tuple[bool, int]) -> None:
+    is_arg, index = operand
+    value = (frame.args if is_arg else frame.locals)[index]
+    vm.stack.append(load(vm, SlotRef(frame.args, index, is_arg)) if value is None else value)
+
+
+@handler("SlotPlace")
+def _slot_place(vm: Machine, frame: Frame, operand: tuple[bool, int]) -> None:
+    is_arg, index = operand
+    vm.stack.append(SlotRef(frame.args if is_arg else frame.locals, index, is_arg))
+
+
+@handler("NamePlace")
+def _name_place(vm: Machine, frame: Frame, path: Path) -> None:
+    vm.stack.append(NodeRef(vm.namespace.get(frame.scope, path)))
+
+
+@handler("NamePlaceIfAny")
+def _name_place_if_any(vm: Machine, frame: Frame, path: Path) -> None:
+    node = vm.namespace.find(frame.scope, path)
+    vm.stack.append(NodeRef(node) if node else None)
+
+
+@handler("DebugPlace", "Debug")
+def _debug_place(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.append(_DEBUG)
+
+
+@handler("NoTarget")
+def _no_target(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.append(None)
+
+
+@handler("CheckReference")
+def _check_reference(vm: Machine, _frame: Frame, _operand: object) -> None:
+    if not isinstance(vm.stack[-1], Reference):
+        raise convert.type_error(vm.stack[-1], "a reference")
+
+
+@handler("Drop")
+def _drop(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.stack.pop()
+
+
+# -- control flow
+
+
+@handler("Call")
+def _call(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
+    path, args = operand
+    vm.call(vm.namespace.get(frame.scope, path), args)
+
+
+@handler("Jump")
+def _jump(_vm: Machine, frame: Frame, aim: int) -> None:
+    frame.at = aim
+
+
+@handler("JumpIfNot")
+def _jump_if_not(vm: Machine, frame: Frame, aim: int) -> None:
+    if not vm.pop_integer():
+        frame.at = aim
+
+
+@handler("Return")
+def _return(vm: Machine, _frame: Frame, _operand: object) -> None:
+    value = vm.stack.pop()
+    vm.leave(load(vm, value) if isinstance(value, NameRef) else value)
+
+
+@handler("End")
+def _end(vm: Machine, _frame: Frame, _operand: object) -> None:
+    vm.leave(None)
+
+
+@handler("Noop", "BreakPoint")
+def _noop(_vm: Machine, _frame: Frame, _operand: object) -> None:
+    """Nothing happens."""
+
+
+@handler("Fatal")
+def _fatal(vm: Machine, _frame: Frame, operand: tuple[int, int]) -> None:
+    kind, code = operand
+    raise AmlError("AE_ERROR", f"Fatal: type {kind:#x}, code {code:#x}, argument {vm.pop_integer():#x}")
+
+
+def _unsupported(name: str) -> None:
+    def run(_vm: Machine, _frame: Frame, _operand: object) -> None:
+        raise AmlError("AE_SUPPORT", f"{name} is not supported: all tables are loaded beforehand")
+
+    HANDLERS[name] = run
+
+
+for _name in ("Load", "LoadTable", "Unload", "DataTableRegion"):
+    _unsupported(_name)

@@ -1,0 +1,149 @@
+"""Reading and writing places: the rules of Store and CopyObject (ACPI 6.5, 19.3.5.8, tables 19.8 and 19.9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.firmware.acpi.eval import convert
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits
+from xlpy.firmware.acpi.eval.values import (
+    Buffer,
+    ByteRef,
+    DebugRef,
+    ElementRef,
+    NameRef,
+    NodeRef,
+    Package,
+    Reference,
+    SlotRef,
+    String,
+    copy,
+    kind_of,
+    weight,
+)
+
+if TYPE_CHECKING:
+    from xlpy.firmware.acpi.eval.machine import Machine
+    from xlpy.firmware.acpi.eval.namespace import Node
+    from xlpy.firmware.acpi.eval.values import Value
+
+
+def read_node(vm: Machine, node: Node) -> Value:
+    """The value of a named object; one that has none, such as a Device, is a reference to itself."""
+    thing = node.object
+    if isinstance(thing, (int, String, Buffer, Package, Reference)):
+        return thing
+    if isinstance(thing, Field):
+        vm.spend(thing.bits.length >> 3)
+        return value_of(vm.fields.read(thing), thing.bits.length, vm.width)
+    if isinstance(thing, BufferField):
+        vm.spend(thing.length >> 3)
+        return value_of(read_bits(thing.buffer, thing.offset, thing.length), thing.length, vm.width)
+    return NodeRef(node)
+
+
+def load(vm: Machine, place: Reference) -> Value:
+    """What DerefOf gives; AmlError when there is nothing."""
+    if isinstance(place, NodeRef):
+        value = read_node(vm, place.node)
+        if isinstance(value, NodeRef) and value.node is place.node:
+            raise AmlError("AE_AML_OPERAND_TYPE", f"{place.node} has no value")
+        return value
+    if isinstance(place, ByteRef):
+        if place.index >= len(place.data):
+            raise AmlError("AE_AML_BUFFER_LIMIT", f"byte {place.index} of a buffer of {len(place.data)}")
+        return place.data[place.index]
+    if isinstance(place, ElementRef):
+        value = element(vm, place)
+        if value is None:
+            raise AmlError("AE_AML_UNINITIALIZED_ELEMENT", f"element {place.index} of a package was never set")
+        return value
+    if isinstance(place, SlotRef):
+        value = place.slots[place.index]
+        if value is None:
+            kind = "ARG" if place.is_arg else "LOCAL"
+            raise AmlError(f"AE_AML_UNINITIALIZED_{kind}", f"{kind.capitalize()}{place.index} was never set")
+        return value
+    if isinstance(place, NameRef):
+        return read_node(vm, vm.namespace.get(place.scope, place.path))
+    raise AmlError("AE_AML_OPERAND_TYPE", "the Debug object can't be read")
+
+
+def element(vm: Machine, place: ElementRef) -> Value:
+    """An element of a package; a name in it is resolved now, and for good."""
+    value = place.package[place.index]
+    if isinstance(value, NameRef):
+        value = place.package[place.index] = load(vm, value)
+    return value
+
+
+def store(vm: Machine, value: Value, place: Reference | None) -> None:
+    """Store: a copy of ``value``, converted to the type of a named target (other than a package)."""
+    if place is None:
+        return
+    vm.spend(weight(value) >> 3)
+    if isinstance(place, SlotRef):
+        held = place.slots[place.index]
+        if place.is_arg and isinstance(held, Reference) and not isinstance(held, NameRef):
+            store(vm, value, held)
+        else:
+            place.slots[place.index] = copy(value)
+    elif isinstance(place, NodeRef):
+        _store_named(vm, value, place.node)
+    elif isinstance(place, ElementRef):
+        place.package[place.index] = copy(value)
+    elif isinstance(place, ByteRef):
+        _store_byte(vm, value, place)
+    elif isinstance(place, DebugRef):
+        vm.log(value)
+    else:
+        raise AmlError("AE_AML_OPERAND_TYPE", "a name in a package is no place to store to")
+
+
+def _store_named(vm: Machine, value: Value, node: Node) -> None:
+    thing = node.object
+    value = vm.data(value)
+    if isinstance(thing, int):
+        node.object = convert.to_integer(value, vm.width)
+    elif isinstance(thing, String):
+        thing[:] = convert.to_string(value, vm.width)
+    elif isinstance(thing, Buffer):
+        data = Buffer(value) if isinstance(value, String) else convert.to_buffer(value, vm.width)
+        thing[:] = data[: len(thing)].ljust(len(thing), b"\0") if thing else data
+    elif isinstance(thing, Field):
+        vm.spend(thing.bits.length >> 3)
+        vm.fields.write(thing, raw(value))
+    elif isinstance(thing, BufferField):
+        write_bits(thing.buffer, thing.offset, thing.length, raw(value))
+    elif isinstance(thing, Reference) or (isinstance(thing, Package) and isinstance(value, Package)):
+        node.object = copy(value)
+    else:
+        raise AmlError(
+            "AE_AML_TARGET_TYPE",
+            f"a {kind_of(value).name.lower()} can't be stored to {node}, a {node.type.name.lower()}",
+        )
+
+
+def _store_byte(vm: Machine, value: Value, place: ByteRef) -> None:
+    value = vm.data(value)
+    if isinstance(value, int):
+        byte = value & 0xFF
+    elif isinstance(value, (Buffer, String)) and value:
+        byte = value[0]
+    else:
+        raise convert.type_error(value, "an integer, string or buffer")
+    if place.index >= len(place.data):
+        raise AmlError("AE_AML_BUFFER_LIMIT", f"byte {place.index} of a buffer of {len(place.data)}")
+    place.data[place.index] = byte
+
+
+def copy_object(vm: Machine, value: Value, place: Reference) -> None:
+    """CopyObject: a named target takes over the type; fields convert nevertheless."""
+    if isinstance(place, NodeRef) and not isinstance(place.node.object, (Field, BufferField)):
+        if not isinstance(place.node.object, (int, String, Buffer, Package, Reference)):
+            raise AmlError("AE_AML_OPERAND_TYPE", f"nothing can be copied to {place.node}")
+        vm.spend(weight(value) >> 3)
+        place.node.object = copy(value)
+    else:
+        store(vm, value, place)

@@ -1,0 +1,153 @@
+"""The data objects of AML (ACPI 6.5, 19.3.5), and references to places that hold them.
+
+An Integer is an ``int``, kept to the width that the DSDT's revision sets. Strings, Buffers and Packages have identity:
+Index reaches into them, and storing makes copies.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Union
+
+from xlpy.firmware.acpi.eval.errors import AmlError
+
+if TYPE_CHECKING:
+    from xlpy.firmware.acpi.eval.names import Absolute, Path
+    from xlpy.firmware.acpi.eval.namespace import Node
+
+PACKAGE_DEPTH = 32  # packages in packages
+
+
+class ObjectType(IntEnum):
+    """What ObjectType() answers (ACPI 6.5, table 19.37)."""
+
+    UNINITIALIZED = 0
+    INTEGER = 1
+    STRING = 2
+    BUFFER = 3
+    PACKAGE = 4
+    FIELD_UNIT = 5
+    DEVICE = 6
+    EVENT = 7
+    METHOD = 8
+    MUTEX = 9
+    REGION = 10
+    POWER = 11
+    PROCESSOR = 12
+    THERMAL = 13
+    BUFFER_FIELD = 14
+    DDB_HANDLE = 15
+    DEBUG = 16
+
+
+class String(bytearray):
+    """A String: its characters without the NUL at the end."""
+
+    kind = ObjectType.STRING
+
+
+class Buffer(bytearray):
+    """A Buffer."""
+
+    kind = ObjectType.BUFFER
+
+
+class Package(list["Value"]):
+    """A Package; elements that were never set are None."""
+
+    kind = ObjectType.PACKAGE
+
+
+class Reference:
+    """A place that can hold a value. RefOf and Index make them, and every target is one."""
+
+    __slots__ = ()
+
+
+class SlotRef(Reference):
+    """A local or an argument of one method invocation."""
+
+    __slots__ = ("index", "is_arg", "slots")
+
+    def __init__(self, slots: list[Value], index: int, is_arg: bool) -> None:
+        self.slots, self.index, self.is_arg = slots, index, is_arg
+
+
+class NodeRef(Reference):
+    """A named object."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+
+class ElementRef(Reference):
+    """An element of a package; ``direct`` until Index's result is stored or passed on: an operand is its content."""
+
+    __slots__ = ("direct", "index", "package")
+
+    def __init__(self, package: Package, index: int, *, direct: bool = False) -> None:
+        self.package, self.index, self.direct = package, index, direct
+
+
+class ByteRef(Reference):
+    """A byte of a buffer, or a character of a string."""
+
+    __slots__ = ("data", "index")
+    kind = ObjectType.BUFFER_FIELD
+
+    def __init__(self, data: bytearray, index: int) -> None:
+        self.data, self.index = data, index
+
+
+class NameRef(Reference):
+    """A name in a package, which may not exist yet."""
+
+    __slots__ = ("path", "scope")
+
+    def __init__(self, scope: Absolute, path: Path) -> None:
+        self.scope, self.path = scope, path
+
+
+class DebugRef(Reference):
+    """The Debug object: whatever is stored there is logged."""
+
+    __slots__ = ()
+    kind = ObjectType.DEBUG
+
+
+Value = Union[int, String, Buffer, Package, Reference, None]  # noqa: UP007 -- evaluated at run time, with forward names
+
+
+def kind_of(thing: object) -> ObjectType:
+    """The type of a value or of a named object, as ObjectType() tells it."""
+    if isinstance(thing, int):
+        return ObjectType.INTEGER
+    kind = getattr(thing, "kind", ObjectType.UNINITIALIZED)
+    return kind if isinstance(kind, ObjectType) else ObjectType.UNINITIALIZED
+
+
+def copy(value: Value, depth: int = PACKAGE_DEPTH) -> Value:
+    """A copy that shares nothing that can change with the original."""
+    if isinstance(value, bytearray):
+        return type(value)(value)
+    if isinstance(value, Package):
+        if not depth:
+            raise AmlError("AE_LIMIT", f"packages are nested deeper than {PACKAGE_DEPTH}")
+        return Package(copy(element, depth - 1) for element in value)
+    return passed(value)
+
+
+def passed(value: Value) -> Value:
+    """What a method gets as an argument: the value itself; of Index's result the reference."""
+    return ElementRef(value.package, value.index) if isinstance(value, ElementRef) else value
+
+
+def weight(value: Value, depth: int = PACKAGE_DEPTH) -> int:
+    """The number of bytes and elements that a copy would take."""
+    if isinstance(value, bytearray):
+        return len(value)
+    if isinstance(value, Package) and depth:
+        return sum(8 + weight(element, depth - 1) for element in value)
+    return 0
