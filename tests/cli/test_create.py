@@ -36,8 +36,8 @@ def test_list_has_xls_columns(xlpy, configs):
     xlpy("create", configs / "quickstart.cfg")
     lines = xlpy("list").out.splitlines()
     assert lines[0] == "Name                                        ID   Mem VCPUs\tState\tTime(s)"
-    assert re.fullmatch(r"Domain-0 {34}     0 +1024     4     r-----       0\.0", lines[1])
-    assert re.fullmatch(r"quickstart {30}     1 +50\d     2     r-----       0\.0", lines[2])
+    assert re.fullmatch(r"Domain-0 {37}0 +1024     4     r-----       0\.0", lines[1])
+    assert re.fullmatch(r"quickstart {35}1 +50\d     2     r-----       0\.0", lines[2])
 
 
 def test_a_byte_goes_all_the_way(xlpy, configs, host_root):
