@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xlpy.addr import PAGE
 from xlpy.dom0.ext4.guard import editing
 from xlpy.dom0.ext4.media import opened, punch
-from xlpy.dom0.ext4.tools import device_argument, run
+from xlpy.dom0.ext4.tools import device_argument, find_program, run
 from xlpy.errors import Constraint, FormatError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def make_ext4(
             f"an ext4 file system needs {SMALLEST} bytes on a 4096-byte boundary; found {size} bytes at {offset:#x}",
             hint="make the namespace or partition larger",
         )
+    find_program("mke2fs")  # before anything is lost
     device = device_argument(image, offset).partition("?")[0]
     extended = f"offset={offset},hash_seed={uuid},root_owner=0:0,nodiscard,lazy_itable_init=0,lazy_journal_init=0"
     args = ["-q", "-F", "-t", "ext4", "-b", str(PAGE), "-I", "256", "-i", str(_BYTES_PER_INODE), "-m", "0"]
