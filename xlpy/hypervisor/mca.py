@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa, Span
+from xlpy.firmware.e820 import E820_RAM
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.domain import Vmce
 
@@ -29,8 +30,6 @@ CODE_SCRUBBING = 0x00C0  # memory scrubbing: action optional
 CODE_DATA_LOAD = 0x0134  # action required
 
 CONTINUE, RECOVERED, RESET = "continue", "recovered", "reset"
-
-_E820_RAM = 1
 
 
 class MachineCheck(NamedTuple):
@@ -132,7 +131,7 @@ class Mca:
         """The page is not registered pmem: Xen's handling of RAM."""
         xen = self._xen
         in_map = any(
-            start <= check.addr < start + size for start, size, kind in xen.hw.memory_map() if kind == _E820_RAM
+            start <= check.addr < start + size for start, size, kind in xen.hw.memory_map() if kind == E820_RAM
         )
         if not in_map:
             return Outcome(as_is, None, None, f"frame {mfn:#x} is not conventional RAM")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
 from xlpy.errors import XlpyError
+from xlpy.firmware.e820 import E820_PMEM
 from xlpy.hw.media import trouble
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.xen import Xen
 
 ANNOUNCEMENT = "frames"  # a file beside the domains' directories: number of the last process that wrote frame tables
-E820_PMEM = 7
 
 
 class PmemRegion(NamedTuple):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, PAGE_SHIFT
 from xlpy.errors import NotFound, StateError
+from xlpy.firmware.e820 import E820_RAM
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.console import Console
 from xlpy.hypervisor.domain import PARTS, RECORDS, Domain
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 DOM0_MEMORY = GIB  # given to Dom0 at boot, or a quarter of the host's RAM where that is less
 
 _STATE = "xen"
-_E820_RAM = 1
 
 
 class Xen:
@@ -69,7 +69,7 @@ class Xen:
         ram = [
             (-(-start >> PAGE_SHIFT), (start + size) >> PAGE_SHIFT)
             for start, size, kind in self.hw.memory_map()
-            if kind == _E820_RAM
+            if kind == E820_RAM
         ]
         total = sum(end - start for start, end in ram)
         heap = Heap(ram)
