@@ -10,8 +10,16 @@ import pytest
 
 from xlpy.addr import GIB, MIB, Gpa, Spa, Span
 from xlpy.devicemodel.backing import Backing, Vnvdimm
-from xlpy.devicemodel.nfit import build_fit, build_table, structures
-from xlpy.firmware.acpi.nfit import Capabilities, device_id, parse_nfit, parse_structures
+from xlpy.devicemodel.nfit import build_fit, build_table
+from xlpy.firmware.acpi.nfit import (
+    Capabilities,
+    ControlRegion,
+    RegionMap,
+    SpaRange,
+    device_id,
+    parse_nfit,
+    parse_structures,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,19 +45,34 @@ def test_one_device_byte_by_byte() -> None:
 
 
 def test_numbers_follow_the_slots() -> None:
-    found = structures(DEVICES[::-1], CAPS)
-    assert [type(item).__name__ for item in found] == ["SpaRange", "RegionMap", "ControlRegion"] * 2 + ["Capabilities"]
-    assert [found[n].spa_index for n in (0, 1, 3, 4)] == [2, 2, 6, 6]
-    assert [found[n].control_index for n in (1, 2, 4, 5)] == [3, 3, 7, 7]
-    assert [found[n].handle for n in (1, 4)] == [1, 3]
-    assert [found[n].flags for n in (1, 4)] == [0, 8]  # not armed
-    assert device_id(found[2]) == "5358-78563412"
-    assert found[6] == Capabilities(1, 2)
+    assert parse_structures(build_fit(DEVICES[::-1], CAPS)) == [
+        SpaRange(spa_index=2, base=20 * GIB, length=128 * MIB, flags=1),
+        RegionMap(handle=1, spa_index=2, control_index=3, region_size=128 * MIB),
+        ControlRegion(control_index=3, vendor_id=0x5853, device_id=1, revision_id=1, serial_number=0x12345678),
+        SpaRange(spa_index=6, base=21 * GIB, length=64 * MIB, flags=1),
+        RegionMap(handle=3, spa_index=6, control_index=7, region_size=64 * MIB, flags=8),  # not armed
+        ControlRegion(control_index=7, vendor_id=0x5853, device_id=1, revision_id=1, serial_number=0x9ABCDEF0),
+        Capabilities(1, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("persistence", "expected"),
+    [("memory_controller", [Capabilities(1, 2)]), ("cpu_cache", [Capabilities(1, 3)]), ("none", []), ("", [])],
+)
+def test_capabilities_are_the_hosts(persistence: str, expected: list[Capabilities]) -> None:
+    assert parse_structures(build_fit(DEVICES[:1], persistence))[3:] == expected
+
+
+def test_the_serial_number_names_the_device() -> None:
+    control = parse_structures(build_fit(DEVICES))[2]
+    assert isinstance(control, ControlRegion)
+    assert device_id(control) == "5358-78563412"
 
 
 def test_table_and_fit_agree() -> None:
     table = build_table(DEVICES, CAPS)
-    assert parse_nfit(table) == parse_structures(build_fit(DEVICES, CAPS)) == structures(DEVICES, CAPS)
+    assert parse_nfit(table) == parse_structures(build_fit(DEVICES, CAPS))
     assert sum(table) % 256 == 0
 
 

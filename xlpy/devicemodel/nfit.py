@@ -4,26 +4,26 @@ Indices derive from the slot as in QEMU: slot s has handle s + 1, range 2(s + 1)
 identity is our own: Xen's vendor id and a serial number made from the backing, so that labels, which are bound to it,
 are found valid by the next domain that gets the same backing, in whatever slot. There are no flush hints: what the
 guest flushes to the memory controller is as safe as on the host, whose platform capabilities are passed on.
+
+Four structures are needed, and every create needs them: they are packed here, without `xlpy.firmware.acpi.nfit_format`.
 """
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING
 
+from xlpy.firmware.acpi.guid import guid_bytes
+from xlpy.firmware.acpi.header import build_table as build_sdt
 from xlpy.firmware.acpi.nfit import (
+    BYTE_NO_ENERGY,
     CACHE_FLUSH,
     CONTROLLER_FLUSH,
     EFI_MEMORY_NV,
     EFI_MEMORY_WB,
     HOT_ADD_ONLY,
     NOT_ARMED,
-    Capabilities,
-    ControlRegion,
-    RegionMap,
-    SpaRange,
-    Structure,
-    build_nfit,
-    build_structures,
+    PERSISTENT_MEMORY,
 )
 
 if TYPE_CHECKING:
@@ -35,56 +35,43 @@ VENDOR_ID = 0x5853  # XenSource
 DEVICE_ID, REVISION_ID = 1, 1
 
 # What the host's platform saves on power loss, in Linux' words
-CAPABILITIES = {
-    "cpu_cache": Capabilities(1, CACHE_FLUSH | CONTROLLER_FLUSH),
-    "memory_controller": Capabilities(1, CONTROLLER_FLUSH),
-}
+CAPABILITIES = {"cpu_cache": CACHE_FLUSH | CONTROLLER_FLUSH, "memory_controller": CONTROLLER_FLUSH}
+
+_RANGE = Struct("<4HII16s3Q")  # type, length, index, flags, reserved, proximity, type GUID, base, length, attributes
+_MAP = Struct(
+    "<HHI4H3Q4H"
+)  # handle, physical id, region id, range, control, size, offset, DPA, interleave, ways, flags
+_CONTROL = Struct("<6H12xIH50x")  # index, vendor, device, revision, no subsystem, serial, interface, no windows
+_CAPABILITIES = Struct("<HHB3xI4x")  # highest valid bit, bits
 
 
-def structures(devices: Iterable[Vnvdimm], persistence: str = "") -> list[Structure]:
-    """The structures, grouped by device in slot order.
+def build_fit(devices: Iterable[Vnvdimm], persistence: str = "") -> bytes:
+    """What ``_FIT`` returns: the structures, grouped by device in slot order.
 
     Args:
         devices: the vNVDIMMs.
         persistence: the host's persistence domain, ``memory_controller`` or ``cpu_cache``; any other word: it states
             none, and the guest is told none.
     """
-    found: list[Structure] = []
+    found = []
     for device in sorted(devices, key=lambda device: device.slot):
-        index = 2 * (device.slot + 1)
+        size, index = device.backing.size, 2 * (device.slot + 1)
+        guid, attributes = guid_bytes(PERSISTENT_MEMORY), EFI_MEMORY_WB | EFI_MEMORY_NV
+        flags = NOT_ARMED if device.backing.unarmed else 0
         found += [
-            SpaRange(
-                spa_index=index,
-                base=device.gpa,
-                length=device.backing.size,
-                flags=HOT_ADD_ONLY,
-                attributes=EFI_MEMORY_WB | EFI_MEMORY_NV,
-            ),
-            RegionMap(
-                handle=device.handle,
-                spa_index=index,
-                control_index=index + 1,
-                region_size=device.backing.size,
-                flags=NOT_ARMED if device.backing.unarmed else 0,
-            ),
-            ControlRegion(
-                control_index=index + 1,
-                vendor_id=VENDOR_ID,
-                device_id=DEVICE_ID,
-                revision_id=REVISION_ID,
-                serial_number=device.serial,
+            _RANGE.pack(0, _RANGE.size, index, HOT_ADD_ONLY, 0, 0, guid, device.gpa, size, attributes),
+            _MAP.pack(1, _MAP.size, device.handle, 0, 0, index, index + 1, size, 0, 0, 0, 1, flags, 0),
+            _CONTROL.pack(
+                4, _CONTROL.size, index + 1, VENDOR_ID, DEVICE_ID, REVISION_ID, device.serial, BYTE_NO_ENERGY
             ),
         ]
     if persistence in CAPABILITIES:
-        found.append(CAPABILITIES[persistence])
-    return found
-
-
-def build_fit(devices: Iterable[Vnvdimm], persistence: str = "") -> bytes:
-    """What ``_FIT`` returns."""
-    return build_structures(structures(devices, persistence))
+        found.append(
+            _CAPABILITIES.pack(7, _CAPABILITIES.size, CONTROLLER_FLUSH.bit_length() - 1, CAPABILITIES[persistence])
+        )
+    return b"".join(found)
 
 
 def build_table(devices: Iterable[Vnvdimm], persistence: str = "") -> bytes:
     """The whole table."""
-    return build_nfit(structures(devices, persistence), oem_table_id="vNVDIMM")
+    return build_sdt("NFIT", bytes(4) + build_fit(devices, persistence), 1, oem_table_id="vNVDIMM")
