@@ -454,6 +454,7 @@ _STEPS: tuple[Callable[[Reader], None], ...] = (
     _read_enumerations,
     _lazily("devices.screen", "vkb", "read_vkbs"),
     _warn_of_old_keys,
+    cpulists.check_affinity,
 )
 
 

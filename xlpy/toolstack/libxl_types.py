@@ -152,6 +152,7 @@ DEFAULTS = {
     "latency": -1,
     "hdtype": "ide",
     "devid": -1,
+    "ctrl": -1,
     "passthrough": "default",
     "altp2m": "disabled",
     "policy": "invalid",

@@ -31,6 +31,7 @@ SETTINGS = ("type", "mac", "rate", "accel", "devid", "mtu", *_TEXTS, *_FLAGS)
 _RATE = re.compile(r"([0-9]+)([GMK]?)([Bb])/s")
 _INTERVAL = re.compile(r"([0-9]+)([mu]?)(s?)")
 _UINT32_MAX = 0xFFFFFFFF
+NO_MAC = "00:00:00:00:00:00"
 _SCALE = {"G": 10**9, "M": 10**6, "K": 10**3, "": 1}
 
 
@@ -70,16 +71,20 @@ def parse_rate(text: str) -> tuple[int, int]:
     return number * usecs // 10**6, usecs
 
 
-def parse_mac(text: str) -> str | None:
-    """Six hexadecimal numbers up to ff, any one character between them; None when there are fewer."""
-    octets, at = [], 0
+def parse_mac(text: str, at: int = 0) -> tuple[str, bool]:
+    """Six hexadecimal numbers up to ff with any one character between them: (the address, whether it is whole).
+
+    xl reads on behind the comma that ends a short address, and keeps what it read when it meets something else.
+    """
+    octets = []
     for _ in range(6):
-        value, end = strtoul(text, 16, at)
+        value, end = strtoul(text, 16, at) if at <= len(text) else (0, at)
         if end == at or value > 255:
-            return None
+            break
         octets.append(value)
         at = end + 1
-    return ":".join(f"{octet:02x}" for octet in octets)
+    whole = len(octets) == 6
+    return ":".join(f"{octet:02x}" for octet in octets + [0] * (6 - len(octets))), whole
 
 
 def read_nics(reader: Reader) -> None:
@@ -111,11 +116,10 @@ def _read_piece(reader: Reader, text: Text, piece: Piece, nic: Node) -> None:
         else:
             reader.warn(where, f"vif: unknown type {value!r}; xl ignores it", "choose vif or ioemu")
     elif key == "mac":
-        mac = parse_mac(value)
-        if mac is None:
-            reader.error(where, f"vif: {value!r} is not a MAC address", "the real xl keeps whatever it could read")
-        else:
-            nic["mac"] = mac
+        mac, whole = parse_mac(text, piece.at + len("mac="))
+        if not whole or not parse_mac(value)[1]:
+            reader.warn(where, f"vif: {value!r} is not a MAC address; xl makes {mac} of it", "write 00:16:3e:xx:xx:xx")
+        nic["mac"] = mac if mac != NO_MAC else None
     elif key == "rate":
         try:
             nic["rate_bytes_per_interval"], nic["rate_interval_usecs"] = parse_rate(value)

@@ -24,12 +24,13 @@ POLICIES = ("strict", "relaxed", "invalid")
 
 
 class BadPci(Exception):
-    """A PCI specification that cannot be read: ``message`` and where it is."""
+    """A PCI specification that cannot be read: ``message``, where it is, and what xl exits with."""
 
-    def __init__(self, message: str, index: int) -> None:
+    def __init__(self, message: str, index: int, status: int = 6) -> None:
         super().__init__(message)
         self.message = message
         self.index = index
+        self.status = status
 
 
 def parse_pci(text: str, defaults: Node) -> Node:
@@ -69,7 +70,7 @@ def parse_pci(text: str, defaults: Node) -> Node:
             device[key] = bool(atoi(value))
         elif key == "rdm_policy":
             if value.lower() not in POLICIES:
-                raise BadPci(f"unknown rdm_policy {value!r}", at)
+                raise BadPci(f"unknown rdm_policy {value!r}", at, status=3)
             device[key] = value.lower()
         elif key == "name":
             device[key] = value
@@ -132,7 +133,7 @@ def read_pci(reader: Reader) -> None:
         try:
             devices.append(parse_pci(text, defaults))
         except BadPci as bad:
-            reader.error(reader.at(text, bad.index), f"pci: {bad.message}", status=6)
+            reader.error(reader.at(text, bad.index), f"pci: {bad.message}", status=bad.status)
             return
     reader.put("pcidevs", devices)
     if devices and reader.type == "pv":

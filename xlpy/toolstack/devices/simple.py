@@ -96,8 +96,13 @@ def read_channels(reader: Reader) -> None:
                 reader.error(reader.at(text, piece.at), f"channel: {piece.text!r} is not KEY=VALUE")
                 continue
             key = words[0].strip(_BLANKS)
+            value = words[1].strip(_BLANKS)
+            if key == "connection" and value not in ("pty", "socket"):
+                reader.error(
+                    reader.at(text, piece.at), f"channel: unknown connection {value!r}", "choose pty or socket"
+                )
             if key in _CHANNEL:
-                given[key] = words[1].strip(_BLANKS)
+                given[key] = value
             else:
                 unknown(reader, text, piece._replace(key=key), "channel", _CHANNEL, fatal=False)
         node["backend_domname"], node["name"] = given.get("backend"), given.get("name")
@@ -110,7 +115,5 @@ def read_channels(reader: Reader) -> None:
                 reader.error(text, "channel: a socket needs a path", "write path=PATH")
         elif connection is None:
             reader.error(text, "channel: no connection", "write connection=pty, or connection=socket and path=PATH")
-        else:
-            reader.error(text, f"channel: unknown connection {connection!r}", "choose pty or socket")
         channels.append(node)
     reader.put("channels", channels)

@@ -134,6 +134,14 @@ def read_affinity(reader: Reader, key: str, path: str) -> None:
     reader.put("b_info.numa_placement", False)
 
 
+def check_affinity(reader: Reader) -> None:
+    """Each vCPU needs a CPU on which it may run; xl looks at it when all else is read."""
+    for cpus in reader.get("b_info.vcpu_hard_affinity") or ():
+        if not cpus:
+            reader.error("cpus", "cpus leaves a vCPU without any CPU of this host", f"it has {reader.host.cpus}")
+            return
+
+
 def _cpus(reader: Reader, key: str, text: Text) -> list[int]:
     try:
         return parse_cpu_list(text, reader.host)

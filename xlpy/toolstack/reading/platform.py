@@ -157,7 +157,7 @@ def read_viridian(reader: Reader) -> None:
             reader.error(item, "viridian: a list inside the list", "the real xl crashes here", status=3)
             return
         if item == "all":
-            on.update(range(16))  # the bitmap has two whole bytes
+            on.update(range(64))  # every bit of the bitmap
         elif item == "defaults":
             reader.put("b_info.u.viridian", True)
         else:

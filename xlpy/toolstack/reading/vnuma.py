@@ -86,16 +86,16 @@ def _read_item(reader: Reader, item: Text, fields: dict[str, Any], cpus: set[int
         distances = [_number(reader, item, piece) for piece in pieces]
         if None in distances:
             return None
-        if len(distances) > len(fields["distances"]):
-            reader.error(
-                item,
-                f"vnuma: {len(distances)} distances for {len(fields['distances'])} nodes",
-                "the real xl writes beyond its memory here",
-            )
+        nodes = len(fields["distances"])
+        what = f"vnuma: {len(distances)} distances for {nodes} nodes"
+        if len(distances) > _room(nodes):
+            reader.error(item, what, "the real xl writes beyond its memory here")
             return None
-        if len(distances) < len(fields["distances"]):
-            reader.warn(item, "vnuma: a missing distance is 0, which building the domain refuses")
-        for at, distance in enumerate(distances):
+        if len(distances) > nodes:
+            reader.warn(item, f"{what}; xl loses the others")
+        elif len(distances) < nodes:
+            reader.warn(item, f"{what}; a missing one is 0, which building the domain refuses")
+        for at, distance in enumerate(distances[:nodes]):
             fields["distances"][at] = u32(distance or 0)
         return 0
     count = 0
@@ -109,6 +109,11 @@ def _read_item(reader: Reader, item: Text, fields: dict[str, Any], cpus: set[int
         count += max(0, last - first + 1)
         cpus.update(range(first, min(last + 1, bits)))
     return count
+
+
+def _room(nodes: int) -> int:
+    """How many 32-bit distances fit into what malloc really gives for ``nodes`` of them (glibc, 64 bits)."""
+    return max(24, (nodes * 4 + 8 + 15) // 16 * 16 - 8) // 4
 
 
 def _number(reader: Reader, item: Text, text: str) -> int | None:
