@@ -30,6 +30,8 @@ ONLINE_BITMAP = 32  # offset of vcpu_online in hvm_info_table
 PM_SIZE = 0x40
 PM_STATUS, PM_ENABLE, PM_CONTROL, PM_TIMER = 0x00, 0x02, 0x04, 0x08
 SCI_EN, SLP_EN, SLP_TYP = 1 << 0, 1 << 13, 7 << 10
+S5_TYPE, S3_TYPE = 0 << 10, 1 << 10  # what \_S5 and \_S3 say
+PWRBTN_STS, SLPBTN_STS = 1 << 8, 1 << 9  # in PM_STATUS (ACPI 6.5, 4.8.3.1.1)
 PM_TIMER_HZ = 3_579_545
 
 COMMAND, HEADER, BARS, SUBSYSTEM, ROM, LINE, PIN = 0x04, 0x0E, 0x10, 0x2C, 0x30, 0x3C, 0x3D
@@ -178,10 +180,21 @@ class Chipset:
         if offset == PM_STATUS:
             value = self._pm_read(offset, size) & ~value  # status bits are cleared by writing 1
         elif offset == PM_CONTROL:
-            if value & SLP_EN and not value & SLP_TYP:
-                self._domain.shutdown(abi.SHUTDOWN_POWEROFF)
+            if value & SLP_EN:
+                self._sleep(value & SLP_TYP)
             value = value & ~(SLP_EN | SCI_EN) | self._pm_read(offset, 2) & SCI_EN
         self._set(PM_KEY + offset, size, value)
+
+    def press(self, button: int) -> None:
+        """Somebody presses PWRBTN_STS or SLPBTN_STS: the bit stays until the guest clears it."""
+        self._set(PM_KEY + PM_STATUS, 2, self._pm_read(PM_STATUS, 2) | button)
+
+    def _sleep(self, kind: int) -> None:
+        if kind == S5_TYPE:
+            self._domain.shutdown(abi.SHUTDOWN_POWEROFF)
+        elif kind == S3_TYPE:
+            self._domain.params[abi.HVM_PARAM_ACPI_S_STATE] = 3
+            self._domain.save()
 
     @staticmethod
     def _plain(port: int) -> bool:

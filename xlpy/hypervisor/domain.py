@@ -233,6 +233,7 @@ class Domain:
         if self.shutdown_code is None:
             self.shutdown_code = code
             self.save()
+            self.xen.ended.append(self.domid)
             self.xen.console.write(f"(XEN) d{self.domid} shut down: {abi.SHUTDOWN_NAMES[code]} ({code})")
 
     def crash(self, why: str) -> None:

@@ -8,7 +8,8 @@ from xlpy.hypervisor.op_hvm import HvmOps
 from xlpy.hypervisor.op_memory import MemoryOps
 from xlpy.hypervisor.op_platform import PlatformOps
 from xlpy.hypervisor.op_pmem import PmemOps
+from xlpy.hypervisor.op_trigger import TriggerOps
 
 
-class Hypercalls(PlatformOps, DomctlOps, MemoryOps, PmemOps, HvmOps, DmOps):
+class Hypercalls(PlatformOps, DomctlOps, MemoryOps, PmemOps, HvmOps, DmOps, TriggerOps):
     """All operations; ``Xen.hypercalls(caller)`` gives one."""

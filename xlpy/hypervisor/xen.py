@@ -44,6 +44,7 @@ class Xen:
 
     Attributes:
         preempt_after: extents after which a long memory operation returns to its caller, to be continued; None never.
+        ended: domids of domains that shut down while this object was in use: VIRQ_DOM_EXC, for the toolstack.
     """
 
     def __init__(self, hw: Hardware, store: Store) -> None:
@@ -51,6 +52,7 @@ class Xen:
         self.store = store
         self.console = Console(store.table("xen.console"))
         self.preempt_after: int | None = None
+        self.ended: list[int] = []
         self.continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]] = {}
         self._state = store.table(_STATE)
         self._domains: dict[int, Domain] = {}
