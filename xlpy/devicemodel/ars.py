@@ -8,7 +8,7 @@ the status, the high 16 the extended one.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.addr import LIMIT, Gpa, Span
 from xlpy.devicemodel.mailbox import DATA_SIZE
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from xlpy.addr import Spa
     from xlpy.devicemodel.backing import Vnvdimm
+    from xlpy.hypervisor.xen import Xen
 
 OK, NOT_SUPPORTED, INVALID = 0, 1, 2
 # Extended statuses
@@ -40,14 +41,26 @@ RECORDS = (DATA_SIZE - _RESULT.size) // _RECORD.size
 MAX_OUTPUT = _RESULT.size + RECORDS * _RECORD.size
 
 
-class Media(Protocol):
-    """The poison list of the host's media."""
+class HostMedia:
+    """The host's poison list, as far as one domain's memory goes.
 
-    def poisoned(self, span: Span[Spa], /) -> Iterable[Span[Spa]]:
-        """What is bad inside ``span`` (pieces may reach beyond it)."""
+    Args:
+        xen: the hypervisor.
+        domid: the domain.
+    """
 
-    def clear_poison(self, host: Span[Spa], guest: Span[Gpa], /) -> None:
-        """Rewrite ``host``, whose content is lost, and take it off the list; the guest has it at ``guest``."""
+    def __init__(self, xen: Xen, domid: int) -> None:
+        self._xen = xen
+        self._domid = domid
+
+    def poisoned(self, span: Span[Spa]) -> list[Span[Spa]]:
+        """What is bad inside ``span``."""
+        return self._xen.hw.poison.overlapping(span)
+
+    def clear_poison(self, host: Span[Spa], guest: Span[Gpa]) -> None:
+        """Zero the lines, then have Xen take their mark away."""
+        self._xen.hw.zero(host)
+        self._xen.hypercalls(0).memory_pmem_clear_error(self._domid, guest)
 
 
 class Scan(NamedTuple):
@@ -69,7 +82,7 @@ class Ars:
     """
 
     def __init__(
-        self, media: Media, devices: Sequence[Vnvdimm], scan: Scan | None, started: Callable[[Scan], None]
+        self, media: HostMedia, devices: Sequence[Vnvdimm], scan: Scan | None, started: Callable[[Scan], None]
     ) -> None:
         self._media = media
         self._devices = devices

@@ -7,7 +7,7 @@ hvmloader leaves them alone while it builds, although it takes pages from the en
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from xlpy.addr import MIB, PAGE, Gpa, Span, align_down
 from xlpy.errors import Constraint
@@ -16,27 +16,10 @@ from xlpy.firmware.layout import FOUR_GIB
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
+    from xlpy.dom0.xenstore import Connection
+    from xlpy.hypervisor.memory import GuestMemory
+
 FLOOR = Gpa(2 * MIB)  # hvmloader needs RAM up to here, and has its own image in it
-
-
-class ForeignMemory(Protocol):
-    """The guest's memory, mapped by the device model."""
-
-    def read(self, gpa: Gpa, length: int, /) -> bytes:
-        """``length`` bytes from ``gpa``."""
-
-    def write(self, gpa: Gpa, data: bytes, /) -> None:
-        """Put ``data`` at ``gpa``."""
-
-
-class Xenstore(Protocol):
-    """A connection to xenstore with the right to write below the domain's ``hvmloader``."""
-
-    def write(self, path: str, value: str, /) -> None:
-        """Set a node, making it and its parents."""
-
-    def rm(self, path: str, /) -> None:
-        """Remove a node with all below it."""
 
 
 def area_for(length: int, low_end: Gpa, floor: Gpa = FLOOR) -> Span[Gpa]:
@@ -62,7 +45,7 @@ def area_for(length: int, low_end: Gpa, floor: Gpa = FLOOR) -> Span[Gpa]:
 
 
 def hand_over(
-    stream: bytes, area: Span[Gpa], domid: int, memory: ForeignMemory, xenstore: Xenstore, undo: ExitStack
+    stream: bytes, area: Span[Gpa], domid: int, memory: GuestMemory, xenstore: Connection, undo: ExitStack
 ) -> None:
     """Write the stream to the start of its area and announce it.
 
@@ -70,7 +53,8 @@ def hand_over(
         stream: what `xlpy.firmware.dm_acpi.build_stream` made.
         area: from `area_for`.
         domid: the domain.
-        memory, xenstore: its memory, and the store.
+        memory: its memory.
+        xenstore: a connection that may write below the domain's ``hvmloader``.
         undo: takes what brings back the former state.
     """
     undo.callback(memory.write, area.start, memory.read(area.start, len(stream)))

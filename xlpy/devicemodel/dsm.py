@@ -16,18 +16,18 @@ cannot change; its claims are compared with what is there before anything is don
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from xlpy.devicemodel import ars, smart
 from xlpy.devicemodel.mailbox import DATA_SIZE
 from xlpy.firmware.acpi.guid import guid_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from xlpy.devicemodel.backing import Vnvdimm
     from xlpy.devicemodel.labels import LabelStore
     from xlpy.devicemodel.mailbox import Request
+    from xlpy.devicemodel.model import DeviceModel
 
 ROOT_UUID = "2f10e7a4-9e91-11e4-89d3-123b93f75cba"
 DEVICE_UUID = "4309ac30-0d11-11e4-9191-0800200c9a66"
@@ -40,6 +40,7 @@ REVISION = 1
 # Device and private statuses
 SUCCESS, NOT_SUPPORTED, NO_DEVICE, INVALID, HARDWARE_ERROR, RETRY = range(6)
 FIT_CHANGED = 0x100
+ROOT_INVALID = 2  # the root device counts its statuses another way
 
 # Functions
 SMART, THRESHOLDS, LABEL_SIZE, LABEL_GET, LABEL_SET = 1, 2, 4, 5, 6
@@ -56,35 +57,6 @@ _LABEL_SIZE = Struct("<III")
 _NOTHING = Struct("")
 
 
-class Target(Protocol):
-    """What the functions work on: the device model's state for one domain."""
-
-    @property
-    def devices(self) -> Sequence[Vnvdimm]:
-        """The vNVDIMMs that the FIT describes."""
-
-    @property
-    def ars(self) -> ars.Ars | None:
-        """Scrub functions, if the media can tell."""
-
-    def labels(self, device: Vnvdimm, /) -> LabelStore | None:
-        """The label area of a device, if it has one."""
-
-    @property
-    def fit(self) -> bytes:
-        """What ``_FIT`` returns: the NFIT's structures without a header."""
-
-    @property
-    def fit_changed(self) -> bool:
-        """Whether the FIT has changed since its reading was begun last."""
-
-    def fit_begun(self) -> None:
-        """The guest reads the FIT from its start: forget that it had changed."""
-
-    def release(self, device: Vnvdimm, /) -> None:
-        """The guest lets go of a device."""
-
-
 class Function(NamedTuple):
     """One function: the layout of its input's fixed part, and what it does with the fields and the rest."""
 
@@ -97,9 +69,9 @@ def status(code: int) -> bytes:
     return _U32.pack(code)
 
 
-def answer(target: Target, request: Request) -> bytes:
+def answer(model: DeviceModel, request: Request) -> bytes:
     """The output for one request: at most ``DATA_SIZE`` bytes; anything that is not in order gets a status."""
-    functions, missing = _interface(target, request)
+    functions, missing = _interface(model, request)
     if request.function == 0:
         mask = sum(1 << number for number in functions) | bool(functions)
         return bytes([mask])
@@ -110,38 +82,40 @@ def answer(target: Target, request: Request) -> bytes:
         return status(NOT_SUPPORTED)
     size = function.input.size
     if request.length > DATA_SIZE or len(request.data) < size:
-        return status(ars.INVALID if request.handle == ROOT_HANDLE else INVALID)
+        return status(ROOT_INVALID if request.handle == ROOT_HANDLE else INVALID)
     try:
         return function.act(*function.input.unpack_from(request.data), request.data[size:])
     except OSError:
         return status(HARDWARE_ERROR)
 
 
-def _interface(target: Target, request: Request) -> tuple[Mapping[int, Function], int]:
+def _interface(model: DeviceModel, request: Request) -> tuple[Mapping[int, Function], int]:
     """The functions that handle, UUID and revision select, by number; or none, and the status that tells why."""
     uuid = {ROOT_HANDLE: _ROOT, PRIVATE_HANDLE: _PRIVATE}.get(request.handle, _DEVICE)
     if request.uuid != uuid or request.revision != REVISION:
         return {}, NOT_SUPPORTED
     if uuid == _ROOT:
-        return _root(target), SUCCESS
+        return _root(model), SUCCESS
     if uuid == _PRIVATE:
-        return _private(target), SUCCESS
-    device = _find(target, request.handle)
+        return _private(model), SUCCESS
+    device = _find(model, request.handle)
     if device is None:
         return {}, NO_DEVICE
-    return _device(target, device), SUCCESS
+    return _device(model, device), SUCCESS
 
 
-def _find(target: Target, handle: int) -> Vnvdimm | None:
-    return next((device for device in target.devices if device.handle == handle), None)
+def _find(model: DeviceModel, handle: int) -> Vnvdimm | None:
+    return next((device for device in model.devices if device.handle == handle), None)
 
 
 # -- the root device ----------------------------------------------------------------------------------------------
 
 
-def _root(target: Target) -> dict[int, Function]:
-    functions = {TRANSLATE: Function(_U64, lambda start, _: ars.translate(target.devices, start))}
-    scrub = target.ars
+def _root(model: DeviceModel) -> dict[int, Function]:
+    from xlpy.devicemodel import ars
+
+    functions = {TRANSLATE: Function(_U64, lambda start, _: ars.translate(model.devices, start))}
+    scrub = model.ars
     if scrub is not None:
         functions[ARS_CAPABILITIES] = Function(_PAIR64, lambda spa, length, _: scrub.capabilities(spa, length))
         functions[ARS_START] = Function(_ARS_START, lambda spa, length, kind, _flags, _: scrub.start(spa, length, kind))
@@ -153,9 +127,11 @@ def _root(target: Target) -> dict[int, Function]:
 # -- a vNVDIMM ------------------------------------------------------------------------------------------------------
 
 
-def _device(target: Target, device: Vnvdimm) -> dict[int, Function]:
+def _device(model: DeviceModel, device: Vnvdimm) -> dict[int, Function]:
+    from xlpy.devicemodel import smart
+
     functions = {}
-    health, labels = device.backing.health, target.labels(device)
+    health, labels = device.backing.health, model.labels(device)
     if health is not None:
         functions[SMART] = Function(_NOTHING, lambda _: status(SUCCESS) + smart.record(health))
         functions[THRESHOLDS] = Function(_NOTHING, lambda _: status(SUCCESS) + smart.thresholds())
@@ -182,27 +158,27 @@ def _label_set(labels: LabelStore, offset: int, length: int, data: bytes) -> byt
 # -- our own AML ----------------------------------------------------------------------------------------------------
 
 
-def _private(target: Target) -> dict[int, Function]:
+def _private(model: DeviceModel) -> dict[int, Function]:
     return {
-        READ_FIT: Function(_U32, lambda offset, _: _read_fit(target, offset)),
-        RELEASE: Function(_U32, lambda handle, _: _release(target, handle)),
+        READ_FIT: Function(_U32, lambda offset, _: _read_fit(model, offset)),
+        RELEASE: Function(_U32, lambda handle, _: _release(model, handle)),
     }
 
 
-def _read_fit(target: Target, offset: int) -> bytes:
-    fit = target.fit
+def _read_fit(model: DeviceModel, offset: int) -> bytes:
+    fit = model.fit
     if offset > len(fit):
         return status(INVALID)
     if offset == 0:
-        target.fit_begun()
-    elif target.fit_changed:
+        model.fit_begun()
+    elif model.fit_changed:
         return status(FIT_CHANGED)
     return status(SUCCESS) + fit[offset : offset + FIT_CHUNK]
 
 
-def _release(target: Target, handle: int) -> bytes:
-    device = _find(target, handle)
+def _release(model: DeviceModel, handle: int) -> bytes:
+    device = _find(model, handle)
     if device is None:
         return status(NO_DEVICE)
-    target.release(device)
+    model.release(device)
     return status(SUCCESS)

@@ -11,11 +11,8 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE, Gfn, Gpa, Span, gfn_of, mfn_of
-from xlpy.devicemodel import dmacpi, dsm
-from xlpy.devicemodel.ars import Ars, Scan
+from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
-from xlpy.devicemodel.labels import LabelStore
-from xlpy.devicemodel.mailbox import Port, Request, serve
 from xlpy.devicemodel.placement import GuestRam, place
 from xlpy.errors import Conflict, Constraint, NotFound, XlpyError
 from xlpy.firmware.e820 import E820_RAM
@@ -26,8 +23,10 @@ from xlpy.hypervisor.pmem_batch import PmemExtent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from xlpy.addr import Spa
-    from xlpy.devicemodel.dmacpi import Xenstore
+    from xlpy.devicemodel.ars import Ars, Scan
+    from xlpy.devicemodel.labels import LabelStore
+    from xlpy.devicemodel.mailbox import Port, Request
+    from xlpy.dom0.xenstore import Connection
     from xlpy.firmware.dm_acpi import DmAcpiEntry
     from xlpy.firmware.layout import GuestLayout
     from xlpy.hypervisor.domain import Domain
@@ -57,7 +56,7 @@ class DeviceModel:
     """
 
     def __init__(
-        self, xen: Xen, domain: Domain, xenstore: Xenstore, table: Table, layout: GuestLayout = XEN_HVM
+        self, xen: Xen, domain: Domain, xenstore: Connection, table: Table, layout: GuestLayout = XEN_HVM
     ) -> None:
         self.domid = domain.domid
         self._xen = xen
@@ -210,6 +209,8 @@ class DeviceModel:
     def handle(self, access: Access) -> int:
         """One trapped access to the mailbox page."""
         if self._port is None:
+            from xlpy.devicemodel.mailbox import Port
+
             self._port = Port(self._page(), self.answer)
         offset = access.address - self._layout.mailbox
         if access.write:
@@ -219,10 +220,14 @@ class DeviceModel:
 
     def serve(self, page: memoryview) -> bool:
         """Answer the request that waits in a mailbox page of shared RAM; whether there was one."""
+        from xlpy.devicemodel.mailbox import serve
+
         return serve(page, self.answer)
 
     def answer(self, request: Request) -> bytes:
         """The output for one ``_DSM`` request; an error of ours is a hardware error to the guest."""
+        from xlpy.devicemodel import dsm
+
         try:
             return dsm.answer(self, request)
         except XlpyError as error:
@@ -242,16 +247,20 @@ class DeviceModel:
         """Memory of a vNVDIMM has gone bad: tell the guest that a scrub has something to find."""
         self._notify(ROOT_PATH, NOTIFY_ERROR)
 
-    # -- dsm.Target ---------------------------------------------------------------------------------------------------
+    # -- what the functions of _DSM work on ---------------------------------------------------------------------------
 
     @property
     def ars(self) -> Ars:
         """Scrub functions over the host's poison list."""
+        from xlpy.devicemodel.ars import Ars, HostMedia, Scan
+
         scan = self._started()["scan"]
         return Ars(HostMedia(self._xen, self.domid), self.devices, None if scan is None else Scan(*scan), self._scanned)
 
     def labels(self, device: Vnvdimm) -> LabelStore | None:
         """The label area of a vNVDIMM."""
+        from xlpy.devicemodel.labels import LabelStore
+
         backing = device.backing
         return None if backing.label_path is None else LabelStore(backing.label_path, backing.label_size)
 
@@ -387,28 +396,6 @@ class DeviceModel:
         for key in self._table.keys(self._key("")):
             self._table.delete(key)
         self._record = self._devices = self._fit = self._port = None
-
-
-class HostMedia:
-    """The host's poison list, as far as one domain's memory goes.
-
-    Args:
-        xen: the hypervisor.
-        domid: the domain.
-    """
-
-    def __init__(self, xen: Xen, domid: int) -> None:
-        self._xen = xen
-        self._domid = domid
-
-    def poisoned(self, span: Span[Spa]) -> list[Span[Spa]]:
-        """What is bad inside ``span``."""
-        return self._xen.hw.poison.overlapping(span)
-
-    def clear_poison(self, host: Span[Spa], guest: Span[Gpa]) -> None:
-        """Zero the lines, then have Xen take their mark away."""
-        self._xen.hw.zero(host)
-        self._xen.hypercalls(0).memory_pmem_clear_error(self._domid, guest)
 
 
 def _tolerate(act: Callable[..., object], *args: object) -> None:
