@@ -1,7 +1,9 @@
 """ext4 images for tests, made on the fly, and the foreign programs that judge them."""
 
+import os
 import re
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,19 @@ class Image:
 
     def flip(self, offset):
         self.poke(offset, bytes([self.peek(offset, 1)[0] ^ 0x40]))
+
+
+@contextmanager
+def mounted(image, folder, options="ro,noload"):
+    """The folder on which the kernel of this machine has mounted an image."""
+    if os.geteuid():
+        pytest.skip("mounting needs root")
+    folder.mkdir()
+    where = f"loop,{options},offset={image.offset},sizelimit={image.size}"
+    done = subprocess.run(["mount", "-o", where, image.path, folder], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)

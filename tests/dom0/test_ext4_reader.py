@@ -1,12 +1,9 @@
 """Our ext4 reader against debugfs, dumpe2fs and, where mounting is permitted, the kernel."""
 
-import os
 import re
-import subprocess
-from contextlib import contextmanager
 
 import pytest
-from dom0.ext4_images import MIB, Image, need, tool
+from dom0.ext4_images import MIB, Image, mounted, need, tool
 
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.ext4.superblock import parse_group
@@ -231,21 +228,6 @@ def test_names_that_are_not_text(tmp_path):
 
 
 # --- the kernel as judge -------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def mounted(image, folder):
-    if os.geteuid():
-        pytest.skip("mounting needs root")
-    folder.mkdir()
-    where = f"loop,ro,noload,offset={image.offset},sizelimit={image.size}"
-    done = subprocess.run(["mount", "-o", where, image.path, folder], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("name", ["default", "1 KiB blocks", "bigalloc", "meta_bg", "partition", "small inodes"])
