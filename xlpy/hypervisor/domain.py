@@ -148,8 +148,7 @@ class Domain:
     def ioreq(self) -> Ioreq:
         """Its device models, and the devices that Xen itself emulates."""
         made = Ioreq(self, self.part("xen.ioreq") or {})
-        if self.params.get(abi.HVM_PARAM_HPET_ENABLED):
-            attach_hpet(made)
+        attach_hpet(made, self.params)
         return made
 
     @cached_property

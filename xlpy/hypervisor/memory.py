@@ -61,7 +61,7 @@ class GuestMemory:
             Constraint: the range leaves the 64-bit address space.
         """
         at = gpa - self._start
-        if at >= 0 and gpa + length <= self._end:
+        if at >= 0 and length >= 0 and gpa + length <= self._end:
             return self._view[at : at + length].tobytes()
         parts = []
         for start, size in self._pieces(gpa, length):

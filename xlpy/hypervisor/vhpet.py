@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.layout import HPET
+from xlpy.hypervisor.abi import HVM_PARAM_HPET_ENABLED
 
 if TYPE_CHECKING:
     from xlpy.hypervisor.mmio import Access, Ioreq
@@ -16,12 +17,17 @@ CAPABILITIES = 0x8086A201 | PERIOD << 32  # Intel, 64-bit counter, legacy routin
 _REGISTERS = 8
 
 
-def attach_hpet(ioreq: Ioreq) -> None:
-    """Let the HPET answer for its range. Registers keep what is written; the counter stands still."""
+def attach_hpet(ioreq: Ioreq, params: dict[int, int]) -> None:
+    """Let the HPET answer for its range while HVM_PARAM_HPET_ENABLED is set.
+
+    Registers keep what is written; the counter stands still.
+    """
     registers = bytearray(SIZE)
     registers[:_REGISTERS] = CAPABILITIES.to_bytes(8, "little")
 
     def access(request: Access) -> int:
+        if not params.get(HVM_PARAM_HPET_ENABLED):
+            return -1
         at = request.address - HPET
         there = slice(at, at + request.size)
         if not request.write:
