@@ -50,7 +50,6 @@ class Guest:
         self.fit = bytes(range(256)) * 20
         self.fit_changed = False
         self.released: list[int] = []
-        self.scrubs = True
 
     def labels(self, device: Vnvdimm) -> LabelStore | None:
         backing = device.backing
@@ -60,9 +59,8 @@ class Guest:
         self.fit_changed = False
 
     @property
-    def ars(self) -> Ars | None:
-        last = self.scans[-1] if self.scans else None
-        return Ars(self.media, self.devices, last, self.scans.append) if self.scrubs else None
+    def ars(self) -> Ars:
+        return Ars(self.media, self.devices, self.scans[-1] if self.scans else None, self.scans.append)
 
     def release(self, device: Vnvdimm) -> None:
         self.released.append(device.slot)
@@ -131,12 +129,6 @@ def test_what_is_not_there_gets_a_status_and_nothing_else(
     guest: Guest, uuid: bytes, handle: int, function: int, revision: int, code: int
 ) -> None:
     assert words(guest.ask(uuid, handle, function, revision=revision)) == (code,)
-
-
-def test_without_poison_list_no_scrub(guest: Guest) -> None:
-    guest.scrubs = False
-    assert guest.root(0) == b"\x21"
-    assert words(guest.root(1, BASE, 0x1000)) == (1,)
 
 
 # -- labels --------------------------------------------------------------------------------------------------------

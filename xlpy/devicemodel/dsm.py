@@ -114,14 +114,14 @@ def _find(model: DeviceModel, handle: int) -> Vnvdimm | None:
 def _root(model: DeviceModel) -> dict[int, Function]:
     from xlpy.devicemodel import ars
 
-    functions = {TRANSLATE: Function(_U64, lambda start, _: ars.translate(model.devices, start))}
     scrub = model.ars
-    if scrub is not None:
-        functions[ARS_CAPABILITIES] = Function(_PAIR64, lambda spa, length, _: scrub.capabilities(spa, length))
-        functions[ARS_START] = Function(_ARS_START, lambda spa, length, kind, _flags, _: scrub.start(spa, length, kind))
-        functions[ARS_STATUS] = Function(_NOTHING, lambda _: scrub.status())
-        functions[CLEAR_ERROR] = Function(_PAIR64, lambda spa, length, _: scrub.clear(spa, length))
-    return functions
+    return {
+        ARS_CAPABILITIES: Function(_PAIR64, lambda spa, length, _: scrub.capabilities(spa, length)),
+        ARS_START: Function(_ARS_START, lambda spa, length, kind, _flags, _: scrub.start(spa, length, kind)),
+        ARS_STATUS: Function(_NOTHING, lambda _: scrub.status()),
+        CLEAR_ERROR: Function(_PAIR64, lambda spa, length, _: scrub.clear(spa, length)),
+        TRANSLATE: Function(_U64, lambda spa, _: ars.translate(model.devices, spa)),
+    }
 
 
 # -- a vNVDIMM ------------------------------------------------------------------------------------------------------
