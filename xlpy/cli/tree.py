@@ -10,6 +10,7 @@ GROUPS = {
     "pmem": "Persistent memory of the host: devices, files, and the extents behind them.",
     "acpi": "ACPI tables, of a domain or of the host.",
     "mem": "Guest memory, by guest-physical address.",
+    "guest": "A domain with a guest's eye.",
     "host": "The emulated host itself.",
 }
 
@@ -18,9 +19,11 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "create": ("domain:create", "Create a domain from a configuration file."),
         "destroy": ("domain:destroy", "End a domain at once; its persistent memory keeps its content."),
         "list": ("domain:list_domains", "List domains, as xl does."),
+        "boot": ("boot:boot", "Boot an unmodified Linux kernel on a domain, under QEMU."),
         "pmem": ("", GROUPS["pmem"]),
         "acpi": ("", GROUPS["acpi"]),
         "mem": ("", GROUPS["mem"]),
+        "guest": ("", GROUPS["guest"]),
         "host": ("", GROUPS["host"]),
         "map": ("map:show_map", "Show a domain's guest-physical memory map."),
         "dmesg": ("host:dmesg", "Print the hypervisor's log."),
@@ -35,10 +38,15 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "acpi": {
         "dump": ("acpi:dump", "Dump ACPI tables, as acpidump does."),
+        "eval": ("aml:evaluate", "Evaluate an object of a domain's ACPI namespace."),
+        "namespace": ("aml:namespace", "Print a domain's ACPI namespace."),
     },
     "mem": {
         "read": ("mem:read", "Read guest memory."),
         "write": ("mem:write", "Write guest memory."),
+    },
+    "guest": {
+        "probe": ("guest:probe", "Tell what an operating system would find in a domain."),
     },
     "host": {
         "init": ("host:init", "Make the host from a machine description."),

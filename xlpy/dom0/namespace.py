@@ -51,12 +51,16 @@ SUBSECTION = 2 * MIB  # granularity in which Linux adds page structs
 FSDAX_MIN = 16 * MIB
 
 
-class HostMemory(Protocol):
-    """What the driver needs of host physical memory."""
+class Readable(Protocol):
+    """Memory to look at."""
 
-    def read(self, spa: Spa, length: int) -> bytes:
+    def read(self, spa: Spa, length: int, /) -> bytes:
         """Bytes at an address."""
         ...
+
+
+class HostMemory(Readable, Protocol):
+    """What the driver needs of host physical memory."""
 
     def write(self, spa: Spa, data: bytes) -> None:
         """Store at an address."""
@@ -222,7 +226,7 @@ def create_sector(memory: HostMemory, span: Span[Spa], uuid: bytes, lbasize: int
         at += arena
 
 
-def detect(memory: HostMemory, region: int, span: Span[Spa]) -> Namespace:
+def detect(memory: Readable, region: int, span: Span[Spa]) -> Namespace:
     """Enable the namespace of a region as its media say: the first valid info block of BTT, PFN and DAX claims it.
 
     A block that is one but cannot be used disables the namespace (``problem``); no valid block makes it raw.
@@ -243,7 +247,7 @@ def detect(memory: HostMemory, region: int, span: Span[Spa]) -> Namespace:
         return raw if error.errno == errno.ENODEV else raw._replace(problem=error.message)
 
 
-def _pfn(memory: HostMemory, raw: Namespace) -> Namespace:
+def _pfn(memory: Readable, raw: Namespace) -> Namespace:
     span = raw.span
     place = Spa(span.start + PFN_AT)
     data = memory.read(place, BLOCK)
@@ -263,7 +267,7 @@ def _pfn(memory: HostMemory, raw: Namespace) -> Namespace:
     )
 
 
-def _sector(memory: HostMemory, raw: Namespace, at: int, first: BttBlock) -> Namespace:
+def _sector(memory: Readable, raw: Namespace, at: int, first: BttBlock) -> Namespace:
     block, start, size = first, raw.span.start + at, 0
     while True:
         size += block.external_nlba * block.external_lbasize
@@ -287,7 +291,7 @@ def _sector(memory: HostMemory, raw: Namespace, at: int, first: BttBlock) -> Nam
     )
 
 
-def revalidate(memory: HostMemory, known: Namespace) -> Namespace:
+def revalidate(memory: Readable, known: Namespace) -> Namespace:
     """The namespace as it is now: disabled, with the reason, when the info block it was enabled by is not there.
 
     Raw namespaces have no block and stay as they are.

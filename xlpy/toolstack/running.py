@@ -42,14 +42,14 @@ class Running:
     """
 
     def __init__(self, domain: Domain, record: DomainRecord, hw: Hardware) -> None:
-        self._domain = domain
+        self.domain = domain
         self.record = record
         self._hw = hw
 
     @property
     def domid(self) -> int:
         """Its id."""
-        return self._domain.domid
+        return self.domain.domid
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class Running:
     @property
     def memory(self) -> GuestMemory:
         """Its memory by guest-physical address."""
-        return self._domain.memory
+        return self.domain.memory
 
     def handover(self) -> Handover:
         """What its firmware left: RSDP and E820."""
@@ -81,7 +81,7 @@ class Running:
     def require_mapped(self, gpa: Gpa, length: int) -> None:
         """Constraint unless something answers at every byte of a range: a write elsewhere would be lost silently."""
         at = gpa
-        for piece in sorted(self._domain.memory.spans(), key=lambda piece: piece.span.start):
+        for piece in sorted(self.domain.memory.spans(), key=lambda piece: piece.span.start):
             if piece.span.start <= at < piece.span.end:
                 at = piece.span.end
         if at < gpa + length:
@@ -94,7 +94,7 @@ class Running:
         """Its guest-physical map in address order."""
         rows = []
         firmware = self._firmware_rows()
-        for piece in self._domain.memory.spans():
+        for piece in self.domain.memory.spans():
             start, end = piece.span.start, piece.span.end
             if piece.kind == "pmem" and piece.spa is not None:
                 rows += self._pmem(start, end, piece.spa)

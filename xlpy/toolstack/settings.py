@@ -26,7 +26,7 @@ def apply(calls: Hypercalls, domid: int, config: DomainConfig, layout: MemoryLay
         ConfigError: virtual NUMA nodes that do not fit the domain. HypercallError: a bad CPUID override.
     """
     if config.cpuid:
-        calls.domctl_set_cpu_policy(domid, config.cpuid.get("cpuid", ()))
+        calls.domctl_set_cpu_policy(domid, config.cpuid)
     if config.type != "hvm":
         return
     for index, value in (

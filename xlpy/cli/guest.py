@@ -1,0 +1,42 @@
+"""``xlpy guest``: a domain with a guest's eye."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from xlpy.cli.options import domain_argument, example, json_option
+from xlpy.cli.render import json_document
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
+
+FINDINGS = 10
+
+
+@click.command()
+@domain_argument
+@json_option
+@click.pass_obj
+@example("""
+xlpy guest probe quickstart
+""")
+def probe(env: Env, domain: str, as_json: bool) -> None:
+    """Tell what an operating system would find in the domain: tables, memory map, NVDIMMs, labels, pmem devices.
+
+    Everything is read from guest memory, beginning at the RSDP, and through the guest's own AML. What does not fit
+    together is listed, and makes the exit status 10.
+    """
+    from xlpy.guest.probe import probe as look
+    from xlpy.guest.probe import summary
+
+    host = env.host
+    with host.store.transaction(f"probing {domain}"):
+        report = look(host.domain(domain))
+    if as_json:
+        json_document("xlpy.guest-probe/1", **report.to_json())
+    else:
+        print("\n".join(summary(report)))
+    if report.problems:
+        raise click.exceptions.Exit(FINDINGS)

@@ -1,0 +1,295 @@
+"""What an operating system would find: tables, memory map, NVDIMMs, labels, and the pmem devices that result.
+
+The walk begins at the RSDP and uses only guest memory and the guest's AML. Everything is checked against everything
+else; what does not fit is a problem, in words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlpy.addr import Dpa, Gpa, Spa, Span, format_size
+from xlpy.errors import FormatError
+from xlpy.firmware.acpi.eval import AmlError
+from xlpy.firmware.e820 import E820_PMEM, TYPE_NAMES
+from xlpy.guest.machine import interpreter
+from xlpy.guest.nvdimm import Nvdimm, ask
+
+if TYPE_CHECKING:
+    from xlpy.dom0.driver import Bus, Region
+    from xlpy.firmware.acpi.eval import Interpreter
+    from xlpy.firmware.acpi.walk import Found
+    from xlpy.firmware.e820 import E820Entry
+    from xlpy.toolstack.running import Running
+
+ROOT_HID = "ACPI0012"
+_NO_HEADER = ("RSDP", "FACS")
+
+
+class PmemDevice(NamedTuple):
+    """A block device that results. start: guest-physical; mode, size, uuid, name: as ndctl says them."""
+
+    dev: str
+    mode: str
+    start: int
+    size: int
+    uuid: str | None
+    name: str | None
+
+
+class Report(NamedTuple):
+    """All findings. nvdimms: by handle. problems: empty when nothing is wrong."""
+
+    tables: list[Found]
+    e820: list[E820Entry]
+    bus: Bus | None
+    nvdimms: dict[int, Nvdimm]
+    pmem: list[PmemDevice]
+    problems: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "tables": [{"signature": t.signature, "address": t.address, "length": len(t.data)} for t in self.tables],
+            "e820": [{"start": e.start, "size": e.size, "type": TYPE_NAMES.get(e.type, e.type)} for e in self.e820],
+            "dimms": [
+                {
+                    "dev": dimm.dev,
+                    "id": dimm.unique,
+                    "handle": dimm.handle,
+                    "flags": list(dimm.flags),
+                    **_dimm_json(self.nvdimms.get(dimm.handle)),
+                }
+                for dimm in (self.bus.dimms if self.bus else ())
+            ],
+            "regions": [
+                {
+                    "dev": region.dev,
+                    "start": region.span.start,
+                    "size": region.span.size,
+                    "mappings": [m.dimm for m in region.mappings],
+                }
+                for region in (self.bus.regions if self.bus else ())
+            ],
+            "pmem": [device._asdict() for device in self.pmem],
+            "problems": self.problems,
+        }
+
+
+def _dimm_json(dimm: Nvdimm | None) -> dict[str, Any]:
+    if dimm is None:
+        return {"path": None}
+    labels = (
+        None if dimm.area is None else {"initialised": dimm.area.current is not None, "used": len(dimm.area.labels)}
+    )
+    return {
+        "path": dimm.path,
+        "functions": dimm.functions,
+        "label_size": dimm.label_size,
+        "max_transfer": dimm.max_transfer,
+        "labels": labels,
+        "health": dimm.health,
+    }
+
+
+def probe(running: Running) -> Report:
+    """Look at a domain with a guest's eye.
+
+    Raises:
+        XlpyError: there is nothing to look at: no firmware has run, or it left no RSDP.
+    """
+    from xlpy.firmware.acpi.walk import walk
+
+    handover = running.handover()
+    if handover.rsdp is None:
+        return Report([], handover.e820, None, {}, [], [])
+    faults: list[FormatError] = []
+
+    def read(address: int, length: int) -> bytes:
+        return running.memory.read(Gpa(address), length)
+
+    tables = walk(read, handover.rsdp, problems=faults)
+    problems = [str(fault) for fault in faults]
+    problems += [
+        f"{table.signature} at {table.address:#x}: bytes sum to {sum(table.data) & 0xFF:#04x}, 0 is required"
+        for table in tables
+        if table.signature not in _NO_HEADER and sum(table.data) & 0xFF
+    ]
+    aml = _load(running, problems)
+    bus, structures = _nfit(tables, aml, problems)
+    nvdimms = _nvdimms(aml, bus, problems) if aml and bus else {}
+    pmem: list[PmemDevice] = []
+    for region in bus.regions if bus else ():
+        problems += _misplaced(running, region, handover.e820)
+        pmem += _devices(running, region, bus, nvdimms, structures, problems)
+    return Report(tables, handover.e820, bus, nvdimms, pmem, problems)
+
+
+def _load(running: Running, problems: list[str]) -> Interpreter | None:
+    try:
+        aml = interpreter(running)
+        problems += [str(error) for error in aml.compile_all()]
+    except AmlError as error:
+        problems.append(str(error))
+        return None
+    return aml
+
+
+def _nfit(tables: list[Found], aml: Interpreter | None, problems: list[str]) -> tuple[Bus | None, list[Any]]:
+    """The NFIT, and what ``_FIT`` says instead if it says anything, as Linux takes it."""
+    from xlpy.dom0.driver import interpret
+    from xlpy.firmware.acpi.nfit import parse_nfit, parse_structures
+
+    try:
+        structures, revision = [], 1
+        for table in tables:
+            if table.signature == "NFIT":
+                structures, revision = parse_nfit(table.data), table.data[8]
+        root = _root(aml) if aml else None
+        if aml and root and aml.exists(f"{root}._FIT"):
+            fit = aml.evaluate(f"{root}._FIT")
+            if isinstance(fit, bytes) and fit:
+                renewed = parse_structures(fit)
+                if [s for s in structures if s not in renewed]:
+                    problems.append(f"{root}._FIT lacks structures of the NFIT: Linux refuses that")
+                structures = renewed
+        if not structures:
+            return None, []
+        bus = interpret(structures, revision)
+    except (FormatError, AmlError) as error:
+        problems.append(f"NFIT: {error}")
+        return None, []
+    problems += bus.problems
+    return bus, structures
+
+
+def _root(aml: Interpreter) -> str | None:
+    """The NVDIMM root device, by its hardware id."""
+    for path in aml.devices():
+        if aml.exists(f"{path}._HID") and aml.evaluate(f"{path}._HID") == ROOT_HID:
+            return path
+    return None
+
+
+def _nvdimms(aml: Interpreter, bus: Bus, problems: list[str]) -> dict[int, Nvdimm]:
+    """Each DIMM of the NFIT, through the child of the root device whose ``_ADR`` is its handle."""
+    root = _root(aml)
+    if root is None:
+        problems.append(f"no ACPI device has _HID {ROOT_HID}, so no NVDIMM driver will load")
+        return {}
+    by_handle = {
+        aml.evaluate(f"{path}._ADR"): path
+        for path in aml.devices()
+        if path.startswith(f"{root}.") and aml.exists(f"{path}._ADR")
+    }
+    found = {}
+    for dimm in bus.dimms:
+        path = by_handle.get(dimm.handle)
+        if path is None:
+            problems.append(f"{dimm.dev}: no device below {root} has _ADR {dimm.handle:#x}")
+            continue
+        found[dimm.handle] = ask(aml, path)
+        problems += found[dimm.handle].problems
+    return found
+
+
+def _misplaced(running: Running, region: Region, e820: list[E820Entry]) -> list[str]:
+    """What is wrong with a region's place: it must be persistent memory in the E820, and really be there."""
+    start, end = int(region.span.start), int(region.span.end)
+    found = []
+    for entry in e820:
+        if max(entry.start, start) < min(entry.end, end) and entry.type != E820_PMEM:
+            kind = TYPE_NAMES.get(entry.type, str(entry.type))
+            found.append(f"{region.dev} {region.span}: the E820 has {kind} at {entry.start:#x}")
+    backed = sum(
+        min(piece.span.end, end) - max(piece.span.start, start)
+        for piece in running.domain.memory.spans()
+        if piece.kind in ("pmem", "broken") and max(piece.span.start, start) < min(piece.span.end, end)
+    )
+    if backed != end - start:
+        found.append(f"{region.dev} {region.span}: only {format_size(backed)} of it is mapped")
+    return found
+
+
+def _devices(
+    running: Running,
+    region: Region,
+    bus: Bus | None,
+    nvdimms: dict[int, Nvdimm],
+    structures: list[Any],
+    problems: list[str],
+) -> list[PmemDevice]:
+    """The block devices of a region: by labels where an index block is valid, else one for the whole region."""
+    from xlpy.dom0.labelset import Mapping, assemble
+    from xlpy.firmware.acpi.nfit import ControlRegion, RegionMap
+
+    handles = {dimm.dev: dimm.handle for dimm in (bus.dimms if bus else ())}
+    areas = {m.dimm: nvdimms[handles[m.dimm]].area for m in region.mappings if handles[m.dimm] in nvdimms}
+    if not any(area and area.current is not None for area in areas.values()):
+        return [_labelless(running, region)]
+    controls = {s.control_index: s for s in structures if isinstance(s, ControlRegion)}
+    maps = {s.handle: s for s in structures if isinstance(s, RegionMap) and s.spa_index}
+    mappings = []
+    for one in region.mappings:
+        entry = maps[handles[one.dimm]]
+        control = controls[entry.control_index]
+        mappings.append(
+            Mapping(
+                *(one.dimm, areas.get(one.dimm), Dpa(entry.dpa_base), one.length, entry.region_offset),
+                *(control.serial_number, control.vendor_id, control.manufacturing_date, control.manufacturing_location),
+            )
+        )
+    made = assemble(Spa(region.span.start), mappings)
+    if made.error:
+        problems.append(f"{region.dev}: {made.error}")
+    problems += [f"{region.dev}: {line}" for line in made.skipped]
+    number = region.number
+    return [
+        PmemDevice(
+            f"pmem{number}" + (f".{at}" if at else ""), one.abstraction, one.start, one.size, one.uuid, one.name or None
+        )
+        for at, one in enumerate(made.namespaces)
+    ]
+
+
+def _labelless(running: Running, region: Region) -> PmemDevice:
+    """The one namespace of a region without labels: what an info block makes of it, else raw."""
+    from xlpy.dom0.namespace import detect
+
+    class Memory:
+        """Guest memory where a driver reads physical memory: inside the guest they are the same thing."""
+
+        @staticmethod
+        def read(address: Spa, length: int, /) -> bytes:
+            return running.memory.read(Gpa(address), length)
+
+    found = detect(Memory(), region.number, Span(region.span.start, region.span.size))
+    suffix = "s" if found.mode == "sector" else ""
+    data = found.data
+    return PmemDevice(f"pmem{region.number}{suffix}", found.mode, data.start, data.size, found.uuid or None, None)
+
+
+def summary(report: Report) -> list[str]:
+    """The report for a person, line by line."""
+    lines = [f"{len(report.tables)} ACPI tables, {len(report.e820)} memory map entries"]
+    for dimm in report.bus.dimms if report.bus else ():
+        seen = report.nvdimms.get(dimm.handle)
+        if seen is None:
+            lines.append(f"{dimm.dev}: handle {dimm.handle:#x}, id {dimm.unique}, no _DSM")
+            continue
+        labels = "no labels"
+        if seen.label_size:
+            state = (
+                f"{len(seen.area.labels)} labels" if seen.area and seen.area.current is not None else "not initialised"
+            )
+            labels = f"{format_size(seen.label_size)} label area, {state}"
+        lines.append(
+            f"{dimm.dev}: handle {dimm.handle:#x}, id {dimm.unique}, {seen.path}, {labels}, health {seen.health}"
+        )
+    for region in report.bus.regions if report.bus else ():
+        mapped = "+".join(m.dimm for m in region.mappings)
+        lines.append(f"{region.dev}: {format_size(region.span.size)} at {region.span.start:#x} on {mapped}")
+    for device in report.pmem:
+        named = f", named {device.name}" if device.name else ""
+        lines.append(f"/dev/{device.dev}: {device.mode}, {format_size(device.size)} at {device.start:#x}{named}")
+    return lines + [f"problem: {problem}" for problem in report.problems]
