@@ -192,6 +192,11 @@ def test_the_area_keeps_clear_of_firmware_in_ram(world: World) -> None:
         world.model(layout=in_ram(Gpa(62 * MIB))).attach([world.backing("a", (0, MIB))])
 
 
+def test_more_slots_than_names(world: World) -> None:
+    with pytest.raises(Constraint, match="257 vNVDIMMs, a domain can have 256"):
+        world.model().attach([world.backing("a", (0, MIB))], slots=257)
+
+
 def test_a_second_attach_is_refused(world: World) -> None:
     world.model().attach([world.backing("a", (0, MIB))])
     with pytest.raises(Conflict, match="has a device model already"):

@@ -92,15 +92,16 @@ class DeviceModel:
             return []
         if self._record is not None:
             raise Conflict(f"domain {self.domid} has a device model already")
-        if len(backings) > MAX_SLOTS:
-            raise Constraint(f"{len(backings)} vNVDIMMs, a domain can have {MAX_SLOTS}")
+        count = max(slots, len(backings))
+        if count > MAX_SLOTS:
+            raise Constraint(f"{count} vNVDIMMs, a domain can have {MAX_SLOTS}")
         ram = self._ram()
         devices: list[Vnvdimm] = []
         for backing in backings:
             devices.append(self._place(backing, ram, devices))
         self._devices, self._fit = devices, None
         self._record = {
-            "slots": max(slots, len(devices)),
+            "slots": count,
             "persistence": persistence,
             "server": None,
             "changed": False,
