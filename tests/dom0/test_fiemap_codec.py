@@ -73,7 +73,7 @@ def test_a_count_without_extents():
     ],
 )
 def test_flag_names(flags, names):
-    assert flag_names(flags) == names
+    assert flag_names(flags) == tuple(names)
 
 
 @pytest.mark.parametrize(

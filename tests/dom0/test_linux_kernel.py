@@ -55,7 +55,7 @@ def test_equal_to_filefrag(path):
 
 def test_sync_makes_delayed_allocation_real(path):
     write(path, range(16))
-    assert not any(flag_names(e.flags) != ["last"] for e in LinuxDom0().fiemap(str(path))[-1:])
+    assert not any(flag_names(e.flags) != ("last",) for e in LinuxDom0().fiemap(str(path))[-1:])
 
 
 def test_allocated_and_not_written(path):

@@ -7,6 +7,7 @@ have NVDIMMs. All offsets and lengths are bytes; ``physical`` is relative to the
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.errors import FormatError
@@ -58,10 +59,11 @@ class Extent(NamedTuple):
     flags: int
 
 
-def flag_names(flags: int) -> list[str]:
+@cache
+def flag_names(flags: int) -> tuple[str, ...]:
     """The words of filefrag(8) for a set of flags; bits without a name as hexadecimal numbers."""
     names = [name for bit, name in FLAG_NAMES.items() if flags & bit]
-    return names + [f"{1 << i:#x}" for i in range(32) if flags >> i & 1 and 1 << i not in FLAG_NAMES]
+    return (*names, *(f"{1 << i:#x}" for i in range(32) if flags >> i & 1 and 1 << i not in FLAG_NAMES))
 
 
 def merge(extents: Iterable[Extent]) -> list[Extent]:
