@@ -50,7 +50,7 @@ class Console:
     def lines(self) -> list[str]:
         """The lines, oldest first."""
         kept = [(int(key), line) for key, line in self._table.items()]
-        return [line for _, line in sorted(kept + self._passing, key=lambda row: row[0])][-LINES:]
+        return [line for _, line in sorted(self._passing + kept, key=lambda row: row[0])][-LINES:]
 
     def clear(self) -> None:
         """Forget everything (``xl dmesg -c``)."""
