@@ -72,7 +72,7 @@ def make_ext4(
             status, _, errors = run(hold, "mke2fs", *every, environment=environment)
             if status == 0:
                 return
-    found = [line for line in errors.splitlines() if line.strip() and not line.startswith("mke2fs 1.")]
+    found = [line for line in errors.splitlines() if line.strip() and not line.startswith("mke2fs ")]
     if any("no space left" in line.lower() for line in found):
         raise Constraint(f"mke2fs: no space left on the file system of {device}", hint="free some space")
     raise FormatError(f"mke2fs failed with status {status}", details=found[:6], code="XLPY-EXT4-MKE2FS")

@@ -95,7 +95,7 @@ def debugfs(hold: int, image: str | os.PathLike[str], offset: int, commands: Seq
     """
     device = device_argument(image, offset)
     _, _, errors = run(hold, "debugfs", "-w", "-f", "-", device, script="\n".join(commands) + "\n")
-    problems = [line.strip() for line in errors.splitlines() if line.strip() and not line.startswith("debugfs 1.")]
+    problems = [line.strip() for line in errors.splitlines() if line.strip() and not line.startswith("debugfs ")]
     if problems:
         text = " ".join(problems).lower()
         if any(words in text for words in _NO_SPACE):
