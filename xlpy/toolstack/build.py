@@ -6,28 +6,25 @@ vNVDIMM design's additions: resolving before anything is made, and the device mo
 
 from __future__ import annotations
 
-import itertools
 import time
 from contextlib import ExitStack
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from xlpy.addr import MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
-from xlpy.devicemodel.backing import Backing
 from xlpy.devicemodel.model import DeviceModel
+from xlpy.devicemodel.smart import worst
 from xlpy.dom0.xenstore import Perm
-from xlpy.errors import Conflict, Constraint, NotFound
+from xlpy.errors import Conflict, Constraint, FirmwareStopped, NotFound
 from xlpy.firmware import hvmloader
 from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
 from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART
-from xlpy.hw.machine import HealthSpec
 from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.toolstack import settings
+from xlpy.toolstack.backings import Backings
 from xlpy.toolstack.layout import HVMLOADER_SIZE, memory_layout
-from xlpy.toolstack.record import DomainRecord, VnvdimmRecord, named, save
-from xlpy.toolstack.resolve import Resolved, resolve
-from xlpy.toolstack.rows import NONE, WRITE, Row, built, skeleton
+from xlpy.toolstack.record import DomainRecord, named, save
+from xlpy.toolstack.rows import NONE, WRITE, Row, attached, built, homes, skeleton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,10 +32,13 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore import XenStore
+    from xlpy.hw.machine import DimmSpec
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
     from xlpy.toolstack.config import DomainConfig, Vnvdimm
     from xlpy.toolstack.layout import MemoryLayout
+    from xlpy.toolstack.record import VnvdimmRecord
+    from xlpy.toolstack.resolve import Resolved
 
 MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance for tables
 SPECIAL_FRAMES = Span(Gfn(RESERVED_PGSTART), 16)  # ioreq pages, rings, xenstore, identity map, console
@@ -66,82 +66,67 @@ class Builder:
         self.dom0 = dom0
         self.xenstore = xenstore
         self.store = store
-        self.labels = labels
+        self.backings = Backings(xen, dom0, labels)
         self.step = step
         self.calls = xen.hypercalls(0)
 
     def check(self, config: DomainConfig) -> list[tuple[Vnvdimm, Resolved]]:
-        """Everything that can be known before anything is made: the name, and each backing.
+        """Everything that can be known before anything is made: name, UUID, and each backing.
 
         Raises:
-            Conflict: the name or a backing is taken. Constraint, NotFound, Unsafe: see ``resolve``.
+            Conflict: the name, the UUID or a backing is taken. Constraint, NotFound, Unsafe: see ``resolve``.
         """
-        if named(self.xenstore, config.name) is not None:
-            raise Conflict(
-                f'Domain with name "{config.name}" already exists.',
-                code="XLPY-NAME-TAKEN",
-                hint=f"choose another name, or: xlpy destroy {config.name}",
-            )
+        refuse_name(self.xenstore, config.name)
+        self._refuse_uuid(config)
         if config.vnvdimms and config.type != "hvm":
             raise Constraint(
                 f"{config.name}: vnvdimm needs an HVM guest, this one is {config.type}: only hvmloader passes tables",
                 hint='set type = "hvm"',
             )
         memory_layout(config)
-        found = [(entry, resolve(self.dom0, entry.file)) for entry in config.vnvdimms]
-        self._refuse_overlaps(config, found)
-        for entry, resolved in found:
-            self._refuse_taken(entry, resolved)
-        return found
+        return self.backings.resolve(config.name, config.vnvdimms)
 
-    def _refuse_overlaps(self, config: DomainConfig, found: list[tuple[Vnvdimm, Resolved]]) -> None:
-        pieces = sorted(
-            (piece.spa, piece.spa + piece.length, at) for at, (_, r) in enumerate(found) for piece in r.extents
-        )
-        for (_, end, one), (start, _, other) in itertools.pairwise(pieces):
-            if start < end:
-                first, second = sorted((one, other))
+    def _refuse_uuid(self, config: DomainConfig) -> None:
+        for domain in self.xen.domains():
+            if domain.uuid == config.uuid:
                 raise Conflict(
-                    f"{config.name}: vnvdimm entries {first + 1} ({found[first][0].file}) and {second + 1} "
-                    f"({found[second][0].file}) use the same host memory at {start:#x}",
-                    code="XLPY-PMEM-TWICE",
-                    hint="give each vNVDIMM a backing of its own",
+                    f"the UUID {config.uuid_text} is that of domain {domain.domid} already",
+                    code="XLPY-UUID-TAKEN",
+                    hint="leave uuid out of the configuration, and a new one is made",
                 )
 
-    def _refuse_taken(self, entry: Vnvdimm, resolved: Resolved) -> None:
-        for span in resolved.spans:
-            owner = self.xen.pmem.owner_of(span)
-            if owner is not None:
-                raise Conflict(
-                    f"{entry.file} is in use by domain {owner}: its memory at {span.start:#x} is mapped there",
-                    code="XLPY-PMEM-BUSY",
-                    hint=f"xlpy destroy {owner}, or choose another backing",
-                )
-
-    def create(self, config: DomainConfig, paused: bool = False) -> int:
+    def create(
+        self, config: DomainConfig, paused: bool = False, crashes: int = 0
+    ) -> tuple[int, FirmwareStopped | None]:
         """Build the domain and start it.
 
         Args:
             config: what to build.
             paused: leave it paused (``xl create -p``).
+            crashes: starts in a row before this one that ended with a crash of the firmware.
 
         Returns:
-            its domid.
+            its domid, and why its firmware stopped, if it did: the domain is there then, and has crashed.
 
         Raises:
-            XlpyError: any failure; everything done before it has been undone, in reverse order.
+            XlpyError: any other failure; everything done before it has been undone, in reverse order.
         """
         self.step(f"resolving {len(config.vnvdimms)} vnvdimm entries")
         backings = self.check(config)
         layout = memory_layout(config)
+        stopped = None
         with ExitStack() as undo:
             domid = self._make(config, undo)
             self._populate(config, layout, domid)
             devices = self._attach(config, domid, backings, undo)
             started = time.time()
-            self._transaction(built(domid, config.uuid_text, config, f"{started:.2f}"), domid)
-            if config.type == "hvm":
-                self._firmware(domid)
+            self.write(built(domid, config.uuid_text, config, f"{started:.2f}"), domid)
+            self.write(attached(domid, config.type == "hvm", devices), domid)
+            try:
+                if config.type == "hvm":
+                    self._firmware(domid)
+            except FirmwareStopped as error:
+                stopped = error
             save(
                 self.store,
                 DomainRecord(
@@ -154,13 +139,14 @@ class Builder:
                     config.to_json(),
                     devices,
                     started,
+                    crashes + 1 if stopped else 0,
                 ),
             )
             if not paused:
                 self.step(f"unpausing domain {domid}")
                 self.calls.domctl_unpausedomain(domid)
             undo.pop_all()
-        return domid
+        return domid, stopped
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
@@ -170,7 +156,7 @@ class Builder:
         domid = self.calls.domctl_createdomain(config.uuid_bytes, hvm=hvm, max_vcpus=config.max_vcpus)
         self.step(f"domain {domid}: created, {config.max_vcpus} vCPUs")
         undo.callback(self._unmake, domid)
-        self._transaction(skeleton(domid, config.name, config.uuid_text, hvm), domid)
+        self.write(skeleton(domid, config.name, config.uuid_text, hvm), domid)
         self.calls.domctl_max_mem(domid, config.memory_kib + MAXMEM_SLACK)
         return domid
 
@@ -226,7 +212,7 @@ class Builder:
         self.step(f"domain {domid}: {path} ({len(data)} bytes) at {address:#x}")
         self.xen.domain(domid).memory.write(address, data)
         home = f"/local/domain/{domid}/hvmloader/{kind}"
-        self._transaction([Row(f"{home}/address", f"{address:#x}"), Row(f"{home}/length", f"{len(data):#x}")], domid)
+        self.write([Row(f"{home}/address", f"{address:#x}"), Row(f"{home}/length", f"{len(data):#x}")], domid)
         return align_up(start + len(data), PAGE)
 
     def _attach(
@@ -235,52 +221,16 @@ class Builder:
         """Pin the backings, then let the device model place, map and announce the vNVDIMMs."""
         if not backings:
             return []
-        owner = f"domain {domid}"
-        named = []
-        for entry, resolved in backings:
-            self.dom0.pin(entry.file, owner)
-            undo.callback(self.dom0.unpin, entry.file, owner)
-            if resolve(self.dom0, entry.file).extents != resolved.extents:
-                raise Conflict(
-                    f"{entry.file} moved on the media while it was being resolved", hint="run the command again"
-                )
-            named.append(self.label_name(entry, resolved))
-        self.labels.mkdir(parents=True, exist_ok=True)
-        devices = [
-            Backing(
-                path=entry.file,
-                spans=resolved.spans,
-                label_path=str(self.labels / name) if entry.label_size else None,
-                label_size=entry.label_size,
-                unarmed=entry.unarmed,
-                uuid=sha256(name.encode()).digest()[:16],
-                health=HealthSpec(),
-            )
-            for (entry, resolved), name in zip(backings, named, strict=True)
-        ]
+        devices = [self.backings.pin(domid, entry, resolved, undo) for entry, resolved in backings]
         model = device_model(self.xen, self.xenstore, self.store, domid)
         placed = model.attach(devices, persistence=self.xen.hw.spec.persistence)
         undo.callback(model.destroy)
         for device in placed:
             self.step(f"domain {domid}: {device.backing.path} ({len(device.backing.spans)} extents) at {device.gpa:#x}")
         return [
-            VnvdimmRecord(
-                entry.file,
-                resolved.kind,
-                resolved.device,
-                device.gpa,
-                resolved.size,
-                [[span.start, span.size] for span in resolved.spans],
-                name if entry.label_size else "",
-            )
-            for (entry, resolved), name, device in zip(backings, named, placed, strict=True)
+            self.backings.record(entry, resolved, device)
+            for (entry, resolved), device in zip(backings, placed, strict=True)
         ]
-
-    def label_name(self, entry: Vnvdimm, resolved: Resolved) -> str:
-        """The name under which a backing's labels are kept: they belong to the backing, not to a domain."""
-        if resolved.kind == "file":
-            return f"{resolved.device}-inode{self.dom0.stat(entry.file).inode}"
-        return entry.file.rpartition("/")[2]
 
     def _firmware(self, domid: int) -> None:
         """Run hvmloader on the guest's own view."""
@@ -289,7 +239,7 @@ class Builder:
         connection = self.xenstore.connection(domid)
         hvmloader.run(GuestPlatform(domain, connection.read_or_none))
 
-    def _transaction(self, rows: Iterable[Row], domid: int) -> None:
+    def write(self, rows: Iterable[Row], domid: int) -> None:
         """Write rows to xenstore, all or none."""
         guest_reads = (Perm(0, "n"), Perm(domid, "r"))
         guest_owns = (Perm(domid, "n"),)
@@ -303,9 +253,20 @@ class Builder:
 def clear_rows(xenstore: XenStore, domid: int, vm: str | None) -> None:
     """Remove what libxl wrote for a domain."""
     connection = xenstore.connection(0)
-    for path in (vm, f"/local/domain/{domid}", f"/libxl/{domid}"):
+    for path in (vm, *homes(domid)):
         if path is not None and connection.read_or_none(path) is not None:
             connection.rm(path)
+
+
+def refuse_name(xenstore: XenStore, name: str, but: int | None = None) -> None:
+    """Conflict when a live domain, other than ``but``, has a name."""
+    owner = named(xenstore, name)
+    if owner is not None and owner != but:
+        raise Conflict(
+            f'Domain with name "{name}" already exists.',
+            code="XLPY-NAME-TAKEN",
+            hint=f"choose another name, or: xlpy destroy {name}",
+        )
 
 
 def device_model(xen: Xen, xenstore: XenStore, store: Store, domid: int) -> DeviceModel:
