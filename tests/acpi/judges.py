@@ -53,7 +53,6 @@ def disassemble(folder: Path, tables):
 
 STATUS = re.compile(r"Evaluation of (\S+) failed with status (AE_\w+)")
 RESULT = re.compile(r"Evaluation of (\S+) returned object \S+, external buffer length \w+\n((?: +.*\n)*)")
-NOTHING = re.compile(r"No object was returned from evaluation of (\S+)")
 
 
 def acpiexec(folder: Path, tables, commands):
@@ -73,18 +72,19 @@ def acpiexec(folder: Path, tables, commands):
         (folder / names[-1]).write_bytes(table)
     lines = "".join(f"evaluate {command}\n" for command in commands)
     text = run(program, "-dt", *names, folder=folder, input=lines + "quit\n").stdout
-    answers = []
-    for part in text.split("\n- evaluate ")[1:]:
-        if match := STATUS.search(part):
-            answers.append(match[2])
-        elif NOTHING.search(part):
-            answers.append(None)
-        else:
-            found = RESULT.search(part)
-            assert found, part
-            answers.append(_value(found[2].splitlines()))
-    assert len(answers) == len(commands), text
+    parts = text.split("\n- evaluate ")[1:]
+    answers = [_answer(part) for part in parts]
+    if len(answers) < len(commands):  # it crashed, which it does on some of them
+        answers[-1:] = ["CRASH"]
+        answers += acpiexec(folder, tables, commands[len(answers) :])
     return answers
+
+
+def _answer(text):
+    if match := STATUS.search(text):
+        return match[2]
+    found = RESULT.search(text)
+    return _value(found[2].splitlines()) if found else None
 
 
 def _value(lines):

@@ -5,9 +5,10 @@ The layouts are declared in ``nfit_format``, which is imported when a table is t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from xlpy.errors import FormatError
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

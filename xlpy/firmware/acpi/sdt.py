@@ -7,7 +7,7 @@ its checksum are looked after here.
 from __future__ import annotations
 
 from io import SEEK_CUR, BytesIO
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack
+from typing import IO, TYPE_CHECKING, Any, TypeVar, Unpack
 
 from construct import (
     Bytes,
@@ -25,6 +25,7 @@ from construct import (
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.checksum import checksum, verify
 from xlpy.firmware.acpi.header import HEADER_SIZE, Identity, build_table, set_checksum
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.checksum import verify
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,13 +9,14 @@ asks the namespace, and remembers what the block at hand declares, whether or no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, decode
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method
 from xlpy.firmware.acpi.eval.opcodes import EXTENDED, OPCODES, Op
 from xlpy.firmware.acpi.eval.values import ObjectType
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.values import Buffer, String, kind_of
+from xlpy.firmware.acpi.eval.values import Buffer, Reference, String, kind_of
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.values import Value
@@ -20,7 +20,9 @@ _NUMBER = re.compile(rb"[ \t\n\r\v\f]*(?:0[xX]0*([0-9A-Fa-f]{0,16})|0*([0-9]{0,2
 
 def type_error(value: Value, wanted: str) -> AmlError:
     """What to raise when a value has no conversion to the type that is needed."""
-    found = "nothing" if value is None else f"a {kind_of(value).name.lower()}"
+    found = "nothing" if value is None else kind_of(value).name.lower()
+    if isinstance(value, Reference):
+        found = "a reference"
     return AmlError("AE_AML_OPERAND_TYPE", f"{wanted} is needed, found {found}")
 
 

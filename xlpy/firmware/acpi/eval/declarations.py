@@ -10,7 +10,7 @@ from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Fie
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
-from xlpy.firmware.acpi.eval.values import Buffer, copy
+from xlpy.firmware.acpi.eval.values import Buffer, Package, copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,8 @@ CHAIN = 4  # index fields over index fields, banks over banks
 
 @handler("Name")
 def _name(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
-    vm.declare(frame, operand[0], copy(vm.stack.pop()))
+    value = vm.stack.pop()
+    vm.declare(frame, operand[0], value if isinstance(value, Package) else copy(value))  # packages are always new
 
 
 @handler("Alias")

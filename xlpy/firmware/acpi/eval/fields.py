@@ -177,8 +177,7 @@ class FieldAccess:
         if field.index and field.data:
             units = [self._indexed(field, at) for at in range(first, last, width)]
         else:
-            self._select(field)
-            space, base = self._place(field, last)
+            space, base = self._open(field, last)
             read = self.memory.read
             units = [read(space, at, width) for at in range(base + first, base + last, width)]
         data = b"".join([unit.to_bytes(width, "little") for unit in units])
@@ -188,27 +187,27 @@ class FieldAccess:
         """Write ``value``, truncated or zero-extended; other bits of its units as the update rule says."""
         bits = field.bits
         first, last = self._units(bits)
-        width = bits.width
+        width, size = bits.width, last - first
         lead = bits.offset - 8 * first
-        tail = 8 * (last - first) - lead - bits.length
-        if not (field.index and field.data):
-            self._select(field)
-        fill = b"\xff" if bits.update == WRITE_AS_ONES else b"\0"
-        data = bytearray(fill * (last - first))
-        if bits.update == PRESERVE:
-            partial = ({first} if lead else set()) | ({last - width} if tail else set())
-            for at in partial:
-                data[at - first : at - first + width] = self._read_unit(field, at, last).to_bytes(width, "little")
+        tail = 8 * size - lead - bits.length
+        data = bytearray((b"\xff" if bits.update == WRITE_AS_ONES else b"\0") * size)
         write_bits(data, lead, bits.length, value)
-        if field.index and field.data:
-            for at in range(first, last, width):
+        units = [int.from_bytes(data[at : at + width], "little") for at in range(0, size, width)]
+        keep = dict.fromkeys(range(len(units)), 0)  # bits of partial units that stay as they are
+        if bits.update == PRESERVE and units:
+            keep[0] |= (1 << lead) - 1
+            keep[len(units) - 1] |= ((1 << tail) - 1) << (8 * width - tail)
+        space, base = (0, 0) if field.index else self._open(field, last)
+        for number, unit in enumerate(units):
+            at = first + number * width
+            kept = keep[number]
+            if field.index and field.data:
+                old = self._indexed(field, at) & kept if kept else 0
                 self.write(field.index, raw(at))
-                self.write(field.data, bytes(data[at - first : at - first + width]))
-            return
-        space, base = self._place(field, last)
-        write, number = self.memory.write, int.from_bytes
-        for at in range(0, last - first, width):
-            write(space, base + first + at, width, number(data[at : at + width], "little"))
+                self.write(field.data, (unit | old).to_bytes(width, "little"))
+            else:
+                old = self.memory.read(space, base + at, width) & kept if kept else 0
+                self.memory.write(space, base + at, width, unit | old)
 
     def _units(self, bits: Bits) -> tuple[int, int]:
         """The bytes of the units that hold the bits: from the first to behind the last."""
@@ -217,11 +216,12 @@ class FieldAccess:
             raise AmlError("AE_AML_BUFFER_LIMIT", f"a field of {bits.length} bits; {8 * FIELD_LIMIT} is the limit")
         return bits.offset // unit * bits.width, -(-(bits.offset + bits.length) // unit) * bits.width
 
-    def _place(self, field: Field, end: int) -> tuple[int, int]:
-        """Space and address of the field's region, which must hold ``end`` bytes."""
+    def _open(self, field: Field, end: int) -> tuple[int, int]:
+        """Select the field's bank; space and address of its region, which must hold ``end`` bytes."""
         region = field.region
-        if region is None:
-            raise AmlError("AE_AML_INTERNAL", "a field without a region")
+        assert region
+        if field.bank:
+            self.write(field.bank, raw(field.value))
         self.locate(region)
         width = field.bits.width
         if end > -(-region.length // width) * width:
@@ -231,18 +231,9 @@ class FieldAccess:
             )
         return region.space, region.offset
 
-    def _select(self, field: Field) -> None:
-        if field.bank:
-            self.write(field.bank, raw(field.value))
-
     def _indexed(self, field: Field, at: int) -> int:
+        """One unit behind an index/data pair."""
         assert field.index
         assert field.data
         self.write(field.index, raw(at))
         return int.from_bytes(self.read(field.data), "little") & ((1 << 8 * field.bits.width) - 1)
-
-    def _read_unit(self, field: Field, at: int, end: int) -> int:
-        if field.index and field.data:
-            return self._indexed(field, at)
-        space, base = self._place(field, end)
-        return self.memory.read(space, base + at, field.bits.width)

@@ -10,7 +10,7 @@ from xlpy.firmware.acpi.eval.fields import Scratch
 from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
 from xlpy.firmware.acpi.eval.names import parse, show
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Mutex, Node
-from xlpy.firmware.acpi.eval.store import load, read_node
+from xlpy.firmware.acpi.eval.store import element, load, read_node
 from xlpy.firmware.acpi.eval.values import (
     Buffer,
     ByteRef,
@@ -261,10 +261,8 @@ class Interpreter:
 
     def _element(self, package: Package, index: int) -> Value:
         value = package[index]
-        if isinstance(value, NameRef):
-            node = self.machine.namespace.find(value.scope, value.path)
-            return read_node(self.machine, node) if node else value
-        return value
+        known = not isinstance(value, NameRef) or self.machine.namespace.find(value.scope, value.path)
+        return element(self.machine, ElementRef(package, index)) if known else value
 
 
 def _value(arg: Argument) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.eval import convert, declarations, operators, statements, sync
 from xlpy.firmware.acpi.eval.compiler import Code, Compiler
@@ -13,6 +13,7 @@ from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Namespac
 from xlpy.firmware.acpi.eval.registry import HANDLERS
 from xlpy.firmware.acpi.eval.store import load
 from xlpy.firmware.acpi.eval.values import ElementRef, Reference, String, copy, passed
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.records import NamedTuple
 
 Absolute = tuple[str, ...]  # the segments of a full path; () is the root
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import show
 from xlpy.firmware.acpi.eval.values import ObjectType, kind_of
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

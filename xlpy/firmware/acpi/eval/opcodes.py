@@ -12,7 +12,7 @@ Arguments, in order:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from xlpy.records import NamedTuple
 
 
 class Op(NamedTuple):

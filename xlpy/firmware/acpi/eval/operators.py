@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
-from xlpy.firmware.acpi.eval.store import copy_object, element, load, store
+from xlpy.firmware.acpi.eval.store import copy_object, element, load, retype, store
 from xlpy.firmware.acpi.eval.values import (
     Buffer,
     ByteRef,
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 HOPS = 16  # references to references
 
 
-def _finish(vm: Machine, target: Reference | None, value: Value) -> None:
-    """Store a result in its target, and leave it as the value."""
+def _finish(vm: Machine, target: Reference | None, value: Value, *, explicit: bool = False) -> None:
+    """Store a result in its target, which takes over its type if the conversion is explicit; it is the value, too."""
     if target is not None:
-        store(vm, value, target)
+        (retype if explicit else store)(vm, value, target)
     vm.stack.append(value)
 
 
@@ -79,12 +79,12 @@ HANDLERS.update(
 )
 
 
-def _unary(function: Callable[[int, int], int]) -> Handler:
+def _unary(function: Callable[[int, int], int], *, explicit: bool = False) -> Handler:
     """An operator on one integer; ``function`` is also given the width of integers in bytes."""
 
     def run(vm: Machine, _frame: Frame, _operand: object) -> None:
         target, a = vm.pop_place(), vm.pop_integer()
-        _finish(vm, target, function(a, vm.width) & vm.mask)
+        _finish(vm, target, function(a, vm.width) & vm.mask, explicit=explicit)
 
     return run
 
@@ -94,8 +94,8 @@ HANDLERS.update(
         "Not": _unary(lambda a, _: ~a),
         "FindSetLeftBit": _unary(lambda a, _: a.bit_length()),
         "FindSetRightBit": _unary(lambda a, _: (a & -a).bit_length()),
-        "FromBCD": _unary(lambda a, _: convert.from_bcd(a)),
-        "ToBCD": _unary(convert.to_bcd),
+        "FromBCD": _unary(lambda a, _: convert.from_bcd(a), explicit=True),
+        "ToBCD": _unary(convert.to_bcd, explicit=True),
     }
 )
 
@@ -113,7 +113,8 @@ def _divide(vm: Machine, _frame: Frame, _operand: object) -> None:
 def _step(change: int) -> Handler:
     def run(vm: Machine, _frame: Frame, _operand: object) -> None:
         place = vm.pop_place()
-        assert place is not None
+        if place is None or isinstance(place, ByteRef):
+            raise AmlError("AE_AML_OPERAND_TYPE", "a byte of a buffer can't be counted up or down")
         value = vm.integer(load(vm, place)) + change & vm.mask
         store(vm, value, place)
         vm.stack.append(value)
@@ -208,7 +209,7 @@ def _conversion(function: Callable[[Value, int], Value]) -> Handler:
         result = function(value, vm.width)
         if isinstance(result, bytearray):
             vm.spend(len(result) >> 3)
-        _finish(vm, target, result)
+        _finish(vm, target, result, explicit=True)
 
     return run
 
@@ -223,7 +224,7 @@ HANDLERS["ToDecimalString"] = _conversion(convert.to_decimal_string)
 def _to_string(vm: Machine, _frame: Frame, _operand: object) -> None:
     target, length, value = vm.pop_place(), vm.pop_integer(), vm.data(vm.stack.pop())
     data = convert.to_buffer(value, vm.width)[:length]
-    _finish(vm, target, String(data.partition(b"\0")[0]))
+    _finish(vm, target, String(data.partition(b"\0")[0]), explicit=True)
 
 
 # -- strings, buffers, packages

@@ -8,7 +8,7 @@ from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Method
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
-from xlpy.firmware.acpi.eval.store import load, read_node
+from xlpy.firmware.acpi.eval.store import load, read_node, settle
 from xlpy.firmware.acpi.eval.values import Buffer, DebugRef, NameRef, NodeRef, Package, Reference, SlotRef, String
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ def _package(vm: Machine, frame: Frame, operand: tuple[int | None, int]) -> None
     vm.spend(size)
     package = Package((elements + [None] * (size - given))[:size])
     if not frame.module:  # a method's own names will be gone soon
-        for index, value in enumerate(package):
-            if isinstance(value, NameRef) and vm.namespace.find(value.scope, value.path):
-                package[index] = load(vm, value)
+        settle(vm, package)
     vm.stack.append(package)
 
 

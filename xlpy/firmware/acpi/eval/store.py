@@ -8,10 +8,12 @@ from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits
 from xlpy.firmware.acpi.eval.values import (
+    PACKAGE_DEPTH,
     Buffer,
     ByteRef,
     DebugRef,
     ElementRef,
+    LinkRef,
     NameRef,
     NodeRef,
     Package,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def read_node(vm: Machine, node: Node) -> Value:
-    """The value of a named object; one that has none, such as a Device, is a reference to itself."""
+    """The value of a named object; of one that has none, such as a Device, the object itself."""
     thing = node.object
     if isinstance(thing, (int, String, Buffer, Package, Reference)):
         return thing
@@ -40,14 +42,14 @@ def read_node(vm: Machine, node: Node) -> Value:
     if isinstance(thing, BufferField):
         vm.spend(thing.length >> 3)
         return value_of(read_bits(thing.buffer, thing.offset, thing.length), thing.length, vm.width)
-    return NodeRef(node)
+    return NodeRef(node, plain=True)
 
 
 def load(vm: Machine, place: Reference) -> Value:
     """What DerefOf gives; AmlError when there is nothing."""
     if isinstance(place, NodeRef):
         value = read_node(vm, place.node)
-        if isinstance(value, NodeRef) and value.node is place.node:
+        if isinstance(value, NodeRef) and value.plain:
             raise AmlError("AE_AML_OPERAND_TYPE", f"{place.node} has no value")
         return value
     if isinstance(place, ByteRef):
@@ -71,21 +73,41 @@ def load(vm: Machine, place: Reference) -> Value:
 
 
 def element(vm: Machine, place: ElementRef) -> Value:
-    """An element of a package; a name in it is resolved now, and for good."""
+    """An element of a package; a name in it is looked up now, and for good."""
     value = place.package[place.index]
     if isinstance(value, NameRef):
-        value = place.package[place.index] = load(vm, value)
-    return value
+        value = place.package[place.index] = resolve(vm, value)
+    return read_node(vm, value.node) if isinstance(value, LinkRef) else value
+
+
+def resolve(vm: Machine, name: NameRef) -> Value:
+    """What a name in a package stands for: a link to data, the present value of a field, or a reference."""
+    node = vm.namespace.get(name.scope, name.path)
+    data = isinstance(node.object, (int, String, Buffer, Package))
+    return LinkRef(node) if data else read_node(vm, node)
+
+
+def settle(vm: Machine, package: Package, depth: int = PACKAGE_DEPTH) -> None:
+    """Resolve the names in a package that exist by now."""
+    for index, value in enumerate(package):
+        if isinstance(value, NameRef) and vm.namespace.find(value.scope, value.path):
+            package[index] = resolve(vm, value)
+        elif isinstance(value, Package) and depth:
+            settle(vm, value, depth - 1)
 
 
 def store(vm: Machine, value: Value, place: Reference | None) -> None:
     """Store: a copy of ``value``, converted to the type of a named target (other than a package)."""
     if place is None:
         return
+    if isinstance(value, NodeRef) and value.plain:
+        raise AmlError("AE_AML_OPERAND_TYPE", f"{value.node} can't be stored, only a reference to it")
+    if isinstance(value, Package):
+        settle(vm, value)
     vm.spend(weight(value) >> 3)
     if isinstance(place, SlotRef):
         held = place.slots[place.index]
-        if place.is_arg and isinstance(held, Reference) and not isinstance(held, NameRef):
+        if place.is_arg and isinstance(held, Reference) and not (isinstance(held, NodeRef) and held.plain):
             store(vm, value, held)
         else:
             place.slots[place.index] = copy(value)
@@ -138,6 +160,16 @@ def _store_byte(vm: Machine, value: Value, place: ByteRef) -> None:
     place.data[place.index] = byte
 
 
+def retype(vm: Machine, value: Value, place: Reference) -> None:
+    """Store the result of an explicit conversion: a named integer, string or buffer takes over its type."""
+    held = place.node.object if isinstance(place, NodeRef) else None
+    convertible = (int, String, Buffer)
+    if isinstance(place, NodeRef) and isinstance(held, convertible) and type(held) is not type(value):
+        place.node.object = copy(value)
+    else:
+        store(vm, value, place)
+
+
 def copy_object(vm: Machine, value: Value, place: Reference) -> None:
     """CopyObject: a named target takes over the type; fields convert nevertheless."""
     if isinstance(place, NodeRef) and not isinstance(place.node.object, (Field, BufferField)):
@@ -145,5 +177,7 @@ def copy_object(vm: Machine, value: Value, place: Reference) -> None:
             raise AmlError("AE_AML_OPERAND_TYPE", f"nothing can be copied to {place.node}")
         vm.spend(weight(value) >> 3)
         place.node.object = copy(value)
+    elif isinstance(place, SlotRef) and isinstance(value, NodeRef):
+        place.slots[place.index] = value
     else:
         store(vm, value, place)

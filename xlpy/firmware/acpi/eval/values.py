@@ -74,12 +74,12 @@ class SlotRef(Reference):
 
 
 class NodeRef(Reference):
-    """A named object."""
+    """A named object. ``plain`` if it is the object itself, such as a Device by its name, and not a reference to it."""
 
-    __slots__ = ("node",)
+    __slots__ = ("node", "plain")
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, node: Node, *, plain: bool = False) -> None:
+        self.node, self.plain = node, plain
 
 
 class ElementRef(Reference):
@@ -110,6 +110,15 @@ class NameRef(Reference):
         self.scope, self.path = scope, path
 
 
+class LinkRef(Reference):
+    """In a package, a named integer, string, buffer or package: the element is that object's value of the moment."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+
 class DebugRef(Reference):
     """The Debug object: whatever is stored there is logged."""
 
@@ -136,6 +145,9 @@ def copy(value: Value, depth: int = PACKAGE_DEPTH) -> Value:
         if not depth:
             raise AmlError("AE_LIMIT", f"packages are nested deeper than {PACKAGE_DEPTH}")
         return Package(copy(element, depth - 1) for element in value)
+    if isinstance(value, LinkRef):
+        held = value.node.object
+        return copy(held, depth) if isinstance(held, (int, bytearray, Package)) else None
     return passed(value)
 
 
