@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from xlpy.addr import GIB, MIB, format_size
+from xlpy.addr import GIB, KIB, format_size
 from xlpy.errors import Constraint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_NODES = 128  # QEMU's MAX_NODES
-NODE_ALIGN = 2 * MIB  # back ends begin on host huge pages, so that QEMU accepts them
+SIZE_ALIGN = 8 * KIB  # QEMU rounds the size of memory up to this
 FOUR_GIB = 4 * GIB
 
 
@@ -104,6 +104,9 @@ def plan_memory(
             backends.append(Backend("filler", folder / f"{device.name}.gap", 0, pieces[0].gpa - end, end))
         backends += pieces
         end = pieces[-1].gpa + pieces[-1].size
+    rest = -sum(backend.size for backend in backends) % SIZE_ALIGN
+    if rest:
+        backends.append(Backend("filler", folder / "end.gap", 0, rest, end))
     if len(backends) > MAX_NODES:
         raise Constraint(
             f"{len(backends)} stretches of memory, and the emulator has {MAX_NODES} NUMA nodes",
@@ -125,7 +128,7 @@ def _in_place(
     if len(device.stretches) == 1:
         stretch = device.stretches[0]
         size, start = stretch.path.stat().st_size, device.gpa - stretch.offset
-        if start >= end and start % NODE_ALIGN == 0 and (following is None or start + size <= following):
+        if start >= end and (following is None or start + size <= following):
             exposed = size - stretch.length
             if exposed:
                 notes.append(
@@ -133,7 +136,6 @@ def _in_place(
                     "it are within reach of a guest that ignores its memory map (--stage prevents that)"
                 )
             return [Backend("media", stretch.path, 0, size, start)]
-    notes.append(
-        f"{device.name} lies in {len(device.stretches)} stretches: staged in one file, written back when the guest ends"
-    )
+    why = f"{len(device.stretches)} stretches" if len(device.stretches) > 1 else "a file too large to map whole"
+    notes.append(f"{device.name} lies in {why}: staged in one file, written back when the guest ends")
     return None

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from xlpy.addr import MIB
+from xlpy.addr import KIB
 from xlpy.errors import Constraint, MissingTool
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 PROGRAM = "qemu-system-x86_64"
 PM_BASE = 0x600  # where SeaBIOS puts the PIIX4's power management ports
 COMMAND_LINE = 2048  # the longest kernel command line on x86
-_MEMMAP = {1: "@", 2: "$", 3: "#", 4: "#"}  # Linux's memmap= operator for an E820 type
+PHYSICAL_BITS = 40  # of every processor that QEMU emulates in software
+POLICY_BITS = {"clflushopt": 23, "clwb": 24}  # CPUID leaf 7, EBX: what a domain's policy may take away
+_MEMMAP = {1: "@", 2: "$", 3: "#"}  # Linux's memmap= operator for an E820 type; any other goes by number
 
 
 class Qemu(NamedTuple):
@@ -66,13 +68,17 @@ def memmap_words(entries: Sequence[E820Entry]) -> list[str]:
     return words
 
 
-def kernel_command_line(rsdp: int, entries: Sequence[E820Entry], append: str) -> str:
-    """What the kernel is told: console, our RSDP, our memory map, then the user's words.
+def kernel_command_line(rsdp: int | None, entries: Sequence[E820Entry], append: str) -> str:
+    """What the kernel is told: console, our RSDP (None: no ACPI), our memory map, then the user's words.
+
+    A panic resets the machine at once, which ends the emulator; without ``panic=`` the kernel would hang until time is
+    up.
 
     Raises:
         Constraint: longer than a kernel takes.
     """
-    words = ["console=ttyS0", "nokaslr", f"acpi_rsdp={rsdp:#x}", *memmap_words(entries), append]
+    acpi = "acpi=off" if rsdp is None else f"acpi_rsdp={rsdp:#x}"
+    words = ["console=ttyS0", "panic=-1", "nokaslr", acpi, *memmap_words(entries), append]
     line = " ".join(word for word in words if word)
     if len(line) >= COMMAND_LINE:
         raise Constraint(
@@ -90,6 +96,7 @@ def command(
     kernel: Path,
     initrd: Path | None,
     line: str,
+    cpu_off: Sequence[str] = (),
     extra: Sequence[str] = (),
 ) -> list[str]:
     """The emulator's command line.
@@ -98,21 +105,25 @@ def command(
         qemu: the emulator.
         plan: the memory back ends.
         low: bytes of RAM below 4 GiB.
-        vcpus: processors; they get APIC ids 0, 2, 4 ... as the MADT says.
+        vcpus: processors, with APIC ids 0, 2, 4 ... as the MADT says. Those with odd ids exist as well and are never
+            started: QEMU's APIC looks for the target of an interrupt only up to the first id that is missing.
         kernel, initrd: files to boot; initrd may be None.
         line: the kernel command line.
-        extra: further words, last.
+        cpu_off: features that the processor must not have, in QEMU's words.
+        extra: further words, last; an ``-accel`` among them replaces software emulation.
     """
+    cpu = ",".join(("max", "vendor=GenuineIntel", *(f"{name}=off" for name in cpu_off)))
     words = [
-        *(qemu.path, "-accel", "tcg", "-cpu", "max,vendor=GenuineIntel"),  # AMD models have no threads without topoext
-        *("-display", "none", "-serial", "stdio", "-monitor", "none"),
+        qemu.path,
+        *(() if "-accel" in extra else ("-accel", "tcg")),
+        *("-cpu", cpu),  # AMD models have no threads without topoext
+        *("-display", "none", "-monitor", "none"),
+        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-no-reboot", "-no-user-config", "-nodefaults", "-net", "none"),
         *("-machine", f"pc,max-ram-below-4g={low},graphics=off"),
-        *("-m", f"{plan.memory // MIB}M" if plan.memory % MIB == 0 else f"{plan.memory // 1024}K"),
-        *("-smp", f"cpus=1,sockets=1,cores={vcpus},threads=2,maxcpus={2 * vcpus}"),
+        *("-m", f"{plan.memory // KIB}K"),
+        *("-smp", f"cpus={2 * vcpus - 1},sockets=1,cores={vcpus},threads=2,maxcpus={2 * vcpus}"),
     ]
-    for core in range(1, vcpus):
-        words += ["-device", f"max-x86_64-cpu,socket-id=0,die-id=0,core-id={core},thread-id=0"]
     for at, backend in enumerate(plan.backends):
         offset = f",offset={backend.offset}" if backend.offset else ""
         path = str(backend.path).replace(",", ",,")

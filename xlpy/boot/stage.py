@@ -16,21 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from xlpy.boot.plan import Vnvdimm
+    from xlpy.boot.plan import Stretch, Vnvdimm
 
 CHUNK = MIB
 
 
 def copy_out(device: Vnvdimm, path: Path) -> None:
-    """Make ``path`` hold the vNVDIMM's bytes in guest order."""
-    with path.open("wb") as out:
+    """Make ``path`` hold the vNVDIMM's bytes in guest order. It has its name only once it is complete."""
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("wb") as out:
         out.truncate(device.size)
         start = 0
         for stretch in device.stretches:
-            with stretch.path.open("rb") as media:
-                for at, data in _written(media.fileno(), stretch.offset, stretch.length):
-                    os.pwrite(out.fileno(), data, start + at - stretch.offset)
+            copy_stretch(stretch, out.fileno(), start)
             start += stretch.length
+    fresh.rename(path)
+
+
+def copy_stretch(stretch: Stretch, fd: int, start: int) -> None:
+    """Write the bytes of a stretch to ``fd`` from offset ``start`` on, where nothing but a hole is."""
+    with stretch.path.open("rb") as source:
+        for at, data in _written(source.fileno(), stretch.offset, stretch.length):
+            os.pwrite(fd, data, start + at - stretch.offset)
 
 
 def copy_back(device: Vnvdimm, path: Path) -> int:

@@ -1,0 +1,141 @@
+"""The emulator as a child process, and how it ends.
+
+It dies with xlpy (PR_SET_PDEATHSIG), holds the boot's lock file open, and says on a monitor socket why it stops: a
+guest that powers off and one that resets itself look the same from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+from xlpy.errors import Constraint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Self
+
+_PR_SET_PDEATHSIG = 1
+_END_SECONDS = 5.0
+_TAIL = 4096  # bytes of its stderr that are kept
+
+
+class Emulator:
+    """A running QEMU; leaving the ``with`` block kills it.
+
+    Args:
+        words: its command line, from ``qemu.command``.
+        lock: descriptor that it inherits.
+
+    Attributes:
+        console_in, console_out: descriptors of the serial port: what the guest reads, and what it writes.
+        monitor: the monitor socket. errors: descriptor of its stderr.
+        reason: QEMU's word for why the guest stopped (``guest-shutdown``, ``guest-reset``, ...), when it told.
+        complaints: the end of its stderr.
+    """
+
+    def __init__(self, words: Sequence[str], lock: int) -> None:
+        self.monitor, theirs = socket.socketpair()
+        self.reason: str | None = None
+        self._line = b""
+        self._stderr = b""
+        control = f"socket,id=monitor,fd={theirs.fileno()}"
+        try:
+            self._process = subprocess.Popen(
+                [*words, "-chardev", control, "-mon", "chardev=monitor,mode=control"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=(theirs.fileno(), lock),
+                start_new_session=True,  # Ctrl-C is for xlpy
+                preexec_fn=_die_with_parent(),
+            )
+        except OSError as error:
+            self.monitor.close()
+            raise Constraint(f"{words[0]} cannot be started: {error.strerror}", hint="check the installation") from None
+        finally:
+            theirs.close()
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin is not None
+        assert stdout is not None
+        assert stderr is not None
+        self._pipes = (stdin, stdout, stderr)
+        self.console_in, self.console_out, self.errors = (pipe.fileno() for pipe in self._pipes)
+        os.set_blocking(self.console_in, False)
+        self.monitor.setblocking(False)
+        self._send("qmp_capabilities")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in self._pipes:
+            pipe.close()
+        self.monitor.close()
+
+    @property
+    def complaints(self) -> str:
+        """The end of what it wrote to stderr."""
+        return self._stderr.decode(errors="replace").strip()
+
+    def finish(self) -> int:
+        """Wait for its end, which its closed console has announced; its exit status, negative for a signal."""
+        try:
+            status = self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self.read_monitor()
+        self.read_errors()
+        return status
+
+    def read_monitor(self) -> bool:
+        """Take in what the monitor says; False at its end."""
+        try:
+            data = self.monitor.recv(1 << 16)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            event = json.loads(line)
+            if event.get("event") == "SHUTDOWN":
+                self.reason = event["data"]["reason"]
+        return bool(data)
+
+    def read_errors(self) -> bool:
+        """Take in what it says on stderr; False at its end."""
+        data = os.read(self.errors, 1 << 16)
+        self._stderr = (self._stderr + data)[-_TAIL:]
+        return bool(data)
+
+    def _send(self, command: str) -> None:
+        try:
+            self.monitor.sendall(json.dumps({"execute": command}).encode() + b"\n")
+        except OSError:
+            return  # it has died at once; its stderr says why
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """What a child runs before it becomes the emulator: from then on it is killed when its parent dies."""
+    import ctypes
+
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def arrange() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return arrange

@@ -1,0 +1,242 @@
+"""A boot on record, and what must be brought back when its process dies.
+
+The record is in the state. Whether a boot is alive is told by a lock file in its folder, which xlpy opens and the
+emulator inherits: the kernel lets go of it when the last of the two ends, however it ends. Until then nobody touches
+what is staged; afterwards anybody may copy it back, as often as it takes.
+
+A stage file has its name only once it is complete, and loses it only when all of it is on the media again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlpy.boot.plan import Stretch, Vnvdimm
+from xlpy.boot.stage import copy_back
+from xlpy.errors import Conflict, Constraint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xlpy.store import Store
+
+TABLE = "boot"
+LOCK = "lock"
+DEATH_SECONDS = 5.0  # how long an emulator may take to die after its xlpy
+END_SECONDS = 60.0  # how long a boot that was told to end may take to copy back
+
+_DEFERRED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Record(NamedTuple):
+    """One boot.
+
+    domid, name: the domain. pid: of xlpy. folder: where its files are; keep: whether its RAM file outlives it.
+    staged: the vNVDIMMs that live in a stage file meanwhile.
+    """
+
+    domid: int
+    name: str
+    pid: int
+    folder: Path
+    keep: bool
+    staged: tuple[Vnvdimm, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the state keeps it."""
+        staged = [
+            [one.name, one.gpa, one.size, [[str(s.path), s.offset, s.length] for s in one.stretches]]
+            for one in self.staged
+        ]
+        return {"name": self.name, "pid": self.pid, "folder": str(self.folder), "keep": self.keep, "staged": staged}
+
+    @classmethod
+    def from_json(cls, domid: int, fields: dict[str, Any]) -> Record:
+        """Read what ``to_json`` made."""
+        staged = tuple(
+            Vnvdimm(name, gpa, size, tuple(Stretch(Path(path), offset, length) for path, offset, length in stretches))
+            for name, gpa, size, stretches in fields["staged"]
+        )
+        return cls(domid, fields["name"], fields["pid"], Path(fields["folder"]), fields["keep"], staged)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its xlpy or its emulator still runs."""
+        try:
+            fd = os.open(self.folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def stage_file(self, device: Vnvdimm) -> Path:
+        """Where a staged vNVDIMM is."""
+        return self.folder / f"{device.name}.stage"
+
+
+def booted(store: Store, domid: int) -> Record | None:
+    """The boot that runs a domain, or None."""
+    fields = store.table(TABLE).get(str(domid))
+    if fields is None:
+        return None
+    record = Record.from_json(domid, fields)
+    return record if record.alive else None
+
+
+def refuse_booted(store: Store, domid: int) -> None:
+    """Conflict when a domain is booted."""
+    record = booted(store, domid)
+    if record is not None:
+        raise Conflict(
+            f"{record.name} is booted by process {record.pid}",
+            code="XLPY-BOOTED",
+            hint=f"power its guest off, or end it: kill {record.pid}",
+        )
+
+
+@contextmanager
+def session(store: Store, record: Record) -> Iterator[int]:
+    """Run a domain inside: on record, with a folder; at the end staged data is back on the media, the folder gone.
+
+    Signals that end the process wait until everything is in order.
+
+    Args:
+        store: the state; no transaction is open while the body runs.
+        record: of this boot.
+
+    Yields:
+        a descriptor of the lock file, for the emulator to inherit.
+
+    Raises:
+        Conflict: the domain is booted already. Constraint: staged data could not be copied back; it is kept.
+    """
+    with store.transaction(f"booting {record.name}"):
+        refuse_booted(store, record.domid)
+        _recover_one(store, record.domid, _silent)
+        lock = _make(record)
+        store.table(TABLE).put(str(record.domid), record.to_json())
+    try:
+        yield lock
+    finally:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
+        try:
+            _bring_back(record)
+            with suppress(Conflict), store.transaction(f"ending the boot of {record.name}"):
+                store.table(TABLE).delete(str(record.domid))
+            _clear(record)
+        finally:
+            os.close(lock)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def recover(store: Store, note: Callable[[str], None]) -> None:
+    """Bring back what boots left that are no more. One query when there is none; call it without a transaction.
+
+    Args:
+        store: the state.
+        note: told what was done.
+
+    Raises:
+        Constraint: staged data could not be copied back; it is kept.
+    """
+    for domid in store.table(TABLE).keys():  # noqa: SIM118 - a Table is not a dict
+        if booted(store, int(domid)) is None:
+            with store.transaction("repairing after a killed boot"):
+                _recover_one(store, int(domid), note)
+
+
+def end(store: Store, domid: int) -> None:
+    """End the boot of a domain, if there is one, and wait until its data is back. Call it without a transaction.
+
+    Raises:
+        Conflict: it does not end.
+    """
+    record = booted(store, domid)
+    if record is None:
+        return
+    with suppress(ProcessLookupError):
+        os.kill(record.pid, signal.SIGTERM)
+    deadline = time.monotonic() + END_SECONDS
+    while record.alive:
+        if time.monotonic() > deadline:
+            raise Conflict(f"{record.name}: process {record.pid} boots it and does not end", hint=f"kill {record.pid}")
+        time.sleep(0.05)
+    recover(store, _silent)
+
+
+def _silent(_text: str) -> None:
+    """Nobody is told."""
+
+
+def _recover_one(store: Store, domid: int, note: Callable[[str], None]) -> None:
+    fields = store.table(TABLE).get(str(domid))
+    if fields is None:
+        return
+    record = Record.from_json(domid, fields)
+    deadline = time.monotonic() + DEATH_SECONDS
+    while record.alive:  # its emulator is about to die
+        if time.monotonic() > deadline:
+            refuse_booted(store, domid)
+        time.sleep(0.02)
+    changed = _bring_back(record)
+    store.table(TABLE).delete(str(domid))
+    _clear(record)
+    note(f"repairing: the boot of {record.name} was killed; {changed} bytes of staged data are back on the media")
+
+
+def _make(record: Record) -> int:
+    """Make the folder and take its lock."""
+    try:
+        if not record.keep:  # what is there was left by a boot that was killed before it was on record
+            shutil.rmtree(record.folder, ignore_errors=True)
+        record.folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(record.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise Conflict(f"{record.folder} is in use by another boot", hint="choose another directory") from None
+    except OSError as error:
+        raise Constraint(f"{record.folder}: {error.strerror}", hint="choose another with --memory-file-dir") from None
+    return lock
+
+
+def _bring_back(record: Record) -> int:
+    """Copy what is staged to the media; how many bytes changed."""
+    changed = 0
+    for device in record.staged:
+        stage = record.stage_file(device)
+        try:
+            if stage.exists():
+                changed += copy_back(device, stage)
+                stage.unlink()
+        except OSError as error:
+            raise Constraint(
+                f"{device.name}: what the guest wrote is in {stage} and cannot be copied to the media: "
+                f"{error.strerror}",
+                code="XLPY-BOOT-STAGE",
+                hint="mend that and run any xlpy command: it is copied then",
+            ) from error
+    return changed
+
+
+def _clear(record: Record) -> None:
+    """Remove the folder, but for a RAM file that is to be kept."""
+    if not record.keep:
+        shutil.rmtree(record.folder, ignore_errors=True)
+        return
+    for pattern in ("*.new", "*.gap", LOCK):
+        for path in record.folder.glob(pattern):
+            path.unlink(missing_ok=True)

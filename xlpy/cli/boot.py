@@ -1,0 +1,90 @@
+"""``xlpy boot``: a real kernel on a domain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from xlpy.cli.options import domain_argument, dry_run_option, example, json_option
+from xlpy.cli.render import json_document
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
+
+
+@click.command()
+@domain_argument
+@click.option("--kernel", required=True, type=click.Path(path_type=Path), metavar="BZIMAGE", help="Linux kernel.")
+@click.option("--initrd", type=click.Path(path_type=Path), metavar="FILE", help="Initial RAM disk.")
+@click.option("--append", default="", metavar="TEXT", help="Words for the kernel's command line.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds the guest may take.")
+@click.option("--stage", is_flag=True, help="Work on copies of the vNVDIMMs, written back afterwards.")
+@click.option(
+    "--memory-file-dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where memory files go (else the domain's directory); the guest's RAM stays there afterwards.",
+)
+@click.option("--print-command", is_flag=True, help="Print the emulator's command line, and start nothing.")
+@dry_run_option
+@json_option
+@click.argument("qemu_args", nargs=-1, metavar="[-- QEMU-ARGS]")
+@click.pass_obj
+@example("""
+eval "$(python3 guest/kit.py)"
+xlpy boot quickstart --kernel "$KERNEL" --initrd "$INITRD" --append quiet --timeout 120
+xlpy boot quickstart --kernel "$KERNEL" --initrd "$INITRD" -- -device virtio-rng-pci
+""")
+def boot(
+    env: Env,
+    domain: str,
+    kernel: Path,
+    initrd: Path | None,
+    append: str,
+    timeout: float | None,
+    stage: bool,
+    folder: Path | None,
+    print_command: bool,
+    dry_run: bool,
+    as_json: bool,
+    qemu_args: tuple[str, ...],
+) -> None:
+    """Boot an unmodified Linux kernel on a domain, under QEMU, until it powers off.
+
+    QEMU serves as the processor: memory map, ACPI tables and persistent memory are the domain's own, and its device
+    model answers the guest's _DSM. What the guest writes to a vNVDIMM is on the host's media, what it writes to labels
+    in the vNVDIMM's label area. RAM is a copy, so each boot starts from what `create` built; a domain that has powered
+    off is listed as shut down and can be booted again.
+
+    The serial console goes to stdout (with --json to stderr), the keyboard to the guest; Ctrl-C ends the guest at once.
+    Exit status 0: the guest powered off. 6: time was up (XLPY-BOOT-TIMEOUT), the guest reset itself, as after a panic
+    (XLPY-BOOT-RESET), or QEMU failed (XLPY-BOOT-QEMU).
+    """
+    from xlpy.boot.run import Boot, Options
+
+    host = env.host
+    options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args)
+    made = Boot(host.xen, host.xenstore, host.store, host.domid(domain), options, env.note, env.step)
+    if print_command or dry_run or env.dry_run:
+        _show(env, made.command(), made.plan.notes, as_json=as_json, wanted=print_command)
+        return
+    sys.stdout.flush()
+    outcome = made.run(2 if as_json else 1)
+    if as_json:
+        json_document("xlpy.boot/1", domain=domain, notes=made.plan.notes, **outcome._asdict())
+
+
+def _show(env: Env, command: list[str], notes: tuple[str, ...], *, as_json: bool, wanted: bool) -> None:
+    import shlex
+
+    if as_json:
+        json_document("xlpy.boot-command/1", command=command, notes=notes)
+        return
+    for note in notes:
+        env.note(note)
+    if wanted:
+        print(shlex.join(command))
