@@ -97,7 +97,7 @@ def module_bytes(path: Path) -> bytes:
     return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
-def load_order(tree: Path) -> list[tuple[str, bytes]]:
+def load_order(tree: Path, names: list[str]) -> list[tuple[str, bytes]]:
     """(name, content) of every wanted module, dependencies first."""
     done: dict[str, bytes] = {}
 
@@ -112,7 +112,7 @@ def load_order(tree: Path) -> list[tuple[str, bytes]]:
                 visit(need)
         done.setdefault(name, data)
 
-    for name in MODULES:
+    for name in names:
         visit(name)
     return list(done.items())
 
@@ -172,8 +172,8 @@ def initramfs(tools: Path, modules: list[tuple[str, bytes]], script: bytes | Non
     return cpio.close()
 
 
-def assemble(cache: Path, script: Path | None) -> tuple[Path, Path]:
-    """Make what is missing; the kernel's and the initramfs's paths."""
+def assemble(cache: Path, script: Path | None, modules: list[str]) -> tuple[Path, Path]:
+    """Make what is missing; the kernel's and the initramfs's paths. ``modules`` come after the usual ones."""
     cache.mkdir(parents=True, exist_ok=True)
     kernel = kernel_package()
     tools = cache / "tools"
@@ -191,11 +191,13 @@ def assemble(cache: Path, script: Path | None) -> tuple[Path, Path]:
         shutil.copyfile(next((tree / "boot").glob("vmlinuz-*")), f"{image}.new")
         Path(f"{image}.new").replace(image)
     text = script.read_bytes() if script else None
-    key = hashlib.sha256(Path(__file__).read_bytes() + INIT.read_bytes() + kernel.encode() + b"\0" + (text or b""))
+    names = [*MODULES, *modules]
+    kind = " ".join([kernel, *names]).encode()
+    key = hashlib.sha256(Path(__file__).read_bytes() + INIT.read_bytes() + kind + b"\0" + (text or b""))
     initrd = cache / f"initramfs-{key.hexdigest()[:16]}.cpio.gz"
     if not initrd.exists():
         with tempfile.NamedTemporaryFile(dir=cache, delete=False) as out:
-            out.write(gzip.compress(initramfs(tools, load_order(tree), text), 1, mtime=0))
+            out.write(gzip.compress(initramfs(tools, load_order(tree, names), text), 1, mtime=0))
         Path(out.name).replace(initrd)
     return image, initrd
 
@@ -206,8 +208,9 @@ def main() -> None:
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy-guest-kit"
     parser.add_argument("--cache", type=Path, default=default, help="where packages and results go (%(default)s)")
     parser.add_argument("--script", type=Path, help="shell script to run in the guest")
+    parser.add_argument("--modules", type=str.split, default=[], help="further kernel modules, such as '9p virtio_pci'")
     options = parser.parse_args()
-    kernel, initrd = assemble(options.cache.absolute(), options.script)
+    kernel, initrd = assemble(options.cache.absolute(), options.script, options.modules)
     print(f"KERNEL={kernel}\nINITRD={initrd}")
 
 
