@@ -7,10 +7,11 @@ them: a GPT whose primary header or entries fail their CRC is not used, even whe
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from xlpy.addr import Spa, Span, align_up
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

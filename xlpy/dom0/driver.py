@@ -7,11 +7,12 @@ NFIT and reads its structures, as an operating system does (ACPI 6.5, 5.2.25; ru
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import KIB, MIB, Spa, Span
 from xlpy.dom0.fletcher import fletcher64
 from xlpy.errors import FormatError
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import errno
 from struct import Struct
-from typing import NamedTuple
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, align_down, align_up
 from xlpy.dom0.fletcher import seal, sealed
 from xlpy.errors import FormatError
+from xlpy.records import NamedTuple
 
 BLOCK = 4096
 CHECKSUM = 4088

@@ -17,7 +17,7 @@ takes any value from its own 64 up; what exceeds 64 is the other owner's cost pe
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xlpy.addr import MIB, PAGE, Spa, Span, align_down, align_up, format_size
 from xlpy.dom0.infoblock import (
@@ -42,6 +42,7 @@ from xlpy.dom0.infoblock import (
     validate_pfn,
 )
 from xlpy.errors import Constraint
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,11 @@ flag keeps kernels from moving them; comparing with the record shows when somebo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import Spa, Span
 from xlpy.errors import Conflict
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,10 +6,11 @@ refuses it ignores; such a device, like one without a reserve, stays usable for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xlpy.addr import PAGE, Mfn, Spa, Span, mfn_of
 from xlpy.errors import HypercallError
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

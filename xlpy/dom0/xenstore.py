@@ -8,7 +8,7 @@ with it. Rules and limits: Xen's ``docs/misc/xenstore.txt`` and public header ``
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.dom0.xenstore_node import (
     ALL_RIGHTS,
@@ -23,6 +23,7 @@ from xlpy.dom0.xenstore_node import (
     parent_path,
 )
 from xlpy.dom0.xenstore_transaction import Transaction
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

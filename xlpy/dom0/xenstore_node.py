@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple
 
 from xlpy.errors import XlpyError
+from xlpy.records import NamedTuple
 
 ABSOLUTE_MAX, RELATIVE_MAX, PAYLOAD_MAX = 3072, 2048, 4096
 QUOTA_NODES, QUOTA_NODE_SIZE, QUOTA_WATCHES, QUOTA_TRANSACTIONS = 1000, 2048, 128, 10  # of an unprivileged domain

@@ -17,10 +17,11 @@ strictly: a stream that one of them takes and the other does not would be a devi
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.checksum import verify
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

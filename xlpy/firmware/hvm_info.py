@@ -16,11 +16,11 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
 
 from xlpy.addr import PAGE_SHIFT
 from xlpy.errors import FormatError
 from xlpy.firmware.layout import FOUR_GIB, RESERVED_PGSTART
+from xlpy.records import NamedTuple
 
 SIGNATURE = b"HVM INFO"
 MAX_VCPUS = 128

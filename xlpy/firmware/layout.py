@@ -6,9 +6,8 @@ that has no RAM there, at others. Numbers: Xen's hvmloader (``config.h``, ``hvm/
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from xlpy.addr import GIB, MIB, Gpa
+from xlpy.records import NamedTuple
 
 BIOS_INFO = Gpa(0x1000)  # "XenHVMSeaBIOS" block: where SeaBIOS finds RSDP and E820
 SCRATCH = Gpa(0x10000)  # scratch_alloc

@@ -6,7 +6,9 @@ and the toolstack by xenstore. The hypervisor side implements this protocol.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from xlpy.addr import Gfn, Gpa

@@ -6,7 +6,9 @@ cache line size, address width, and the instructions that write lines back. Bits
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from xlpy.hw.machine import CpuSpec

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import Dpa, Spa, Span
 from xlpy.errors import Conflict, Constraint, NotFound, StateError
@@ -22,6 +22,7 @@ from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec
 from xlpy.hw.media import Media, trouble
 from xlpy.hw.poison import PoisonList
 from xlpy.rangemap import RangeMap
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

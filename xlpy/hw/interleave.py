@@ -10,9 +10,8 @@ The lines of all devices tile the block exactly once.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from xlpy.errors import FormatError
+from xlpy.records import NamedTuple
 
 
 class Way(NamedTuple):

@@ -6,10 +6,11 @@ that only uses the machine never imports YAML. Sizes and addresses are bytes eve
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, Spa
 from xlpy.errors import StateError
+from xlpy.records import NamedTuple
 
 LABEL_MIN = 128 * KIB  # UEFI 2.7, 13.19: two index blocks and labels; smaller areas break label readers
 

@@ -6,9 +6,10 @@ above. The map types are those of ACPI 6.2, table 15-312.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, KIB, MIB, Spa, Span, align_up
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

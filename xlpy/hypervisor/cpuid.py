@@ -8,10 +8,11 @@ that Xen knows and always reads 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import refuse
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

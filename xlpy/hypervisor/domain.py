@@ -6,7 +6,7 @@ Each part is kept under its own key and read when it is first used, so that list
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE_SHIFT, Spa
 from xlpy.errors import XlpyError
@@ -17,6 +17,7 @@ from xlpy.hypervisor.mmio import Ioreq
 from xlpy.hypervisor.p2m import P2M
 from xlpy.hypervisor.ramfile import RamFiles
 from xlpy.hypervisor.vhpet import attach_hpet
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

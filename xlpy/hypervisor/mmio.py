@@ -6,11 +6,12 @@ ranges holds the whole access. When there is none, reads give all ones and write
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import in_range, refuse
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.cpuid import TSC_KHZ
 from xlpy.hypervisor.gate import Gate, hypercall, refuse
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from xlpy.addr import Mfn, Span

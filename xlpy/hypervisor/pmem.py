@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from operator import add, sub
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
 from xlpy.errors import XlpyError
@@ -18,6 +18,7 @@ from xlpy.hypervisor import abi
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable
 from xlpy.hypervisor.gate import refuse
 from xlpy.hypervisor.p2m import M2P
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, Gpa, Span
 from xlpy.errors import Constraint
 from xlpy.firmware.layout import FOUR_GIB, VGA_WINDOW
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from xlpy.toolstack.config import DomainConfig

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import MIB, PAGE
 from xlpy.errors import NotFound
 from xlpy.hypervisor.abi import XEN_VERSION
+from xlpy.records import NamedTuple
 from xlpy.toolstack.record import load, name_of
 
 if TYPE_CHECKING:

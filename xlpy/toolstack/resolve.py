@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, Spa, Span, align_up
 from xlpy.dom0.extents import (
@@ -25,6 +25,7 @@ from xlpy.dom0.extents import (
     FIEMAP_EXTENT_UNWRITTEN,
 )
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,10 +7,10 @@ the file system has them, and features that would make a plain reading wrong are
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from xlpy.dom0.ext4.checksum import crc16, crc32c
 from xlpy.errors import FormatError, Unsafe
+from xlpy.records import NamedTuple
 
 SUPERBLOCK_OFFSET = 1024
 SUPERBLOCK_SIZE = 1024

@@ -10,11 +10,12 @@ from __future__ import annotations
 import struct
 from itertools import repeat
 from operator import add, eq, le
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.dom0.ext4.checksum import crc32c_blocks
 from xlpy.dom0.ext4.superblock import damaged
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent, merge
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ r"""What firmware found, for the DSDT: 40 bytes that ``\_SB.BIOS`` reads (Xen's 
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
+
+from xlpy.records import NamedTuple
 
 _PAGE = Struct("<BxHIIIIIQQ")
 SIZE = _PAGE.size

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.firmware.hvmloader.stop import stop
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from xlpy.firmware.platform import Platform

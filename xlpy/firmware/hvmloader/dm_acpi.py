@@ -9,13 +9,14 @@ not start.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gfn, Gpa, Span, pages
 from xlpy.errors import FirmwareStopped
 from xlpy.firmware.dm_acpi import TABLE, EntryCheck, split_stream
 from xlpy.firmware.hvmloader.ssdt import namespace_device
 from xlpy.firmware.hvmloader.stop import stop
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

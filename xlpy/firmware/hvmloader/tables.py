@@ -8,7 +8,7 @@ generation id.
 from __future__ import annotations
 
 from struct import pack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.firmware.hvmloader import devices, dm_acpi, dsdt, fixed_tables, keys, passthrough, pmem, ssdt
@@ -16,6 +16,7 @@ from xlpy.firmware.hvmloader.acpi_info import AcpiInfo
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import TPM_EVENT_LOG
 from xlpy.firmware.platform import HVM_PARAM_VM_GENERATION_ID_ADDR
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from xlpy.firmware.hvm_info import HvmInfo

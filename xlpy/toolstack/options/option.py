@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from xlpy.records import NamedTuple
 
 # Types of values.
 STRING, INTEGER, BOOLEAN, LIST, LISTS = "string", "integer", "boolean", "list of strings", "list of lists"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from xlpy.firmware.acpi import aml
+from xlpy.records import NamedTuple
 
 _PRESENT = 0x0F
 
