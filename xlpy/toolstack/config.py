@@ -284,6 +284,7 @@ def load_config(
         raise Refused(
             f"{source} cannot be used ({count} error{'s' if count > 1 else ''})",
             reader.problems,
+            warnings=reader.warnings,
             xl_status=reader.status,
         )
     return DomainConfig(reader.tree, reader.type, settings, vnvdimms, tuple(reader.warnings))
@@ -392,16 +393,16 @@ def _note_ignored(reader: Reader) -> None:
     """Warn of keys that nobody reads: misspelt ones, those of other guests, those of other versions of Xen."""
     for key in reader.settings:
         option = OPTIONS.get(key)
-        where = reader.settings.where_key(key)
+        if option and not option.since and reader.type in option.guests:
+            continue
+        where, hint = reader.settings.where_key(key), None
         if option is None:
-            from difflib import get_close_matches
-
-            close = get_close_matches(key, OPTIONS, 1, 0.6)
-            reader.warn(where, f"unknown key {key}; xl ignores it", f"did you mean {close[0]}?" if close else None)
+            message, hint = f"unknown key {key}; xl ignores it", reader.nearest(key, OPTIONS)
         elif option.since:
-            reader.warn(where, f"{key} is for Xen {option.since} and later; 4.17 ignores it")
-        elif reader.type not in option.guests:
-            reader.warn(where, f"{key} has no effect on a {reader.type} guest")
+            message = f"{key} is for Xen {option.since} and later; 4.17 ignores it"
+        else:
+            message = f"{key} has no effect on a {reader.type} guest"
+        reader.warn(where, message, hint)
 
 
 _STEPS: tuple[Callable[[Reader], None], ...] = (

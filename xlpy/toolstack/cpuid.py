@@ -361,9 +361,6 @@ def _read_flags(reader: Reader, policy: CpuidPolicy) -> None:
         error = 0 if first else policy.add(part)
         first = False
         if error:
-            hint = None
-            if error == 2:
-                from xlpy.toolstack.devices.spec import nearest
-
-                hint = nearest(part.partition("=")[0].strip(), (*names(), *msr_names()))
+            name = part.partition("=")[0].strip()
+            hint = reader.nearest(name, (*names(), *msr_names())) if error == 2 else None
             reader.warn(reader.at(text, at), f"cpuid: {part!r}: {_FIELD_ERRORS[error]}; xl goes on without it", hint)

@@ -100,7 +100,10 @@ def read_nics(reader: Reader) -> None:
 
 def _read_piece(reader: Reader, text: Text, piece: Piece, nic: Node) -> None:
     key, value = piece.key, piece.value
-    where = reader.at(text, piece.at)
+
+    def warn(message: str, hint: str | None = None) -> None:
+        reader.warn(reader.at(text, piece.at), f"vif: {message}", hint)
+
     if value is None:
         if key in _FLAGS:
             nic["trusted"] = _FLAGS[key]
@@ -109,28 +112,28 @@ def _read_piece(reader: Reader, text: Text, piece: Piece, nic: Node) -> None:
     elif key in _TEXTS:
         nic[_TEXTS[key]] = value
         if key == "netdev":
-            reader.warn(where, "vif: netdev is deprecated", "write gatewaydev")
+            warn("netdev is deprecated", "write gatewaydev")
     elif key == "type":
         if value in ("vif", "ioemu"):
             nic["nictype"] = {"vif": "vif", "ioemu": "vif_ioemu"}[value]
         else:
-            reader.warn(where, f"vif: unknown type {value!r}; xl ignores it", "choose vif or ioemu")
+            warn(f"unknown type {value!r}; xl ignores it", "choose vif or ioemu")
     elif key == "mac":
         mac, whole = parse_mac(text, piece.at + len("mac="))
         if not whole or not parse_mac(value)[1]:
-            reader.warn(where, f"vif: {value!r} is not a MAC address; xl makes {mac} of it", "write 00:16:3e:xx:xx:xx")
+            warn(f"{value!r} is not a MAC address; xl makes {mac} of it", "write 00:16:3e:xx:xx:xx")
         nic["mac"] = mac if mac != NO_MAC else None
     elif key == "rate":
         try:
             nic["rate_bytes_per_interval"], nic["rate_interval_usecs"] = parse_rate(value)
         except BadRate as bad:
-            reader.error(where, f"vif: {bad}")
+            reader.error(reader.at(text, piece.at), f"vif: {bad}")
     elif key in ("devid", "mtu"):
         number, end = strtoul(value)
         if end == 0 or number == ULONG_MAX:
-            reader.error(where, f"vif: {key} is {value!r} and must be a number")
+            reader.error(reader.at(text, piece.at), f"vif: {key} is {value!r} and must be a number")
         nic[key] = i32(number)
     elif key == "accel":
-        reader.warn(where, "vif: accel is not supported; xl ignores it")
+        warn("accel is not supported; xl ignores it")
     else:
         unknown(reader, text, piece, "vif", SETTINGS, fatal=False)

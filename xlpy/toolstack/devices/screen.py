@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Node, Reader
     from xlpy.toolstack.xlcfg import Text
 
-_VFB: dict[str, tuple[str, str]] = {
+VFB_SETTINGS: dict[str, tuple[str, str]] = {
     "vnc": ("vnc", "enable"),
     "vnclisten": ("vnc", "listen"),
     "vncpasswd": ("vnc", "passwd"),
@@ -35,9 +35,9 @@ _VKB_FLAGS = (
 )
 _TOUCH = ("multi-touch-width", "multi-touch-height", "multi-touch-num-contacts")
 _VKB_NUMBERS = (*_TOUCH, "width", "height")
-_VKB = ("backend", "backend-type", "unique-id", *_VKB_FLAGS, *_VKB_NUMBERS)
+VKB_SETTINGS = ("backend", "backend-type", "unique-id", *_VKB_FLAGS, *_VKB_NUMBERS)
 VKB_BACKENDS = ("qemu", "linux")
-_VDISPL = ("backend", "be-alloc", "connectors")
+VDISPL_SETTINGS = ("backend", "be-alloc", "connectors")
 _RESOLUTION = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)(?:x[ \t\n\v\f\r]*([+-]?[0-9]+))?")
 
 
@@ -50,10 +50,10 @@ def read_vfbs(reader: Reader) -> None:
             if piece.value is None:
                 reader.warn(reader.at(text, piece.at), f"vfb: xl reads no further than {piece.text!r}")
                 break
-            if piece.key not in _VFB:
-                unknown(reader, text, piece, "vfb", _VFB, fatal=False)
+            if piece.key not in VFB_SETTINGS:
+                unknown(reader, text, piece, "vfb", VFB_SETTINGS, fatal=False)
                 continue
-            part, field = _VFB[piece.key]
+            part, field = VFB_SETTINGS[piece.key]
             value: object = piece.value
             if field in _FLAGS:
                 value = atoi(piece.value) != 0
@@ -85,8 +85,8 @@ def read_vkbs(reader: Reader) -> None:
 
 def _read_vkb(reader: Reader, text: Text, piece: Piece, node: Node) -> None:
     field = piece.key.replace("-", "_")
-    if piece.value is None or piece.key not in _VKB:
-        unknown(reader, text, piece, "vkb", _VKB, fatal=True)
+    if piece.value is None or piece.key not in VKB_SETTINGS:
+        unknown(reader, text, piece, "vkb", VKB_SETTINGS, fatal=True)
     elif piece.key == "backend":
         node["backend_domname"] = piece.value
     elif piece.key == "backend-type":
@@ -112,8 +112,8 @@ def read_vdispls(reader: Reader) -> None:
     for text in reader.texts("vdispl") or ():
         node: Node = {"devid": len(displays)}
         for piece in pieces(text):
-            if piece.value is None or piece.key not in _VDISPL:
-                unknown(reader, text, piece, "vdispl", _VDISPL, fatal=True)
+            if piece.value is None or piece.key not in VDISPL_SETTINGS:
+                unknown(reader, text, piece, "vdispl", VDISPL_SETTINGS, fatal=True)
             elif piece.key == "backend":
                 node["backend_domname"] = piece.value
             elif piece.key == "be-alloc":

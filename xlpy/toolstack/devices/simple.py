@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BLANKS = " \t\n\v\f\r"
-_P9 = ("tag", "path", "security_model", "backend")
-_CHANNEL = ("backend", "name", "path", "connection")
+VTPM_SETTINGS = ("backend", "uuid")
+PVCALLS_SETTINGS = ("backend",)
+P9_SETTINGS = ("tag", "path", "security_model", "backend")
+CHANNEL_SETTINGS = ("backend", "name", "path", "connection")
 
 
 def _settings(reader: Reader, text: Text, kind: str, known: tuple[str, ...]) -> list[Piece]:
@@ -36,7 +38,7 @@ def read_vtpms(reader: Reader) -> None:
     vtpms: list[Node] = []
     for text in reader.texts("vtpm") or ():
         node: Node = {"devid": len(vtpms)}
-        for piece in _settings(reader, text, "vtpm", ("backend", "uuid")):
+        for piece in _settings(reader, text, "vtpm", VTPM_SETTINGS):
             if piece.key == "backend":
                 node["backend_domname"] = piece.value
             elif piece.key == "uuid" and piece.value is not None:
@@ -55,15 +57,15 @@ def read_p9s(reader: Reader) -> None:
     shares: list[Node] = []
     held: Node = {}
     for text in reader.texts("p9") or ():
-        given = {piece.key: piece.value for piece in _settings(reader, text, "p9", _P9)}
-        missing = [key for key in _P9[:3] if key not in given]
+        given = {piece.key: piece.value for piece in _settings(reader, text, "p9", P9_SETTINGS)}
+        missing = [key for key in P9_SETTINGS[:3] if key not in given]
         if missing and not any(key not in held for key in missing):
             reader.warn(text, f"p9: xl takes {', '.join(missing)} from the share before")
         held.update(given)
-        missing = [key for key in _P9[:3] if key not in held]
+        missing = [key for key in P9_SETTINGS[:3] if key not in held]
         if missing:
             reader.error(text, f"p9: {', '.join(missing)} missing")
-        node = {key: held.get(key) for key in _P9[:3]}
+        node = {key: held.get(key) for key in P9_SETTINGS[:3]}
         if "backend" in held:
             node["backend_domname"] = held["backend"]
         shares.append(node)
@@ -75,7 +77,7 @@ def read_pvcalls(reader: Reader) -> None:
     interfaces: list[Node] = []
     for text in reader.texts("pvcalls") or ():
         node: Node = {"devid": len(interfaces)}
-        for piece in _settings(reader, text, "pvcalls", ("backend",)):
+        for piece in _settings(reader, text, "pvcalls", PVCALLS_SETTINGS):
             node["backend_domname"] = piece.value
         interfaces.append(node)
     reader.put("pvcallsifs", interfaces)
@@ -101,10 +103,10 @@ def read_channels(reader: Reader) -> None:
                 reader.error(
                     reader.at(text, piece.at), f"channel: unknown connection {value!r}", "choose pty or socket"
                 )
-            if key in _CHANNEL:
+            if key in CHANNEL_SETTINGS:
                 given[key] = value
             else:
-                unknown(reader, text, piece._replace(key=key), "channel", _CHANNEL, fatal=False)
+                unknown(reader, text, piece._replace(key=key), "channel", CHANNEL_SETTINGS, fatal=False)
         node["backend_domname"], node["name"] = given.get("backend"), given.get("name")
         connection = given.get("connection")
         if connection == "pty":

@@ -47,6 +47,10 @@ _OWN = {
     "stream": {"unique-id": "unique_id", "type": "type"},
 }
 
+SETTINGS = tuple(
+    dict.fromkeys(("sample-rates", "sample-formats", *_NUMBERS, *(name for own in _OWN.values() for name in own)))
+)
+
 
 def read_vsnds(reader: Reader) -> None:
     """``vsnd``."""

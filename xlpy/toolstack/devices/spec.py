@@ -38,22 +38,11 @@ def pieces(text: str, separator: str = ",") -> Iterator[Piece]:
         index += len(part) + 1
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the word that was probably meant."""
-    from difflib import get_close_matches
-
-    known = tuple(known)
-    close = get_close_matches(word, known, 1, 0.6)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"known are {', '.join(known)}" if len(known) <= 12 else None
-
-
 def unknown(reader: Reader, text: Text, piece: Piece, kind: str, known: Iterable[str], *, fatal: bool) -> None:
     """Report a setting that does not belong in a specification."""
     where: Position = reader.at(text, piece.at)
     message = f"{kind}: unknown setting {piece.key!r}"
     if fatal:
-        reader.error(where, message, nearest(piece.key, known))
+        reader.error(where, message, reader.nearest(piece.key, known))
     else:
-        reader.warn(where, f"{message}; xl ignores it", nearest(piece.key, known))
+        reader.warn(where, f"{message}; xl ignores it", reader.nearest(piece.key, known))

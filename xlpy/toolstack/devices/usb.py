@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 CONTROLLER_TYPES = ("auto", "pv", "devicemodel", "qusb")
 DEVICE_TYPES = ("hostdev",)
-_CONTROLLER = ("type", "version", "ports")
-_DEVICE = ("type", "hostbus", "hostaddr", "controller", "port")
+CONTROLLER_SETTINGS = ("type", "version", "ports")
+DEVICE_SETTINGS = ("type", "hostbus", "hostaddr", "controller", "port")
 
 
 def read_usbctrls(reader: Reader) -> None:
@@ -22,8 +22,8 @@ def read_usbctrls(reader: Reader) -> None:
     for text in reader.texts("usbctrl") or ():
         node: Node = {"devid": len(controllers)}
         for piece in pieces(text):
-            if piece.value is None or piece.key not in _CONTROLLER:
-                unknown(reader, text, piece, "usbctrl", _CONTROLLER, fatal=True)
+            if piece.value is None or piece.key not in CONTROLLER_SETTINGS:
+                unknown(reader, text, piece, "usbctrl", CONTROLLER_SETTINGS, fatal=True)
             elif piece.key != "type":
                 node[piece.key] = atoi(piece.value)
             elif piece.value.lower() in CONTROLLER_TYPES:
@@ -45,8 +45,8 @@ def read_usbdevs(reader: Reader) -> None:
         node: Node = {}
         host: Node = {}
         for piece in pieces(text):
-            if piece.value is None or piece.key not in _DEVICE:
-                unknown(reader, text, piece, "usbdev", _DEVICE, fatal=True)
+            if piece.value is None or piece.key not in DEVICE_SETTINGS:
+                unknown(reader, text, piece, "usbdev", DEVICE_SETTINGS, fatal=True)
             elif piece.key == "controller":
                 node["ctrl"] = atoi(piece.value)
             elif piece.key == "port":

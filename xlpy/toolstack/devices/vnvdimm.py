@@ -47,18 +47,18 @@ def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
     index = 0
     good = True
     for number, part in enumerate(text.split(",")):
-        at = reader.at(text, index + len(part) - len(part.lstrip(" ")))
+        start = index + len(part) - len(part.lstrip(" "))
         index += len(part) + 1
         part = part.strip(" ")
         key, equals, value = part.partition("=")
         if part.startswith("/") and number == 0:
             key, value = "file", part
         elif not equals or key not in KEYS:
-            reader.error(at, f"vnvdimm: unknown setting {key!r}", nearest(key))
+            reader.error(reader.at(text, start), f"vnvdimm: unknown setting {key!r}", reader.nearest(key, KEYS))
             good = False
             continue
         if key in found:
-            reader.error(at, f"vnvdimm: {key} is given twice")
+            reader.error(reader.at(text, start), f"vnvdimm: {key} is given twice")
             good = False
         found[key] = value
     where = reader.at(text, 0)
@@ -82,11 +82,3 @@ def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
         reader.error(where, f"vnvdimm: unarmed is {unarmed!r} and must be 0 or 1")
         good = False
     return Vnvdimm(found["file"], size, unarmed == "1", where) if good else None
-
-
-def nearest(key: str) -> str:
-    """A hint that names the setting that was probably meant."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(key, KEYS, 1, 0.5)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(KEYS)}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from xlpy.toolstack.cnumbers import i32, u32, u64
 from xlpy.toolstack.xlcfg import Items, Problem, Text, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from xlpy.toolstack.options.option import Option
     from xlpy.toolstack.xlcfg import Position, Settings
@@ -40,6 +41,13 @@ def _kib(mib: int) -> int:
     return u64(mib * 1024)
 
 
+@cache
+def _split(path: str) -> tuple[list[str], str]:
+    *above, name = path.split(".")
+    return above, name
+
+
+_SEARCHES = 50
 _STORES = {"i32": i32, "u32": u32, "u64": u64, "kib": _kib}
 
 
@@ -63,6 +71,7 @@ class Reader:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = list(settings.warnings)
         self.status = 0
+        self._searches = 0
 
     # Findings.
 
@@ -76,6 +85,21 @@ class Reader:
     def warn(self, where: Position | str | Text | Items | None, message: str, hint: str | None = None) -> None:
         """Note something that xl accepts and that may not be meant."""
         self.warnings.append(Problem(self._place(where), message, "warning", hint))
+
+    def nearest(self, word: str, known: Iterable[str]) -> str | None:
+        """A hint that names the word that was probably meant, or all of them when they are few.
+
+        Searching is slow, and a text may have any number of unknown words, so only the first are looked at closely.
+        """
+        known = tuple(known)
+        self._searches += 1
+        if self._searches <= _SEARCHES and len(word) < 64:
+            from difflib import get_close_matches
+
+            close = get_close_matches(word, known, 1, 0.6)
+            if close:
+                return f"did you mean {close[0]}?"
+        return f"known are {', '.join(known)}" if len(known) <= 12 else None
 
     def at(self, text: Text, index: int) -> Position:
         """Where a character of a string stands."""
@@ -139,10 +163,12 @@ class Reader:
 
     def node(self, path: str) -> tuple[Node, str]:
         """The dictionary that holds the last name of a dotted path, and that name."""
-        *above, name = path.split(".")
+        above, name = _split(path)
         node = self.tree
         for step in above:
-            node = node.setdefault(step, {})
+            if step not in node:
+                node[step] = {}
+            node = node[step]
         return node, name
 
     def put(self, path: str, value: Leaf) -> None:

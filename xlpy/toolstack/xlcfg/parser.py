@@ -91,6 +91,7 @@ class _Parser:
         self.warnings: list[Problem] = []
         self.settings: dict[str, Setting | re.Match[str]] = {}
         self.pieces: dict[str, list[Text]] = {}  # of strings that += added to
+        self.departed: set[str] = set()
         self.lexical_line = 0
         self.pythonic = False
 
@@ -112,6 +113,7 @@ class _Parser:
                 hint="xl configurations are not Python: no tuples, signs, dots, calls or expressions"
                 if self.pythonic
                 else None,
+                warnings=self.warnings,
             )
         self.join()
         return Settings(self.source, self.settings, self.warnings, self.strict)
@@ -289,7 +291,8 @@ class _Parser:
             message = "the real xl refuses lines that end in CR LF"
         else:
             message = "the real xl refuses a comment at the end of the file that has no newline"
-        if all(warning.message != message for warning in self.warnings):
+        if message not in self.departed:
+            self.departed.add(message)
             self.warn(at, message)
 
     def unexpected(self, state: int, kind: int, at: int, text: str, quiet: int, xl_at: int | None = None) -> int:

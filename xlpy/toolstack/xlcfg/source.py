@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 COMMAND_LINE = "<command line>"
+_WIDTH = 90  # characters of a line that are shown on each side of a place
 
 
 class Position(NamedTuple):
     """A place in a configuration: what editors jump to.
 
-    ``line`` and ``column`` count from 1, columns in characters; ``text`` is the whole line without its end.
+    ``line`` and ``column`` count from 1, columns in characters; ``text`` is the line without its end, of a long line
+    the part around the place, whose first character stands in column ``first``.
     """
 
     source: str
     line: int
     column: int
     text: str
+    first: int = 1
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}"
@@ -54,13 +60,23 @@ class Refused(ConfigError):
 
     Args:
         message: one line for all of it.
-        problems: every finding; their text becomes ``details``.
+        problems: every error; their text becomes ``details``.
+        warnings: what else was found.
         xl_status: exit status of ``xl create`` for the same text (1, 3 or 6).
     """
 
-    def __init__(self, message: str, problems: list[Problem], *, hint: str | None = None, xl_status: int = 1) -> None:
+    def __init__(
+        self,
+        message: str,
+        problems: list[Problem],
+        *,
+        hint: str | None = None,
+        warnings: Sequence[Problem] = (),
+        xl_status: int = 1,
+    ) -> None:
         super().__init__(message, hint=hint, details=[line for problem in problems for line in problem.lines()])
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
         self.xl_status = xl_status
 
 
@@ -99,19 +115,17 @@ class Source:
         line = self.line_of(offset)
         assert self._starts is not None
         start = self._starts[line - 1]
-        end = self.text.find("\n", start)
-        shown = self.text[start : end if end >= 0 else None].rstrip("\r")
-        if start < self.boundary:
-            return Position(self.name, line, offset - start + 1, shown)
-        return Position(COMMAND_LINE, line - self.line_of(self.boundary) + 1, offset - start + 1, shown)
+        cut = max(start, offset - _WIDTH)
+        shown = self.text[cut : offset + _WIDTH].partition("\n")[0].rstrip("\r")
+        name = self.name
+        if start >= self.boundary:
+            name, line = COMMAND_LINE, line - self.line_of(self.boundary) + 1
+        return Position(name, line, offset - start + 1, shown, cut - start + 1)
 
 
-def excerpt(where: Position, width: int = 100) -> list[str]:
-    """The line and a caret under its column; a long line is cut around the caret."""
-    text, at = where.text.expandtabs(1), where.column - 1
-    start = max(0, at - width * 3 // 4) if len(text) > width else 0
-    text = printable(text[start : start + width])
-    return [f"    {text}", "    " + " " * (at - start) + "^"]
+def excerpt(where: Position) -> list[str]:
+    """The line and a caret under its column."""
+    return [f"    {printable(where.text.expandtabs(1))}", " " * (4 + where.column - where.first) + "^"]
 
 
 def printable(text: str) -> str:

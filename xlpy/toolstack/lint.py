@@ -1,0 +1,83 @@
+"""Checking many configurations: what is wrong with each, and what it may not mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlpy.toolstack.config import load_config
+from xlpy.toolstack.xlcfg import Problem, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from xlpy.toolstack.config import HostFacts
+
+
+class Result(NamedTuple):
+    """What was found in one file.
+
+    Args:
+        file: its name as given.
+        errors: why it cannot be used; none when it can.
+        warnings: what xl accepts and that may not be meant.
+    """
+
+    file: str
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+    @property
+    def valid(self) -> bool:
+        """Whether a domain can be created from it."""
+        return not self.errors
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as ``config check --json`` shows it."""
+        return {
+            "file": self.file,
+            "valid": self.valid,
+            "errors": [problem_to_json(problem) for problem in self.errors],
+            "warnings": [problem_to_json(problem) for problem in self.warnings],
+        }
+
+
+def problem_to_json(problem: Problem) -> dict[str, Any]:
+    """One finding: ``line`` and ``column`` are null where it belongs to the whole file."""
+    where = problem.where
+    return {
+        "source": where.source if where else None,
+        "line": where.line if where else None,
+        "column": where.column if where else None,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+
+
+def check_text(text: bytes | str, name: str, *, strict: bool = False, host: HostFacts | None = None) -> Result:
+    """Check one configuration.
+
+    Args:
+        text: the file.
+        name: its name in the findings.
+        strict: judge exactly as xl does.
+        host: what the hypervisor says of the machine.
+    """
+    try:
+        return Result(name, (), load_config(text, name, strict=strict, host=host).warnings)
+    except Refused as refused:
+        return Result(name, refused.problems, refused.warnings)
+
+
+def check_files(
+    files: Iterable[str | Path], *, strict: bool = False, host: HostFacts | None = None
+) -> Iterator[Result]:
+    """Check file after file; one that cannot be read is an error of its own."""
+    for file in files:
+        name = str(file)
+        try:
+            text = Path(file).read_bytes()
+        except OSError as error:
+            yield Result(name, (Problem(None, f"cannot be read: {error.strerror or error}"),), ())
+            continue
+        yield check_text(text, name, strict=strict, host=host)
