@@ -121,13 +121,14 @@ def _dry_run(env: Env, loaded: Any, strict: bool) -> None:  # noqa: ANN401
 
 
 def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
-    from xlpy.toolstack.config import explain as rows_of
+    from xlpy.toolstack.explain import explain as rows_of
 
     rows = rows_of(loaded)
     if as_json:
         json_items("xlpy.create-explain/1", [row._asdict() for row in rows])
     else:
-        table(env, ("KEY", "READ", "IN FORCE", "FROM"), [tuple(row) for row in rows])
+        cells = [(r.key, r.value if r.value is not None else "-", r.default, r.origin, r.note or "-") for r in rows]
+        table(env, ("KEY", "READ", "DEFAULT", "FROM", "NOTE"), cells)
 
 
 @click.command()

@@ -10,6 +10,7 @@ GROUPS = {
     "pmem": "Persistent memory of the host: devices, files, and the extents behind them.",
     "acpi": "ACPI tables, of a domain or of the host.",
     "mem": "Guest memory, by guest-physical address.",
+    "config": "Domain configurations, without a host.",
     "guest": "A domain with a guest's eye.",
     "host": "The emulated host itself.",
 }
@@ -23,6 +24,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "pmem": ("", GROUPS["pmem"]),
         "acpi": ("", GROUPS["acpi"]),
         "mem": ("", GROUPS["mem"]),
+        "config": ("", GROUPS["config"]),
         "guest": ("", GROUPS["guest"]),
         "host": ("", GROUPS["host"]),
         "map": ("map:show_map", "Show a domain's guest-physical memory map."),
@@ -44,6 +46,9 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
     "mem": {
         "read": ("mem:read", "Read guest memory."),
         "write": ("mem:write", "Write guest memory."),
+    },
+    "config": {
+        "check": ("config:check", "Check domain configurations, many at once."),
     },
     "guest": {
         "probe": ("guest:probe", "Tell what an operating system would find in a domain."),
