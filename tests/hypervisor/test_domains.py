@@ -299,4 +299,5 @@ def test_boot_gives_dom0_its_share(xen, hw):
     assert total == 0x9F + (0xBFF00 - 0x100) + 0x40000
     dom0 = xen.domain(0)
     assert (dom0.tot_pages, dom0.state, dom0.max_vcpus) == (total // 4, "r-----", 2)
-    assert xen.heap.pages == total - total // 4 - 10238
+    assert xen.heap.pages == total - 0x9F - total // 4 - 10238  # the first MiB is Xen's
+    assert 0x9E not in xen.heap

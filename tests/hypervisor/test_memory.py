@@ -196,12 +196,14 @@ def test_file_system_full(xen, calls, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "ftruncate", full)
-    assert calls.memory_populate_physmap(domid, [Span(0, 16)]) == 0
+    calls.memory_populate_physmap(domid, [Span(0x100, 1)])
+    free -= 1
+    monkeypatch.setattr(os, "truncate", full)
+    assert calls.memory_populate_physmap(domid, [Span(0x101, 16)]) == 0
     assert any("No space left on device" in line for line in xen.console.lines())
     monkeypatch.undo()
-    assert (xen.heap.pages, xen.domain(domid).tot_pages) == (free, 0)
-    assert calls.memory_populate_physmap(domid, [Span(0, 16)]) == 1
+    assert (xen.heap.pages, xen.domain(domid).tot_pages) == (free, 1)
+    assert calls.memory_populate_physmap(domid, [Span(0x101, 16)]) == 1
 
 
 @pytest.mark.parametrize("where", ["ram", "pmem"])
@@ -225,6 +227,19 @@ def test_bulk_copies_run_at_memory_speed(xen, calls, device, where):
     memory.write(gpa, data)
     assert best(lambda: memory.read(gpa, 16 * MIB)) < 2 * best(lambda: bytes(plain)) + 0.002
     assert best(lambda: memory.write(gpa, data)) < 2 * best(lambda: plain.__setitem__(slice(None), data)) + 0.002
+
+
+def test_writing_to_a_full_disk_is_an_error(xen, calls, monkeypatch):
+    """Not a signal: what is new in a file goes there by system call."""
+    memory = xen.domain(big_guest(calls)).memory
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    for size in (5, 1 << 20):
+        with pytest.raises(Constraint, match="No space left on device"):
+            memory.write(Gpa(0x100000), bytes(size))
 
 
 def test_mmio_lies_over_holes_only(xen, calls):

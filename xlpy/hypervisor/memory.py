@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gpa, Spa, Span
 from xlpy.errors import Constraint, HypercallError
+from xlpy.hw.media import Media
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xlpy.hw.hardware import Hardware
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.linear import Piece
+
+
+SMALL = 64 << 10  # bytes: less goes by system call
+MANY = 64  # small reads of one stretch after which it is mapped
+CHUNK = 2 << 20  # bytes: unit in which a stretch is known to have been written
 
 
 class GuestCrashed(HypercallError):
@@ -40,6 +47,64 @@ class MemorySpan(NamedTuple):
     what: str = ""
 
 
+class _Stretch:
+    """Guest memory ``[start, end)`` that lies together in one file.
+
+    The first touch of a page through a mapping costs far more than a system call, and in a full file system it kills
+    the process instead of failing. So what is small or new goes by ``read`` and ``write``, and bulk by ``view``.
+    """
+
+    __slots__ = ("_base", "_file", "_view", "_written", "end", "once", "reads", "start")
+
+    def __init__(self, start: int, end: int, file: Media | Hardware, base: int, *, once: bool = False) -> None:
+        self.start, self.end = start, end
+        self.once = once  # poisoned: may be used for one write only
+        self.reads = 0
+        self._file, self._base = file, base
+        self._view: memoryview | None = None
+        self._written: set[int] = set()
+
+    def read(self, gpa: int, length: int) -> bytes:
+        at = gpa - self.start
+        if self._view is None:
+            self.reads += 1
+            if length < SMALL and self.reads < MANY:
+                return self._file.read(Spa(self._base + at), length)
+        return self.view()[at : at + length].tobytes()
+
+    def write(self, gpa: int, data: bytes | bytearray | memoryview) -> None:
+        at, length = gpa - self.start, len(data)
+        if length >= SMALL:
+            chunks = range(at // CHUNK, (at + length - 1) // CHUNK + 1)
+            if self._written.issuperset(chunks):
+                self.view()[at : at + length] = data
+                return
+            self._written.update(chunks)
+        self._file.write(Spa(self._base + at), memoryview(data))
+
+    def view(self) -> memoryview:
+        if self._view is None:
+            size = self.end - self.start
+            if isinstance(self._file, Media):
+                self._view = self._file.view()[self._base : self._base + size]
+            else:
+                self._view = self._file.view(Span(Spa(self._base), size))
+        return self._view
+
+
+class _Nowhere(_Stretch):
+    """No stretch: contains no address."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.start = self.end = -1
+        self.once = False
+
+
+_NOWHERE = _Nowhere()
+
+
 class GuestMemory:
     """Memory by guest physical address.
 
@@ -49,10 +114,8 @@ class GuestMemory:
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self._start = self._end = 0  # the stretch used last, in bytes
-        self._view = memoryview(b"")
-        self._regions: dict[int, memoryview] = {}
-        self._over_poison = False  # the current stretch is poisoned, and may be used for one write only
+        self._here: _Stretch = _NOWHERE
+        self._known: dict[int, _Stretch] = {}  # by start
 
     def read(self, gpa: Gpa, length: int) -> bytes:
         """``length`` bytes; all ones where there is nothing.
@@ -61,50 +124,46 @@ class GuestMemory:
             GuestCrashed: a page is broken, or poison was consumed and the domain did not survive it.
             Constraint: the range leaves the 64-bit address space.
         """
-        at = gpa - self._start
-        if at >= 0 and length >= 0 and gpa + length <= self._end:
-            return self._view[at : at + length].tobytes()
+        here = self._here
+        if here.start <= gpa and length >= 0 and gpa + length <= here.end:
+            return here.read(gpa, length)
         parts = []
         for start, size in self._pieces(gpa, length):
             if self._select(start):
-                at = start - self._start
-                parts.append(self._view[at : at + size].tobytes())
+                parts.append(self._here.read(start, size))
             else:
                 parts.append(self._domain.ioreq.read(start, size))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def write(self, gpa: Gpa, data: bytes | bytearray | memoryview) -> None:
-        """Store ``data``; dropped where there is nothing. Errors as ``read``."""
-        length = len(data)
-        at = gpa - self._start
-        if at >= 0 and gpa + length <= self._end:
-            self._view[at : at + length] = data
+        """Store ``data``; dropped where there is nothing. Errors as ``read``; Constraint also for a full disk."""
+        here = self._here
+        if here.start <= gpa and gpa + len(data) <= here.end:
+            here.write(gpa, data)
             return
         rest = memoryview(data)
-        for start, size in self._pieces(gpa, length, write=True):
-            offset = start - gpa
+        for start, size in self._pieces(gpa, len(data), write=True):
+            part = rest[start - gpa : start - gpa + size]
             if self._select(start, write=True):
-                at = start - self._start
-                self._view[at : at + size] = rest[offset : offset + size]
+                self._here.write(start, part)
             else:
-                self._domain.ioreq.write(start, rest[offset : offset + size])
-        if self._over_poison:
+                self._domain.ioreq.write(start, part)
+        if self._here.once:
             self.forget()
 
     def view(self, span: Span[Gpa]) -> memoryview:
         """The bytes of ``span`` themselves, writable; Constraint unless they lie together in one file."""
-        if not self._select(span.start) or span.end > self._end:
+        if not self._select(span.start) or span.end > self._here.end:
             raise Constraint(
                 f"guest memory {span} of d{self._domain.domid} is not in one piece: read it, do not view it"
             )
-        at = span.start - self._start
-        return self._view[at : at + span.size]
+        at = span.start - self._here.start
+        return self._here.view()[at : at + span.size]
 
     def forget(self) -> None:
         """What is mapped where has changed."""
-        self._start = self._end = 0
-        self._view = memoryview(b"")
-        self._over_poison = False
+        self._here = _NOWHERE
+        self._known.clear()
 
     def spans(self) -> list[MemorySpan]:
         """The whole address space in order, without holes."""
@@ -130,7 +189,7 @@ class GuestMemory:
             raise Constraint(f"guest addresses [{gpa:#x}, +{length:#x}) leave the 64-bit address space")
         end = gpa + length
         while gpa < end:
-            stop = self._end if self._select(gpa, write=write) else self._next_mapped(gpa, end)
+            stop = self._here.end if self._select(gpa, write=write) else self._next_mapped(gpa, end)
             size = min(end, stop) - gpa
             yield gpa, size
             gpa += size
@@ -145,11 +204,12 @@ class GuestMemory:
 
     def _select(self, gpa: int, *, write: bool = False) -> bool:
         """Make the stretch around ``gpa`` the current one; False when no memory is there."""
-        if self._start <= gpa < self._end:
+        if self._here.start <= gpa < self._here.end:
             return True
         gfn = gpa >> PAGE_SHIFT
         p2m = self._domain.p2m
-        piece = p2m.ram.at(gfn) or p2m.pmem.at(gfn)
+        ram = p2m.ram.at(gfn)
+        piece = ram or p2m.pmem.at(gfn)
         if piece is None:
             return False
         if piece.tag == abi.P2M_RAM_BROKEN:
@@ -159,49 +219,50 @@ class GuestMemory:
                 abi.EIO,
                 hint="the domain was crashed; clear the error on the host before the next start",
             )
-        if p2m.ram.at(gfn):
-            mfn = piece.base + gfn - piece.start
-            self._view = self._domain.files.view(mfn, piece.end - gfn)
-            self._start = gfn << PAGE_SHIFT
-            self._end = self._start + len(self._view)
+        start = piece.start << PAGE_SHIFT
+        known = self._known.get(start)
+        if known is not None and gpa < known.end:
+            self._here = known
+            return True
+        if ram:
+            media, offset, size = self._domain.files.find(ram.base, ram.size)
+            if start + size <= gpa:  # the run lies in several places of the file
+                start = gfn << PAGE_SHIFT
+                media, offset, size = self._domain.files.find(ram.base + gfn - ram.start, ram.end - gfn)
+            self._here = _Stretch(start, start + size, media, offset)
         else:
-            self._select_pmem(piece, gpa, write=write)
+            self._here = self._clean_pmem(piece, gpa, write=write)
+        if not self._here.once:
+            self._known[self._here.start] = self._here
         return True
 
-    def _select_pmem(self, piece: Piece, gpa: int, *, write: bool) -> None:
+    def _clean_pmem(self, piece: Piece, gpa: int, *, write: bool) -> _Stretch:
         """The stretch of media around ``gpa`` that is free of poison.
 
         Reading poison is a machine check, of the kind that must be handled at once. A write replaces the line without
         looking at it; the poison stays recorded until it is cleared.
         """
-        hw = self._domain.xen.hw
-        self._over_poison = False
+        hw, once = self._domain.xen.hw, False
         start, end = piece.start << PAGE_SHIFT, piece.end << PAGE_SHIFT
-        spa = piece.base << PAGE_SHIFT
+        distance = (piece.base << PAGE_SHIFT) - start
         if len(hw.poison):
-            for bad in hw.poison.overlapping(Span(Spa(spa), end - start)):
-                first, last = start + bad.start - spa, start + bad.end - spa
+            for bad in hw.poison.overlapping(Span(Spa(start + distance), end - start)):
+                first, last = bad.start - distance, bad.end - distance
                 if last <= gpa:
                     start = last
                 elif gpa < first:
                     end = first
                     break
                 elif write:
-                    start, end = first, last
-                    self._over_poison = True
+                    start, end, once = first, last, True
                     break
                 else:
-                    self._domain.xen.mca.report(Spa(bad.start + gpa - first), action_required=True)
+                    self._domain.xen.mca.report(Spa(gpa + distance), action_required=True)
                     raise GuestCrashed(
-                        f"d{self._domain.domid}: the guest read poison at {gpa:#x} (host address {bad.start:#x})",
+                        f"d{self._domain.domid}: the guest read poison at {gpa:#x} (host address {gpa + distance:#x})",
                         abi.EIO,
                         hint="the guest got a machine check; `xlpy dmesg` shows it",
                     )
-        spa += start - (piece.start << PAGE_SHIFT)
-        region = hw.region_at(Spa(spa))
-        if region.index not in self._regions:
-            self._regions[region.index] = hw.view(region.span)
-        end = min(end, start + region.span.end - spa)
-        offset = spa - region.span.start
-        self._view = self._regions[region.index][offset : offset + end - start]
-        self._start, self._end = start, end
+        region = hw.region_at(Spa(gpa + distance))  # a registered device may span several
+        start, end = max(start, region.span.start - distance), min(end, region.span.end - distance)
+        return _Stretch(start, end, hw, start + distance, once=once)

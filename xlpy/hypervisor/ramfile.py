@@ -2,7 +2,7 @@
 
 ``ram`` holds low RAM at offset = guest address and, right behind its end, RAM from 4 GiB up: the file that an emulator
 wants as its memory. ``hole`` holds what firmware puts into the hole below 4 GiB, at offset = guest address. A page
-keeps its place when the guest moves it to another frame. The files are mapped when they are first touched.
+keeps its place when the guest moves it to another frame.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE, PAGE_SHIFT
-from xlpy.errors import Constraint, StateError
+from xlpy.errors import StateError
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START
+from xlpy.hw.media import Media, trouble
 from xlpy.hypervisor.linear import LinearMap
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class RamFiles:
         self.home = home
         self.frames = LinearMap().load(saved["frames"] if saved else [])
         self._high: int | None = saved["high"] if saved else None  # file page of guest address 4 GiB
-        self._maps: list[memoryview | None] = [None, None]
+        self._open: dict[int, Media] = {}
 
     def to_json(self) -> dict[str, Any]:
         """The state, for the constructor."""
@@ -68,54 +69,45 @@ class RamFiles:
 
     def forget(self, mfn: int, count: int) -> None:
         """Scrub pages that go back to the heap; their blocks go back to the file system."""
-        from xlpy.hw.media import Media
-
         for piece in self.frames.take(mfn, mfn + count):
-            path = self.path(piece.tag)
-            media = Media(path, path.stat().st_size)
-            media.zero(piece.base * PAGE, piece.size * PAGE)
-            media.close()
+            self._media(piece.tag).zero(piece.base * PAGE, piece.size * PAGE)
 
-    def view(self, mfn: int, count: int) -> memoryview:
-        """The bytes of up to ``count`` pages from ``mfn`` on, as far as they lie together in one file."""
+    def find(self, mfn: int, count: int) -> tuple[Media, int, int]:
+        """Where up to ``count`` pages from ``mfn`` on are, as far as they lie together.
+
+        Returns:
+            file, offset and length in bytes.
+
+        Raises:
+            StateError: the file is not there.
+        """
         piece = self.frames.at(mfn)
         if piece is None:
-            raise StateError(f"frame {mfn:#x} is a domain's RAM and has no place in {self.home}")
-        page = piece.base + mfn - piece.start
-        end = page + min(count, piece.end - mfn)
-        return self._mapped(piece.tag, end * PAGE)[page * PAGE : end * PAGE]
+            raise StateError(f"frame {mfn:#x} is a domain's RAM and has no place in {self.home}", hint=_LOST)
+        size = min(count, piece.end - mfn) * PAGE
+        return self._media(piece.tag), (piece.base + mfn - piece.start) * PAGE, size
 
-    def _mapped(self, file: int, size: int) -> memoryview:
-        view = self._maps[file]
-        if view is None or len(view) < size:
-            import mmap
-
+    def _media(self, file: int) -> Media:
+        if file not in self._open:
+            path = self.path(file)
             try:
-                fd = os.open(self.path(file), os.O_RDWR | os.O_CLOEXEC)
-                try:
-                    view = self._maps[file] = memoryview(mmap.mmap(fd, 0))
-                finally:
-                    os.close(fd)
-            except (OSError, ValueError) as error:
-                raise StateError(f"{self.path(file)}: {error}", hint="destroy the domain: its RAM is lost") from error
-            if len(view) < size:
-                raise StateError(f"{self.path(file)}: {len(view)} bytes, {size} are required")
-        return view
+                self._open[file] = Media(path, path.stat().st_size)
+            except OSError as error:
+                raise StateError(f"{path}: {error.strerror}", hint=_LOST) from error
+        return self._open[file]
 
     def _grow(self, file: int, size: int) -> None:
+        path = self.path(file)
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.path(file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                if os.fstat(fd).st_size < size:
-                    os.ftruncate(fd, size)
-            finally:
-                os.close(fd)
+            if not self.home.is_dir():
+                self.home.mkdir(parents=True)
+            if not path.exists():
+                Media.create(path, max(size, FOUR_GIB if file == HOLE_FILE else 0))
+            elif self._media(file).size < size:
+                os.truncate(path, size)
+                self._open.pop(file).close()
         except OSError as error:
-            raise Constraint(
-                f"{self.path(file)} ({size} bytes): {error.strerror}",
-                hint="free some space, or use another file system with --root",
-            ) from error
+            raise trouble(path, error, size) from error
 
     def _end(self, file: int) -> int:
         return max((piece.base + piece.size for piece in self.frames if piece.tag == file), default=0)
@@ -124,3 +116,6 @@ class RamFiles:
         return any(
             piece.tag == file and piece.base < page + count and page < piece.base + piece.size for piece in self.frames
         )
+
+
+_LOST = "the domain's RAM is lost: destroy the domain"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.mmio import Access
     from xlpy.store import Store
 
+FIRST_FRAME = 0x100  # Xen keeps the first MiB for itself
 DOM0_MEMORY = GIB  # given to Dom0 at boot, or a quarter of the host's RAM where that is less
 
 _STATE = "xen"
@@ -74,7 +75,7 @@ class Xen:
             if kind == E820_RAM
         ]
         total = sum(end - start for start, end in ram)
-        heap = Heap(ram)
+        heap = Heap((max(start, FIRST_FRAME), end) for start, end in ram if end > FIRST_FRAME)
         dom0 = min(DOM0_MEMORY >> PAGE_SHIFT, total // 4)
         own = metadata_pages(total)
         for count in (own, dom0):
