@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xlpy.addr import format_size
 from xlpy.cli.options import dry_run_option, example, json_option
 from xlpy.cli.render import json_document, json_items, table
 from xlpy.errors import UsageError, XlpyError
@@ -71,10 +72,16 @@ def create(
         print(json.dumps(loaded.to_json(), indent=4), file=sys.stderr)
     host = env.host
     domid = host.create(loaded, paused=paused, step=env.step)
-    if as_json:
-        from xlpy.toolstack.listing import summary
+    from xlpy.toolstack.listing import summary
 
-        json_document("xlpy.create/1", **summary(host, domid))
+    made = summary(host, domid)
+    if as_json:
+        json_document("xlpy.create/1", **made)
+        return
+    if not quiet:
+        env.note(f"{made['name']}: domain {domid}, {made['memory_mb']} MiB, {made['vcpus']} vCPUs")
+        for device in made["vnvdimms"]:
+            env.note(f"  {device['path']}: {format_size(device['size'])} of persistent memory at {device['gpa']:#x}")
 
 
 def _arguments(words: tuple[str, ...], config: str | None) -> tuple[str, list[str]]:
