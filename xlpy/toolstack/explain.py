@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xlpy.toolstack.options import OPTIONS
 from xlpy.toolstack.xlcfg import Items, Text
+from xlpy.toolstack.xlcfg.source import printable
 
 if TYPE_CHECKING:
     from xlpy.toolstack.config import DomainConfig
@@ -99,4 +100,4 @@ def quoted(text: str) -> str:
     if text.isdigit() and text.isascii():
         return str(text)
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
+    return f'"{printable(escaped)}"'

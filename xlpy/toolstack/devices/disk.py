@@ -61,9 +61,10 @@ class _Scan:
     def read(self, text: str) -> None:
         """Apply rule after rule."""
         self.index = 0
+        lines = "\n" in text
         while self.index < len(text):
             taken, action, piece = 0, None, ""
-            for end, rule, matched in _candidates(text, self.index):
+            for end, rule, matched in _candidates(text, self.index, lines):
                 if end > taken:
                     taken, action, piece = end, rule, matched
             if action is None:
@@ -239,13 +240,16 @@ _BLANKS = re.compile(r"[ \t\n]+")
 _PREFIX = re.compile(r"([a-z][a-z0-9]*):")
 
 
-def _candidates(text: str, at: int) -> Iterator[tuple[int, Callable[[_Scan, str], None], str]]:
-    """The rules that match here, in order: (end of the match with what must follow it, what to do, the match)."""
+def _candidates(text: str, at: int, lines: bool) -> Iterator[tuple[int, Callable[[_Scan, str], None], str]]:
+    """The rules that match here, in order: (end of the match with what must follow it, what to do, the match).
+
+    ``lines`` tells whether the text has line ends, beyond which some rules do not look.
+    """
     comma = text.find(",", at)
     piece_end = comma + 1 if comma >= 0 else len(text)
     blanks = _BLANKS.match(text, at)
     if blanks:
-        yield _line_end(text, blanks.end()), _nothing, blanks[0]
+        yield _line_end(text, blanks.end(), lines), _nothing, blanks[0]
     word = _WORD.match(text, at)
     if word:
         name, after = word[0], word.end()
@@ -253,7 +257,8 @@ def _candidates(text: str, at: int) -> Iterator[tuple[int, Callable[[_Scan, str]
             if name in _VALUES:
                 yield piece_end, _VALUES[name], text[at:piece_end]
             elif name == "target":
-                yield _line_end(text, at), _text("pdev_path", "target"), text[at : _line_end(text, at)]
+                end = _line_end(text, at, lines)
+                yield end, _text("pdev_path", "target"), text[at:end]
             if text[after + 1 : after + 2] not in ("", ","):
                 end = after + 2 + text.startswith(",", after + 2)
                 yield end, _fail("unknown parameter"), text[at:end]
@@ -265,21 +270,21 @@ def _candidates(text: str, at: int) -> Iterator[tuple[int, Callable[[_Scan, str]
         end = prefix.end()
         follows = text[end : end + 1]
         if prefix[1] in _PREFIXES:
-            yield _line_end(text, end), _PREFIXES[prefix[1]], prefix[0]
+            yield _line_end(text, end, lines), _PREFIXES[prefix[1]], prefix[0]
         elif follows.isascii() and follows.isalnum() and not follows.isupper():
             yield end, _fail("unknown deprecated disk prefix"), prefix[0]
         else:
-            yield _line_end(text, end + 1), _fail("unknown deprecated disk prefix"), prefix[0]
-    equals = text.find("=", at)
-    if comma >= 0 and not 0 <= equals < comma:
+            yield _line_end(text, end + 1, lines), _fail("unknown deprecated disk prefix"), prefix[0]
+    equals = text.find("=", at, comma if comma >= 0 else len(text))
+    if comma >= 0 and equals < 0:
         yield piece_end, _Scan.positional_piece, text[at:piece_end]
     elif equals != at:
         end = equals if equals > at else len(text)
         yield end, _Scan.positional_piece, text[at:end]
 
 
-def _line_end(text: str, at: int) -> int:
-    end = text.find("\n", at)
+def _line_end(text: str, at: int, lines: bool) -> int:
+    end = text.find("\n", at) if lines else -1
     return end if end >= 0 else len(text)
 
 

@@ -47,6 +47,11 @@ def _split(path: str) -> tuple[list[str], str]:
     return above, name
 
 
+def _short(message: str) -> str:
+    """The message without most of a very long value."""
+    return message if len(message) <= 400 else f"{message[:300]} ... {message[-60:]}"
+
+
 _SEARCHES = 50
 _STORES = {"i32": i32, "u32": u32, "u64": u64, "kib": _kib}
 
@@ -80,11 +85,11 @@ class Reader:
     ) -> None:
         """Note why the configuration is refused; ``status`` is what xl exits with."""
         self.status = self.status or status
-        self.problems.append(Problem(self._place(where), message, "error", hint))
+        self.problems.append(Problem(self._place(where), _short(message), "error", hint))
 
     def warn(self, where: Position | str | Text | Items | None, message: str, hint: str | None = None) -> None:
         """Note something that xl accepts and that may not be meant."""
-        self.warnings.append(Problem(self._place(where), message, "warning", hint))
+        self.warnings.append(Problem(self._place(where), _short(message), "warning", hint))
 
     def nearest(self, word: str, known: Iterable[str]) -> str | None:
         """A hint that names the word that was probably meant, or all of them when they are few.

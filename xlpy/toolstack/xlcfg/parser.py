@@ -29,7 +29,7 @@ from xlpy.toolstack.xlcfg.lexer import (
     SEMICOLON,
 )
 from xlpy.toolstack.xlcfg.settings import Settings
-from xlpy.toolstack.xlcfg.source import Problem, Refused, Source
+from xlpy.toolstack.xlcfg.source import Problem, Refused, Source, printable
 from xlpy.toolstack.xlcfg.values import Items, Setting, Text, Value
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ class _Parser:
         """Report a syntax error unless the last one is too fresh; return the new count of quiet tokens."""
         if not quiet:
             what = {END: "end of the text", NEWLINE: "end of the line", IDENT: f"word {text[:40]}"}.get(
-                kind, f"{text[:40]}"
+                kind, printable(text[:40])
             )
             hint = None
             if kind == IDENT and state in (VALUE, FIRST_ITEM, NEXT_ITEM):
