@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 MACHINE = "machine.yaml"
 STATE = "state.db"
-OURS = {STATE, f"{STATE}-journal", "lock", MACHINE, "hw", "domains", "labels", "unclean"}
+OURS = {STATE, f"{STATE}-journal", "lock", MACHINE, "hw", "domains", "labels", "dump", "unclean"}
 UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
 
 
@@ -187,6 +188,7 @@ class Host:
         power_on(hw)
         self.xen.boot()
         self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
+        self.lifecycle.start(time.time())
         hw.sync()
         self._table.put("ready", True)
 
@@ -213,7 +215,7 @@ class Host:
         with exclusive(where / STATE, "removing the host"):
             for name in (STATE, f"{STATE}-journal", MACHINE, UNCLEAN):
                 (where / name).unlink(missing_ok=True)
-            for name in ("hw", "domains", "labels"):
+            for name in ("hw", "domains", "labels", "dump"):
                 shutil.rmtree(where / name, ignore_errors=True)
         (where / "lock").unlink(missing_ok=True)
         return where
@@ -324,7 +326,7 @@ class Host:
         """The toolstack: making and ending domains."""
         from xlpy.toolstack.lifecycle import Lifecycle
 
-        return Lifecycle(self.xen, self.dom0, self.xenstore, self.store, self.root / "labels")
+        return Lifecycle(self.xen, self.dom0, self.xenstore, self.store, self.root / "labels", self.root / "dump")
 
     # -- domains ------------------------------------------------------------------------------------------------
 

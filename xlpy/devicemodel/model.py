@@ -134,13 +134,30 @@ class DeviceModel:
             if self._record["server"] is not None:
                 undo.callback(_tolerate, self._calls.dm_destroy, self.domid, self._record["server"])
 
-    def plug(self, backing: Backing) -> Vnvdimm:
-        """Attach one more vNVDIMM to the running domain, and tell the guest to evaluate ``_FIT`` again.
+    def restart(self) -> None:
+        """The domain was soft-reset: a new device model takes over the same vNVDIMMs, and guest memory stays as it is.
 
         Raises:
-            Conflict: the domain was started without vNVDIMMs, so its tables have no NVDIMM root device.
-            Constraint: no slot is free. XlpyError: as for ``attach``; nothing is left behind then.
+            XlpyError: a hypercall; then the domain has no vNVDIMMs.
         """
+        if self._record is None:
+            return
+        if self._record["server"] is not None:
+            self._calls.dm_destroy(self.domid, self._record["server"])
+        for device in self.devices:
+            self._unmap(device)
+        with ExitStack() as undo:
+            for device in self.devices:
+                self._map(device, undo)
+            server = None if self._layout.populated else self._register(undo)
+            undo.pop_all()
+        self._devices = [device._replace(released=False) for device in self.devices]
+        self._port = None
+        self._save_devices()
+        self._update(server=server, changed=False, events=[], scan=None)
+
+    def free_slot(self) -> int:
+        """The slot that the next ``plug`` takes. Conflict: no NVDIMM root device. Constraint: no slot is free."""
         record = self._started()
         used = {device.slot for device in self.devices}
         slot = next((slot for slot in range(record["slots"]) if slot not in used), None)
@@ -149,6 +166,16 @@ class DeviceModel:
                 f"domain {self.domid} has {record['slots']} vNVDIMM slots, all in use",
                 hint="detach one first, or restart the domain with this one in its configuration",
             )
+        return slot
+
+    def plug(self, backing: Backing) -> Vnvdimm:
+        """Attach one more vNVDIMM to the running domain, and tell the guest to evaluate ``_FIT`` again.
+
+        Raises:
+            Conflict: the domain was started without vNVDIMMs, so its tables have no NVDIMM root device.
+            Constraint: no slot is free. XlpyError: as for ``attach``; nothing is left behind then.
+        """
+        slot = self.free_slot()
         device = self._place(backing, self._ram(), self.devices, slot)
         with ExitStack() as undo:
             self._map(device, undo)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from xlpy.addr import MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
 from xlpy.devicemodel.model import DeviceModel
-from xlpy.devicemodel.smart import worst
 from xlpy.dom0.xenstore import Perm
 from xlpy.errors import Conflict, Constraint, FirmwareStopped, NotFound
 from xlpy.firmware import hvmloader
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore import XenStore
-    from xlpy.hw.machine import DimmSpec
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
     from xlpy.toolstack.config import DomainConfig, Vnvdimm

@@ -1,11 +1,11 @@
-"""Making, finding and ending domains."""
+"""Making, finding, holding and ending domains."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlpy.errors import NotFound
-from xlpy.toolstack.record import forget, load, named
+from xlpy.errors import Conflict, NotFound, UsageError
+from xlpy.toolstack.record import forget, load, named, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore import XenStore
+    from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
     from xlpy.toolstack.build import Builder
     from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.monitor import Outcome
     from xlpy.toolstack.running import Running
+
+BOOTED = "booted"  # in libxl's table: when Dom0 came up, seconds since the epoch
+NAME_MAX = 4096  # what a xenstore value can hold
 
 
 def _quiet(_text: str) -> None:
@@ -25,19 +30,32 @@ def _quiet(_text: str) -> None:
 
 
 class Lifecycle:
-    """The toolstack of one host.
+    """The toolstack of one host. The caller of what changes something holds ``Host.change``.
 
     Args:
         xen, dom0, xenstore, store: the actors, and where libxl keeps its records.
         labels: folder of the vNVDIMMs' label areas.
+        dumps: folder of core dumps.
     """
 
-    def __init__(self, xen: Xen, dom0: EmulatedDom0, xenstore: XenStore, store: Store, labels: Path) -> None:
+    def __init__(
+        self, xen: Xen, dom0: EmulatedDom0, xenstore: XenStore, store: Store, labels: Path, dumps: Path
+    ) -> None:
         self.xen = xen
         self.dom0 = dom0
         self.xenstore = xenstore
         self.store = store
         self.labels = labels
+        self.dumps = dumps
+
+    def start(self, now: float) -> None:
+        """Dom0 has come up at ``now`` (seconds since the epoch): it finds itself in xenstore (xen-init-dom0)."""
+        connection = self.xenstore.connection(0)
+        for leaf, value in (("name", "Domain-0"), ("domid", "0")):
+            connection.write(f"/local/domain/0/{leaf}", value)
+        self.store.table("libxl").put(BOOTED, now)
+
+    # -- making and ending ----------------------------------------------------------------------------------------
 
     def builder(self, step: Callable[[str], None] = _quiet) -> Builder:
         """A builder that tells its steps."""
@@ -50,8 +68,25 @@ class Lifecycle:
         self.builder().check(config)
 
     def create(self, config: DomainConfig, paused: bool = False, step: Callable[[str], None] = _quiet) -> int:
-        """Build a domain and start it; its domid."""
-        return self.builder(step).create(config, paused)
+        """Build a domain and start it; its domid.
+
+        When its firmware crashes, ``on_crash`` is carried out, restarts included, up to ``monitor.STARTS`` starts.
+
+        Raises:
+            FirmwareStopped: the firmware crashed; what ``on_crash`` says has been done. XlpyError: as ``Builder``.
+        """
+        crashes = 0
+        while True:
+            domid, stopped = self.builder(step).create(config, paused, crashes)
+            if stopped is None:
+                return domid
+            from xlpy.toolstack.monitor import Monitor
+
+            crashes, paused = crashes + 1, False
+            again = Monitor(self, step).crashed_at_start(domid, config.on_crash, crashes, stopped)
+            if again is None:
+                raise stopped
+            config = again
 
     def destroy(self, domid: int) -> None:
         """End a domain at once: device model, xenstore, memory; its persistent memory is left as it is."""
@@ -72,19 +107,29 @@ class Lifecycle:
         for device in load(self.store, domid).vnvdimms:
             self.dom0.unpin(device.path, f"domain {domid}")
 
+    # -- finding --------------------------------------------------------------------------------------------------
+
     def domid(self, domain: str) -> int:
         """A domid from what a user wrote: all digits is a domid, anything else an exact name.
 
         Raises:
             NotFound: no such domain.
         """
-        if domain.isdigit():
-            found: int | None = int(domain) if self.xen.find(int(domain)) is not None else None
+        if domain.isascii() and domain.isdigit():
+            found = int(domain) if len(domain) < 10 and self.xen.find(int(domain)) is not None else None
+            problem = f"Domain '{domain}' does not exist."
         else:
-            found = 0 if domain == "Domain-0" else named(self.xenstore, domain)
+            found = named(self.xenstore, domain) if domain else None
+            problem = f"{domain or repr(domain)} is an invalid domain identifier"
         if found is None:
-            raise NotFound(f"{domain} is an invalid domain identifier", hint="xlpy list shows the domains")
+            raise NotFound(problem, hint="xlpy list shows the domains")
         return found
+
+    def guest(self, domid: int) -> Domain:
+        """A domain that is not Dom0. Conflict for Dom0."""
+        if domid == 0:
+            raise Conflict("domain 0 runs the host: this is done to guests only", hint="xlpy list shows the domains")
+        return self.xen.domain(domid)
 
     def running(self, domid: int) -> Running:
         """A running domain with its device model connected. NotFound for Domain-0, which has no firmware here."""
@@ -99,3 +144,74 @@ class Lifecycle:
 
             device_model(self.xen, self.xenstore, self.store, domid).connect()
         return Running(domain, record, self.xen.hw)
+
+    # -- holding and naming ---------------------------------------------------------------------------------------
+
+    def pause(self, domid: int, dry_run: bool = False) -> int:
+        """Keep a domain from running; pauses are counted. Returns the count. Conflict for Dom0."""
+        domain = self.guest(domid)
+        if dry_run:
+            return domain.pause_count + 1
+        self.xen.hypercalls(0).domctl_pausedomain(domid)
+        return domain.pause_count
+
+    def unpause(self, domid: int, dry_run: bool = False) -> int | None:
+        """Take one pause back; then the guest acts on what it was asked meanwhile.
+
+        Returns:
+            pauses that are left, or None when it was not paused.
+
+        Raises:
+            Conflict: for Dom0.
+        """
+        domain = self.guest(domid)
+        if not domain.paused:
+            return None
+        if dry_run:
+            return domain.pause_count - 1
+        self.xen.hypercalls(0).domctl_unpausedomain(domid)
+        self.wake(domid)
+        return domain.pause_count
+
+    def rename(self, domid: int, name: str, dry_run: bool = False) -> str:
+        """Give a domain another name; the old one.
+
+        Raises:
+            Conflict: the name is taken, or it is Dom0. UsageError: an empty name, or one that xenstore cannot hold.
+        """
+        from xlpy.toolstack.build import refuse_name
+        from xlpy.toolstack.stored import current
+
+        self.guest(domid)
+        if not name or len(name.encode(errors="surrogateescape")) > NAME_MAX:
+            raise UsageError(
+                f"a name has 1 to {NAME_MAX} bytes, this one {len(name.encode(errors='surrogateescape'))}",
+                hint="xlpy rename DOMAIN NAME",
+            )
+        refuse_name(self.xenstore, name, but=domid)
+        record = load(self.store, domid)
+        if not dry_run:
+            with self.xenstore.connection(0).transaction() as tree:
+                vm = tree.read(f"/local/domain/{domid}/vm")
+                tree.write(f"/local/domain/{domid}/name", name)
+                tree.write(f"{vm}/name", name)
+            renamed = record._replace(name=name)
+            save(self.store, renamed._replace(config=current(renamed)))
+        return record.name
+
+    # -- what follows ---------------------------------------------------------------------------------------------
+
+    def wake(self, domid: int) -> None:
+        """Let the guest of a domain act on what it was asked."""
+        from xlpy.toolstack.guest import ModelGuest
+
+        ModelGuest(self.xen.domain(domid), self.xenstore).answer()
+
+    def settle(self, step: Callable[[str], None] = _quiet) -> list[Outcome]:
+        """Carry out what is to follow for every domain that has shut down in this process (``on_poweroff``, ...)."""
+        if not self.xen.ended:
+            return []
+        from xlpy.toolstack.monitor import Monitor
+
+        ended, self.xen.ended = self.xen.ended, []
+        return Monitor(self, step).settle(ended)

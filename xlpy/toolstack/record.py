@@ -18,6 +18,7 @@ class VnvdimmRecord(NamedTuple):
 
     path: as configured; kind, device: see ``Resolved``; gpa: first guest physical address; size: bytes;
     extents: ``[spa, length]`` pairs in guest order; label: file name of its label area, or empty.
+    slot: from 0, its number for users; label_size, unarmed: as configured.
     """
 
     path: str
@@ -27,13 +28,17 @@ class VnvdimmRecord(NamedTuple):
     size: int
     extents: list[list[int]]
     label: str
+    slot: int = 0
+    label_size: int = 0
+    unarmed: bool = False
 
 
 class DomainRecord(NamedTuple):
     """One domain.
 
     text, source: the configuration as read, so that a restart can read it again; extra: its ``key=value`` additions;
-    config: libxl-shaped JSON; crashes: restarts after a crash in a row, to bound restart loops.
+    config: libxl-shaped JSON; crashes: starts in a row that ended with a crash of the firmware; update: the text that
+    ``config-update`` left for the next restart; settled: it has shut down, and what was to follow has been done.
     """
 
     domid: int
@@ -46,6 +51,8 @@ class DomainRecord(NamedTuple):
     vnvdimms: list[VnvdimmRecord]
     started: float
     crashes: int = 0
+    update: str | None = None
+    settled: bool = False
 
 
 def save(store: Store, record: DomainRecord) -> None:

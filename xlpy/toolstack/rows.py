@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from xlpy.toolstack.settings import CONSOLE_PFN, CONSOLE_PORT
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.record import VnvdimmRecord
+
+CONSOLE_LIMIT = 1 << 20  # bytes that xenconsoled keeps for a domain
 
 READ, WRITE, NONE = "r", "w", "n"
 
@@ -83,3 +88,56 @@ def built(domid: int, uuid: str, config: DomainConfig, started: str) -> Iterator
         yield Row(f"{vm}/image/ostype", "hvm")
     yield Row(f"{vm}/rtc/timeoffset", str(config.rtc_timeoffset))
     yield Row(f"{vm}/start_time", started)
+
+
+def attached(domid: int, hvm: bool, devices: Iterable[VnvdimmRecord]) -> Iterator[Row]:
+    """The transactions for devices: the console, the state of the device model, the vNVDIMMs."""
+    front, back = f"/local/domain/{domid}/console", f"/local/domain/0/backend/console/{domid}/0"
+    private = f"/libxl/{domid}/device/console/0"
+    shared = {"frontend-id": domid, "online": 1, "state": 1, "protocol": "vt100"}
+    yield Row(private, "", NONE)
+    yield Row(f"{private}/frontend", front, NONE)
+    yield Row(f"{private}/backend", back, NONE)
+    yield Row(front)
+    ends = {"backend": back, "backend-id": 0, "limit": CONSOLE_LIMIT, "type": "xenconsoled", "output": "pty", "tty": ""}
+    for leaf, value in {**ends, "port": CONSOLE_PORT, "ring-ref": CONSOLE_PFN}.items():
+        yield Row(f"{front}/{leaf}", str(value))
+    for leaf, value in {"frontend": front, **shared}.items():
+        yield Row(f"{back}/{leaf}", str(value))
+        yield Row(f"{private}/{leaf}", str(value), NONE)
+    if hvm:
+        yield Row(f"/local/domain/0/device-model/{domid}/state", "running")
+    for device in devices:
+        yield from nvdimm(domid, device)
+
+
+def nvdimm(domid: int, device: VnvdimmRecord) -> Iterator[Row]:
+    """One vNVDIMM: it has no backend in another domain, so it is known to libxl alone."""
+    home = nvdimm_home(domid, device.slot)
+    yield Row(home, "", NONE)
+    for leaf, value in {
+        "frontend-id": domid,
+        "online": 1,
+        "state": 4,
+        "file": device.path,
+        "size": device.size,
+        "gpa": f"{device.gpa:#x}",
+        "label-size": device.label_size,
+        "unarmed": int(device.unarmed),
+    }.items():
+        yield Row(f"{home}/{leaf}", str(value), NONE)
+
+
+def nvdimm_home(domid: int, slot: int) -> str:
+    """Where a vNVDIMM is in libxl's own part of xenstore."""
+    return f"/libxl/{domid}/device/nvdimm/{slot}"
+
+
+def homes(domid: int) -> tuple[str, ...]:
+    """Everything that goes when a domain goes, but for ``/vm/<uuid>``."""
+    return (
+        f"/local/domain/{domid}",
+        f"/libxl/{domid}",
+        f"/local/domain/0/backend/console/{domid}",
+        f"/local/domain/0/device-model/{domid}",
+    )

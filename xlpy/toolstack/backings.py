@@ -1,0 +1,134 @@
+"""From ``vnvdimm`` entries to what the device model is given: resolved, nobody else's, pinned, with a label area."""
+
+from __future__ import annotations
+
+import itertools
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from xlpy.devicemodel.backing import Backing
+from xlpy.devicemodel.smart import worst
+from xlpy.errors import Conflict
+from xlpy.toolstack.record import VnvdimmRecord
+from xlpy.toolstack.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from xlpy.addr import Spa, Span
+    from xlpy.devicemodel.backing import Vnvdimm as Placed
+    from xlpy.dom0.emulated import EmulatedDom0
+    from xlpy.hw.machine import HealthSpec
+    from xlpy.hypervisor.xen import Xen
+    from xlpy.toolstack.devices.vnvdimm import Vnvdimm
+    from xlpy.toolstack.resolve import Resolved
+
+
+class Backings:
+    """Dom0's side of vNVDIMMs.
+
+    Args:
+        xen, dom0: who knows what is taken, and where files lie.
+        labels: folder of the label areas, one file per backing.
+    """
+
+    def __init__(self, xen: Xen, dom0: EmulatedDom0, labels: Path) -> None:
+        self.xen = xen
+        self.dom0 = dom0
+        self.labels = labels
+
+    def resolve(self, name: str, entries: Sequence[Vnvdimm]) -> list[tuple[Vnvdimm, Resolved]]:
+        """Find each entry's host memory, and refuse what is taken.
+
+        Args:
+            name: of the domain, for messages.
+            entries: as configured.
+
+        Raises:
+            Conflict: two entries share memory, or a domain has it. Constraint, NotFound, Unsafe: see ``resolve``.
+        """
+        found = [(entry, resolve(self.dom0, entry.file)) for entry in entries]
+        _refuse_overlaps(name, found)
+        for entry, resolved in found:
+            self._refuse_taken(entry, resolved)
+        return found
+
+    def _refuse_taken(self, entry: Vnvdimm, resolved: Resolved) -> None:
+        for span in resolved.spans:
+            owner = self.xen.pmem.owner_of(span)
+            if owner is not None:
+                raise Conflict(
+                    f"{entry.file} is in use by domain {owner}: its memory at {span.start:#x} is mapped there",
+                    code="XLPY-PMEM-BUSY",
+                    hint=f"xlpy destroy {owner}, or choose another backing",
+                )
+
+    def pin(self, domid: int, entry: Vnvdimm, resolved: Resolved, undo: ExitStack) -> Backing:
+        """Hold a backing for a domain, so that its blocks stay where they are.
+
+        Raises:
+            Conflict: another owner holds it, or it moved since it was resolved.
+        """
+        owner = f"domain {domid}"
+        self.dom0.pin(entry.file, owner)
+        undo.callback(self.dom0.unpin, entry.file, owner)
+        if resolve(self.dom0, entry.file).extents != resolved.extents:
+            raise Conflict(f"{entry.file} moved on the media while it was being resolved", hint="run the command again")
+        name = self.label_name(entry, resolved)
+        if entry.label_size:
+            self.labels.mkdir(parents=True, exist_ok=True)
+        return Backing(
+            path=entry.file,
+            spans=resolved.spans,
+            label_path=str(self.labels / name) if entry.label_size else None,
+            label_size=entry.label_size,
+            unarmed=entry.unarmed,
+            uuid=sha256(name.encode()).digest()[:16],
+            health=self._health(resolved.spans),
+        )
+
+    def _health(self, spans: Sequence[Span[Spa]]) -> HealthSpec:
+        """What the DIMMs under a backing tell of themselves, the worst of them."""
+        hw = self.xen.hw
+        names = {name for span in spans for name in hw.region_at(span.start).set.dimms}
+        return worst(hw.dimm(name).health for name in sorted(names))
+
+    def unpin(self, domid: int, path: str) -> None:
+        """Give a backing back to Dom0."""
+        self.dom0.unpin(path, f"domain {domid}")
+
+    def record(self, entry: Vnvdimm, resolved: Resolved, placed: Placed) -> VnvdimmRecord:
+        """What the toolstack remembers of a vNVDIMM."""
+        return VnvdimmRecord(
+            entry.file,
+            resolved.kind,
+            resolved.device,
+            placed.gpa,
+            resolved.size,
+            [[span.start, span.size] for span in resolved.spans],
+            self.label_name(entry, resolved) if entry.label_size else "",
+            placed.slot,
+            entry.label_size,
+            entry.unarmed,
+        )
+
+    def label_name(self, entry: Vnvdimm, resolved: Resolved) -> str:
+        """The name under which a backing's labels are kept: they belong to the backing, not to a domain."""
+        if resolved.kind == "file":
+            return f"{resolved.device}-inode{self.dom0.stat(entry.file).inode}"
+        return entry.file.rpartition("/")[2]
+
+
+def _refuse_overlaps(name: str, found: list[tuple[Vnvdimm, Resolved]]) -> None:
+    pieces = sorted((piece.spa, piece.spa + piece.length, at) for at, (_, r) in enumerate(found) for piece in r.extents)
+    for (_, end, one), (start, _, other) in itertools.pairwise(pieces):
+        if start < end:
+            first, second = sorted((one, other))
+            raise Conflict(
+                f"{name}: vnvdimm entries {first + 1} ({found[first][0].file}) and {second + 1} "
+                f"({found[second][0].file}) use the same host memory at {start:#x}",
+                code="XLPY-PMEM-TWICE",
+                hint="give each vNVDIMM a backing of its own",
+            )

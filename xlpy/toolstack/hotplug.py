@@ -1,0 +1,167 @@
+"""vNVDIMMs that come and go while a domain runs: what block-attach, block-list and block-detach are to disks."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+from xlpy.errors import Conflict, NotFound
+from xlpy.toolstack.backings import Backings
+from xlpy.toolstack.build import device_model
+from xlpy.toolstack.devices.vnvdimm import Vnvdimm, read_vnvdimm
+from xlpy.toolstack.record import VnvdimmRecord, load, save
+from xlpy.toolstack.rows import nvdimm, nvdimm_home
+from xlpy.toolstack.stored import current
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.toolstack.lifecycle import Lifecycle
+
+CONNECTED, CLOSING, CLOSED = 4, 5, 6  # XenbusState (Xen public header io/xenbus.h)
+
+
+class Attached(NamedTuple):
+    """One vNVDIMM for ``nvdimm-list``. state: connected; closing: the guest was asked to let go; closed: it has."""
+
+    slot: int
+    handle: int
+    acpi: str
+    state: int
+    gpa: int
+    size: int
+    file: str
+    label_size: int
+    unarmed: bool
+
+
+def parse_spec(words: Sequence[str]) -> Vnvdimm:
+    """Read a specification from the command line: the words together describe one device.
+
+    Raises:
+        ConfigError: as in a configuration.
+    """
+    from xlpy.toolstack.reading.reader import HostFacts, Reader
+    from xlpy.toolstack.xlcfg import Settings, Text
+    from xlpy.toolstack.xlcfg.source import Refused, Source
+
+    text = Text(",".join(words))
+    text.offset = 0
+    reader = Reader(Settings(Source(text, "command line"), {}, [], strict=False), HostFacts())
+    entry = read_vnvdimm(reader, text)
+    if entry is None or reader.problems:
+        raise Refused(
+            f"command line: config parsing error in nvdimm specification `{text}'",
+            reader.problems,
+            hint="write for example: file=/dev/pmem1,label_size=128K",
+        )
+    return entry
+
+
+def attach(life: Lifecycle, domid: int, entry: Vnvdimm, dry_run: bool = False) -> VnvdimmRecord | None:
+    """Give a running domain one more vNVDIMM: pinned, mapped, described by ``_FIT``, and announced to the guest.
+
+    Returns:
+        what it became; None for a dry run.
+
+    Raises:
+        Conflict: Dom0, a domain that has shut down or was started without vNVDIMMs, or a backing that a domain has.
+        Constraint: no slot is free. XlpyError: as for ``create``; nothing is left behind.
+    """
+    domain = life.guest(domid)
+    if domain.shutdown_code is not None:
+        raise Conflict(f"domain {domid} has shut down", code="XLPY-DOMAIN-ENDED", hint=f"xlpy destroy {domid}")
+    record = load(life.store, domid)
+    backings = Backings(life.xen, life.dom0, life.labels)
+    ((_, resolved),) = backings.resolve(record.name, [entry])
+    model = device_model(life.xen, life.xenstore, life.store, domid)
+    model.free_slot()
+    if dry_run:
+        return None
+    with ExitStack() as undo:
+        placed = model.plug(backings.pin(domid, entry, resolved, undo))
+        undo.pop_all()
+    made = backings.record(entry, resolved, placed)
+    _remember(life, domid, [*record.vnvdimms, made])
+    life.builder().write(nvdimm(domid, made), domid)
+    return made
+
+
+def detach(life: Lifecycle, domid: int, device: str, force: bool = False, dry_run: bool = False) -> VnvdimmRecord:
+    """Take a vNVDIMM from a running domain.
+
+    Args:
+        life: the toolstack.
+        domid: whom.
+        device: its slot, the name of its ACPI object (``NV00``), or its file.
+        force: although the guest has not let go of it.
+        dry_run: check only.
+
+    Returns:
+        what it was.
+
+    Raises:
+        NotFound: no such vNVDIMM. Conflict: Dom0, or the guest has not let go: it has been asked to.
+    """
+    life.guest(domid)
+    record = load(life.store, domid)
+    model = device_model(life.xen, life.xenstore, life.store, domid)
+    gone = _find(record.vnvdimms, device)
+    placed = next(one for one in model.devices if one.slot == gone.slot)
+    if dry_run and (force or placed.released):
+        return gone
+    if dry_run:
+        raise Conflict(
+            f"domain {domid} has not let go of vNVDIMM {gone.slot} ({gone.path})",
+            code="XLPY-PMEM-IN-GUEST",
+            hint="without -n it is asked to; -f takes it away at once",
+        )
+    if force:
+        model.release(placed)
+    try:
+        model.unplug(gone.slot)
+    except Conflict:
+        life.xenstore.connection(0).write(f"{nvdimm_home(domid, gone.slot)}/state", str(CLOSING))
+        raise
+    Backings(life.xen, life.dom0, life.labels).unpin(domid, gone.path)
+    life.xenstore.connection(0).rm(nvdimm_home(domid, gone.slot))
+    _remember(life, domid, [one for one in record.vnvdimms if one.slot != gone.slot])
+    return gone
+
+
+def attached(life: Lifecycle, domid: int) -> list[Attached]:
+    """The vNVDIMMs of a domain, by slot."""
+    life.guest(domid)
+    model = device_model(life.xen, life.xenstore, life.store, domid)
+    placed = {one.slot: one for one in model.devices}
+    rows = []
+    for device in sorted(load(life.store, domid).vnvdimms, key=lambda one: one.slot):
+        one = placed[device.slot]
+        state = life.xenstore.connection(0).read_or_none(f"{nvdimm_home(domid, device.slot)}/state")
+        rows.append(
+            Attached(
+                device.slot,
+                one.handle,
+                one.name,
+                CLOSED if one.released else int(state or CONNECTED),
+                device.gpa,
+                device.size,
+                device.path,
+                device.label_size,
+                device.unarmed,
+            )
+        )
+    return rows
+
+
+def _find(devices: Sequence[VnvdimmRecord], wanted: str) -> VnvdimmRecord:
+    for device in devices:
+        if wanted in (str(device.slot), f"NV{device.slot:02X}", device.path):
+            return device
+    raise NotFound(f"Error: Device {wanted} not connected.", hint="xlpy nvdimm-list DOMAIN shows slots and files")
+
+
+def _remember(life: Lifecycle, domid: int, devices: list[VnvdimmRecord]) -> None:
+    """Configuration first, then the nodes: every device in xenstore has an entry in the stored JSON."""
+    record = load(life.store, domid)._replace(vnvdimms=devices)
+    save(life.store, record._replace(config=current(record)))

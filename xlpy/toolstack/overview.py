@@ -1,0 +1,125 @@
+"""What ``vm-list``, ``vcpu-list``, ``uptime`` and ``cpupool-list`` say, as records: rendering is elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xlpy.errors import NotFound
+from xlpy.toolstack.lifecycle import BOOTED
+from xlpy.toolstack.listing import dashed
+from xlpy.toolstack.record import load, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.host import Host
+
+POOL, SCHEDULER = "Pool-0", "credit2"  # the only pool, and the scheduler that Xen 4.17 has by default
+
+
+class Vm(NamedTuple):
+    """One line of ``xl vm-list``."""
+
+    uuid: str
+    domid: int
+    name: str
+
+
+class Vcpu(NamedTuple):
+    """One line of ``xl vcpu-list``.
+
+    cpu: the physical CPU, or None where it is offline. state: three letters. hard, soft: CPUs it may and should use.
+    """
+
+    name: str
+    domid: int
+    vcpu: int
+    cpu: int | None
+    state: str
+    seconds: float
+    hard: str
+    soft: str
+
+
+class Uptime(NamedTuple):
+    """One line of ``xl uptime``. seconds: since the domain was built; for Dom0, since the host was started."""
+
+    name: str
+    domid: int
+    seconds: int
+
+
+class Pool(NamedTuple):
+    """One line of ``xl cpupool-list``."""
+
+    name: str
+    cpus: list[int]
+    scheduler: str
+    domains: int
+
+
+def vms(host: Host) -> list[Vm]:
+    """Every domain, Dom0 included."""
+    domains = [host.xen.domain(0), *host.xen.domains()]
+    return [Vm(dashed(one.uuid.hex()), one.domid, _name(host, one.domid)) for one in domains]
+
+
+def vcpus(host: Host, domid: int) -> list[Vcpu]:
+    """The vCPUs of a domain. There is no scheduler: vCPU n is on the n-th CPU of its hard affinity, counted around."""
+    domain = host.xen.domain(domid)
+    every = range(host.spec.cpu.count)
+    build: dict[str, Any] = load(host.store, domid).config["b_info"] if domid else {}
+    connection = host.xenstore.connection(0)
+    rows = []
+    for number in range(domain.max_vcpus):
+        hard = _affinity(build.get("vcpu_hard_affinity"), number, every)
+        soft = _affinity(build.get("vcpu_soft_affinity"), number, every)
+        path = f"/local/domain/{domid}/cpu/{number}/availability"
+        online = domid == 0 or connection.read_or_none(path) == "online"
+        cpu = hard[number % len(hard)] if online and hard else None
+        state = ("r--" if domain.running else "---") if online else "--p"
+        shown = (cpu_list(hard, every), cpu_list(soft, every))
+        rows.append(Vcpu(_name(host, domid), domid, number, cpu, state, 0.0, *shown))
+    return rows
+
+
+def _affinity(lists: Any, vcpu: int, every: Sequence[int]) -> list[int]:  # noqa: ANN401 - JSON
+    """The CPUs of one vCPU from libxl's list of bitmaps, one a vCPU."""
+    return list(lists[vcpu]) if lists and vcpu < len(lists) and lists[vcpu] else list(every)
+
+
+def cpu_list(cpus: Sequence[int], every: Sequence[int]) -> str:
+    """CPUs as xl prints them: ``all``, ``none``, or ranges such as ``0-2,5``."""
+    if not cpus:
+        return "none"
+    if set(every) <= set(cpus):
+        return "all"
+    ranges: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if ranges and ranges[-1][1] == cpu - 1:
+            ranges[-1][1] = cpu
+        else:
+            ranges.append([cpu, cpu])
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def uptime(host: Host, domid: int, now: float) -> Uptime:
+    """How long a domain has been there at ``now``, in seconds since the epoch."""
+    if domid == 0:
+        started = host.store.table("libxl").get(BOOTED, now)
+    else:
+        connection = host.xenstore.connection(0)
+        vm = connection.read(f"/local/domain/{domid}/vm")
+        started = float(connection.read(f"{vm}/start_time"))
+    return Uptime(_name(host, domid), domid, max(0, int(now - started)))
+
+
+def pools(host: Host, name: str | None = None) -> list[Pool]:
+    """The CPU pools: there is one. NotFound when another is asked for."""
+    if name not in (None, POOL, "0"):
+        raise NotFound(f"Pool '{name}' does not exist", hint=f"the only pool is {POOL}")
+    return [Pool(POOL, list(range(host.spec.cpu.count)), SCHEDULER, 1 + len(host.xen.domains()))]
+
+
+def _name(host: Host, domid: int) -> str:
+    return name_of(host.xenstore, domid) or f"(domain {domid})"

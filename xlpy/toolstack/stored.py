@@ -1,0 +1,50 @@
+"""A domain's configuration after it was built: kept in line with what happens to it, read again for a restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xlpy.toolstack.devices.vnvdimm import Vnvdimm
+
+if TYPE_CHECKING:
+    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.record import DomainRecord
+
+UPDATED = "<updated>"  # xl's name for a text from config-update
+
+
+def reload(record: DomainRecord) -> DomainConfig:
+    """The configuration with which a domain is started again.
+
+    What ``config-update`` left counts alone, as in xl: name and UUID too are what it says. Otherwise it is what the
+    domain was made from, with what has changed since: name, memory target, vNVDIMMs; the UUID stays.
+
+    Raises:
+        ConfigError: the text no longer reads.
+    """
+    from xlpy.toolstack.config import load_config
+
+    if record.update is not None:
+        return load_config(record.update, UPDATED)
+    config = load_config(record.text, record.source, record.extra)
+    config.tree["c_info"] |= {"name": record.name, "uuid": record.uuid}
+    target = record.config["b_info"].get("target_memkb")
+    if target is not None:
+        config.tree["b_info"]["target_memkb"] = target
+    config.vnvdimms = tuple(entries(record))
+    return config
+
+
+def entries(record: DomainRecord) -> list[Vnvdimm]:
+    """The vNVDIMMs that a domain has, as a configuration would name them."""
+    return [Vnvdimm(device.path, device.label_size, device.unarmed) for device in record.vnvdimms]
+
+
+def current(record: DomainRecord) -> dict[str, Any]:
+    """The stored JSON of a configuration, brought in line with the record."""
+    config = dict(record.config)
+    config["c_info"] = {**config["c_info"], "name": record.name, "uuid": record.uuid}
+    config.pop("vnvdimms", None)
+    if record.vnvdimms:
+        config["vnvdimms"] = [entry.to_json() for entry in entries(record)]
+    return config
