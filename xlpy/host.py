@@ -370,12 +370,23 @@ class Host:
         return self.lifecycle.running(self.domid(str(domain)))
 
     def write_memory(self, domain: str, gpa: Gpa, data: bytes, dry_run: bool = False) -> None:
-        """Write guest memory; every byte must be RAM, pmem or a device. Constraint otherwise."""
+        """Write guest memory.
+
+        Raises:
+            Constraint: not every byte is RAM, pmem or a device. Unsafe: a file behind the domain has moved since.
+        """
         target = self.domain(domain)
         target.require_mapped(gpa, len(data))
+        self.check_backings(target)
         if not dry_run:
             with self.store.transaction(f"writing to {domain}"):
                 target.memory.write(gpa, data)
+
+    def check_backings(self, running: Running) -> None:
+        """Unsafe when a file that a domain was given has other blocks by now: stores would land in foreign data."""
+        for device in running.record.vnvdimms:
+            if device.kind == "file":
+                self.dom0.check_pinned(device.path)
 
     # -- Dom0 and the host --------------------------------------------------------------------------------------
 

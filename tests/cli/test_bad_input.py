@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,20 @@ class TestBackings:
             with pytest.raises(XlpyError, match="domain 1"), host.change("test"):
                 act()
         host.store.close()
+
+    def test_a_file_that_moves_all_the_same_is_noticed(self, xlpy, guest, host_root):
+        """Somebody with the media at hand shrinks the file, immutable or not."""
+        debugfs = shutil.which("debugfs", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        if debugfs is None:
+            pytest.skip("debugfs is not installed (package e2fsprogs)")
+        xlpy("create", guest("/mnt/pmem0/vm1.img"))
+        (device,) = xlpy("list", "--json").json["items"][0]["vnvdimms"]
+        host = Host.open(host_root)
+        image, start = host.hw.backing(host.dom0.list_namespaces()[0]["resource"])
+        host.store.close()
+        subprocess.run([debugfs, "-w", "-R", "sif /vm1.img size 8192", f"{image}?offset={start}"], check=True)
+        found = xlpy("mem", "write", "guest", hex(device["gpa"]), "--hex", "00", status=7)
+        assert "/mnt/pmem0/vm1.img is not the file" in found.err
 
     def test_no_space_left_in_the_file_system(self, xlpy):
         assert "space" in xlpy("pmem", "mkfile", "64G", "/mnt/pmem0/huge.img", status=6).err.lower()
