@@ -97,7 +97,7 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_media_equal_a_page_by_page_model(hw, store, program):
     """Whatever is mapped, unmapped, broken and destroyed: the runs on the media say for each page what a model says."""
     xen = Xen(hw, store)

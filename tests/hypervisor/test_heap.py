@@ -49,7 +49,7 @@ def test_offlined_frames_never_come_back():
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 1000)), max_size=30), st.randoms())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 def test_nothing_is_lost_or_given_twice(wishes, random):
     heap, held = Heap([(5, 120), (200, 300)]), []
     for count, gfn in wishes:

@@ -25,7 +25,7 @@ def pages(table: LinearMap) -> dict[int, tuple[int, int]]:
 
 
 @given(steps)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_step_equals_the_model(program: list) -> None:
     table, model = LinearMap(), {}
     for step, what in program:

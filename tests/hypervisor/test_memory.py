@@ -127,7 +127,7 @@ accesses = st.lists(
 
 
 @given(accesses)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_reads_give_what_was_written(xen, calls, device, program):
     """RAM, pmem in scattered extents, and holes, against a bytearray."""
     domid = calls.domctl_createdomain(bytes(16))

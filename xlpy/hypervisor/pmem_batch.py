@@ -125,7 +125,9 @@ def _check_free(xen: Xen, columns: Columns, extents: Sequence[PmemExtent], first
     if not ascending(starts, ends):
         _twice(columns.mfns, columns.mfn_ends, extents, first, abi.EBUSY, "machine frames")
     m2p = xen.pmem.m2p
-    if m2p.overlaps(starts[0], ends[-1]):
+    near = slice(*m2p.window(starts[0], ends[-1]))
+    merged = _sorted([*starts, *m2p.starts[near]], [*ends, *m2p.ends[near]])
+    if not ascending(*merged):
         for number, (start, end) in enumerate(zip(columns.mfns, columns.mfn_ends, strict=True)):
             if m2p.overlaps(start, end):
                 piece = m2p.clip(start, end)[0]
