@@ -10,13 +10,10 @@ Actors are powered on only when somebody asks for them, so that a command pays f
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import time
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError, XlpyError
@@ -24,6 +21,7 @@ from xlpy.store import Store, exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from xlpy.addr import Gpa
     from xlpy.dom0.emulated import EmulatedDom0
@@ -46,8 +44,14 @@ def _silent(_text: str) -> None:
     """The default listener: nobody."""
 
 
-def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
+def _has_content(path: str) -> bool:
+    return os.path.exists(path) and os.path.getsize(path) > 0
+
+
+def _remove_tree(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
 
 
 class Host:
@@ -58,10 +62,10 @@ class Host:
         note: told what happens, one line at a time.
     """
 
-    def __init__(self, root: Path, note: Callable[[str], None] = _silent) -> None:
-        self.root = root
+    def __init__(self, root: str | os.PathLike[str], note: Callable[[str], None] = _silent) -> None:
+        self._home = os.fspath(root)
         self.note = note
-        self.store = Store(root / STATE)
+        self.store = Store(self._file(STATE))
         self._table = self.store.table("host")
 
     # -- making, opening, removing ------------------------------------------------------------------------------
@@ -69,9 +73,15 @@ class Host:
     @staticmethod
     def directory(root: str | os.PathLike[str] | None = None) -> Path:
         """Where the state is: ``root``, ``XLPY_ROOT``, ``$XDG_STATE_HOME/xlpy``, or ``~/.local/state/xlpy``."""
+        from pathlib import Path
+
+        return Path(Host._directory(root))
+
+    @staticmethod
+    def _directory(root: str | os.PathLike[str] | None) -> str:
         chosen = root or os.environ.get("XLPY_ROOT")
         if chosen:
-            return Path(chosen).absolute()
+            return os.path.abspath(chosen)
         state = os.environ.get("XDG_STATE_HOME")
         if not state:
             home = os.environ.get("HOME")
@@ -80,8 +90,18 @@ class Host:
                     "no state directory: neither HOME nor XDG_STATE_HOME nor XLPY_ROOT is set",
                     hint="name one: xlpy --root DIR ...",
                 )
-            state = os.path.join(home, ".local", "state")  # noqa: PTH118 - only joined, never touched here
-        return Path(state, "xlpy").absolute()
+            state = os.path.join(home, ".local", "state")
+        return os.path.abspath(os.path.join(state, "xlpy"))
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self._home, name)
+
+    @cached_property
+    def root(self) -> Path:
+        """The state directory."""
+        from pathlib import Path
+
+        return Path(self._home)
 
     @classmethod
     def open(cls, root: str | os.PathLike[str] | None = None, note: Callable[[str], None] = _silent) -> Host:
@@ -94,15 +114,15 @@ class Host:
         Raises:
             StateError: the directory holds a damaged or foreign state. ConfigError: ``machine.yaml`` was changed.
         """
-        where = cls.directory(root)
-        if not _has_content(where / STATE):
+        where = cls._directory(root)
+        if not _has_content(os.path.join(where, STATE)):
             return cls.make(where, None, note)
         host = cls(where, note)
         if not host._table.get("ready"):
             host.store.close()
             return cls.make(where, None, note)
         host._check_description()
-        if (where / UNCLEAN).exists():
+        if os.path.exists(host._file(UNCLEAN)):
             host._repair()
         return host
 
@@ -126,7 +146,7 @@ class Host:
         text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
         spec = parse_machine(text, str(machine or "the default machine"))
         where.mkdir(parents=True, exist_ok=True)
-        if (where / "hw").exists() and not _has_content(where / STATE):
+        if (where / "hw").exists() and not _has_content(str(where / STATE)):
             raise StateError(
                 f"{where} holds media, and {STATE} is missing or empty: nothing is made over them",
                 hint="start the host anew on the same media with: xlpy host reset --keep-media",
@@ -183,7 +203,7 @@ class Host:
         self._wipe(keep_media)
         (self.root / MACHINE).write_text(text, encoding="utf-8")
         self._table.put("machine", spec_to_json(spec))
-        self._table.put("description", self._description())
+        self._table.put("description", text)
         hw = self.hw = Hardware.open(self.root, spec) if keep_media else Hardware.create(self.root, spec)
         power_on(hw)
         self.xen.boot()
@@ -193,10 +213,8 @@ class Host:
         self._table.put("ready", True)
 
     def _wipe(self, keep_media: bool) -> None:
-        shutil.rmtree(self.root / "domains", ignore_errors=True)
-        if not keep_media:
-            for name in ("hw", "labels"):
-                shutil.rmtree(self.root / name, ignore_errors=True)
+        for name in ("domains",) if keep_media else ("domains", "hw", "labels"):
+            _remove_tree(self.root / name)
         (self.root / UNCLEAN).unlink(missing_ok=True)
 
     @classmethod
@@ -216,21 +234,19 @@ class Host:
             for name in (STATE, f"{STATE}-journal", MACHINE, UNCLEAN):
                 (where / name).unlink(missing_ok=True)
             for name in ("hw", "domains", "labels", "dump"):
-                shutil.rmtree(where / name, ignore_errors=True)
+                _remove_tree(where / name)
         (where / "lock").unlink(missing_ok=True)
         return where
 
-    def _description(self) -> str:
-        return hashlib.sha256((self.root / MACHINE).read_bytes()).hexdigest()
-
     def _check_description(self) -> None:
         try:
-            same = self._description() == self._table.get("description")
+            with open(self._file(MACHINE), "rb") as file:
+                same = file.read() == self._table.get("description", "").encode()
         except OSError:
             same = False
         if not same:
             raise ConfigError(
-                f"{self.root / MACHINE} is not the description that this host was made from",
+                f"{self._file(MACHINE)} is not the description that this host was made from",
                 code="XLPY-MACHINE-CHANGED",
                 hint="put it back, or make the host anew: xlpy host reset --machine FILE",
             )
@@ -305,7 +321,7 @@ class Host:
         """The hypervisor."""
         from xlpy.hypervisor.xen import Xen
 
-        return Xen(self.hw, self.store)
+        return Xen(lambda: self.hw, self.store)
 
     @cached_property
     def dom0(self) -> EmulatedDom0:

@@ -18,7 +18,6 @@ from xlpy.errors import Conflict, Constraint, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SCHEMA = 1
 LOCK_SECONDS = 10.0
@@ -69,7 +68,7 @@ class Store:
         StateError: the file is not a state file of this version, or is damaged.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
         self.path = path
         self._depth = 0
         try:
@@ -159,7 +158,7 @@ class Store:
 
 
 @contextmanager
-def exclusive(path: Path | None, holder: str) -> Iterator[None]:
+def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None]:
     """Hold the lock file beside a state file, and write who holds it.
 
     Args:
@@ -172,7 +171,7 @@ def exclusive(path: Path | None, holder: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    lock = path.with_name("lock")
+    lock = os.path.join(os.path.dirname(path), "lock")
     try:
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:

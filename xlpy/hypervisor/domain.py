@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE_SHIFT, Spa
 from xlpy.errors import XlpyError
-from xlpy.hypervisor import abi, cpuid
-from xlpy.hypervisor.linear import LinearMap
-from xlpy.hypervisor.memory import GuestMemory
-from xlpy.hypervisor.mmio import Ioreq
-from xlpy.hypervisor.p2m import P2M
-from xlpy.hypervisor.ramfile import RamFiles
-from xlpy.hypervisor.vhpet import attach_hpet
+from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -24,6 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.hypervisor.cpuid import Policy
+    from xlpy.hypervisor.memory import GuestMemory
+    from xlpy.hypervisor.mmio import Ioreq
+    from xlpy.hypervisor.p2m import P2M
+    from xlpy.hypervisor.ramfile import RamFiles
     from xlpy.hypervisor.xen import Xen
 
 # Tables of a domain's parts; the record itself is in RECORDS. All are keyed by domid.
@@ -133,21 +131,31 @@ class Domain:
     @cached_property
     def p2m(self) -> P2M:
         """Guest frames to machine frames."""
+        from xlpy.hypervisor.linear import LinearMap
+        from xlpy.hypervisor.p2m import P2M
+
         return P2M(LinearMap().load(self.part("xen.ram") or []), LinearMap().load(self.part("xen.pmem") or []))
 
     @cached_property
     def files(self) -> RamFiles:
         """Where the bytes of its RAM are."""
+        from xlpy.hypervisor.ramfile import RamFiles
+
         return RamFiles(self.home, self.part("xen.files"))
 
     @cached_property
     def memory(self) -> GuestMemory:
         """Its memory by guest physical address."""
+        from xlpy.hypervisor.memory import GuestMemory
+
         return GuestMemory(self)
 
     @cached_property
     def ioreq(self) -> Ioreq:
         """Its device models, and the devices that Xen itself emulates."""
+        from xlpy.hypervisor.mmio import Ioreq
+        from xlpy.hypervisor.vhpet import attach_hpet
+
         made = Ioreq(self, self.part("xen.ioreq") or {})
         attach_hpet(made, self.params)
         return made
@@ -155,11 +163,15 @@ class Domain:
     @cached_property
     def policy(self) -> Policy:
         """Its CPUID policy."""
+        from xlpy.hypervisor import cpuid
+
         saved = self.part("xen.policy")
         return cpuid.from_json(saved) if saved else cpuid.default_policy(self.xen.hw.cpuid, hvm=self.hvm)
 
     def cpuid(self, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
         """EAX, EBX, ECX, EDX that its vCPU 0 sees, Xen's own leaves included."""
+        from xlpy.hypervisor import cpuid
+
         base = abi.CPUID_XEN_BASE + (0x100 if self.params.get(abi.HVM_PARAM_VIRIDIAN) else 0)
         if base <= leaf < base + 0x100:
             return cpuid.xen_leaf(leaf - base, subleaf, base, self.domid)

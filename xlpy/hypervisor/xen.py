@@ -12,22 +12,21 @@ from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, PAGE_SHIFT
 from xlpy.errors import NotFound, StateError
-from xlpy.firmware.e820 import E820_RAM
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.console import Console
 from xlpy.hypervisor.domain import PARTS, RECORDS, Domain
-from xlpy.hypervisor.heap import Heap
-from xlpy.hypervisor.pmem import ANNOUNCEMENT, Pmem, metadata_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.addr import Spa, Span
     from xlpy.hw.hardware import Hardware
+    from xlpy.hypervisor.heap import Heap
     from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.mca import Mca
     from xlpy.hypervisor.memory import MemorySpan
     from xlpy.hypervisor.mmio import Access
+    from xlpy.hypervisor.pmem import Pmem
     from xlpy.store import Store
 
 FIRST_FRAME = 0x100  # Xen keeps the first MiB for itself
@@ -40,7 +39,7 @@ class Xen:
     """The hypervisor of one host.
 
     Args:
-        hw: the machine it runs on.
+        hw: the machine it runs on, or what opens it when something is asked of it.
         store: where its state is kept.
 
     Attributes:
@@ -48,8 +47,8 @@ class Xen:
         ended: domids of domains that shut down while this object was in use: VIRQ_DOM_EXC, for the toolstack.
     """
 
-    def __init__(self, hw: Hardware, store: Store) -> None:
-        self.hw = hw
+    def __init__(self, hw: Hardware | Callable[[], Hardware], store: Store) -> None:
+        self._machine = hw
         self.store = store
         self.console = Console(store.table("xen.console"))
         self.preempt_after: int | None = None
@@ -60,6 +59,10 @@ class Xen:
 
     def boot(self) -> None:
         """Start on a machine that was just powered on: no domains but Dom0, nothing known of persistent memory."""
+        from xlpy.firmware.e820 import E820_RAM
+        from xlpy.hypervisor.heap import Heap
+        from xlpy.hypervisor.pmem import ANNOUNCEMENT, metadata_pages
+
         for table in (_STATE, RECORDS, "xen.console", *PARTS):
             rows = self.store.table(table)
             for key in rows.keys():  # noqa: SIM118 - a Table is not a dict
@@ -113,6 +116,8 @@ class Xen:
 
     def sweep(self) -> list[str]:
         """Remove RAM files of domains that are gone. Call it after the transaction that destroyed them is committed."""
+        from xlpy.hypervisor.pmem import ANNOUNCEMENT
+
         home = self.hw.root / "domains"
         if not home.is_dir():
             return []
@@ -129,13 +134,22 @@ class Xen:
     # parts
 
     @cached_property
+    def hw(self) -> Hardware:
+        """The machine that it runs on."""
+        return self._machine() if callable(self._machine) else self._machine
+
+    @cached_property
     def pmem(self) -> Pmem:
         """The registry of persistent memory."""
+        from xlpy.hypervisor.pmem import Pmem
+
         return Pmem(self)
 
     @cached_property
     def heap(self) -> Heap:
         """Free host RAM."""
+        from xlpy.hypervisor.heap import Heap
+
         saved = self._state.get("heap")
         if saved is None:
             raise StateError("the hypervisor was never booted", hint="xlpy host reset")
