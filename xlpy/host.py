@@ -314,7 +314,7 @@ class Host:
         """The powered machine."""
         from xlpy.hw.hardware import Hardware
 
-        return Hardware.open(self.root, self.spec)
+        return Hardware.open(self._home, self.spec)
 
     @cached_property
     def xen(self) -> Xen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -101,6 +100,8 @@ def report(error: XlpyError, as_json: bool) -> int:
         lines.append(f"  hint: {error.hint}")
     print("\n".join(lines), file=sys.stderr)
     if as_json:
+        import json
+
         document: dict[str, Any] = {
             "schema": "xlpy.error/1",
             "code": error.code,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from xlpy.addr import Dpa, Spa, Span
@@ -32,14 +32,21 @@ if TYPE_CHECKING:
 class Region(NamedTuple):
     """A span of host physical addresses that belongs to one interleave set.
 
-    index: position in the machine, from 0 (``regionN``); path: the file whose byte x is the region's byte x.
+    index: position in the machine, from 0 (``regionN``); file: whose byte x is the region's byte x.
     """
 
     name: str
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     span: Span[Spa]
     set: SetSpec
-    path: Path
+    file: str
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        from pathlib import Path
+
+        return Path(self.file)
 
     @property
     def table(self) -> Interleave:
@@ -54,26 +61,28 @@ class Hardware:
     address drain a queue that is always empty here.
     """
 
-    def __init__(self, root: Path, spec: MachineSpec) -> None:
+    def __init__(self, root: str | os.PathLike[str], spec: MachineSpec) -> None:
         """Use ``create`` or ``open``."""
-        self.root = root
+        self._root = os.fspath(root)
         self.spec = spec
-        home = root / "hw"
+        home = os.path.join(root, "hw")
         self.regions = tuple(
-            Region(one.name, i, Span(one.base, one.size), one, home / "media" / one.name)
+            Region(one.name, i, Span(one.base, one.size), one, os.path.join(home, "media", one.name))
             for i, one in enumerate(spec.sets)
         )
-        self.poison = PoisonList(home / "poison.json")
+        self.poison = PoisonList(os.path.join(home, "poison.json"))
         self._dimms = {dimm.id: dimm for dimm in spec.dimms}
-        self._labels = {dimm.id: LabelArea(dimm.id, home / "labels" / dimm.id, dimm.label_size) for dimm in spec.dimms}
-        ram = Media(home / "ram", spec.ram)
+        self._labels = {
+            dimm.id: LabelArea(dimm.id, os.path.join(home, "labels", dimm.id), dimm.label_size) for dimm in spec.dimms
+        }
+        ram = Media(os.path.join(home, "ram"), spec.ram)
         self._backings: RangeMap[tuple[Media, int]] = RangeMap()  # value: the file, and what its offset 0 would be
         offset = 0
         for span in memmap.ram_spans(spec.ram):
             self._backings.add(span.start, span.end, (ram, span.start - offset))
             offset += span.size
         for region in self.regions:
-            media = Media(region.path, region.span.size)
+            media = Media(region.file, region.span.size)
             self._backings.add(region.span.start, region.span.end, (media, region.span.start))
 
     @classmethod
@@ -116,7 +125,7 @@ class Hardware:
         return cls(root, spec)
 
     @classmethod
-    def open(cls, root: Path, spec: MachineSpec | None = None) -> Hardware:
+    def open(cls, root: str | os.PathLike[str], spec: MachineSpec | None = None) -> Hardware:
         """The machine under ``root``.
 
         Args:
@@ -127,10 +136,11 @@ class Hardware:
             NotFound: there is none.
             StateError: its description is damaged.
         """
-        home = root / "hw"
+        home = os.path.join(root, "hw")
         if spec is None:
             try:
-                spec = spec_from_json(json.loads((home / "machine.json").read_bytes()))
+                with open(os.path.join(home, "machine.json"), "rb") as file:
+                    spec = spec_from_json(json.load(file))
             except FileNotFoundError:
                 if _exists(home):
                     raise StateError(f"{home}: machine.json is missing", hint="xlpy host reset") from None
@@ -153,6 +163,13 @@ class Hardware:
             _remove(old)
         except OSError as error:
             raise trouble(root, error) from error
+
+    @cached_property
+    def root(self) -> Path:
+        """The directory that it lies in."""
+        from pathlib import Path
+
+        return Path(self._root)
 
     # bytes by address
 
@@ -204,8 +221,10 @@ class Hardware:
 
     def backing(self, spa: Spa) -> tuple[Path, int]:
         """(file, offset) of the byte at ``spa``."""
+        from pathlib import Path
+
         media, offset, _ = next(self._pieces(spa, 1))
-        return media.path, offset
+        return Path(media.path), offset
 
     def has_memory(self, span: Span[Spa]) -> bool:
         """Whether RAM or persistent memory lies behind every byte of ``span``."""
@@ -308,13 +327,13 @@ def _interleave(ways: int, line: int) -> Interleave:
     return Interleave.round_robin(ways, line)
 
 
-def _nothing(root: Path) -> NotFound:
+def _nothing(root: str | os.PathLike[str]) -> NotFound:
     return NotFound(f"{root}: there is no machine", hint="make one with: xlpy host init")
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: str | os.PathLike[str]) -> bool:
     try:
-        return path.exists()
+        return os.path.exists(path)
     except OSError as error:
         raise trouble(path, error) from error
 

@@ -8,7 +8,7 @@ from xlpy.errors import Constraint, NotFound
 from xlpy.hw.media import Media
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
 
 class LabelArea:
@@ -22,7 +22,7 @@ class LabelArea:
 
     __slots__ = ("_dimm", "_media", "size")
 
-    def __init__(self, dimm: str, path: Path, size: int) -> None:
+    def __init__(self, dimm: str, path: str | os.PathLike[str], size: int) -> None:
         self._dimm = dimm
         self._media = Media(path, size)
         self.size = size

@@ -7,12 +7,8 @@ see each other at once: they share the page cache.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from xlpy.errors import Constraint, StateError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PUNCH_HOLE = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, linux/falloc.h
 _CHUNK = 1 << 20
@@ -28,21 +24,21 @@ class Media:
 
     __slots__ = ("_fd", "_view", "path", "size")
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], size: int) -> None:
         self.path = path
         self.size = size
         self._fd = -1
         self._view: memoryview | None = None
 
     @staticmethod
-    def create(path: Path, size: int) -> None:
+    def create(path: str | os.PathLike[str], size: int) -> None:
         """Make the file, all zeros and without blocks.
 
         Raises:
             Constraint: the file system cannot hold it.
         """
         try:
-            with path.open("xb") as file:
+            with open(path, "xb") as file:
                 file.truncate(size)
         except OSError as error:
             raise trouble(path, error, size) from error
@@ -140,7 +136,7 @@ class Media:
 _AGAIN = "start the host anew with: xlpy host reset"
 
 
-def trouble(path: Path, error: OSError, size: int | None = None) -> Constraint:
+def trouble(path: str | os.PathLike[str], error: OSError, size: int | None = None) -> Constraint:
     """What an OSError on a file of the host means, with the way out."""
     import errno
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from xlpy.addr import Spa, Span, align_down, align_up
@@ -12,7 +13,6 @@ from xlpy.rangemap import RangeMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 LINE = 64  # what the memory controller poisons at once
 
@@ -28,8 +28,8 @@ class PoisonList:
 
     __slots__ = ("_path", "_runs")
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
         self._runs: RangeMap[None] | None = None
 
     def __iter__(self) -> Iterator[Span[Spa]]:
@@ -60,7 +60,7 @@ class PoisonList:
         return sum(run.end - run.start for run in removed)
 
     @classmethod
-    def create(cls, path: Path, spans: Iterable[Span[Spa]]) -> None:
+    def create(cls, path: str | os.PathLike[str], spans: Iterable[Span[Spa]]) -> None:
         """Write a list that starts with ``spans``."""
         made = cls(path)
         runs: RangeMap[None] = RangeMap()
@@ -83,7 +83,8 @@ class PoisonList:
     def _load(self) -> RangeMap[None]:
         if self._runs is None:
             try:
-                pairs = json.loads(self._path.read_text(encoding="ascii"))
+                with open(self._path, "rb") as file:
+                    pairs = json.load(file)
                 self._runs = RangeMap((int(start), int(end), None) for start, end in pairs)
             except FileNotFoundError:
                 self._runs = RangeMap()
@@ -96,10 +97,11 @@ class PoisonList:
 
     def _store(self) -> None:
         text = json.dumps([(run.start, run.end) for run in self._load()])
-        fresh = self._path.with_name(self._path.name + ".new")
+        fresh = f"{self._path}.new"
         try:
-            fresh.write_text(text, encoding="ascii")
-            fresh.replace(self._path)
+            with open(fresh, "w", encoding="ascii") as file:
+                file.write(text)
+            os.replace(fresh, self._path)
         except OSError as error:
             raise trouble(self._path, error) from error
 
