@@ -1,0 +1,169 @@
+"""The lint finds what is wrong with a set of tables, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xlpy.errors import FormatError
+from xlpy.firmware.acpi import aml, nfit
+from xlpy.firmware.acpi.check import check, read_tables
+from xlpy.firmware.acpi.fadt import build_fadt
+from xlpy.firmware.acpi.roots import Rsdp, build_rsdp, build_xsdt
+from xlpy.firmware.acpi.sdt import build_table
+from xlpy.firmware.acpi.text import decode, to_text
+from xlpy.firmware.acpi.walk import Found
+
+GIB = 1 << 30
+
+
+def good_nfit(**changes):
+    """One device of 1 GiB."""
+    spa = nfit.SpaRange(spa_index=1, base=4 * GIB, length=GIB)
+    region = nfit.RegionMap(handle=1, spa_index=1, control_index=1, region_size=GIB)
+    control = nfit.ControlRegion(control_index=1, vendor_id=0x8086, device_id=1, revision_id=1, serial_number=7)
+    return nfit.build_nfit(
+        [
+            spa._replace(**changes.get("spa", {})),
+            region._replace(**changes.get("region", {})),
+            control._replace(**changes.get("control", {})),
+            *changes.get("more", ()),
+        ]
+    )
+
+
+def block(signature, *terms):
+    return build_table(signature, b"".join(terms), 2)
+
+
+def ssdt(*terms):
+    return block("SSDT", *terms)
+
+
+DSDT = block("DSDT", aml.scope("\\_SB", aml.device("PCI0", aml.name("_HID", aml.eisaid("PNP0A03")))))
+
+
+def tables(nfit_table=None, *more):
+    """A whole set with addresses, as it stands in memory."""
+    bodies = {
+        0x1000: ("DSDT", DSDT),
+        0x2000: ("NFIT", nfit_table or good_nfit()),
+        0x3000: ("FACP", build_fadt({"dsdt": 0x1000, "x_dsdt": 0x1000}, 4)),
+        **{0x8000 + 0x1000 * at: (data[:4].decode(), data) for at, data in enumerate(more)},
+    }
+    xsdt = build_xsdt([0x3000, 0x2000, *(address for address in bodies if address >= 0x8000)])
+    bodies |= {0x6000: ("XSDT", xsdt), 0x7000: ("RSDP", build_rsdp(Rsdp(0, 0x6000)))}
+    return [Found(signature, address, data) for address, (signature, data) in bodies.items()]
+
+
+def messages(found):
+    return [str(finding) for finding in found]
+
+
+def test_a_good_set():
+    assert messages(check(tables())) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"region": {"spa_index": 9}}, "mapped to SPA range 9, which is missing"),
+        ({"region": {"control_index": 9}}, "uses control region 9, which is missing"),
+        ({"region": {"interleave_index": 3}}, "interleave table 3, which is missing"),
+        ({"region": {"handle": 0}}, "device handle 0"),
+        ({"region": {"region_size": 4096}}, "its devices have 0x1000 bytes, the range has 0x40000000"),
+        ({"region": {"interleave_ways": 2}}, "says 2 ways, there are 1 mappings"),
+        ({"more": [nfit.SpaRange(spa_index=1, base=8 * GIB, length=GIB)]}, "SPA range index 1 is used 2 times"),
+        ({"more": [nfit.SpaRange(spa_index=2, base=4 * GIB + 4096, length=GIB)]}, "SPA ranges 1 and 2 overlap"),
+    ],
+)
+def test_nfit_links(changes, text):
+    found = messages(check(tables(good_nfit(**changes))))
+    assert any(text in line and line.startswith("error: nfit") for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("offset", "text"),
+    [(0, "signature"), (4, "length says"), (9, "bytes sum to"), (40, "")],
+    ids=["signature", "length", "checksum", "body"],
+)
+def test_damage_in_a_table(offset, text):
+    data = bytearray(good_nfit())
+    data[offset] ^= 0x80
+    found = check(tables(bytes(data)))
+    assert found
+    assert any(text in str(finding) for finding in found)
+
+
+def test_pointers_that_lead_nowhere():
+    lost = [table for table in tables() if table.signature != "NFIT"]
+    assert any("entry 1 points to 0x2000: no table there" in line for line in messages(check(lost)))
+    lost = [table for table in tables() if table.signature != "DSDT"]
+    assert any("no DSDT at 0x1000" in line for line in messages(check(lost)))
+
+
+def test_two_nfits():
+    assert any("2 tables" in line for line in messages(check(tables(None, good_nfit()))))
+
+
+def test_tables_that_overlap():
+    found = tables()
+    found[1] = found[1]._replace(address=0x1010)
+    assert any("overlaps dsdt" in line for line in messages(check(found)))
+
+
+def test_a_name_that_two_tables_define():
+    again = ssdt(aml.scope("\\_SB", aml.device("PCI0")))
+    found = messages(check(tables(None, again)))
+    assert any("AE_ALREADY_EXISTS" in line and line.startswith("error: ssdt") for line in found), found
+
+
+def test_aml_that_does_not_compile_has_its_offset():
+    broken = ssdt(aml.name("OKAY", aml.integer(1)), b"\x14\x0aBADM\x00\x5b\xff\xff\xff\xff")
+    (finding,) = check(tables(None, broken))
+    assert finding.table.startswith("ssdt")
+    assert finding.offset >= 36
+
+
+def test_from_a_folder_and_from_a_dump(tmp_path):
+    from xlpy.firmware.acpi.acpidump import file_names, to_hex
+
+    for name, table in zip(file_names(tables()), tables(), strict=True):
+        (tmp_path / name).write_bytes(table.data)
+    assert messages(check(read_tables(tmp_path))) == []
+    (tmp_path / "dump.txt").write_text(to_hex(tables()))
+    assert messages(check(read_tables(tmp_path / "dump.txt"))) == []
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FormatError, match="no table"):
+        read_tables(tmp_path / "empty")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_flipped_bytes_never_crash(data):
+    found = tables()
+    at = data.draw(st.integers(0, len(found) - 1))
+    table = bytearray(found[at].data)
+    for _ in range(data.draw(st.integers(1, 4))):
+        table[data.draw(st.integers(0, len(table) - 1))] = data.draw(st.integers(0, 255))
+    found[at] = found[at]._replace(data=bytes(table))
+    check(found)
+    decode(found[at].signature, bytes(table))
+    to_text(found[at].signature, bytes(table), 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["NFIT", "FACP", "APIC", "DSDT", "RSDP", "FACS", "HPET", "ABCD"]))
+def test_any_bytes_never_crash(data, signature):
+    check([Found(signature, 0x1000, data)])
+    to_text(signature, data, 0x1000)
+
+
+def test_text_names_every_field():
+    text = to_text("NFIT", good_nfit(), 0x2000)
+    assert "NFIT at 0x2000, 224 bytes" in text
+    assert "base: 0x100000000" in text
+    assert "range_type: 66f0d379-b4f3-4074-ac43-0d3318b78cdb" in text
+    assert decode("NFIT", good_nfit())["structures"][1]["kind"] == "RegionMap"
+    assert decode("DSDT", DSDT)["objects"][-1] == {"path": "\\_SB.PCI0._HID", "type": "integer", "value": 0x030AD041}
