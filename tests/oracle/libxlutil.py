@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes as c
 import errno
+import faulthandler
 import os
 import pickle
 import tempfile
@@ -113,6 +114,7 @@ def isolated(question, *arguments):
     child = os.fork()
     if child == 0:
         try:
+            faulthandler.disable()
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             blob = pickle.dumps(question(*arguments))
             while blob:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FORMATS = ("raw", "qcow", "qcow2", "vhd", "empty", "qed")
 BACKENDS = ("phy", "tap", "qdisk", "standalone")
 SPECIFICATIONS = ("xen", "virtio")
+# The manual has them, and the scanner that 4.17 was built with does not.
+_UNKNOWN_FLAGS = ("trusted", "untrusted")
 _ACCESS = {"r": 0, "ro": 0, "rw": 1, "w": 1, "": 1}
 
 
@@ -32,8 +34,12 @@ class BadDisk(Exception):
         self.index = index
 
 
-def parse_disk(operands: Sequence[str]) -> Node:
+def parse_disk(operands: Sequence[str], notes: list[tuple[int, str]] | None = None) -> Node:
     """Read a disk from one text or, as in ``block-attach``, several.
+
+    Args:
+        operands: the texts, all about one disk.
+        notes: gets (index in the text, what may not be meant).
 
     Returns:
         the disk in libxl's structure.
@@ -45,6 +51,8 @@ def parse_disk(operands: Sequence[str]) -> Node:
     for number, operand in enumerate(operands):
         scan.operand = number
         scan.read(operand)
+    if notes is not None:
+        notes += scan.notes
     return scan.finish()
 
 
@@ -57,6 +65,7 @@ class _Scan:
         self.index = 0
         self.prefixed = False  # a deprecated prefix settled format or script
         self.access_set = False
+        self.notes: list[tuple[int, str]] = []
 
     def read(self, text: str) -> None:
         """Apply rule after rule."""
@@ -115,6 +124,8 @@ class _Scan:
         """Target, format, vdev, access: whichever of them is still missing."""
         value = text.removesuffix(",")
         disk = self.disk
+        if value in _UNKNOWN_FLAGS:
+            self.notes.append((self.index, f"xl 4.17 does not know {value} and takes it for a target, format or vdev"))
         if disk.get("pdev_path") is None:
             self.once("pdev_path", "target", value)
         elif not self.prefixed and "format" not in disk:
@@ -211,8 +222,6 @@ _FLAGS = {
     "no-discard": _set("discard_enable", False),
     "colo": _set("colo_enable", True),
     "no-colo": _set("colo_enable", False),
-    "trusted": _set("trusted", True),
-    "untrusted": _set("trusted", False),
 }
 _VALUES: dict[str, Callable[[_Scan, str], None]] = {
     "format": lambda scan, text: scan.format(_value(text)),
@@ -292,8 +301,11 @@ def read_disks(reader: Reader) -> None:
     """``disk``."""
     disks = []
     for text in reader.texts("disk") or ():
+        notes: list[tuple[int, str]] = []
         try:
-            disks.append(parse_disk([text]))
+            disks.append(parse_disk([text], notes))
         except BadDisk as bad:
             reader.error(reader.at(text, bad.index), f"disk: {bad.message}")
+        for index, note in notes:
+            reader.warn(reader.at(text, index), f"disk: {note}")
     reader.put("disks", disks)
