@@ -24,7 +24,9 @@ CHAIN = 4  # index fields over index fields, banks over banks
 @handler("Name")
 def _name(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
     value = vm.stack.pop()
-    vm.declare(frame, operand[0], value if isinstance(value, Package) else copy(value))  # packages are always new
+    vm.declare(
+        frame, operand[0], value if isinstance(value, Package) else copy(value, vm.spend)
+    )  # packages are always new
 
 
 @handler("Alias")

@@ -12,6 +12,7 @@ from xlpy.firmware.acpi.eval.names import parse, show
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Mutex, Node
 from xlpy.firmware.acpi.eval.store import element, load, read_node
 from xlpy.firmware.acpi.eval.values import (
+    PACKAGE_DEPTH,
     Buffer,
     ByteRef,
     ElementRef,
@@ -166,6 +167,7 @@ class Interpreter:
         for node in list(self.machine.namespace.nodes.values()):
             if isinstance(node.object, Method) and node.object.body:
                 try:
+                    self._begin()
                     self.machine.compiled(node)
                 except AmlError as error:
                     found.append(error)
@@ -226,7 +228,11 @@ class Interpreter:
 
     def _entry(self, path: Absolute, node: Node, children: list[Entry]) -> Entry:
         thing = node.object
-        value = self._result(thing) if isinstance(thing, (int, String, Buffer, Package)) else None
+        self._begin()
+        try:
+            value = self._result(thing) if isinstance(thing, (int, String, Buffer, Package)) else None
+        except AmlError:  # a package that holds itself
+            value = None
         args = thing.args if isinstance(thing, Method) else None
         return Entry(show(path), show(path[-1:])[1:] or "\\", node.type, value, args, children)
 
@@ -242,21 +248,24 @@ class Interpreter:
         vm.frames.clear()
         vm.stack.clear()
 
-    def _result(self, value: Value, *, inner: bool = False) -> Result:
+    def _result(self, value: Value, depth: int = 0) -> Result:
         """A value as Python sees it; a reference from RefOf or Index is followed once, as AcpiEvaluateObject does."""
         if isinstance(value, Package):
-            return [self._result(self._element(value, index), inner=True) for index in range(len(value))]
+            if depth > PACKAGE_DEPTH:
+                raise AmlError("AE_LIMIT", f"packages are nested deeper than {PACKAGE_DEPTH}")
+            self.machine.spend(len(value))
+            return [self._result(self._element(value, index), depth + 1) for index in range(len(value))]
         if isinstance(value, String):
             return value.decode("latin-1")
         if isinstance(value, Buffer):
             return bytes(value)
         if isinstance(value, NodeRef):
             seen = read_node(self.machine, value.node)
-            return ObjectPath(value.node) if inner or isinstance(seen, Reference) else self._result(seen, inner=True)
+            return ObjectPath(value.node) if depth or isinstance(seen, Reference) else self._result(seen, 1)
         if isinstance(value, NameRef):
             return ObjectPath(value.path)
         if isinstance(value, (SlotRef, ElementRef, ByteRef)):
-            return None if inner else self._result(load(self.machine, value), inner=True)
+            return None if depth else self._result(load(self.machine, value), 1)
         return value if isinstance(value, int) else None
 
     def _element(self, package: Package, index: int) -> Value:

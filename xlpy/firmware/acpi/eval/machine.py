@@ -108,12 +108,13 @@ class Machine:
                 handler(self, frame, operand)
             return self.stack.pop()
         except AmlError as error:
-            for left in reversed(frames[base:]):
-                self.namespace.remove(left.made)
-            del frames[base:], self.stack[height:]
             raise error.at(offset, frame.code.path) from None
         finally:
             self.runs -= 1
+            if len(frames) > base:  # something went wrong
+                for left in reversed(frames[base:]):
+                    self.namespace.remove(left.made)
+                del frames[base:], self.stack[height:]
 
     def call(self, node: Node, args: int) -> None:
         """Invoke a method with the ``args`` topmost values."""
@@ -159,6 +160,7 @@ class Machine:
 
     def compile(self, block: Block, scope: Absolute, path: str, *, module: bool) -> Code:
         """Compile a block of AML in a scope."""
+        self.spend((block.end - block.start) >> 2)
         return Compiler(block, scope, self._arity, HANDLERS, module=module).compile(path)
 
     def _arity(self, full: Absolute) -> int | None:
@@ -190,7 +192,11 @@ class Machine:
 
     def data(self, value: Value) -> Value:
         """The value of an operand: a package element that Index just chose counts as its content."""
-        return load(self, value) if isinstance(value, ElementRef) and value.direct else value
+        if isinstance(value, ElementRef) and value.direct:
+            value = load(self, value)
+        if isinstance(value, bytearray):
+            self.spend(len(value) >> 8)  # whatever is done with it
+        return value
 
     def integer(self, value: Value) -> int:
         """An operand as an integer."""
@@ -265,7 +271,7 @@ class Machine:
 
     def log(self, value: Value) -> None:
         """Record what was stored to the Debug object."""
-        self.debug.append(copy(self.data(value)))
+        self.debug.append(copy(self.data(value), self.spend))
 
     def notify(self, node: Node, value: int) -> None:
         """Record a notification."""

@@ -22,7 +22,6 @@ from xlpy.firmware.acpi.eval.values import (
     String,
     copy,
     kind_of,
-    weight,
 )
 
 if TYPE_CHECKING:
@@ -104,17 +103,16 @@ def store(vm: Machine, value: Value, place: Reference | None) -> None:
         raise AmlError("AE_AML_OPERAND_TYPE", f"{value.node} can't be stored, only a reference to it")
     if isinstance(value, Package):
         settle(vm, value)
-    vm.spend(weight(value) >> 3)
     if isinstance(place, SlotRef):
         held = place.slots[place.index]
         if place.is_arg and isinstance(held, Reference) and not (isinstance(held, NodeRef) and held.plain):
             store(vm, value, held)
         else:
-            place.slots[place.index] = copy(value)
+            place.slots[place.index] = copy(value, vm.spend)
     elif isinstance(place, NodeRef):
         _store_named(vm, value, place.node)
     elif isinstance(place, ElementRef):
-        place.package[place.index] = copy(value)
+        place.package[place.index] = copy(value, vm.spend)
     elif isinstance(place, ByteRef):
         _store_byte(vm, value, place)
     elif isinstance(place, DebugRef):
@@ -126,6 +124,8 @@ def store(vm: Machine, value: Value, place: Reference | None) -> None:
 def _store_named(vm: Machine, value: Value, node: Node) -> None:
     thing = node.object
     value = vm.data(value)
+    if isinstance(thing, bytearray):
+        vm.spend(len(thing) >> 8)
     if isinstance(thing, int):
         node.object = convert.to_integer(value, vm.width)
     elif isinstance(thing, String):
@@ -139,7 +139,7 @@ def _store_named(vm: Machine, value: Value, node: Node) -> None:
     elif isinstance(thing, BufferField):
         write_bits(thing.buffer, thing.offset, thing.length, raw(value))
     elif isinstance(thing, Reference) or (isinstance(thing, Package) and isinstance(value, Package)):
-        node.object = copy(value)
+        node.object = copy(value, vm.spend)
     else:
         raise AmlError(
             "AE_AML_TARGET_TYPE",
@@ -165,7 +165,7 @@ def retype(vm: Machine, value: Value, place: Reference) -> None:
     held = place.node.object if isinstance(place, NodeRef) else None
     convertible = (int, String, Buffer)
     if isinstance(place, NodeRef) and isinstance(held, convertible) and type(held) is not type(value):
-        place.node.object = copy(value)
+        place.node.object = copy(value, vm.spend)
     else:
         store(vm, value, place)
 
@@ -175,8 +175,7 @@ def copy_object(vm: Machine, value: Value, place: Reference) -> None:
     if isinstance(place, NodeRef) and not isinstance(place.node.object, (Field, BufferField)):
         if not isinstance(place.node.object, (int, String, Buffer, Package, Reference)):
             raise AmlError("AE_AML_OPERAND_TYPE", f"nothing can be copied to {place.node}")
-        vm.spend(weight(value) >> 3)
-        place.node.object = copy(value)
+        place.node.object = copy(value, vm.spend)
     elif isinstance(place, SlotRef) and isinstance(value, NodeRef):
         place.slots[place.index] = value
     else:

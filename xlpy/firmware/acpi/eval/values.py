@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Union
 from xlpy.firmware.acpi.eval.errors import AmlError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.namespace import Node
 
@@ -137,29 +139,29 @@ def kind_of(thing: object) -> ObjectType:
     return kind if isinstance(kind, ObjectType) else ObjectType.UNINITIALIZED
 
 
-def copy(value: Value, depth: int = PACKAGE_DEPTH) -> Value:
-    """A copy that shares nothing that can change with the original."""
+def copy(value: Value, spend: Callable[[int], None], depth: int = PACKAGE_DEPTH) -> Value:
+    """A copy that shares nothing that can change with the original.
+
+    Args:
+        value: what to copy.
+        spend: told the cost as it arises, a step for each eight bytes and each element; packages that link to packages
+            can be far larger than they look.
+        depth: how deep packages may be nested.
+    """
     if isinstance(value, bytearray):
+        spend(len(value) >> 3)
         return type(value)(value)
     if isinstance(value, Package):
         if not depth:
             raise AmlError("AE_LIMIT", f"packages are nested deeper than {PACKAGE_DEPTH}")
-        return Package(copy(element, depth - 1) for element in value)
+        spend(len(value))
+        return Package([copy(element, spend, depth - 1) for element in value])
     if isinstance(value, LinkRef):
         held = value.node.object
-        return copy(held, depth) if isinstance(held, (int, bytearray, Package)) else None
+        return copy(held, spend, depth) if isinstance(held, (int, bytearray, Package)) else None
     return passed(value)
 
 
 def passed(value: Value) -> Value:
     """What a method gets as an argument: the value itself; of Index's result the reference."""
     return ElementRef(value.package, value.index) if isinstance(value, ElementRef) else value
-
-
-def weight(value: Value, depth: int = PACKAGE_DEPTH) -> int:
-    """The number of bytes and elements that a copy would take."""
-    if isinstance(value, bytearray):
-        return len(value)
-    if isinstance(value, Package) and depth:
-        return sum(8 + weight(element, depth - 1) for element in value)
-    return 0
