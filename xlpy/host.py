@@ -346,13 +346,20 @@ class Host:
 
     # -- domains ------------------------------------------------------------------------------------------------
 
-    def create(self, config: DomainConfig, paused: bool = False, step: Callable[[str], None] = _silent) -> int:
+    def create(
+        self,
+        config: DomainConfig,
+        paused: bool = False,
+        step: Callable[[str], None] = _silent,
+        monitored: bool = True,
+    ) -> int:
         """Build a domain and start it.
 
         Args:
             config: from ``xlpy.toolstack.config.load_config``.
             paused: leave it paused.
             step: told each step as it begins.
+            monitored: ``on_poweroff``, ``on_crash``, ... are carried out when it shuts down.
 
         Returns:
             its domid.
@@ -361,7 +368,12 @@ class Host:
             XlpyError: why not; the host is then as it was before.
         """
         with self.change(f"creating {config.name}"):
-            return self.lifecycle.create(config, paused, step)
+            return self.lifecycle.create(config, paused, step, monitored)
+
+    @property
+    def shut_down(self) -> list[int]:
+        """Domains that shut down in this process, and for which ``lifecycle.settle`` has done nothing yet."""
+        return self.xen.ended if "xen" in self.__dict__ else []
 
     def check(self, config: DomainConfig) -> None:
         """Everything that ``create`` would find wrong before it makes anything."""

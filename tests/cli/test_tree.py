@@ -26,6 +26,20 @@ CHANGING = {
     "mem write",
     "host init",
     "host reset",
+    "pause",
+    "unpause",
+    "shutdown",
+    "reboot",
+    "trigger",
+    "sysrq",
+    "dump-core",
+    "rename",
+    "config-update",
+    "mem-set",
+    "mem-max",
+    "nvdimm-attach",
+    "nvdimm-detach",
+    "xenstore write",
 }
 
 

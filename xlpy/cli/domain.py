@@ -1,4 +1,4 @@
-"""``xlpy create``, ``destroy`` and ``list``."""
+"""``xlpy create`` and ``destroy``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xlpy.addr import format_size
+from xlpy.cli.completers import configurations
+from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.options import dry_run_option, example, json_option
 from xlpy.cli.render import json_document, json_items, table
 from xlpy.errors import UsageError, XlpyError
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
-@click.argument("words", nargs=-1, metavar="CONFIG [KEY=VALUE]...")
+@click.argument("words", nargs=-1, metavar="CONFIG [KEY=VALUE]...", shell_complete=configurations)
 @click.option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
 @click.option("-p", "--paused", is_flag=True, help="Leave the domain paused.")
 @click.option("-q", "--quiet", is_flag=True, help='Do not print "Parsing config from FILE".')
 @click.option("-d", "--debug-config", is_flag=True, help="Print the parsed configuration on stderr as well.")
-@click.option("-e", "no_monitor", is_flag=True, help="Accepted as in xl; there is no monitoring process here.")
+@click.option("-e", "no_monitor", is_flag=True, help="Do nothing when the domain shuts down: no on_* actions.")
 @click.option("--xl-strict", is_flag=True, help="Read exactly as xl 4.17 does, quirks included.")
 @click.option("--explain", is_flag=True, help="Tell for each key what was read and which default is in force.")
 @dry_run_option
@@ -51,13 +53,12 @@ def create(
     KEY=VALUE words are added to the end of the configuration, as xl does. With -n the configuration is printed as JSON
     in libxl's shape, its backings are checked on an existing host, and nothing is changed.
     """
-    del no_monitor
     from xlpy.toolstack.config import load_config
 
     source, extra = _arguments(words, config)
     if not (quiet or env.quiet):
         print(f"Parsing config from {source}", file=sys.stderr)
-    loaded = load_config(_read(source), source, extra, strict=xl_strict)
+    loaded = load_config(read_config(source), source, extra, strict=xl_strict)
     for warning in loaded.warnings:
         env.note("\n".join(warning.lines()))
     if explain:
@@ -71,7 +72,7 @@ def create(
 
         print(json.dumps(loaded.to_json(), indent=4), file=sys.stderr)
     host = env.host
-    domid = host.create(loaded, paused=paused, step=env.step)
+    domid = host.create(loaded, paused=paused, step=env.step, monitored=not no_monitor)
     from xlpy.toolstack.listing import summary
 
     made = summary(host, domid)
@@ -102,7 +103,8 @@ def _arguments(words: tuple[str, ...], config: str | None) -> tuple[str, list[st
     return config, extra
 
 
-def _read(source: str) -> bytes:
+def read_config(source: str) -> bytes:
+    """The text of a configuration file. ConfigError: it cannot be read."""
     from pathlib import Path
 
     from xlpy.errors import ConfigError
@@ -139,7 +141,7 @@ def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
 
 
 @click.command()
-@click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...")
+@click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=complete_domains)
 @click.option("-f", "--force", is_flag=True, help="Also domain 0, as in xl (refused here all the same).")
 @dry_run_option
 @json_option
@@ -164,37 +166,3 @@ def destroy(env: Env, domains: tuple[str, ...], force: bool, dry_run: bool, as_j
         json_document("xlpy.destroy/1", items=done, failed=errors, dry_run=dry_run or env.dry_run)
     if failed:
         raise click.exceptions.Exit(11 if done else failed[0][1].exit)
-
-
-@click.command()
-@click.argument("domain", required=False)
-@click.option("-l", "--long", "as_long", is_flag=True, help="Print the configuration as JSON.")
-@click.option("-v", "--verbose", "verbose", is_flag=True, help="Also UUID, shutdown reason and security label.")
-@json_option
-@click.pass_obj
-@example("""
-xlpy list
-xlpy list --json | jq '.items[].name'
-""")
-def list_domains(env: Env, domain: str | None, as_long: bool, verbose: bool, as_json: bool) -> None:
-    """List domains, as xl does. States: running, blocked, paused, shut down, crashed, dying."""
-    from xlpy.toolstack import listing
-
-    host = env.host
-    domids = [host.domid(domain)] if domain else listing.domids(host)
-    if as_json:
-        json_items("xlpy.list/1", [listing.summary(host, domid) for domid in domids if domid])
-        return
-    if as_long:
-        import json
-
-        sys.stdout.write(json.dumps([listing.long(host, domid) for domid in domids if domid], indent=4) + "\n")
-        return
-    header = f"{'Name':<44}ID   Mem VCPUs\tState\tTime(s)"
-    print(header + ("   UUID                            Reason-Code\tSecurity Label" if verbose else ""))
-    for domid in domids:
-        row = listing.row(host, domid)
-        line = f"{row.name:<40} {domid:5d} {row.memory_mb:5d} {row.vcpus:5d}     {row.state}  {row.seconds:8.1f}"
-        if verbose:
-            line += f" {row.uuid} {row.reason:>8} {'-':>16}"
-        print(line)

@@ -56,6 +56,24 @@ class Env:
 
         return self.host if (Host.directory(self.root) / "state.db").exists() else None
 
+    def settle(self) -> None:
+        """Carry out what follows for domains that shut down during the command without its being about that.
+
+        A guest that read poison, for example: Xen has crashed it. What the toolstack then cannot do is a warning.
+        """
+        if self._host is None or not self._host.shut_down:
+            return
+        from xlpy.errors import XlpyError
+
+        try:
+            with self._host.change("what follows a shutdown"):
+                for outcome in self._host.lifecycle.settle(self.step):
+                    self.note(f"domain {outcome.domid} ({outcome.name}): {outcome.reason}, so it is: {outcome.action}")
+                    if outcome.error:
+                        self.warn(f"{outcome.action} failed: {outcome.error}")
+        except XlpyError as error:
+            self.warn(str(error))
+
     def note(self, text: str) -> None:
         """Tell what happens, unless ``-q``."""
         if not self.quiet:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -16,6 +16,9 @@ from xlpy import __version__
 from xlpy.cli.env import Env, report
 from xlpy.cli.tree import GROUPS, TREE
 from xlpy.errors import UsageError, XlpyError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED, PIPE_CLOSED = 130, 141
 
@@ -52,6 +55,16 @@ class LazyGroup(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         return (command.name if command else name), command, rest
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        rows = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in sorted(TREE[self._branch].items())
+            if name.startswith(incomplete)
+        ]
+        return rows + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         rows = [(name, summary) for name, (_, summary) in sorted(TREE[self._branch].items())]
@@ -86,6 +99,7 @@ def root_group(
       xlpy map quickstart
     """
     ctx.obj = Env(root=root, verbose=verbose, quiet=quiet, dry_run=dry_run, color=color, debug=debug)
+    ctx.call_on_close(ctx.obj.settle)
 
 
 def run(args: list[str] | None = None) -> int:

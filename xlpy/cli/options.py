@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xlpy.addr import parse_size
+from xlpy.cli.completers import domains
 from xlpy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 dry_run_option = click.option("-n", "--dryrun", "dry_run", is_flag=True, help="Check everything, change nothing.")
-domain_argument = click.argument("domain")
+domain_argument = click.argument("domain", shell_complete=domains)
 
 
 class Size(click.ParamType[int]):

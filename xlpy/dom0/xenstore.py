@@ -110,6 +110,13 @@ class XenStore:
         names = (key[len(prefix) :] for key in self._table.keys(prefix))
         return [name for name in names if name and "/" not in name]
 
+    def tree(self, path: str) -> dict[str, Node]:
+        """The nodes at and below a path, by path, in the order of their names."""
+        rows = self._table.items("/" if path == "/" else f"{path}/")
+        found = {key: Node(value, tuple(Perm(*perm) for perm in perms), number) for key, (value, perms, number) in rows}
+        top = self.load(path)
+        return {path: top, **found} if top else found
+
     def owned(self, domid: int) -> int:
         """How many nodes a domain owns."""
         return sum(row[1][0][0] == domid for _, row in self._table.items("/"))

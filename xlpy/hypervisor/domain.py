@@ -209,7 +209,12 @@ class Domain:
     @property
     def running(self) -> bool:
         """Whether its vCPUs run."""
-        return not (self.paused or self.dying or self.shutdown_code is not None)
+        return not (self.paused or self.dying or self.asleep or self.shutdown_code is not None)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it is in ACPI S3: all of its vCPUs are down."""
+        return self.params.get(abi.HVM_PARAM_ACPI_S_STATE) == 3
 
     @property
     def state(self) -> str:
@@ -219,7 +224,7 @@ class Domain:
         return "".join(
             letter if is_so else "-"
             for letter, is_so in zip(
-                "rbpscd", (self.running, False, self.paused, shutdown, crashed, self.dying), strict=True
+                "rbpscd", (self.running, self.asleep, self.paused, shutdown, crashed, self.dying), strict=True
             )
         )
 
@@ -231,6 +236,7 @@ class Domain:
             abi.XEN_DOMINF_HVM_GUEST: self.hvm,
             abi.XEN_DOMINF_SHUTDOWN: self.shutdown_code is not None,
             abi.XEN_DOMINF_PAUSED: self.paused,
+            abi.XEN_DOMINF_BLOCKED: self.asleep,
             abi.XEN_DOMINF_RUNNING: self.running,
             abi.XEN_DOMINF_XS_DOMAIN: bool(self.flags & abi.XEN_DOMCTL_CDF_XS_DOMAIN),
             abi.XEN_DOMINF_HAP: bool(self.flags & abi.XEN_DOMCTL_CDF_HAP),

@@ -28,11 +28,6 @@ SYSRQ = {"o": abi.SHUTDOWN_POWEROFF, "b": abi.SHUTDOWN_REBOOT, "c": abi.SHUTDOWN
 ALL_ONES = 0xFFFF
 
 
-def asleep(domain: Domain) -> bool:
-    """Whether a guest is in ACPI S3."""
-    return domain.params.get(abi.HVM_PARAM_ACPI_S_STATE) == 3
-
-
 class ModelGuest:
     """The guest of one domain.
 
@@ -46,18 +41,13 @@ class ModelGuest:
         self._xenstore = xenstore.connection(domain.domid)
         self._calls = domain.xen.hypercalls(domain.domid)
 
-    @property
-    def listens(self) -> bool:
-        """Whether it runs, and so can answer."""
-        return self._domain.running and not asleep(self._domain)
-
     def answer(self) -> None:
         """Act on what was asked since the last time; nothing happens while it cannot run."""
-        if self.listens:
+        if self._domain.running:
             self._take("control/shutdown", REQUESTS)
-        if self.listens:
+        if self._domain.running:
             self._take("control/sysrq", SYSRQ)
-        if self.listens and self._domain.hvm and self._xenstore.read_or_none("platform/acpi") == "1":
+        if self._domain.running and self._domain.hvm and self._xenstore.read_or_none("platform/acpi") == "1":
             self._look_at_buttons()
 
     def _take(self, path: str, meanings: dict[str, int]) -> None:

@@ -67,10 +67,17 @@ class Lifecycle:
         """Everything that can be found wrong with a configuration before anything is made."""
         self.builder().check(config)
 
-    def create(self, config: DomainConfig, paused: bool = False, step: Callable[[str], None] = _quiet) -> int:
+    def create(
+        self,
+        config: DomainConfig,
+        paused: bool = False,
+        step: Callable[[str], None] = _quiet,
+        monitored: bool = True,
+    ) -> int:
         """Build a domain and start it; its domid.
 
         When its firmware crashes, ``on_crash`` is carried out, restarts included, up to ``monitor.STARTS`` starts.
+        Nothing follows, now or later, when it is not ``monitored``.
 
         Raises:
             FirmwareStopped: the firmware crashed; what ``on_crash`` says has been done. XlpyError: as ``Builder``.
@@ -78,12 +85,15 @@ class Lifecycle:
         crashes = 0
         while True:
             domid, stopped = self.builder(step).create(config, paused, crashes)
+            if not monitored:
+                save(self.store, load(self.store, domid)._replace(monitored=False))
             if stopped is None:
                 return domid
             from xlpy.toolstack.monitor import Monitor
 
             crashes, paused = crashes + 1, False
-            again = Monitor(self, step).crashed_at_start(domid, config.on_crash, crashes, stopped)
+            action = config.on_crash if monitored else "preserve"
+            again = Monitor(self, step).crashed_at_start(domid, action, crashes, stopped)
             if again is None:
                 raise stopped
             config = again

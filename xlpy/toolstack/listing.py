@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import MIB, PAGE
 from xlpy.errors import NotFound
-from xlpy.hypervisor.abi import XEN_VERSION
+from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.toolstack.record import load, name_of
 
 if TYPE_CHECKING:
     from xlpy.host import Host
+    from xlpy.hypervisor.domain import Domain
 
 XL_CONFIG_FORMAT = 4
+REASONS = "-rscwS"  # by shutdown code
+UNSET_DOMID = 0xFFFFFFFF  # c_info.domid where Xen chose the id
 
 
 class DomainRow(NamedTuple):
@@ -39,7 +42,22 @@ def row(host: Host, domid: int) -> DomainRow:
     name = "Domain-0" if domid == 0 else name_of(host.xenstore, domid) or f"(domain {domid})"
     vcpus = domain.max_vcpus if domid == 0 else _online(host, domid)
     reason = "-" if domain.shutdown_code is None else f"{domain.shutdown_code:x}"
-    return DomainRow(name, domain.tot_pages * PAGE // MIB, vcpus, domain.state, 0.0, dashed(domain.uuid.hex()), reason)
+    return DomainRow(name, domain.tot_pages * PAGE // MIB, vcpus, state(domain), 0.0, dashed(domain.uuid.hex()), reason)
+
+
+def state(domain: Domain) -> str:
+    """xl's six letters: running, blocked, paused, shut down, the reason of that, dying."""
+    flags = domain.info_flags
+    ended = bool(flags & abi.XEN_DOMINF_SHUTDOWN)
+    letters = (
+        ("r", flags & abi.XEN_DOMINF_RUNNING),
+        ("b", flags & abi.XEN_DOMINF_BLOCKED),
+        ("p", flags & abi.XEN_DOMINF_PAUSED),
+        ("s", ended),
+        (REASONS[flags >> abi.XEN_DOMINF_SHUTDOWNSHIFT & 0xFF], ended),
+        ("d", flags & abi.XEN_DOMINF_DYING),
+    )
+    return "".join(letter if is_so else "-" for letter, is_so in letters)
 
 
 def _online(host: Host, domid: int) -> int:
@@ -80,9 +98,24 @@ def summary(host: Host, domid: int) -> dict[str, Any]:
 
 
 def long(host: Host, domid: int) -> dict[str, Any]:
-    """One domain for ``list -l``: its configuration in libxl's shape."""
-    record = load(host.store, domid)
-    return {"domid": domid, "config": record.config}
+    """One domain for ``list -l``: its stored configuration in libxl's shape, with what is true of it now."""
+    config = load(host.store, domid).config
+    build = dict(config["b_info"])
+    video = host.xenstore.connection(0).read(f"/local/domain/{domid}/memory/videoram")
+    identity = _after(config["c_info"], "name", "domid", UNSET_DOMID)
+    if int(video):
+        build = _after(build, "target_memkb" if "target_memkb" in build else "max_memkb", "video_memkb", int(video))
+    if "max_vcpus" in build:
+        build = _after(build, "max_vcpus", "avail_vcpus", list(range(_online(host, domid))))
+    return {"domid": domid, "config": {**config, "c_info": identity, "b_info": build}}
+
+
+def _after(fields: dict[str, Any], place: str, key: str, value: object) -> dict[str, Any]:
+    """The fields with one more behind ``place``: libxl writes them in the order of their declaration."""
+    fields = {name: old for name, old in fields.items() if name != key}
+    at = list(fields).index(place) + 1 if place in fields else len(fields)
+    items = list(fields.items())
+    return dict([*items[:at], (key, value), *items[at:]])
 
 
 def pmem(host: Host) -> list[dict[str, Any]]:
@@ -101,7 +134,7 @@ def info(host: Host) -> dict[str, Any]:
     """``xl info``'s keys, as far as the model has them, then what is particular to persistent memory."""
     facts = host.xen.hypercalls(0).sysctl_physinfo()
     cpu = host.spec.cpu
-    major, minor = XEN_VERSION
+    major, minor = abi.XEN_VERSION
     return {
         "host": host.spec.name,
         "release": "xlpy",

@@ -71,7 +71,7 @@ class Monitor:
             if domain is None or domain.shutdown_code in (None, abi.SHUTDOWN_SUSPEND):
                 continue  # gone or resumed meanwhile; a suspended guest is waited for
             record = load(self._life.store, domid)
-            if not record.settled:
+            if record.monitored and not record.settled:
                 outcomes.append(self._act(record, domain.shutdown_code))
         return outcomes
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xlpy.errors import Conflict, UsageError
 from xlpy.hypervisor import abi
-from xlpy.toolstack.guest import SYSRQ, asleep
+from xlpy.toolstack.guest import SYSRQ
 
 if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain
@@ -99,7 +99,7 @@ def _refuse_deaf(domain: Domain) -> None:
             code="XLPY-DOMAIN-PAUSED",
             hint=f"xlpy unpause {domain.domid}",
         )
-    if asleep(domain):
+    if domain.asleep:
         raise Conflict(
             f"domain {domain.domid} is asleep (ACPI S3): its guest cannot answer",
             code="XLPY-DOMAIN-ASLEEP",

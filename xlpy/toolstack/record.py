@@ -38,7 +38,8 @@ class DomainRecord(NamedTuple):
 
     text, source: the configuration as read, so that a restart can read it again; extra: its ``key=value`` additions;
     config: libxl-shaped JSON; crashes: starts in a row that ended with a crash of the firmware; update: the text that
-    ``config-update`` left for the next restart; settled: it has shut down, and what was to follow has been done.
+    ``config-update`` left for the next restart; settled: it has shut down, and what was to follow has been done;
+    monitored: something is to follow at all (``xl create -e`` says no).
     """
 
     domid: int
@@ -53,6 +54,7 @@ class DomainRecord(NamedTuple):
     crashes: int = 0
     update: str | None = None
     settled: bool = False
+    monitored: bool = True
 
 
 def save(store: Store, record: DomainRecord) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm
+from xlpy.toolstack.record import load, save
 
 if TYPE_CHECKING:
+    from xlpy.store import Store
     from xlpy.toolstack.config import DomainConfig
     from xlpy.toolstack.record import DomainRecord
 
@@ -48,3 +50,8 @@ def current(record: DomainRecord) -> dict[str, Any]:
     if record.vnvdimms:
         config["vnvdimms"] = [entry.to_json() for entry in entries(record)]
     return config
+
+
+def update(store: Store, domid: int, config: DomainConfig) -> None:
+    """Keep a configuration's text for the next restart of a domain (``config-update``)."""
+    save(store, load(store, domid)._replace(update=config.settings.source.text))

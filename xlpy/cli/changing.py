@@ -1,0 +1,89 @@
+"""What commands that change a running domain have in common."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xlpy.cli.env import report
+from xlpy.errors import XlpyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from xlpy.cli.env import Env
+    from xlpy.toolstack.monitor import Outcome
+
+PARTIAL = 11
+
+
+@contextmanager
+def changing(env: Env, what: str, dry_run: bool) -> Iterator[bool]:
+    """The host's transaction around a change, or none for a dry run; whether it is one."""
+    if dry_run or env.dry_run:
+        yield True
+    else:
+        with env.host.change(what):
+            yield False
+
+
+def target(env: Env, domain: str) -> int:
+    """The domid of a domain whose guest is to be changed. Conflict while `xlpy boot` runs it."""
+    domid = env.host.domid(domain)
+    if env.host.store.table("boot").get(str(domid)) is not None:
+        from xlpy.boot.session import refuse_booted
+
+        refuse_booted(env.host.store, domid)
+    return domid
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """What followed a shutdown, for ``--json``."""
+    fields = outcome._asdict()
+    error = fields.pop("error")
+    return {**fields, "error": None if error is None else {"code": error.code, "message": str(error)}}
+
+
+def tell(env: Env, outcomes: Sequence[Outcome]) -> None:
+    """Say on stderr what followed, where it is more than the end of a domain."""
+    for outcome in outcomes:
+        who = f"domain {outcome.domid} ({outcome.name})"
+        if outcome.core:
+            env.note(f"{who}: core dump in {outcome.core}")
+        if outcome.kept_as:
+            env.note(f"{who} is kept as {outcome.kept_as}, without its vNVDIMMs")
+        if outcome.successor:
+            env.note(f"{who} was started again as domain {outcome.successor}")
+        elif outcome.action == "preserve":
+            env.note(f"{who} has shut down ({outcome.reason}) and is kept: xlpy destroy {outcome.domid} removes it")
+        elif outcome.action == "soft-reset" and outcome.error is None:
+            env.note(f"{who} was reset and goes on")
+
+
+def each(domains: Sequence[str], act: Callable[[str], None]) -> int:
+    """Do something for every domain; one that fails does not stop the others.
+
+    Returns:
+        the exit status: 0, 11 when some failed, the first one's when all did.
+
+    Raises:
+        XlpyError: the only one failed.
+    """
+    failed: list[XlpyError] = []
+    for domain in domains:
+        try:
+            act(domain)
+        except XlpyError as error:
+            if len(domains) == 1:
+                raise
+            failed.append(error)
+            report(error, as_json=False)
+    return 0 if not failed else PARTIAL if len(failed) < len(domains) else failed[0].exit
+
+
+def leave(status: int) -> None:
+    """End the command with a status that no single error stands for."""
+    if status:
+        raise click.exceptions.Exit(status)

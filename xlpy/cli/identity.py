@@ -1,0 +1,190 @@
+"""Names, numbers and settings of domains: ``xlpy rename``, ``domid``, ``domname``, ``config-update``, ``mem-set``,
+``mem-max``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from xlpy.cli.changing import changing
+from xlpy.cli.completers import configurations
+from xlpy.cli.completers import domains as complete_domains
+from xlpy.cli.options import domain_argument, dry_run_option, example, json_option
+from xlpy.cli.render import json_document
+from xlpy.errors import NotFound, UsageError, XlpyError
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
+
+
+@click.command()
+@domain_argument
+@click.argument("name", metavar="NEW-NAME")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy rename quickstart web1
+""")
+def rename(env: Env, domain: str, name: str, dry_run: bool, as_json: bool) -> None:
+    """Give a domain another name."""
+    with changing(env, f"renaming {domain}", dry_run) as dry:
+        domid = env.host.domid(domain)
+        try:
+            old = env.host.lifecycle.rename(domid, name, dry)
+        except XlpyError as error:
+            error.details = (f"Can't rename domain '{domain}'.", *error.details)
+            raise
+    if name.isdigit():
+        env.warn(f"{name!r} is all digits: wherever a domain is named it means a domid, so use domid {domid}")
+    if as_json:
+        json_document("xlpy.rename/1", domid=domid, old=old, name=name, dry_run=dry)
+
+
+@click.command()
+@click.argument("name", shell_complete=complete_domains)
+@json_option
+@click.pass_obj
+@example("""
+xlpy domid quickstart
+""")
+def domid_of(env: Env, name: str, as_json: bool) -> None:
+    """Print a domain's id; digits count as a name here, as in xl."""
+    from xlpy.toolstack.record import named
+
+    found = named(env.host.xenstore, name)
+    if found is None:
+        raise NotFound(
+            f"Can't get domid of domain name '{name}', maybe this domain does not exist.",
+            hint="xlpy list shows the domains",
+        )
+    if as_json:
+        json_document("xlpy.domid/1", name=name, domid=found)
+    else:
+        print(found)
+
+
+@click.command()
+@click.argument("domid")
+@json_option
+@click.pass_obj
+@example("""
+xlpy domname 1
+""")
+def domname(env: Env, domid: str, as_json: bool) -> None:
+    """Print the name of the domain with an id."""
+    from xlpy.toolstack.record import name_of
+
+    if not (domid.isascii() and domid.isdigit()):
+        raise UsageError("Invalid domain id.", hint=f"a domid is a number, {domid!r} is not")
+    name = name_of(env.host.xenstore, int(domid)) if len(domid) < 10 else None
+    if name is None:
+        raise NotFound(
+            f"Can't get domain name of domain id '{domid}', maybe this domain does not exist.",
+            hint="xlpy list shows the domains",
+        )
+    if as_json:
+        json_document("xlpy.domname/1", domid=int(domid), name=name)
+    else:
+        print(name)
+
+
+@click.command("config-update")
+@domain_argument
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=configurations)
+@click.option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
+@click.option("-d", "--debug", "show", is_flag=True, help="Print the parsed configuration.")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy config-update quickstart configs/quickstart.cfg memory=1024
+""")
+def config_update(
+    env: Env, domain: str, words: tuple[str, ...], config: str | None, show: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Store a configuration for the next restart of a domain. It is used once, and alone: name and UUID included.
+
+    The running domain stays as it is. A configuration file and `create` are the better way where there is a choice.
+    """
+    from xlpy.cli.domain import read_config
+    from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.stored import update
+
+    source, extra = _arguments(words, config)
+    domid = env.host.domid(domain)
+    env.host.lifecycle.guest(domid)
+    env.warn("prefer to change the file and create the domain anew: this is used once, at the next restart")
+    loaded = load_config(read_config(source), source, extra)
+    for warning in loaded.warnings:
+        env.note("\n".join(warning.lines()))
+    with changing(env, f"config-update of {domain}", dry_run) as dry:
+        env.note(f"setting dom{domid} configuration")
+        if not dry:
+            update(env.host.store, domid, loaded)
+    if as_json:
+        json_document("xlpy.config-update/1", domid=domid, config=loaded.to_json(), dry_run=dry)
+    elif show or dry:
+        from xlpy.toolstack.libxl_json import dumps
+
+        sys.stdout.flush()
+        sys.stdout.buffer.write(dumps({"domid": None, "config": loaded.to_json()}) + b"\n")
+
+
+def _arguments(words: tuple[str, ...], config: str | None) -> tuple[str, list[str]]:
+    files = [word for word in words if "=" not in word]
+    if config is None and files:
+        config, *files = files
+    if files:
+        raise UsageError(f"one configuration file is taken, found {files[0]!r} as well", hint="xlpy config-update -h")
+    if config is None:
+        raise UsageError("Config file not specified", hint="xlpy config-update DOMAIN CONFIG")
+    return config, [word for word in words if "=" in word]
+
+
+@click.command("mem-set")
+@domain_argument
+@click.argument("size")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy mem-set quickstart 384
+xlpy mem-set quickstart 384m
+""")
+def mem_set(env: Env, domain: str, size: str, dry_run: bool, as_json: bool) -> None:
+    """Set how much memory a domain shall use: a number with t, g, m, k or b; without a letter it is MiB.
+
+    The target is for the guest's balloon driver, and the domain's next start; a guest without one keeps what it has.
+    """
+    from xlpy.toolstack.memory_target import parse_kib, set_target
+
+    kib = parse_kib(size)
+    with changing(env, f"mem-set of {domain}", dry_run) as dry:
+        domid = env.host.domid(domain)
+        allowance = set_target(env.host.lifecycle, domid, kib, dry)
+    if as_json:
+        json_document("xlpy.mem-set/1", domid=domid, target_kib=kib, allowance_kib=allowance, dry_run=dry)
+
+
+@click.command("mem-max")
+@domain_argument
+@click.argument("size")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy mem-max quickstart 1g
+""")
+def mem_max(env: Env, domain: str, size: str, dry_run: bool, as_json: bool) -> None:
+    """Set how much memory a domain may have: a number with t, g, m, k or b; without a letter it is MiB."""
+    from xlpy.toolstack.memory_target import parse_kib, set_maximum
+
+    kib = parse_kib(size)
+    with changing(env, f"mem-max of {domain}", dry_run) as dry:
+        domid = env.host.domid(domain)
+        allowance = set_maximum(env.host.lifecycle, domid, kib, dry)
+    if as_json:
+        json_document("xlpy.mem-max/1", domid=domid, maximum_kib=kib, allowance_kib=allowance, dry_run=dry)

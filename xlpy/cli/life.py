@@ -1,0 +1,275 @@
+"""Pausing, ending and prodding domains: ``xlpy pause``, ``unpause``, ``shutdown``, ``reboot``, ``trigger``, ``sysrq``,
+``dump-core``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xlpy.cli.changing import PARTIAL, changing, leave, outcome_json, target, tell
+from xlpy.cli.completers import domains as complete_domains
+from xlpy.cli.env import report
+from xlpy.cli.options import domain_argument, dry_run_option, example, json_option
+from xlpy.cli.render import json_document
+from xlpy.errors import UsageError, XlpyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.cli.env import Env
+    from xlpy.toolstack.lifecycle import Lifecycle
+    from xlpy.toolstack.monitor import Outcome
+
+
+@click.command()
+@domain_argument
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy pause quickstart
+""")
+def pause(env: Env, domain: str, dry_run: bool, as_json: bool) -> None:
+    """Pause a domain: its vCPUs stop, its memory stays. Pauses are counted, each needs an unpause."""
+    with changing(env, f"pausing {domain}", dry_run) as dry:
+        domid = target(env, domain)
+        count = env.host.lifecycle.pause(domid, dry)
+    if as_json:
+        json_document("xlpy.pause/1", domid=domid, pauses=count, dry_run=dry)
+    elif count > 1:
+        env.note(f"domain {domid} is paused {count} times")
+
+
+@click.command()
+@domain_argument
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy unpause quickstart
+""")
+def unpause(env: Env, domain: str, dry_run: bool, as_json: bool) -> None:
+    """Take one pause back. The guest then acts on what it was asked meanwhile."""
+    outcomes: list[Outcome] = []
+    with changing(env, f"unpausing {domain}", dry_run) as dry:
+        domid = target(env, domain)
+        left = env.host.lifecycle.unpause(domid, dry)
+        outcomes = env.host.lifecycle.settle(env.step)
+    if as_json:
+        followed = [outcome_json(outcome) for outcome in outcomes]
+        json_document("xlpy.unpause/1", domid=domid, pauses=left or 0, followed=followed, dry_run=dry)
+    elif left is None:
+        env.note(f"domain {domid} is not paused: nothing to do")
+    elif left:
+        env.note(f"domain {domid} is still paused, {left} times")
+    _raise(env, outcomes, as_json)
+
+
+def _power_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("-F", "force", is_flag=True, help="Accepted as in xl; guests here always have PV drivers."),
+        click.option("-w", "--wait", count=True, help="Accepted as in xl; the command always waits."),
+        click.option("-a", "--all", "everyone", is_flag=True, help="Every domain but 0."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("domain", required=False, shell_complete=complete_domains)
+@_power_options
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy shutdown -w quickstart
+xlpy shutdown -a
+""")
+def shutdown(
+    env: Env, domain: str | None, everyone: bool, wait: int, force: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Ask a domain to power off, and carry out its on_poweroff.
+
+    The guest answers at once, as one with PV drivers does; a paused domain cannot answer.
+    """
+    del wait, force
+    _ask(env, "poweroff", domain, everyone, dry_run, as_json)
+
+
+@click.command()
+@click.argument("domain", required=False, shell_complete=complete_domains)
+@_power_options
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy reboot quickstart
+""")
+def reboot(env: Env, domain: str | None, everyone: bool, wait: int, force: bool, dry_run: bool, as_json: bool) -> None:
+    """Ask a domain to reboot, and carry out its on_reboot: by default it is built anew.
+
+    The new domain has another domid, the same name and UUID, and the same vNVDIMMs with their content.
+    """
+    del wait, force
+    _ask(env, "reboot", domain, everyone, dry_run, as_json)
+
+
+WORDS = {"poweroff": ("Shutting down", "xlpy.shutdown/1"), "reboot": ("Rebooting", "xlpy.reboot/1")}
+
+
+def _ask(env: Env, word: str, domain: str | None, everyone: bool, dry_run: bool, as_json: bool) -> None:
+    from xlpy.toolstack import power
+
+    if not everyone and domain is None:
+        raise UsageError("You must specify -a or a domain id.", hint="xlpy shutdown DOMAIN, or xlpy shutdown -a")
+    doing, schema = WORDS[word]
+    outcomes: list[Outcome] = []
+    failed: list[tuple[str, XlpyError]] = []
+    with changing(env, f"{word} of {domain or 'all domains'}", dry_run) as dry:
+        life = env.host.lifecycle
+        everybody = [str(one.domid) for one in env.host.xen.domains()] if everyone else [domain or ""]
+        for one in everybody:
+            try:
+                domid = target(env, one)
+                env.note(f"{doing} domain {domid}")
+                power.ask(life, domid, word, dry)
+                outcomes += life.settle(env.step)
+            except XlpyError as error:
+                if not everyone:
+                    raise
+                report(error, as_json=False)
+                failed.append((one, error))
+    failed += [(outcome.name, outcome.error) for outcome in outcomes if outcome.error]
+    if as_json:
+        errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]
+        items = [outcome_json(outcome) for outcome in outcomes]
+        json_document(schema, items=items, failed=errors, dry_run=dry)
+    _raise(env, outcomes, as_json, everyone)
+    if failed:
+        leave(PARTIAL if len(failed) < len(everybody) else failed[0][1].exit)
+
+
+def _raise(env: Env, outcomes: list[Outcome], as_json: bool, several: bool = False) -> None:
+    """Tell what followed; fail when an action failed."""
+    tell(env, outcomes)
+    for outcome in outcomes:
+        if outcome.error and (several or as_json):
+            report(outcome.error, as_json=False)
+            if not several:
+                leave(outcome.error.exit)
+        elif outcome.error:
+            raise outcome.error
+
+
+@click.command()
+@domain_argument
+@click.argument("name", metavar="TRIGGER", shell_complete=lambda ctx, param, text: _triggers(text))
+@click.argument("vcpu", type=click.IntRange(min=0), default=0, metavar="[VCPU]")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy trigger quickstart power
+xlpy trigger quickstart sleep
+xlpy trigger quickstart s3resume
+""")
+def trigger(env: Env, domain: str, name: str, vcpu: int, dry_run: bool, as_json: bool) -> None:
+    """Press a button or pull a line of a domain: nmi, reset, init, power, sleep or s3resume.
+
+    The guest answers power with S5 (it powers off) and sleep with S3, from which s3resume wakes it. reset needs no
+    guest. A paused domain finds what was pressed when it runs again.
+    """
+    from xlpy.toolstack import power
+
+    _prod(
+        env,
+        domain,
+        "trigger",
+        dry_run,
+        as_json,
+        lambda life, domid, dry: power.trigger(life, domid, name, vcpu, dry),
+        trigger=name.lower(),
+        vcpu=vcpu,
+    )
+
+
+def _triggers(text: str) -> list[str]:
+    from xlpy.toolstack.power import TRIGGERS
+
+    return [name for name in TRIGGERS if name.startswith(text)]
+
+
+@click.command()
+@domain_argument
+@click.argument("letter")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy sysrq quickstart c
+""")
+def sysrq(env: Env, domain: str, letter: str, dry_run: bool, as_json: bool) -> None:
+    """Send a Magic System Request: the guest acts on o (power off), b (reboot) and c (crash)."""
+    from xlpy.toolstack import power
+
+    _prod(
+        env,
+        domain,
+        "sysrq",
+        dry_run,
+        as_json,
+        lambda life, domid, dry: power.sysrq(life, domid, letter, dry),
+        letter=letter,
+    )
+
+
+def _prod(
+    env: Env,
+    domain: str,
+    what: str,
+    dry_run: bool,
+    as_json: bool,
+    act: Callable[[Lifecycle, int, bool], None],
+    **fields: object,
+) -> None:
+    """Do something to a guest, and what follows."""
+    with changing(env, f"{what} for {domain}", dry_run) as dry:
+        domid = target(env, domain)
+        act(env.host.lifecycle, domid, dry)
+        outcomes = env.host.lifecycle.settle(env.step)
+    if as_json:
+        followed = [outcome_json(outcome) for outcome in outcomes]
+        json_document(f"xlpy.{what}/1", domid=domid, **fields, followed=followed, dry_run=dry)
+    _raise(env, outcomes, as_json)
+
+
+@click.command()
+@domain_argument
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy dump-core quickstart quickstart.core
+readelf -l quickstart.core
+""")
+def dump_core(env: Env, domain: str, path: Path, dry_run: bool, as_json: bool) -> None:
+    """Write a domain's memory to an ELF core file, one segment a stretch of RAM or persistent memory.
+
+    The file is sparse: what was never written takes no space.
+    """
+    from xlpy.toolstack.coredump import dump_core as dump
+    from xlpy.toolstack.coredump import segments
+
+    host = env.host
+    guest = host.lifecycle.guest(host.domid(domain))
+    if not (dry_run or env.dry_run):
+        with host.store.transaction(f"dumping {domain}"):
+            dump(guest, path)
+    if as_json:
+        rows = [
+            {"gpa": one.start << 12, "size": one.size, "kind": "pmem" if one.pmem else "ram"} for one in segments(guest)
+        ]
+        json_document("xlpy.dump-core/1", domid=guest.domid, path=str(path), items=rows, dry_run=dry_run or env.dry_run)

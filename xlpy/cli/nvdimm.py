@@ -1,0 +1,110 @@
+"""vNVDIMMs of a running domain: ``xlpy nvdimm-attach``, ``nvdimm-list``, ``nvdimm-detach``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xlpy.cli.changing import changing, each, leave, target
+from xlpy.cli.completers import backings, vnvdimms
+from xlpy.cli.completers import domains as complete_domains
+from xlpy.cli.options import domain_argument, dry_run_option, example, json_option
+from xlpy.cli.render import json_document, json_items
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
+
+
+@click.command("nvdimm-attach")
+@domain_argument
+@click.argument("spec", nargs=-1, required=True, metavar="SPEC...", shell_complete=backings)
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy nvdimm-attach quickstart file=/dev/pmem1,label_size=128K
+""")
+def attach(env: Env, domain: str, spec: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Attach a vNVDIMM to a running domain: file=PATH[,label_size=SIZE][,unarmed=0|1].
+
+    It is pinned and mapped, _FIT describes it, and the guest is notified (0x80 on the NVDIMM root device). The domain
+    must have been started with a vNVDIMM, else its tables have no root device.
+    """
+    from xlpy.toolstack.hotplug import attach as plug
+    from xlpy.toolstack.hotplug import parse_spec
+
+    entry = parse_spec(spec)
+    with changing(env, f"nvdimm-attach to {domain}", dry_run) as dry:
+        domid = target(env, domain)
+        made = plug(env.host.lifecycle, domid, entry, dry)
+    fields: dict[str, Any] = {"domid": domid, "nvdimm": entry.to_json(), "dry_run": dry}
+    if made is not None:
+        fields |= {"slot": made.slot, "gpa": made.gpa, "size": made.size}
+    if as_json:
+        json_document("xlpy.nvdimm-attach/1", **fields)
+    elif dry:
+        import json
+
+        print(f"nvdimm: {json.dumps(entry.to_json(), indent=4)}")
+
+
+@click.command("nvdimm-list")
+@click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=complete_domains)
+@json_option
+@click.pass_obj
+@example("""
+xlpy nvdimm-list quickstart
+""")
+def list_nvdimms(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
+    """List the vNVDIMMs of domains.
+
+    States are those of other devices of Xen: 4 connected, 5 closing (the guest was asked to let go), 6 closed (it has
+    let go, nvdimm-detach takes it away). The handle is that of the NFIT.
+    """
+    from xlpy.toolstack.hotplug import attached
+
+    items: list[dict[str, Any]] = []
+    if not as_json:
+        print(f"{'Slot':<5} {'BE':<3} {'handle':<6} {'state':<5} {'GPA':<18} {'size':<14} {'file':<30}")
+
+    def show(domain: str) -> None:
+        domid = env.host.domid(domain)
+        for row in attached(env.host.lifecycle, domid):
+            items.append({"domid": domid, **row._asdict()})
+            if not as_json:
+                print(
+                    f"{row.slot:<5d} {0:<3d} {row.handle:<6d} {row.state:<5d} {row.gpa:<#18x} {row.size:<14d} "
+                    f"{row.file:<30}"
+                )
+
+    status = each(domains, show)
+    if as_json:
+        json_items("xlpy.nvdimm-list/1", items)
+    leave(status)
+
+
+@click.command("nvdimm-detach")
+@domain_argument
+@click.argument("device", shell_complete=vnvdimms)
+@click.option("-f", "--force", is_flag=True, help="Although the guest has not let go: what it still writes is lost.")
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy nvdimm-detach quickstart 0
+xlpy nvdimm-detach -f quickstart /mnt/pmem0/vm1.img
+""")
+def detach(env: Env, domain: str, device: str, force: bool, dry_run: bool, as_json: bool) -> None:
+    r"""Detach a vNVDIMM: DEVICE is its slot, its ACPI name (NV00) or its file.
+
+    A guest that still has it is asked to let go, and the command fails; the guest lets go by evaluating
+    \_SB.NVDR.NVnn._EJ0.
+    """
+    from xlpy.toolstack.hotplug import detach as unplug
+
+    with changing(env, f"nvdimm-detach from {domain}", dry_run) as dry:
+        domid = target(env, domain)
+        gone = unplug(env.host.lifecycle, domid, device, force, dry)
+    if as_json:
+        json_document("xlpy.nvdimm-detach/1", domid=domid, slot=gone.slot, file=gone.path, dry_run=dry)

@@ -1,0 +1,207 @@
+"""Lists of domains and their vCPUs: ``xlpy list``, ``vm-list``, ``vcpu-list``, ``uptime``, ``cpupool-list``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from xlpy.cli.changing import each, leave
+from xlpy.cli.completers import domains as complete_domains
+from xlpy.cli.options import example, json_option
+from xlpy.cli.render import json_items
+
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
+    from xlpy.toolstack.overview import Uptime, Vcpu
+
+DAY = 86400
+
+domains_argument = click.argument("domains", nargs=-1, metavar="[DOMAIN]...", shell_complete=complete_domains)
+
+
+@click.command("list")
+@click.argument("domain", required=False, shell_complete=complete_domains)
+@click.option("-l", "--long", "as_long", is_flag=True, help="Print the configurations as JSON, as libxl has them.")
+@click.option("-v", "--verbose", is_flag=True, help="Also UUID, shutdown reason and security label.")
+@click.option("-Z", "--context", is_flag=True, help="Also the security label.")
+@click.option("-c", "--cpupool", is_flag=True, help="Also the CPU pool.")
+@click.option("-n", "--numa", is_flag=True, help="Also the NUMA node affinity.")
+@json_option
+@click.pass_obj
+@example("""
+xlpy list
+xlpy list --json | jq '.items[].name'
+""")
+def list_domains(
+    env: Env,
+    domain: str | None,
+    as_long: bool,
+    verbose: bool,
+    context: bool,
+    cpupool: bool,
+    numa: bool,
+    as_json: bool,
+) -> None:
+    """List domains, as xl does.
+
+    \b
+    The letters of a state stand for:
+      r  running                   s  shut down, then the reason:
+      b  blocked (asleep in S3)       - power off  r reboot  s suspend
+      p  paused                       c crash  w watchdog  S soft reset
+      d  being destroyed
+    """
+    from xlpy.toolstack import listing
+    from xlpy.toolstack.overview import POOL
+
+    host = env.host
+    domids = [host.domid(domain)] if domain is not None else listing.domids(host)
+    if as_json:
+        json_items("xlpy.list/1", [listing.summary(host, domid) for domid in domids if domid])
+        return
+    if as_long:
+        from xlpy.toolstack.libxl_json import dumps
+
+        sys.stdout.flush()
+        sys.stdout.buffer.write(dumps([listing.long(host, domid) for domid in domids if domid]) + b"\n")
+        return
+    header = f"{'Name':<44}ID   Mem VCPUs\tState\tTime(s)"
+    if verbose:
+        header += "   UUID                            Reason-Code\tSecurity Label"
+    elif context:
+        header += "   Security Label"
+    print(header + ("         Cpupool" if cpupool else "") + (" NODE Affinity" if numa else ""))
+    for domid in domids:
+        row = listing.row(host, domid)
+        line = f"{row.name:<40} {domid:5d} {row.memory_mb:5d} {row.vcpus:5d}     {row.state}  {row.seconds:8.1f}"
+        if verbose:
+            line += f" {row.uuid} {row.reason:>8}"
+        if verbose or context:
+            line += f" {'-':>16}"
+        print(line + (f"{POOL:>16}" if cpupool else "") + (" all" if numa else ""))
+
+
+@click.command("vm-list")
+@json_option
+@click.pass_obj
+@example("""
+xlpy vm-list
+""")
+def vm_list(env: Env, as_json: bool) -> None:
+    """List the UUID, id and name of every domain."""
+    from xlpy.toolstack.overview import vms
+
+    rows = vms(env.host)
+    if as_json:
+        json_items("xlpy.vm-list/1", [row._asdict() for row in rows])
+        return
+    print("UUID                                  ID    name")
+    for row in rows:
+        print(f"{row.uuid}  {row.domid}    {row.name:<30}")
+
+
+@click.command("vcpu-list")
+@domains_argument
+@json_option
+@click.pass_obj
+@example("""
+xlpy vcpu-list
+xlpy vcpu-list quickstart
+""")
+def vcpu_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
+    """List the vCPUs of domains.
+
+    There is no scheduler: the CPU is the one on which a fresh domain's vCPU would first be placed, the time is 0.
+    """
+    from xlpy.toolstack import overview
+    from xlpy.toolstack.listing import domids
+
+    host = env.host
+    rows: list[Vcpu] = []
+    if not as_json:
+        print(f"{'Name':<32} {'ID':>5} {'VCPU':>5} {'CPU':>5} {'State':>5} {'Time(s)':>9} Affinity (Hard / Soft)")
+
+    def show(domain: str) -> None:
+        for row in overview.vcpus(host, host.domid(domain)):
+            rows.append(row)
+            if not as_json:
+                print(_vcpu_line(row))
+
+    status = each(domains or [str(domid) for domid in domids(host)], show)
+    if as_json:
+        json_items("xlpy.vcpu-list/1", [row._asdict() for row in rows])
+    leave(status)
+
+
+def _vcpu_line(row: Vcpu) -> str:
+    cpu = "    -" if row.cpu is None else f"{row.cpu:5d}"
+    return f"{row.name:<32} {row.domid:5d} {row.vcpu:5d}{cpu}   {row.state} {row.seconds:9.1f}  {row.hard} / {row.soft}"
+
+
+@click.command()
+@domains_argument
+@click.option("-s", "--short", is_flag=True, help="One line a domain, as uptime prints it.")
+@json_option
+@click.pass_obj
+@example("""
+xlpy uptime
+xlpy uptime -s quickstart
+""")
+def uptime(env: Env, domains: tuple[str, ...], short: bool, as_json: bool) -> None:
+    """Print how long domains have been running; for domain 0, since the host was started."""
+    from xlpy.toolstack import overview
+    from xlpy.toolstack.listing import domids
+
+    host, now = env.host, time.time()
+    rows: list[Uptime] = []
+    if not (short or as_json):
+        print(f"{'Name':<33} {'ID':>4} Uptime")
+
+    def show(domain: str) -> None:
+        row = overview.uptime(host, host.domid(domain), now)
+        rows.append(row)
+        if short and not as_json:
+            clock = time.strftime("%H:%M:%S", time.localtime(now))
+            print(f" {clock} up {_duration(row.seconds, short)}, {row.name} ({row.domid})")
+        elif not as_json:
+            print(f"{row.name:<33} {row.domid:4d} {_duration(row.seconds, short)}")
+
+    status = each(domains or [str(domid) for domid in domids(host)], show)
+    if as_json:
+        json_items("xlpy.uptime/1", [row._asdict() for row in rows])
+    leave(status)
+
+
+def _duration(seconds: int, short: bool) -> str:
+    days, rest = divmod(seconds, DAY)
+    ahead = "" if not days else "1 day, " if days == 1 else f"{days} days, "
+    hours, minutes = f"{rest // 3600:2d}", f"{rest // 60 % 60:02d}"
+    return f"{ahead}{hours}:{minutes}" if short else f"{ahead}{hours}:{minutes}:{rest % 60:02d}"
+
+
+@click.command("cpupool-list")
+@click.argument("pool", required=False)
+@click.option("-c", "--cpus", is_flag=True, help="List the CPUs instead of counting them.")
+@json_option
+@click.pass_obj
+@example("""
+xlpy cpupool-list
+xlpy cpupool-list -c Pool-0
+""")
+def cpupool_list(env: Env, pool: str | None, cpus: bool, as_json: bool) -> None:
+    """List the CPU pools. There is one, and every domain is in it."""
+    from xlpy.toolstack.overview import pools
+
+    rows = pools(env.host, pool)
+    if as_json:
+        json_items("xlpy.cpupool-list/1", [row._asdict() for row in rows])
+        return
+    print(f"{'Name':<19}" + ("CPU list" if cpus else "CPUs   Sched     Active   Domain count"))
+    for row in rows:
+        if cpus:
+            print(f"{row.name:<19}{','.join(map(str, row.cpus))}")
+        else:
+            print(f"{row.name:<19}{len(row.cpus):3d} {row.scheduler:>9}       y       {row.domains:4d}")

@@ -1,0 +1,206 @@
+"""``xlpy xenstore``: what xenstore-ls, -read, -write and -watch do."""
+
+from __future__ import annotations
+
+import errno
+import re
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xlpy.cli.changing import changing, outcome_json, tell
+from xlpy.cli.options import dry_run_option, example, json_option
+from xlpy.cli.render import json_document, json_items
+from xlpy.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlpy.cli.env import Env
+    from xlpy.dom0.xenstore import Connection
+
+POLL_SECONDS = 0.05
+_CONTROL = re.compile(r"/local/domain/([0-9]{1,5})/control/(?:shutdown|sysrq)")
+_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+
+as_domain = click.option(
+    "--domid",
+    type=click.IntRange(0, 0x7FEF),
+    default=0,
+    metavar="N",
+    help="Speak as this domain, with its rights; a relative path starts at its home.",
+)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """xenstored's errors as the conventions want them: a missing node, a path that is none."""
+    from xlpy.dom0.xenstore import XenstoreError
+
+    try:
+        yield
+    except XenstoreError as error:
+        if error.errno == errno.ENOENT:
+            raise NotFound(str(error), hint="xlpy xenstore ls shows the tree") from None
+        if error.errno == errno.EINVAL:
+            raise UsageError(str(error), hint="a path is for example /local/domain/1/name") from None
+        raise
+
+
+@click.command("ls")
+@click.argument("path", default="/")
+@click.option("-f", "--full", is_flag=True, help="Print whole paths instead of a tree.")
+@click.option("-p", "--perms", is_flag=True, help="Print permissions: owner first, then n, r, w or b with domids.")
+@as_domain
+@json_option
+@click.pass_obj
+@example("""
+xlpy xenstore ls -f /local/domain/1
+xlpy xenstore ls -p /libxl
+""")
+def list_nodes(env: Env, path: str, full: bool, perms: bool, domid: int, as_json: bool) -> None:
+    """List the nodes below PATH, with their values."""
+    from xlpy.dom0.xenstore_node import READ, absolute_path
+
+    store = env.host.xenstore
+    connection = store.connection(domid)
+    with _clear_errors():
+        top = absolute_path(path, domid)
+        connection.directory(top)
+    nodes = {
+        key: node
+        for key, node in store.tree(top).items()
+        if key not in (top, "/") and connection.rights(node.perms) & READ
+    }
+    if as_json:
+        rows = [
+            {"path": key, "value": _text(node.value), "perms": [str(perm) for perm in node.perms]}
+            for key, node in nodes.items()
+        ]
+        json_items("xlpy.xenstore-ls/1", rows)
+        return
+    above = 1 if top == "/" else top.count("/") + 1
+    for key, node in sorted(nodes.items(), key=lambda item: item[0].split("/")):
+        shown = key if full else " " * (key.count("/") - above) + key.rpartition("/")[2]
+        rights = f"   ({','.join(map(str, node.perms))})" if perms else ""
+        print(f'{shown} = "{_escaped(_text(node.value))}"{rights}')
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-p", "--prefix", is_flag=True, help="Print the path in front of the value.")
+@as_domain
+@json_option
+@click.pass_obj
+@example("""
+xlpy xenstore read /local/domain/1/name
+xlpy xenstore read --domid 1 control/shutdown
+""")
+def read(env: Env, paths: tuple[str, ...], prefix: bool, domid: int, as_json: bool) -> None:
+    """Print the values of nodes."""
+    connection = env.host.xenstore.connection(domid)
+    with _clear_errors():
+        values = [connection.read(path) for path in paths]
+    if as_json:
+        rows = [{"path": path, "value": value} for path, value in zip(paths, values, strict=True)]
+        json_items("xlpy.xenstore-read/1", rows)
+        return
+    for path, value in zip(paths, values, strict=True):
+        print(f"{path}: {value}" if prefix else value)
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="PATH VALUE...")
+@as_domain
+@dry_run_option
+@json_option
+@click.pass_obj
+@example("""
+xlpy xenstore write /local/domain/1/data/note hello
+xlpy xenstore write /local/domain/1/control/shutdown reboot
+""")
+def write(env: Env, words: tuple[str, ...], domid: int, dry_run: bool, as_json: bool) -> None:
+    """Set the values of nodes, all or none; missing nodes on the way are made.
+
+    A guest watches its control/shutdown and control/sysrq, and acts on what is written there.
+    """
+    if len(words) % 2:
+        raise UsageError(f"{words[-1]} has no value", hint="xlpy xenstore write PATH VALUE")
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    with changing(env, "xenstore write", dry_run) as dry:
+        life = env.host.lifecycle
+        connection = env.host.xenstore.connection(domid)
+        with _clear_errors():
+            tree = connection.transaction()
+            for path, value in pairs:
+                tree.write(path, value)
+            tree.abort() if dry else tree.commit()
+        if not dry:
+            for guest in _asked(connection, pairs):
+                if env.host.xen.find(guest) is not None:
+                    life.wake(guest)
+        outcomes = life.settle(env.step)
+    if as_json:
+        rows: list[dict[str, Any]] = [{"path": path, "value": value} for path, value in pairs]
+        followed = [outcome_json(outcome) for outcome in outcomes]
+        json_document("xlpy.xenstore-write/1", items=rows, followed=followed, dry_run=dry)
+    tell(env, outcomes)
+
+
+def _asked(connection: Connection, pairs: list[tuple[str, str]]) -> list[int]:
+    """The guests that have been asked something by what was written."""
+    from xlpy.dom0.xenstore_node import absolute_path
+
+    found = (_CONTROL.fullmatch(absolute_path(path, connection.domid)) for path, _ in pairs)
+    return sorted({int(match[1]) for match in found if match and int(match[1])})
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-n", "--events", "count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
+@click.option("-T", "--timeout", type=click.FloatRange(min=0), metavar="S", help="End after S seconds.")
+@as_domain
+@json_option
+@click.pass_obj
+@example("""
+xlpy xenstore watch -n 2 -T 10 /local/domain/1/control/shutdown
+""")
+def watch(
+    env: Env, paths: tuple[str, ...], count: int | None, timeout: float | None, domid: int, as_json: bool
+) -> None:
+    """Print the path of every node that changes at or below PATH, whoever changes it.
+
+    As with every watch of xenstore, one event for each PATH comes at once. Without -n and -T it ends with Ctrl-C.
+    """
+    from xlpy.toolstack.watching import Watcher
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    xenstore = env.host.xenstore
+    with _clear_errors():
+        watcher = Watcher(xenstore, xenstore.connection(domid), paths)
+    events, shown, items = list(paths), 0, []
+    while True:
+        for path in events[: None if count is None else count - shown]:
+            shown += 1
+            if as_json:
+                items.append({"path": path})
+            else:
+                print(path, flush=True)
+        if shown == count or (deadline is not None and time.monotonic() >= deadline):
+            break
+        time.sleep(POLL_SECONDS)
+        events = watcher.poll()
+    if as_json:
+        json_items("xlpy.xenstore-watch/1", items)
+
+
+def _text(value: str) -> str:
+    return value.encode("latin-1").decode(errors="replace")
+
+
+def _escaped(value: str) -> str:
+    return "".join(
+        _ESCAPES.get(letter) or (letter if letter.isprintable() else f"\\x{ord(letter):02x}") for letter in value
+    )
