@@ -14,13 +14,16 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from xlpy.errors import Conflict, Constraint, StateError
+from xlpy.errors import Conflict, Constraint, StateError, XlpyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA = 1
 LOCK_SECONDS = 10.0
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
 
 
 class Table:
@@ -34,28 +37,36 @@ class Table:
 
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - any JSON value
         """The value under ``key``, or ``default``."""
-        rows = self._store.query("SELECT value FROM records WHERE room = ? AND key = ?", (self._name, key))
-        return json.loads(rows[0][0]) if rows else default
+        text = self._store.read(self._name, key)
+        return default if text is None else _decode(text)
 
     def put(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
         """Set ``key`` to ``value`` (anything ``json`` can write)."""
-        text = json.dumps(value, separators=(",", ":"))
-        self._store.query("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (self._name, key, text))
+        self._store.write(self._name, key, _encode(value))
 
     def delete(self, key: str) -> None:
         """Remove ``key``; no error when it is absent."""
-        self._store.query("DELETE FROM records WHERE room = ? AND key = ?", (self._name, key))
+        self._store.write(self._name, key, None)
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys that start with ``prefix``, sorted."""
+        self._store.flush()
         sql = "SELECT key FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
         return [row[0] for row in self._store.query(sql, (self._name, len(prefix), prefix))]
 
+    def ends(self) -> tuple[str, str] | None:
+        """The first and the last key, or None when there are no records; costs the same however many there are."""
+        self._store.flush()
+        room = "FROM records WHERE room = ?1"
+        first, last = self._store.query(f"SELECT (SELECT min(key) {room}), (SELECT max(key) {room})", (self._name,))[0]
+        return None if first is None else (first, last)
+
     def items(self, prefix: str = "") -> list[tuple[str, Any]]:
         """(key, value) of all keys that start with ``prefix``, sorted by key."""
+        self._store.flush()
         sql = "SELECT key, value FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
         rows = self._store.query(sql, (self._name, len(prefix), prefix))
-        return [(key, json.loads(value)) for key, value in rows]
+        return [(key, _decode(value)) for key, value in rows]
 
 
 class Store:
@@ -71,6 +82,8 @@ class Store:
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
         self.path = path
         self._depth = 0
+        self._known: dict[tuple[str, str], str | None] = {}  # what this transaction read or wrote; None: absent
+        self._unwritten: set[tuple[str, str]] = set()  # what of it SQLite does not have yet
         try:
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=LOCK_SECONDS)
         except sqlite3.Error as error:
@@ -92,24 +105,63 @@ class Store:
         """Run one statement; sqlite's own errors become ours."""
         try:
             return self._db.execute(sql, args).fetchall()
-        except sqlite3.OperationalError as error:
-            text = str(error)
-            if "locked" in text or "busy" in text:
-                raise Conflict(
-                    f"{self.path}: held by another process", hint="wait for the other command to end"
-                ) from error
-            if "full" in text:
-                raise Constraint(
-                    f"{self.path}: no space left on the device", hint="free some space and run the command again"
-                ) from error
-            if "readonly" in text or "read-only" in text:
-                raise Constraint(
-                    f"{self.path}: the state directory cannot be written",
-                    hint="choose another with --root or XLPY_ROOT",
-                ) from error
-            raise self._damaged(error) from error
         except sqlite3.Error as error:
-            raise self._damaged(error) from error
+            raise self._explained(error) from error
+
+    def read(self, room: str, key: str) -> str | None:
+        """The text of one record, or None."""
+        place = (room, key)
+        if place in self._known:
+            return self._known[place]
+        rows = self.query("SELECT value FROM records WHERE room = ? AND key = ?", place)
+        text: str | None = rows[0][0] if rows else None
+        if self._depth:
+            self._known[place] = text
+        return text
+
+    def write(self, room: str, key: str, text: str | None) -> None:
+        """Set one record, None to remove it: at once, or in a transaction together with all others at its end."""
+        self._known[room, key] = text
+        self._unwritten.add((room, key))
+        if not self._depth:
+            self.flush()
+            self._known.clear()
+
+    def flush(self) -> None:
+        """Give SQLite what was written in this transaction, so that queries find it."""
+        if not self._unwritten:
+            return
+        self._check_alive()
+        places = sorted(self._unwritten)
+        self._unwritten.clear()
+        kept = [(*place, text) for place in places if (text := self._known[place]) is not None]
+        try:
+            self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", kept)
+            if len(kept) < len(places):
+                gone = [place for place in places if self._known[place] is None]
+                self._db.executemany("DELETE FROM records WHERE room = ? AND key = ?", gone)
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+
+    def _check_alive(self) -> None:
+        """Nothing may be written once SQLite has rolled the transaction back, as it does when the disk is full."""
+        if self._depth and not self._db.in_transaction:
+            raise self._no_space()
+
+    def _no_space(self) -> Constraint:
+        return Constraint(f"{self.path}: no space left on the device", hint="free some space and run the command again")
+
+    def _explained(self, error: sqlite3.Error) -> XlpyError:
+        text = str(error) if isinstance(error, sqlite3.OperationalError) else ""
+        if "locked" in text or "busy" in text:
+            return Conflict(f"{self.path}: held by another process", hint="wait for the other command to end")
+        if "full" in text:
+            return self._no_space()
+        if "readonly" in text or "read-only" in text:
+            return Constraint(
+                f"{self.path}: the state directory cannot be written", hint="choose another with --root or XLPY_ROOT"
+            )
+        return self._damaged(error)
 
     def _damaged(self, error: Exception) -> StateError:
         return StateError(
@@ -143,6 +195,8 @@ class Store:
             self._depth = 1
             try:
                 yield
+                self.flush()
+                self._check_alive()
             except BaseException:
                 if self._db.in_transaction:  # a full disk has rolled back already
                     self.query("ROLLBACK")
@@ -151,6 +205,8 @@ class Store:
                 self.query("COMMIT")
             finally:
                 self._depth = 0
+                self._known.clear()
+                self._unwritten.clear()
 
     def close(self) -> None:
         """Release the file."""

@@ -49,7 +49,9 @@ def test_tables_are_apart_and_keys_sorted():
     assert one.keys() == ["A", "a/1", "a/2", "a_1", "b"]
     assert one.keys("a/") == ["a/1", "a/2"]
     assert one.items("a/") == [("a/1", "a/1"), ("a/2", "a/2")]
+    assert one.ends() == ("A", "b")
     assert two.keys() == []
+    assert two.ends() is None
     assert two.get("a/1", "none") == "none"
     one.put("b", 7)
     one.delete("A")
@@ -106,6 +108,45 @@ def test_a_nested_transaction_is_part_of_the_outer_one(path):
     with pytest.raises(ValueError):
         fails()
     assert table.keys() == []
+
+
+def test_a_transaction_sees_what_it_wrote(path):
+    store = Store(path)
+    table = store.table("t")
+    table.put("a", 1)
+    table.put("b", 1)
+    with store.transaction("test"):
+        table.put("a", [2])
+        table.get("a").append(3)  # a copy, as everywhere
+        table.put("c", 3)
+        table.delete("b")
+        assert [table.get(key, "none") for key in "abcd"] == [[2], "none", 3, "none"]
+        assert table.items() == [("a", [2]), ("c", 3)]
+        table.put("b", 4)
+        table.delete("c")
+        assert table.keys() == ["a", "b"]
+    assert Store(path).table("t").items() == [("a", [2]), ("b", 4)]
+
+
+def test_a_full_disk_undoes_the_transaction_as_a_whole(path):
+    store = Store(path)
+    table = store.table("t")
+    table.put("a", 1)
+    pages = store.query("PRAGMA page_count")[0][0]
+    store.query(f"PRAGMA max_page_count = {pages + 2}")
+
+    def fills():
+        with store.transaction("test"):
+            table.put("big", "x" * 100_000)
+            with pytest.raises(Constraint, match="no space left"):
+                table.keys()
+            table.put("a", 2)  # an actor that undoes its part
+
+    with pytest.raises(Constraint, match="no space left"):
+        fills()
+    assert table.items() == [("a", 1)]
+    table.put("a", 3)
+    assert Store(path).table("t").get("a") == 3
 
 
 def test_kill_inside_a_transaction_leaves_the_old_state(path):

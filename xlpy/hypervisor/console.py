@@ -34,9 +34,8 @@ class Console:
             keep: False for a line that only this process shall see.
         """
         if self._next < 0:
-            kept = self._table.keys()
-            self._next = int(kept[-1]) + 1 if kept else 0
-            self._first = int(kept[0]) if kept else 0
+            kept = self._table.ends()
+            self._first, self._next = (int(kept[0]), int(kept[1]) + 1) if kept else (0, 0)
         if not keep:
             self._passing.append((self._next, line))
             del self._passing[:-LINES]
