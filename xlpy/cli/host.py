@@ -11,7 +11,7 @@ import click
 from xlpy.addr import format_size
 from xlpy.cli.options import dry_run_option, example, json_option
 from xlpy.cli.render import json_document, table
-from xlpy.errors import Conflict
+from xlpy.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
@@ -153,13 +153,14 @@ def dmesg(env: Env, clear: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("key", required=False)
+@click.option("-n", "--numa", is_flag=True, help="Also the topology: CPUs and NUMA nodes.")
 @json_option
 @click.pass_obj
 @example("""
 xlpy info
 xlpy info free_memory
 """)
-def info(env: Env, key: str | None, as_json: bool) -> None:
+def info(env: Env, key: str | None, numa: bool, as_json: bool) -> None:
     """Describe the host, with xl's keys; KEY chooses those that begin with it."""
     from xlpy.toolstack.listing import info as facts_of
 
@@ -167,8 +168,19 @@ def info(env: Env, key: str | None, as_json: bool) -> None:
     if as_json:
         json_document("xlpy.info/1", **facts)
         return
-    for name, value in facts.items():
-        if key is None:
-            print(f"{name:<23}: {value}")
-        elif name.startswith(key):
-            print(value)
+    chosen = {name: value for name, value in facts.items() if name.startswith(key or "")}
+    if not chosen:
+        raise NotFound(f"xlpy info has no key that begins with {key!r}", hint="xlpy info lists all")
+    for name, value in chosen.items():
+        print(value if key else f"{name:<23}: {value}")
+        if numa and name == "free_cpus" and not key:
+            _print_topology(facts)
+
+
+def _print_topology(facts: dict[str, Any]) -> None:
+    """xl's two tables: one socket, one node."""
+    print("cpu_topology           :\ncpu:    core    socket     node")
+    for cpu in range(facts["nr_cpus"]):
+        print(f"{cpu:3d}:    {cpu:4d}     {0:4d}     {0:4d}")
+    print("numa_info              :\nnode:    memsize    memfree    distances")
+    print(f"{0:4d}:    {facts['total_memory']:6d}     {facts['free_memory']:6d}      10")

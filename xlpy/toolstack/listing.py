@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xlpy import __version__
 from xlpy.addr import MIB, PAGE
 from xlpy.errors import NotFound
 from xlpy.hypervisor import abi
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain
 
 XL_CONFIG_FORMAT = 4
+SCHEDULER = "credit2"  # what Xen 4.17 has by default
 REASONS = "-rscwS"  # by shutdown code
 UNSET_DOMID = 0xFFFFFFFF  # c_info.domid where Xen chose the id
 
@@ -131,13 +133,14 @@ def pmem(host: Host) -> list[dict[str, Any]]:
 
 
 def info(host: Host) -> dict[str, Any]:
-    """``xl info``'s keys, as far as the model has them, then what is particular to persistent memory."""
+    """``xl info``'s keys in its order, as far as the model has them, then what is particular to persistent memory."""
     facts = host.xen.hypercalls(0).sysctl_physinfo()
     cpu = host.spec.cpu
     major, minor = abi.XEN_VERSION
     return {
         "host": host.spec.name,
         "release": "xlpy",
+        "version": __version__,
         "machine": "x86_64",
         "nr_cpus": cpu.count,
         "max_cpu_id": cpu.count - 1,
@@ -145,15 +148,22 @@ def info(host: Host) -> dict[str, Any]:
         "cores_per_socket": cpu.count,
         "threads_per_core": 1,
         "cpu_mhz": "2400.000",
-        "virt_caps": "hvm hap",
+        "hw_caps": ":".join(f"{word:08x}" for word in _hw_caps(host)),
+        "virt_caps": "pv hvm hap",
         "total_memory": facts.total_pages * PAGE // MIB,
         "free_memory": facts.free_pages * PAGE // MIB,
+        "sharing_freed_memory": 0,
+        "sharing_used_memory": 0,
+        "outstanding_claims": 0,
         "free_cpus": 0,
         "xen_major": major,
         "xen_minor": minor,
+        "xen_extra": "",
         "xen_version": f"{major}.{minor}",
         "xen_caps": "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64",
+        "xen_scheduler": SCHEDULER,
         "xen_pagesize": PAGE,
+        "xen_commandline": "",
         "xend_config_format": XL_CONFIG_FORMAT,
         "physical_bits": cpu.physical_bits,
         "cpu_features": " ".join(cpu.features),
@@ -161,6 +171,13 @@ def info(host: Host) -> dict[str, Any]:
         "pmem_memory": sum(region.span.size for region in host.hw.regions) // MIB,
         "root": str(host.root),
     }
+
+
+def _hw_caps(host: Host) -> list[int]:
+    """The first eight feature words of the processor, in the order of Xen's feature sets."""
+    words = ((1, 0, 3), (1, 0, 2), (0x80000001, 0, 3), (0x80000001, 0, 2), (0xD, 1, 0), (7, 0, 1), (7, 0, 2))
+    found = [host.hw.cpuid(leaf, subleaf)[register] for leaf, subleaf, register in words]
+    return [*found, host.hw.cpuid(0x80000007, 0)[3]]
 
 
 def machine(host: Host) -> dict[str, Any]:

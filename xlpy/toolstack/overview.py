@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.errors import NotFound
+from xlpy.records import NamedTuple
 from xlpy.toolstack.lifecycle import BOOTED
-from xlpy.toolstack.listing import dashed
+from xlpy.toolstack.listing import SCHEDULER, dashed
 from xlpy.toolstack.record import load, name_of
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from xlpy.host import Host
 
-POOL, SCHEDULER = "Pool-0", "credit2"  # the only pool, and the scheduler that Xen 4.17 has by default
+POOL = "Pool-0"
 
 
 class Vm(NamedTuple):
