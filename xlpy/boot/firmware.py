@@ -7,7 +7,7 @@ emulator's: its PCI devices are set up by its own BIOS, so hvmloader finds an em
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xlpy.addr import MIB, Gpa, align_down
 from xlpy.boot.qemu import PM_BASE
@@ -19,6 +19,7 @@ from xlpy.firmware.dm_acpi import build_stream
 from xlpy.firmware.handover import read_handover
 from xlpy.firmware.hvmloader.dm_acpi import ADDRESS_KEY, LENGTH_KEY
 from xlpy.firmware.layout import HPET, IN_RAM_SIZE, in_ram
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,10 +14,11 @@ ignores its memory map. Everything else is staged: copied into one file, and cop
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, KIB, format_size
 from xlpy.errors import Constraint
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from xlpy.addr import KIB
+from xlpy.addr import GIB, KIB
 from xlpy.errors import Constraint, MissingTool
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PROGRAM = "qemu-system-x86_64"
 PM_BASE = 0x600  # where SeaBIOS puts the PIIX4's power management ports
 COMMAND_LINE = 2048  # the longest kernel command line on x86
+LOW_RAM = 3 * GIB  # the most that its i440FX board has below 4 GiB
 PHYSICAL_BITS = 40  # of every processor that QEMU emulates in software
 POLICY_BITS = {"clflushopt": 23, "clwb": 24}  # CPUID leaf 7, EBX: what a domain's policy may take away
 _MEMMAP = {1: "@", 2: "$", 3: "#"}  # Linux's memmap= operator for an E820 type; any other goes by number
@@ -120,7 +122,7 @@ def command(
         *("-display", "none", "-monitor", "none"),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-no-reboot", "-no-user-config", "-nodefaults", "-net", "none"),
-        *("-machine", f"pc,max-ram-below-4g={low},graphics=off"),
+        *("-machine", f"pc,max-ram-below-4g={low}"),
         *("-m", f"{plan.memory // KIB}K"),
         *("-smp", f"cpus={2 * vcpus - 1},sockets=1,cores={vcpus},threads=2,maxcpus={2 * vcpus}"),
     ]

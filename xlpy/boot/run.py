@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from xlpy.addr import Spa, Span, format_size
 from xlpy.boot import qemu
@@ -36,6 +36,7 @@ from xlpy.firmware.layout import HVM_INFO
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.hypervisor.ramfile import RAM_FILE
+from xlpy.records import NamedTuple
 from xlpy.toolstack.build import device_model
 from xlpy.toolstack.record import load
 
@@ -117,6 +118,13 @@ class Boot:
         kernel_end = check_kernel(options.kernel)
         self._platform = GuestPlatform(self._domain, xenstore.connection(domid).read_or_none)
         self._ram = RamSize.of(self._platform.memory_map())
+        if self._ram.low > qemu.LOW_RAM:
+            raise Constraint(
+                f"{self._record.name} has {format_size(self._ram.low)} of RAM below 4 GiB, the emulated board at most "
+                f"{format_size(qemu.LOW_RAM)}",
+                code="XLPY-BOOT-MEMORY",
+                hint="create the domain with mmio_hole = 1024",
+            )
         self._layout: GuestLayout = place(self._ram.low, kernel_end)
         if options.initrd is not None:
             check_initrd_room(check_initrd(options.initrd), self._ram.low, self._layout)

@@ -1,0 +1,112 @@
+"""Stands in for QEMU: takes its command line and plays the guest that the words in FAKE_QEMU describe:
+
+say TEXT       a line on the serial console
+stage TEXT     write TEXT at the start of every staged vNVDIMM
+ask HANDLE     put the question for the label size of a device into the mailbox, and print status and sizes
+time COUNT     ask as often, and print the median of what an answer took, in microseconds
+hammer COUNT   ring without waiting for an answer, a line on the console every hundred times
+echo           read a line from the console and say it
+off            power off
+reset          reset the machine
+die            complain and fail
+crash          die of a signal
+hang           never end
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import re
+import signal
+import socket
+import struct
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from xlpy.devicemodel.mailbox import DATA, LENGTH
+
+DEVICE = uuid.UUID("4309ac30-0d11-11e4-9191-0800200c9a66").bytes_le
+
+
+class Machine:
+    def __init__(self, words):
+        line = words[words.index("-append") + 1]
+        self.files = [re.search(r"mem-path=([^,]*)", word)[1] for word in words if word.startswith("memory-backend")]
+        control = next(word for word in words if word.startswith("socket,id=monitor"))
+        self.monitor = socket.socket(fileno=int(control.rpartition("=")[2]))
+        self.mailbox = None
+        rsdp = re.search(r"acpi_rsdp=(\w+)", line)
+        if rsdp:
+            with Path(self.files[0]).open("r+b") as file:
+                self.ram = mmap.mmap(file.fileno(), 0)
+            assert self.ram[int(rsdp[1], 0) :][:8] == b"RSD PTR "
+            self.mailbox = int(rsdp[1], 0) + 0x1000  # the page behind the one that keeps the RSDP
+
+    def stop(self, reason, status=0):
+        event = {"event": "SHUTDOWN", "data": {"guest": True, "reason": reason}}
+        self.monitor.sendall(json.dumps(event).encode() + b"\n")
+        sys.exit(status)
+
+    def ring(self, handle):
+        request = struct.pack("<5I16s", 0, handle, 1, 4, 0, DEVICE)
+        self.ram[self.mailbox : self.mailbox + len(request)] = request
+        self.ram[self.mailbox] = 1
+
+    def ask(self, handle):
+        self.ring(handle)
+        start = time.monotonic()
+        while self.ram[self.mailbox]:
+            time.sleep(0.0002)
+        taken = time.monotonic() - start
+        (length,) = struct.unpack_from("<I", self.ram, self.mailbox + LENGTH)
+        return struct.unpack_from(f"<{length // 4}I", self.ram, self.mailbox + DATA), taken
+
+
+def play(machine, words):
+    words = iter(words)
+    for word in words:
+        if word == "say":
+            print(next(words), flush=True)
+        elif word == "stage":
+            text = next(words).encode()
+            for path in machine.files:
+                if path.endswith(".stage"):
+                    with Path(path).open("r+b") as file:
+                        file.write(text)
+            print("staged", flush=True)
+        elif word == "ask":
+            print(*machine.ask(int(next(words)))[0], flush=True)
+        elif word == "time":
+            taken = sorted(machine.ask(1)[1] for _ in range(int(next(words))))
+            print(int(taken[len(taken) // 2] * 1e6), flush=True)
+        elif word == "hammer":
+            for number in range(int(next(words))):
+                machine.ring(1)
+                if number % 100 == 0:
+                    print("hammering", number, flush=True)
+        elif word == "echo":
+            print("read", sys.stdin.readline().strip(), flush=True)
+        elif word == "off":
+            machine.stop("guest-shutdown")
+        elif word == "reset":
+            machine.stop("guest-reset")
+        elif word == "die":
+            print("qemu: cannot allocate the moon", file=sys.stderr)
+            sys.exit(1)
+        elif word == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif word == "hang":
+            print("hanging", os.getpid(), flush=True)
+            while True:
+                time.sleep(60)
+
+
+if __name__ == "__main__":
+    if "--version" in sys.argv:
+        print("QEMU emulator version 7.2.22 (made up)")
+    else:
+        play(Machine(sys.argv[1:]), os.environ["FAKE_QEMU"].split())

@@ -1,0 +1,106 @@
+"""The emulator's command line says what the domain is, and printing it changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from xlpy.addr import MIB
+
+
+@pytest.fixture
+def command(xlpy, config, kernel):
+    """Create a domain and print its command line, as words and with the kernel's line."""
+
+    def show(*lines, words=(), **shape):
+        xlpy("destroy", "vm")
+        xlpy("create", config("it", *lines, **shape))
+        out, _ = xlpy("boot", "it", "--kernel", kernel, "--print-command", *words)
+        found = shlex.split(out)
+        return found, found[found.index("-append") + 1].split()
+
+    return show
+
+
+def memmap(line):
+    return [word.removeprefix("memmap=") for word in line if word.startswith("memmap=")]
+
+
+def test_the_memory_map_is_the_one_that_firmware_left(command):
+    _, line = command("vnvdimm = [ 'file=/mnt/pmem0/vm1.img', '/dev/pmem1' ]")
+    first, *rows = memmap(line)
+    assert first == "exactmap"
+    assert rows[0] == "0xa0000@0x0"
+    assert rows[-2:] == ["0x4000000%0x500000000-0+7", "0x7c00000%0x540000000-0+7"]
+    assert "acpi_rsdp=0xfdfe000" in line  # in the middle of 504 MiB: 252 MiB, less two pages of the 2 MiB block
+
+
+def test_memory_is_laid_out_byte_for_byte(command, xlpy):
+    words, _ = command("vnvdimm = [ 'file=/mnt/pmem0/vm1.img' ]")
+    low = 504 * MIB
+    assert f"pc,max-ram-below-4g={low}" in words
+    files = [word for word in words if word.startswith("memory-backend-file")]
+    assert [word.split("mem-path=")[1] for word in files][:3] == [
+        f"{xlpy.root}/domains/2/boot/ram,size={low}",
+        files[1].split("mem-path=")[1],
+        f"{xlpy.root}/hw/media/set0,size={512 * MIB}",
+    ]
+    sizes = [int(word.rpartition("size=")[2]) for word in files]
+    resolved = json.loads(xlpy("pmem", "resolve", "/mnt/pmem0/vm1.img", "--json")[0])
+    offset = resolved["extents"][0]["spa"] - 0x240000000
+    assert 0x500000000 - offset == (4 << 30) + sizes[1]
+    assert f"{sum(sizes) // 1024}K" in words
+    assert sum(sizes) % 8192 == 0
+
+
+def test_processors_have_even_apic_ids(command):
+    words, _ = command(vcpus=3)
+    assert "cpus=5,sockets=1,cores=3,threads=2,maxcpus=6" in words
+
+
+def test_a_domain_without_vnvdimm(command):
+    words, line = command()
+    assert sum(word.startswith("memory-backend-file") for word in words) == 1
+    assert not any("+7" in row for row in memmap(line))
+
+
+def test_a_domain_without_acpi(command):
+    _, line = command("acpi = 0")
+    assert "acpi=off" in line
+    assert not any(word.startswith("acpi_rsdp") for word in line)
+
+
+def test_cpuid_decides_about_the_flush_instructions(command):
+    words, _ = command('cpuid = "host,clwb=0"')
+    cpu = words[words.index("-cpu") + 1]
+    assert "clwb=off" in cpu
+    assert "clflushopt" not in cpu
+
+
+def test_words_of_the_user(command):
+    words, line = command(words=("--append", "quiet maxcpus=1", "--", "-device", "virtio-rng-pci", "-accel", "kvm"))
+    assert line[-2:] == ["quiet", "maxcpus=1"]
+    assert words[-4:] == ["-device", "virtio-rng-pci", "-accel", "kvm"]
+    assert "tcg" not in words
+
+
+def test_stage_hides_the_media(command):
+    words, _ = command("vnvdimm = [ 'file=/mnt/pmem0/vm1.img' ]", words=("--stage",))
+    assert not any("/hw/media/" in word for word in words)
+    assert any(word.endswith(f"vnvdimm0.stage,size={64 * MIB}") for word in words)
+
+
+def test_nothing_is_changed(command, xlpy, kernel):
+    command("vnvdimm = [ 'file=/mnt/pmem0/scattered.img' ]")
+    before = sorted((str(path), path.stat().st_size) for path in xlpy.root.rglob("*"))
+    state = (xlpy.root / "state.db").read_bytes()
+    out, err = xlpy("boot", "it", "--kernel", kernel, "-n")
+    assert out == ""
+    assert "stretches: staged in one file" in err
+    made = json.loads(xlpy("boot", "it", "--kernel", kernel, "--print-command", "--json")[0])
+    assert made["schema"] == "xlpy.boot-command/1"
+    assert made["command"][0].endswith("qemu-system-x86_64")
+    assert sorted((str(path), path.stat().st_size) for path in xlpy.root.rglob("*")) == before
+    assert (xlpy.root / "state.db").read_bytes() == state

@@ -1,0 +1,96 @@
+"""What cannot be booted is told before anything is started, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def state(root):
+    """Names and sizes of everything, and the content of the state."""
+    return sorted((str(path), path.stat().st_size) for path in root.rglob("*")), (root / "state.db").read_bytes()
+
+
+def refusal(xlpy, *words, status):
+    before = state(xlpy.root)
+    out, err = xlpy("boot", *words, "--json", status=status)
+    assert state(xlpy.root) == before
+    error = json.loads(out)
+    assert error["exit"] == status
+    assert "hint:" in err
+    return f"{error['code']} {error['message']}"
+
+
+def test_no_emulator(xlpy, bin_folder, kernel, monkeypatch):
+    (bin_folder / "qemu-system-x86_64").unlink()
+    monkeypatch.setenv("PATH", str(bin_folder))
+    before = state(xlpy.root)
+    _, err = xlpy("boot", "vm", "--kernel", kernel, status=4)
+    assert "qemu-system-x86_64 is needed and not installed" in err
+    assert "apt-get install qemu-system-x86" in err
+    assert state(xlpy.root) == before
+
+
+def test_no_such_domain(xlpy, kernel):
+    assert "XLPY-NOT-FOUND" in refusal(xlpy, "other", "--kernel", kernel, status=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "says"),
+    [
+        (None, 4, "does not exist"),
+        (b"", 6, "is empty"),
+        (b"#!/bin/sh\n", 6, "is not a bzImage: it begins with b'#!/bin/s'"),
+        (b"\x7fELF" + bytes(4096), 6, "an ELF file (vmlinux)"),
+        (bytes(0x202) + b"HdrS\x04\x02" + bytes(4096), 6, "boot protocol 2.04, required 2.10"),
+    ],
+)
+def test_not_a_kernel(xlpy, tmp_path, content, status, says):
+    path = tmp_path / "kernel"
+    if content is not None:
+        path.write_bytes(content)
+    assert says in refusal(xlpy, "vm", "--kernel", path, status=status)
+
+
+def test_unreadable_files(xlpy, kernel, tmp_path):
+    assert "is not a file" in refusal(xlpy, "vm", "--kernel", tmp_path, status=6)
+    assert "initrd" in refusal(xlpy, "vm", "--kernel", kernel, "--initrd", tmp_path / "none", status=4)
+    assert "is not a file" in refusal(xlpy, "vm", "--kernel", kernel, "--initrd", tmp_path, status=6)
+
+
+def test_an_initrd_that_would_reach_into_firmware(xlpy, kernel, tmp_path):
+    initrd = tmp_path / "initrd"
+    with initrd.open("wb") as file:
+        file.write(b"x")
+        file.truncate(256 << 20)
+    assert "the initrd has 256 MiB, 249 fit" in refusal(xlpy, "vm", "--kernel", kernel, "--initrd", initrd, status=6)
+
+
+def test_a_domain_that_is_not_an_hvm_guest(xlpy, config, kernel):
+    xlpy("create", config("pv", f'kernel = "{kernel}"', kind="pv"))
+    assert "not an HVM guest" in refusal(xlpy, "pv", "--kernel", kernel, status=6)
+
+
+def test_a_paused_domain(xlpy, config, kernel):
+    xlpy("create", "-p", config("waiting"))
+    assert "XLPY-CONFLICT waiting is paused" in refusal(xlpy, "waiting", "--kernel", kernel, status=5)
+
+
+@pytest.mark.parametrize(
+    ("memory", "says"), [(128, "a kernel and its firmware need 192"), (3900, "at most 3G")], ids=["small", "large"]
+)
+def test_memory_that_does_not_suit(xlpy, config, kernel, memory, says):
+    xlpy("create", config("sized", memory=memory))
+    found = refusal(xlpy, "sized", "--kernel", kernel, status=6)
+    assert "XLPY-BOOT-MEMORY" in found
+    assert says in found
+
+
+def test_a_command_line_that_is_too_long(xlpy, kernel):
+    assert "at most 2047 fit" in refusal(xlpy, "vm", "--kernel", kernel, "--append", "x" * 2000, "-n", status=6)
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "soon"])
+def test_times_that_are_none(xlpy, kernel, timeout):
+    assert "XLPY-USAGE" in refusal(xlpy, "vm", "--kernel", kernel, "--timeout", timeout, status=2)
