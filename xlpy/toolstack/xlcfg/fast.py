@@ -2,6 +2,8 @@
 
 It reads only what is valid in the strict language and stops in front of anything else, which the token machine of
 ``parser`` then reads, with errors and departures. Both ways must agree on every text; the tests compare them.
+
+The expression takes longer to compile than the token machine takes for a short text, so only long ones come here.
 """
 
 from __future__ import annotations
@@ -28,21 +30,23 @@ def _list_of(item: str) -> str:
     return rf"\[{_SKIP}(?:(?:{item}){_SKIP}(?:,{_SKIP}(?:{item}){_SKIP})*+(?:,{_SKIP})?)?+\]"
 
 
+LONG = 16 << 10  # characters
+
 # Groups: key, operator, then the value's kind. Lists up to two levels are matched whole, deeper ones from their "[" on.
 NUMBER, DOUBLE, SINGLE, ESCAPED, LIST, DEEP = range(3, 9)
-_SETTING = re.compile(
-    rf"""(?:[ \t\n;]++|\#[^\n]*+\n)*+
+_SETTING = rf"""(?:[ \t\n;]++|\#[^\n]*+\n)*+
     (?:([a-z][a-z0-9._]*+)[ \t]*+(\+?=)[ \t]*+
      (?:(?:([0-9][0-9a-fx]*+)|"([^"\\\n\0]*+)"|'([^'\\\n\0]*+)'|({_ESCAPED})
           |({_list_of(f"{_ATOM}|{_list_of(_ATOM)}")}))
         [ \t]*+(?=[;\n\#]|\Z)
-     |(\[)))?""",
-    re.X,
-)
-_TERMINATOR = re.compile(r"[ \t]*+(?=[;\n#]|\Z)")
+     |(\[)))?"""
+_TERMINATOR = r"[ \t]*+(?=[;\n#]|\Z)"
 
 # Deeper lists are left to the machine, which knows where libxlutil gives up: no list costs more than 5 stack entries.
 _LEVELS = 1900
+
+
+_compiled = cache(re.compile)
 
 
 def read(
@@ -60,13 +64,13 @@ def read(
         store: is called for the others: additions and deep lists.
     """
     while True:
-        for match in _SETTING.finditer(text, at):
+        for match in _compiled(_SETTING, re.X).finditer(text, at):
             kind = match.lastindex
             if kind is None:
                 return match.end()
             if kind == DEEP:
                 found = read_list(text, match.start(DEEP))
-                end = found and _TERMINATOR.match(text, found[1])
+                end = found and _compiled(_TERMINATOR).match(text, found[1])
                 if not found or not end:
                     return match.start(1)
                 store(match[1], match.start(1), found[0], match[2] == "+=")
@@ -97,14 +101,11 @@ def expand(match: re.Match[str]) -> Setting:
     return Setting(match[1], value, match.start(1), match[2] == "+=")
 
 
-@cache
-def _item() -> re.Pattern[str]:
-    """One item with its comma, or brackets in a row; groups are number, the two plain strings, escaped, [ and ]."""
-    return re.compile(
-        rf"""{_SKIP}(?:(?:([0-9][0-9a-fx]*+)|"([^"\\\n\0]*+)"|'([^'\\\n\0]*+)'|({_ESCAPED})){_SKIP},?"""
-        rf"|(\[++)|(\]++){_SKIP},?)",
-        re.X,
-    )
+# One item with its comma, or brackets in a row; groups are number, the two plain strings, escaped, [ and ].
+_ITEM = (
+    rf"""{_SKIP}(?:(?:([0-9][0-9a-fx]*+)|"([^"\\\n\0]*+)"|'([^'\\\n\0]*+)'|({_ESCAPED})){_SKIP},?"""
+    rf"|(\[++)|(\]++){_SKIP},?)"
+)
 
 
 def read_list(text: str, start: int) -> tuple[Items, int] | None:
@@ -113,7 +114,7 @@ def read_list(text: str, start: int) -> tuple[Items, int] | None:
     items.offset = start
     outer: list[Items] = []
     at = start + 1
-    match = _item().match
+    match = _compiled(_ITEM, re.X).match
     wanted = True  # whether an item may come: after [ and after a comma
     while token := match(text, at):
         at = token.end()

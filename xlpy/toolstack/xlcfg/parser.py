@@ -102,7 +102,8 @@ class _Parser:
             self.warn(0, "the real xl refuses a file that starts with a byte order mark")
             start = 1
         while start < len(text):
-            start = fast.read(text, start, self.settings, self.store)
+            if len(text) >= fast.LONG:
+                start = fast.read(text, start, self.settings, self.store)
             if start < len(text):
                 start = self.statements(text, start)
         if self.problems:
