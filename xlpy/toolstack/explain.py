@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from xlpy.records import NamedTuple
 from xlpy.toolstack.options import OPTIONS
 from xlpy.toolstack.xlcfg import Items, Text
 from xlpy.toolstack.xlcfg.source import printable

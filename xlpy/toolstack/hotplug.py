@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.errors import Conflict, NotFound
+from xlpy.records import NamedTuple
 from xlpy.toolstack.backings import Backings
 from xlpy.toolstack.build import device_model
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm, read_vnvdimm

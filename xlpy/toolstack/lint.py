@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from xlpy.records import NamedTuple
 from xlpy.toolstack.config import load_config
 from xlpy.toolstack.xlcfg import Problem, Refused
 

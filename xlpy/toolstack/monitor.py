@@ -9,10 +9,11 @@ that its successor has them.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.errors import XlpyError
 from xlpy.hypervisor import abi
+from xlpy.records import NamedTuple
 from xlpy.toolstack.record import DomainRecord, load, named, save
 from xlpy.toolstack.stored import current, reload
 

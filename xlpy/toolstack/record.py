@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from xlpy.errors import NotFound
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from xlpy.dom0.xenstore import XenStore

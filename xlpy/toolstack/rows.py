@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from xlpy.records import NamedTuple
 from xlpy.toolstack.settings import CONSOLE_PFN, CONSOLE_PORT
 
 if TYPE_CHECKING:

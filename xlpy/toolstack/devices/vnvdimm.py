@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, KIB, PAGE, parse_size
 from xlpy.errors import UsageError
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,10 +6,11 @@ trapping page sees the same accesses as on hardware.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, String
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

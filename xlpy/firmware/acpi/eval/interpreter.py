@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.checksum import verify
 from xlpy.firmware.acpi.eval.errors import AmlError
@@ -10,40 +10,21 @@ from xlpy.firmware.acpi.eval.fields import Scratch
 from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
 from xlpy.firmware.acpi.eval.names import parse, show
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Mutex, Node
-from xlpy.firmware.acpi.eval.store import element, load, read_node
-from xlpy.firmware.acpi.eval.values import (
-    PACKAGE_DEPTH,
-    Buffer,
-    ByteRef,
-    ElementRef,
-    NameRef,
-    NodeRef,
-    ObjectType,
-    Package,
-    Reference,
-    SlotRef,
-    String,
-)
+from xlpy.firmware.acpi.eval.results import argument, result, shown
+from xlpy.firmware.acpi.eval.store import read_node
+from xlpy.firmware.acpi.eval.values import ObjectType, String
+from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from xlpy.firmware.acpi.eval.fields import RegionAccess
     from xlpy.firmware.acpi.eval.names import Absolute
+    from xlpy.firmware.acpi.eval.results import Argument, Result
     from xlpy.firmware.acpi.eval.values import Value
 
 HEADER_SIZE = 36
 AML_TABLES = ("DSDT", "SSDT", "PSDT", "OSDT")
-
-
-class ObjectPath(str):
-    """The full path of an object that a result refers to, such as a Device."""
-
-    __slots__ = ()
-
-
-Result = Union[int, str, bytes, list["Result"], ObjectPath, None]  # noqa: UP007 -- evaluated, with its own name
-Argument = Union[int, str, bytes, "Sequence[Argument]"]
 
 
 class Entry(NamedTuple):
@@ -115,7 +96,7 @@ class Interpreter:
     @property
     def debug(self) -> list[Result]:
         """Everything that was stored to the Debug object."""
-        return [self._result(value) for value in self.machine.debug]
+        return [result(self.machine, value) for value in self.machine.debug]
 
     @property
     def elapsed(self) -> int:
@@ -191,19 +172,19 @@ class Interpreter:
         self._begin()
         try:
             if isinstance(node.object, Method):
-                values = [_value(arg) for arg in args]
+                values = [argument(arg) for arg in args]
                 if len(values) != node.object.args:
                     raise AmlError(
                         "AE_BAD_PARAMETER", f"{node} takes {node.object.args} arguments, given {len(values)}"
                     )
                 if node.object.native:
-                    return self._result(node.object.native(values))
+                    return result(vm, node.object.native(values))
                 frame = Frame(vm.compiled(node), node.path, values, node, module=False)
                 frame.sync = node.object.sync if node.object.serialized else 0
-                return self._result(vm.run(frame))
+                return result(vm, vm.run(frame))
             if args:
                 raise AmlError("AE_BAD_PARAMETER", f"{node} is no method and takes no arguments")
-            return self._result(read_node(vm, node))
+            return result(vm, read_node(vm, node))
         finally:
             for mutex in vm.held:
                 mutex.depth = 0
@@ -228,13 +209,8 @@ class Interpreter:
 
     def _entry(self, path: Absolute, node: Node, children: list[Entry]) -> Entry:
         thing = node.object
-        self._begin()
-        try:
-            value = self._result(thing) if isinstance(thing, (int, String, Buffer, Package)) else None
-        except AmlError:  # a package that holds itself
-            value = None
         args = thing.args if isinstance(thing, Method) else None
-        return Entry(show(path), show(path[-1:])[1:] or "\\", node.type, value, args, children)
+        return Entry(show(path), show(path[-1:])[1:] or "\\", node.type, shown(thing), args, children)
 
     def devices(self) -> Iterator[str]:
         """The full paths of all devices, in the order in which they were made."""
@@ -247,44 +223,6 @@ class Interpreter:
         vm.budget, vm.waited, vm.runs = vm.limits.steps, 0, 0
         vm.frames.clear()
         vm.stack.clear()
-
-    def _result(self, value: Value, depth: int = 0) -> Result:
-        """A value as Python sees it; a reference from RefOf or Index is followed once, as AcpiEvaluateObject does."""
-        if isinstance(value, Package):
-            if depth > PACKAGE_DEPTH:
-                raise AmlError("AE_LIMIT", f"packages are nested deeper than {PACKAGE_DEPTH}")
-            self.machine.spend(len(value))
-            return [self._result(self._element(value, index), depth + 1) for index in range(len(value))]
-        if isinstance(value, String):
-            return value.decode("latin-1")
-        if isinstance(value, Buffer):
-            return bytes(value)
-        if isinstance(value, NodeRef):
-            seen = read_node(self.machine, value.node)
-            return ObjectPath(value.node) if depth or isinstance(seen, Reference) else self._result(seen, 1)
-        if isinstance(value, NameRef):
-            return ObjectPath(value.path)
-        if isinstance(value, (SlotRef, ElementRef, ByteRef)):
-            return None if depth else self._result(load(self.machine, value), 1)
-        return value if isinstance(value, int) else None
-
-    def _element(self, package: Package, index: int) -> Value:
-        value = package[index]
-        known = not isinstance(value, NameRef) or self.machine.namespace.find(value.scope, value.path)
-        return element(self.machine, ElementRef(package, index)) if known else value
-
-
-def _value(arg: Argument) -> Value:
-    """A Python value as AML sees it."""
-    if isinstance(arg, int):
-        if not 0 <= arg < 1 << 64:
-            raise AmlError("AE_BAD_PARAMETER", f"{arg} is no 64-bit integer")
-        return arg
-    if isinstance(arg, str):
-        return String(arg.encode("latin-1", "replace"))
-    if isinstance(arg, (bytes, bytearray, memoryview)):
-        return Buffer(arg)
-    return Package(_value(element) for element in arg)
 
 
 def load_tables(
