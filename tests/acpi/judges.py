@@ -115,3 +115,18 @@ def _value(lines):
     if kind == "[Object Reference":
         return rest.split("Name ")[1].split()[0] if "Name " in rest else rest
     return None if line.startswith("[Null Object]") else line
+
+
+def hvmloader_tables():
+    """The AML tables inside Xen's hvmloader (package xen-utils-4.17); skips the test when it is not installed."""
+    found = sorted(Path("/usr/lib").glob("xen-*/boot/hvmloader"))
+    if not found:
+        pytest.skip("hvmloader is not installed (package xen-utils)")
+    image = found[0].read_bytes()
+    tables = []
+    for match in re.finditer(rb"[DS]SDT", image):
+        length = int.from_bytes(image[match.start() + 4 : match.start() + 8], "little")
+        table = image[match.start() : match.start() + length]
+        if 36 < length == len(table) < 1 << 20 and not sum(table) & 0xFF:
+            tables.append(table)
+    return tables

@@ -9,9 +9,10 @@ evaluation is bounded in steps, depth and time, and whatever is malformed ends a
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import RegionAccess, Scratch
-from xlpy.firmware.acpi.eval.interpreter import Entry, Interpreter, ObjectPath
+from xlpy.firmware.acpi.eval.interpreter import Entry, Interpreter
 from xlpy.firmware.acpi.eval.interpreter import load_tables as load
 from xlpy.firmware.acpi.eval.machine import Limits, Notification
+from xlpy.firmware.acpi.eval.results import ObjectPath
 from xlpy.firmware.acpi.eval.values import ObjectType
 
 __all__ = [

@@ -103,8 +103,7 @@ def _get_name(vm: Machine, frame: Frame, path: Path) -> None:
 @handler("GetSlot")
 def _get_slot(vm: Machine, frame: Frame, operand: tuple[bool, int]) -> None:
     is_arg, index = operand
-    value = (frame.args if is_arg else frame.locals)[index]
-    vm.stack.append(load(vm, SlotRef(frame.args, index, is_arg)) if value is None else value)
+    vm.stack.append(load(vm, SlotRef(frame.args if is_arg else frame.locals, index, is_arg)))
 
 
 @handler("SlotPlace")
