@@ -40,10 +40,10 @@ def vnvdimms(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
 
 def backings(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Specifications of whole pmem devices."""
+    """Whole pmem devices; without ``file=``, because bash ends a word at an equals sign."""
     del param
     rows: list[Any] = next(_values(ctx, "dom0", "devices"), [])
-    return [text for row in rows if _fits(text := f"file=/dev/{row[0]}", incomplete)]
+    return [text for row in rows if _fits(text := f"/dev/{row[0]}", incomplete)]
 
 
 def configurations(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -263,6 +263,19 @@ class DeviceModel:
             self._xen.console.write(f"(DM) d{self.domid} {what}: {error.message}", keep=False)
             return dsm.status(dsm.HARDWARE_ERROR)
 
+    @property
+    def events(self) -> list[tuple[str, int]]:
+        """Notifications that the guest has not answered yet, oldest first, as (object, value).
+
+        A changed FIT is answered when the guest begins to read it, an eject request when it lets go.
+        """
+        released = {f"{ROOT_PATH}.{device.name}" for device in self.devices if device.released}
+        return [
+            (path, value)
+            for path, value in self._started()["events"]
+            if path not in released and (value != NOTIFY_FIT or self.fit_changed)
+        ]
+
     def take_events(self) -> list[tuple[str, int]]:
         """Notifications that the guest has not seen yet, oldest first, as (object, value); they count as seen now."""
         record = self._started()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from xlpy.devicemodel.model import ROOT_PATH
 from xlpy.errors import Conflict, NotFound
 from xlpy.records import NamedTuple
 from xlpy.toolstack.backings import Backings
@@ -23,7 +24,11 @@ CONNECTED, CLOSING, CLOSED = 4, 5, 6  # XenbusState (Xen public header io/xenbus
 
 
 class Attached(NamedTuple):
-    """One vNVDIMM for ``nvdimm-list``. state: connected; closing: the guest was asked to let go; closed: it has."""
+    """One vNVDIMM for ``nvdimm-list``.
+
+    state: connected; closing: the guest was asked to let go; closed: it has. pending: notifications, to it or to the
+    root device, that the guest has not answered, as (object, value).
+    """
 
     slot: int
     handle: int
@@ -34,6 +39,7 @@ class Attached(NamedTuple):
     file: str
     label_size: int
     unarmed: bool
+    pending: list[tuple[str, int]]
 
 
 def parse_spec(words: Sequence[str]) -> Vnvdimm:
@@ -135,7 +141,8 @@ def attached(life: Lifecycle, domid: int) -> list[Attached]:
     life.guest(domid)
     model = device_model(life.xen, life.xenstore, life.store, domid)
     placed = {one.slot: one for one in model.devices}
-    rows = []
+    rows: list[Attached] = []
+    events = model.events if placed else []
     for device in sorted(load(life.store, domid).vnvdimms, key=lambda one: one.slot):
         one = placed[device.slot]
         state = life.xenstore.connection(0).read_or_none(f"{nvdimm_home(domid, device.slot)}/state")
@@ -150,6 +157,7 @@ def attached(life: Lifecycle, domid: int) -> list[Attached]:
                 device.path,
                 device.label_size,
                 device.unarmed,
+                [event for event in events if event[0] in (ROOT_PATH, f"{ROOT_PATH}.{one.name}")],
             )
         )
     return rows
