@@ -57,6 +57,30 @@ def tables(nfit_table=None, *more):
     return [Found(signature, address, data) for address, (signature, data) in bodies.items()]
 
 
+def two_ways(tables=((0,), (1,)), offsets=(0, 0), line=4096, **changes):
+    """Two devices of 1 GiB in one range, their lines as the interleave tables say."""
+    members = [
+        nfit.RegionMap(
+            handle=1 + n,
+            spa_index=1,
+            control_index=1,
+            region_size=GIB,
+            region_offset=offsets[n],
+            interleave_index=1 + n,
+            interleave_ways=2,
+        )._replace(**changes)
+        for n in range(2)
+    ]
+    return nfit.build_nfit(
+        [
+            nfit.SpaRange(spa_index=1, base=4 * GIB, length=2 * GIB),
+            *members,
+            *(nfit.Interleave(1 + n, line, lines) for n, lines in enumerate(tables)),
+            nfit.ControlRegion(control_index=1, vendor_id=0x8086, device_id=1, revision_id=1),
+        ]
+    )
+
+
 def messages(found):
     return [str(finding) for finding in found]
 
@@ -81,6 +105,77 @@ def test_a_good_set():
 def test_nfit_links(changes, text):
     found = messages(check(tables(good_nfit(**changes))))
     assert any(text in line and line.startswith("error: nfit") for line in found), found
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        two_ways(),
+        two_ways(((0,), (0,)), offsets=(0, 4096)),  # the skew between the devices is in the region offset
+        two_ways(((0, 2, 5, 7), (1, 3, 4, 6)), line=64),
+        nfit.build_nfit([]),
+        good_nfit(region={"spa_index": 0}),  # a device without a range
+    ],
+)
+def test_sets_that_are_well_formed(table):
+    assert messages(check(tables(table))) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "offset", "text"),
+    [
+        (two_ways(((0,), (0,))), 40, "the line at 0x0 of its interleaved block is claimed twice"),
+        (two_ways(((0,), (2,))), 40, "the line at 0x1000 of its interleaved block is missing"),
+        (two_ways(((0,), (1,)), offsets=(0, 4096)), 40, "the line at 0x1000 of its interleaved block is missing"),
+        (two_ways(((0, 2), (1,))), 40, "its interleave tables differ in line size and number of lines"),
+        (two_ways(((), ())), 40, "an interleave table of 0 lines of 4096 bytes"),
+        (two_ways(line=0), 40, "an interleave table of 1 lines of 0 bytes"),
+        (two_ways(interleave_index=0), 40, "2 devices are interleaved without an interleave table"),
+        (two_ways(handle=1), 144, "handle and region id (1, 0) is used 2 times"),
+        (good_nfit(spa={"spa_index": 0}, region={"spa_index": 0}), 40, "SPA range index 0"),
+        (good_nfit(spa={"length": 0}, region={"region_size": 0}), 40, "0x0 bytes at"),
+        (good_nfit(spa={"base": (1 << 64) - 4096}), 40, "bytes at 0xfffffffffffff000"),
+        (good_nfit(spa={"range_type": "0" * 8 + nfit.PERSISTENT_MEMORY[8:]}), 40, "is of the unknown type 00000000-"),
+        (good_nfit(region={"handle": 1 << 28}), 96, "sets reserved bits"),
+        (good_nfit(control={"control_index": 0}, region={"control_index": 0}), 144, "control region index 0"),
+        (good_nfit(more=[nfit.FlushHints(9, (64,))]), 224, "flush hints of device 0x9, which has no mapping"),
+        (good_nfit(more=[nfit.FlushHints(1, (65,))]), 224, "flush hint address 0x41 is not aligned"),
+        (good_nfit(more=[nfit.DataWindow(9, 1, 0, 0, 0, 0)]), 224, "data windows of control region 9"),
+        (good_nfit(more=[nfit.Capabilities(32, 0)]), 224, "highest capability bit 32"),
+        (good_nfit(more=[nfit.Capabilities(1, 3)] * 2), 240, "told more than once"),
+    ],
+)
+def test_structures_that_do_not_belong_together(table, offset, text):
+    found = [finding for finding in check(tables(table)) if text in finding.message]
+    assert [(finding.table, finding.offset) for finding in found] == [("nfit", offset)]
+
+
+@pytest.mark.parametrize(
+    ("rsdp", "offset", "text"),
+    [
+        (Rsdp(0, 0), 16, "it points to no RSDT and no XSDT"),
+        (Rsdp(0x9999, 0x6000), 16, "RSDT is said to be at 0x9999, nothing is there"),
+        (Rsdp(0, 0x3000), 24, "XSDT is said to be at 0x3000, FACP is there"),
+    ],
+)
+def test_root_pointers(rsdp, offset, text):
+    whole = tables()
+    whole[-1] = whole[-1]._replace(data=build_rsdp(rsdp))
+    (finding,) = check(whole)
+    assert (finding.table, finding.offset, finding.message) == ("rsdp", offset, text)
+
+
+def test_an_entry_twice():
+    whole = tables()
+    whole[-2] = whole[-2]._replace(data=build_xsdt([0x3000, 0x2000, 0x3000]))
+    assert messages(check(whole)) == ["error: xsdt at 0x34: entry 2 points to 0x3000, as another does"]
+
+
+def test_an_fadt_that_is_too_short_for_its_revision():
+    short = build_fadt({"dsdt": 0x1000}, 1)
+    whole = tables()
+    whole[2] = whole[2]._replace(data=build_table("FACP", short[36:], 4))
+    assert messages(check(whole)) == ["warning: facp at 0x4: 116 bytes, revision 4 has 244"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +234,7 @@ def test_from_a_folder_and_from_a_dump(tmp_path):
         read_tables(tmp_path / "empty")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_flipped_bytes_never_crash(data):
     found = tables()

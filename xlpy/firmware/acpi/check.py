@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.checksum import verify
+from xlpy.firmware.acpi.fadt import LENGTHS
 from xlpy.firmware.acpi.formats import FORMATS
 from xlpy.firmware.acpi.sdt import HEADER_SIZE
 from xlpy.firmware.acpi.walk import Found
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from xlpy.firmware.acpi.nfit import Structure
 
 ERROR, WARNING = "error", "warning"
 MANY = ("SSDT", "PSDT", "OEM0", "OEM1", "OEM2")  # tables of which there may be several
 AML = ("DSDT", "SSDT", "PSDT")
-WAYS_MAX = 32  # mappings of one range that Linux takes
 
 
 class Finding(NamedTuple):
@@ -144,19 +143,20 @@ def _pointers(names: Sequence[str], tables: Sequence[Found]) -> list[Finding]:
     at = {table.address: table for table in tables}
     found = []
     for name, table in zip(names, tables, strict=True):
+        if table.signature == "RSDP":
+            found += _rsdp(name, table.data, at)
         if table.signature in ("RSDT", "XSDT"):
             try:
                 entries = (RSDT if table.signature == "RSDT" else XSDT).parse(table.data).entries
             except FormatError:
                 continue  # reported already
             width = 4 if table.signature == "RSDT" else 8
-            found += [
-                Finding(
-                    ERROR, name, HEADER_SIZE + width * number, f"entry {number} points to {entry:#x}: no table there"
-                )
-                for number, entry in enumerate(entries)
-                if entry not in at and table.signature == "XSDT"
-            ]
+            for number, entry in enumerate(entries):
+                where = HEADER_SIZE + width * number
+                if entry in entries[:number]:
+                    found.append(Finding(ERROR, name, where, f"entry {number} points to {entry:#x}, as another does"))
+                elif entry not in at and table.signature == "XSDT":
+                    found.append(Finding(ERROR, name, where, f"entry {number} points to {entry:#x}: no table there"))
         if table.signature == "FACP":
             found += _fadt(name, table.data, at)
     placed = sorted((table.address, len(table.data), name) for name, table in zip(names, tables, strict=True))
@@ -168,8 +168,31 @@ def _pointers(names: Sequence[str], tables: Sequence[Found]) -> list[Finding]:
     return found
 
 
-def _fadt(name: str, data: bytes, at: dict[int, Found]) -> list[Finding]:
+def _rsdp(name: str, data: bytes, at: dict[int, Found]) -> list[Finding]:
+    from xlpy.firmware.acpi.roots import parse_rsdp
+
+    try:
+        rsdp = parse_rsdp(data)
+    except FormatError:
+        return []  # reported already
     found = []
+    for root, address, where in (("RSDT", rsdp.rsdt_address, 16), ("XSDT", rsdp.xsdt_address, 24)):
+        target = at.get(address)
+        if address and (target is None or target.signature != root):
+            there = target.signature if target else "nothing"
+            found.append(Finding(ERROR, name, where, f"{root} is said to be at {address:#x}, {there} is there"))
+    if not rsdp.rsdt_address and not rsdp.xsdt_address:
+        found.append(Finding(ERROR, name, 16, "it points to no RSDT and no XSDT"))
+    return found
+
+
+def _fadt(name: str, data: bytes, at: dict[int, Found]) -> list[Finding]:
+    if len(data) < HEADER_SIZE:
+        return []  # reported already
+    found = []
+    wanted = LENGTHS.get(data[8], len(data))
+    if len(data) < wanted:
+        found.append(Finding(WARNING, name, 4, f"{len(data)} bytes, revision {data[8]} has {wanted}"))
     for what, narrow, wide in (("FACS", 36, 132), ("DSDT", 40, 140)):
         low = int.from_bytes(data[narrow : narrow + 4], "little")
         high = int.from_bytes(data[wide : wide + 8], "little") if len(data) >= wide + 8 else 0
@@ -189,63 +212,18 @@ def _fadt(name: str, data: bytes, at: dict[int, Found]) -> list[Finding]:
 
 
 def _nfit(name: str, data: bytes) -> list[Finding]:
-    """Indices, handles and ranges of an NFIT belong together (ACPI 6.5, 5.2.25)."""
-    from xlpy.firmware.acpi import nfit
+    """Structures that can be taken apart and belong together."""
+    from xlpy.firmware.acpi import nfit, nfit_links
 
     try:
         structures = nfit.parse_nfit(data)
     except FormatError as error:
         return [Finding(ERROR, name, error.offset, error.message)]
-    ranges = [s for s in structures if isinstance(s, nfit.SpaRange)]
-    maps = [s for s in structures if isinstance(s, nfit.RegionMap)]
-    controls = [s for s in structures if isinstance(s, nfit.ControlRegion)]
-    interleaves = {s.interleave_index for s in structures if isinstance(s, nfit.Interleave)}
-    messages = _twice("SPA range index", [s.spa_index for s in ranges if s.spa_index])
-    messages += _twice("control region index", [s.control_index for s in controls])
-    known = {s.spa_index: s for s in ranges}
-    for one in maps:
-        if one.spa_index and one.spa_index not in known:
-            messages.append(f"device {one.handle:#x} is mapped to SPA range {one.spa_index}, which is missing")
-        if one.control_index and one.control_index not in {s.control_index for s in controls}:
-            messages.append(f"device {one.handle:#x} uses control region {one.control_index}, which is missing")
-        if one.interleave_index and one.interleave_index not in interleaves:
-            messages.append(f"device {one.handle:#x} uses interleave table {one.interleave_index}, which is missing")
-        if not one.handle:
-            messages.append("a mapping has device handle 0, which is the root device")
-    for index, entry in known.items():
-        messages += _range(index, entry, [m for m in maps if m.spa_index == index])
-    ordered = sorted((s.base, s.base + s.length, s.spa_index) for s in ranges)
-    messages += [
-        f"SPA ranges {one} and {two} overlap at {second:#x}"
-        for (_, end, one), (second, _, two) in pairwise(ordered)
-        if second < end
-    ]
-    return [Finding(ERROR, name, None, message) for message in messages]
-
-
-def _twice(what: str, values: list[int]) -> list[str]:
-    return [f"{what} {value} is used {count} times" for value, count in Counter(values).items() if count > 1]
-
-
-def _range(index: int, entry: Structure, maps: list[Structure]) -> list[str]:
-    from xlpy.firmware.acpi import nfit
-
-    assert isinstance(entry, nfit.SpaRange)
-    mapped = [m for m in maps if isinstance(m, nfit.RegionMap)]
-    if not mapped:
-        return []
-    messages = []
-    total = sum(m.region_size for m in mapped)
-    if total != entry.length:
-        messages.append(f"SPA range {index}: its devices have {total:#x} bytes, the range has {entry.length:#x}")
-    if len(mapped) > WAYS_MAX:
-        messages.append(f"SPA range {index}: {len(mapped)} mappings, Linux takes {WAYS_MAX}")
-    messages += [
-        f"SPA range {index}: device {m.handle:#x} says {m.interleave_ways} ways, there are {len(mapped)} mappings"
-        for m in mapped
-        if max(m.interleave_ways, 1) != len(mapped)
-    ]
-    return messages
+    starts, at = [], HEADER_SIZE + 4
+    for _ in structures:
+        starts.append(at)
+        at += int.from_bytes(data[at + 2 : at + 4], "little")
+    return [Finding(ERROR, name, starts[number], message) for number, message in nfit_links.problems(structures)]
 
 
 def _aml(names: Sequence[str], tables: Sequence[Found]) -> list[Finding]:
