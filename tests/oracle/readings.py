@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from xlpy.toolstack.xlcfg import Refused, Unusable, parse
+import pytest
+
+from xlpy.toolstack.xlcfg import Refused, Unusable, fast, parse
 
 
 def encoded(value):
@@ -13,7 +15,17 @@ def encoded(value):
 
 
 def read(data: bytes, keys, bounds=(0, 100)):
-    """What our accessors say of every key, as ``oracle.libxlutil.read`` does."""
+    """What our accessors say of every key, as ``oracle.libxlutil.read`` does: read in both ways, which must agree."""
+    answers = []
+    for length in (0, 1 << 30):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fast, "LONG", length)
+            answers.append(_read(data, keys, bounds))
+    assert answers[0] == answers[1], data
+    return answers[0]
+
+
+def _read(data: bytes, keys, bounds):
     try:
         settings = parse(data, "t.cfg", strict=True)
     except Refused as refused:

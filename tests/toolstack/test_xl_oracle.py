@@ -17,7 +17,7 @@ from xlpy.toolstack.xlcfg import Refused
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted((HERE / "examples").glob("*.cfg"))
-CONFIGS = sorted((HERE.parent.parent / "configs").glob("*.cfg"))
+CONFIGS = sorted((HERE.parent.parent / "configs").rglob("*.cfg"))
 HOST = HostFacts(xl.CPUS, xl.NODES)
 # Keys beyond 4.17 that a configuration of ours may have; the real xl ignores them like any other unknown key.
 OWN = ("vnvdimms",)
@@ -66,6 +66,8 @@ def compare(library, path, extra=(), strict=True):
     text = path.read_bytes()
     ours = reading(text, str(path), extra, strict)
     if isinstance(ours, Refused):
+        if all(problem.message.startswith("vnvdimm") for problem in ours.problems):
+            return False  # xl knows no such key
         # A crash of the real xl is a refusal here; its status is that of the signal.
         assert theirs.status == ours.xl_status or theirs.status < 0, (text, theirs.messages, ours.problems)
         return False

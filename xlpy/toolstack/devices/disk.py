@@ -77,6 +77,8 @@ class _Scan:
                 if end > taken:
                     taken, action, piece = end, rule, matched
             if action is None:
+                if self.index + 1 == len(text):
+                    return  # a single stray character at the very end is dropped
                 raise self.bad("bad disk syntax")
             action(self, piece)
             self.index += len(piece)

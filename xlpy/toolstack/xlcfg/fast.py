@@ -129,12 +129,12 @@ def read_list(text: str, start: int) -> tuple[Items, int] | None:
         elif not wanted:
             return None
         elif kind == 5:
+            if len(outer) + at - token.start(5) > _LEVELS:
+                return None
             for opened in range(token.start(5), at):
                 outer.append(items)
                 items = Items()
                 items.offset = opened
-            if len(outer) > _LEVELS:
-                return None
             continue
         else:
             value = Text(unquote_simple(token[4]) if kind == 4 else token[kind])

@@ -87,6 +87,7 @@ class _Parser:
     def __init__(self, source: Source, strict: bool) -> None:
         self.source = source
         self.strict = strict
+        self.long = len(source.text) >= fast.LONG
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.settings: dict[str, Setting | re.Match[str]] = {}
@@ -102,7 +103,7 @@ class _Parser:
             self.warn(0, "the real xl refuses a file that starts with a byte order mark")
             start = 1
         while start < len(text):
-            if len(text) >= fast.LONG:
+            if self.long:
                 start = fast.read(text, start, self.settings, self.store)
             if start < len(text):
                 start = self.statements(text, start)
@@ -151,7 +152,9 @@ class _Parser:
                     quiet = max(0, 3 - token[0].count("\n"))
                     state = STATEMENT
                 elif state == TERMINATOR:
-                    return token.end()
+                    if self.long:
+                        return token.end()
+                    state = STATEMENT
                 elif state in (OPERATOR, VALUE):
                     quiet = self.unexpected(state, kind, at, "", quiet)
                     state = STATEMENT

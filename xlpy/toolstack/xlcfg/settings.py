@@ -136,7 +136,7 @@ def leading_texts(items: Items) -> list[Text]:
     return texts
 
 
-_LONG = re.compile(r"[ \t\n\v\f\r]*+([+-]?)(?:0[xX]0*+([0-9a-fA-F]++)|0([0-7]*+)|([1-9][0-9]*+))")
+_LONG = re.compile(r"[ \t\n\v\f\r]*+([+-]?)(?:0[xX]([0-9a-fA-F]++)|0([0-7]*+)|([1-9][0-9]*+))")
 
 
 def to_long(text: str, what: str = "value") -> int:
@@ -149,7 +149,7 @@ def to_long(text: str, what: str = "value") -> int:
     if number:
         sign, hexadecimal, octal, decimal = number.groups()
         if hexadecimal:
-            digits, base = hexadecimal, 16
+            digits, base = hexadecimal.lstrip("0"), 16
         elif decimal:
             digits, base = decimal, 10
         else:

@@ -1,0 +1,112 @@
+"""The table of keys, and what is made from it: the reference page, completions, explanations, checks."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from xlpy.toolstack.config import load_config
+from xlpy.toolstack.explain import explain, written
+from xlpy.toolstack.lint import check_files, check_text
+from xlpy.toolstack.options import OPTIONS, SECTIONS
+from xlpy.toolstack.options.completion import complete
+from xlpy.toolstack.options.docs import page
+from xlpy.toolstack.xlcfg import parse
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+def test_each_key_is_there_once_and_explained():
+    assert sum(len(options) for _, options in SECTIONS) == len(OPTIONS)
+    for option in OPTIONS.values():
+        assert option.help.endswith("."), option.key
+        assert not option.path or option.store or option.type != "integer", option.key
+
+
+def test_the_reference_page_is_current():
+    found = (DOCS / "xl.cfg.md").read_text(encoding="utf-8")
+    assert found == page(), "run: python -m xlpy.toolstack.options.docs > docs/xl.cfg.md"
+
+
+def test_departures_are_documented():
+    text = (DOCS / "departures.md").read_text(encoding="utf-8")
+    for departure in ("CR LF", "comment on the last line", "byte order mark", "`\\xNN`", "NUL byte"):
+        assert departure in text
+
+
+def test_completions():
+    assert [word for word, _ in complete("maxv")] == ["maxvcpus="]
+    assert "hvm_pirq=" not in [word for word, _ in complete("hvm")], "4.17 does not know it"
+    assert [word for word, _ in complete('type="p')] == ['type="pv"', 'type="pvh"']
+    assert [word for word, _ in complete("acpi=")] == ["acpi=0", "acpi=1"]
+    assert complete("disk+=") == [("disk+=[", "")]
+    assert complete("nonsense=") == []
+
+
+def test_explanations():
+    config = load_config(
+        'name = "a"\ntype = "hvm"\nmemory = "x"\ntypo = [ "b", [ 1 ] ]\n', "a.cfg", ["vcpus=2", "pvshim=1"]
+    )
+    rows = {row.key: row for row in explain(config)}
+    assert rows["name"][:] == ("name", '"a"', "required", "a.cfg:1:8", "")
+    assert rows["memory"].note == "memory: 'x' is not a valid number; xl ignores it"
+    assert rows["typo"][1:] == ('["b", [1]]', "-", "a.cfg:4:8", "unknown key typo; xl ignores it")
+    assert rows["vcpus"][1:4] == ("2", "1", "<command line>:1:7")
+    assert rows["pvshim"].note == "pvshim has no effect on a hvm guest"
+    assert rows["maxmem"][1:] == (None, "memory", "default", "")
+    assert "e820_host" not in rows, "it is for PV guests"
+
+
+def test_values_are_written_as_they_can_be_read():
+    text = 'x = ["a\\"b\\\\\\n", 7, [], [[""]]]\n'
+    value = parse(text, "a")["x"]
+    assert written(value) == '["a\\"b\\\\\\n", 7, [], [[""]]]'
+    assert parse(f"x = {written(value)}\n", "a")["x"] == value
+    deep = parse("x = " + "[" * 4000 + "]" * 4000, "a")["x"]
+    assert len(written(deep)) == 8000
+
+
+def test_checks():
+    good = check_text('name = "a"\ntype = "hvm"\ntypo = 1\n', "a.cfg")
+    assert good.valid
+    assert good.to_json() == {
+        "file": "a.cfg",
+        "valid": True,
+        "errors": [],
+        "warnings": [
+            {
+                "source": "a.cfg",
+                "line": 3,
+                "column": 1,
+                "message": "unknown key typo; xl ignores it",
+                "hint": "did you mean type?",
+            }
+        ],
+    }
+    bad = check_text('type = "hvm"\non_crash = "x"\ntypo = 1\n', "b.cfg")
+    assert [problem.message for problem in bad.errors] == ["the domain has no name", "on_crash: unknown action 'x'"]
+    assert len(bad.warnings) == 1
+    assert bad.to_json()["errors"][0]["line"] is None
+    crlf = 'name = "a"\r\ntype = "hvm"\r\n'
+    assert check_text(crlf, "c.cfg").valid
+    assert not check_text(crlf, "c.cfg", strict=True).valid
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_its_own(tmp_path):
+    (tmp_path / "a.cfg").write_text('name = "a"\ntype = "hvm"\n')
+    results = list(check_files([tmp_path / "a.cfg", tmp_path / "none.cfg", tmp_path]))
+    assert [result.valid for result in results] == [True, False, False]
+    assert results[1].errors[0].message == "cannot be read: No such file or directory"
+
+
+def test_hundreds_of_files_take_less_than_a_second(tmp_path):
+    text = (Path(__file__).parent / "examples" / "hvm-server.cfg").read_text(encoding="utf-8")
+    for number in range(200):
+        (tmp_path / f"{number}.cfg").write_text(text.replace("web1", f"web{number}"))
+    files = sorted(tmp_path.glob("*.cfg"))
+    best = 9.0
+    for _ in range(3):
+        start = time.perf_counter()
+        assert all(result.valid for result in check_files(files))
+        best = min(best, time.perf_counter() - start)
+    assert best <= 1.0, "200 files; the benchmark asks for 1,000, on a quiet machine"
