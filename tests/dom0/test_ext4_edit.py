@@ -378,6 +378,22 @@ def test_an_immutable_file_does_not_change(image, editor):
     editor.unlink("/f")
 
 
+@pytest.mark.parametrize(("options", "features"), [
+    ((), "metadata_csum"),
+    ((), "^metadata_csum,uninit_bg"),
+    (("-I", 128), "metadata_csum,^extra_isize"),
+    (("-I", 1024), "metadata_csum,metadata_csum_seed"),
+])  # fmt: skip
+def test_the_flag_is_right_in_inodes_of_any_shape(tmp_path, options, features):
+    image = Image(tmp_path / "fs.img").mke2fs(*options, features=features)
+    image.debugfs("write /dev/null f")
+    editor = Ext4Editor(image.path, 0, image.size)
+    for on, flags in ((True, "0x80010"), (False, "0x80000")):
+        editor.set_immutable("/f", on)
+        assert f"Flags: {flags}" in image.debugfs("stat /f")
+        image.fsck()
+
+
 def test_an_unprepared_file_that_is_immutable(editor):
     editor.mkfile("/f", MIB, "unwritten")
     editor.set_immutable("/f", True)

@@ -6,6 +6,8 @@ Both are taken without the final inversion that other users of CRC-32C apply: th
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reversed
 _POLYNOMIAL16 = 0xA001
 _FEW = 6  # fewer blocks than this are faster one by one
@@ -27,6 +29,11 @@ _PLANES = tuple(bytes(value >> shift & 0xFF for value in _TABLE) for shift in (0
 
 def crc32c(register: int, data: bytes | bytearray | memoryview) -> int:
     """The CRC-32C register after ``data``, starting from ``register`` (0xFFFFFFFF for a fresh one)."""
+    return _crc32c(register, bytes(data))
+
+
+@lru_cache(maxsize=64)  # one command reads the same superblock, inodes and directory again and again
+def _crc32c(register: int, data: bytes) -> int:
     table = _TABLE
     for byte in data:
         register = table[(register ^ byte) & 0xFF] ^ register >> 8

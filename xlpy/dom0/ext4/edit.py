@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, align_up
 from xlpy.dom0.ext4.guard import Interrupted, editing
-from xlpy.dom0.ext4.inode import IMMUTABLE_FL, ROOT, Inode, refuse_unreadable
+from xlpy.dom0.ext4.inode import IMMUTABLE_FL, ROOT, Inode, refuse_unreadable, with_flags
 from xlpy.dom0.ext4.media import opened, punch
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.ext4.tools import debugfs, device_argument, no_space, quote, run
@@ -203,13 +203,16 @@ class Ext4Editor:
                     os.pwrite(fd, data[first - offset : last - offset], self._offset + physical)
 
     def set_immutable(self, path: str, on: bool) -> None:
-        """Set or clear the immutable flag: the pin under which no kernel moves, shrinks or removes the file."""
-        with self._editing():
-            with self._open() as fs:
-                inode = fs.lookup(path)
+        """Set or clear the immutable flag: the pin under which no kernel moves, shrinks or removes the file.
+
+        One store of one inode, and so not worth starting a program.
+        """
+        with self._editing(), self._open() as fs:
+            inode = fs.lookup(path)
+            raw, at = fs.inode_bytes(inode.number)
             flags = inode.flags | IMMUTABLE_FL if on else inode.flags & ~IMMUTABLE_FL
-            if flags != inode.flags:
-                self._debugfs([f"sif <{inode.number}> flags {flags:#x}"])
+            with opened(self._image) as fd:
+                os.pwrite(fd, with_flags(fs.superblock, inode, raw, flags), self._offset + at)
 
     def recover(self) -> None:
         """Repair the file system when the last program that changed it was killed."""

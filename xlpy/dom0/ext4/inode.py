@@ -45,7 +45,7 @@ _REFUSED = (
 )
 
 _INODE = struct.Struct("<H2xI18xHII4x60sI4xI4xH")
-_CHECKSUM_LOW, _EXTRA_SIZE, _CHECKSUM_HIGH = 0x7C, 0x80, 0x82
+_FLAGS, _CHECKSUM_LOW, _EXTRA_SIZE, _CHECKSUM_HIGH = 0x20, 0x7C, 0x80, 0x82
 
 
 class Inode(NamedTuple):
@@ -104,17 +104,35 @@ def parse_inode(superblock: Superblock, number: int, raw: bytes, offset: int) ->
 
 
 def _check(where: str, seed: int, raw: bytes, offset: int) -> None:
-    blank = bytearray(raw)
-    (stored,) = struct.unpack_from("<H", raw, _CHECKSUM_LOW)
-    blank[_CHECKSUM_LOW : _CHECKSUM_LOW + 2] = bytes(2)
-    mask = 0xFFFF
-    if len(raw) > 128 and struct.unpack_from("<H", raw, _EXTRA_SIZE)[0] >= 4:
-        stored |= struct.unpack_from("<H", raw, _CHECKSUM_HIGH)[0] << 16
-        blank[_CHECKSUM_HIGH : _CHECKSUM_HIGH + 2] = bytes(2)
-        mask = 0xFFFFFFFF
-    computed = crc32c(seed, blank) & mask
-    if stored != computed:
+    right = _with_checksum(seed, raw)
+    if raw != right:
+        stored, computed = (_half(data, _CHECKSUM_LOW) | _half(data, _CHECKSUM_HIGH) << 16 for data in (raw, right))
         raise damaged(f"{where}.i_checksum", f"{stored:#x}, the bytes give {computed:#x}", offset + _CHECKSUM_LOW)
+
+
+def _half(raw: bytes | bytearray, at: int) -> int:
+    return int.from_bytes(raw[at : at + 2], "little")
+
+
+def _with_checksum(seed: int, raw: bytes | bytearray) -> bytes:
+    """The inode with the checksum that its bytes give; the upper half is there when the inode is large enough."""
+    halves = [_CHECKSUM_LOW]
+    if len(raw) > 128 and _half(raw, _EXTRA_SIZE) >= 4:
+        halves.append(_CHECKSUM_HIGH)
+    changed = bytearray(raw)
+    for at in halves:
+        changed[at : at + 2] = bytes(2)
+    computed = crc32c(seed, changed)
+    for shift, at in enumerate(halves):
+        struct.pack_into("<H", changed, at, computed >> 16 * shift & 0xFFFF)
+    return bytes(changed)
+
+
+def with_flags(superblock: Superblock, inode: Inode, raw: bytes, flags: int) -> bytes:
+    """The bytes of an inode, with other flags and the checksum that belongs to them."""
+    changed = bytearray(raw)
+    struct.pack_into("<I", changed, _FLAGS, flags)
+    return _with_checksum(inode.seed, changed) if superblock.checksums else bytes(changed)
 
 
 def refuse_unreadable(inode: Inode, path: str) -> None:

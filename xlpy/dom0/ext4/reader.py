@@ -84,6 +84,12 @@ class Ext4:
         Raises:
             FormatError: the number is impossible, or group descriptor or inode are damaged.
         """
+        raw, offset = self.inode_bytes(number)
+        return parse_inode(self.superblock, number, raw, offset)
+
+    @_held
+    def inode_bytes(self, number: int) -> tuple[bytes, int]:
+        """The bytes of an inode, unchecked, and where on the device they are; errors as ``inode``."""
         superblock = self.superblock
         if not 0 < number <= superblock.inodes:
             raise damaged("a directory entry", f"for inode {number} of {superblock.inodes}")
@@ -95,7 +101,7 @@ class Ext4:
         if group.inodes_unused:
             raise damaged(f"inode {number}", f"in group {index}, whose inode table is marked as never used")
         offset = group.inode_table * superblock.block_size + within * superblock.inode_size
-        return parse_inode(superblock, number, self._read(offset, superblock.inode_size), offset)
+        return self._read(offset, superblock.inode_size), offset
 
     @_held
     def lookup(self, path: str, follow: bool = True) -> Inode:
