@@ -418,7 +418,8 @@ class DeviceModel:
     def _change_devices(self, devices: list[Vnvdimm]) -> None:
         self._devices = sorted(devices, key=lambda device: device.slot)
         self._save_devices()
-        self._update(changed=True)
+        known = {ROOT_PATH, *(f"{ROOT_PATH}.{device.name}" for device in devices)}
+        self._update(changed=True, events=[event for event in self._started()["events"] if event[0] in known])
         self._notify(ROOT_PATH, NOTIFY_FIT)
 
     def _save_devices(self) -> None:

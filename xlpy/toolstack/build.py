@@ -155,7 +155,8 @@ class Builder:
         self.step(f"domain {domid}: created, {config.max_vcpus} vCPUs")
         undo.callback(self._unmake, domid)
         self.write(skeleton(domid, config.name, config.uuid_text, hvm), domid)
-        self.calls.domctl_max_mem(domid, config.memory_kib + MAXMEM_SLACK)
+        # nothing is populated on demand: the domain gets all of maxmem at once
+        self.calls.domctl_max_mem(domid, config.max_kib + MAXMEM_SLACK)
         return domid
 
     def _unmake(self, domid: int) -> None:

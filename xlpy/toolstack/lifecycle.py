@@ -53,6 +53,8 @@ class Lifecycle:
         connection = self.xenstore.connection(0)
         for leaf, value in (("name", "Domain-0"), ("domid", "0")):
             connection.write(f"/local/domain/0/{leaf}", value)
+        for folder in ("/vm", "/libxl", "/local/domain/0/backend/console", "/local/domain/0/device-model"):
+            connection.mkdir(folder)
         self.store.table("libxl").put(BOOTED, now)
 
     # -- making and ending ----------------------------------------------------------------------------------------
