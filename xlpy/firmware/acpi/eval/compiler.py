@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.names import Absolute
 
     Handler = Callable[..., None]
+    Instruction = tuple[Handler, Any, int]  # operand; offset of the opcode in its table
 
 NESTING = 120  # terms in terms
 
@@ -35,14 +36,6 @@ _CONTAINERS = {
     "PowerResource": ObjectType.POWER,
     "ThermalZone": ObjectType.THERMAL,
 }
-
-
-class Instruction(NamedTuple):
-    """What the machine does in one step."""
-
-    handler: Handler
-    operand: Any
-    offset: int
 
 
 class Code:
@@ -266,12 +259,12 @@ class Compiler:
         return None
 
     def _declare(self, path: Path, args: int | None = None) -> None:
-        full = path.candidates(self.scope)[:1]
-        if full:
-            self.declared[full[0]] = args
+        full = path.under(self.scope)
+        if full is not None:
+            self.declared[full] = args
 
     def _emit(self, name: str, operand: Any, start: int) -> None:  # noqa: ANN401 -- as many types as handlers
-        self.out.append(Instruction(self.handlers[name], operand, start))
+        self.out.append((self.handlers[name], operand, start))
 
     def _nest(self) -> None:
         self.depth += 1
@@ -370,7 +363,11 @@ class Compiler:
 
     def _label(self, jump: int) -> None:
         """Make a jump lead here."""
-        self.out[jump] = self.out[jump]._replace(operand=len(self.out))
+        self._aim(jump, len(self.out))
+
+    def _aim(self, at: int, operand: object) -> None:
+        handler, _, start = self.out[at]
+        self.out[at] = handler, operand, start
 
     # -- named objects
 
@@ -397,7 +394,7 @@ class Compiler:
         enter = self._jump("Enter", start)
         self._terms(end)
         self._emit("Leave", None, start)
-        self.out[enter] = self.out[enter]._replace(operand=(path, container, len(self.out)))
+        self._aim(enter, (path, container, len(self.out)))
         self.scope, self.loop = outer
 
     def _method(self, _op: Op, end: int, start: int) -> None:

@@ -215,7 +215,7 @@ class Machine:
         except AmlError as error:
             if self.problems is None or not frame.module or error.status != "AE_ALREADY_EXISTS":
                 raise
-            offset = frame.code.instructions[frame.at - 1].offset
+            offset = frame.code.instructions[frame.at - 1][2]
             self.problems.append(error.at(offset, frame.code.path))
             return None
         if not frame.module:

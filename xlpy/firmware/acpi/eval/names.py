@@ -24,14 +24,19 @@ class Path(NamedTuple):
     def __str__(self) -> str:
         return "\\" * self.root + "^" * self.up + ".".join(self.segments)
 
+    def under(self, scope: Absolute) -> Absolute | None:
+        """The full path of something new with this name; None when it leads above the root."""
+        if self.root:
+            return self.segments
+        if not self.up:
+            return scope + self.segments
+        return scope[: -self.up] + self.segments if self.up <= len(scope) else None
+
     def candidates(self, scope: Absolute) -> list[Absolute]:
         """Where to look, in order: a lone segment is searched for in the scope and all scopes around it (5.3)."""
-        if self.root:
-            return [self.segments]
-        if self.up:
-            return [scope[: -self.up] + self.segments] if self.up <= len(scope) else []
-        if len(self.segments) != 1:
-            return [scope + self.segments]
+        if self.root or self.up or len(self.segments) != 1:
+            full = self.under(scope)
+            return [] if full is None else [full]
         return [scope[:depth] + self.segments for depth in range(len(scope), -1, -1)]
 
 

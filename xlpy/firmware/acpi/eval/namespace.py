@@ -127,14 +127,14 @@ class Namespace:
 
     def place(self, scope: Absolute, path: Path) -> Absolute:
         """The full path of a new object; AmlError when it is taken, or nothing can hold it."""
-        full = path.candidates(scope)[:1]
-        if not full or not path.segments:
+        full = path.under(scope)
+        if full is None or not path.segments:
             raise AmlError("AE_BAD_PATHNAME", f"{path} cannot be made in the scope {show(scope)}")
-        if full[0] in self.nodes:
-            raise AmlError("AE_ALREADY_EXISTS", f"{show(full[0])} exists already")
-        if full[0][:-1] not in self.nodes:
-            raise AmlError("AE_NOT_FOUND", f"{show(full[0][:-1])} does not exist, so it can't hold {path}")
-        return full[0]
+        if full in self.nodes:
+            raise AmlError("AE_ALREADY_EXISTS", f"{show(full)} exists already")
+        if full[:-1] not in self.nodes:
+            raise AmlError("AE_NOT_FOUND", f"{show(full[:-1])} does not exist, so it can't hold {path}")
+        return full
 
     def add(self, full: Absolute, value: Object) -> Node:
         """A new object."""
