@@ -115,7 +115,7 @@ def test_view_across_files_is_refused(hw):
 @pytest.mark.parametrize("can_punch", [True, False])
 def test_zero_gives_blocks_back(hw, monkeypatch, can_punch):
     if not can_punch:
-        monkeypatch.setattr(media, "_punch", lambda *_: False)
+        monkeypatch.setattr(media, "punch", lambda *_: False)
     path = hw.regions[0].path
     hw.write(Spa(FIRST + 100), b"x" * MIB)
     hw.zero(Span(Spa(FIRST + 200), MIB - 300))

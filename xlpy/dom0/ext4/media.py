@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from xlpy.errors import Constraint, NotFound
+from xlpy.hw import media
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _CHUNK = 1 << 20
 
 
@@ -43,15 +42,8 @@ def punch(fd: int, offset: int, length: int) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    import ctypes
-
-    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    if length == 0 or fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, offset, length) == 0:
+    if length == 0 or media.punch(fd, offset, length):
         return
-    error = ctypes.get_errno()
-    if error not in (errno.EOPNOTSUPP, errno.ENOSYS):
-        raise OSError(error, os.strerror(error))
     zeros = bytes(min(length, _CHUNK))
     for at in range(offset, offset + length, _CHUNK):
         os.pwrite(fd, zeros[: offset + length - at], at)
