@@ -154,7 +154,7 @@ LINES = st.builds(
 
 
 @needs_light
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(

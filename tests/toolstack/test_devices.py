@@ -113,8 +113,8 @@ SPECS = st.lists(PIECES, max_size=6).map(",".join)
 
 
 @needs_libxlutil
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.lists(SPECS, min_size=1, max_size=2), min_size=15, max_size=20))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(SPECS, min_size=1, max_size=2), min_size=8, max_size=12))
 def test_any_disks(rows):
     for row, theirs in zip(rows, libxlutil.isolated(lambda: list(map(real_disk, rows))), strict=True):
         ours = disk(row)
@@ -147,11 +147,12 @@ def test_bad_rates(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("00:16:3e:01:02:03", ("00:16:3e:01:02:03", True)),
-        ("0-16-3E-1-2-3", ("00:16:3e:01:02:03", True)),
-        ("00:16:3e", ("00:16:3e:00:00:00", False)),
-        ("00:163:0:0:0:0", ("00:00:00:00:00:00", False)),
-        ("x", ("00:00:00:00:00:00", False)),
+        ("00:16:3e:01:02:03", [0, 0x16, 0x3E, 1, 2, 3]),
+        ("0-16-3E-1-2-3", [0, 0x16, 0x3E, 1, 2, 3]),
+        ("00:16:3e", [0, 0x16, 0x3E]),
+        ("10,20,mac=30", [0x10, 0x20]),
+        ("00:163:0:0:0:0", [0]),
+        ("x", []),
     ],
 )
 def test_macs(text, expected):

@@ -92,8 +92,8 @@ def test_tricky_texts():
 
 
 @needs_libxlutil
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join), min_size=20, max_size=40))
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join), min_size=15, max_size=30))
 def test_pieces_in_any_order(texts):
     for data, answer in zip(texts, ask_many(texts, KEYS), strict=True):
         check(data, answer)
@@ -134,8 +134,8 @@ def files(draw):
 
 
 @needs_libxlutil
-@settings(max_examples=40, deadline=None)
-@given(st.lists(files(), min_size=6, max_size=12))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(files(), min_size=5, max_size=10))
 def test_valid_files(texts):
     for data, answer in zip(texts, ask_many(texts, KEYS), strict=True):
         assert answer["rc"] == 0, data

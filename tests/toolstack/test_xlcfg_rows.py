@@ -11,7 +11,7 @@ import errno
 import re
 
 import pytest
-from oracle.libxlutil import ask_many, needs_libxlutil
+from oracle.libxlutil import ask, ask_many, needs_libxlutil
 
 from xlpy.toolstack.xlcfg import Items, Refused, Unusable, parse
 
@@ -142,7 +142,10 @@ def test_strict_reading(data, expected):
 
 @needs_libxlutil
 def test_the_library_agrees_with_the_table():
-    answers = [ask_many([data])[0] for data, _ in ROWS]
+    aborting = [data for data, expected in ROWS if expected == []]
+    others = [data for data, expected in ROWS if expected != []]
+    found = dict(zip(others, ask_many(others), strict=True)) | {data: ask(data) for data in aborting}
+    answers = [found[data] for data, _ in ROWS]
     for (data, expected), answer in zip(ROWS, answers, strict=True):
         if isinstance(expected, dict):
             assert answer["rc"] == 0, data

@@ -71,8 +71,8 @@ def parse_rate(text: str) -> tuple[int, int]:
     return number * usecs // 10**6, usecs
 
 
-def parse_mac(text: str, at: int = 0) -> tuple[str, bool]:
-    """Six hexadecimal numbers up to ff with any one character between them: (the address, whether it is whole).
+def parse_mac(text: str, at: int = 0) -> list[int]:
+    """Six hexadecimal numbers up to ff with any one character between them; fewer when something else comes.
 
     xl reads on behind the comma that ends a short address, and keeps what it read when it meets something else.
     """
@@ -83,8 +83,7 @@ def parse_mac(text: str, at: int = 0) -> tuple[str, bool]:
             break
         octets.append(value)
         at = end + 1
-    whole = len(octets) == 6
-    return ":".join(f"{octet:02x}" for octet in octets + [0] * (6 - len(octets))), whole
+    return octets
 
 
 def read_nics(reader: Reader) -> None:
@@ -119,8 +118,10 @@ def _read_piece(reader: Reader, text: Text, piece: Piece, nic: Node) -> None:
         else:
             warn(f"unknown type {value!r}; xl ignores it", "choose vif or ioemu")
     elif key == "mac":
-        mac, whole = parse_mac(text, piece.at + len("mac="))
-        if not whole or not parse_mac(value)[1]:
+        octets = parse_mac(text, piece.at + len("mac="))
+        before = (nic.get("mac") or NO_MAC).split(":")
+        mac = ":".join([f"{octet:02x}" for octet in octets] + before[len(octets) :])
+        if len(parse_mac(value)) < 6:
             warn(f"{value!r} is not a MAC address; xl makes {mac} of it", "write 00:16:3e:xx:xx:xx")
         nic["mac"] = mac if mac != NO_MAC else None
     elif key == "rate":
