@@ -225,6 +225,15 @@ def test_fields_end_with_their_region(length, access, ok):
     assert memory.log == []
 
 
+def test_no_address_lies_beyond_64_bits():
+    vm, memory = machine(aml.op_region("REG", MEMORY, (1 << 64) - 4, 8), aml.field("REG", [("LOW", 32), ("FLD", 32)]))
+    assert vm.evaluate("LOW") == 0
+    memory.log.clear()
+    with pytest.raises(AmlError, match="AE_AML_REGION_LIMIT"):
+        vm.evaluate("FLD")
+    assert memory.log == []
+
+
 @pytest.mark.parametrize(
     "table",
     [

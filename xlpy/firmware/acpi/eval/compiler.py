@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, decode
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method
-from xlpy.firmware.acpi.eval.opcodes import EXTENDED, OPCODES, Op
+from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
 from xlpy.firmware.acpi.eval.values import ObjectType
 from xlpy.records import NamedTuple
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from xlpy.firmware.acpi.eval.names import Absolute
+    from xlpy.firmware.acpi.eval.opcodes import Op
 
     Handler = Callable[..., None]
     Instruction = tuple[Handler, Any, int]  # operand; offset of the opcode in its table
@@ -48,15 +49,6 @@ class Code:
         self.instructions: list[Instruction] = []
 
 
-class Unit(NamedTuple):
-    """One named element of a FieldList: bits from the start of the list, and the access type in force."""
-
-    name: str
-    offset: int
-    length: int
-    access: int
-
-
 class Loop(NamedTuple):
     """The innermost While: its first instruction, and the jumps that leave it."""
 
@@ -64,7 +56,7 @@ class Loop(NamedTuple):
     breaks: list[int]
 
 
-class Compiler:
+class Compiler(Reader):
     """Compiles one block.
 
     Args:
@@ -84,9 +76,10 @@ class Compiler:
         *,
         module: bool = False,
     ) -> None:
-        self.block, self.data, self.scope, self.module = block, block.data, scope, module
+        super().__init__(block.data, block.start)
+        self.block, self.scope, self.module = block, scope, module
         self.known, self.handlers = arity, handlers
-        self.at, self.depth = block.start, 0
+        self.depth = 0
         self.declared: dict[Absolute, int | None] = {}
         self.loop: Loop | None = None
         self.out: list[Instruction] = []
@@ -110,7 +103,7 @@ class Compiler:
         branch: int | None = None  # of the If that an Else may follow
         while self.at < end:
             start = self.at
-            op = self._opcode(end)
+            op = self.opcode(end)
             if op is None:
                 branch = None
                 self._name_or_call(end, start)
@@ -128,7 +121,7 @@ class Compiler:
     def _term(self, end: int) -> None:
         """A TermArg: leaves one value on the stack."""
         start = self.at
-        op = self._opcode(end)
+        op = self.opcode(end)
         if op is None:
             self._name_or_call(end, start)
             return
@@ -141,7 +134,7 @@ class Compiler:
     def _target(self, end: int, *, optional: bool) -> None:
         """A SuperName or Target: leaves one reference on the stack, or None for no target."""
         start = self.at
-        op = self._opcode(end)
+        op = self.opcode(end)
         if op is None:
             path, self.at = decode(self.data, start, end)
             if not path.segments and not path.root and not path.up:
@@ -177,7 +170,7 @@ class Compiler:
     def _operation(self, op: Op, end: int, start: int) -> int | None:
         """The arguments of an opcode, then the opcode itself. An If returns the index of its jump."""
         if op.package:
-            end = self._package_end(end)
+            end = self.package_end(end)
         branch = None
         if special := _SPECIAL.get(op.name):
             branch = special(self, op, end, start)
@@ -196,56 +189,14 @@ class Compiler:
             if kind == "t":
                 self._term(end)
             elif kind == "n":
-                constants.append(self._path(end))
+                constants.append(self.path(end))
                 if not op.value:
                     self._declare(constants[-1])
             elif kind in _WIDTHS:
-                constants.append(self._number(_WIDTHS[kind], end))
+                constants.append(self.number(_WIDTHS[kind], end))
             else:
                 self._target(end, optional=kind == "g")
         return tuple(constants)
-
-    # -- bytes
-
-    def _opcode(self, end: int) -> Op | None:
-        """The opcode at hand; None, with nothing consumed, for a name."""
-        if self.at >= end:
-            raise AmlError("AE_AML_PARSE", "the package ends where a term is required")
-        code = self.data[self.at]
-        if code in _NAME_STARTS:
-            return None
-        width = 1
-        if code == EXTENDED:
-            code, width = code << 8 | (self.data[self.at + 1] if self.at + 1 < end else 0xFF), 2
-        op = OPCODES.get(code)
-        if op is None:
-            raise AmlError("AE_AML_BAD_OPCODE", f"unknown opcode {code:#04x}")
-        self.at += width
-        return op
-
-    def _number(self, width: int, end: int) -> int:
-        if self.at + width > end:
-            raise AmlError("AE_AML_PARSE", f"the package ends inside a number of {width} bytes")
-        self.at += width
-        return int.from_bytes(self.data[self.at - width : self.at], "little")
-
-    def _encoded_length(self, end: int) -> int:
-        lead = self._number(1, end)
-        extra = lead >> 6
-        if not extra:
-            return lead
-        return lead & 0xF | self._number(extra, end) << 4
-
-    def _package_end(self, end: int) -> int:
-        start = self.at
-        length = self._encoded_length(end)
-        if not self.at - start <= length <= end - start:
-            raise AmlError("AE_AML_PACKAGE_LIMIT", f"package length {length:#x}, {end - start:#x} bytes are left")
-        return start + length
-
-    def _path(self, end: int) -> Path:
-        path, self.at = decode(self.data, self.at, end)
-        return path
 
     # -- names
 
@@ -277,15 +228,15 @@ class Compiler:
     # -- data
 
     def _constant(self, op: Op, end: int, start: int) -> None:
-        self._emit("Constant", self._number(_CONSTANTS[op.name], end), start)
+        self._emit("Constant", self.number(_CONSTANTS[op.name], end), start)
 
     def _slot(self, op: Op, _end: int, start: int) -> None:
         self._emit("GetSlot", (op.name.startswith("Arg"), int(op.name[-1])), start)
 
     def _cond_ref_of(self, op: Op, end: int, start: int) -> None:
         at = self.at
-        if at < end and self.data[at] in _NAME_STARTS:
-            self._emit("NamePlaceIfAny", self._path(end), at)
+        if at < end and self.data[at] in NAME_STARTS:
+            self._emit("NamePlaceIfAny", self.path(end), at)
         else:
             self._target(end, optional=False)
         self._target(end, optional=True)
@@ -303,15 +254,15 @@ class Compiler:
         self._emit("Buffer", self.data[self.at : end], start)
 
     def _package(self, op: Op, end: int, start: int) -> None:
-        count = self._number(1, end) if op.name == "Package" else None
+        count = self.number(1, end) if op.name == "Package" else None
         if count is None:
             self._term(end)
         elements = 0
         self._nest()
         while self.at < end:
             at = self.at
-            if self.data[at] in _NAME_STARTS:
-                self._emit("GetElement", self._path(end), at)
+            if self.data[at] in NAME_STARTS:
+                self._emit("GetElement", self.path(end), at)
             else:
                 self._term(end)
             elements += 1
@@ -332,7 +283,7 @@ class Compiler:
     def _else(self, branch: int | None, end: int, start: int) -> None:
         if branch is None:
             raise AmlError("AE_AML_BAD_OPCODE", "Else without If")
-        end = self._package_end(end)
+        end = self.package_end(end)
         out = self._jump("Jump", start)
         self._label(branch)
         self._terms(end)
@@ -372,15 +323,15 @@ class Compiler:
     # -- named objects
 
     def _alias(self, _op: Op, end: int, start: int) -> None:
-        source, path = self._path(end), self._path(end)
+        source, path = self.path(end), self.path(end)
         self._declare(path, self._arity(source))
         self._emit("Alias", (source, path), start)
 
     def _scope(self, op: Op, end: int, start: int) -> None:
-        path = self._path(end)
+        path = self.path(end)
         container = None
         if op.name != "Scope":
-            constants = tuple(self._number(_WIDTHS[kind], end) for kind in op.args[1:-1])
+            constants = tuple(self.number(_WIDTHS[kind], end) for kind in op.args[1:-1])
             container = Container(_CONTAINERS[op.name], constants)
             self._declare(path)
         candidates = path.candidates(self.scope)
@@ -398,7 +349,7 @@ class Compiler:
         self.scope, self.loop = outer
 
     def _method(self, _op: Op, end: int, start: int) -> None:
-        path, flags = self._path(end), self._number(1, end)
+        path, flags = self.path(end), self.number(1, end)
         body = Block(self.data, self.at, end, self.block.label)
         method = Method(flags & 7, bool(flags & 8), flags >> 4, body)
         self._declare(path, method.args)
@@ -406,7 +357,7 @@ class Compiler:
         self.at = end
 
     def _external(self, op: Op, end: int, _start: int) -> None:
-        path, kind, args = self._path(end), self._number(1, end), self._number(1, end)
+        path, kind, args = self.path(end), self.number(1, end), self.number(1, end)
         if kind == ObjectType.METHOD and args <= 7 and self._arity(path) is None:
             self._declare(path, args)
 
@@ -414,7 +365,7 @@ class Compiler:
         if not self.module:
             self._emit(op.name, self._arguments(op, end), start)
             return
-        path, space = self._path(end), self._number(1, end)
+        path, space = self.path(end), self.number(1, end)
         self._declare(path)
         code = Code(f"{self.block.label} {path}")
         outer, self.out = self.out, code.instructions
@@ -425,45 +376,16 @@ class Compiler:
         self._emit("LateRegion", (path, space, code), start)
 
     def _field(self, op: Op, end: int, start: int) -> None:
-        paths = [self._path(end) for kind in op.args if kind == "n"]
+        paths = [self.path(end) for kind in op.args if kind == "n"]
         if "t" in op.args:
             self._term(end)
-        flags = self._number(1, end)
-        units = self._field_list(flags & 0xF, end)
+        flags = self.number(1, end)
+        units = self.field_list(flags & 0xF, end)
         for unit in units:
             self._declare(Path(False, 0, (unit.name,)))
         self._emit(op.name, (paths, flags >> 5 & 3, units), start)
 
-    def _field_list(self, access: int, end: int) -> list[Unit]:
-        units = []
-        offset = 0
-        while self.at < end:
-            kind = self.data[self.at]
-            if kind in _LETTERS:
-                path = self._path(min(self.at + 4, end))
-                length = self._encoded_length(end)
-                units.append(Unit(path.segments[0], offset, length, access))
-                offset += length
-                continue
-            self.at += 1
-            if kind == 0:  # a gap
-                offset += self._encoded_length(end)
-            elif kind in (1, 3):  # AccessAs: type, attribute, and in the extended form a length
-                access = self._number(1, end) & 0xF
-                self._number(1 if kind == 1 else 2, end)
-            elif kind == 2:  # Connection: a name or a buffer, which only serial buses use
-                if self.at < end and self.data[self.at] == 0x11:
-                    self.at += 1
-                    self.at = self._package_end(end)
-                else:
-                    self._path(end)
-            else:
-                raise AmlError("AE_AML_PARSE", f"unknown field element {kind:#04x}")
-        return units
 
-
-_LETTERS = frozenset(b"_ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_NAME_STARTS = _LETTERS | frozenset(b"\\^./")  # 0x2E and 0x2F begin paths of several segments
 _DATA = ("", "Q", "S")  # arguments of opcodes that are no statements
 
 _SPECIAL: dict[str, Callable[[Compiler, Op, int, int], int | None]] = {

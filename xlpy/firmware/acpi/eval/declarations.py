@@ -15,8 +15,9 @@ from xlpy.firmware.acpi.eval.values import Buffer, Package, copy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.compiler import Code, Unit
+    from xlpy.firmware.acpi.eval.compiler import Code
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.reader import Unit
 
 CHAIN = 4  # index fields over index fields, banks over banks
 

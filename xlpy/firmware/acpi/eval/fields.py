@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from xlpy.addr import LIMIT
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, String
 from xlpy.records import NamedTuple
@@ -225,10 +226,11 @@ class FieldAccess:
             self.write(field.bank, raw(field.value))
         self.locate(region)
         width = field.bits.width
-        if end > -(-region.length // width) * width:
+        if end > -(-region.length // width) * width or region.offset + end > LIMIT:
             raise AmlError(
                 "AE_AML_REGION_LIMIT",
-                f"a field ends at byte {end:#x} of region {region.name}, which has {region.length:#x}",
+                f"a field ends at byte {end:#x} of region {region.name}, which has {region.length:#x} from "
+                f"{region.offset:#x} on",
             )
         return region.space, region.offset
 

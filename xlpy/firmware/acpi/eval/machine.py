@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlpy.firmware.acpi.eval import convert, declarations, operators, statements, sync
+from xlpy.firmware.acpi.eval import arithmetic, convert, declarations, operators, statements, sync
 from xlpy.firmware.acpi.eval.compiler import Code, Compiler
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import PCI_CONFIG, FieldAccess, Region
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.namespace import Mutex, Object
     from xlpy.firmware.acpi.eval.values import Value
 
-__all__ = ["Frame", "Limits", "Machine", "Notification", "declarations", "operators", "statements", "sync"]
+INSTRUCTIONS = (arithmetic, declarations, operators, statements, sync)  # what they register is in HANDLERS
 
 NESTED_RUNS = 8  # regions whose place depends on regions whose place ...
 

@@ -1,13 +1,14 @@
-"""The operators that compute values (ACPI 6.5, 19.6). Operands lie on the stack in order, a target last."""
+"""Strings, buffers, packages and references (ACPI 6.5, 19.6). Operands lie on the stack in order, a target last."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.eval import convert
+from xlpy.firmware.acpi.eval.arithmetic import order
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
-from xlpy.firmware.acpi.eval.store import copy_object, element, load, retype, store
+from xlpy.firmware.acpi.eval.store import copy_object, element, finish, load, store
 from xlpy.firmware.acpi.eval.values import (
     Buffer,
     ByteRef,
@@ -29,143 +30,6 @@ if TYPE_CHECKING:
 
 HOPS = 16  # references to references
 
-
-def _finish(vm: Machine, target: Reference | None, value: Value, *, explicit: bool = False) -> None:
-    """Store a result in its target, which takes over its type if the conversion is explicit; it is the value, too."""
-    if target is not None:
-        (retype if explicit else store)(vm, value, target)
-    vm.stack.append(value)
-
-
-# -- integers
-
-
-def _arithmetic(function: Callable[[int, int], int]) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
-        target, b, a = vm.pop_place(), vm.pop_integer(), vm.pop_integer()
-        _finish(vm, target, function(a, b) & vm.mask)
-
-    return run
-
-
-def _shift_left(a: int, b: int) -> int:
-    return a << b if b < 64 else 0
-
-
-def _shift_right(a: int, b: int) -> int:
-    return a >> b if b < 64 else 0
-
-
-def _modulo(a: int, b: int) -> int:
-    if not b:
-        raise AmlError("AE_AML_DIVIDE_BY_ZERO", "division by zero")
-    return a % b
-
-
-HANDLERS.update(
-    {
-        "Add": _arithmetic(lambda a, b: a + b),
-        "Subtract": _arithmetic(lambda a, b: a - b),
-        "Multiply": _arithmetic(lambda a, b: a * b),
-        "Mod": _arithmetic(_modulo),
-        "ShiftLeft": _arithmetic(_shift_left),
-        "ShiftRight": _arithmetic(_shift_right),
-        "And": _arithmetic(lambda a, b: a & b),
-        "NAnd": _arithmetic(lambda a, b: ~(a & b)),
-        "Or": _arithmetic(lambda a, b: a | b),
-        "NOr": _arithmetic(lambda a, b: ~(a | b)),
-        "XOr": _arithmetic(lambda a, b: a ^ b),
-    }
-)
-
-
-def _unary(function: Callable[[int, int], int], *, explicit: bool = False) -> Handler:
-    """An operator on one integer; ``function`` is also given the width of integers in bytes."""
-
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
-        target, a = vm.pop_place(), vm.pop_integer()
-        _finish(vm, target, function(a, vm.width) & vm.mask, explicit=explicit)
-
-    return run
-
-
-HANDLERS.update(
-    {
-        "Not": _unary(lambda a, _: ~a),
-        "FindSetLeftBit": _unary(lambda a, _: a.bit_length()),
-        "FindSetRightBit": _unary(lambda a, _: (a & -a).bit_length()),
-        "FromBCD": _unary(lambda a, _: convert.from_bcd(a), explicit=True),
-        "ToBCD": _unary(convert.to_bcd, explicit=True),
-    }
-)
-
-
-@handler("Divide")
-def _divide(vm: Machine, _frame: Frame, _operand: object) -> None:
-    quotient, remainder = vm.pop_place(), vm.pop_place()
-    b, a = vm.pop_integer(), vm.pop_integer()
-    rest = _modulo(a, b)
-    if remainder is not None:
-        store(vm, rest, remainder)
-    _finish(vm, quotient, a // b)
-
-
-def _step(change: int) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
-        place = vm.pop_place()
-        if place is None or isinstance(place, ByteRef):
-            raise AmlError("AE_AML_OPERAND_TYPE", "a byte of a buffer can't be counted up or down")
-        value = vm.integer(load(vm, place)) + change & vm.mask
-        store(vm, value, place)
-        vm.stack.append(value)
-
-    return run
-
-
-HANDLERS["Increment"], HANDLERS["Decrement"] = _step(1), _step(-1)
-
-
-# -- truth
-
-
-def _truth(function: Callable[[int, int], bool]) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
-        b, a = vm.pop_integer(), vm.pop_integer()
-        vm.stack.append(vm.mask if function(a, b) else 0)
-
-    return run
-
-
-HANDLERS["LAnd"] = _truth(lambda a, b: bool(a and b))
-HANDLERS["LOr"] = _truth(lambda a, b: bool(a or b))
-
-
-@handler("LNot")
-def _not(vm: Machine, _frame: Frame, _operand: object) -> None:
-    vm.stack.append(0 if vm.pop_integer() else vm.mask)
-
-
-def _order(vm: Machine, a: Value, b: Value) -> int:
-    """-1, 0 or 1 as ``a`` is less than, equal to or greater than ``b``, which is converted to the type of ``a``."""
-    a = vm.data(a)
-    b = convert.alike(vm.data(b), a, vm.width)
-    if isinstance(a, int) and isinstance(b, int):
-        return (a > b) - (a < b)
-    left, right = bytes(a), bytes(b)  # type: ignore[arg-type]  # both are bytearrays by now
-    return (left > right) - (left < right)
-
-
-def _comparison(function: Callable[[int], bool]) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
-        b, a = vm.stack.pop(), vm.stack.pop()
-        vm.stack.append(vm.mask if function(_order(vm, a, b)) else 0)
-
-    return run
-
-
-HANDLERS["LEqual"] = _comparison(lambda order: order == 0)
-HANDLERS["LGreater"] = _comparison(lambda order: order > 0)
-HANDLERS["LLess"] = _comparison(lambda order: order < 0)
 
 # Match operators (19.6.85): element against object, told from the order of the object to the element
 _MATCHES: tuple[Callable[[int], bool], ...] = (
@@ -193,7 +57,7 @@ def _match(vm: Machine, _frame: Frame, operators: tuple[int, int]) -> None:
         vm.spend(1)
         value = element(vm, ElementRef(package, index))
         if isinstance(value, (int, String, Buffer)) and all(
-            _MATCHES[op](_order(vm, wanted, value)) for op, wanted in zip(operators, objects, strict=True)
+            _MATCHES[op](order(vm, wanted, value)) for op, wanted in zip(operators, objects, strict=True)
         ):
             vm.stack.append(index)
             return
@@ -209,7 +73,7 @@ def _conversion(function: Callable[[Value, int], Value]) -> Handler:
         result = function(value, vm.width)
         if isinstance(result, bytearray):
             vm.spend(len(result) >> 3)
-        _finish(vm, target, result, explicit=True)
+        finish(vm, target, result, explicit=True)
 
     return run
 
@@ -224,7 +88,7 @@ HANDLERS["ToDecimalString"] = _conversion(convert.to_decimal_string)
 def _to_string(vm: Machine, _frame: Frame, _operand: object) -> None:
     target, length, value = vm.pop_place(), vm.pop_integer(), vm.data(vm.stack.pop())
     data = convert.to_buffer(value, vm.width)[:length]
-    _finish(vm, target, String(data.partition(b"\0")[0]), explicit=True)
+    finish(vm, target, String(data.partition(b"\0")[0]), explicit=True)
 
 
 # -- strings, buffers, packages
@@ -272,7 +136,7 @@ def _concatenate(vm: Machine, _frame: Frame, _operand: object) -> None:
     else:
         result = Buffer(convert.to_buffer(a, vm.width) + convert.to_buffer(b, vm.width))
     vm.spend(len(result) >> 3)
-    _finish(vm, target, result)
+    finish(vm, target, result)
 
 
 @handler("ConcatRes")
@@ -285,7 +149,7 @@ def _concat_res(vm: Machine, _frame: Frame, _operand: object) -> None:
             raise convert.type_error(part, "a buffer")
         body += _without_end_tag(bytes(part))
     vm.spend(len(body) >> 3)
-    _finish(vm, target, Buffer(body + b"\x79\0"))
+    finish(vm, target, Buffer(body + b"\x79\0"))
 
 
 def _without_end_tag(data: bytes) -> bytes:
@@ -310,7 +174,7 @@ def _mid(vm: Machine, _frame: Frame, _operand: object) -> None:
     if not isinstance(value, (String, Buffer)):
         value = convert.to_buffer(value, vm.width)
     vm.spend(len(value) >> 3)
-    _finish(vm, target, type(value)(value[index : index + length]))
+    finish(vm, target, type(value)(value[index : index + length]))
 
 
 @handler("Index")

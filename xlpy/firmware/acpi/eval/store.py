@@ -180,3 +180,10 @@ def copy_object(vm: Machine, value: Value, place: Reference) -> None:
         place.slots[place.index] = value
     else:
         store(vm, value, place)
+
+
+def finish(vm: Machine, target: Reference | None, value: Value, *, explicit: bool = False) -> None:
+    """Store a result in its target, which takes over its type if the conversion is explicit; it is the value, too."""
+    if target is not None:
+        (retype if explicit else store)(vm, value, target)
+    vm.stack.append(value)

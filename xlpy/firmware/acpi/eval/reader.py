@@ -1,0 +1,104 @@
+"""Taking AML apart: opcodes, numbers, package lengths, names and field lists (ACPI 6.5, 20.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.names import decode
+from xlpy.firmware.acpi.eval.opcodes import EXTENDED, OPCODES, Op
+from xlpy.records import NamedTuple
+
+if TYPE_CHECKING:
+    from xlpy.firmware.acpi.eval.names import Path
+
+_LETTERS = frozenset(b"_ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+NAME_STARTS = _LETTERS | frozenset(b"\\^./")  # 0x2E and 0x2F begin paths of several segments
+
+
+class Unit(NamedTuple):
+    """One named element of a FieldList: bits from the start of the list, and the access type in force."""
+
+    name: str
+    offset: int
+    length: int
+    access: int
+
+
+class Reader:
+    """A place in a table. Each read ends before ``end``, that of the package at hand, or raises AmlError."""
+
+    def __init__(self, data: bytes, at: int) -> None:
+        self.data, self.at = data, at
+
+    def opcode(self, end: int) -> Op | None:
+        """The opcode at hand; None, with nothing consumed, for a name."""
+        if self.at >= end:
+            raise AmlError("AE_AML_PARSE", "the package ends where a term is required")
+        code = self.data[self.at]
+        if code in NAME_STARTS:
+            return None
+        width = 1
+        if code == EXTENDED:
+            code, width = code << 8 | (self.data[self.at + 1] if self.at + 1 < end else 0xFF), 2
+        op = OPCODES.get(code)
+        if op is None:
+            raise AmlError("AE_AML_BAD_OPCODE", f"unknown opcode {code:#04x}")
+        self.at += width
+        return op
+
+    def number(self, width: int, end: int) -> int:
+        """A little-endian number of ``width`` bytes."""
+        if self.at + width > end:
+            raise AmlError("AE_AML_PARSE", f"the package ends inside a number of {width} bytes")
+        self.at += width
+        return int.from_bytes(self.data[self.at - width : self.at], "little")
+
+    def encoded_length(self, end: int) -> int:
+        """A number in the form of a PkgLength (20.2.4)."""
+        lead = self.number(1, end)
+        extra = lead >> 6
+        if not extra:
+            return lead
+        return lead & 0xF | self.number(extra, end) << 4
+
+    def package_end(self, end: int) -> int:
+        """Where the package ends whose PkgLength comes next."""
+        start = self.at
+        length = self.encoded_length(end)
+        if not self.at - start <= length <= end - start:
+            raise AmlError("AE_AML_PACKAGE_LIMIT", f"package length {length:#x}, {end - start:#x} bytes are left")
+        return start + length
+
+    def path(self, end: int) -> Path:
+        """A NameString."""
+        path, self.at = decode(self.data, self.at, end)
+        return path
+
+    def field_list(self, access: int, end: int) -> list[Unit]:
+        """The named elements of a FieldList, which begins with this access type."""
+        units = []
+        offset = 0
+        while self.at < end:
+            kind = self.data[self.at]
+            if kind in _LETTERS:
+                path = self.path(min(self.at + 4, end))
+                length = self.encoded_length(end)
+                units.append(Unit(path.segments[0], offset, length, access))
+                offset += length
+                continue
+            self.at += 1
+            if kind == 0:  # a gap
+                offset += self.encoded_length(end)
+            elif kind in (1, 3):  # AccessAs: type, attribute, and in the extended form a length
+                access = self.number(1, end) & 0xF
+                self.number(1 if kind == 1 else 2, end)
+            elif kind == 2:  # Connection: a name or a buffer, which only serial buses use
+                if self.at < end and self.data[self.at] == 0x11:
+                    self.at += 1
+                    self.at = self.package_end(end)
+                else:
+                    self.path(end)
+            else:
+                raise AmlError("AE_AML_PARSE", f"unknown field element {kind:#04x}")
+        return units
