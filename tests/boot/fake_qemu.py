@@ -10,7 +10,7 @@ off            power off
 reset          reset the machine
 die            complain and fail
 crash          die of a signal
-hang           never end
+hang           never end; SIGUSR1 makes it say something
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ def play(machine, words):
         elif word == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         elif word == "hang":
+            signal.signal(signal.SIGUSR1, lambda *_: print("nudged", flush=True))
             print("hanging", os.getpid(), flush=True)
             while True:
                 time.sleep(60)

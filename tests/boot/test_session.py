@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import select
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
@@ -145,13 +147,27 @@ def test_the_console_goes_both_ways(vm):
     assert out == "read typed\n"
 
 
+def test_a_terminal_passes_keys_and_is_restored(vm):
+    mine, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    process = vm.start("say ready echo off", stdin=theirs)
+    assert process.stdout.read(6) == "ready\n"
+    assert not termios.tcgetattr(theirs)[3] & (termios.ECHO | termios.ICANON)
+    assert termios.tcgetattr(theirs)[3] & termios.ISIG
+    os.write(mine, b"typed\n")
+    assert process.communicate(timeout=30)[0] == "read typed\n"
+    assert termios.tcgetattr(theirs) == before
+    os.close(mine)
+    os.close(theirs)
+
+
 def test_a_reader_that_goes_away(vm):
     process = vm.start("say hello hang")
     pid = hanging(process)
     process.stdout.close()
-    process.send_signal(signal.SIGCONT)
-    os.kill(pid, signal.SIGKILL)
-    process.wait(20)
+    os.kill(pid, signal.SIGUSR1)
+    assert process.wait(20) == 141, process.stderr.read()
+    assert gone(pid)
     assert left_behind(vm.xlpy) == NOTHING
 
 

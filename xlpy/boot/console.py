@@ -138,7 +138,11 @@ def keyboard() -> Iterator[int | None]:
     if not os.isatty(fd):
         yield fd
         return
-    if os.tcgetpgrp(fd) != os.getpgrp():  # in the background
+    try:
+        background = os.tcgetpgrp(fd) != os.getpgrp()
+    except OSError:  # not the terminal that controls this process, so reading it is always allowed
+        background = False
+    if background:
         yield None
         return
     import termios

@@ -277,16 +277,20 @@ class Boot:
         """A domain that had shut down comes up again."""
         if self._domain.shutdown_code is not None:
             with self._store.transaction(f"booting {self._record.name}"):
-                self._xen.hypercalls(0).domctl_resumedomain(self._domain.domid)
+                self._xen_now().hypercalls(0).domctl_resumedomain(self._domain.domid)
 
     def _shut_down(self, reason: int) -> None:
         """Record that the guest has ended, unless the domain was destroyed meanwhile."""
-        from xlpy.hypervisor.xen import Xen
-
         with self._store.transaction(f"{self._record.name} has ended"):
-            now = Xen(self._xen.hw, self._store)  # what this process read before the run may be old
+            now = self._xen_now()
             if now.find(self._domain.domid) is not None:
                 now.hypercalls(self._domain.domid).sched_shutdown(abi.DOMID_SELF, reason)
+
+    def _xen_now(self) -> Xen:
+        """The hypervisor as other processes have left it; what this one has read may be old."""
+        from xlpy.hypervisor.xen import Xen
+
+        return Xen(self._xen.hw, self._store)
 
     def _lay_out(self) -> tuple[int, list[str]]:
         """Make all files; the RAM file's descriptor, and the emulator's command line."""

@@ -88,12 +88,20 @@ class Record(NamedTuple):
 
 
 def booted(store: Store, domid: int) -> Record | None:
-    """The boot that runs a domain, or None."""
+    """The boot that runs a domain, or None.
+
+    An emulator whose xlpy was killed dies by itself; until it has, this waits for it.
+    """
     fields = store.table(TABLE).get(str(domid))
     if fields is None:
         return None
     record = Record.from_json(domid, fields)
-    return record if record.alive else None
+    deadline = time.monotonic() + DEATH_SECONDS
+    while record.alive:
+        if _runs(record.pid) or time.monotonic() > deadline:
+            return record
+        time.sleep(0.02)  # its emulator is about to die
+    return None
 
 
 def refuse_booted(store: Store, domid: int) -> None:
@@ -177,6 +185,16 @@ def end(store: Store, domid: int) -> None:
     recover(store, _silent)
 
 
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
+        return True
+    return True
+
+
 def _silent(_text: str) -> None:
     """Nobody is told."""
 
@@ -186,11 +204,6 @@ def _recover_one(store: Store, domid: int, note: Callable[[str], None]) -> None:
     if fields is None:
         return
     record = Record.from_json(domid, fields)
-    deadline = time.monotonic() + DEATH_SECONDS
-    while record.alive:  # its emulator is about to die
-        if time.monotonic() > deadline:
-            refuse_booted(store, domid)
-        time.sleep(0.02)
     changed = _bring_back(record)
     store.table(TABLE).delete(str(domid))
     _clear(record)

@@ -49,6 +49,12 @@ class LazyGroup(click.Group):
         command.name = cmd_name
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click itself would exit with 1
+            raise click.exceptions.Exit(PIPE_CLOSED) from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
