@@ -93,6 +93,11 @@ class Host:
             state = os.path.join(home, ".local", "state")
         return os.path.abspath(os.path.join(state, "xlpy"))
 
+    @classmethod
+    def exists(cls, root: str | os.PathLike[str] | None = None) -> bool:
+        """Whether a host was made in the state directory, see ``directory``."""
+        return os.path.exists(os.path.join(cls._directory(root), STATE))
+
     def _file(self, name: str) -> str:
         return os.path.join(self._home, name)
 

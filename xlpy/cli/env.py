@@ -54,7 +54,7 @@ class Env:
         """The emulated host if it has been made already."""
         from xlpy.host import Host
 
-        return self.host if (Host.directory(self.root) / "state.db").exists() else None
+        return self.host if Host.exists(self.root) else None
 
     def settle(self) -> None:
         """Carry out what follows for domains that shut down during the command without its being about that.

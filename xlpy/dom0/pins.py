@@ -85,6 +85,7 @@ def _load(key: str, record: list) -> Pin:  # type: ignore[type-arg]
 def digest(extents: Sequence[Extent]) -> str:
     """A short text that changes when a file's extents do; a file may have tens of thousands."""
     from array import array
-    from hashlib import blake2b
+
+    from xlpy.digest import blake2b
 
     return blake2b(array("Q", [value for extent in extents for value in extent]), digest_size=16).hexdigest()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from xlpy.devicemodel.backing import Backing
-from xlpy.devicemodel.smart import worst
 from xlpy.errors import Conflict
 from xlpy.toolstack.record import VnvdimmRecord
 from xlpy.toolstack.resolve import resolve
@@ -18,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.addr import Spa, Span
+    from xlpy.devicemodel.backing import Backing
     from xlpy.devicemodel.backing import Vnvdimm as Placed
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.hw.machine import HealthSpec
@@ -71,6 +69,9 @@ class Backings:
         Raises:
             Conflict: another owner holds it, or it moved since it was resolved.
         """
+        from xlpy.devicemodel.backing import Backing
+        from xlpy.digest import blake2b
+
         owner = f"domain {domid}"
         self.dom0.pin(entry.file, owner)
         undo.callback(self.dom0.unpin, entry.file, owner)
@@ -85,12 +86,14 @@ class Backings:
             label_path=str(self.labels / name) if entry.label_size else None,
             label_size=entry.label_size,
             unarmed=entry.unarmed,
-            uuid=sha256(name.encode()).digest()[:16],
+            uuid=blake2b(name.encode(), digest_size=16).digest(),
             health=self._health(resolved.spans),
         )
 
     def _health(self, spans: Sequence[Span[Spa]]) -> HealthSpec:
         """What the DIMMs under a backing tell of themselves, the worst of them."""
+        from xlpy.devicemodel.smart import worst
+
         hw = self.xen.hw
         names = {name for span in spans for name in hw.region_at(span.start).set.dimms}
         return worst(hw.dimm(name).health for name in sorted(names))

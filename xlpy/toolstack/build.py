@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from xlpy.addr import MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
-from xlpy.devicemodel.model import DeviceModel
 from xlpy.dom0.xenstore import Perm
 from xlpy.errors import Conflict, Constraint, FirmwareStopped, NotFound
-from xlpy.firmware import hvmloader
-from xlpy.firmware.e820 import E820_RAM, E820Entry
-from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
 from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART
-from xlpy.hypervisor.platform import GuestPlatform
-from xlpy.toolstack import settings
 from xlpy.toolstack.backings import Backings
 from xlpy.toolstack.layout import HVMLOADER_SIZE, memory_layout
 from xlpy.toolstack.record import DomainRecord, named, save
@@ -29,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore import XenStore
+    from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
     from xlpy.toolstack.config import DomainConfig, Vnvdimm
@@ -66,7 +63,11 @@ class Builder:
         self.store = store
         self.backings = Backings(xen, dom0, labels)
         self.step = step
-        self.calls = xen.hypercalls(0)
+
+    @cached_property
+    def calls(self) -> Hypercalls:
+        """Dom0's hypercalls."""
+        return self.xen.hypercalls(0)
 
     def check(self, config: DomainConfig) -> list[tuple[Vnvdimm, Resolved]]:
         """Everything that can be known before anything is made: name, UUID, and each backing.
@@ -166,6 +167,10 @@ class Builder:
 
     def _populate(self, config: DomainConfig, layout: MemoryLayout, domid: int) -> None:
         """RAM, the memory map, and what hvmloader expects to find in memory."""
+        from xlpy.firmware.e820 import E820_RAM, E820Entry
+        from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
+        from xlpy.toolstack import settings
+
         spans = [Span(gfn_of(span.start), span.size // PAGE) for span in layout.ram]
         if config.type == "hvm":
             spans.append(SPECIAL_FRAMES)
@@ -233,6 +238,9 @@ class Builder:
 
     def _firmware(self, domid: int) -> None:
         """Run hvmloader on the guest's own view."""
+        from xlpy.firmware import hvmloader
+        from xlpy.hypervisor.platform import GuestPlatform
+
         self.step(f"domain {domid}: running hvmloader")
         domain = self.xen.domain(domid)
         connection = self.xenstore.connection(domid)
@@ -270,5 +278,7 @@ def refuse_name(xenstore: XenStore, name: str, but: int | None = None) -> None:
 
 def device_model(xen: Xen, xenstore: XenStore, store: Store, domid: int) -> DeviceModel:
     """The device model of a domain, as it left itself in the store."""
+    from xlpy.devicemodel.model import DeviceModel
+
     domain = xen.domain(domid)
     return DeviceModel(xen, domain, xenstore.connection(0), store.table("dm"))
