@@ -3,7 +3,7 @@
 
 import pytest
 from acpi.judges import compile_asl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
@@ -363,6 +363,7 @@ def test_field_width(bits, expected):
     assert pkg_length(bits, counts_itself=False).hex(" ") == expected
 
 
+@settings(deadline=None)
 @given(st.integers(0, (1 << 28) - 5))
 def test_pkg_length_says_how_much_follows(size):
     data = pkg_length(size)

@@ -88,7 +88,7 @@ BOMBS = {
     + aml.field("REG", [("FLD", (1 << 28) - 1)])
     + aml.method("TEST", 0, aml.return_(aml.ref("FLD"))),
     "shifts": aml.method("TEST", 0, aml.return_(aml.shift_left(aml.ones(), aml.ones()))),
-    "method that makes methods": aml.method("M", 0, aml.method("TMP", 0), aml.noop(), *[aml.store(1, L0)] * 20_000)
+    "method that makes methods": aml.method("M", 0, aml.method("TMP", 0), *[aml.store(1, L0)] * 10_000)
     + aml.method("TEST", 0, aml.while_(1, aml.call("M"))),
     "names in a loop": aml.method("TEST", 0, aml.while_(1, aml.name("FOO", 1))),
     "sleep": aml.method("TEST", 0, aml.while_(1, aml.sleep(0), aml.sleep(1))),
@@ -138,6 +138,7 @@ def exercise(data):
     assert all(error.offset is None or 0 <= error.offset <= len(data) for error in errors)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_any_bytes(body):
     exercise(table(body))
@@ -170,7 +171,7 @@ SAMPLE = b"".join(
 
 
 @given(st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-@settings(max_examples=100)
+@settings(deadline=None)
 def test_damaged_tables(changes):
     body = bytearray(SAMPLE)
     for at, value in changes:
@@ -189,11 +190,13 @@ def test_damaged_tables_of_hvmloader(data):
     exercise(table(bytes(body), signature="SSDT"))
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(SAMPLE)))
 def test_cut_tables(length):
     exercise(table(SAMPLE[:length]))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_any_path(path):
     vm = load([table(aml.name("FOO", 1))])

@@ -3,7 +3,7 @@
 import pytest
 from acpi.judges import disassemble
 from construct import Container
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
@@ -239,12 +239,14 @@ def test_header():
     assert caught.value.offset is not None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100), st.binary(max_size=100))
 def test_checksum(before, after):
     whole = before + bytes([checksum(before + b"\0" + after)]) + after
     assert verify(whole)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMATS)), st.binary(max_size=120))
 def test_any_bytes_parse_or_are_refused(signature, body):
     form = FORMATS[signature]

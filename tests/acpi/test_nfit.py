@@ -2,7 +2,7 @@
 
 import pytest
 from acpi.judges import disassemble
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
@@ -137,6 +137,7 @@ def parsed(parse, data):
         return error
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_round_trip_or_are_refused(data):
     structures = parsed(nfit.parse_structures, data)
@@ -146,6 +147,7 @@ def test_any_bytes_round_trip_or_are_refused(data):
         assert nfit.parse_structures(nfit.build_structures(structures)) == structures
 
 
+@settings(deadline=None)
 @given(st.integers(40, len(QEMU) - 1), st.integers(1, 255))
 def test_flipped_bytes(at, change):
     data = bytearray(QEMU)

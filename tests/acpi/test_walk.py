@@ -2,7 +2,7 @@
 
 import pytest
 from acpi.judges import run, tool
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
@@ -122,6 +122,7 @@ def test_broken_links(changes, message, rest):
     assert signatures(found) == rest
 
 
+@settings(deadline=None)
 @given(st.integers(0, 35), st.integers(0, 255), st.sampled_from([RSDP, RSDT, XSDT, FADT4, SSDT1]))
 def test_damaged_headers_do_not_stop_a_walk(at, value, where):
     memory = machine()
@@ -162,6 +163,7 @@ def test_acpidump_text():
     assert from_hex(WAET_TEXT.replace("  WAET(....YXen...", "")) == TABLES[3:]
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(Found, st.just("SSDT"), st.integers(0, (1 << 64) - 1), st.binary(min_size=1, max_size=99))))
 def test_acpidump_round_trip(tables):
     assert from_hex(to_hex(tables)) == tables

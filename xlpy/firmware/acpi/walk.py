@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Read = Callable[[int, int], bytes]  # physical address, length
 
 HEADER_SIZE = 36
-TABLE_LIMIT = 16 << 20  # a longer table is taken for garbage
+TABLE_LIMIT = 4 << 20  # a longer table is taken for garbage
 
 _RSDP = b"RSD PTR "
 _FADT_LINKS = (("FACS", 36, 132), ("DSDT", 40, 140))  # signature, offset of the 32-bit and of the 64-bit address
