@@ -61,7 +61,7 @@ class TestList:
             ("99999999999999999999", "Domain '99999999999999999999' does not exist."),
             ("nobody", "nobody is an invalid domain identifier"),
             ("-1x", "-1x is an invalid domain identifier"),
-            ("²", "² is an invalid domain identifier"),  # noqa: RUF001
+            ("²", "² is an invalid domain identifier"),
             ("", "'' is an invalid domain identifier"),
         ],
     )

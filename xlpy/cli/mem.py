@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_j
             _hexdump(at, memory.read(Gpa(at), min(CHUNK, gpa + length - at)))
     else:
         raw = str(output) == "-"
-        with sys.stdout.buffer if raw else output.open("wb") as out:
+        with nullcontext(sys.stdout.buffer) if raw else output.open("wb") as out:
             for at in range(gpa, gpa + length, CHUNK):
                 out.write(memory.read(Gpa(at), min(CHUNK, gpa + length - at)))
             out.flush()
