@@ -227,15 +227,16 @@ def create_sector(memory: HostMemory, span: Span[Spa], uuid: bytes, lbasize: int
         at += arena
 
 
-def detect(memory: Readable, region: int, span: Span[Spa]) -> Namespace:
+def detect(memory: Readable, region: int, span: Span[Spa], parent: bytes = bytes(16)) -> Namespace:
     """Enable the namespace of a region as its media say: the first valid info block of BTT, PFN and DAX claims it.
 
+    ``parent`` is the uuid of the label that made the namespace, zeros without labels: blocks of another are not its own.
     A block that is one but cannot be used disables the namespace (``problem``); no valid block makes it raw.
     """
     raw = Namespace(region, span, "raw", span, size=span.size)
     for version, at in ((2, BTT2_AT), (1, BTT1_AT)):
         try:
-            btt = parse_btt(memory.read(Spa(span.start + at), BLOCK))
+            btt = parse_btt(memory.read(Spa(span.start + at), BLOCK), parent)
         except InfoBlockError as error:
             if error.errno != errno.ENODEV:
                 return raw._replace(problem=error.message)
@@ -243,17 +244,17 @@ def detect(memory: Readable, region: int, span: Span[Spa]) -> Namespace:
             if btt.major == version:
                 return _sector(memory, raw, at, btt)
     try:
-        return _pfn(memory, raw)
+        return _pfn(memory, raw, parent)
     except InfoBlockError as error:
         return raw if error.errno == errno.ENODEV else raw._replace(problem=error.message)
 
 
-def _pfn(memory: Readable, raw: Namespace) -> Namespace:
+def _pfn(memory: Readable, raw: Namespace, parent: bytes) -> Namespace:
     span = raw.span
     place = Spa(span.start + PFN_AT)
     data = memory.read(place, BLOCK)
     block = parse_pfn(data)
-    validate_pfn(block, span.start, span.size)
+    validate_pfn(block, span.start, span.size, parent)
     size = span.size - block.start_pad - block.dataoff - block.end_trunc
     devdax = block.signature == DAX_SIGNATURE
     return raw._replace(

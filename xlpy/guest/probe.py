@@ -227,7 +227,7 @@ def _devices(
     handles = {dimm.dev: dimm.handle for dimm in (bus.dimms if bus else ())}
     areas = {m.dimm: nvdimms[handles[m.dimm]].area for m in region.mappings if handles[m.dimm] in nvdimms}
     if not any(area and area.current is not None for area in areas.values()):
-        return [_labelless(running, region)]
+        return [_device(running, f"pmem{region.number}", region, Span(region.span.start, region.span.size))]
     controls = {s.control_index: s for s in structures if isinstance(s, ControlRegion)}
     maps = {s.handle: s for s in structures if isinstance(s, RegionMap) and s.spa_index}
     mappings = []
@@ -245,16 +245,16 @@ def _devices(
         problems.append(f"{region.dev}: {made.error}")
     problems += [f"{region.dev}: {line}" for line in made.skipped]
     number = region.number
-    return [
-        PmemDevice(
-            f"pmem{number}" + (f".{at}" if at else ""), one.abstraction, one.start, one.size, one.uuid, one.name or None
-        )
-        for at, one in enumerate(made.namespaces)
-    ]
+    devices = []
+    for at, one in enumerate(made.namespaces):
+        name = f"pmem{number}" + (f".{at}" if at else "")
+        found = _device(running, name, region, Span(one.start, one.size), bytes.fromhex(one.uuid.replace("-", "")))
+        devices.append(found._replace(uuid=found.uuid or one.uuid, name=one.name or None))
+    return devices
 
 
-def _labelless(running: Running, region: Region) -> PmemDevice:
-    """The one namespace of a region without labels: what an info block makes of it, else raw."""
+def _device(running: Running, name: str, region: Region, span: Span[Spa], parent: bytes = bytes(16)) -> PmemDevice:
+    """The block device of one namespace: what an info block makes of it, else raw."""
     from xlpy.dom0.namespace import detect
 
     class Memory:
@@ -264,10 +264,9 @@ def _labelless(running: Running, region: Region) -> PmemDevice:
         def read(address: Spa, length: int, /) -> bytes:
             return running.memory.read(Gpa(address), length)
 
-    found = detect(Memory(), region.number, Span(region.span.start, region.span.size))
+    found = detect(Memory(), region.number, span, parent)
     suffix = "s" if found.mode == "sector" else ""
-    data = found.data
-    return PmemDevice(f"pmem{region.number}{suffix}", found.mode, data.start, data.size, found.uuid or None, None)
+    return PmemDevice(f"{name}{suffix}", found.mode, found.data.start, found.data.size, found.uuid or None, None)
 
 
 def summary(report: Report) -> list[str]:
