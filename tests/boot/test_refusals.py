@@ -94,3 +94,9 @@ def test_a_command_line_that_is_too_long(xlpy, kernel):
 @pytest.mark.parametrize("timeout", ["0", "-1", "soon"])
 def test_times_that_are_none(xlpy, kernel, timeout):
     assert "XLPY-USAGE" in refusal(xlpy, "vm", "--kernel", kernel, "--timeout", timeout, status=2)
+
+
+def test_persistent_memory_that_an_emulated_processor_cannot_reach(xlpy, kernel, monkeypatch):
+    monkeypatch.setattr("xlpy.boot.qemu.PHYSICAL_BITS", 34)
+    found = refusal(xlpy, "vm", "--kernel", kernel, status=6)
+    assert "vnvdimm0 ends at guest address 0x504000000, an emulated processor has 34 address bits" in found
