@@ -230,7 +230,7 @@ def create_sector(memory: HostMemory, span: Span[Spa], uuid: bytes, lbasize: int
 def detect(memory: Readable, region: int, span: Span[Spa], parent: bytes = bytes(16)) -> Namespace:
     """Enable the namespace of a region as its media say: the first valid info block of BTT, PFN and DAX claims it.
 
-    ``parent`` is the uuid of the label that made the namespace, zeros without labels: blocks of another are not its own.
+    ``parent`` is the uuid of the label that made the namespace, zeros without labels: other blocks are not its own.
     A block that is one but cannot be used disables the namespace (``problem``); no valid block makes it raw.
     """
     raw = Namespace(region, span, "raw", span, size=span.size)

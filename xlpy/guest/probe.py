@@ -246,10 +246,12 @@ def _devices(
     problems += [f"{region.dev}: {line}" for line in made.skipped]
     number = region.number
     devices = []
-    for at, one in enumerate(made.namespaces):
+    for at, space in enumerate(made.namespaces):
         name = f"pmem{number}" + (f".{at}" if at else "")
-        found = _device(running, name, region, Span(one.start, one.size), bytes.fromhex(one.uuid.replace("-", "")))
-        devices.append(found._replace(uuid=found.uuid or one.uuid, name=one.name or None))
+        found = _device(
+            running, name, region, Span(space.start, space.size), bytes.fromhex(space.uuid.replace("-", ""))
+        )
+        devices.append(found._replace(uuid=found.uuid or space.uuid, name=space.name or None))
     return devices
 
 
