@@ -181,7 +181,7 @@ def test_cmos_tells_the_memory_size():
     platform.io_out = io_out
     run(platform)
     word = lambda at: written[at] | written[at + 1] << 8  # noqa: E731
-    assert (word(0x15), word(0x17), word(0x30), word(0x34)) == (640, 0xFC00, 0xFC00, 496 * MIB // (64 * KIB))
+    assert (word(0x15), word(0x17), word(0x30), word(0x34)) == (640, 0xFFFF, 0xFFFF, 496 * MIB // (64 * KIB))
 
 
 def test_acpi_mode_is_switched_on():

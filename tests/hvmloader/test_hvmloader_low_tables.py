@@ -45,7 +45,7 @@ class Smbios:
         return only
 
 
-LENGTHS = {0: 24, 1: 27, 3: 21, 4: 35, 16: 15, 17: 27, 19: 15, 20: 19, 32: 11, 127: 4}
+LENGTHS = {0: 24, 1: 27, 3: 21, 4: 35, 11: 5, 16: 15, 17: 27, 19: 15, 20: 19, 32: 11, 127: 4}
 
 
 def test_smbios():
@@ -54,9 +54,9 @@ def test_smbios():
     assert {kind: len(body) for kind, body, _ in tables.found} == LENGTHS
     assert tables.one(0)[1] == ["Xen", "4.17", "01/01/2016"]
     body, texts = tables.one(1)
-    assert texts == ["Xen", "HVM domU", "4.17", "None"]
+    assert texts == ["Xen", "HVM domU", "4.17", "00112233-4455-6677-8899-aabbccddeeff"]
     assert body[8:24].hex() == "00112233445566778899aabbccddeeff"
-    assert [texts for _, texts in tables.all(4)] == [[f"CPU {n}", "Xen"] for n in range(4)]
+    assert [texts for _, texts in tables.all(4)] == [[f"CPU {n}", "unknown"] for n in range(1, 5)]
     assert tables.all(4)[0][0][20:24] == (2400).to_bytes(2, "little") * 2
     assert unpack_from("<I", tables.one(16)[0], 7) == (GIB // KIB,)
     assert unpack_from("<H", tables.one(17)[0], 12) == (1024,)
@@ -129,8 +129,10 @@ def test_mp_table():
     assert (at, len(found)) == (size, count)
     assert [(entry[1], entry[3]) for entry in found if entry[0] == 0] == [(0, 3), (2, 1), (4, 1), (6, 1)]
     assert [entry[2:] for entry in found if entry[0] == 1] == [b"ISA   "]
-    assert [unpack_from("<BBBI", entry, 1) for entry in found if entry[0] == 2] == [(1, 17, 1, 0xFEC00000)]
-    routes = {entry[5]: (entry[7], entry[2]) for entry in found if entry[0] == 3}
+    assert [unpack_from("<BBBI", entry, 1) for entry in found if entry[0] == 2] == [(1, 0, 1, 0xFEC00000)]
+    first, *lines = [entry for entry in found if entry[0] == 3]
+    assert (first[1], first[5], first[7]) == (3, 0, 0), "the 8259 on pin 0"
+    routes = {entry[5]: (entry[7], entry[2]) for entry in lines}
     assert routes.pop(0) == (2, 0), "the timer sits on pin 2"
     assert routes == {line: (line, 15 if line in (5, 10, 11) else 0) for line in range(1, 16) if line != 2}
 
@@ -142,17 +144,18 @@ def test_pir():
     assert table[:8] == b"$PIR\x00\x01\x80\x00"
     assert sum(table) & 0xFF == 0
     assert table[8:10] == bytes((0, 8)), "the router is 00:01.0"
-    slot3 = table[32 + 32 : 32 + 48]
+    slot3 = table[32 + 48 : 32 + 64]
     assert slot3[1] == 3 << 3
-    assert [slot3[at] for at in (2, 5, 8, 11)] == [0x63, 0x60, 0x61, 0x62]
+    assert [slot3[at] for at in (2, 5, 8, 11)] == [0x60, 0x61, 0x62, 0x63]
     assert slot3[3:5] == (1 << 5 | 1 << 10 | 1 << 11).to_bytes(2, "little")
-    assert [table[32 + 16 * n + 14] for n in range(6)] == [1, 2, 3, 4, 5, 6]
+    assert [table[32 + 16 * n + 14] for n in range(6)] == [0, 1, 2, 3, 4, 5]
 
 
-def test_memory_above_2_tib_is_capped():
+def test_memory_from_4_tib_on_wraps():
+    """The fields have 32 bits for KiB, and hvmloader does not look."""
     platform = FakePlatform(4096 * GIB)
     tables = Smbios(platform, boot(platform).handed[0])
-    assert unpack_from("<I", tables.one(16)[0], 7) == (0x80000000,)
-    assert unpack_from("<II", tables.one(19)[0], 4) == (0, 0xFFFFFFFF)
+    assert unpack_from("<I", tables.one(16)[0], 7) == (0,)
+    assert unpack_from("<II", tables.all(19)[-1][0], 4) == (0xFF000000, 0xFFFFFFFF)
     assert len(tables.all(17)) == 256
     assert platform.low_end == 0xF0000000 > MIB

@@ -189,13 +189,14 @@ def test_interrupts_follow_slot_and_pin():
     assert platform.pci[0x08].space[0x60:0x64] == bytes((5, 10, 11, 5))
 
 
-def test_bridges_and_absent_devices_are_left_alone():
+def test_of_a_bridge_only_bus_mastering_is_set():
     platform = FakePlatform()
     platform.pci = {0x28: PciFunction(0x00011B36, 0x0604)}
     platform.pci[0x28].space[0x0E] = 1
-    before = bytes(platform.pci[0x28].space)
+    before = bytearray(platform.pci[0x28].space)
     assert windows(platform).low.start == 0xF0000000
-    assert bytes(platform.pci[0x28].space) == before
+    before[0x04] |= 4
+    assert platform.pci[0x28].space == before
 
 
 def test_relocation_moves_ram_above_4_gib():

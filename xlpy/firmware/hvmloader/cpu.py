@@ -12,17 +12,20 @@ if TYPE_CHECKING:
 
 _SIGNATURE = b"XenVMMXenVMM"
 _BITS = 0x80000008
+_MAKERS = {b"GenuineIntel": "Intel", b"AuthenticAMD": "AMD"}
 
 
 class Cpu(NamedTuple):
     """The boot processor.
 
-    identity: EAX and EDX of leaf 1, as SMBIOS and MP tables want them: signature in the low 32 bits, features above.
+    manufacturer: its name as SMBIOS has it.
+    identity: EAX and EDX of leaf 1, as SMBIOS wants them: signature in the low 32 bits, features above.
     mhz: of its time stamp counter, 0 when unknown.
     physical_bits: width of physical addresses.
     """
 
     xen_numbers: tuple[int, int]
+    manufacturer: str
     identity: int
     mhz: int
     physical_bits: int
@@ -42,10 +45,13 @@ def detect(platform: Platform) -> Cpu:
     base = _xen_leaf(platform)
     version = platform.cpuid(base + 1, 0)[0]
     khz = platform.cpuid(base + 3, 0)[2] if platform.cpuid(base, 0)[0] >= base + 3 else 0
+    _, *vendor = platform.cpuid(0, 0)
+    maker = b"".join(vendor[at].to_bytes(4, "little") for at in (0, 2, 1))
     leaf1 = platform.cpuid(1, 0)
     wide = platform.cpuid(0x80000000, 0)[0] >= _BITS
     return Cpu(
         xen_numbers=(version >> 16 & 0xFF, version & 0xFF),
+        manufacturer=_MAKERS.get(maker, "unknown"),
         identity=leaf1[3] << 32 | leaf1[0],
         mhz=khz // 1000,
         physical_bits=platform.cpuid(_BITS, 0)[0] & 0xFF if wide else 36,

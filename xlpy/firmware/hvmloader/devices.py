@@ -83,7 +83,7 @@ def enable_acpi_mode(platform: Platform, pm_base: int) -> None:
 
 def write_cmos_memory(platform: Platform, low_end: Gpa) -> None:
     """Tell the RTC's memory how much RAM there is, as a BIOS reads it: below 640 KiB, above 1 MiB, above 16 MiB."""
-    above_1m = min((low_end - MIB) // KIB, 0xFC00)
+    above_1m = min((low_end - MIB) // KIB, 0xFFFF)
     above_16m = min(max(low_end - 16 * MIB, 0) // (64 * KIB), 0xFFFF)
     for register, value in ((0x15, _BASE_KIB), (0x17, above_1m), (0x30, above_1m), (0x34, above_16m)):
         for index, part in ((register, value & 0xFF), (register + 1, value >> 8)):

@@ -80,7 +80,7 @@ def _boot(platform: Platform, layout: GuestLayout) -> None:
     handed = [smbios]
     if bios.mp_tables and (info.nr_vcpus > 1 or info.apic_mode):
         platform.log("Creating MP tables ...")
-        handed += [mptable.write_mp(memory, info, cpu), mptable.write_pir(memory)]
+        handed += [mptable.write_mp(memory, info), mptable.write_pir(memory)]
     acpi = None
     if keys.flag(platform, "platform/acpi", "1"):
         platform.log("Loading ACPI ...")

@@ -30,8 +30,9 @@ _ADDRESS, _DATA = 0xCF8, 0xCFC
 _VENDOR, _COMMAND, _CLASS, _HEADER, _LINE, _PIN = 0x00, 0x04, 0x0A, 0x0E, 0x3C, 0x3D
 _ROM = 0x30
 _BARS = (*range(0x10, 0x28, 4), _ROM)
-_IDE_CLASS = 0x0101
+_IDE_CLASS, _VGA_CLASS = 0x0101, 0x0300
 _PIIX4_PM = 0x71138086
+_DECODE_IO, _DECODE_MEMORY, _MASTER = 1, 2, 4  # command register
 _LARGE = GIB  # 64-bit BARs from this size on never count for the hole
 
 
@@ -70,8 +71,8 @@ class Config:
         self._platform.io_out(_DATA + (reg & 3), size, value)
 
     def functions(self) -> Iterator[int]:
-        """All functions there are, host bridge (00:00) left out."""
-        for slot in range(1, 32):
+        """All functions there are."""
+        for slot in range(32):
             if self.read(slot << 3, _VENDOR, 4) != 0xFFFFFFFF:
                 several = self.read(slot << 3, _HEADER, 1) & 0x80
                 for devfn in range(slot << 3, (slot << 3) + (8 if several else 1)):
@@ -103,6 +104,9 @@ def setup(memory: Memory, physical_bits: int) -> PciWindows:
         _fixed_devices(config, devfn, memory.layout.pm_base)
         bars += _size_bars(config, devfn)
         _route_interrupt(config, platform, devfn)
+        # the VGA's legacy ports need no BAR
+        use = _MASTER | _DECODE_IO * (config.read(devfn, _CLASS, 2) == _VGA_CLASS)
+        config.write(devfn, _COMMAND, 2, config.read(devfn, _COMMAND, 2) | use)
     bars.sort(key=lambda bar: -bar.size)
     needed = sum(bar.size for bar in bars if not bar.io and not (bar.wide and bar.size >= _LARGE))
     start = _hole_start(memory, needed, hole, relocate=relocate)
@@ -170,6 +174,7 @@ def _hole_start(memory: Memory, needed: int, fixed: int, *, relocate: bool) -> G
     if fixed:
         start = FOUR_GIB - fixed
         if 0 < start <= HOLE_START and start % PAGE == 0 and (relocate or start >= memory.low_end):
+            memory.platform.log(f"pci_mem_start={start:#x} (was {HOLE_START:#x}) for mmio_hole_size={fixed:#x}")
             return Gpa(start)
         memory.platform.log(f"MMIO hole of {fixed:#x} bytes is not usable, ignored")
     start = int(HOLE_START)
@@ -242,7 +247,7 @@ def _place(config: Config, memory: Memory, bars: list[Bar], needed: int, windows
         platform.log(f"{where}: {_wide(base | bar.flags)}")
         if bar.reg != _ROM:
             command = config.read(bar.devfn, _COMMAND, 2)
-            config.write(bar.devfn, _COMMAND, 2, command | (1 if bar.io else 2))
+            config.write(bar.devfn, _COMMAND, 2, command | (_DECODE_IO if bar.io else _DECODE_MEMORY))
 
 
 def _slot(devfn: int) -> str:

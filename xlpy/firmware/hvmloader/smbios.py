@@ -1,6 +1,6 @@
 """The guest's SMBIOS: a 2.4 entry point and the structures an operating system asks for (DMTF DSP0134).
 
-Types 0, 1, 3, 4, 16, 17, 19, 20, 32 and 127; strings come from the ``bios-strings`` keys.
+Types 0, 1, 3, 4, 11, 16, 17, 19, 20, 32 and 127, on demand 2 and 22; strings come from the ``bios-strings`` keys.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from xlpy.firmware.hvmloader.bios import SMBIOS_LOW
 from xlpy.firmware.hvmloader.stop import stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from xlpy.addr import Gpa
     from xlpy.firmware.hvm_info import HvmInfo
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 ENTRY_SIZE = 31
 _DEVICE = 16 * GIB  # one memory device holds at most this
 _NONE = 0xFFFF
+_WORD = 0xFFFFFFFF
+_OEM_MOST = 99
+_PCI, _EDD = 1 << 7, 1 << 19  # BIOS characteristics
 
 
 class _Structures:
@@ -83,7 +86,7 @@ def _build(memory: Memory, info: HvmInfo, cpu: Cpu) -> Iterator[bytes]:
     made.add(
         0,
         0,
-        pack("<BBHBBQBBBBBB", 1, 2, 0xE800, 3, 0, 0x8, 0, 4, *cpu.xen_numbers, 0xFF, 0xFF),
+        pack("<BBHBBQBBBBBB", 1, 2, 0xE800, 3, 0, _PCI | _EDD, 0, 4, *cpu.xen_numbers, 0xFF, 0xFF),
         text("bios-vendor", "Xen"),
         version,
         "01/01/2016",
@@ -94,18 +97,22 @@ def _build(memory: Memory, info: HvmInfo, cpu: Cpu) -> Iterator[bytes]:
         pack("<BBBB16sBBB", 1, 2, 3, 4, uuid, 6, 0, 0),
         text("system-manufacturer", "Xen"),
         text("system-product-name", "HVM domU"),
-        text("system-version", version),
-        text("system-serial-number", "None"),
+        text("system-version", cpu.xen_version),
+        text("system-serial-number", _uuid_text(uuid)),
     )
+    names = ("manufacturer", "product-name", "version", "serial-number", "asset-tag", "location-in-chassis")
+    board = [text(f"baseboard-{name}") for name in names]
+    if any(board):
+        made.add(2, 0x200, pack("<BBBBBBBHBB", *(n := _numbers(board))[:5], 9, n[5], 0x300, 10, 0), *board)
     chassis = text("enclosure-manufacturer", "Xen"), text("enclosure-serial-number"), text("enclosure-asset-tag")
-    numbers = [sum(map(bool, chassis[: i + 1])) if chassis[i] else 0 for i in range(3)]
+    maker, serial, tag = _numbers(chassis)
     made.add(
         3,
         0x300,
-        pack("<BBBBBBBBBIBBBB", numbers[0], 1, 0, numbers[1], numbers[2], 3, 3, 3, 2, 0, 0, 0, 0, 0),
+        pack("<BBBBBBBBBIBBBB", maker, 1, 0, serial, tag, 3, 3, 3, 2, 0, 0, 0, 0, 0),
         *chassis,
     )
-    for number in range(info.nr_vcpus):
+    for number in range(1, info.nr_vcpus + 1):
         made.add(
             4,
             0x400 + number,
@@ -115,9 +122,18 @@ def _build(memory: Memory, info: HvmInfo, cpu: Cpu) -> Iterator[bytes]:
                 *(_NONE, _NONE, _NONE, 0, 0, 0),
             ),
             f"CPU {number}",
-            text("bios-vendor", "Xen"),
+            cpu.manufacturer,
         )
+    oem: list[str] = []
+    while len(oem) < _OEM_MOST and (more := text(f"oem-{len(oem) + 1}")):
+        oem.append(more)
+    oem = oem or ["Xen"]
+    made.add(11, 0xB00, pack("<B", len(oem)), *oem)
     _memory(made, memory)
+    if keys.flag(platform, "hvmloader/smbios/default_battery", "0"):
+        fields = pack("<BBBBBBHHBBHHBBI", 1, 2, 3, 0, 4, 2, 0, 0, 0, 0xFF, 0, 0, 0, 0, 0)
+        battery = text("battery-manufacturer", "Xen"), "01/01/2016", text("battery-device-name", "XEN-VBAT")
+        made.add(22, 0x1600, fields, "Primary", *battery)
     made.add(32, 0x2000, bytes(7))
     made.add(127, 0x7F00, b"")
     yield from made.parts
@@ -126,23 +142,27 @@ def _build(memory: Memory, info: HvmInfo, cpu: Cpu) -> Iterator[bytes]:
 def _memory(made: _Structures, memory: Memory) -> None:
     size = align_up(memory.size, MIB)
     devices = -(-size // _DEVICE)
-    capacity = min(size // KIB, 0x80000000)
-    made.add(16, 0x1000, pack("<BBBIHH", 1, 3, 6, capacity, 0xFFFE, devices))
+    made.add(16, 0x1000, pack("<BBBIHH", 1, 3, 6, size // KIB & _WORD, 0xFFFE, devices))
     for number in range(devices):
         first, last = number * _DEVICE, min((number + 1) * _DEVICE, size)
         made.add(
             17,
             0x1100 + number,
-            pack("<HHHHHBBBBBHHBBBB", 0x1000, 0xFFFE, 64, 64, (last - first) // MIB, 9, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0),
+            pack("<HHHHHBBBBBHHBBBB", 0x1000, 0, 64, 64, (last - first) // MIB, 9, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0),
             f"DIMM {number}",
         )
-        made.add(20, 0x1400 + number, _range(first, last) + pack("<HHBBB", 0x1100 + number, 0x1300, 1, 0, 0))
-    made.add(19, 0x1300, _range(0, size) + pack("<HB", 0x1000, 1))
+        made.add(19, 0x1300 + number, _range(first, last) + pack("<HB", 0x1000, 1))
+        made.add(20, 0x1400 + number, _range(first, last) + pack("<HHBBB", 0x1100 + number, 0x1300 + number, 1, 0, 0))
+
+
+def _numbers(texts: Sequence[str]) -> list[int]:
+    """The number of each string among those that are not empty; 0 for an empty one."""
+    return [sum(map(bool, texts[: at + 1])) if text else 0 for at, text in enumerate(texts)]
 
 
 def _range(start: int, end: int) -> bytes:
-    """First and last KiB, as far as 32 bits go."""
-    return pack("<II", *(min(address // KIB, 0xFFFFFFFF) for address in (start, end - 1)))
+    """First and last KiB; from 4 TiB on they wrap, as hvmloader's do."""
+    return pack("<II", *(address // KIB & _WORD for address in (start, end - 1)))
 
 
 def _uuid(path: str) -> bytes:
@@ -152,3 +172,8 @@ def _uuid(path: str) -> bytes:
     except ValueError:
         raw = b""
     return raw if len(raw) == 16 else bytes(16)
+
+
+def _uuid_text(raw: bytes) -> str:
+    digits = raw.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -1,0 +1,144 @@
+"""Xen's own hvmloader as judge: it boots on the domains that xlpy builds, and leaves what our firmware leaves.
+
+The unmodified binary runs in a processor emulator; its hypercalls, xenstore requests and port accesses are answered by
+the hypervisor, xenstore and board that our firmware runs on. Only the DSDT is ours, and where tables lie behind it.
+"""
+
+import uuid
+
+import pytest
+
+pytest.importorskip("unicorn", reason="the processor emulator unicorn is not installed")
+
+from hvmloader.real.left import observe
+from hvmloader.real.loader import HVMLOADER, SEABIOS, Loader
+
+from xlpy.dom0.xenstore_node import Perm
+from xlpy.firmware import hvmloader
+from xlpy.toolstack.config import load_config
+
+for path, package in ((HVMLOADER, "xen-utils-4.17"), (SEABIOS, "seabios")):
+    if not path.exists():
+        pytest.skip(f"{path} is not there (package {package})", allow_module_level=True)
+
+BASE = f"""
+name = "judged"
+type = "hvm"
+uuid = "{uuid.UUID(int=0x00112233445566778899AABBCCDDEEFF)}"
+"""
+NUMA = """vnuma = [ [ "pnode=0", "size=256", "vcpus=0,2", "vdistances=10,20" ],
+          [ "pnode=0", "size=512", "vcpus=1,3", "vdistances=21,10" ] ]"""
+
+CONFIGS = {
+    "one vCPU": "memory = 512",
+    "four vCPUs": "memory = 512\nvcpus = 4",
+    "vCPUs that start offline": "memory = 512\nvcpus = 2\nmaxvcpus = 9",
+    "128 vCPUs": "memory = 512\nvcpus = 128",
+    "6 GiB": "memory = 6144\nvcpus = 2",
+    "no S3": "memory = 512\nacpi_s3 = 0",
+    "no S4": "memory = 512\nacpi_s4 = 0",
+    "laptop slate": "memory = 512\nacpi_laptop_slate = 1",
+    "no APIC": "memory = 512\napic = 0",
+    "no APIC, four vCPUs": "memory = 512\napic = 0\nvcpus = 4",
+    "no HPET": "memory = 512\nhpet = 0",
+    "no ACPI": "memory = 512\nacpi = 0\nvcpus = 2",
+    "generation id": 'memory = 512\nms_vm_genid = "generate"',
+    "tables passed through": 'memory = 512\nacpi_firmware = "{passed}"',
+    "virtual NUMA": "memory = 768\nvcpus = 4\n" + NUMA,
+    "a larger hole": "memory = 4096\nmmio_hole = 1024",
+    "Viridian": "memory = 512\nviridian = 1",
+    "another VGA": 'memory = 512\nvga = "stdvga"',
+}
+
+
+@pytest.fixture
+def passed(tmp_path):
+    """A table and a half-page one behind it, as acpi_firmware takes them."""
+
+    def table(signature, size):
+        raw = bytearray(signature + size.to_bytes(4, "little") + bytes(range(8, size % 251)).ljust(size - 8, b"x"))
+        raw[9] = 0
+        raw[9] = -sum(raw) % 256
+        return bytes(raw)
+
+    path = tmp_path / "acpi.bin"
+    path.write_bytes(table(b"SLIC", 374) + table(b"OEM1", 2048))
+    return path
+
+
+def create(host, monkeypatch, config, firmware, prepare):
+    """What a firmware leaves in a new domain: ``prepare(domain)``, then ``firmware(platform, domain)``."""
+    found = {}
+    console = host.xen.console
+
+    def run(platform):
+        domain = platform._domain
+        prepare(domain)
+        before = len(console.lines())
+        firmware(platform, domain)
+        prefix = f"(d{domain.domid}) "
+        log = [line.removeprefix(prefix) for line in console.lines()[before:] if line.startswith(prefix)]
+        found.update(observe(platform, domain, log))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hvmloader, "run", run)
+        host.create(config, paused=True)
+    host.destroy("judged")
+    return found
+
+
+ours = hvmloader.run
+
+
+def compare(host, monkeypatch, text, prepare=lambda _domain: None):
+    """Boot both; returns what they left."""
+    config = load_config((BASE + text).encode(), "judged.cfg")
+    loaders = []
+
+    def theirs(platform, domain):
+        loaders.append(Loader(platform, domain))
+        loaders[0].run()
+
+    real = create(host, monkeypatch, config, theirs, prepare)
+    model = create(host, monkeypatch, config, lambda platform, _domain: ours(platform), prepare)
+    for key in model.keys() | real:
+        assert (key, model.get(key)) == (key, real.get(key))
+    assert loaders[0].started == [2 * n for n in range(1, config.max_vcpus)]
+    return real
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_equal_to_ours(host, monkeypatch, passed, name):
+    compare(host, monkeypatch, CONFIGS[name].format(passed=passed))
+
+
+@pytest.mark.parametrize(
+    "strings",
+    [
+        {"bios-vendor": "V", "system-serial-number": "S", "baseboard-asset-tag": "T", "oem-1": "A", "oem-2": "B"},
+        {"bios-version": "9", "baseboard-location-in-chassis": "L", "enclosure-asset-tag": "E", "oem-2": "unread"},
+    ],
+)
+def test_strings(host, monkeypatch, strings):
+    def prepare(domain):
+        home = f"/local/domain/{domain.domid}"
+        rows = {f"{home}/bios-strings/{key}": value for key, value in strings.items()}
+        for path, value in (rows | {f"{home}/hvmloader/smbios/default_battery": "1"}).items():
+            host.xenstore.connection(0).write(path, value)
+            host.xenstore.connection(0).set_perms(path, (Perm(0, "n"), Perm(domain.domid, "r")))
+
+    left = compare(host, monkeypatch, "memory = 512", prepare)
+    assert any(b"XEN-VBAT" in value for key, value in left.items() if key.startswith("SMBIOS structures"))
+
+
+@pytest.mark.parametrize("memory", [512, 6144])
+def test_no_memory_left(host, monkeypatch, memory):
+    """Pages for tables are then taken from the top of RAM, which ends earlier."""
+
+    def prepare(domain):
+        pages = sum(piece.end - piece.start for piece in domain.p2m.ram)
+        host.xen.hypercalls(0).domctl_max_mem(domain.domid, pages * 4)
+
+    left = compare(host, monkeypatch, f"memory = {memory}", prepare)
+    ram_end = max(end for kind, _, end in left["E820"] if kind == 1)
+    assert ram_end % (1 << 20) != 0
