@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -172,6 +173,8 @@ def _from_os(error: OSError) -> XlpyError:
 
 def main() -> NoReturn:
     """Console script ``xlpy``."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names and paths are bytes; they leave as they came
     status = run()
     try:
         sys.stdout.flush()
