@@ -269,18 +269,21 @@ class Host:
             what: told to other commands that wait.
         """
         failure: XlpyError | None = None
-        with self.store.transaction(what):
-            marker = self.root / UNCLEAN
-            marker.write_text(f"{what} (pid {os.getpid()})\n")
+        with self.store.transaction(what, self._clean):
+            with open(self._file(UNCLEAN), "w", errors="surrogateescape") as marker:
+                marker.write(f"{what} (pid {os.getpid()})\n")
             try:
                 yield
             except XlpyError as error:
                 failure = error
-        if "xen" in self.__dict__:
-            self.xen.sweep()
-        marker.unlink(missing_ok=True)
         if failure is not None:
             raise failure
+
+    def _clean(self) -> None:
+        """The change is committed: nothing is left to be taken back."""
+        if "xen" in self.__dict__:
+            self.xen.sweep()
+        os.unlink(self._file(UNCLEAN))
 
     def _repair(self) -> None:
         """A command was killed: its transaction is gone; take back what it left on media and in files."""
@@ -288,7 +291,7 @@ class Host:
             marker = self.root / UNCLEAN
             if not marker.exists():  # the command was alive and has ended by now
                 return
-            self.note(f"repairing: a command was killed: {marker.read_text().strip()}")
+            self.note(f"repairing: a command was killed: {marker.read_text(errors='replace').strip()}")
             for line in self.xen.repair():
                 self.note(f"repairing: {line}")
             self.dom0.repair()
@@ -347,7 +350,7 @@ class Host:
         """The toolstack: making and ending domains."""
         from xlpy.toolstack.lifecycle import Lifecycle
 
-        return Lifecycle(self.xen, self.dom0, self.xenstore, self.store, self.root / "labels", self.root / "dump")
+        return Lifecycle(self.xen, self.dom0, self.xenstore, self.store, self._file("labels"), self._file("dump"))
 
     # -- domains ------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SCHEMA = 1
 LOCK_SECONDS = 10.0
@@ -174,11 +174,12 @@ class Store:
         return Table(self, name)
 
     @contextmanager
-    def transaction(self, holder: str) -> Iterator[None]:
+    def transaction(self, holder: str, done: Callable[[], object] | None = None) -> Iterator[None]:
         """Everything inside commits together, or not at all. Nested calls join the outer one.
 
         Args:
             holder: what this process is doing, told to whoever waits.
+            done: called after the commit, before another process may begin.
 
         Raises:
             Conflict: another command held the state for longer than ``LOCK_SECONDS``.
@@ -207,6 +208,8 @@ class Store:
                 self._depth = 0
                 self._known.clear()
                 self._unwritten.clear()
+            if done:
+                done()
 
     def close(self) -> None:
         """Release the file."""
@@ -249,7 +252,7 @@ def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None
                 time.sleep(0.01)
         os.ftruncate(fd, 0)
         with suppress(OSError):  # a full disk must not hinder commands that free space
-            os.pwrite(fd, f"{holder} (pid {os.getpid()})".encode(), 0)
+            os.pwrite(fd, f"{holder} (pid {os.getpid()})".encode(errors="surrogateescape"), 0)
         yield
         os.ftruncate(fd, 0)
     finally:

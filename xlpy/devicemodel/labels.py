@@ -9,7 +9,6 @@ labels writes the index block that is not current, and a torn one fails its chec
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from xlpy.errors import Conflict, Constraint
 
@@ -34,9 +33,9 @@ class LabelStore:
             Constraint: the file cannot be opened, or its folder is missing.
         """
         try:
-            found = Path(self.path).stat().st_size
+            found = os.path.getsize(self.path)
         except FileNotFoundError:
-            folder = Path(self.path).parent
+            folder = os.path.dirname(self.path)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise Constraint(
                     f"{self.path}: labels cannot be kept there: {folder} is missing or read-only"
@@ -84,7 +83,7 @@ class LabelStore:
     def _make(self, fd: int) -> None:
         """Give a new file its size, and its name in the folder; a file left empty by a crash counts as new."""
         os.ftruncate(fd, self.size)
-        folder = os.open(Path(self.path).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:

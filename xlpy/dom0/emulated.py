@@ -152,7 +152,7 @@ class EmulatedDom0(Vfs):
         opened = self._open_images.pop(mount.mountpoint, None)
         if opened is not None:
             opened.close()
-        image, offset = self._hw.backing(device.window.start)
+        image, offset = self._hw.locate_file(device.window.start)
 
         def zero(at: int, length: int) -> None:
             self._hw.zero(Span(Spa(device.window.start + at), length))

@@ -211,7 +211,7 @@ class Vfs:
 
         device = self.device(mount.device)
         if mount.mountpoint not in self._open_images:
-            image, offset = self._hw.backing(device.window.start)
+            image, offset = self._hw.locate_file(device.window.start)
             self._open_images[mount.mountpoint] = Ext4Image(image, offset, device.window.size)
         return self._open_images[mount.mountpoint]
 

@@ -166,10 +166,14 @@ class Hardware:
 
     @cached_property
     def root(self) -> Path:
-        """The directory that it lies in."""
+        """The host's state directory, which it lies in."""
         from pathlib import Path
 
         return Path(self._root)
+
+    def beside(self, *names: str) -> str:
+        """The path of another part of the host's state: a name in the same directory."""
+        return os.path.join(self._root, *names)
 
     # bytes by address
 
@@ -223,8 +227,13 @@ class Hardware:
         """(file, offset) of the byte at ``spa``."""
         from pathlib import Path
 
+        path, offset = self.locate_file(spa)
+        return Path(path), offset
+
+    def locate_file(self, spa: Spa) -> tuple[str, int]:
+        """As ``backing``, with the path as text."""
         media, offset, _ = next(self._pieces(spa, 1))
-        return Path(media.path), offset
+        return os.fspath(media.path), offset
 
     def has_memory(self, span: Span[Spa]) -> bool:
         """Whether RAM or persistent memory lies behind every byte of ``span``."""

@@ -141,7 +141,7 @@ class Domain:
         """Where the bytes of its RAM are."""
         from xlpy.hypervisor.ramfile import RamFiles
 
-        return RamFiles(self.home, self.part("xen.files"))
+        return RamFiles(self.xen.hw.beside("domains", str(self.domid)), self.part("xen.files"))
 
     @cached_property
     def memory(self) -> GuestMemory:

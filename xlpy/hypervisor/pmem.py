@@ -6,6 +6,7 @@ all of the device's pages, and the data area that guests may get. Nothing is rem
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from operator import add, sub
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,6 @@ from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.xen import Xen
@@ -196,19 +196,21 @@ class Pmem:
             self.frame_table(one).rebuild()
 
     @property
-    def _announcement(self) -> Path:
-        return self._xen.hw.root / "domains" / ANNOUNCEMENT
+    def _announcement(self) -> str:
+        return self._xen.hw.beside("domains", ANNOUNCEMENT)
 
     def _read_announcement(self) -> int:
         try:
-            return int(self._announcement.read_text())
+            with open(self._announcement, "rb") as file:
+                return int(file.read())
         except (FileNotFoundError, ValueError):
             return 0
 
     def _write_announcement(self, number: int) -> None:
         try:
-            self._announcement.parent.mkdir(parents=True, exist_ok=True)
-            self._announcement.write_text(str(number))
+            os.makedirs(os.path.dirname(self._announcement), exist_ok=True)
+            with open(self._announcement, "w", encoding="ascii") as file:
+                file.write(str(number))
         except OSError as error:
             raise trouble(self._announcement, error) from error
 

@@ -35,7 +35,7 @@ class RamFiles:
         frames: machine frame to page number in a file, tagged with the file.
     """
 
-    def __init__(self, home: Path, saved: dict[str, Any] | None) -> None:
+    def __init__(self, home: str, saved: dict[str, Any] | None) -> None:
         self.home = home
         self.frames = LinearMap().load(saved["frames"] if saved else [])
         self._high: int | None = saved["high"] if saved else None  # file page of guest address 4 GiB
@@ -47,7 +47,12 @@ class RamFiles:
 
     def path(self, file: int) -> Path:
         """The path of RAM_FILE or HOLE_FILE."""
-        return self.home / FILES[file]
+        from pathlib import Path
+
+        return Path(self._path(file))
+
+    def _path(self, file: int) -> str:
+        return os.path.join(self.home, FILES[file])
 
     def place(self, gfn: int, mfn: int, count: int) -> None:
         """Give pages that are new at ``gfn`` a place in a file, and make the file long enough.
@@ -89,19 +94,18 @@ class RamFiles:
 
     def _media(self, file: int) -> Media:
         if file not in self._open:
-            path = self.path(file)
+            path = self._path(file)
             try:
-                self._open[file] = Media(path, path.stat().st_size)
+                self._open[file] = Media(path, os.path.getsize(path))
             except OSError as error:
                 raise StateError(f"{path}: {error.strerror}", hint=_LOST) from error
         return self._open[file]
 
     def _grow(self, file: int, size: int) -> None:
-        path = self.path(file)
+        path = self._path(file)
         try:
-            if not self.home.is_dir():
-                self.home.mkdir(parents=True)
-            if not path.exists():
+            os.makedirs(self.home, exist_ok=True)
+            if not os.path.exists(path):
                 Media.create(path, max(size, FOUR_GIB if file == HOLE_FILE else 0))
             elif self._media(file).size < size:
                 os.truncate(path, size)

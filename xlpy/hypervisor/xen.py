@@ -7,6 +7,7 @@ by ``repair`` when a process died in between.
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -118,17 +119,17 @@ class Xen:
         """Remove RAM files of domains that are gone. Call it after the transaction that destroyed them is committed."""
         from xlpy.hypervisor.pmem import ANNOUNCEMENT
 
-        home = self.hw.root / "domains"
-        if not home.is_dir():
+        home = self.hw.beside("domains")
+        if not os.path.isdir(home):
             return []
         alive = {ANNOUNCEMENT, *self.store.table(RECORDS).keys()}
         done = []
-        for path in sorted(home.iterdir()):
-            if path.name not in alive:
+        for name in sorted(os.listdir(home)):
+            if name not in alive:
                 import shutil
 
-                shutil.rmtree(path, ignore_errors=True)
-                done.append(f"removed the RAM of domain {path.name}")
+                shutil.rmtree(os.path.join(home, name), ignore_errors=True)
+                done.append(f"removed the RAM of domain {name}")
         return done
 
     # parts
@@ -220,8 +221,8 @@ class Xen:
             self._state.put("last_domid", domid)
         elif domid in taken or not 0 < domid < abi.DOMID_FIRST_RESERVED:
             return None
-        home = self.hw.root / "domains" / str(domid)
-        if home.exists():  # RAM of an earlier domain with this id
+        home = self.hw.beside("domains", str(domid))
+        if os.path.exists(home):  # RAM of an earlier domain with this id
             import shutil
 
             shutil.rmtree(home, ignore_errors=True)

@@ -22,7 +22,6 @@ from xlpy.toolstack.rows import NONE, WRITE, Row, attached, built, homes, skelet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.emulated import EmulatedDom0
@@ -54,7 +53,7 @@ class Builder:
         dom0: EmulatedDom0,
         xenstore: XenStore,
         store: Store,
-        labels: Path,
+        labels: str,
         step: Callable[[str], None],
     ) -> None:
         self.xen = xen

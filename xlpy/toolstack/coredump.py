@@ -50,10 +50,12 @@ class Segment(NamedTuple):
         return self.end - self.start << PAGE_SHIFT
 
 
-def dump_path(folder: Path, name: str) -> Path:
+def dump_path(folder: str, name: str) -> Path:
     """Where the core dump of a domain goes: its name may hold what a file name may not."""
+    from pathlib import Path
+
     safe = name.replace("/", "_").encode(errors="surrogateescape")[:NAME_BYTES].decode(errors="ignore")
-    return folder / f"{safe}.core"
+    return Path(folder, f"{safe}.core")
 
 
 def segments(domain: Domain) -> list[Segment]:

@@ -9,7 +9,6 @@ from xlpy.toolstack.record import forget, load, named, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore import XenStore
@@ -38,9 +37,7 @@ class Lifecycle:
         dumps: folder of core dumps.
     """
 
-    def __init__(
-        self, xen: Xen, dom0: EmulatedDom0, xenstore: XenStore, store: Store, labels: Path, dumps: Path
-    ) -> None:
+    def __init__(self, xen: Xen, dom0: EmulatedDom0, xenstore: XenStore, store: Store, labels: str, dumps: str) -> None:
         self.xen = xen
         self.dom0 = dom0
         self.xenstore = xenstore
