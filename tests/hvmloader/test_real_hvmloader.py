@@ -4,6 +4,7 @@ The unmodified binary runs in a processor emulator; its hypercalls, xenstore req
 the hypervisor, xenstore and board that our firmware runs on. Only the DSDT is ours, and where tables lie behind it.
 """
 
+import subprocess
 import uuid
 
 import pytest
@@ -15,6 +16,7 @@ from hvmloader.real.loader import HVMLOADER, SEABIOS, Loader
 
 from xlpy.dom0.xenstore_node import Perm
 from xlpy.firmware import hvmloader
+from xlpy.host import Host
 from xlpy.toolstack.config import load_config
 
 for path, package in ((HVMLOADER, "xen-utils-4.17"), (SEABIOS, "seabios")):
@@ -49,6 +51,16 @@ CONFIGS = {
     "Viridian": "memory = 512\nviridian = 1",
     "another VGA": 'memory = 512\nvga = "stdvga"',
 }
+
+
+@pytest.fixture(scope="module")
+def host(made_host, tmp_path_factory):
+    """One for all domains: each is gone when the next is made."""
+    root = tmp_path_factory.mktemp("judged") / "host"
+    subprocess.run(["cp", "-a", "--sparse=always", made_host, root], check=True)
+    opened = Host.open(root)
+    yield opened
+    opened.store.close()
 
 
 @pytest.fixture
