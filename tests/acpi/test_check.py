@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from xlpy.firmware.acpi.check import check, read_tables
 from xlpy.firmware.acpi.fadt import build_fadt
 from xlpy.firmware.acpi.roots import Rsdp, build_rsdp, build_xsdt
 from xlpy.firmware.acpi.sdt import build_table
-from xlpy.firmware.acpi.text import decode, to_text
+from xlpy.firmware.acpi.text import decode, to_json, to_text
 from xlpy.firmware.acpi.walk import Found
 
 GIB = 1 << 30
@@ -253,6 +255,20 @@ def test_flipped_bytes_never_crash(data):
 def test_any_bytes_never_crash(data, signature):
     check([Found(signature, 0x1000, data)])
     to_text(signature, data, 0x1000)
+
+
+def test_json_of_every_table():
+    for table in tables(None, ssdt(aml.name("PKG", aml.package(1, aml.buffer(b"x"), aml.ref("GONE"))))):
+        decoded = json.loads(json.dumps(to_json(table.signature, table.data)))
+        assert decoded["signature"] == table.signature
+        assert "error" not in decoded
+
+
+def test_a_table_that_needs_another():
+    alone = ssdt(aml.name("ONE", 1), aml.scope("\\_SB.PCI0", aml.name("TWO", 2)))
+    decoded = decode("SSDT", alone)
+    assert [entry["path"] for entry in decoded["objects"]] == ["\\ONE"]
+    assert "\\_SB.PCI0 does not exist" in decoded["error"]
 
 
 def test_text_names_every_field():

@@ -39,7 +39,7 @@ def decode(signature: str, data: bytes) -> dict[str, Any]:
             structures = parse_nfit(data)
             return {**shown, "structures": [{"kind": type(s).__name__, **_plain(s._asdict())} for s in structures]}
         if name in AML:
-            return {**shown, "objects": _objects(data)}
+            return {**shown, **_objects(data)}
         form = FORMATS.get(name)
         if form is not None:
             return {**shown, "fields": _plain(form.parse(data))}
@@ -104,14 +104,18 @@ def _plain(value: Any, key: str = "") -> Any:  # noqa: ANN401 - any parsed value
     return value if value is None or isinstance(value, str) else str(value)
 
 
-def _objects(table: bytes) -> list[dict[str, Any]]:
-    """Every object that a definition block makes, loaded by itself: path, type, and the value of constants."""
+def _objects(table: bytes) -> dict[str, Any]:
+    """Every object that a definition block makes, loaded by itself: path, type, and the value of constants.
+
+    One that opens a scope of another table ends there, and ``error`` says so.
+    """
     from xlpy.firmware.acpi.eval import Interpreter
 
     interpreter = Interpreter()
     before = {entry["path"] for entry in _flat(interpreter.namespace())}
     interpreter.load(table, strict=False)
-    return [entry for entry in _flat(interpreter.namespace()) if entry["path"] not in before]
+    made = [entry for entry in _flat(interpreter.namespace()) if entry["path"] not in before]
+    return {"objects": made} | ({"error": str(interpreter.problems[0])} if interpreter.problems else {})
 
 
 def _flat(entry: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - an evaluator's Entry

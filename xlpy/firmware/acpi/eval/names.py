@@ -22,7 +22,7 @@ class Path(NamedTuple):
     segments: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\\" * self.root + "^" * self.up + ".".join(self.segments)
+        return "\\" * self.root + "^" * self.up + _join(self.segments)
 
     def under(self, scope: Absolute) -> Absolute | None:
         """The full path of something new with this name; None when it leads above the root."""
@@ -82,4 +82,8 @@ def parse(text: str) -> Path:
 
 def show(path: Absolute) -> str:
     """A full path as text: ``\\_SB.PCI0._HID``, without padding."""
-    return "\\" + ".".join(segment.rstrip("_") or "_" for segment in path)
+    return "\\" + _join(path)
+
+
+def _join(segments: tuple[str, ...]) -> str:
+    return ".".join(segment.rstrip("_") or "_" for segment in segments)
