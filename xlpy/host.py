@@ -37,11 +37,26 @@ if TYPE_CHECKING:
 MACHINE = "machine.yaml"
 STATE = "state.db"
 OURS = {STATE, f"{STATE}-journal", "lock", MACHINE, "hw", "domains", "labels", "dump", "unclean"}
+BOOTS = "boot"  # where xlpy.boot keeps which domains an emulator runs
 UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
 
 
 def _silent(_text: str) -> None:
     """The default listener: nobody."""
+
+
+def _end_boots(state: Path) -> None:
+    """Stop all emulators of a host that is about to go; one whose state cannot be read has none that could be found."""
+    from xlpy.boot.session import end
+
+    try:
+        store = Store(state)
+        domids = store.table(BOOTS).keys()
+    except StateError:
+        return
+    for domid in domids:
+        end(store, int(domid))
+    store.close()
 
 
 def _has_content(path: str) -> bool:
@@ -127,6 +142,10 @@ class Host:
             host.store.close()
             return cls.make(where, None, note)
         host._check_description()
+        if host.store.table(BOOTS).keys():
+            from xlpy.boot.session import recover
+
+            recover(host.store, note)
         if os.path.exists(host._file(UNCLEAN)):
             host._repair()
         return host
@@ -190,6 +209,7 @@ class Host:
             raise NotFound(f"no host with media in {where}", hint="xlpy host init makes one")
         text = (where / MACHINE).read_text(encoding="utf-8", errors="replace")
         spec = parse_machine(text, str(where / MACHINE))
+        _end_boots(where / STATE)
         with exclusive(where / STATE, "restarting the host"):
             for name in (STATE, f"{STATE}-journal"):
                 (where / name).unlink(missing_ok=True)
@@ -235,6 +255,7 @@ class Host:
         where = cls.directory(root)
         if not (where / STATE).exists():
             raise NotFound(f"no host in {where}", hint="xlpy host init makes one")
+        _end_boots(where / STATE)
         with exclusive(where / STATE, "removing the host"):
             for name in (STATE, f"{STATE}-journal", MACHINE, UNCLEAN):
                 (where / name).unlink(missing_ok=True)
@@ -393,9 +414,17 @@ class Host:
         if domid == 0:
             raise Conflict("domain 0 runs the host and is never destroyed", hint="xlpy host reset starts the host anew")
         if not dry_run:
+            self.end_boot(domid)
             with self.change(f"destroying {domain}"):
                 self.lifecycle.destroy(domid)
         return domid
+
+    def end_boot(self, domid: int) -> None:
+        """Stop the emulator that runs a domain, if one does, and wait until its data is back. Conflict: it hangs."""
+        if self.store.table(BOOTS).get(str(domid)) is not None:
+            from xlpy.boot.session import end
+
+            end(self.store, domid)
 
     def domid(self, domain: str) -> int:
         """The domid of a domain given by name or number. NotFound when there is none."""
