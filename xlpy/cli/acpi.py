@@ -52,7 +52,8 @@ def dump(
         raise UsageError("acpi dump needs either a domain or --host", hint="xlpy acpi dump DOMAIN")
     found = env.host.acpi_tables() if domain is None else env.host.domain(domain).acpi_tables()
     names = file_names(found)
-    chosen = [(name, t) for name, t in zip(names, found, strict=True) if signature in (None, t.signature.strip())]
+    wanted = None if signature is None else signature.upper().strip()
+    chosen = [(name, t) for name, t in zip(names, found, strict=True) if wanted in (None, t.signature.strip())]
     if not chosen:
         have = ", ".join(sorted({t.signature.strip() for t in found}))
         raise NotFound(f"no table {signature!r}", hint=f"there are: {have}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ class Env:
     def note(self, text: str) -> None:
         """Tell what happens, unless ``-q``."""
         if not self.quiet:
-            print(text, file=sys.stderr)
+            tell(text)
 
     def step(self, text: str) -> None:
         """Tell one step of the work, with ``-v``."""
         if self.verbose and not self.quiet:
-            print(text, file=sys.stderr)
+            tell(text)
 
     def warn(self, text: str) -> None:
         """Warn, unless ``-q``."""
@@ -107,6 +108,12 @@ class Env:
         return bool(os.environ.get("FORCE_COLOR")) or self.picture
 
 
+def tell(text: str) -> None:
+    """Print to stderr; that nobody can hear it stops nothing."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
+
+
 def report(error: XlpyError, as_json: bool) -> int:
     """Print an error as the conventions want it: one line ``error: ...``, details below, then the hint.
 
@@ -116,7 +123,7 @@ def report(error: XlpyError, as_json: bool) -> int:
     lines = [f"error: {error}", *(f"  {line}" for text in error.details for line in text.splitlines())]
     if error.hint:
         lines.append(f"  hint: {error.hint}")
-    print("\n".join(lines), file=sys.stderr)
+    tell("\n".join(lines))
     if as_json:
         import json
 
@@ -128,5 +135,6 @@ def report(error: XlpyError, as_json: bool) -> int:
             "details": list(error.details),
             "hint": error.hint,
         }
-        print(json.dumps(document))
+        with suppress(OSError):  # the status tells it too
+            print(json.dumps(document))
     return error.exit

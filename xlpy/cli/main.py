@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 INTERRUPTED, PIPE_CLOSED = 130, 141
+COMPLETING = "_XLPY_COMPLETE"  # set by the shell's completion script
 
 
 class LazyGroup(click.Group):
@@ -121,7 +122,11 @@ def run(args: list[str] | None = None) -> int:
     words = sys.argv[1:] if args is None else args
     as_json = "--json" in words
     try:
-        result = root_group.main(args=words, prog_name="xlpy", standalone_mode=False)
+        if COMPLETING in os.environ:
+            root_group.main(prog_name="xlpy")  # answers the shell and exits
+        # not click's main(): it makes 1 of the status of a closed pipe
+        with root_group.make_context("xlpy", list(words)) as context:
+            result = root_group.invoke(context)
         sys.stdout.flush()
     except XlpyError as error:
         return report(error, as_json)
@@ -135,7 +140,7 @@ def run(args: list[str] | None = None) -> int:
         return report(UsageError(error.format_message(), hint=hint), as_json)
     except click.ClickException as error:
         return report(UsageError(error.format_message()), as_json)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, EOFError, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         # the reader has what it wanted; nothing more may be written, not even at exit
@@ -162,7 +167,7 @@ def _from_os(error: OSError) -> XlpyError:
 
     from xlpy.errors import Constraint, NotFound
 
-    where = f"{error.filename}: " if error.filename else ""
+    where = f"{error.filename}: " if error.filename else "standard output: " if error.errno == errno.EBADF else ""
     text = f"{where}{error.strerror or error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Constraint(text, code="XLPY-NO-SPACE", hint="free some space and run the command again")
@@ -171,17 +176,34 @@ def _from_os(error: OSError) -> XlpyError:
     return Constraint(text, hint="check the path and its permissions")
 
 
+def _open_streams() -> None:
+    """Make the three streams usable for whatever they are given.
+
+    A stream that the caller closed gets its number back, or the next file opened would get what is printed: writing
+    to it fails. Names may hold bytes and characters that the stream's encoding lacks: bytes come out as they went in.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR if fd == 2 else os.O_RDONLY)  # the lowest free number
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - a descriptor, for the rest of the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
+
+
 def main() -> NoReturn:
     """Console script ``xlpy``."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names and paths are bytes; they leave as they came
+    _open_streams()
     status = run()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        status = PIPE_CLOSED
-    except OSError as error:
-        status = report(_from_os(error), as_json=False)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError as error:
+            if fd == 1 and not status:
+                status = PIPE_CLOSED if isinstance(error, BrokenPipeError) else report(_from_os(error), as_json=False)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), fd)  # the interpreter flushes once more
     sys.exit(status)

@@ -12,6 +12,7 @@ from xlpy.cli.render import console, json_items, table
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
+    from xlpy.toolstack.running import MapRow
 
 COLOURS = {"ram": "green", "pmem": "cyan", "mmio": "yellow", "acpi": "magenta", "hole": "bright_black"}
 BAR = 40  # characters of the longest stretch in the picture
@@ -52,27 +53,44 @@ def show_map(env: Env, domain: str, as_json: bool) -> None:
     table(env, ("START", "END", "SIZE", "KIND", "SPA", "DIMMS", "WHAT"), rows)
 
 
-def _picture(env: Env, domain: str, regions: list) -> None:  # type: ignore[type-arg]
+def _picture(env: Env, domain: str, regions: list[MapRow]) -> None:
     """Draw the map from the top of memory down, one line per stretch, length on a logarithmic scale."""
     from math import log2
 
     from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
     out = console(env, Console)
-    out.print(f"[bold]{escape(domain)}[/bold], guest-physical, top of memory first")
+    block = "█" if "utf" in out.encoding else "#"
+
+    def line(*parts: tuple[str, str]) -> None:
+        out.print(Text.assemble(*parts), soft_wrap=True)
+
+    line((domain, "bold"), ("  guest-physical memory, top first", ""))
     longest = max((log2(max(r.end - r.start, 2)) for r in regions), default=1.0)
     below = None
-    for region in reversed(regions):
-        if below is not None and region.end < below:
-            out.print(
-                f"[bright_black]{'':>18}  {'':<{BAR}}  ... {format_size(below - region.end)} nothing[/bright_black]"
-            )
-        size = region.end - region.start
-        bar = "█" * max(1, round(BAR * log2(max(size, 2)) / longest))
-        place = f" ← {region.spa:#x}" if region.spa is not None else ""
-        dimms = f" on {'+'.join(region.dimms)}" if region.dimms else ""
-        colour = COLOURS.get(region.kind, "white")
-        text = escape(f"{format_size(size)} {region.kind} {region.what}{place}{dimms}")
-        out.print(f"{region.start:#18x}  [{colour}]{bar:<{BAR}}[/{colour}]  {text}", soft_wrap=True)
-        below = region.start
+    for run in reversed(_runs(regions)):
+        first, size = run[0], run[-1].end - run[0].start
+        if below is not None and run[-1].end < below:
+            line((f"{'':<{BAR + 21}}{format_size(below - run[-1].end):>9}  nothing", "bright_black"))
+        bar = block * max(1, round(BAR * log2(max(size, 2)) / longest))
+        dimms = f" on {'+'.join(sorted({dimm for region in run for dimm in region.dimms}))}" if first.dimms else ""
+        place = f"{len(run)} extents" if len(run) > 1 else f"{first.spa:#x}" if first.spa is not None else ""
+        line(
+            (f"{first.start:#18x}  ", ""),
+            (f"{bar:<{BAR}} ", COLOURS.get(first.kind, "white")),
+            (f"{format_size(size):>9}  {first.kind:<4}  {first.what}{' ← ' * bool(place)}{place}{dimms}", ""),
+        )
+        below = first.start
+
+
+def _runs(regions: list[MapRow]) -> list[list[MapRow]]:
+    """Neighbours, the many extents of one file together: xlpy map --json and a pipe have each of them."""
+    runs: list[list[MapRow]] = []
+    for region in regions:
+        last = runs[-1][-1] if runs else None
+        if last and region.kind == "pmem" and (last.end, last.what) == (region.start, region.what):
+            runs[-1].append(region)
+        else:
+            runs.append([region])
+    return runs

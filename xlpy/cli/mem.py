@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from xlpy.addr import Gpa
+from xlpy.addr import LIMIT, Gpa
 from xlpy.cli.options import SIZE, domain_argument, dry_run_option, example, json_option
 from xlpy.cli.render import json_document
-from xlpy.errors import UsageError
+from xlpy.errors import Constraint, UsageError
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
@@ -38,18 +39,29 @@ def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_j
 
     Nobody answers at unmapped addresses: they read as all-ones.
     """
+    raw = output == Path("-")
+    if raw and as_json:
+        raise UsageError("-o - and --json both want standard output", hint="name a file: -o FILE")
+    if gpa + length > LIMIT:
+        raise Constraint(f"guest addresses [{gpa:#x}, +{length:#x}) leave the 64-bit address space")
     memory = env.host.domain(domain).memory
-    if as_json:
-        json_document("xlpy.mem-read/1", domain=domain, gpa=gpa, length=length, hex=memory.read(Gpa(gpa), length).hex())
-    elif output is None:
-        for at in range(gpa, gpa + length, CHUNK):
-            _hexdump(at, memory.read(Gpa(at), min(CHUNK, gpa + length - at)))
-    else:
-        raw = str(output) == "-"
+    chunks = (
+        (at, memory.read(Gpa(at), min(CHUNK, gpa + length - at))) for at in range(gpa, gpa + max(length, 1), CHUNK)
+    )
+    if output is not None:
         with nullcontext(sys.stdout.buffer) if raw else output.open("wb") as out:
-            for at in range(gpa, gpa + length, CHUNK):
-                out.write(memory.read(Gpa(at), min(CHUNK, gpa + length - at)))
-            out.flush()
+            for _, data in chunks:
+                out.write(data)
+    if as_json and output is not None:
+        json_document("xlpy.mem-read/1", domain=domain, gpa=gpa, length=length, output=str(output))
+    elif as_json:
+        fields = json.dumps({"schema": "xlpy.mem-read/1", "domain": domain, "gpa": gpa, "length": length}, indent=2)
+        for at, data in chunks:
+            sys.stdout.write((f'{fields[:-2]},\n  "hex": "' if at == gpa else "") + data.hex())
+        sys.stdout.write('"\n}\n')
+    elif output is None:
+        for at, data in chunks:
+            _hexdump(at, data)
 
 
 @click.command()
@@ -70,8 +82,10 @@ def write(env: Env, domain: str, gpa: int, text: str | None, source: Path | None
     if text is not None:
         try:
             data = bytes.fromhex(text)
-        except ValueError as error:
-            raise UsageError(f"--hex: {error}", hint="an even number of hex digits, such as 48656c6c6f") from None
+        except ValueError:
+            raise UsageError(
+                f"--hex takes pairs of hex digits, not {text[:40]!r}", hint="write for example: --hex 48656c6c6f"
+            ) from None
     else:
         data = source.read_bytes() if source else b""
     env.host.write_memory(domain, Gpa(gpa), data, dry_run=dry_run or env.dry_run)

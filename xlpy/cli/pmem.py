@@ -78,9 +78,11 @@ def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
 
     dom0: Dom0
     if kernel == "linux":
+        from pathlib import Path
+
         from xlpy.dom0.linux import LinuxDom0
 
-        dom0 = LinuxDom0()
+        dom0, path = LinuxDom0(), str(Path(path).absolute())
     else:
         dom0 = env.host.dom0
     found = resolve(dom0, path)
@@ -90,7 +92,8 @@ def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
             "xlpy.pmem-resolve/1", path=path, kind=found.kind, device=found.device, size=found.size, extents=pieces
         )
         return
-    env.note(f"{path}: {format_size(found.size)} on {found.device}, {len(found.extents)} extents")
+    count = len(found.extents)
+    env.note(f"{path}: {format_size(found.size)} on {found.device}, {count} extent{'s' * (count != 1)}")
     rows = [
         (f"{p.logical:#x}", f"{p.spa:#x}", format_size(p.length), ",".join(flag_names(p.flags)) or "-")
         for p in found.extents

@@ -31,6 +31,7 @@ def json_items(schema: str, items: Iterable[Any]) -> None:
 def table(env: Env, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
     """Show rows: a rich table for a person at a terminal, else aligned plain columns with nothing cut."""
     cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max([len(c), *(len(row[i]) for row in cells)]) for i, c in enumerate(columns)]
     if env.picture and len(cells) <= RICH_ROWS:
         from rich.console import Console
         from rich.markup import escape
@@ -42,9 +43,10 @@ def table(env: Env, columns: Sequence[str], rows: Sequence[Sequence[object]], ti
             grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in cells:
             grid.add_row(*map(escape, row))
-        console(env, Console).print(grid)
+        out = console(env, Console)
+        out.width = max(out.width, sum(widths) + 2 * len(widths))  # a terminal wraps lines better than cells
+        out.print(grid)
         return
-    widths = [max([len(c), *(len(row[i]) for row in cells)]) for i, c in enumerate(columns)]
     for row in [list(columns), *cells]:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
 

@@ -56,7 +56,7 @@ class Backing(NamedTuple):
             return self.uuid
         from hashlib import sha256
 
-        return sha256(self.path.encode()).digest()[:16]
+        return sha256(self.path.encode(errors="surrogateescape")).digest()[:16]
 
 
 class Vnvdimm(NamedTuple):
