@@ -61,7 +61,7 @@ def read(
         text: all of the configuration.
         at: where to start, in front of a statement.
         settings: gets the match of each plain assignment, for ``expand``.
-        store: is called for the others: additions and deep lists.
+        store: is called for additions.
     """
     while True:
         for match in _compiled(_SETTING, re.X).finditer(text, at):
@@ -69,18 +69,18 @@ def read(
             if kind is None:
                 return match.end()
             if kind == DEEP:
-                found = read_list(text, match.start(DEEP))
-                end = found and _compiled(_TERMINATOR).match(text, found[1])
-                if not found or not end:
+                close = list_end(text, match.start(DEEP))
+                end = close and _compiled(_TERMINATOR).match(text, close)
+                if not end:
                     return match.start(1)
-                store(match[1], match.start(1), found[0], match[2] == "+=")
                 at = end.end()
-                break
             if match[2] == "=":
                 settings[match[1]] = match
             else:
                 setting = expand(match)
                 store(setting.key, setting.key_offset, setting.value, True)
+            if kind == DEEP:
+                break
 
 
 def expand(match: re.Match[str]) -> Setting:
@@ -88,10 +88,8 @@ def expand(match: re.Match[str]) -> Setting:
     kind = match.lastindex or 0
     start = match.start(kind)
     value: Value
-    if kind == LIST:
-        found = read_list(match.string, start)
-        assert found is not None
-        value = found[0]
+    if kind in (LIST, DEEP):
+        value = read_list(match.string, start)
     elif kind == ESCAPED:
         value = Text(unquote_simple(match[kind]))
         value.offset = start
@@ -108,37 +106,53 @@ _ITEM = (
 )
 
 
-def read_list(text: str, start: int) -> tuple[Items, int] | None:
-    """The list whose ``[`` stands at ``start`` and the offset behind it; None when something in it is out of order."""
+def list_end(text: str, start: int) -> int | None:
+    """The offset behind the list whose ``[`` stands at ``start``; None when something in it is out of order."""
+    depth, at = 1, start + 1
+    match = _compiled(_ITEM, re.X).match
+    wanted = True  # whether an item may come: after [ and after a comma
+    while token := match(text, at):
+        at = token.end()
+        kind = token.lastindex
+        if kind == 6:
+            closed = token.end(6) - token.start(6)
+            if closed >= depth:
+                return token.end(6) if closed == depth else None
+            depth -= closed
+        elif not wanted:
+            return None
+        elif kind == 5:
+            depth += at - token.start(5)
+            if depth > _LEVELS:
+                return None
+            continue
+        wanted = text[at - 1] == ","
+    return None
+
+
+def read_list(text: str, start: int) -> Items:
+    """The list whose ``[`` stands at ``start``, and which is in order."""
     items = Items()
     items.offset = start
     outer: list[Items] = []
     at = start + 1
     match = _compiled(_ITEM, re.X).match
-    wanted = True  # whether an item may come: after [ and after a comma
     while token := match(text, at):
         at = token.end()
         kind = token.lastindex or 0
         if kind == 6:
-            begin, end = token.span(6)
-            for closed in range(begin + 1, end + 1):
+            for _ in range(token.end(6) - token.start(6)):
                 if not outer:
-                    return (items, end) if closed == end else None
+                    return items
                 inner, items = items, outer.pop()
                 items.append(inner)
-        elif not wanted:
-            return None
         elif kind == 5:
-            if len(outer) + at - token.start(5) > _LEVELS:
-                return None
             for opened in range(token.start(5), at):
                 outer.append(items)
                 items = Items()
                 items.offset = opened
-            continue
         else:
             value = Text(unquote_simple(token[4]) if kind == 4 else token[kind])
             value.offset = token.start(kind) - (1 < kind < 4)
             items.append(value)
-        wanted = text[at - 1] == ","
-    return None
+    return items
