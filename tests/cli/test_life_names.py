@@ -85,6 +85,22 @@ class TestNames:
         path.write_text(f'name = "x"\nuuid = "{uuid.upper()}"\ntype = "hvm"\nmemory = 64\n')
         assert "is that of domain 1 already" in xlpy("create", path, status=5).err
 
+    def test_names_are_bytes(self, host_root, tmp_path):
+        import os
+        import subprocess
+        import sys
+
+        def run(*words):
+            env = {**os.environ, "XLPY_ROOT": str(host_root)}
+            return subprocess.run([sys.executable, "-m", "xlpy", *words], capture_output=True, check=True, env=env)
+
+        (tmp_path / "x.cfg").write_bytes(b'name = "caf\xe9"\ntype = "hvm"\nmemory = 64\n')
+        run("create", "-q", tmp_path / "x.cfg")
+        assert b"\ncaf\xe9   " in run("list").stdout
+        assert b'"name": "caf\xe9"' in run("list", "-l").stdout
+        run("reboot", b"caf\xe9")
+        assert run("domname", "2").stdout == b"caf\xe9\n"
+
 
 class TestLists:
     def test_vm_list(self, xlpy, vm):

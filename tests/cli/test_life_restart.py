@@ -135,6 +135,14 @@ class TestOtherActions:
         for domid in ("1", "2", "3"):
             xlpy("destroy", domid)
 
+    def test_rename_restart_without_vnvdimms(self, xlpy, tmp_path):
+        (tmp_path / "bare.cfg").write_text(
+            'name = "bare"\ntype = "pv"\nkernel = "/k"\nmemory = 64\non_reboot = "rename-restart"\n'
+        )
+        xlpy("create", "-q", tmp_path / "bare.cfg")
+        xlpy("reboot", "bare")
+        assert [(name[:4], state) for _, name, state in domains(xlpy)] == [("bare", "---sr-"), ("bare", "r-----")]
+
     @pytest.mark.parametrize("action", ["coredump-destroy", "coredump-restart"])
     def test_coredump(self, xlpy, create, host_root, action):
         create(f'on_crash="{action}"')
@@ -253,6 +261,7 @@ class TestConfigUpdate:
         ("words", "status", "text"),
         [
             ((), 2, "Config file not specified"),
+            (("a.cfg", "-f", "/nonexistent.cfg"), 3, "/nonexistent.cfg"),
             (("memory=1",), 2, "Config file not specified"),
             (("/nonexistent.cfg",), 3, "Failed to read config file"),
             (("a.cfg", "b.cfg"), 2, "b.cfg"),

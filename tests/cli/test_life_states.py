@@ -224,6 +224,59 @@ class TestTrigger:
             assert letters(xlpy) == state
 
 
+class TestBooted:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("pause", "quickstart"),
+            ("unpause", "quickstart"),
+            ("shutdown", "quickstart"),
+            ("reboot", "quickstart"),
+            ("trigger", "quickstart", "power"),
+            ("sysrq", "quickstart", "c"),
+            ("nvdimm-attach", "quickstart", "/dev/pmem1"),
+            ("nvdimm-detach", "-f", "quickstart", "0"),
+        ],
+    )
+    def test_an_emulator_has_the_domain(self, xlpy, vm, host_root, tmp_path, words):
+        import fcntl
+        import os
+
+        from xlpy.boot.session import LOCK, TABLE, Record
+
+        host = Host.open(host_root)
+        with host.store.transaction("test"):
+            record = Record(1, vm, os.getpid(), tmp_path / "boot", True, ())
+            host.store.table(TABLE).put("1", record.to_json())
+        host.store.close()
+        (tmp_path / "boot").mkdir()
+        with (tmp_path / "boot" / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert "is booted by process" in xlpy(*words, status=5).err
+
+
+class TestCreate:
+    @pytest.mark.parametrize("option", ["-f", "--defconfig"])
+    def test_file_by_option(self, xlpy, configs, option):
+        assert "Parsing config from" in xlpy("create", option, configs / "quickstart.cfg").err
+        xlpy("list", "quickstart")
+
+    def test_the_option_wins_over_the_first_word(self, xlpy, configs):
+        xlpy("create", configs / "two.cfg", "-q", f"--defconfig={configs / 'device.cfg'}", "vcpus=3")
+        assert xlpy("list", "--json").json["items"][0]["vcpus"] == 3
+        xlpy("list", "device")
+
+    @pytest.mark.parametrize(
+        ("words", "status"),
+        [((), 2), (("vcpus=1",), 2), (("a.cfg", "b.cfg"), 2), (("vcpus=1", "a.cfg", "b.cfg"), 2), (("a.cfg",), 3)],
+    )
+    def test_which_file(self, xlpy, words, status):
+        xlpy("create", *words, status=status)
+
+    def test_quiet(self, xlpy, configs):
+        assert xlpy("create", "-q", configs / "quickstart.cfg").err == ""
+
+
 class TestUnasked:
     def test_a_guest_that_touches_a_broken_page_is_crashed_and_ended(self, xlpy, vm, host_root):
         from xlpy.addr import Spa, Span

@@ -120,6 +120,17 @@ def test_a_domain_that_is_not_there(xlpy, vm):
     xlpy("xenstore", "write", "/local/domain/77/control/shutdown", "reboot")
 
 
+def test_what_an_administrator_breaks_is_an_error_not_a_crash(xlpy, vm, host_root):
+    xlpy("xenstore", "write", "/local/domain/foo", "1", f"{HOME}/memory/target", "many", f"{HOME}/memory/videoram", "")
+    xlpy("xenstore", "write", "/libxl/1/device/nvdimm/0/state", "odd", f"{HOME}/vm", "no such path")
+    assert "a number is required" in xlpy("mem-set", vm, "400", status=6).err
+    assert "a number is required" in xlpy("mem-max", vm, "400", status=6).err
+    assert "a number is required" in xlpy("list", "-l", status=6).err
+    for words in (("list",), ("uptime",), ("domid", vm), ("nvdimm-list", vm), ("rename", vm, vm), ("reboot", vm)):
+        xlpy(*words)
+    xlpy("destroy", vm)
+
+
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [

@@ -15,6 +15,8 @@ from xlpy.cli.render import json_document, json_items, table
 from xlpy.errors import UsageError, XlpyError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xlpy.cli.env import Env
 
 
@@ -55,7 +57,7 @@ def create(
     """
     from xlpy.toolstack.config import load_config
 
-    source, extra = _arguments(words, config)
+    source, extra = choose_config(words, config, "create")
     if not (quiet or env.quiet):
         print(f"Parsing config from {source}", file=sys.stderr)
     loaded = load_config(read_config(source), source, extra, strict=xl_strict)
@@ -85,22 +87,26 @@ def create(
             env.note(f"  {device['path']}: {format_size(device['size'])} of persistent memory at {device['gpa']:#x}")
 
 
-def _arguments(words: tuple[str, ...], config: str | None) -> tuple[str, list[str]]:
-    extra = []
-    for word in words:
-        if "=" in word:
-            extra.append(word)
-        elif config is None:
-            config = word
-        else:
-            raise UsageError(
-                f"create takes one configuration file, found {config!r} and {word!r}", hint="xlpy create --help"
-            )
-    if config is None:
+def choose_config(words: Sequence[str], config: str | None, command: str) -> tuple[str, list[str]]:
+    """The configuration file and the ``KEY=VALUE`` words, as xl tells them apart.
+
+    The first word is the file unless it has an equals sign; ``-f`` wins over it. UsageError: no file, or two.
+    """
+    first, rest = (words[0], words[1:]) if words and "=" not in words[0] else (None, words)
+    chosen = config or first
+    for word in rest:
+        if "=" not in word:
+            if chosen is not None:
+                raise UsageError(
+                    f"{command} takes one configuration file, found {chosen!r} and {word!r}",
+                    hint=f"xlpy {command} --help",
+                )
+            chosen = word
+    if chosen is None:
         raise UsageError(
-            "Config file not specified", hint="xlpy create CONFIG, or /dev/null when all is on the command line"
+            "Config file not specified", hint=f"xlpy {command} CONFIG, or /dev/null when all is on the command line"
         )
-    return config, extra
+    return chosen, [word for word in rest if "=" in word]
 
 
 def read_config(source: str) -> bytes:

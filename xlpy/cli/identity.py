@@ -109,11 +109,11 @@ def config_update(
 
     The running domain stays as it is. A configuration file and `create` are the better way where there is a choice.
     """
-    from xlpy.cli.domain import read_config
+    from xlpy.cli.domain import choose_config, read_config
     from xlpy.toolstack.config import load_config
     from xlpy.toolstack.stored import update
 
-    source, extra = _arguments(words, config)
+    source, extra = choose_config(words, config, "config-update")
     domid = env.host.domid(domain)
     env.host.lifecycle.guest(domid)
     env.warn("prefer to change the file and create the domain anew: this is used once, at the next restart")
@@ -131,17 +131,6 @@ def config_update(
 
         sys.stdout.flush()
         sys.stdout.buffer.write(dumps({"domid": None, "config": loaded.to_json()}) + b"\n")
-
-
-def _arguments(words: tuple[str, ...], config: str | None) -> tuple[str, list[str]]:
-    files = [word for word in words if "=" not in word]
-    if config is None and files:
-        config, *files = files
-    if files:
-        raise UsageError(f"one configuration file is taken, found {files[0]!r} as well", hint="xlpy config-update -h")
-    if config is None:
-        raise UsageError("Config file not specified", hint="xlpy config-update DOMAIN CONFIG")
-    return config, [word for word in words if "=" in word]
 
 
 @click.command("mem-set")

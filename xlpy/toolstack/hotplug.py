@@ -151,7 +151,7 @@ def attached(life: Lifecycle, domid: int) -> list[Attached]:
                 device.slot,
                 one.handle,
                 one.name,
-                CLOSED if one.released else int(state or CONNECTED),
+                CLOSED if one.released else CLOSING if state == str(CLOSING) else CONNECTED,
                 device.gpa,
                 device.size,
                 device.path,

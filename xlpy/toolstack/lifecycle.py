@@ -102,8 +102,8 @@ class Lifecycle:
         from xlpy.toolstack.build import clear_rows, device_model
 
         calls = self.xen.hypercalls(0)
-        vm = self.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/vm")
         self.xen.domain(domid)  # NotFound, before anything is touched
+        vm = f"/vm/{load(self.store, domid).uuid}"
         device_model(self.xen, self.xenstore, self.store, domid).destroy()
         self.unpin(domid)
         calls.domctl_destroydomain(domid)
@@ -201,9 +201,8 @@ class Lifecycle:
         record = load(self.store, domid)
         if not dry_run:
             with self.xenstore.connection(0).transaction() as tree:
-                vm = tree.read(f"/local/domain/{domid}/vm")
                 tree.write(f"/local/domain/{domid}/name", name)
-                tree.write(f"{vm}/name", name)
+                tree.write(f"/vm/{record.uuid}/name", name)
             renamed = record._replace(name=name)
             save(self.store, renamed._replace(config=current(renamed)))
         return record.name

@@ -9,7 +9,7 @@ from xlpy.addr import MIB, PAGE
 from xlpy.errors import NotFound
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
-from xlpy.toolstack.record import load, name_of
+from xlpy.toolstack.record import load, name_of, number
 
 if TYPE_CHECKING:
     from xlpy.host import Host
@@ -103,10 +103,10 @@ def long(host: Host, domid: int) -> dict[str, Any]:
     """One domain for ``list -l``: its stored configuration in libxl's shape, with what is true of it now."""
     config = load(host.store, domid).config
     build = dict(config["b_info"])
-    video = host.xenstore.connection(0).read(f"/local/domain/{domid}/memory/videoram")
+    video = number(host.xenstore.connection(0), f"/local/domain/{domid}/memory/videoram")
     identity = _after(config["c_info"], "name", "domid", UNSET_DOMID)
-    if int(video):
-        build = _after(build, "target_memkb" if "target_memkb" in build else "max_memkb", "video_memkb", int(video))
+    if video:
+        build = _after(build, "target_memkb" if "target_memkb" in build else "max_memkb", "video_memkb", video)
     if "max_vcpus" in build:
         build = _after(build, "max_vcpus", "avail_vcpus", list(range(_online(host, domid))))
     return {"domid": domid, "config": {**config, "c_info": identity, "b_info": build}}

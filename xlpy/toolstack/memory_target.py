@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from xlpy.errors import Constraint, UsageError
-from xlpy.toolstack.record import load, save
+from xlpy.toolstack.record import load, number, save
 
 if TYPE_CHECKING:
     from xlpy.toolstack.lifecycle import Lifecycle
@@ -57,7 +57,7 @@ def set_target(life: Lifecycle, domid: int, kib: int, dry_run: bool = False) -> 
     life.guest(domid)
     connection = life.xenstore.connection(0)
     home = f"/local/domain/{domid}/memory"
-    most, current, video = (int(connection.read(f"{home}/{leaf}")) for leaf in ("static-max", "target", "videoram"))
+    most, current, video = (number(connection, f"{home}/{leaf}") for leaf in ("static-max", "target", "videoram"))
     if kib > most:
         raise Constraint(
             f"memory_dynamic_max must be less than or equal to memory_static_max: {kib} KiB wanted, {most} KiB is it",
@@ -88,7 +88,7 @@ def set_maximum(life: Lifecycle, domid: int, kib: int, dry_run: bool = False) ->
         Conflict: Dom0. Constraint: below what it is told to use.
     """
     life.guest(domid)
-    target = int(life.xenstore.connection(0).read(f"/local/domain/{domid}/memory/target"))
+    target = number(life.xenstore.connection(0), f"/local/domain/{domid}/memory/target")
     if kib < target:
         raise Constraint(
             f"memory_static_max must be greater than or equal to memory_dynamic_max: {kib} KiB wanted, "

@@ -163,12 +163,11 @@ class Monitor:
         life.xen.hypercalls(0).domctl_setdomainhandle(domid, uuid)
         old, new = f"/vm/{record.uuid}", f"/vm/{dashed(uuid.hex())}"
         with life.xenstore.connection(0).transaction() as tree:
-            start = tree.read(f"{old}/start_time")
             tree.rm(old)
             for path, value in (
                 (f"{new}/name", name),
                 (f"{new}/uuid", dashed(uuid.hex())),
-                (f"{new}/start_time", start),
+                (f"{new}/start_time", f"{record.started:.2f}"),
                 (f"/local/domain/{domid}/name", name),
                 (f"/local/domain/{domid}/vm", new),
             ):

@@ -106,12 +106,7 @@ def cpu_list(cpus: Sequence[int], every: Sequence[int]) -> str:
 
 def uptime(host: Host, domid: int, now: float) -> Uptime:
     """How long a domain has been there at ``now``, in seconds since the epoch."""
-    if domid == 0:
-        started = host.store.table("libxl").get(BOOTED, now)
-    else:
-        connection = host.xenstore.connection(0)
-        vm = connection.read(f"/local/domain/{domid}/vm")
-        started = float(connection.read(f"{vm}/start_time"))
+    started = load(host.store, domid).started if domid else host.store.table("libxl").get(BOOTED, now)
     return Uptime(_name(host, domid), domid, max(0, int(now - started)))
 
 

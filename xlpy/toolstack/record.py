@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from xlpy.errors import NotFound
+from xlpy.errors import NotFound, StateError
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
-    from xlpy.dom0.xenstore import XenStore
+    from xlpy.dom0.xenstore import Connection, XenStore
     from xlpy.store import Store
 
 TABLE = "libxl"
@@ -79,6 +79,16 @@ def forget(store: Store, domid: int) -> None:
     store.table(TABLE).delete(str(domid))
 
 
+def number(connection: Connection, path: str) -> int:
+    """A node of xenstore that libxl has made, and that holds a number. StateError when somebody changed that."""
+    text = connection.read(path)
+    if not (text.isascii() and text.isdigit()):
+        raise StateError(
+            f"{path} in xenstore is {text[:40]!r}, a number is required", hint="xlpy xenstore write mends it"
+        )
+    return int(text)
+
+
 def name_of(xenstore: XenStore, domid: int) -> str | None:
     """A domain's name, as xenstore has it."""
     return xenstore.connection(0).read_or_none(f"/local/domain/{domid}/name")
@@ -89,7 +99,7 @@ def named(xenstore: XenStore, name: str) -> int | None:
     connection = xenstore.connection(0)
     if connection.read_or_none("/local/domain") is None:
         return None
-    for domid in sorted(connection.directory("/local/domain"), key=int):
+    for domid in sorted(filter(str.isdecimal, connection.directory("/local/domain")), key=int):
         if connection.read_or_none(f"/local/domain/{domid}/name") == name:
             return int(domid)
     return None
