@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError, XlpyError
-from xlpy.store import Store, exclusive
+from xlpy import statedir
+from xlpy.errors import ConfigError, Conflict, NotFound, StateError, XlpyError
+from xlpy.statedir import BOOTS, MACHINE, STATE, UNCLEAN
+from xlpy.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,39 +36,9 @@ if TYPE_CHECKING:
     from xlpy.toolstack.lifecycle import Lifecycle
     from xlpy.toolstack.running import Running
 
-MACHINE = "machine.yaml"
-STATE = "state.db"
-OURS = {STATE, f"{STATE}-journal", "lock", MACHINE, "hw", "domains", "labels", "dump", "unclean"}
-BOOTS = "boot"  # where xlpy.boot keeps which domains an emulator runs
-UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
-
 
 def _silent(_text: str) -> None:
     """The default listener: nobody."""
-
-
-def _end_boots(state: Path) -> None:
-    """Stop all emulators of a host that is about to go; one whose state cannot be read has none that could be found."""
-    from xlpy.boot.session import end
-
-    try:
-        store = Store(state)
-        domids = store.table(BOOTS).keys()
-    except StateError:
-        return
-    for domid in domids:
-        end(store, int(domid))
-    store.close()
-
-
-def _has_content(path: str) -> bool:
-    return os.path.exists(path) and os.path.getsize(path) > 0
-
-
-def _remove_tree(path: Path) -> None:
-    import shutil
-
-    shutil.rmtree(path, ignore_errors=True)
 
 
 class Host:
@@ -90,28 +62,12 @@ class Host:
         """Where the state is: ``root``, ``XLPY_ROOT``, ``$XDG_STATE_HOME/xlpy``, or ``~/.local/state/xlpy``."""
         from pathlib import Path
 
-        return Path(Host._directory(root))
-
-    @staticmethod
-    def _directory(root: str | os.PathLike[str] | None) -> str:
-        chosen = root or os.environ.get("XLPY_ROOT")
-        if chosen:
-            return os.path.abspath(chosen)
-        state = os.environ.get("XDG_STATE_HOME")
-        if not state:
-            home = os.environ.get("HOME")
-            if not home:
-                raise UsageError(
-                    "no state directory: neither HOME nor XDG_STATE_HOME nor XLPY_ROOT is set",
-                    hint="name one: xlpy --root DIR ...",
-                )
-            state = os.path.join(home, ".local", "state")
-        return os.path.abspath(os.path.join(state, "xlpy"))
+        return Path(statedir.locate(root))
 
     @classmethod
     def exists(cls, root: str | os.PathLike[str] | None = None) -> bool:
         """Whether a host was made in the state directory, see ``directory``."""
-        return os.path.exists(os.path.join(cls._directory(root), STATE))
+        return os.path.exists(os.path.join(statedir.locate(root), STATE))
 
     def _file(self, name: str) -> str:
         return os.path.join(self._home, name)
@@ -134,8 +90,8 @@ class Host:
         Raises:
             StateError: the directory holds a damaged or foreign state. ConfigError: ``machine.yaml`` was changed.
         """
-        where = cls._directory(root)
-        if not _has_content(os.path.join(where, STATE)):
+        where = statedir.locate(root)
+        if not statedir.has_content(os.path.join(where, STATE)):
             return cls.make(where, None, note)
         host = cls(where, note)
         if not host._table.get("ready"):
@@ -169,18 +125,7 @@ class Host:
         where = cls.directory(root)
         text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
         spec = parse_machine(text, str(machine or "the default machine"))
-        where.mkdir(parents=True, exist_ok=True)
-        if (where / "hw").exists() and not _has_content(str(where / STATE)):
-            raise StateError(
-                f"{where} holds media, and {STATE} is missing or empty: nothing is made over them",
-                hint="start the host anew on the same media with: xlpy host reset --keep-media",
-            )
-        strangers = {path.name for path in where.iterdir()} - OURS
-        if strangers and not (where / STATE).exists():
-            raise Conflict(
-                f"{where} is not empty and holds no xlpy host (it has {sorted(strangers)[0]!r})",
-                hint="choose an empty or new directory with --root",
-            )
+        statedir.prepare(where)
         host = cls(where, note)
         with host.store.transaction("making the host"):
             if host._table.get("ready"):  # another process was faster
@@ -191,7 +136,7 @@ class Host:
             try:
                 host._power_on(text, spec)
             except BaseException:
-                host._wipe(keep_media=False)
+                statedir.wipe(where, keep_media=False)
                 raise
         return host
 
@@ -209,10 +154,7 @@ class Host:
             raise NotFound(f"no host with media in {where}", hint="xlpy host init makes one")
         text = (where / MACHINE).read_text(encoding="utf-8", errors="replace")
         spec = parse_machine(text, str(where / MACHINE))
-        _end_boots(where / STATE)
-        with exclusive(where / STATE, "restarting the host"):
-            for name in (STATE, f"{STATE}-journal"):
-                (where / name).unlink(missing_ok=True)
+        statedir.forget(where, "restarting the host")
         host = cls(where, note)
         with host.store.transaction("restarting the host"):
             note(f"restarting the host {spec.name!r} in {where}")
@@ -225,7 +167,7 @@ class Host:
         from xlpy.hw.hardware import Hardware
         from xlpy.hw.machine import spec_to_json
 
-        self._wipe(keep_media)
+        statedir.wipe(self.root, keep_media)
         (self.root / MACHINE).write_text(text, encoding="utf-8")
         self._table.put("machine", spec_to_json(spec))
         self._table.put("description", text)
@@ -236,11 +178,6 @@ class Host:
         self.lifecycle.start(time.time())
         hw.sync()
         self._table.put("ready", True)
-
-    def _wipe(self, keep_media: bool) -> None:
-        for name in ("domains",) if keep_media else ("domains", "hw", "labels"):
-            _remove_tree(self.root / name)
-        (self.root / UNCLEAN).unlink(missing_ok=True)
 
     @classmethod
     def remove(cls, root: str | os.PathLike[str] | None = None) -> Path:
@@ -253,15 +190,7 @@ class Host:
             NotFound: there is no host. Conflict: a command is using it.
         """
         where = cls.directory(root)
-        if not (where / STATE).exists():
-            raise NotFound(f"no host in {where}", hint="xlpy host init makes one")
-        _end_boots(where / STATE)
-        with exclusive(where / STATE, "removing the host"):
-            for name in (STATE, f"{STATE}-journal", MACHINE, UNCLEAN):
-                (where / name).unlink(missing_ok=True)
-            for name in ("hw", "domains", "labels", "dump"):
-                _remove_tree(where / name)
-        (where / "lock").unlink(missing_ok=True)
+        statedir.remove(where)
         return where
 
     def _check_description(self) -> None:

@@ -68,7 +68,8 @@ def _values(ctx: click.Context, room: str, pattern: str) -> Iterator[Any]:
     import sqlite3
 
     from xlpy.errors import XlpyError
-    from xlpy.host import STATE, Host
+    from xlpy.host import Host
+    from xlpy.statedir import STATE
 
     try:
         path = Host.directory(ctx.find_root().params.get("root")) / STATE
