@@ -46,6 +46,7 @@ CONFIGS = {
     "no ACPI": "memory = 512\nacpi = 0\nvcpus = 2",
     "generation id": 'memory = 512\nms_vm_genid = "generate"',
     "tables passed through": 'memory = 512\nacpi_firmware = "{passed}"',
+    "SMBIOS structures passed through": 'memory = 512\nsmbios_firmware = "{structures}"',
     "virtual NUMA": "memory = 768\nvcpus = 4\n" + NUMA,
     "a larger hole": "memory = 4096\nmmio_hole = 1024",
     "Viridian": "memory = 512\nviridian = 1",
@@ -78,6 +79,19 @@ def passed(tmp_path):
     return path
 
 
+@pytest.fixture
+def structures(tmp_path):
+    """Two structures of every type, as smbios_firmware takes them, and a length that covers none."""
+    raw = b""
+    for kind in (*range(127), 128, 200, 255):
+        for copy in b"ab":
+            one = bytes((kind, 12, copy, 0x70)) + bytes(range(8)) + b"type %d %c\0\0" % (kind, copy)
+            raw += len(one).to_bytes(4, "little") + one
+    path = tmp_path / "smbios.bin"
+    path.write_bytes(raw + (3).to_bytes(4, "little") + b"abc" + b"x")
+    return path
+
+
 def create(host, monkeypatch, config, firmware, prepare):
     """What a firmware leaves in a new domain: ``prepare(domain)``, then ``firmware(platform, domain)``."""
     found = {}
@@ -86,10 +100,10 @@ def create(host, monkeypatch, config, firmware, prepare):
     def run(platform):
         domain = platform._domain
         prepare(domain)
-        before = len(console.lines())
+        console.clear()
         firmware(platform, domain)
         prefix = f"(d{domain.domid}) "
-        log = [line.removeprefix(prefix) for line in console.lines()[before:] if line.startswith(prefix)]
+        log = [line.removeprefix(prefix) for line in console.lines() if line.startswith(prefix)]
         found.update(observe(platform, domain, log))
 
     with monkeypatch.context() as patch:
@@ -113,15 +127,15 @@ def compare(host, monkeypatch, text, prepare=lambda _domain: None):
 
     real = create(host, monkeypatch, config, theirs, prepare)
     model = create(host, monkeypatch, config, lambda platform, _domain: ours(platform), prepare)
-    for key in model.keys() | real:
+    for key in sorted(model.keys() | real):
         assert (key, model.get(key)) == (key, real.get(key))
     assert loaders[0].started == [2 * n for n in range(1, config.max_vcpus)]
     return real
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_equal_to_ours(host, monkeypatch, passed, name):
-    compare(host, monkeypatch, CONFIGS[name].format(passed=passed))
+def test_equal_to_ours(host, monkeypatch, passed, structures, name):
+    compare(host, monkeypatch, CONFIGS[name].format(passed=passed, structures=structures))
 
 
 @pytest.mark.parametrize(
