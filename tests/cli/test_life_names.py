@@ -9,7 +9,7 @@ import pytest
 from xlpy.cli.overview import _duration
 from xlpy.errors import UsageError
 from xlpy.toolstack.memory_target import parse_kib
-from xlpy.toolstack.overview import cpu_list
+from xlpy.views.overview import cpu_list
 
 
 @pytest.fixture

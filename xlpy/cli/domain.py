@@ -75,7 +75,7 @@ def create(
         print(json.dumps(loaded.to_json(), indent=4), file=sys.stderr)
     host = env.host
     domid = host.create(loaded, paused=paused, step=env.step, monitored=not no_monitor)
-    from xlpy.toolstack.listing import summary
+    from xlpy.views.listing import summary
 
     made = summary(host, domid)
     if as_json:

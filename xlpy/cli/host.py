@@ -63,7 +63,7 @@ xlpy host show
 """)
 def show(env: Env, as_json: bool) -> None:
     """Show the machine: DIMMs, interleave sets, regions, and the devices on them."""
-    from xlpy.toolstack.listing import machine as describe
+    from xlpy.views.listing import machine as describe
 
     described: dict[str, Any] = describe(env.host)
     if as_json:
@@ -162,7 +162,7 @@ xlpy info free_memory
 """)
 def info(env: Env, key: str | None, numa: bool, as_json: bool) -> None:
     """Describe the host, with xl's keys; KEY chooses those that begin with it."""
-    from xlpy.toolstack.listing import info as facts_of
+    from xlpy.views.listing import info as facts_of
 
     facts = facts_of(env.host)
     if as_json:

@@ -15,7 +15,7 @@ from xlpy.cli.render import json_items
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
-    from xlpy.toolstack.overview import Uptime, Vcpu
+    from xlpy.views.overview import Uptime, Vcpu
 
 DAY = 86400
 
@@ -54,8 +54,8 @@ def list_domains(
       p  paused                       c crash  w watchdog  S soft reset
       d  being destroyed
     """
-    from xlpy.toolstack import listing
-    from xlpy.toolstack.overview import POOL
+    from xlpy.views import listing
+    from xlpy.views.overview import POOL
 
     host = env.host
     domids = [host.domid(domain)] if domain is not None else listing.domids(host)
@@ -92,7 +92,7 @@ xlpy vm-list
 """)
 def vm_list(env: Env, as_json: bool) -> None:
     """List the UUID, id and name of every domain."""
-    from xlpy.toolstack.overview import vms
+    from xlpy.views.overview import vms
 
     rows = vms(env.host)
     if as_json:
@@ -116,8 +116,8 @@ def vcpu_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
 
     There is no scheduler: the CPU is the one on which a fresh domain's vCPU would first be placed, the time is 0.
     """
-    from xlpy.toolstack import overview
-    from xlpy.toolstack.listing import domids
+    from xlpy.views import overview
+    from xlpy.views.listing import domids
 
     host = env.host
     rows: list[Vcpu] = []
@@ -152,8 +152,8 @@ xlpy uptime -s quickstart
 """)
 def uptime(env: Env, domains: tuple[str, ...], short: bool, as_json: bool) -> None:
     """Print how long domains have been running; for domain 0, since the host was started."""
-    from xlpy.toolstack import overview
-    from xlpy.toolstack.listing import domids
+    from xlpy.views import overview
+    from xlpy.views.listing import domids
 
     host, now = env.host, time.time()
     rows: list[Uptime] = []
@@ -193,7 +193,7 @@ xlpy cpupool-list -c Pool-0
 """)
 def cpupool_list(env: Env, pool: str | None, cpus: bool, as_json: bool) -> None:
     """List the CPU pools. There is one, and every domain is in it."""
-    from xlpy.toolstack.overview import pools
+    from xlpy.views.overview import pools
 
     rows = pools(env.host, pool)
     if as_json:

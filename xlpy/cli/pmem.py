@@ -28,7 +28,7 @@ def list_pmem(env: Env, as_json: bool) -> None:
     Beside ndctl's keys: where the data lies in host physical memory (resource), what is set aside for Xen's frame table
     (reserved), whether Xen knows the device (registered), and which domains use it (users).
     """
-    from xlpy.toolstack.listing import pmem
+    from xlpy.views.listing import pmem
 
     items = pmem(env.host)
     if as_json:

@@ -153,7 +153,7 @@ class Monitor:
     def _keep(self, record: DomainRecord) -> str:
         """Leave a dead domain under another name and UUID, without its vNVDIMMs; the new name."""
         from xlpy.toolstack.build import device_model
-        from xlpy.toolstack.listing import dashed
+        from xlpy.toolstack.record import dashed
 
         life, domid = self._life, record.domid
         name = self._free_name(f"{record.name}-{time.strftime('%Y%m%dT%H%MZ', time.gmtime())}")

@@ -103,3 +103,8 @@ def named(xenstore: XenStore, name: str) -> int | None:
         if connection.read_or_none(f"/local/domain/{domid}/name") == name:
             return int(domid)
     return None
+
+
+def dashed(digits: str) -> str:
+    """A UUID's 32 hex digits with its hyphens."""
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

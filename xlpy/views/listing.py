@@ -9,7 +9,7 @@ from xlpy.addr import MIB, PAGE
 from xlpy.errors import NotFound
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
-from xlpy.toolstack.record import load, name_of, number
+from xlpy.toolstack.record import dashed, load, name_of, number
 
 if TYPE_CHECKING:
     from xlpy.host import Host
@@ -70,11 +70,6 @@ def _online(host: Host, domid: int) -> int:
     except NotFound:
         return 0
     return sum(connection.read(f"{home}/{cpu}/availability") == "online" for cpu in cpus)
-
-
-def dashed(digits: str) -> str:
-    """A UUID's 32 hex digits with its hyphens."""
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def summary(host: Host, domid: int) -> dict[str, Any]:

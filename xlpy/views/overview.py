@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from xlpy.errors import NotFound
 from xlpy.records import NamedTuple
 from xlpy.toolstack.lifecycle import BOOTED
-from xlpy.toolstack.listing import SCHEDULER, dashed
-from xlpy.toolstack.record import load, name_of
+from xlpy.toolstack.record import dashed, load, name_of
+from xlpy.views.listing import SCHEDULER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
