@@ -127,6 +127,9 @@ class TestShutdown:
         assert xlpy("shutdown", "-a").err == "Shutting down domain 1\nShutting down domain 2\n"
         assert xlpy("list", "--json").json["items"] == []
 
+    def test_nobody_is_there(self, xlpy):
+        assert xlpy("shutdown", "-a").err == "there are no domains: nothing to do\n"
+
     def test_all_goes_on_after_one_that_cannot(self, xlpy, vm, configs):
         xlpy("create", "-q", "-p", configs / "device.cfg")
         found = xlpy("shutdown", "-a", "--json", status=11)

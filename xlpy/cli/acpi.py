@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xlpy.cli.completers import domains
 from xlpy.cli.options import example
 from xlpy.cli.render import json_document
 from xlpy.errors import NotFound, UsageError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("domain", required=False)
+@click.argument("domain", required=False, shell_complete=domains)
 @click.option("--host", "of_host", is_flag=True, help="The host's own tables, as its BIOS left them.")
 @click.option("--table", "signature", metavar="SIG", help="Only tables with this signature, such as NFIT.")
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xlpy.cli.completers import configurations
 from xlpy.cli.options import example, json_option
 from xlpy.cli.render import json_items
 
@@ -17,7 +18,7 @@ INVALID = 3
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=configurations)
 @click.option("--xl-strict", is_flag=True, help="Judge exactly as xl 4.17 does, quirks included.")
 @json_option
 @click.pass_obj

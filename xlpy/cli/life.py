@@ -141,6 +141,8 @@ def _ask(env: Env, word: str, domain: str | None, everyone: bool, dry_run: bool,
                     raise
                 report(error, as_json=False)
                 failed.append((one, error))
+    if not everybody:
+        env.note("there are no domains: nothing to do")
     failed += [(outcome.name, outcome.error) for outcome in outcomes if outcome.error]
     if as_json:
         errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]

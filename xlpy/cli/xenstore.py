@@ -176,6 +176,8 @@ def watch(
     """
     from xlpy.toolstack.watching import Watcher
 
+    if timeout is not None and timeout != timeout:
+        raise UsageError("the timeout is not a number", hint="seconds, such as 2.5")
     deadline = None if timeout is None else time.monotonic() + timeout
     xenstore = env.host.xenstore
     with _clear_errors():
