@@ -120,7 +120,7 @@ class Host:
         Raises:
             ConfigError: the description is invalid. Conflict: a host is there already. MissingTool: no mke2fs.
         """
-        from xlpy.hw.machine import default_machine_text, parse_machine
+        from xlpy.hw.describe import default_machine_text, parse_machine
 
         where = cls.directory(root)
         text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
@@ -147,7 +147,7 @@ class Host:
         Raises:
             NotFound: there is no host. ConfigError: ``machine.yaml`` is damaged.
         """
-        from xlpy.hw.machine import parse_machine
+        from xlpy.hw.describe import parse_machine
 
         where = cls.directory(root)
         if not (where / "hw").exists() or not (where / MACHINE).exists():
@@ -250,7 +250,7 @@ class Host:
     @staticmethod
     def describe(machine: Path | None) -> MachineSpec:
         """Read and check a machine description, or the default one, without making anything. ConfigError: invalid."""
-        from xlpy.hw.machine import default_machine_text, parse_machine
+        from xlpy.hw.describe import default_machine_text, parse_machine
 
         text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
         return parse_machine(text, str(machine or "the default machine"))

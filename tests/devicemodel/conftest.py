@@ -11,8 +11,9 @@ from xlpy.devicemodel.backing import Backing
 from xlpy.devicemodel.model import DeviceModel
 from xlpy.dom0.xenstore import XenStore
 from xlpy.firmware.e820 import E820_RAM, E820Entry
+from xlpy.hw.describe import parse_machine
 from xlpy.hw.hardware import Hardware
-from xlpy.hw.machine import HealthSpec, parse_machine
+from xlpy.hw.machine import HealthSpec
 from xlpy.hypervisor.pmem import metadata_pages
 from xlpy.hypervisor.xen import Xen
 from xlpy.store import Store

@@ -15,8 +15,8 @@ from xlpy.dom0.face import FileStat, Mount
 from xlpy.dom0.infoblock import parse_pfn
 from xlpy.errors import Conflict, Constraint, HypercallError, NotFound, StateError, Unsafe
 from xlpy.firmware.bios import power_on
+from xlpy.hw.describe import parse_machine
 from xlpy.hw.hardware import Hardware
-from xlpy.hw.machine import parse_machine
 from xlpy.store import Store
 
 DIMMS = """

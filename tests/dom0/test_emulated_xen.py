@@ -5,8 +5,8 @@ import pytest
 from xlpy.addr import PAGE, Mfn, Span
 from xlpy.dom0.emulated import EmulatedDom0
 from xlpy.firmware.bios import power_on
+from xlpy.hw.describe import default_machine_text, parse_machine
 from xlpy.hw.hardware import Hardware
-from xlpy.hw.machine import default_machine_text, parse_machine
 from xlpy.hypervisor.xen import Xen
 from xlpy.store import Store
 

@@ -25,10 +25,11 @@ from xlpy.firmware.acpi.slit import SLIT
 from xlpy.firmware.acpi.srat import MEMORY, SRAT
 from xlpy.firmware.acpi.walk import find_rsdp, walk
 from xlpy.firmware.bios import power_on
+from xlpy.hw.describe import default_machine_text, parse_machine
 from xlpy.hw.hardware import Hardware
 from xlpy.hw.interleave import Interleave as Translation
 from xlpy.hw.interleave import Way
-from xlpy.hw.machine import MachineSpec, default_machine_text, parse_machine
+from xlpy.hw.machine import MachineSpec
 
 MACHINES = Path(__file__).parents[2] / "configs" / "machines"
 TEXTS = {"default": default_machine_text()} | {path.stem: path.read_text() for path in sorted(MACHINES.glob("*.yaml"))}

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from xlpy.addr import GIB, KIB, MIB, PAGE, TIB, Dpa, Spa, Span
 from xlpy.errors import Conflict, Constraint, NotFound, StateError
 from xlpy.hw import media
+from xlpy.hw.describe import parse_machine
 from xlpy.hw.hardware import Hardware
-from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, parse_machine
+from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec
 from xlpy.hw.poison import PoisonList
 
 MACHINES = Path(__file__).parents[2] / "configs" / "machines"
@@ -389,7 +390,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from xlpy.hw import hardware
-from xlpy.hw.machine import parse_machine
+from xlpy.hw.describe import parse_machine
 left = int(sys.argv[2])
 def trace(frame, event, arg):
     global left

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from xlpy.addr import GIB, KIB, MIB, TIB
 from xlpy.errors import ConfigError, StateError
 from xlpy.hw import strict_yaml
+from xlpy.hw.describe import default_machine_text, parse_machine
 from xlpy.hw.machine import (
     FileSpec,
     FilesystemSpec,
     PartitionSpec,
-    default_machine_text,
-    parse_machine,
     spec_from_json,
     spec_to_json,
 )

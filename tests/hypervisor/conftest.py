@@ -4,8 +4,8 @@ import pytest
 from hypervisor_helpers import Device
 
 from xlpy.addr import Span
+from xlpy.hw.describe import parse_machine
 from xlpy.hw.hardware import Hardware
-from xlpy.hw.machine import parse_machine
 from xlpy.hypervisor.hypercalls import Hypercalls
 from xlpy.hypervisor.xen import Xen
 from xlpy.store import Store

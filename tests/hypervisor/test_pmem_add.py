@@ -169,8 +169,8 @@ def test_only_persistent_memory_can_be_reported(start, what, calls, xen):
 
 def test_frame_table_limit(tmp_path):
     """A device that ends beyond 16 TiB cannot be described by the frame table."""
+    from xlpy.hw.describe import parse_machine
     from xlpy.hw.hardware import Hardware
-    from xlpy.hw.machine import parse_machine
     from xlpy.store import Store
 
     text = """

@@ -37,8 +37,23 @@ STATE_FLAGS = ("save_fail", "restore_fail", "flush_fail", "not_armed", "smart_ev
 DEFAULTS = DimmSpec("", 0, 0, 0)
 
 
-def describe(text: str, source: str) -> MachineSpec:
-    """Read a machine description; see ``xlpy.hw.machine.parse_machine``."""
+def default_machine_text() -> str:
+    """The description of the machine that is made when none is given."""
+    from pathlib import Path
+
+    return Path(__file__).with_name("default.yaml").read_text(encoding="utf-8")
+
+
+def parse_machine(text: str, source: str = "machine.yaml") -> MachineSpec:
+    """Read a machine description.
+
+    Args:
+        text: YAML; ``default_machine_text`` is an example.
+        source: how to call the text in messages.
+
+    Raises:
+        ConfigError: ``details`` lists every problem, each with its line.
+    """
     problems = Problems(source)
     spec = None
     try:

@@ -1,6 +1,6 @@
 """The machine: what is plugged in, as records that the whole project reads.
 
-A person writes it in YAML (``parse_machine``); a running host keeps it as JSON (``spec_to_json``), so that a command
+A person writes it in YAML (``xlpy.hw.describe``); a running host keeps it as JSON (``spec_to_json``), so that a command
 that only uses the machine never imports YAML. Sizes and addresses are bytes everywhere.
 """
 
@@ -147,28 +147,6 @@ class MachineSpec(NamedTuple):
     sets: tuple[SetSpec, ...] = ()
     namespaces: tuple[NamespaceSpec, ...] = ()
     persistence: str = "memory_controller"
-
-
-def parse_machine(text: str, source: str = "machine.yaml") -> MachineSpec:
-    """Read a machine description.
-
-    Args:
-        text: YAML; ``default_machine_text`` is an example.
-        source: how to call the text in messages.
-
-    Raises:
-        ConfigError: ``details`` lists every problem, each with its line.
-    """
-    from xlpy.hw.describe import describe
-
-    return describe(text, source)
-
-
-def default_machine_text() -> str:
-    """The description of the machine that is made when none is given."""
-    from pathlib import Path
-
-    return Path(__file__).with_name("default.yaml").read_text(encoding="utf-8")
 
 
 # fields that hold records, or tuples of records
