@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -199,11 +200,11 @@ def main() -> NoReturn:
     """Console script ``xlpy``."""
     _open_streams()
     status = run()
-    for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
-        try:
-            stream.flush()
-        except OSError as error:
-            if fd == 1 and not status:
-                status = PIPE_CLOSED if isinstance(error, BrokenPipeError) else report(_from_os(error), as_json=False)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), fd)  # the interpreter flushes once more
-    sys.exit(status)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not status:
+            status = PIPE_CLOSED if isinstance(error, BrokenPipeError) else report(_from_os(error), as_json=False)
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(status)  # all is written and closed; taking every module apart would be a tenth of a command's time
