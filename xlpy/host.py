@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xlpy import statedir
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, XlpyError
-from xlpy.statedir import BOOTS, MACHINE, STATE, UNCLEAN
+from xlpy.statedir import BOOTS, DEFAULT, MACHINE, MAKING, STATE, UNCLEAN
 from xlpy.store import Store
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Host:
     def __init__(self, root: str | os.PathLike[str], note: Callable[[str], None] = _silent) -> None:
         self._home = os.fspath(root)
         self.note = note
-        self.store = Store(self._file(STATE))
+        self.store = Store(self._file(STATE), self._forget)
         self._table = self.store.table("host")
 
     # -- making, opening, removing ------------------------------------------------------------------------------
@@ -92,11 +92,11 @@ class Host:
         """
         where = statedir.locate(root)
         if not statedir.has_content(os.path.join(where, STATE)):
-            return cls.make(where, None, note)
+            return cls._resume(where, note)
         host = cls(where, note)
         if not host._table.get("ready"):
             host.store.close()
-            return cls.make(where, None, note)
+            return cls._resume(where, note)
         host._check_description()
         if host.store.table(BOOTS).keys():
             from xlpy.boot.session import recover
@@ -107,8 +107,25 @@ class Host:
         return host
 
     @classmethod
+    def _resume(cls, root: str, note: Callable[[str], None]) -> Host:
+        """Make the default host, or finish what a killed ``make`` or ``restart`` began."""
+        from xlpy.hw.describe import default_machine_text
+
+        where = cls.directory(root)
+        with suppress(FileNotFoundError):
+            return cls._make(where, (where / MAKING).read_text(encoding="utf-8"), str(where / MAKING), note, join=True)
+        if (where / "hw").exists() and statedir.has_content(str(where / STATE)):
+            return cls._start(where, note)
+        return cls._make(where, default_machine_text(), DEFAULT, note, join=True)
+
+    @classmethod
     def make(
-        cls, root: str | os.PathLike[str] | None, machine: Path | None, note: Callable[[str], None] = _silent
+        cls,
+        root: str | os.PathLike[str] | None,
+        machine: Path | None,
+        note: Callable[[str], None] = _silent,
+        *,
+        anew: bool = False,
     ) -> Host:
         """Make a host from a machine description and boot it: BIOS, Xen, Dom0.
 
@@ -116,27 +133,46 @@ class Host:
             root: the state directory, see ``directory``; it must be absent, empty, or left by an interrupted make.
             machine: the description; None takes the default machine.
             note: told what happens.
+            anew: remove the host that is there first, with its media.
 
         Raises:
             ConfigError: the description is invalid. Conflict: a host is there already. MissingTool: no mke2fs.
         """
-        from xlpy.hw.describe import default_machine_text, parse_machine
+        from xlpy.hw.describe import default_machine_text
 
-        where = cls.directory(root)
         text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
-        spec = parse_machine(text, str(machine or "the default machine"))
-        statedir.prepare(where)
+        return cls._make(cls.directory(root), text, str(machine or DEFAULT), note, anew=anew)
+
+    @classmethod
+    def _make(
+        cls,
+        where: Path,
+        text: str,
+        source: str,
+        note: Callable[[str], None],
+        *,
+        anew: bool = False,
+        join: bool = False,
+    ) -> Host:
+        """As ``make``. join: it is no conflict when another process has just made one."""
+        from xlpy.hw.describe import parse_machine
+
+        spec = parse_machine(text, source)
+        statedir.prepare(where, text if anew else None)
         host = cls(where, note)
         with host.store.transaction("making the host"):
             if host._table.get("ready"):  # another process was faster
-                if machine is None:
+                if join:
                     return host
-                raise Conflict(f"{where} holds a host already", hint="xlpy host reset, then xlpy host init again")
+                raise Conflict(f"{where} holds a host already", hint="replace it with: xlpy host reset --machine FILE")
+            statedir.refuse_media(where)
             note(f"making the host {spec.name!r} in {where}")
+            statedir.announce(where, text)
             try:
                 host._power_on(text, spec)
             except BaseException:
                 statedir.wipe(where, keep_media=False)
+                (where / MAKING).unlink(missing_ok=True)
                 raise
         return host
 
@@ -147,18 +183,22 @@ class Host:
         Raises:
             NotFound: there is no host. ConfigError: ``machine.yaml`` is damaged.
         """
-        from xlpy.hw.describe import parse_machine
-
         where = cls.directory(root)
-        if not (where / "hw").exists() or not (where / MACHINE).exists():
-            raise NotFound(f"no host with media in {where}", hint="xlpy host init makes one")
-        text = (where / MACHINE).read_text(encoding="utf-8", errors="replace")
-        spec = parse_machine(text, str(where / MACHINE))
+        if not (where / "hw").exists() or (where / MAKING).exists():
+            raise NotFound(f"no host with media in {where}", hint="xlpy host reset makes one")
+        statedir.description(where)
         statedir.forget(where, "restarting the host")
+        return cls._start(where, note)
+
+    @classmethod
+    def _start(cls, where: Path, note: Callable[[str], None]) -> Host:
+        """Power on a machine whose media are there, unless another process has done it."""
+        text, spec = statedir.description(where)
         host = cls(where, note)
         with host.store.transaction("restarting the host"):
-            note(f"restarting the host {spec.name!r} in {where}")
-            host._power_on(text, spec, keep_media=True)
+            if not host._table.get("ready"):
+                note(f"restarting the host {spec.name!r} in {where}")
+                host._power_on(text, spec, keep_media=True)
         return host
 
     def _power_on(self, text: str, spec: MachineSpec, keep_media: bool = False) -> None:
@@ -177,6 +217,7 @@ class Host:
         self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
         self.lifecycle.start(time.time())
         hw.sync()
+        (self.root / MAKING).unlink(missing_ok=True)  # from here on the media are kept
         self._table.put("ready", True)
 
     @classmethod
@@ -194,16 +235,21 @@ class Host:
         return where
 
     def _check_description(self) -> None:
+        text = self._table.get("description", "").encode()
         try:
             with open(self._file(MACHINE), "rb") as file:
-                same = file.read() == self._table.get("description", "").encode()
+                same = file.read() == text
+        except FileNotFoundError:
+            with suppress(OSError), open(self._file(MACHINE), "wb") as file:
+                file.write(text)
+            same = True
         except OSError:
             same = False
         if not same:
             raise ConfigError(
                 f"{self._file(MACHINE)} is not the description that this host was made from",
                 code="XLPY-MACHINE-CHANGED",
-                hint="put it back, or make the host anew: xlpy host reset --machine FILE",
+                hint="remove the file to get the original back, or make the host anew: xlpy host reset --machine FILE",
             )
 
     # -- safety against being killed ----------------------------------------------------------------------------
@@ -220,8 +266,10 @@ class Host:
         """
         failure: XlpyError | None = None
         with self.store.transaction(what, self._clean):
-            with open(self._file(UNCLEAN), "w", errors="surrogateescape") as marker:
-                marker.write(f"{what} (pid {os.getpid()})\n")
+            self._mend()
+            with open(self._file(UNCLEAN), "wb") as marker, suppress(OSError):  # a full disk takes its name at least
+                marker.write(f"{what} (pid {os.getpid()})\n".encode(errors="surrogateescape"))
+                marker.flush()
             try:
                 yield
             except XlpyError as error:
@@ -233,19 +281,33 @@ class Host:
         """The change is committed: nothing is left to be taken back."""
         if "xen" in self.__dict__:
             self.xen.sweep()
-        os.unlink(self._file(UNCLEAN))
+        with suppress(FileNotFoundError):
+            os.unlink(self._file(UNCLEAN))
 
     def _repair(self) -> None:
         """A command was killed: its transaction is gone; take back what it left on media and in files."""
-        with self.store.transaction("repairing after a killed command"):
-            marker = self.root / UNCLEAN
-            if not marker.exists():  # the command was alive and has ended by now
-                return
-            self.note(f"repairing: a command was killed: {marker.read_text(errors='replace').strip()}")
-            for line in self.xen.repair():
-                self.note(f"repairing: {line}")
-            self.dom0.repair()
-            marker.unlink(missing_ok=True)
+        with self.store.transaction("repairing after a killed command", self._clean):
+            self._mend()
+
+    def _mend(self) -> None:
+        """Under the lock: repair, unless the command that set the mark was alive and has ended by now."""
+        try:
+            with open(self._file(UNCLEAN), "rb") as marker:
+                who = marker.read().decode(errors="replace").strip()
+        except FileNotFoundError:
+            return
+        self.note(f"repairing: a command was killed: {who}")
+        for line in self.xen.repair():
+            self.note(f"repairing: {line}")
+        self.dom0.repair()
+
+    def _forget(self) -> None:
+        """Another process has changed the state since the actors read it: they are to read it again."""
+        ended = self.shut_down
+        for actor in ("lifecycle", "xenstore", "dom0", "xen", "hw"):
+            self.__dict__.pop(actor, None)
+        if ended:
+            self.xen.ended = ended
 
     @staticmethod
     def describe(machine: Path | None) -> MachineSpec:
@@ -253,7 +315,7 @@ class Host:
         from xlpy.hw.describe import default_machine_text, parse_machine
 
         text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
-        return parse_machine(text, str(machine or "the default machine"))
+        return parse_machine(text, str(machine or DEFAULT))
 
     # -- the actors ---------------------------------------------------------------------------------------------
 

@@ -11,12 +11,17 @@ from xlpy.store import Store, exclusive
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from xlpy.hw.machine import MachineSpec
+
 MACHINE = "machine.yaml"
 STATE = "state.db"
+JOURNAL = f"{STATE}-journal"
+DEFAULT = "the default machine"
+MAKING = "making"  # the description of a host whose media are not finished, and worth nothing
 UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
 BOOTS = "boot"  # the table where xlpy.boot keeps which domains an emulator runs
 FOLDERS = ("hw", "domains", "labels", "dump")
-OURS = {STATE, f"{STATE}-journal", "lock", MACHINE, UNCLEAN, *FOLDERS}
+OURS = {STATE, f"{STATE}.new", JOURNAL, "lock", MACHINE, MAKING, f"{MAKING}.new", UNCLEAN, *FOLDERS}
 
 
 def locate(root: str | os.PathLike[str] | None) -> str:
@@ -45,39 +50,86 @@ def has_content(path: str) -> bool:
     return os.path.exists(path) and os.path.getsize(path) > 0
 
 
-def prepare(where: Path) -> None:
+def prepare(where: Path, text: str | None) -> None:
     """Make the directory for a new host, or see that a host may be made in it.
 
+    Args:
+        where: the directory.
+        text: the description of the machine that is to replace the host that is there; None: there is to be none.
+
     Raises:
-        StateError: media without a state. Conflict: somebody else's directory.
+        StateError: media without a state. Conflict: somebody else's directory, or a command is using the host.
     """
     where.mkdir(parents=True, exist_ok=True)
-    if (where / "hw").exists() and not has_content(str(where / STATE)):
-        raise StateError(
-            f"{where} holds media, and {STATE} is missing or empty: nothing is made over them",
-            hint="start the host anew on the same media with: xlpy host reset --keep-media",
-        )
     strangers = {path.name for path in where.iterdir()} - OURS
-    if strangers and not (where / STATE).exists():
+    if strangers and not ((where / STATE).exists() or (where / "hw").exists()):
         raise Conflict(
             f"{where} is not empty and holds no xlpy host (it has {sorted(strangers)[0]!r})",
             hint="choose an empty or new directory with --root",
         )
+    if text is not None:
+        forget(where, "removing the host", text)
+    elif not has_content(str(where / STATE)):
+        refuse_media(where)
+
+
+def refuse_media(where: Path) -> None:
+    """StateError when there are media; those of a host that was never finished are none."""
+    if (where / "hw").exists() and not (where / MAKING).exists():
+        raise StateError(
+            f"{where} holds media, and {STATE} is missing or empty: nothing is made over them",
+            hint="start the host anew on the same media with: xlpy host reset --keep-media",
+        )
+
+
+def announce(where: Path, text: str) -> None:
+    """Tell later commands that a host is being made, and from which description."""
+    new = where / f"{MAKING}.new"
+    new.write_text(text, encoding="utf-8")
+    new.replace(where / MAKING)
+
+
+def description(where: Path) -> tuple[str, MachineSpec]:
+    """The description of the machine to which media belong. NotFound, ConfigError: it is missing or damaged."""
+    from xlpy.hw.describe import parse_machine
+
+    try:
+        text = (where / MACHINE).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise NotFound(
+            f"{where / MACHINE}: {error.strerror}: what the media in {where / 'hw'} belong to is not known",
+            hint="put it back, or make a new host on new media: xlpy host reset",
+        ) from None
+    return text, parse_machine(text, str(where / MACHINE))
 
 
 def wipe(where: Path, keep_media: bool) -> None:
     """Remove what an earlier host left, but its state and description."""
-    for name in ("domains",) if keep_media else ("domains", "hw", "labels"):
+    for name in ("domains",) if keep_media else FOLDERS:
         _remove_tree(where / name)
     (where / UNCLEAN).unlink(missing_ok=True)
 
 
-def forget(where: Path, holder: str) -> None:
-    """End all boots and remove the state; media, labels and description stay. Conflict: a command is using it."""
-    end_boots(where / STATE)
+def forget(where: Path, holder: str, text: str | None = None) -> None:
+    """End all boots and put an empty state in the place of the old one, whatever that holds.
+
+    Args:
+        where: the directory. holder: told to commands that wait.
+        text: the description from which the host is to be made anew; None: media, labels and description stay.
+
+    Raises:
+        Conflict: a command is using the host.
+    """
+    if (where / STATE).exists():
+        end_boots(where / STATE)
     with exclusive(where / STATE, holder):
-        for name in (STATE, f"{STATE}-journal"):
-            (where / name).unlink(missing_ok=True)
+        new = where / f"{STATE}.new"
+        new.unlink(missing_ok=True)
+        Store(new).close()
+        (where / JOURNAL).unlink(missing_ok=True)  # it must not outlive what it belongs to
+        new.replace(where / STATE)
+        if text is not None:
+            announce(where, text)
 
 
 def remove(where: Path) -> None:
@@ -90,11 +142,12 @@ def remove(where: Path) -> None:
         raise NotFound(f"no host in {where}", hint="xlpy host init makes one")
     end_boots(where / STATE)
     with exclusive(where / STATE, "removing the host"):
-        for name in (STATE, f"{STATE}-journal", MACHINE, UNCLEAN):
+        for name in (JOURNAL, STATE):
             (where / name).unlink(missing_ok=True)
         for name in FOLDERS:
             _remove_tree(where / name)
-    (where / "lock").unlink(missing_ok=True)
+        for name in (MACHINE, MAKING, UNCLEAN, "lock"):
+            (where / name).unlink(missing_ok=True)
 
 
 def end_boots(state: Path) -> None:

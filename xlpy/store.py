@@ -74,13 +74,15 @@ class Store:
 
     Args:
         path: the SQLite file, made on first use; None keeps everything in memory (tests).
+        changed: called when a transaction begins and another process has written since the last one.
 
     Raises:
         StateError: the file is not a state file of this version, or is damaged.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, changed: Callable[[], None] | None = None) -> None:
         self.path = path
+        self._changed = changed
         self._depth = 0
         self._known: dict[tuple[str, str], str | None] = {}  # what this transaction read or wrote; None: absent
         self._unwritten: set[tuple[str, str]] = set()  # what of it SQLite does not have yet
@@ -100,6 +102,13 @@ class Store:
                 f"{path}: state of version {version}, this xlpy reads version {SCHEMA}",
                 hint="use the xlpy that made it, or start over: xlpy host reset",
             )
+        self._seen = self._others()
+        self._inode = os.stat(path).st_ino if path else 0
+
+    def _others(self) -> int:
+        """A number that grows with each commit of another process."""
+        number: int = self.query("PRAGMA data_version")[0][0]
+        return number
 
     def query(self, sql: str, args: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run one statement; sqlite's own errors become ours."""
@@ -182,7 +191,7 @@ class Store:
             done: called after the commit, before another process may begin.
 
         Raises:
-            Conflict: another command held the state for longer than ``LOCK_SECONDS``.
+            Conflict: another command held the state for longer than ``LOCK_SECONDS``, or has replaced it.
         """
         if self._depth:
             self._depth += 1
@@ -192,7 +201,12 @@ class Store:
                 self._depth -= 1
             return
         with exclusive(self.path, holder):
+            if self.path and _inode(self.path) != self._inode:
+                raise Conflict(f"{self.path}: the host was reset meanwhile", hint="run the command again")
             self.query("BEGIN IMMEDIATE")
+            seen, self._seen = self._seen, self._others()
+            if seen != self._seen and self._changed:
+                self._changed()
             self._depth = 1
             try:
                 yield
@@ -216,6 +230,14 @@ class Store:
         self._db.close()
 
 
+def _inode(path: str | os.PathLike[str]) -> int | None:
+    """Which file has the name now; None when there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
 @contextmanager
 def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None]:
     """Hold the lock file beside a state file, and write who holds it.
@@ -231,25 +253,12 @@ def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None
         yield
         return
     lock = os.path.join(os.path.dirname(path), "lock")
+    deadline = time.monotonic() + LOCK_SECONDS
+    fd = _locked(lock, deadline)
+    while _inode(lock) != os.fstat(fd).st_ino:  # a host that is removed takes its lock file along
+        os.close(fd)
+        fd = _locked(lock, deadline)
     try:
-        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise Constraint(
-            f"{lock}: {error.strerror}", hint="choose another state directory with --root or XLPY_ROOT"
-        ) from error
-    try:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    other = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
-                    raise Conflict(
-                        f"the host is held by {other}", hint="wait for it to end, then run the command again"
-                    ) from None
-                time.sleep(0.01)
         os.ftruncate(fd, 0)
         with suppress(OSError):  # a full disk must not hinder commands that free space
             os.pwrite(fd, f"{holder} (pid {os.getpid()})".encode(errors="surrogateescape"), 0)
@@ -257,3 +266,29 @@ def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None
         os.ftruncate(fd, 0)
     finally:
         os.close(fd)
+
+
+def _locked(lock: str, deadline: float) -> int:
+    """A descriptor of the lock file, held."""
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise Constraint(
+            f"{lock}: {error.strerror}", hint="choose another state directory with --root or XLPY_ROOT"
+        ) from error
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    other = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
+                    raise Conflict(
+                        f"the host is held by {other}", hint="wait for it to end, then run the command again"
+                    ) from None
+                time.sleep(0.01)
+            else:
+                return fd
+    except BaseException:
+        os.close(fd)
+        raise

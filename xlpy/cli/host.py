@@ -11,7 +11,7 @@ import click
 from xlpy.addr import format_size
 from xlpy.cli.options import dry_run_option, example, json_option
 from xlpy.cli.render import json_document, table
-from xlpy.errors import Conflict, NotFound
+from xlpy.errors import Conflict, NotFound, UsageError
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
@@ -28,7 +28,7 @@ machine_option = click.option(
 @click.pass_obj
 @example("""
 xlpy host init
-xlpy --root /tmp/big host init --machine configs/machines/big.yaml
+xlpy --root /tmp/big host init --machine configs/machines/interleaved.yaml
 """)
 def init(env: Env, machine: Path | None, dry_run: bool, as_json: bool) -> None:
     """Make the host from a machine description, or from the default machine.
@@ -41,11 +41,9 @@ def init(env: Env, machine: Path | None, dry_run: bool, as_json: bool) -> None:
     if dry_run or env.dry_run:
         spec = Host.describe(machine)
         if (where / "state.db").exists():
-            raise Conflict(f"{where} holds a host already", hint="xlpy host reset")
+            raise Conflict(f"{where} holds a host already", hint="replace it with: xlpy host reset --machine FILE")
         _made(as_json, str(where), spec.name, dry_run=True)
         return
-    if (where / "state.db").exists():
-        raise Conflict(f"{where} holds a host already", hint="xlpy host reset, then xlpy host init again")
     made = Host.make(env.root, machine, env.note)
     _made(as_json, str(where), made.spec.name, dry_run=False)
 
@@ -116,23 +114,24 @@ def show(env: Env, as_json: bool) -> None:
 @click.pass_obj
 @example("""
 xlpy host reset
-xlpy host reset --machine configs/machines/big.yaml
+xlpy host reset --machine configs/machines/interleaved.yaml
 """)
 def reset(env: Env, machine: Path | None, keep_media: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the host and make it anew: all media, labels and domains are lost, unless --keep-media."""
+    from xlpy import statedir
     from xlpy.host import Host
 
+    if keep_media and machine:
+        raise UsageError("--keep-media keeps the machine, --machine replaces it", hint="choose one of them")
     where = Host.directory(env.root)
-    spec = Host.describe(machine)
+    name = "" if keep_media else Host.describe(machine).name
     if not (dry_run or env.dry_run):
-        if keep_media:
-            Host.restart(env.root, env.note)
-        else:
-            if (where / "state.db").exists():
-                Host.remove(env.root)
-            Host.make(env.root, machine, env.note)
+        made = Host.restart(env.root, env.note) if keep_media else Host.make(env.root, machine, env.note, anew=True)
+        name = made.spec.name
+    elif keep_media:
+        name = statedir.description(where)[1].name
     if as_json:
-        json_document("xlpy.host-reset/1", root=str(where), machine=spec.name, dry_run=dry_run or env.dry_run)
+        json_document("xlpy.host-reset/1", root=str(where), machine=name, dry_run=dry_run or env.dry_run)
 
 
 @click.command()
