@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from xlpy.addr import Gpa
 from xlpy.errors import FirmwareStopped
-from xlpy.firmware.acpi.nfit import SpaRange, build_nfit
+from xlpy.firmware.acpi.nfit import SpaRange
+from xlpy.firmware.acpi.nfit_format import build_nfit
 from xlpy.firmware.dm_acpi import build_stream, device_entry, table_entry
 from xlpy.firmware.hvmloader import run
 from xlpy.firmware.hvmloader.dm_acpi import ADDRESS_KEY, LENGTH_KEY

@@ -10,7 +10,8 @@ from hvmloader.fake_platform import Boot, FakePlatform, boot, case
 from xlpy.addr import GIB, MIB, PAGE, Gpa
 from xlpy.errors import FirmwareStopped
 from xlpy.firmware.acpi.aml import name
-from xlpy.firmware.acpi.nfit import VOLATILE_MEMORY, SpaRange, build_nfit
+from xlpy.firmware.acpi.nfit import VOLATILE_MEMORY, SpaRange
+from xlpy.firmware.acpi.nfit_format import build_nfit
 from xlpy.firmware.acpi.sdt import build_table
 from xlpy.firmware.dm_acpi import DmAcpiEntry, build_stream, device_entry, table_entry
 from xlpy.firmware.e820 import E820_PMEM, E820_RESERVED, E820Entry

@@ -48,6 +48,7 @@ CONFIGS = {
     "tables passed through": 'memory = 512\nacpi_firmware = "{passed}"',
     "SMBIOS structures passed through": 'memory = 512\nsmbios_firmware = "{structures}"',
     "virtual NUMA": "memory = 768\nvcpus = 4\n" + NUMA,
+    "OVMF": 'memory = 512\nvcpus = 2\nbios = "ovmf"',
     "a larger hole": "memory = 4096\nmmio_hole = 1024",
     "Viridian": "memory = 512\nviridian = 1",
     "another VGA": 'memory = 512\nvga = "stdvga"',

@@ -16,6 +16,7 @@ from xlpy.firmware.layout import BIOS_INFO
 
 ACPI_INFO, ACPI_INFO_SIZE = 0xFC000000, 40
 ACPI_AREA = range(0xFC001000, 0xFC100000)
+FLASH = range(0xFFE00000, 1 << 32)
 POINTERS = {  # where the addresses are, and their width; and the checksums that they change
     "RSDP": ([(16, 4), (24, 8)], [8, 32]),
     "RSDT": ([(at, 4) for at in range(36, 36 + 16 * 4, 4)], [9]),
@@ -57,8 +58,7 @@ def observe(platform, domain, log):
         (row.type, *("end of the tables" if nvs and at == nvs.end else at for at in (row.start, row.end)))
         for row in handover.e820
     ]
-    pages = {gfn for piece in domain.p2m.ram for gfn in _edges(piece)}
-    seen["RAM"] = sorted(pages)
+    seen["RAM"] = _runs(domain.p2m.ram)
     for name, at, data in tables:
         if name != "DSDT":
             seen[f"{name} at {moved(at):#x}"] = _plain(name, data, moved)
@@ -67,9 +67,13 @@ def observe(platform, domain, log):
     return seen
 
 
-def _edges(piece):
-    """First page and the one after the last, outside the ACPI area."""
-    return [gfn for gfn in (piece.start, piece.end) if gfn << PAGE_SHIFT not in ACPI_AREA]
+def _runs(pieces):
+    """Where RAM begins and ends in turn, page numbers; without ACPI tables and the flash, whose image is not ours."""
+    edges = set()
+    for piece in pieces:
+        if piece.start << PAGE_SHIFT not in ACPI_AREA and piece.start << PAGE_SHIFT not in FLASH:
+            edges ^= {piece.start, piece.end}
+    return sorted(edges)
 
 
 def _acpi(read, rsdp, generation_id):

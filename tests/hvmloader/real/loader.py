@@ -19,6 +19,7 @@ HYPERCALL_PAGE = 0x80000
 START_INFO, BIOS = 0x400000, 0x410000  # where this domain builder puts them: above hvmloader and its modules
 RESET_VECTOR = 0xFFFF0
 SIGNATURE = unpack("<III", b"XenVMMXenVMM")
+HALT = b"\xf4"  # in place of OVMF, of which only the place matters
 WRMSR = b"\x0f\x30"
 VCPU_TIME = 32  # vcpu_time_info in the shared info page: version, TSC, system time, multiplier, shift
 
@@ -35,9 +36,8 @@ def load_elf(path, write):
     return entry
 
 
-def start_info(write):
+def start_info(write, image):
     """``hvm_start_info`` with the BIOS as the only module (Xen ``arch-x86/hvm/start_info.h``)."""
-    image = SEABIOS.read_bytes()
     write(BIOS, image)
     name, modules = START_INFO + 0x100, START_INFO + 0x80
     write(name, b"firmware\0")
@@ -81,7 +81,8 @@ class Loader:
             shared_info=self._shared_info,
         )
         entry = load_elf(HVMLOADER, cpu.write)
-        start_info(cpu.write)
+        ovmf = platform.xenstore("hvmloader/bios") == "ovmf"
+        start_info(cpu.write, HALT * (2 * MIB) if ovmf else SEABIOS.read_bytes())
         code = cpu.read(entry, MIB)
         at = code.find(WRMSR)
         while at >= 0:

@@ -13,7 +13,7 @@ from xlpy.firmware import e820
 from xlpy.firmware.acpi.header import set_checksum
 from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.hvmloader.stop import stop
-from xlpy.firmware.layout import BIOS_INFO, RSDP_OVMF
+from xlpy.firmware.layout import BIOS_INFO, FOUR_GIB, RSDP_OVMF
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ SMBIOS_LOW = Span(Gpa(0xEB000), 0x5000)
 class Bios(NamedTuple):
     """What differs between BIOSes.
 
-    image: where it lies below 1 MiB.
+    image: what it takes below 1 MiB.
+    flash: where the image as a whole lies.
     signature: of the info block at 0x1000.
     info: the block: signature, length, checksum, address and number of tables, address and number of E820 entries.
     pointer: one entry of the tables array.
@@ -41,6 +42,7 @@ class Bios(NamedTuple):
 
     name: str
     image: Span[Gpa]
+    flash: Span[Gpa]
     signature: bytes
     info: Struct
     pointer: Struct
@@ -49,10 +51,24 @@ class Bios(NamedTuple):
 
 
 SEABIOS = Bios(
-    "SeaBIOS", Span(Gpa(0xC0000), 0x40000), b"XenHVMSeaBIOS", Struct("<14sBBIIII"), Struct("<I"), None, mp_tables=True
+    "SeaBIOS",
+    image=Span(Gpa(0xC0000), 0x40000),
+    flash=Span(Gpa(0xC0000), 0x40000),
+    signature=b"XenHVMSeaBIOS",
+    info=Struct("<14sBBIIII"),
+    pointer=Struct("<I"),
+    rsdp=None,
+    mp_tables=True,
 )
 OVMF = Bios(
-    "OVMF", Span(Gpa(0xF0000), 0x10000), b"XenHVMOVMF", Struct("<14sBBQIQI"), Struct("<Q"), RSDP_OVMF, mp_tables=False
+    "OVMF",
+    image=Span(Gpa(0xF0000), 0x10000),
+    flash=Span.between(Gpa(FOUR_GIB - 2 * MIB), FOUR_GIB),
+    signature=b"XenHVMOVMF",
+    info=Struct("<14sBBQIQI"),
+    pointer=Struct("<Q"),
+    rsdp=RSDP_OVMF,
+    mp_tables=False,
 )
 assert all(bios.image.end == MIB for bios in (SEABIOS, OVMF))
 
@@ -75,7 +91,8 @@ def choose(platform: Platform) -> Bios:
 
 
 class InfoBlock:
-    """The info block, whose array of table addresses is taken from scratch memory before anything else.
+    """The info block. Its array of table addresses is taken from scratch memory before anything else; a BIOS that knows
+    where the tables are gets none.
 
     Args:
         bios: whose block.
@@ -84,7 +101,7 @@ class InfoBlock:
 
     def __init__(self, bios: Bios, memory: Memory) -> None:
         self._bios, self._memory = bios, memory
-        self._array = memory.scratch_alloc(_TABLES_ROOM * bios.pointer.size)
+        self._array = memory.scratch_alloc(_TABLES_ROOM * bios.pointer.size) if bios.rsdp is None else Gpa(0)
 
     def finish(self, entries: Sequence[E820Entry], tables: Sequence[Gpa]) -> None:
         """Write the E820 array, the tables array, and the block with its checksum.
@@ -105,6 +122,7 @@ class InfoBlock:
         platform, form = self._memory.platform, self._bios.info
         rows = self._memory.scratch_alloc(max(len(entries), _E820_ROOM) * e820.ENTRY_SIZE)
         platform.write(rows, e820.pack(entries))
-        platform.write(self._array, b"".join(map(self._bios.pointer.pack, tables)))
+        if self._array:
+            platform.write(self._array, b"".join(map(self._bios.pointer.pack, tables)))
         block = form.pack(self._bios.signature, form.size, 0, self._array, len(tables), rows, len(entries))
         platform.write(BIOS_INFO, set_checksum(block, 15))

@@ -15,7 +15,7 @@ from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
 from xlpy.firmware.hvmloader import bios as bioses
 from xlpy.firmware.hvmloader import cpu as cpus
 from xlpy.firmware.hvmloader import devices, dm_acpi, keys, mptable, pci, tables
-from xlpy.firmware.hvmloader.memory import Memory
+from xlpy.firmware.hvmloader.memory import ALIGN, Memory
 from xlpy.firmware.hvmloader.memory_map import build_e820
 from xlpy.firmware.hvmloader.smbios import write_smbios
 from xlpy.firmware.hvmloader.stop import report
@@ -96,8 +96,9 @@ def _boot(platform: Platform, layout: GuestLayout) -> None:
     platform.log(f"vm86 TSS at {tss:08x}")
     devices.write_cmos_memory(platform, memory.low_end)
     platform.log("BIOS map:")
-    platform.log(f" {SCRATCH:x}-{memory.scratch_end - 1:x}: Scratch space")
-    platform.log(f" {bios.image.start:x}-{bios.image.end - 1:x}: Main BIOS")
+    if memory.scratch_end > SCRATCH + ALIGN:
+        platform.log(f" {SCRATCH:x}-{memory.scratch_end - 1:x}: Scratch space")
+    platform.log(f" {bios.flash.start:x}-{bios.flash.end - 1:x}: Main BIOS")
     entries = build_e820(
         memory, bios, windows, cpu.physical_bits, acpi=acpi is not None, pmem=acpi.pmem if acpi else ()
     )
