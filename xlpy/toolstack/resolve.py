@@ -189,7 +189,7 @@ def _file(dom0: Dom0, path: str, size: int) -> Resolved:
         raise Unsafe(
             f"{path}: {mount.mountpoint} is mounted without DAX, so its pages live in the page cache",
             code="XLPY-PMEM-NOT-DAX",
-            hint=f"mount -o remount,dax {mount.mountpoint}",
+            hint=f"umount {mount.mountpoint}; mount -o dax {mount.device} {mount.mountpoint} (in fsdax mode only)",
         )
     _check_size(path, size)
     pieces = tuple(_checked(path, size, window, dom0.fiemap(path)))
