@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi import aml, nfit
+from xlpy.firmware.acpi import aml, nfit, nfit_format
 from xlpy.firmware.acpi.check import check, read_tables
 from xlpy.firmware.acpi.fadt import build_fadt
 from xlpy.firmware.acpi.roots import Rsdp, build_rsdp, build_xsdt
@@ -25,7 +25,7 @@ def good_nfit(**changes):
     spa = nfit.SpaRange(spa_index=1, base=4 * GIB, length=GIB)
     region = nfit.RegionMap(handle=1, spa_index=1, control_index=1, region_size=GIB)
     control = nfit.ControlRegion(control_index=1, vendor_id=0x8086, device_id=1, revision_id=1, serial_number=7)
-    return nfit.build_nfit(
+    return nfit_format.build_nfit(
         [
             spa._replace(**changes.get("spa", {})),
             region._replace(**changes.get("region", {})),
@@ -73,7 +73,7 @@ def two_ways(tables=((0,), (1,)), offsets=(0, 0), line=4096, **changes):
         )._replace(**changes)
         for n in range(2)
     ]
-    return nfit.build_nfit(
+    return nfit_format.build_nfit(
         [
             nfit.SpaRange(spa_index=1, base=4 * GIB, length=2 * GIB),
             *members,
@@ -115,7 +115,7 @@ def test_nfit_links(changes, text):
         two_ways(),
         two_ways(((0,), (0,)), offsets=(0, 4096)),  # the skew between the devices is in the region offset
         two_ways(((0, 2, 5, 7), (1, 3, 4, 6)), line=64),
-        nfit.build_nfit([]),
+        nfit_format.build_nfit([]),
         good_nfit(region={"spa_index": 0}),  # a device without a range
     ],
 )

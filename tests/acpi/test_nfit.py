@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi import nfit
+from xlpy.firmware.acpi import nfit, nfit_format
 from xlpy.firmware.acpi.guid import guid_bytes, guid_text
 from xlpy.firmware.acpi.sdt import build_table
 
@@ -69,24 +69,24 @@ SAMPLES = {
 @pytest.mark.parametrize(("record", "text"), SAMPLES.items(), ids=lambda value: type(value).__name__)
 def test_structure(record, text):
     data = bytes.fromhex(text)
-    assert nfit.build_structures([record]) == data
-    assert nfit.parse_structures(data) == [record]
-    assert nfit.parse_structures(data + data) == [record, record]
+    assert nfit_format.build_structures([record]) == data
+    assert nfit_format.parse_structures(data) == [record]
+    assert nfit_format.parse_structures(data + data) == [record, record]
     for cut in range(1, len(data)):
         with pytest.raises(FormatError):
-            nfit.parse_structures(data[:cut])
+            nfit_format.parse_structures(data[:cut])
 
 
 def test_sample_of_qemu():
-    assert nfit.parse_nfit(QEMU) == QEMU_STRUCTURES
+    assert nfit_format.parse_nfit(QEMU) == QEMU_STRUCTURES
     identity = {"oem_id": "BOCHS ", "oem_table_id": "BXPC    ", "oem_revision": 1}
-    assert nfit.build_nfit(QEMU_STRUCTURES, creator_id="BXPC", creator_revision=1, **identity) == QEMU
+    assert nfit_format.build_nfit(QEMU_STRUCTURES, creator_id="BXPC", creator_revision=1, **identity) == QEMU
 
 
 def test_fit_has_no_header():
-    assert nfit.parse_structures(QEMU[40:]) == QEMU_STRUCTURES
-    assert nfit.build_structures(QEMU_STRUCTURES) == QEMU[40:]
-    assert nfit.parse_structures(b"") == []
+    assert nfit_format.parse_structures(QEMU[40:]) == QEMU_STRUCTURES
+    assert nfit_format.build_structures(QEMU_STRUCTURES) == QEMU[40:]
+    assert nfit_format.parse_structures(b"") == []
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_fit_has_no_header():
 )
 def test_malformed(body, offset, path):
     with pytest.raises(FormatError) as caught:
-        nfit.parse_nfit(build_table("NFIT", bytes.fromhex(body)))
+        nfit_format.parse_nfit(build_table("NFIT", bytes.fromhex(body)))
     assert (caught.value.offset, caught.value.path) == (offset, path)
 
 
@@ -126,7 +126,7 @@ def test_malformed(body, offset, path):
 )
 def test_records_that_do_not_fit(record):
     with pytest.raises(FormatError):
-        nfit.build_nfit([record])
+        nfit_format.build_nfit([record])
 
 
 def parsed(parse, data):
@@ -140,11 +140,11 @@ def parsed(parse, data):
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_round_trip_or_are_refused(data):
-    structures = parsed(nfit.parse_structures, data)
+    structures = parsed(nfit_format.parse_structures, data)
     if isinstance(structures, FormatError):
         assert 0 <= structures.offset <= len(data)
     else:
-        assert nfit.parse_structures(nfit.build_structures(structures)) == structures
+        assert nfit_format.parse_structures(nfit_format.build_structures(structures)) == structures
 
 
 @settings(deadline=None)
@@ -152,8 +152,8 @@ def test_any_bytes_round_trip_or_are_refused(data):
 def test_flipped_bytes(at, change):
     data = bytearray(QEMU)
     data[at] ^= change
-    assert parsed(nfit.parse_nfit, bytes(data)).path == "nfit.checksum"
-    structures = parsed(nfit.parse_nfit, build_table("NFIT", bytes(data[36:])))
+    assert parsed(nfit_format.parse_nfit, bytes(data)).path == "nfit.checksum"
+    structures = parsed(nfit_format.parse_nfit, build_table("NFIT", bytes(data[36:])))
     assert structures if isinstance(structures, list) else structures.path
 
 
@@ -198,7 +198,7 @@ def test_guid():
 def test_iasl_takes_it_apart(tmp_path):
     records = [record for record in SAMPLES if not isinstance(record, (nfit.Unknown, nfit.Smbios))]
     plain = [record for record in records if not (isinstance(record, nfit.SpaRange) and record.location_cookie)]
-    bad, (text,) = disassemble(tmp_path, {"nfit.dat": nfit.build_nfit(QEMU_STRUCTURES + plain)})
+    bad, (text,) = disassemble(tmp_path, {"nfit.dat": nfit_format.build_nfit(QEMU_STRUCTURES + plain)})
     assert bad == []
     words = " ".join(text.split())
     for field in ("Region Offset : 0000000000002000", "Line Size : 00000040", "Serial Number : B10A0000"):

@@ -12,7 +12,8 @@ from xlpy.devicemodel.dmacpi import area_for
 from xlpy.devicemodel.labels import LabelStore
 from xlpy.devicemodel.mailbox import Request
 from xlpy.errors import Conflict, Constraint, HypercallError, NotFound, XlpyError
-from xlpy.firmware.acpi.nfit import ControlRegion, SpaRange, parse_nfit, parse_structures
+from xlpy.firmware.acpi.nfit import ControlRegion, SpaRange
+from xlpy.firmware.acpi.nfit_format import parse_nfit, parse_structures
 from xlpy.firmware.dm_acpi import parse_stream
 from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.firmware.layout import XEN_HVM, in_ram

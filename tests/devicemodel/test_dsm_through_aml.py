@@ -11,7 +11,8 @@ from xlpy.addr import GIB, KIB, MIB, Gpa, Span
 from xlpy.dom0.labels import empty_index, read_area
 from xlpy.firmware.acpi.aml import device, name, package, scope
 from xlpy.firmware.acpi.eval import Interpreter, load
-from xlpy.firmware.acpi.nfit import ControlRegion, parse_structures
+from xlpy.firmware.acpi.nfit import ControlRegion
+from xlpy.firmware.acpi.nfit_format import parse_structures
 from xlpy.firmware.acpi.sdt import build_table
 from xlpy.firmware.layout import XEN_HVM, in_ram
 

@@ -17,9 +17,8 @@ from xlpy.firmware.acpi.nfit import (
     RegionMap,
     SpaRange,
     device_id,
-    parse_nfit,
-    parse_structures,
 )
+from xlpy.firmware.acpi.nfit_format import parse_nfit, parse_structures
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,8 +19,8 @@ from xlpy.firmware.acpi.nfit import (
     RegionMap,
     SpaRange,
     device_id,
-    parse_nfit,
 )
+from xlpy.firmware.acpi.nfit_format import parse_nfit
 from xlpy.firmware.acpi.slit import SLIT
 from xlpy.firmware.acpi.srat import MEMORY, SRAT
 from xlpy.firmware.acpi.walk import find_rsdp, walk

@@ -42,7 +42,8 @@ def test_labels_that_the_guest_wrote_make_namespaces(host, domain):
     """Index blocks and one label, written through _LSW, as a driver would."""
     from xlpy.dom0.labels import TYPE_PMEM, Label, empty_index
     from xlpy.dom0.labelset import Mapping, cookies
-    from xlpy.firmware.acpi.nfit import ControlRegion, parse_nfit
+    from xlpy.firmware.acpi.nfit import ControlRegion
+    from xlpy.firmware.acpi.nfit_format import parse_nfit
 
     nfit = next(t.data for t in domain.acpi_tables() if t.signature == "NFIT")
     control = next(s for s in parse_nfit(nfit) if isinstance(s, ControlRegion))

@@ -127,7 +127,7 @@ def probe(read: Callable[[int, int], bytes]) -> Bus:
     Raises:
         FormatError: tables that cannot be read, or an NFIT whose structures do not belong together.
     """
-    from xlpy.firmware.acpi.nfit import parse_nfit
+    from xlpy.firmware.acpi.nfit_format import parse_nfit
     from xlpy.firmware.acpi.walk import find_rsdp, walk
 
     for signature, _address, table in walk(read, find_rsdp(read)):

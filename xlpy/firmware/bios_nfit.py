@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlpy.firmware.acpi import nfit
+from xlpy.firmware.acpi import nfit, nfit_format
 from xlpy.firmware.bios_tables import IDENTITY
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def host_nfit(hw: Hardware) -> bytes:
         *hints,
         nfit.Capabilities(1, CAPABILITIES[spec.persistence]),
     ]  # fmt: skip
-    return nfit.build_nfit(structures, **IDENTITY)
+    return nfit_format.build_nfit(structures, **IDENTITY)
 
 
 def _interleaves(spec: MachineSpec) -> dict[int, int]:

@@ -139,7 +139,7 @@ def _load(running: Running, problems: list[str]) -> Interpreter | None:
 def _nfit(tables: list[Found], aml: Interpreter | None, problems: list[str]) -> tuple[Bus | None, list[Any]]:
     """The NFIT, and what ``_FIT`` says instead if it says anything, as Linux takes it."""
     from xlpy.dom0.driver import interpret
-    from xlpy.firmware.acpi.nfit import parse_nfit, parse_structures
+    from xlpy.firmware.acpi.nfit_format import parse_nfit, parse_structures
 
     try:
         structures, revision = [], 1

@@ -213,10 +213,10 @@ def _fadt(name: str, data: bytes, at: dict[int, Found]) -> list[Finding]:
 
 def _nfit(name: str, data: bytes) -> list[Finding]:
     """Structures that can be taken apart and belong together."""
-    from xlpy.firmware.acpi import nfit, nfit_links
+    from xlpy.firmware.acpi import nfit_format, nfit_links
 
     try:
-        structures = nfit.parse_nfit(data)
+        structures = nfit_format.parse_nfit(data)
     except FormatError as error:
         return [Finding(ERROR, name, error.offset, error.message)]
     starts, at = [], HEADER_SIZE + 4

@@ -1,19 +1,11 @@
-"""The NVDIMM Firmware Interface Table (ACPI 6.5, 5.2.25): its records, and the way to bytes and back.
+"""The NVDIMM Firmware Interface Table (ACPI 6.5, 5.2.25): its records.
 
-The layouts are declared in ``nfit_format``, which is imported when a table is taken apart or built.
+The way to bytes and back is in ``nfit_format``, which is imported when a table is taken apart or built.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
-
-from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from xlpy.firmware.acpi.sdt import Identity
 
 # Range type GUIDs (5.2.25.2)
 PERSISTENT_MEMORY = "66f0d379-b4f3-4074-ac43-0d3318b78cdb"
@@ -227,41 +219,3 @@ def device_id(region: ControlRegion) -> str:
     if region.valid_fields & 1:
         made = f"{region.manufacturing_location:02x}-{digits(region.manufacturing_date, 2)}-"
     return f"{digits(region.vendor_id, 2)}-{made}{digits(region.serial_number, 4)}"
-
-
-def build_structures(structures: Iterable[Structure]) -> bytes:
-    """The structures back to back, as ``_FIT`` returns them; FormatError when a field does not fit."""
-    from xlpy.firmware.acpi import nfit_format
-
-    return b"".join(map(nfit_format.build_structure, structures))
-
-
-def parse_structures(data: bytes) -> list[Structure]:
-    """Take apart what ``_FIT`` returned; errors as for ``parse_nfit``, offsets from the start of ``data``."""
-    from xlpy.firmware.acpi import nfit_format
-
-    return nfit_format.parse_structures(data, 0, "fit")
-
-
-def build_nfit(structures: Iterable[Structure], revision: int = 1, **identity: Unpack[Identity]) -> bytes:
-    """A whole NFIT; ``identity`` as for ``sdt.build_table``."""
-    from xlpy.firmware.acpi.sdt import build_table
-
-    return build_table("NFIT", bytes(4) + build_structures(structures), revision, **identity)
-
-
-def parse_nfit(table: bytes) -> list[Structure]:
-    """The structures of a whole NFIT, in order.
-
-    Raises:
-        FormatError: wrong signature, length or checksum; a structure that does not fit in the table, or whose length is
-            not that of its type and content. Links between structures are not followed here.
-    """
-    from xlpy.firmware.acpi import nfit_format
-    from xlpy.firmware.acpi.sdt import HEADER_SIZE, check_header
-
-    check_header(table, "NFIT")
-    start = HEADER_SIZE + 4
-    if len(table) < start:
-        raise FormatError(f"nfit: {len(table)} bytes, at least {start} are required", offset=len(table), path="nfit")
-    return nfit_format.parse_structures(table[start:], start, "nfit")

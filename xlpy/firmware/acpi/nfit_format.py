@@ -1,11 +1,11 @@
-"""Byte layouts of the NFIT structures 0 to 7 (ACPI 6.5, 5.2.25.2 to 5.2.25.9).
+"""The NFIT as bytes: layouts of its structures 0 to 7 (ACPI 6.5, 5.2.25.2 to 5.2.25.9), building and taking apart.
 
 Each construct describes what follows a structure's type and length, with the field names of its record in ``nfit``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from construct import (
     Array,
@@ -29,7 +29,12 @@ from construct import (
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi import nfit
 from xlpy.firmware.acpi.guid import guid_bytes, guid_text
-from xlpy.firmware.acpi.sdt import build, parse
+from xlpy.firmware.acpi.sdt import HEADER_SIZE, build, build_table, check_header, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xlpy.firmware.acpi.sdt import Identity
 
 GUID: Construct[str, str] = ExprAdapter(Bytes(16), lambda data, _: guid_text(data), lambda words, _: guid_bytes(words))
 
@@ -143,20 +148,32 @@ def _form(record: type[nfit.Structure], size: int) -> Construct[Any, Any]:
     return CONTROL_REGION_SHORT if short else FORMS[_KINDS[record]][1]
 
 
-def build_structure(structure: nfit.Structure) -> bytes:
-    """The bytes of one structure."""
-    if isinstance(structure, nfit.Unknown):
-        kind, body = structure.type, structure.data
-    else:
-        record = type(structure)
-        size = structure.size if isinstance(structure, nfit.ControlRegion) else 0
-        kind = _KINDS[record]
-        body = build(_form(record, size), structure._asdict(), f"nfit.{record.__name__}")
-    return build(HEAD, {"type": kind, "length": HEAD.sizeof() + len(body)}, "nfit.length") + body
+def build_nfit(structures: Iterable[nfit.Structure], revision: int = 1, **identity: Unpack[Identity]) -> bytes:
+    """A whole NFIT; ``identity`` as for ``sdt.build_table``."""
+    return build_table("NFIT", bytes(4) + build_structures(structures), revision, **identity)
 
 
-def parse_structures(data: bytes, offset: int, path: str) -> list[nfit.Structure]:
-    """All structures in ``data``.
+def parse_nfit(table: bytes) -> list[nfit.Structure]:
+    """The structures of a whole NFIT, in order.
+
+    Raises:
+        FormatError: wrong signature, length or checksum; a structure that does not fit in the table, or whose length is
+            not that of its type and content. Links between structures are not followed here.
+    """
+    check_header(table, "NFIT")
+    start = HEADER_SIZE + 4
+    if len(table) < start:
+        raise FormatError(f"nfit: {len(table)} bytes, at least {start} are required", offset=len(table), path="nfit")
+    return parse_structures(table[start:], start, "nfit")
+
+
+def build_structures(structures: Iterable[nfit.Structure]) -> bytes:
+    """The structures back to back, as ``_FIT`` returns them; FormatError when a field does not fit."""
+    return b"".join(map(_build_structure, structures))
+
+
+def parse_structures(data: bytes, offset: int = 0, path: str = "fit") -> list[nfit.Structure]:
+    """All structures in ``data``; on their own they are what ``_FIT`` returned.
 
     Args:
         data: structures back to back.
@@ -181,6 +198,18 @@ def parse_structures(data: bytes, offset: int, path: str) -> list[nfit.Structure
         found.append(_parse_structure(head.type, body, where, offset + at + HEAD.sizeof()))
         at += head.length
     return found
+
+
+def _build_structure(structure: nfit.Structure) -> bytes:
+    """The bytes of one structure."""
+    if isinstance(structure, nfit.Unknown):
+        kind, body = structure.type, structure.data
+    else:
+        record = type(structure)
+        size = structure.size if isinstance(structure, nfit.ControlRegion) else 0
+        kind = _KINDS[record]
+        body = build(_form(record, size), structure._asdict(), f"nfit.{record.__name__}")
+    return build(HEAD, {"type": kind, "length": HEAD.sizeof() + len(body)}, "nfit.length") + body
 
 
 def _parse_structure(kind: int, body: bytes, where: str, offset: int) -> nfit.Structure:

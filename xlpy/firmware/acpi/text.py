@@ -34,7 +34,7 @@ def decode(signature: str, data: bytes) -> dict[str, Any]:
         if name != "FACS":
             shown |= Header.parse(data)._asdict()
         if name == "NFIT":
-            from xlpy.firmware.acpi.nfit import parse_nfit
+            from xlpy.firmware.acpi.nfit_format import parse_nfit
 
             structures = parse_nfit(data)
             return {**shown, "structures": [{"kind": type(s).__name__, **_plain(s._asdict())} for s in structures]}
