@@ -16,19 +16,19 @@ cannot change; its claims are compared with what is there before anything is don
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from xlpy.devicemodel.mailbox import DATA_SIZE
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from xlpy.devicemodel.ars import Ars
     from xlpy.devicemodel.backing import Vnvdimm
     from xlpy.devicemodel.labels import LabelStore
     from xlpy.devicemodel.mailbox import Request
-    from xlpy.devicemodel.model import DeviceModel
 
 ROOT_UUID = "2f10e7a4-9e91-11e4-89d3-123b93f75cba"
 DEVICE_UUID = "4309ac30-0d11-11e4-9191-0800200c9a66"
@@ -58,6 +58,35 @@ _LABEL_SIZE = Struct("<III")
 _NOTHING = Struct("")
 
 
+class Target(Protocol):
+    """Whom the functions act on: the device model of the domain that asks."""
+
+    @property
+    def devices(self) -> Sequence[Vnvdimm]:
+        """The vNVDIMMs by slot."""
+
+    @property
+    def ars(self) -> Ars:
+        """Scrub functions over the poison list."""
+
+    @property
+    def fit(self) -> bytes:
+        """What ``_FIT`` returns."""
+
+    @property
+    def fit_changed(self) -> bool:
+        """Whether the guest has not begun to read the FIT since it changed last."""
+
+    def fit_begun(self) -> None:
+        """The guest reads the FIT from its start."""
+
+    def labels(self, device: Vnvdimm, /) -> LabelStore | None:
+        """The label area of a vNVDIMM."""
+
+    def release(self, device: Vnvdimm, /) -> None:
+        """The guest has let go of a vNVDIMM (``_EJ0``)."""
+
+
 class Function(NamedTuple):
     """One function: the layout of its input's fixed part, and what it does with the fields and the rest."""
 
@@ -70,7 +99,7 @@ def status(code: int) -> bytes:
     return _U32.pack(code)
 
 
-def answer(model: DeviceModel, request: Request) -> bytes:
+def answer(model: Target, request: Request) -> bytes:
     """The output for one request: at most ``DATA_SIZE`` bytes; anything that is not in order gets a status."""
     functions, missing = _interface(model, request)
     if request.function == 0:
@@ -90,7 +119,7 @@ def answer(model: DeviceModel, request: Request) -> bytes:
         return status(HARDWARE_ERROR)
 
 
-def _interface(model: DeviceModel, request: Request) -> tuple[Mapping[int, Function], int]:
+def _interface(model: Target, request: Request) -> tuple[Mapping[int, Function], int]:
     """The functions that handle, UUID and revision select, by number; or none, and the status that tells why."""
     uuid = {ROOT_HANDLE: _ROOT, PRIVATE_HANDLE: _PRIVATE}.get(request.handle, _DEVICE)
     if request.uuid != uuid or request.revision != REVISION:
@@ -105,14 +134,14 @@ def _interface(model: DeviceModel, request: Request) -> tuple[Mapping[int, Funct
     return _device(model, device), SUCCESS
 
 
-def _find(model: DeviceModel, handle: int) -> Vnvdimm | None:
+def _find(model: Target, handle: int) -> Vnvdimm | None:
     return next((device for device in model.devices if device.handle == handle), None)
 
 
 # -- the root device ----------------------------------------------------------------------------------------------
 
 
-def _root(model: DeviceModel) -> dict[int, Function]:
+def _root(model: Target) -> dict[int, Function]:
     from xlpy.devicemodel import ars
 
     scrub = model.ars
@@ -128,7 +157,7 @@ def _root(model: DeviceModel) -> dict[int, Function]:
 # -- a vNVDIMM ------------------------------------------------------------------------------------------------------
 
 
-def _device(model: DeviceModel, device: Vnvdimm) -> dict[int, Function]:
+def _device(model: Target, device: Vnvdimm) -> dict[int, Function]:
     from xlpy.devicemodel import smart
 
     functions = {}
@@ -159,14 +188,14 @@ def _label_set(labels: LabelStore, offset: int, length: int, data: bytes) -> byt
 # -- our own AML ----------------------------------------------------------------------------------------------------
 
 
-def _private(model: DeviceModel) -> dict[int, Function]:
+def _private(model: Target) -> dict[int, Function]:
     return {
         READ_FIT: Function(_U32, lambda offset, _: _read_fit(model, offset)),
         RELEASE: Function(_U32, lambda handle, _: _release(model, handle)),
     }
 
 
-def _read_fit(model: DeviceModel, offset: int) -> bytes:
+def _read_fit(model: Target, offset: int) -> bytes:
     fit = model.fit
     if offset > len(fit):
         return status(INVALID)
@@ -177,7 +206,7 @@ def _read_fit(model: DeviceModel, offset: int) -> bytes:
     return status(SUCCESS) + fit[offset : offset + FIT_CHUNK]
 
 
-def _release(model: DeviceModel, handle: int) -> bytes:
+def _release(model: Target, handle: int) -> bytes:
     device = _find(model, handle)
     if device is None:
         return status(NO_DEVICE)
