@@ -20,9 +20,26 @@ from xlpy.dom0.xenstore_node import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Protocol
 
-    from xlpy.dom0.xenstore import Connection, XenStore
+    class Daemon(Protocol):
+        """Who keeps the nodes. For the type checker alone: every command imports this file."""
+
+        def load(self, path: str, /) -> Node | None: ...
+        def apply(self, removed: Iterable[str], changed: Mapping[str, Node | None], /) -> None: ...
+        def generation(self) -> int: ...
+        def children(self, path: str, /) -> list[str]: ...
+        def owned(self, domid: int, /) -> int: ...
+        def fire(self, paths: Iterable[str], /, removed: bool = True) -> None: ...
+
+    class Session(Protocol):
+        """Who asks: a domain, its rights, and how many transactions it has open."""
+
+        domid: int
+        transactions: int
+
+        def rights(self, perms: Sequence[Perm], /) -> int: ...
 
 
 class Transaction:
@@ -32,7 +49,7 @@ class Transaction:
     connection.
     """
 
-    def __init__(self, daemon: XenStore, connection: Connection, counted: bool = False) -> None:
+    def __init__(self, daemon: Daemon, connection: Session, counted: bool = False) -> None:
         self._daemon = daemon
         self._connection = connection
         self._counted = counted
