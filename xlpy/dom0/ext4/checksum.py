@@ -6,25 +6,31 @@ Both are taken without the final inversion that other users of CRC-32C apply: th
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 _POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reversed
 _POLYNOMIAL16 = 0xA001
 _FEW = 6  # fewer blocks than this are faster one by one
 
 
+@cache
 def _table(polynomial: int) -> list[int]:
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (polynomial if byte & 1 else 0)
-        table.append(byte)
+    """What each byte does to the register. The sum of two bytes does the sum of what they do."""
+    powers = [polynomial]  # what 0x80, 0x40, ... do
+    for _ in range(7):
+        last = powers[-1]
+        powers.append(last >> 1 ^ (polynomial if last & 1 else 0))
+    table = [0]
+    for power in reversed(powers):
+        table += [value ^ power for value in table]
     return table
 
 
-_TABLE = _table(_POLYNOMIAL)
-_TABLE16 = _table(_POLYNOMIAL16)
-_PLANES = tuple(bytes(value >> shift & 0xFF for value in _TABLE) for shift in (0, 8, 16, 24))
+@cache
+def _planes() -> tuple[bytes, ...]:
+    """The table of CRC-32C, one byte of the register at a time."""
+    table = _table(_POLYNOMIAL)
+    return tuple(bytes([value >> shift & 0xFF for value in table]) for shift in (0, 8, 16, 24))
 
 
 def crc32c(register: int, data: bytes | bytearray | memoryview) -> int:
@@ -34,7 +40,7 @@ def crc32c(register: int, data: bytes | bytearray | memoryview) -> int:
 
 @lru_cache(maxsize=64)  # one command reads the same superblock, inodes and directory again and again
 def _crc32c(register: int, data: bytes) -> int:
-    table = _TABLE
+    table = _table(_POLYNOMIAL)
     for byte in data:
         register = table[(register ^ byte) & 0xFF] ^ register >> 8
     return register
@@ -42,7 +48,7 @@ def _crc32c(register: int, data: bytes) -> int:
 
 def crc16(register: int, data: bytes) -> int:
     """The CRC-16 register after ``data``, starting from ``register`` (0xFFFF for a fresh one)."""
-    table = _TABLE16
+    table = _table(_POLYNOMIAL16)
     for byte in data:
         register = table[(register ^ byte) & 0xFF] ^ register >> 8
     return register
@@ -59,7 +65,7 @@ def crc32c_blocks(register: int, blocks: bytes, width: int) -> list[int]:
         view = memoryview(blocks)
         return [crc32c(register, view[at : at + width]) for at in range(0, count * width, width)]
     number = int.from_bytes
-    p0, p1, p2, p3 = _PLANES
+    p0, p1, p2, p3 = _planes()
     r0, r1, r2, r3 = (number(bytes([register >> shift & 0xFF]) * count, "little") for shift in (0, 8, 16, 24))
     for column in range(width):
         index = (r0 ^ number(blocks[column::width], "little")).to_bytes(count, "little")
