@@ -9,7 +9,7 @@ that its successor has them.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from xlpy.errors import XlpyError
 from xlpy.hypervisor import abi
@@ -20,9 +20,12 @@ from xlpy.toolstack.stored import current, reload
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from xlpy.dom0.xenstore import XenStore
     from xlpy.errors import FirmwareStopped
+    from xlpy.hypervisor.xen import Xen
+    from xlpy.store import Store
+    from xlpy.toolstack.build import Builder
     from xlpy.toolstack.config import DomainConfig
-    from xlpy.toolstack.lifecycle import Lifecycle
 
 STARTS = 3  # in a row that end with a crash of the firmware; then restarting stops
 EVENTS = {
@@ -52,6 +55,27 @@ class Outcome(NamedTuple):
     error: XlpyError | None = None
 
 
+class Toolstack(Protocol):
+    """With what the daemon acts: ``Lifecycle``."""
+
+    xen: Xen
+    xenstore: XenStore
+    store: Store
+    dumps: str
+
+    def builder(self, step: Callable[[str], None]) -> Builder:
+        """A builder that tells its steps."""
+
+    def create(self, config: DomainConfig, *, step: Callable[[str], None]) -> int:
+        """Build a domain and start it; its domid."""
+
+    def destroy(self, domid: int) -> None:
+        """End a domain at once."""
+
+    def unpin(self, domid: int) -> None:
+        """Give the backings of a domain back to Dom0."""
+
+
 class Monitor:
     """xl's daemon.
 
@@ -60,7 +84,7 @@ class Monitor:
         step: told what the daemon would write to its log.
     """
 
-    def __init__(self, life: Lifecycle, step: Callable[[str], None]) -> None:
+    def __init__(self, life: Toolstack, step: Callable[[str], None]) -> None:
         self._life = life
         self._step = step
 
