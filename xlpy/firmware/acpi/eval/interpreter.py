@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.checksum import verify
+from xlpy.firmware.acpi.eval import arithmetic, declarations, operators, statements, sync
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import Scratch
 from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.names import Absolute
     from xlpy.firmware.acpi.eval.results import Argument, Result
     from xlpy.firmware.acpi.eval.values import Value
+
+INSTRUCTIONS = (arithmetic, declarations, operators, statements, sync)  # what they register is in HANDLERS
 
 HEADER_SIZE = 36
 AML_TABLES = ("DSDT", "SSDT", "PSDT", "OSDT")

@@ -1,10 +1,10 @@
-"""The stack machine that runs compiled AML."""
+"""The stack machine that runs compiled AML. What its instructions do is registered in ``HANDLERS`` from above."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlpy.firmware.acpi.eval import arithmetic, convert, declarations, operators, statements, sync
+from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.compiler import Code, Compiler
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import PCI_CONFIG, FieldAccess, Region
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.namespace import Mutex, Object
     from xlpy.firmware.acpi.eval.values import Value
-
-INSTRUCTIONS = (arithmetic, declarations, operators, statements, sync)  # what they register is in HANDLERS
 
 NESTED_RUNS = 8  # regions whose place depends on regions whose place ...
 

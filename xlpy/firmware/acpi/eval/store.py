@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
@@ -25,12 +25,30 @@ from xlpy.firmware.acpi.eval.values import (
 )
 
 if TYPE_CHECKING:
-    from xlpy.firmware.acpi.eval.machine import Machine
-    from xlpy.firmware.acpi.eval.namespace import Node
+    from xlpy.firmware.acpi.eval.fields import FieldAccess
+    from xlpy.firmware.acpi.eval.namespace import Namespace, Node
     from xlpy.firmware.acpi.eval.values import Value
 
 
-def read_node(vm: Machine, node: Node) -> Value:
+class Holder(Protocol):
+    """Whose places they are: what reading and writing needs of the machine."""
+
+    namespace: Namespace
+    fields: FieldAccess
+    stack: list[Value]
+    width: int
+
+    def spend(self, steps: int, /) -> None:
+        """Take from the budget of this evaluation."""
+
+    def data(self, value: Value, /) -> Value:
+        """The value of an operand."""
+
+    def log(self, value: Value, /) -> None:
+        """Record what was stored to the Debug object."""
+
+
+def read_node(vm: Holder, node: Node) -> Value:
     """The value of a named object; of one that has none, such as a Device, the object itself."""
     thing = node.object
     if isinstance(thing, (int, String, Buffer, Package, Reference)):
@@ -44,7 +62,7 @@ def read_node(vm: Machine, node: Node) -> Value:
     return NodeRef(node, plain=True)
 
 
-def load(vm: Machine, place: Reference) -> Value:
+def load(vm: Holder, place: Reference) -> Value:
     """What DerefOf gives; AmlError when there is nothing."""
     if isinstance(place, NodeRef):
         value = read_node(vm, place.node)
@@ -71,7 +89,7 @@ def load(vm: Machine, place: Reference) -> Value:
     raise AmlError("AE_AML_OPERAND_TYPE", "the Debug object can't be read")
 
 
-def element(vm: Machine, place: ElementRef) -> Value:
+def element(vm: Holder, place: ElementRef) -> Value:
     """An element of a package; a name in it is looked up now, and for good."""
     value = place.package[place.index]
     if isinstance(value, NameRef):
@@ -79,14 +97,14 @@ def element(vm: Machine, place: ElementRef) -> Value:
     return read_node(vm, value.node) if isinstance(value, LinkRef) else value
 
 
-def resolve(vm: Machine, name: NameRef) -> Value:
+def resolve(vm: Holder, name: NameRef) -> Value:
     """What a name in a package stands for: a link to data, the present value of a field, or a reference."""
     node = vm.namespace.get(name.scope, name.path)
     data = isinstance(node.object, (int, String, Buffer, Package))
     return LinkRef(node) if data else read_node(vm, node)
 
 
-def settle(vm: Machine, package: Package, depth: int = PACKAGE_DEPTH) -> None:
+def settle(vm: Holder, package: Package, depth: int = PACKAGE_DEPTH) -> None:
     """Resolve the names in a package that exist by now."""
     for index, value in enumerate(package):
         if isinstance(value, NameRef) and vm.namespace.find(value.scope, value.path):
@@ -95,7 +113,7 @@ def settle(vm: Machine, package: Package, depth: int = PACKAGE_DEPTH) -> None:
             settle(vm, value, depth - 1)
 
 
-def store(vm: Machine, value: Value, place: Reference | None) -> None:
+def store(vm: Holder, value: Value, place: Reference | None) -> None:
     """Store: a copy of ``value``, converted to the type of a named target (other than a package)."""
     if place is None:
         return
@@ -121,7 +139,7 @@ def store(vm: Machine, value: Value, place: Reference | None) -> None:
         raise AmlError("AE_AML_OPERAND_TYPE", "a name in a package is no place to store to")
 
 
-def _store_named(vm: Machine, value: Value, node: Node) -> None:
+def _store_named(vm: Holder, value: Value, node: Node) -> None:
     thing = node.object
     value = vm.data(value)
     if isinstance(thing, bytearray):
@@ -147,7 +165,7 @@ def _store_named(vm: Machine, value: Value, node: Node) -> None:
         )
 
 
-def _store_byte(vm: Machine, value: Value, place: ByteRef) -> None:
+def _store_byte(vm: Holder, value: Value, place: ByteRef) -> None:
     value = vm.data(value)
     if isinstance(value, int):
         byte = value & 0xFF
@@ -160,7 +178,7 @@ def _store_byte(vm: Machine, value: Value, place: ByteRef) -> None:
     place.data[place.index] = byte
 
 
-def retype(vm: Machine, value: Value, place: Reference) -> None:
+def retype(vm: Holder, value: Value, place: Reference) -> None:
     """Store the result of an explicit conversion: a named integer, string or buffer takes over its type."""
     held = place.node.object if isinstance(place, NodeRef) else None
     convertible = (int, String, Buffer)
@@ -170,7 +188,7 @@ def retype(vm: Machine, value: Value, place: Reference) -> None:
         store(vm, value, place)
 
 
-def copy_object(vm: Machine, value: Value, place: Reference) -> None:
+def copy_object(vm: Holder, value: Value, place: Reference) -> None:
     """CopyObject: a named target takes over the type; fields convert nevertheless."""
     if isinstance(place, NodeRef) and not isinstance(place.node.object, (Field, BufferField)):
         if not isinstance(place.node.object, (int, String, Buffer, Package, Reference)):
@@ -182,7 +200,7 @@ def copy_object(vm: Machine, value: Value, place: Reference) -> None:
         store(vm, value, place)
 
 
-def finish(vm: Machine, target: Reference | None, value: Value, *, explicit: bool = False) -> None:
+def finish(vm: Holder, target: Reference | None, value: Value, *, explicit: bool = False) -> None:
     """Store a result in its target, which takes over its type if the conversion is explicit; it is the value, too."""
     if target is not None:
         (retype if explicit else store)(vm, value, target)
