@@ -112,7 +112,7 @@ class Host:
         from xlpy.hw.describe import default_machine_text
 
         where = cls.directory(root)
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             return cls._make(where, (where / MAKING).read_text(encoding="utf-8"), str(where / MAKING), note, join=True)
         if (where / "hw").exists() and statedir.has_content(str(where / STATE)):
             return cls._start(where, note)
@@ -267,9 +267,8 @@ class Host:
         failure: XlpyError | None = None
         with self.store.transaction(what, self._clean):
             self._mend()
-            with open(self._file(UNCLEAN), "wb") as marker, suppress(OSError):  # a full disk takes its name at least
+            with open(self._file(UNCLEAN), "wb", buffering=0) as marker, suppress(OSError):  # its name is enough
                 marker.write(f"{what} (pid {os.getpid()})\n".encode(errors="surrogateescape"))
-                marker.flush()
             try:
                 yield
             except XlpyError as error:
@@ -296,7 +295,7 @@ class Host:
                 who = marker.read().decode(errors="replace").strip()
         except FileNotFoundError:
             return
-        self.note(f"repairing: a command was killed: {who}")
+        self.note(f"repairing what an interrupted command left: {who or 'it is not known which'}")
         for line in self.xen.repair():
             self.note(f"repairing: {line}")
         self.dom0.repair()

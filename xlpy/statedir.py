@@ -123,6 +123,7 @@ def forget(where: Path, holder: str, text: str | None = None) -> None:
     if (where / STATE).exists():
         end_boots(where / STATE)
     with exclusive(where / STATE, holder):
+        _remove_tree(where / "domains")  # the disk may be full
         new = where / f"{STATE}.new"
         new.unlink(missing_ok=True)
         Store(new).close()

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, align_up
-from xlpy.dom0.ext4.guard import Interrupted, editing
+from xlpy.dom0.ext4.guard import Interrupted, editing, interrupted
 from xlpy.dom0.ext4.inode import IMMUTABLE_FL, ROOT, Inode, refuse_unreadable, with_flags
 from xlpy.dom0.ext4.media import opened, punch
 from xlpy.dom0.ext4.reader import Ext4Image
@@ -216,8 +216,9 @@ class Ext4Editor:
 
     def recover(self) -> None:
         """Repair the file system when the last program that changed it was killed."""
-        with self._editing():
-            pass
+        if interrupted(self._image, self._offset):
+            with self._editing():
+                pass
 
     # --- inside one edit -------------------------------------------------------------------------------------------
 

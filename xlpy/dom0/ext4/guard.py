@@ -61,6 +61,12 @@ def reading(image: str | os.PathLike[str], offset: int) -> Iterator[int]:
         os.close(fd)
 
 
+def interrupted(image: str | os.PathLike[str], offset: int) -> bool:
+    """Whether an editor was killed at work, or is at work."""
+    path = lock_path(image, offset)
+    return os.path.exists(path) and os.path.getsize(path) > 0  # noqa: PTH110, PTH202 - as all of this room
+
+
 @contextmanager
 def editing(image: str | os.PathLike[str], offset: int, repair: Callable[[int], None]) -> Iterator[int]:
     """Hold the image for changes.
@@ -86,7 +92,10 @@ def editing(image: str | os.PathLike[str], offset: int, repair: Callable[[int], 
         _lock(fd, path, fcntl.LOCK_EX)
         if os.fstat(fd).st_size:
             repair(fd)
-        os.pwrite(fd, b"editing\n", 0)
+        try:
+            os.pwrite(fd, b"editing\n", 0)
+        except OSError as error:
+            raise Constraint(f"{path}: {error.strerror}", hint="free some space and run the command again") from error
         try:
             yield fd
         except Interrupted:
