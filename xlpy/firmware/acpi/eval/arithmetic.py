@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.references import ByteRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
 from xlpy.firmware.acpi.eval.store import finish, load, store
-from xlpy.firmware.acpi.eval.values import ByteRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,6 +15,7 @@ from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, decode
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method
 from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
+from xlpy.firmware.acpi.eval.registry import Code
 from xlpy.firmware.acpi.eval.values import ObjectType
 from xlpy.records import NamedTuple
 
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.names import Absolute
     from xlpy.firmware.acpi.eval.opcodes import Op
+    from xlpy.firmware.acpi.eval.registry import Handler, Instruction
 
-    Handler = Callable[..., None]
-    Instruction = tuple[Handler, Any, int]  # operand; offset of the opcode in its table
 
 NESTING = 120  # terms in terms
 
@@ -37,16 +37,6 @@ _CONTAINERS = {
     "PowerResource": ObjectType.POWER,
     "ThermalZone": ObjectType.THERMAL,
 }
-
-
-class Code:
-    """Compiled AML: ``path`` names its table and method."""
-
-    __slots__ = ("instructions", "path")
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.instructions: list[Instruction] = []
 
 
 class Loop(NamedTuple):

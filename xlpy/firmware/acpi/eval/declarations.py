@@ -9,15 +9,16 @@ from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Field, Region
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
+from xlpy.firmware.acpi.eval.references import copy
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
-from xlpy.firmware.acpi.eval.values import Buffer, Package, copy
+from xlpy.firmware.acpi.eval.values import Buffer, Package
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.compiler import Code
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
     from xlpy.firmware.acpi.eval.reader import Unit
+    from xlpy.firmware.acpi.eval.registry import Code
 
 CHAIN = 4  # index fields over index fields, banks over banks
 

@@ -16,8 +16,8 @@ from xlpy.records import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.compiler import Code
     from xlpy.firmware.acpi.eval.names import Absolute
+    from xlpy.firmware.acpi.eval.registry import Code
     from xlpy.firmware.acpi.eval.values import Value
 
 SYSTEM_MEMORY, SYSTEM_IO, PCI_CONFIG = 0, 1, 2

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.eval import convert
-from xlpy.firmware.acpi.eval.compiler import Code, Compiler
+from xlpy.firmware.acpi.eval.compiler import Compiler
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import PCI_CONFIG, FieldAccess, Region
 from xlpy.firmware.acpi.eval.names import parse
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Namespace, Node
-from xlpy.firmware.acpi.eval.registry import HANDLERS
+from xlpy.firmware.acpi.eval.references import ElementRef, copy, passed
+from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
 from xlpy.firmware.acpi.eval.store import load
-from xlpy.firmware.acpi.eval.values import ElementRef, Reference, String, copy, passed
+from xlpy.firmware.acpi.eval.values import Reference, String
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:

@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.arithmetic import order
 from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
 from xlpy.firmware.acpi.eval.store import copy_object, element, finish, load, store
-from xlpy.firmware.acpi.eval.values import (
-    Buffer,
-    ByteRef,
-    ElementRef,
-    NameRef,
-    NodeRef,
-    Package,
-    Reference,
-    SlotRef,
-    String,
-    kind_of,
-)
+from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,10 +1,15 @@
-"""The handlers of the stack machine's instructions, by name: opcodes, and the steps that the compiler adds."""
+"""The stack machine's instructions: code is made of them, and their handlers are known by name.
+
+The names are those of the opcodes, and of the steps that the compiler adds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 Handler = Callable[..., None]  # (machine, frame, operand)
+Instruction = tuple[Handler, Any, int]  # operand; offset of the opcode in its table
 
 HANDLERS: dict[str, Handler] = {}
 
@@ -17,3 +22,13 @@ def handler(*names: str) -> Callable[[Handler], Handler]:
         return function
 
     return register
+
+
+class Code:
+    """Compiled AML: ``path`` names its table and method."""
+
+    __slots__ = ("instructions", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.instructions: list[Instruction] = []

@@ -5,20 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Union
 
 from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.store import element, load, read_node
-from xlpy.firmware.acpi.eval.values import (
-    PACKAGE_DEPTH,
-    Buffer,
-    ByteRef,
-    ElementRef,
-    LinkRef,
-    NameRef,
-    NodeRef,
-    Package,
-    Reference,
-    SlotRef,
-    String,
-)
+from xlpy.firmware.acpi.eval.values import PACKAGE_DEPTH, Buffer, Package, Reference, String
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Method
+from xlpy.firmware.acpi.eval.references import DebugRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.store import load, read_node, settle
-from xlpy.firmware.acpi.eval.values import Buffer, DebugRef, NameRef, NodeRef, Package, Reference, SlotRef, String
+from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.machine import Frame, Machine

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Mutex
+from xlpy.firmware.acpi.eval.references import NodeRef
 from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load
-from xlpy.firmware.acpi.eval.values import NodeRef, Reference
+from xlpy.firmware.acpi.eval.values import Reference
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.machine import Frame, Machine

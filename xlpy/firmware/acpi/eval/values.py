@@ -1,4 +1,4 @@
-"""The data objects of AML (ACPI 6.5, 19.3.5), and references to places that hold them.
+"""The data objects of AML (ACPI 6.5, 19.3.5).
 
 An Integer is an ``int``, kept to the width that the DSDT's revision sets. Strings, Buffers and Packages have identity:
 Index reaches into them, and storing makes copies.
@@ -7,15 +7,7 @@ Index reaches into them, and storing makes copies.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Union
-
-from xlpy.firmware.acpi.eval.errors import AmlError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from xlpy.firmware.acpi.eval.names import Absolute, Path
-    from xlpy.firmware.acpi.eval.namespace import Node
+from typing import Union
 
 PACKAGE_DEPTH = 32  # packages in packages
 
@@ -66,68 +58,6 @@ class Reference:
     __slots__ = ()
 
 
-class SlotRef(Reference):
-    """A local or an argument of one method invocation."""
-
-    __slots__ = ("index", "is_arg", "slots")
-
-    def __init__(self, slots: list[Value], index: int, is_arg: bool) -> None:
-        self.slots, self.index, self.is_arg = slots, index, is_arg
-
-
-class NodeRef(Reference):
-    """A named object. ``plain`` if it is the object itself, such as a Device by its name, and not a reference to it."""
-
-    __slots__ = ("node", "plain")
-
-    def __init__(self, node: Node, *, plain: bool = False) -> None:
-        self.node, self.plain = node, plain
-
-
-class ElementRef(Reference):
-    """An element of a package; ``direct`` until Index's result is stored or passed on: an operand is its content."""
-
-    __slots__ = ("direct", "index", "package")
-
-    def __init__(self, package: Package, index: int, *, direct: bool = False) -> None:
-        self.package, self.index, self.direct = package, index, direct
-
-
-class ByteRef(Reference):
-    """A byte of a buffer, or a character of a string."""
-
-    __slots__ = ("data", "index")
-    kind = ObjectType.BUFFER_FIELD
-
-    def __init__(self, data: bytearray, index: int) -> None:
-        self.data, self.index = data, index
-
-
-class NameRef(Reference):
-    """A name in a package, which may not exist yet."""
-
-    __slots__ = ("path", "scope")
-
-    def __init__(self, scope: Absolute, path: Path) -> None:
-        self.scope, self.path = scope, path
-
-
-class LinkRef(Reference):
-    """In a package, a named integer, string, buffer or package: the element is that object's value of the moment."""
-
-    __slots__ = ("node",)
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-
-
-class DebugRef(Reference):
-    """The Debug object: whatever is stored there is logged."""
-
-    __slots__ = ()
-    kind = ObjectType.DEBUG
-
-
 Value = Union[int, String, Buffer, Package, Reference, None]  # noqa: UP007 -- evaluated at run time, with forward names
 
 
@@ -137,31 +67,3 @@ def kind_of(thing: object) -> ObjectType:
         return ObjectType.INTEGER
     kind = getattr(thing, "kind", ObjectType.UNINITIALIZED)
     return kind if isinstance(kind, ObjectType) else ObjectType.UNINITIALIZED
-
-
-def copy(value: Value, spend: Callable[[int], None], depth: int = PACKAGE_DEPTH) -> Value:
-    """A copy that shares nothing that can change with the original.
-
-    Args:
-        value: what to copy.
-        spend: told the cost as it arises, a step for each eight bytes and each element; packages that link to packages
-            can be far larger than they look.
-        depth: how deep packages may be nested.
-    """
-    if isinstance(value, bytearray):
-        spend(len(value) >> 3)
-        return type(value)(value)
-    if isinstance(value, Package):
-        if not depth:
-            raise AmlError("AE_LIMIT", f"packages are nested deeper than {PACKAGE_DEPTH}")
-        spend(len(value))
-        return Package([copy(element, spend, depth - 1) for element in value])
-    if isinstance(value, LinkRef):
-        held = value.node.object
-        return copy(held, spend, depth) if isinstance(held, (int, bytearray, Package)) else None
-    return passed(value)
-
-
-def passed(value: Value) -> Value:
-    """What a method gets as an argument: the value itself; of Index's result the reference."""
-    return ElementRef(value.package, value.index) if isinstance(value, ElementRef) else value
