@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xlpy.addr import MIB, Span
 from xlpy.dom0.extents import Extent
@@ -202,3 +206,46 @@ class TestFiles:
         with pytest.raises(Unsafe) as caught:
             resolve(on_dax((0, 0x5000, 0x3000, LAST), device=device), "/mnt/a")
         assert caught.value.code == "XLPY-PMEM-NOT-PMEM"
+
+
+def pages_of(extents, size, limit):
+    """The device page behind each page of a file, in pages; None when the extents do not hold together."""
+    pages = []
+    for logical, physical, length, _ in extents:
+        if logical >= size:
+            if len(pages) < size:
+                return None
+            continue
+        if logical != len(pages) or not length:
+            return None
+        pages += range(physical, physical + length)
+    del pages[size:]
+    sound = len(pages) == size and len(set(pages)) == size and max(pages) < limit
+    return pages if sound else None
+
+
+@st.composite
+def extent_maps(draw):
+    """Maps that are right, or nearly so."""
+    lengths = draw(st.lists(st.integers(0, 3), min_size=1, max_size=5))
+    starts = accumulate(lengths, initial=0)
+    rows = [(start, draw(st.integers(0, 20)), length, 0) for start, length in zip(starts, lengths, strict=False)]
+    if draw(st.booleans()):
+        rows.insert(draw(st.integers(0, len(rows))), (draw(st.integers(0, 12)), draw(st.integers(0, 20)), 1, 0))
+    return rows
+
+
+@settings(max_examples=100, deadline=None)
+@given(extent_maps(), st.integers(1, 12))
+def test_any_map_is_right_to_the_page_or_refused(extents, size):
+    shift = SIZE // 4096 - 16  # so that page 16 lies beyond the end of the device
+    kernel = on_dax(*((a * 4096, (b + shift) * 4096, n * 4096, f) for a, b, n, f in extents), size=size * 4096)
+    expected = pages_of(extents, size, 16)
+    if expected is None:
+        with pytest.raises(Unsafe):
+            resolve(kernel, "/mnt/a")
+        return
+    found = resolve(kernel, "/mnt/a")
+    pages = [page for p in found.extents for page in range(p.spa // 4096, (p.spa + p.length) // 4096)]
+    assert pages == [BASE // 4096 + shift + page for page in expected]
+    assert [p.logical for p in found.extents] == [row[0] * 4096 for row in extents if row[0] < size]

@@ -7,7 +7,10 @@ device, and what cannot be mapped safely is refused with the reason and the mend
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from bisect import bisect_left
+from functools import reduce
+from itertools import accumulate, chain, pairwise, repeat
+from operator import add, gt, or_
 from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, Spa, Span, align_up
@@ -28,12 +31,13 @@ from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from xlpy.dom0.extents import Extent
     from xlpy.dom0.face import Dom0
 
 SECTOR = 512
+_ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
 _PMEM = re.compile(r"(pmem\d+(?:\.\d+)?)(s?)(?:p(\d+))?")
 
 # flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` mends it)
@@ -192,8 +196,7 @@ def _file(dom0: Dom0, path: str, size: int) -> Resolved:
             hint=f"umount {mount.mountpoint}; mount -o dax {mount.device} {mount.mountpoint} (in fsdax mode only)",
         )
     _check_size(path, size)
-    pieces = tuple(_checked(path, size, window, dom0.fiemap(path)))
-    return Resolved(path, "file", disk, size, pieces)
+    return Resolved(path, "file", disk, size, _checked(path, size, window, dom0.fiemap(path)))
 
 
 def _check_size(path: str, size: int) -> None:
@@ -205,49 +208,72 @@ def _check_size(path: str, size: int) -> None:
         )
 
 
-def _checked(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> Iterable[Piece]:
-    """The extents as pieces of ``[0, size)``, each proved safe to map."""
-    inside = [extent for extent in extents if extent.logical < size]  # blocks kept beyond the end are not the file's
-    _refuse_flags(path, inside)
+def _checked(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> tuple[Piece, ...]:
+    """The extents as pieces of ``[0, size)``, each proved safe to map.
+
+    All are looked at together, column by column; one by one only when something is wrong, to say what.
+    """
+    if not extents:
+        raise _hole(path, 0, size)
+    logical, physical, lengths, flags = map(list, zip(*extents, strict=True))
+    inside = bisect_left(logical, size)  # blocks kept beyond the end are not the file's
+    in_order = min(logical[inside:], default=size) >= size
+    for column in (logical, physical, lengths, flags):
+        del column[inside:]
+    aligned = not reduce(or_, chain(logical, physical, lengths), 0) % PAGE
+    covered = [*logical, sum(lengths)] == list(accumulate(lengths, initial=0)) and sum(lengths) >= size
+    if reduce(or_, flags, 0) & ~_ACCEPTED or not (aligned and in_order and covered and all(lengths)):
+        raise _fault(path, size, window, extents)
+    lengths[-1] = size - logical[-1]
+    starts, ends = sorted(physical), sorted(map(add, physical, lengths))
+    if ends[-1] > window.size or any(map(gt, ends, starts[1:])):
+        raise _fault(path, size, window, extents)
+    addresses = map(add, physical, repeat(window.start))
+    return tuple(map(tuple.__new__, repeat(Piece), zip(logical, addresses, lengths, flags, strict=True)))
+
+
+def _fault(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> Unsafe:
+    """Why extents cannot be mapped."""
+    refused = _refused(path, [extent for extent in extents if extent.logical < size])
+    if refused:
+        return refused
     point, used = 0, []
-    for extent in inside:
+    for extent in extents:
+        if extent.logical >= size:
+            break
         if extent.logical % PAGE or extent.physical % PAGE or extent.length % PAGE:
-            raise _unsafe(path, extent, "UNALIGNED", "not aligned to 4096 bytes", "only whole pages can be mapped")
-        if extent.logical < point:
-            raise _unsafe(
+            return _unsafe(path, extent, "UNALIGNED", "not aligned to 4096 bytes", "only whole pages can be mapped")
+        if extent.logical < point or not extent.length:
+            return _unsafe(
                 path, extent, "ORDER", "out of order or overlapping", "the map of the file contradicts itself"
             )
         if extent.logical > point:
-            raise _hole(path, point, extent.logical)
+            return _hole(path, point, extent.logical)
         length = min(extent.length, size - extent.logical)
         if extent.physical + length > window.size:
-            raise _unsafe(
+            return _unsafe(
                 path, extent, "RANGE", f"beyond its device ({window.size:#x} bytes)", "it is not persistent memory"
             )
-        spa = Spa(window.start + extent.physical)
-        used.append((spa, length))
-        yield Piece(extent.logical, spa, length, extent.flags)
+        used.append((window.start + extent.physical, length))
         point = extent.logical + length
     if point < size:
-        raise _hole(path, point, size)
+        return _hole(path, point, size)
     used.sort()
-    for (a, length), (b, _) in pairwise(used):
-        if a + length > b:
-            raise Unsafe(
-                f"{path}: two of its extents use the same host memory at {b:#x}", code="XLPY-PMEM-SHARED", hint="e2fsck"
-            )
+    twice = next(b for (a, length), (b, _) in pairwise(used) if a + length > b)
+    return Unsafe(
+        f"{path}: two of its extents use the same host memory at {twice:#x}", code="XLPY-PMEM-SHARED", hint="e2fsck"
+    )
 
 
-def _refuse_flags(path: str, extents: Sequence[Extent]) -> None:
-    accepted = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
-    bad = [extent for extent in extents if extent.flags & ~accepted]
+def _refused(path: str, extents: Sequence[Extent]) -> Unsafe | None:
+    bad = [extent for extent in extents if extent.flags & ~_ACCEPTED]
     if not bad:
-        return
+        return None
     for flag, code, what, why, mendable in _REFUSED:
         hit = [extent for extent in bad if extent.flags & flag]
         if hit:
-            raise _unsafe(path, hit[0], code, what, why, sum(e.length for e in hit), len(hit), mendable)
-    raise _unsafe(path, bad[0], "UNKNOWN", f"flagged {bad[0].flags:#x}", "the meaning is unknown")
+            return _unsafe(path, hit[0], code, what, why, sum(e.length for e in hit), len(hit), mendable)
+    return _unsafe(path, bad[0], "UNKNOWN", f"flagged {bad[0].flags:#x}", "the meaning is unknown")
 
 
 def _unsafe(
