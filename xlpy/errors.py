@@ -69,6 +69,12 @@ class Constraint(XlpyError):
     code, exit = "XLPY-CONSTRAINT", 6
 
 
+class HostTrouble(Constraint):
+    """A file of the host's cannot be used as needed: the disk is full, a limit or permission forbids it."""
+
+    code = "XLPY-HOST-FILE"
+
+
 class Unsafe(XlpyError):
     """A backing store that cannot be mapped into a guest without losing data."""
 

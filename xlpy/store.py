@@ -158,7 +158,11 @@ class Store:
             raise self._no_space()
 
     def _no_space(self) -> Constraint:
-        return Constraint(f"{self.path}: no space left on the device", hint="free some space and run the command again")
+        return Constraint(
+            f"{self.path}: no space left on the device",
+            code="XLPY-NO-SPACE",
+            hint="free some space and run the command again",
+        )
 
     def _explained(self, error: sqlite3.Error) -> XlpyError:
         text = str(error) if isinstance(error, sqlite3.OperationalError) else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from xlpy.errors import Constraint, StateError
+from xlpy.errors import HostTrouble, StateError
 
 FS_IOC_UNRESVSP64 = 0x4030582B  # linux/falloc.h; takes a struct space_resv: type, whence, start, length, ...
 _CHUNK = 1 << 20
@@ -136,7 +136,7 @@ class Media:
 _AGAIN = "start the host anew with: xlpy host reset"
 
 
-def trouble(path: str | os.PathLike[str], error: OSError, size: int | None = None) -> Constraint:
+def trouble(path: str | os.PathLike[str], error: OSError, size: int | None = None) -> HostTrouble:
     """What an OSError on a file of the host means, with the way out."""
     import errno
 
@@ -148,7 +148,8 @@ def trouble(path: str | os.PathLike[str], error: OSError, size: int | None = Non
     }
     hint = hints.get(error.errno or 0, "choose another state directory with --root or XLPY_ROOT")
     of = "" if size is None else f" ({size} bytes)"
-    return Constraint(f"{path}{of}: {error.strerror}", hint=hint)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return HostTrouble(f"{path}{of}: {error.strerror}", code="XLPY-NO-SPACE" if full else None, hint=hint)
 
 
 def punch(fd: int, offset: int, length: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE_SHIFT
-from xlpy.errors import XlpyError
+from xlpy.errors import HostTrouble, StateError, XlpyError
 from xlpy.firmware.e820 import format_map
 from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
 from xlpy.firmware.hvmloader import bios as bioses
@@ -51,6 +51,8 @@ def run(platform: Platform, layout: GuestLayout = XEN_HVM) -> None:
     """
     try:
         _boot(platform, layout)
+    except (HostTrouble, StateError):
+        raise  # nothing that firmware would see
     except XlpyError as error:
         stopped = report(platform, error)
         if stopped is error:

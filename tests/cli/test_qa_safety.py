@@ -1,0 +1,181 @@
+"""Killed, crowded out, damaged by hand: the next command finds a whole host, and no data is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from xlpy.errors import NotFound
+from xlpy.host import Host
+from xlpy.hw.media import Media, trouble
+
+GPA = "0x500003039"
+DEVICE = 'name = "device"\ntype = "hvm"\nmemory = 256\nvnvdimm = ["/dev/pmem1"]\n'
+FILE = 'name = "file"\ntype = "hvm"\nmemory = 256\nvnvdimm = ["/mnt/pmem0/vm1.img"]\n'
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write a configuration."""
+
+    def write(text):
+        path = tmp_path / "guest.cfg"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def killed(host_root):
+    """Run a command that dies, as by kill -9, where it calls a function: ``module:class.function``."""
+
+    def run(where, *words, root=host_root):
+        module, path = where.split(":")
+        program = (
+            f"import os, sys, {module} as m\n"
+            f"m.{path} = lambda *a, **k: os._exit(9)\n"
+            "from xlpy.cli.main import run\n"
+            "run(sys.argv[1:])"
+        )
+        env = {**os.environ, "XLPY_ROOT": str(root)}
+        done = subprocess.run([sys.executable, "-c", program, *map(str, words)], env=env, capture_output=True)
+        assert done.returncode == 9, done.stderr
+
+    return run
+
+
+BOOT = "xlpy.dom0.emulated:EmulatedDom0.boot"
+
+
+class TestKilledWhileMaking:
+    def test_a_restart_keeps_the_media(self, xlpy, config, killed):
+        xlpy("create", config(DEVICE))
+        xlpy("mem", "write", "device", GPA, "--hex", "c0ffee")
+        killed(BOOT, "host", "reset", "--keep-media")
+        assert "restarting the host 'default'" in xlpy("list").err
+        xlpy("create", config(DEVICE))
+        assert xlpy("mem", "read", "device", GPA, "3", "--json").json["hex"] == "c0ffee"
+
+    def test_making_over_the_media_of_a_killed_restart_is_refused(self, xlpy, killed):
+        killed(BOOT, "host", "reset", "--keep-media")
+        assert "nothing is made over them" in xlpy("host", "init", status=6).err
+
+    @pytest.mark.parametrize("words", [("host", "init"), ("host", "reset")])
+    def test_the_machine_that_was_asked_for_is_finished(self, xlpy, killed, configs, tmp_path, words):
+        root = tmp_path / "other"
+        if words[1] == "reset":
+            xlpy("--root", root, "list")
+        killed(BOOT, *words, "--machine", configs / "machines" / "interleaved.yaml", root=root)
+        shown = xlpy("--root", root, "host", "show", "--json")
+        assert shown.json["name"] == "interleaved"
+        assert not {path.name for path in root.iterdir()} & {"making", "making.new", "state.db.new", "unclean"}
+
+    def test_a_failure_leaves_nothing(self, xlpy, tmp_path, monkeypatch):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr("xlpy.dom0.ext4.tools._SYSTEM_FOLDERS", ())
+        xlpy("--root", tmp_path / "new", "list", status=4)
+        assert not {"hw", "making", "domains"} & {path.name for path in (tmp_path / "new").iterdir()}
+
+
+class TestBehindTheBack:
+    """Two processes: what one has read, the other one changes before the first gets the lock."""
+
+    def test_a_domain_that_is_gone_is_not_destroyed_twice(self, host_root, config, xlpy):
+        xlpy("create", config(DEVICE))
+        early = Host.open(host_root)
+        domid = early.domid("device")
+        assert early.xen.domain(domid).tot_pages
+        early.xen.pmem.m2p  # noqa: B018 - read now
+        xlpy("destroy", "device")
+        free = xlpy("info", "free_memory").out
+        with pytest.raises(NotFound), early.change("test"):
+            early.lifecycle.destroy(domid)
+        early.store.close()
+        assert xlpy("info", "free_memory").out == free
+
+    def test_one_that_waited_for_a_killed_one_repairs_first(self, host_root, config, killed):
+        lines = []
+        early = Host.open(host_root, lines.append)
+        killed("xlpy.firmware.hvmloader:run", "create", config(FILE))
+        assert early.dom0.file("/mnt/pmem0/vm1.img")[2].immutable
+        early.mkfile("/mnt/pmem0/new.img", 4096)
+        assert "repairing what an interrupted command left: creating file" in lines[0]
+        assert not early.dom0.file("/mnt/pmem0/vm1.img")[2].immutable
+        assert not (host_root / "unclean").exists()
+        early.store.close()
+
+    def test_a_host_that_was_reset_is_not_changed(self, host_root, xlpy):
+        early = Host.open(host_root)
+        xlpy("host", "reset", "--keep-media")
+        with pytest.raises(Exception, match="the host was reset meanwhile"):
+            early.mkfile("/mnt/pmem0/new.img", 4096)
+        early.store.close()
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize("file", ["ram", "hole"])
+    def test_firmware_is_not_blamed(self, xlpy, config, host_root, monkeypatch, file):
+        write = Media.write
+
+        def full(self, offset, data):
+            if str(self.path).endswith(file):
+                raise trouble(self.path, OSError(errno.ENOSPC, "No space left on device"))
+            write(self, offset, data)
+
+        monkeypatch.setattr(Media, "write", full)
+        found = xlpy("create", "--json", config(FILE), status=6)
+        assert found.json["code"] == "XLPY-NO-SPACE"
+        monkeypatch.undo()
+        monkeypatch.setenv("XLPY_ROOT", str(host_root))
+        assert xlpy("list", "--json").json["items"] == []
+        assert not list((host_root / "domains").glob("[0-9]*"))
+        xlpy("create", config(FILE))
+
+    def test_an_edit_that_cannot_begin_is_no_interruption(self, xlpy, host_root, monkeypatch):
+        pwrite = os.pwrite
+
+        def full(fd, data, offset):
+            if data == b"editing\n":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return pwrite(fd, data, offset)
+
+        monkeypatch.setattr(os, "pwrite", full)
+        assert "No space left" in xlpy("pmem", "mkfile", "4K", "/mnt/pmem0/new.img", status=6).err
+        assert not (host_root / "unclean").exists()
+
+
+class TestByHand:
+    def test_a_missing_description_is_put_back(self, xlpy, host_root):
+        text = (host_root / "machine.yaml").read_text()
+        (host_root / "machine.yaml").unlink()
+        xlpy("list")
+        assert (host_root / "machine.yaml").read_text() == text
+
+    def test_a_changed_description_says_what_to_do(self, xlpy, host_root):
+        (host_root / "machine.yaml").write_text("name: other\n")
+        assert "remove the file to get the original back" in xlpy("list", status=3).err
+
+    def test_media_whose_machine_is_unknown(self, xlpy, host_root):
+        (host_root / "state.db").unlink()
+        (host_root / "machine.yaml").unlink()
+        assert "reset --keep-media" in xlpy("list", status=6).err
+        assert "xlpy host reset" in xlpy("host", "reset", "--keep-media", status=4).err
+        xlpy("host", "reset")
+        xlpy("list")
+
+    def test_a_root_that_is_a_file(self, xlpy, tmp_path):
+        (tmp_path / "file").write_text("mine")
+        assert str(tmp_path / "file") in xlpy("--root", tmp_path / "file", "list", status=6).err
+        assert (tmp_path / "file").read_text() == "mine"
+
+    def test_keep_media_or_another_machine(self, xlpy, configs):
+        machine = configs / "machines" / "interleaved.yaml"
+        xlpy("host", "reset", "--keep-media", "--machine", machine, status=2)
+
+    def test_there_is_a_host_already(self, xlpy):
+        assert "xlpy host reset --machine" in xlpy("host", "init", status=5).err
