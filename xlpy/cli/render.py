@@ -15,17 +15,24 @@ RICH_ROWS = 200  # a rich table of more rows takes seconds
 
 
 def json_document(schema: str, **fields: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Print one JSON object that begins with its schema."""
-    json.dump({"schema": schema, **fields}, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    """Print one JSON object that begins with its schema: a field a line, a list with an item a line.
+
+    Lines are made by ``json``'s compiled encoder, which an indented document would not use: extents come in thousands.
+    """
+    encode = json.JSONEncoder().encode
+    lines = [f'  "schema": {encode(schema)}']
+    for key, value in fields.items():
+        if isinstance(value, list) and value:
+            rows = ",\n    ".join(map(encode, value))
+            lines.append(f"  {encode(key)}: [\n    {rows}\n  ]")
+        else:
+            lines.append(f"  {encode(key)}: {encode(value)}")
+    sys.stdout.write("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def json_items(schema: str, items: Iterable[Any]) -> None:
     """Print a list as ``{"schema": ..., "items": [...]}``, one item a line."""
-    rows = ",\n".join("    " + json.dumps(item) for item in items)
-    sys.stdout.write(
-        f'{{\n  "schema": {json.dumps(schema)},\n  "items": [' + (f"\n{rows}\n  " if rows else "") + "]\n}\n"
-    )
+    json_document(schema, items=list(items))
 
 
 def table(env: Env, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
