@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import accumulate, chain, pairwise, repeat
-from operator import add, gt, or_
+from operator import add, attrgetter, gt, or_
 from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, Spa, Span, align_up
@@ -75,29 +75,37 @@ class Piece(NamedTuple):
     flags: int
 
 
-class Resolved(NamedTuple):
+class Resolved:
     """What a path stands for.
 
-    path: as written. kind: ``device``, ``partition`` or ``file``. device: the pmem disk, such as ``pmem0``.
-    size: usable bytes. extents: pieces in logical order that cover ``[0, size)`` without a hole.
+    Args:
+        path: as written.
+        kind: ``device``, ``partition`` or ``file``.
+        device: the pmem disk, such as ``pmem0``.
+        size: usable bytes.
+        columns: of the pieces: logical offsets, SPAs, lengths, flags. There may be tens of thousands.
     """
 
-    path: str
-    kind: str
-    device: str
-    size: int
-    extents: tuple[Piece, ...]
+    def __init__(self, path: str, kind: str, device: str, size: int, columns: Sequence[list[int]]) -> None:
+        self.path, self.kind, self.device, self.size = path, kind, device, size
+        self._columns = columns
 
-    @property
+    @cached_property
+    def extents(self) -> tuple[Piece, ...]:
+        """Pieces in logical order that cover ``[0, size)`` without a hole."""
+        return tuple(map(tuple.__new__, repeat(Piece), zip(*self._columns, strict=True)))
+
+    @cached_property
     def spans(self) -> tuple[Span[Spa], ...]:
         """The extents as SPA spans in logical order, neighbours joined."""
-        joined: list[Span[Spa]] = []
-        for piece in self.extents:
-            if joined and joined[-1].end == piece.spa:
-                joined[-1] = Span(joined[-1].start, joined[-1].size + piece.length)
+        _, starts, lengths, _ = self._columns
+        joined: list[tuple[int, int]] = []
+        for start, length in zip(starts, lengths, strict=True):
+            if joined and sum(joined[-1]) == start:
+                joined[-1] = (joined[-1][0], joined[-1][1] + length)
             else:
-                joined.append(Span(piece.spa, piece.length))
-        return tuple(joined)
+                joined.append((start, length))
+        return tuple(Span(Spa(start), length) for start, length in joined)
 
 
 def resolve(dom0: Dom0, path: str) -> Resolved:
@@ -182,7 +190,7 @@ def _device(dom0: Dom0, path: str, name: str) -> Resolved:
             hint="align the partition to 4096 bytes (8 sectors)",
         )
     _check_size(path, window.size)
-    return Resolved(path, kind, disk, window.size, (Piece(0, window.start, window.size, FIEMAP_EXTENT_LAST),))
+    return Resolved(path, kind, disk, window.size, ([0], [window.start], [window.size], [FIEMAP_EXTENT_LAST]))
 
 
 def _file(dom0: Dom0, path: str, size: int) -> Resolved:
@@ -208,28 +216,25 @@ def _check_size(path: str, size: int) -> None:
         )
 
 
-def _checked(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> tuple[Piece, ...]:
-    """The extents as pieces of ``[0, size)``, each proved safe to map.
+def _checked(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> Sequence[list[int]]:
+    """The extents as columns of pieces of ``[0, size)``, each proved safe to map.
 
     All are looked at together, column by column; one by one only when something is wrong, to say what.
     """
-    if not extents:
-        raise _hole(path, 0, size)
-    logical, physical, lengths, flags = map(list, zip(*extents, strict=True))
-    inside = bisect_left(logical, size)  # blocks kept beyond the end are not the file's
-    in_order = min(logical[inside:], default=size) >= size
-    for column in (logical, physical, lengths, flags):
-        del column[inside:]
-    aligned = not reduce(or_, chain(logical, physical, lengths), 0) % PAGE
-    covered = [*logical, sum(lengths)] == list(accumulate(lengths, initial=0)) and sum(lengths) >= size
-    if reduce(or_, flags, 0) & ~_ACCEPTED or not (aligned and in_order and covered and all(lengths)):
+    inside = bisect_left(extents, size, key=attrgetter("logical"))  # blocks kept beyond the end are not the file's
+    values = list(chain.from_iterable(extents[:inside]))
+    logical, physical, lengths, flags = values[0::4], values[1::4], values[2::4], values[3::4]
+    reached = list(accumulate(lengths, initial=0))
+    covered = logical == reached[:-1] and reached[-1] >= size and all(lengths)
+    aligned = not (reduce(or_, physical, 0) | reduce(or_, lengths, 0)) % PAGE
+    plain = not any(flag & ~_ACCEPTED for flag in set(flags))
+    if not (covered and aligned and plain and all(extent.logical >= size for extent in extents[inside:])):
         raise _fault(path, size, window, extents)
     lengths[-1] = size - logical[-1]
     starts, ends = sorted(physical), sorted(map(add, physical, lengths))
     if ends[-1] > window.size or any(map(gt, ends, starts[1:])):
         raise _fault(path, size, window, extents)
-    addresses = map(add, physical, repeat(window.start))
-    return tuple(map(tuple.__new__, repeat(Piece), zip(logical, addresses, lengths, flags, strict=True)))
+    return logical, list(map(add, physical, repeat(window.start))), lengths, flags
 
 
 def _fault(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> Unsafe:
