@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -22,6 +23,7 @@ from xlpy.errors import UsageError, XlpyError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+COLLECT_AFTER = 200_000  # objects; a command is short, and looking for circles among its extents doubles their time
 INTERRUPTED, PIPE_CLOSED = 130, 141
 COMPLETING = "_XLPY_COMPLETE"  # set by the shell's completion script
 
@@ -198,6 +200,7 @@ def _open_streams() -> None:
 
 def main() -> NoReturn:
     """Console script ``xlpy``."""
+    gc.set_threshold(COLLECT_AFTER)
     _open_streams()
     status = run()
     try:

@@ -8,7 +8,7 @@ import click
 
 from xlpy.addr import format_size
 from xlpy.cli.options import SIZE, dry_run_option, example, json_option
-from xlpy.cli.render import json_document, json_items, table
+from xlpy.cli.render import Encoded, json_document, json_items, table
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
@@ -87,7 +87,7 @@ def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
         dom0 = env.host.dom0
     found = resolve(dom0, path)
     if as_json:
-        pieces = [{"logical": p.logical, "spa": p.spa, "length": p.length, "flags": p.flags} for p in found.extents]
+        pieces = Encoded(map('{"logical": %d, "spa": %d, "length": %d, "flags": %d}'.__mod__, found.extents))
         json_document(
             "xlpy.pmem-resolve/1", path=path, kind=found.kind, device=found.device, size=found.size, extents=pieces
         )
