@@ -21,7 +21,18 @@ MAKING = "making"  # the description of a host whose media are not finished, and
 UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
 BOOTS = "boot"  # the table where xlpy.boot keeps which domains an emulator runs
 FOLDERS = ("hw", "domains", "labels", "dump")
-OURS = {STATE, f"{STATE}.new", JOURNAL, "lock", MACHINE, MAKING, f"{MAKING}.new", UNCLEAN, *FOLDERS}
+OURS = {
+    STATE,
+    f"{STATE}.new",
+    f"{STATE}.new-journal",
+    JOURNAL,
+    "lock",
+    MACHINE,
+    MAKING,
+    f"{MAKING}.new",
+    UNCLEAN,
+    *FOLDERS,
+}
 
 
 def locate(root: str | os.PathLike[str] | None) -> str:
@@ -125,7 +136,8 @@ def forget(where: Path, holder: str, text: str | None = None) -> None:
     with exclusive(where / STATE, holder):
         _remove_tree(where / "domains")  # the disk may be full
         new = where / f"{STATE}.new"
-        new.unlink(missing_ok=True)
+        for leftover in (where / f"{STATE}.new-journal", new):
+            leftover.unlink(missing_ok=True)
         Store(new).close()
         (where / JOURNAL).unlink(missing_ok=True)  # it must not outlive what it belongs to
         new.replace(where / STATE)
