@@ -139,6 +139,7 @@ def monitor(qemu: str, folder: Path) -> None:
 def extents(folder: Path) -> Iterator[Case | Skip]:
     """A DAX file of 40,000 extents, resolved by us and listed by e2fsprogs."""
     from xlpy.dom0.ext4.edit import Ext4Editor
+    from xlpy.toolstack.resolve import resolve as resolved
 
     root = folder / "scattered"
     host = Host.make(root, None)
@@ -169,13 +170,19 @@ def extents(folder: Path) -> Iterator[Case | Skip]:
     if filefrag is None or done.returncode:
         yield Skip(f"{name} (filefrag)", "the image cannot be mounted here")
         return
+    opened = Host.open(root)
+
+    def listed() -> None:
+        run(filefrag, "-v", str(mount / "many.img"))
+
     try:
+        yield Case(f"{name} (filefrag)", "filefrag -v, mounted", 3, resolve, listed)
         yield Case(
-            f"{name} (filefrag)",
+            f"resolve(), {EXTENTS} extents, in this process",
             "filefrag -v, mounted",
             3,
-            resolve,
-            lambda: run(filefrag, "-v", str(mount / "many.img")),
+            lambda: resolved(opened.dom0, "/mnt/pmem0/many.img"),
+            listed,
         )
     finally:
         subprocess.run(["umount", str(mount)], check=False)
