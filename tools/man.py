@@ -14,7 +14,7 @@ import click
 from click_man.man import ManPage
 
 from xlpy import __version__
-from xlpy.cli.main import root_group
+from xlpy.cli.grammar import root_context
 from xlpy.cli.tree import GROUPS, TREE
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def page(context: click.Context, summary: str) -> str:
 
 def write(folder: Path) -> list[Path]:
     """Write all pages into a folder."""
-    root = click.Context(root_group, info_name="xlpy", **root_group.context_settings)
+    root = root_context()
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for summary, context in [(SUMMARY, root), *commands("", root)]:

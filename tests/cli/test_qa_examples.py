@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from xlpy.cli.main import root_group
+from xlpy.cli.grammar import root_group
 from xlpy.cli.tree import TREE
 
 HERE = Path(__file__).parents[2]
@@ -22,7 +22,8 @@ def example_files(text: str) -> set[str]:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_files_in_help_are_there(words):
-    command, context = root_group, click.Context(root_group)
+    command = root_group()
+    context = click.Context(command)
     for word in words:
         command = command.get_command(context, word)
     missing = {name for name in example_files(command.help) if not (HERE / name).exists()}

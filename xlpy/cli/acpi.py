@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from xlpy.cli.completers import domains
-from xlpy.cli.options import example
+from xlpy.cli.declare import argument, command, option
 from xlpy.cli.render import json_document
+from xlpy.cli.types import Choice, FilePath
 from xlpy.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xlpy.cli.env import Env
 
 
-@click.command()
-@click.argument("domain", required=False, shell_complete=domains)
-@click.option("--host", "of_host", is_flag=True, help="The host's own tables, as its BIOS left them.")
-@click.option("--table", "signature", metavar="SIG", help="Only tables with this signature, such as NFIT.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["hex", "bin", "json", "text"]),
-    default="hex",
-    help="hex: acpidump's text, for acpixtract; bin: raw; json, text: decoded.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
-@click.option(
-    "-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder."
-)
-@click.pass_obj
-@example("""
+@command("""
 xlpy acpi dump quickstart > acpi.out && acpixtract -a acpi.out
 xlpy acpi dump quickstart --format bin -o tables && iasl -d tables/nfit.dat
 xlpy acpi dump --host --table NFIT --format text
 """)
+@argument("domain", required=False, shell_complete=domains)
+@option("--host", "of_host", is_flag=True, help="The host's own tables, as its BIOS left them.")
+@option("--table", "signature", metavar="SIG", help="Only tables with this signature, such as NFIT.")
+@option(
+    "--format",
+    "form",
+    type=Choice(["hex", "bin", "json", "text"]),
+    default="hex",
+    help="hex: acpidump's text, for acpixtract; bin: raw; json, text: decoded.",
+)
+@option("--json", "as_json", is_flag=True, help="Same as --format json.")
+@option("-o", "--output", "folder", type=FilePath(file_okay=False), help="Write into this folder.")
 def dump(
     env: Env, domain: str | None, of_host: bool, signature: str | None, form: str, as_json: bool, folder: Path | None
 ) -> None:

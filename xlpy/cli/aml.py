@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from xlpy.cli.options import domain_argument, example, json_option
+from xlpy.cli.declare import argument, command, leave
+from xlpy.cli.options import domain_argument, json_option
 from xlpy.cli.render import json_document, json_items
 from xlpy.errors import FormatError, UsageError
 
@@ -17,17 +16,15 @@ if TYPE_CHECKING:
 FINDINGS = 10
 
 
-@click.command()
-@domain_argument
-@click.argument("path")
-@click.argument("args", nargs=-1, metavar="[ARG]...")
-@json_option
-@click.pass_obj
-@example(r"""
+@command(r"""
 xlpy acpi eval quickstart '\_SB.PCI0._HID'
 xlpy acpi eval quickstart '\_SB.NVDR.NV00._DSM' uuid:4309ac30-0d11-11e4-9191-0800200c9a66 1 0 '[]'
 xlpy acpi eval quickstart '\_SB.NVDR.NV00._LSR' 0 256
 """)
+@domain_argument
+@argument("path")
+@argument("args", nargs=-1, metavar="[ARG]...")
+@json_option
 def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], as_json: bool) -> None:
     """Evaluate an ACPI object of a domain: call a method, or read a name or field.
 
@@ -53,15 +50,13 @@ def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], as_json: b
         print(_text(result))
 
 
-@click.command()
-@domain_argument
-@click.argument("path", default="\\")
-@json_option
-@click.pass_obj
-@example(r"""
+@command(r"""
 xlpy acpi namespace quickstart
 xlpy acpi namespace quickstart '\_SB.NVDR'
 """)
+@domain_argument
+@argument("path", default="\\")
+@json_option
 def namespace(env: Env, domain: str, path: str, as_json: bool) -> None:
     """Print a domain's ACPI namespace as a tree, or the part of it below PATH."""
     from xlpy.errors import NotFound
@@ -155,15 +150,13 @@ def _print(entry: Entry, depth: int) -> None:
         _print(child, depth + 1)
 
 
-@click.command()
-@click.argument("what", metavar="FOLDER|FILE|DOMAIN")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy acpi check quickstart
 xlpy acpi check tables/
 xlpy acpi check acpidump.out --json
 """)
+@argument("what", metavar="FOLDER|FILE|DOMAIN")
+@json_option
 def check(env: Env, what: str, as_json: bool) -> None:
     """Lint ACPI tables: of a domain, in a folder of .dat files, or in a dump made elsewhere.
 
@@ -185,4 +178,4 @@ def check(env: Env, what: str, as_json: bool) -> None:
             print(finding)
         env.note(f"{len(tables)} tables, {len(findings)} findings")
     if findings:
-        raise click.exceptions.Exit(FINDINGS)
+        leave(FINDINGS)

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from xlpy.cli.options import domain_argument, dry_run_option, example, json_option
+from xlpy.cli.declare import argument, command, option
+from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.types import FilePath, Seconds
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xlpy.cli.env import Env
 
 
-@click.command()
-@domain_argument
-@click.option("--kernel", required=True, type=click.Path(path_type=Path), metavar="BZIMAGE", help="Linux kernel.")
-@click.option("--initrd", type=click.Path(path_type=Path), metavar="FILE", help="Initial RAM disk.")
-@click.option("--append", default="", metavar="TEXT", help="Words for the kernel's command line.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds the guest may take.")
-@click.option("--stage", is_flag=True, help="Work on copies of the vNVDIMMs, written back afterwards.")
-@click.option(
-    "--memory-file-dir",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Where memory files go (else the domain's directory); the guest's RAM stays there afterwards.",
-)
-@click.option("--print-command", is_flag=True, help="Print the emulator's command line, and start nothing.")
-@dry_run_option
-@json_option
-@click.argument("qemu_args", nargs=-1, metavar="[-- QEMU-ARGS]")
-@click.pass_obj
-@example("""
+@command("""
 eval "$(python3 guest/kit.py)"
 xlpy boot quickstart --kernel "$KERNEL" --initrd "$INITRD" --append quiet --timeout 120
 xlpy boot quickstart --kernel "$KERNEL" --initrd "$INITRD" -- -device virtio-rng-pci
 """)
+@domain_argument
+@option("--kernel", required=True, type=FilePath(), metavar="BZIMAGE", help="Linux kernel.")
+@option("--initrd", type=FilePath(), metavar="FILE", help="Initial RAM disk.")
+@option("--append", default="", metavar="TEXT", help="Words for the kernel's command line.")
+@option("--timeout", type=Seconds(some=True), metavar="S", help="Seconds the guest may take.")
+@option("--stage", is_flag=True, help="Work on copies of the vNVDIMMs, written back afterwards.")
+@option(
+    "--memory-file-dir",
+    "folder",
+    type=FilePath(file_okay=False),
+    metavar="DIR",
+    help="Where memory files go (else the domain's directory); the guest's RAM stays there afterwards.",
+)
+@option("--print-command", is_flag=True, help="Print the emulator's command line, and start nothing.")
+@dry_run_option
+@json_option
+@argument("qemu_args", nargs=-1, metavar="[-- QEMU-ARGS]")
 def boot(
     env: Env,
     domain: str,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from xlpy.cli.env import report
 from xlpy.errors import XlpyError
 
@@ -81,9 +79,3 @@ def each(domains: Sequence[str], act: Callable[[str], None]) -> int:
             failed.append(error)
             report(error, as_json=False)
     return 0 if not failed else PARTIAL if len(failed) < len(domains) else failed[0].exit
-
-
-def leave(status: int) -> None:
-    """End the command with a status that no single error stands for."""
-    if status:
-        raise click.exceptions.Exit(status)

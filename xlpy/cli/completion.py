@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import click
+import sys
+from typing import TYPE_CHECKING
 
-from xlpy.cli.options import example
+from xlpy.cli.declare import argument, command
+from xlpy.cli.types import Choice
 
-SHELLS = ("bash", "zsh", "fish")
+if TYPE_CHECKING:
+    from xlpy.cli.env import Env
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(SHELLS))
-@example("""
+@command("""
 xlpy completion bash > ~/.local/share/bash-completion/completions/xlpy
 xlpy completion zsh > "${fpath[1]}/_xlpy"
 xlpy completion fish > ~/.config/fish/completions/xlpy.fish
 source <(xlpy completion bash)
 """)
-@click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+@argument("shell", type=Choice(["bash", "zsh", "fish"]))
+def completion(env: Env, shell: str) -> None:
     """Print the completion script for a shell: commands, options, domains, vNVDIMMs, configuration files."""
     from click.shell_completion import get_completion_class
 
+    from xlpy.cli.grammar import root_group
+    from xlpy.cli.plain import COMPLETING
+
+    del env
     kind = get_completion_class(shell)
     assert kind is not None  # click has all three
-    click.echo(kind(ctx.find_root().command, {}, "xlpy", "_XLPY_COMPLETE").source(), nl=False)
+    sys.stdout.write(kind(root_group(), {}, "xlpy", COMPLETING).source())

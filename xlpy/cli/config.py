@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
 from xlpy.cli.completers import configurations
-from xlpy.cli.options import example, json_option
+from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
 
 if TYPE_CHECKING:
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
 INVALID = 3
 
 
-@click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=configurations)
-@click.option("--xl-strict", is_flag=True, help="Judge exactly as xl 4.17 does, quirks included.")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy config check *.cfg
 xlpy config check --xl-strict --json domain.cfg
 """)
+@argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=configurations)
+@option("--xl-strict", is_flag=True, help="Judge exactly as xl 4.17 does, quirks included.")
+@json_option
 def check(env: Env, files: tuple[str, ...], xl_strict: bool, as_json: bool) -> None:
     """Check domain configurations: what is wrong with each, and what it may not mean.
 
@@ -46,4 +43,4 @@ def check(env: Env, files: tuple[str, ...], xl_strict: bool, as_json: bool) -> N
     if as_json:
         json_items("xlpy.config-check/1", items)
     if not good:
-        raise click.exceptions.Exit(INVALID)
+        leave(INVALID)

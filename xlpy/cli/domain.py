@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from xlpy.addr import format_size
 from xlpy.cli.completers import configurations
 from xlpy.cli.completers import domains as complete_domains
-from xlpy.cli.options import dry_run_option, example, json_option
+from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items, table
 from xlpy.errors import UsageError, XlpyError
 
@@ -20,23 +19,21 @@ if TYPE_CHECKING:
     from xlpy.cli.env import Env
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
-@click.argument("words", nargs=-1, metavar="CONFIG [KEY=VALUE]...", shell_complete=configurations)
-@click.option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
-@click.option("-p", "--paused", is_flag=True, help="Leave the domain paused.")
-@click.option("-q", "--quiet", is_flag=True, help='Do not print "Parsing config from FILE".')
-@click.option("-d", "--debug-config", is_flag=True, help="Print the parsed configuration on stderr as well.")
-@click.option("-e", "no_monitor", is_flag=True, help="Do nothing when the domain shuts down: no on_* actions.")
-@click.option("--xl-strict", is_flag=True, help="Read exactly as xl 4.17 does, quirks included.")
-@click.option("--explain", is_flag=True, help="Tell for each key what was read and which default is in force.")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy create configs/quickstart.cfg
 xlpy create configs/quickstart.cfg 'name="second"' memory=1024
 xlpy create -n configs/quickstart.cfg
 """)
+@argument("words", nargs=-1, metavar="CONFIG [KEY=VALUE]...", shell_complete=configurations)
+@option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
+@option("-p", "--paused", is_flag=True, help="Leave the domain paused.")
+@option("-q", "--quiet", is_flag=True, help='Do not print "Parsing config from FILE".')
+@option("-d", "--debug-config", is_flag=True, help="Print the parsed configuration on stderr as well.")
+@option("-e", "no_monitor", is_flag=True, help="Do nothing when the domain shuts down: no on_* actions.")
+@option("--xl-strict", is_flag=True, help="Read exactly as xl 4.17 does, quirks included.")
+@option("--explain", is_flag=True, help="Tell for each key what was read and which default is in force.")
+@dry_run_option
+@json_option
 def create(
     env: Env,
     words: tuple[str, ...],
@@ -145,15 +142,13 @@ def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
         table(env, ("KEY", "READ", "DEFAULT", "FROM", "NOTE"), cells)
 
 
-@click.command()
-@click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=complete_domains)
-@click.option("-f", "--force", is_flag=True, help="Also domain 0, as in xl (refused here all the same).")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy destroy quickstart
 """)
+@argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=complete_domains)
+@option("-f", "--force", is_flag=True, help="Also domain 0, as in xl (refused here all the same).")
+@dry_run_option
+@json_option
 def destroy(env: Env, domains: tuple[str, ...], force: bool, dry_run: bool, as_json: bool) -> None:
     """End a domain at once; its persistent memory keeps its content."""
     del force
@@ -170,4 +165,4 @@ def destroy(env: Env, domains: tuple[str, ...], force: bool, dry_run: bool, as_j
         errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]
         json_document("xlpy.destroy/1", items=done, failed=errors, dry_run=dry_run or env.dry_run)
     if failed:
-        raise click.exceptions.Exit(11 if done else failed[0][1].exit)
+        leave(11 if done else failed[0][1].exit)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from xlpy.cli.options import domain_argument, example, json_option
+from xlpy.cli.declare import command, leave
+from xlpy.cli.options import domain_argument, json_option
 from xlpy.cli.render import json_document
 
 if TYPE_CHECKING:
@@ -15,13 +14,11 @@ if TYPE_CHECKING:
 FINDINGS = 10
 
 
-@click.command()
-@domain_argument
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy guest probe quickstart
 """)
+@domain_argument
+@json_option
 def probe(env: Env, domain: str, as_json: bool) -> None:
     """Tell what an operating system would find in the domain: tables, memory map, NVDIMMs, labels, pmem devices.
 
@@ -39,4 +36,4 @@ def probe(env: Env, domain: str, as_json: bool) -> None:
     else:
         print("\n".join(summary(report)))
     if report.problems:
-        raise click.exceptions.Exit(FINDINGS)
+        leave(FINDINGS)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import click
+import sys
+from typing import TYPE_CHECKING
 
-from xlpy.cli.options import example, json_option
+from xlpy.cli.declare import argument, command
+from xlpy.cli.options import json_option
 from xlpy.cli.render import json_document
 from xlpy.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.cli.env import Env
 
 EXIT_CODES = (
     (0, "done, or nothing to do (said on stderr)", "pmem list of an empty bank"),
@@ -50,39 +57,42 @@ the same exit status as without --json.
 }
 
 
-@click.command()
-@click.argument("words", nargs=-1, metavar="[COMMAND or TOPIC]...")
-@json_option
-@click.pass_context
-@example("""
+@command("""
 xlpy help exit-codes
 xlpy help pmem resolve
 """)
-def help_topic(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
+@argument("words", nargs=-1, metavar="[COMMAND or TOPIC]...")
+@json_option
+def help_topic(env: Env, words: tuple[str, ...], as_json: bool) -> None:
     """Explain a command or a topic."""
-    root = ctx.find_root()
-    if not words:
-        click.echo(root.get_help())
-        click.echo("\nTopics: " + ", ".join(f"{name} ({text})" for name, text in TOPICS.items()))
-        return
+    del env
     if words == ("exit-codes",):
         if as_json:
             rows = [{"code": code, "meaning": meaning, "example": sample} for code, meaning, sample in EXIT_CODES]
             json_document("xlpy.exit-codes/1", items=rows)
         else:
             for code, meaning, sample in EXIT_CODES:
-                click.echo(f"{code:>3}  {meaning}; for example: {sample}")
-        return
-    if len(words) == 1 and words[0] in _TEXT:
-        click.echo(_TEXT[words[0]], nl=False)
-        return
-    command: click.Command = root.command
-    context = root
+                print(f"{code:>3}  {meaning}; for example: {sample}")
+    elif len(words) == 1 and words[0] in _TEXT:
+        sys.stdout.write(_TEXT[words[0]])
+    else:
+        print(_of_command(words))
+        if not words:
+            print("\nTopics: " + ", ".join(f"{name} ({text})" for name, text in TOPICS.items()))
+
+
+def _of_command(words: Sequence[str]) -> str:
+    import click
+
+    from xlpy.cli.grammar import root_context
+
+    context = root_context()
     for word in words:
+        command = context.command
         found = command.get_command(context, word) if isinstance(command, click.Group) else None
         if found is None:
             raise NotFound(
                 f"no command or topic {' '.join(words)!r}", hint=f"topics: {', '.join(TOPICS)}; commands: xlpy --help"
             )
-        command, context = found, click.Context(found, info_name=found.name, parent=context)
-    click.echo(command.get_help(context))
+        context = click.Context(found, info_name=found.name, parent=context)
+    return context.get_help()

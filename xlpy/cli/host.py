@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from xlpy.addr import format_size
-from xlpy.cli.options import dry_run_option, example, json_option
+from xlpy.cli.declare import argument, command, option
+from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, table
+from xlpy.cli.types import FilePath
 from xlpy.errors import Conflict, NotFound, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xlpy.cli.env import Env
 
-machine_option = click.option(
-    "--machine", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Machine description (YAML)."
-)
+machine_option = option("--machine", type=FilePath(dir_okay=False, exists=True), help="Machine description (YAML).")
 
 
-@click.command()
-@machine_option
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy host init
 xlpy --root /tmp/big host init --machine configs/machines/interleaved.yaml
 """)
+@machine_option
+@dry_run_option
+@json_option
 def init(env: Env, machine: Path | None, dry_run: bool, as_json: bool) -> None:
     """Make the host from a machine description, or from the default machine.
 
@@ -53,12 +50,10 @@ def _made(as_json: bool, root: str, name: str, dry_run: bool) -> None:
         json_document("xlpy.host-init/1", root=root, machine=name, dry_run=dry_run)
 
 
-@click.command()
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy host show
 """)
+@json_option
 def show(env: Env, as_json: bool) -> None:
     """Show the machine: DIMMs, interleave sets, regions, and the devices on them."""
     from xlpy.views.listing import machine as describe
@@ -106,16 +101,14 @@ def show(env: Env, as_json: bool) -> None:
     )
 
 
-@click.command()
-@machine_option
-@click.option("--keep-media", is_flag=True, help="Keep media and labels; only the state of Xen and Dom0 starts anew.")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy host reset
 xlpy host reset --machine configs/machines/interleaved.yaml
 """)
+@machine_option
+@option("--keep-media", is_flag=True, help="Keep media and labels; only the state of Xen and Dom0 starts anew.")
+@dry_run_option
+@json_option
 def reset(env: Env, machine: Path | None, keep_media: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the host and make it anew: all media, labels and domains are lost, unless --keep-media."""
     from xlpy import statedir
@@ -134,13 +127,11 @@ def reset(env: Env, machine: Path | None, keep_media: bool, dry_run: bool, as_js
         json_document("xlpy.host-reset/1", root=str(where), machine=name, dry_run=dry_run or env.dry_run)
 
 
-@click.command()
-@click.option("-c", "--clear", is_flag=True, help="Clear the log after printing it.")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy dmesg
 """)
+@option("-c", "--clear", is_flag=True, help="Clear the log after printing it.")
+@json_option
 def dmesg(env: Env, clear: bool, as_json: bool) -> None:
     """Print the hypervisor's log: hypercalls and their outcome, and what hvmloader said."""
     lines = env.host.dmesg(clear)
@@ -150,15 +141,13 @@ def dmesg(env: Env, clear: bool, as_json: bool) -> None:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-@click.command()
-@click.argument("key", required=False)
-@click.option("-n", "--numa", is_flag=True, help="Also the topology: CPUs and NUMA nodes.")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy info
 xlpy info free_memory
 """)
+@argument("key", required=False)
+@option("-n", "--numa", is_flag=True, help="Also the topology: CPUs and NUMA nodes.")
+@json_option
 def info(env: Env, key: str | None, numa: bool, as_json: bool) -> None:
     """Describe the host, with xl's keys; KEY chooses those that begin with it."""
     from xlpy.views.listing import info as facts_of

@@ -6,12 +6,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
 from xlpy.cli.changing import changing
 from xlpy.cli.completers import configurations
 from xlpy.cli.completers import domains as complete_domains
-from xlpy.cli.options import domain_argument, dry_run_option, example, json_option
+from xlpy.cli.declare import argument, command, option
+from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.errors import NotFound, UsageError, XlpyError
 
@@ -19,15 +18,13 @@ if TYPE_CHECKING:
     from xlpy.cli.env import Env
 
 
-@click.command()
-@domain_argument
-@click.argument("name", metavar="NEW-NAME")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy rename quickstart web1
 """)
+@domain_argument
+@argument("name", metavar="NEW-NAME")
+@dry_run_option
+@json_option
 def rename(env: Env, domain: str, name: str, dry_run: bool, as_json: bool) -> None:
     """Give a domain another name."""
     with changing(env, f"renaming {domain}", dry_run) as dry:
@@ -43,13 +40,11 @@ def rename(env: Env, domain: str, name: str, dry_run: bool, as_json: bool) -> No
         json_document("xlpy.rename/1", domid=domid, old=old, name=name, dry_run=dry)
 
 
-@click.command()
-@click.argument("name", shell_complete=complete_domains)
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy domid quickstart
 """)
+@argument("name", shell_complete=complete_domains)
+@json_option
 def domid_of(env: Env, name: str, as_json: bool) -> None:
     """Print a domain's id; digits count as a name here, as in xl."""
     from xlpy.toolstack.record import named
@@ -66,13 +61,11 @@ def domid_of(env: Env, name: str, as_json: bool) -> None:
         print(found)
 
 
-@click.command()
-@click.argument("domid")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy domname 1
 """)
+@argument("domid")
+@json_option
 def domname(env: Env, domid: str, as_json: bool) -> None:
     """Print the name of the domain with an id."""
     from xlpy.toolstack.record import name_of
@@ -91,17 +84,15 @@ def domname(env: Env, domid: str, as_json: bool) -> None:
         print(name)
 
 
-@click.command("config-update")
-@domain_argument
-@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=configurations)
-@click.option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
-@click.option("-d", "--debug", "show", is_flag=True, help="Print the parsed configuration.")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy config-update quickstart configs/quickstart.cfg memory=1024
 """)
+@domain_argument
+@argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=configurations)
+@option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
+@option("-d", "--debug", "show", is_flag=True, help="Print the parsed configuration.")
+@dry_run_option
+@json_option
 def config_update(
     env: Env, domain: str, words: tuple[str, ...], config: str | None, show: bool, dry_run: bool, as_json: bool
 ) -> None:
@@ -133,16 +124,14 @@ def config_update(
         sys.stdout.buffer.write(dumps({"domid": None, "config": loaded.to_json()}) + b"\n")
 
 
-@click.command("mem-set")
-@domain_argument
-@click.argument("size")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy mem-set quickstart 384
 xlpy mem-set quickstart 384m
 """)
+@domain_argument
+@argument("size")
+@dry_run_option
+@json_option
 def mem_set(env: Env, domain: str, size: str, dry_run: bool, as_json: bool) -> None:
     """Set how much memory a domain shall use: a number with t, g, m, k or b; without a letter it is MiB.
 
@@ -158,15 +147,13 @@ def mem_set(env: Env, domain: str, size: str, dry_run: bool, as_json: bool) -> N
         json_document("xlpy.mem-set/1", domid=domid, target_kib=kib, allowance_kib=allowance, dry_run=dry)
 
 
-@click.command("mem-max")
-@domain_argument
-@click.argument("size")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy mem-max quickstart 1g
 """)
+@domain_argument
+@argument("size")
+@dry_run_option
+@json_option
 def mem_max(env: Env, domain: str, size: str, dry_run: bool, as_json: bool) -> None:
     """Set how much memory a domain may have: a number with t, g, m, k or b; without a letter it is MiB."""
     from xlpy.toolstack.memory_target import parse_kib, set_maximum

@@ -3,34 +3,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from xlpy.cli.changing import PARTIAL, changing, leave, outcome_json, target, tell
+from xlpy.cli.changing import PARTIAL, changing, outcome_json, target, tell
 from xlpy.cli.completers import domains as complete_domains
+from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.env import report
-from xlpy.cli.options import domain_argument, dry_run_option, example, json_option
+from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.types import FilePath, IntRange
 from xlpy.errors import UsageError, XlpyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from xlpy.cli.env import Env
     from xlpy.toolstack.lifecycle import Lifecycle
     from xlpy.toolstack.monitor import Outcome
 
 
-@click.command()
+@command("""
+xlpy pause quickstart
+""")
 @domain_argument
 @dry_run_option
 @json_option
-@click.pass_obj
-@example("""
-xlpy pause quickstart
-""")
 def pause(env: Env, domain: str, dry_run: bool, as_json: bool) -> None:
     """Pause a domain: its vCPUs stop, its memory stays. Pauses are counted, each needs an unpause."""
     with changing(env, f"pausing {domain}", dry_run) as dry:
@@ -42,14 +40,12 @@ def pause(env: Env, domain: str, dry_run: bool, as_json: bool) -> None:
         env.note(f"domain {domid} is paused {count} times")
 
 
-@click.command()
+@command("""
+xlpy unpause quickstart
+""")
 @domain_argument
 @dry_run_option
 @json_option
-@click.pass_obj
-@example("""
-xlpy unpause quickstart
-""")
 def unpause(env: Env, domain: str, dry_run: bool, as_json: bool) -> None:
     """Take one pause back. The guest then acts on what it was asked meanwhile."""
     outcomes: list[Outcome] = []
@@ -67,26 +63,24 @@ def unpause(env: Env, domain: str, dry_run: bool, as_json: bool) -> None:
     _raise(env, outcomes, as_json)
 
 
-def _power_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("-F", "force", is_flag=True, help="Accepted as in xl; guests here always have PV drivers."),
-        click.option("-w", "--wait", count=True, help="Accepted as in xl; the command always waits."),
-        click.option("-a", "--all", "everyone", is_flag=True, help="Every domain but 0."),
+def _power_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for add in (
+        option("-F", "force", is_flag=True, help="Accepted as in xl; guests here always have PV drivers."),
+        option("-w", "--wait", count=True, help="Accepted as in xl; the command always waits."),
+        option("-a", "--all", "everyone", is_flag=True, help="Every domain but 0."),
     ):
-        command = option(command)
-    return command
+        function = add(function)
+    return function
 
 
-@click.command()
-@click.argument("domain", required=False, shell_complete=complete_domains)
-@_power_options
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy shutdown -w quickstart
 xlpy shutdown -a
 """)
+@argument("domain", required=False, shell_complete=complete_domains)
+@_power_options
+@dry_run_option
+@json_option
 def shutdown(
     env: Env, domain: str | None, everyone: bool, wait: int, force: bool, dry_run: bool, as_json: bool
 ) -> None:
@@ -98,15 +92,13 @@ def shutdown(
     _ask(env, "poweroff", domain, everyone, dry_run, as_json)
 
 
-@click.command()
-@click.argument("domain", required=False, shell_complete=complete_domains)
+@command("""
+xlpy reboot quickstart
+""")
+@argument("domain", required=False, shell_complete=complete_domains)
 @_power_options
 @dry_run_option
 @json_option
-@click.pass_obj
-@example("""
-xlpy reboot quickstart
-""")
 def reboot(env: Env, domain: str | None, everyone: bool, wait: int, force: bool, dry_run: bool, as_json: bool) -> None:
     """Ask a domain to reboot, and carry out its on_reboot: by default it is built anew.
 
@@ -165,18 +157,16 @@ def _raise(env: Env, outcomes: list[Outcome], as_json: bool, several: bool = Fal
             raise outcome.error
 
 
-@click.command()
-@domain_argument
-@click.argument("name", metavar="TRIGGER", shell_complete=lambda ctx, param, text: _triggers(text))
-@click.argument("vcpu", type=click.IntRange(min=0), default=0, metavar="[VCPU]")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy trigger quickstart power
 xlpy trigger quickstart sleep
 xlpy trigger quickstart s3resume
 """)
+@domain_argument
+@argument("name", metavar="TRIGGER", shell_complete=lambda ctx, param, text: _triggers(text))
+@argument("vcpu", type=IntRange(0), default=0, metavar="[VCPU]")
+@dry_run_option
+@json_option
 def trigger(env: Env, domain: str, name: str, vcpu: int, dry_run: bool, as_json: bool) -> None:
     """Press a button or pull a line of a domain: nmi, reset, init, power, sleep or s3resume.
 
@@ -203,15 +193,13 @@ def _triggers(text: str) -> list[str]:
     return [name for name in TRIGGERS if name.startswith(text)]
 
 
-@click.command()
-@domain_argument
-@click.argument("letter")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy sysrq quickstart c
 """)
+@domain_argument
+@argument("letter")
+@dry_run_option
+@json_option
 def sysrq(env: Env, domain: str, letter: str, dry_run: bool, as_json: bool) -> None:
     """Send a Magic System Request: the guest acts on o (power off), b (reboot) and c (crash)."""
     from xlpy.toolstack import power
@@ -247,16 +235,14 @@ def _prod(
     _raise(env, outcomes, as_json)
 
 
-@click.command()
-@domain_argument
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy dump-core quickstart quickstart.core
 readelf -l quickstart.core
 """)
+@domain_argument
+@argument("path", metavar="FILE", type=FilePath(dir_okay=False))
+@dry_run_option
+@json_option
 def dump_core(env: Env, domain: str, path: Path, dry_run: bool, as_json: bool) -> None:
     """Write a domain's memory to an ELF core file, one segment a stretch of RAM or persistent memory.
 

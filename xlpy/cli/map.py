@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from xlpy.addr import format_size
-from xlpy.cli.options import domain_argument, example, json_option
+from xlpy.cli.declare import command
+from xlpy.cli.options import domain_argument, json_option
 from xlpy.cli.render import console, json_items, table
 
 if TYPE_CHECKING:
@@ -18,13 +17,11 @@ COLOURS = {"ram": "green", "pmem": "cyan", "mmio": "yellow", "acpi": "magenta", 
 BAR = 40  # characters of the longest stretch in the picture
 
 
-@click.command()
-@domain_argument
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy map quickstart
 """)
+@domain_argument
+@json_option
 def show_map(env: Env, domain: str, as_json: bool) -> None:
     """Show a domain's guest-physical memory map: RAM, pmem, MMIO and ACPI.
 

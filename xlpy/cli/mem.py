@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from xlpy.addr import LIMIT, Gpa
-from xlpy.cli.options import SIZE, domain_argument, dry_run_option, example, json_option
+from xlpy.cli.declare import argument, command, option
+from xlpy.cli.options import SIZE, domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.types import FilePath
 from xlpy.errors import Constraint, UsageError
 
 if TYPE_CHECKING:
@@ -21,19 +21,15 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 
 
-@click.command()
-@domain_argument
-@click.argument("gpa", type=SIZE)
-@click.argument("length", type=SIZE)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write raw bytes to this file; - is standard output."
-)
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy mem read quickstart 0x500000000 64
 xlpy mem read quickstart 1M 4K -o page.bin
 """)
+@domain_argument
+@argument("gpa", type=SIZE)
+@argument("length", type=SIZE)
+@option("-o", "--output", type=FilePath(), help="Write raw bytes to this file; - is standard output.")
+@json_option
 def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_json: bool) -> None:
     """Read LENGTH bytes of guest memory at GPA: a hex dump, or raw bytes with -o.
 
@@ -64,17 +60,15 @@ def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_j
             _hexdump(at, data)
 
 
-@click.command()
-@domain_argument
-@click.argument("gpa", type=SIZE)
-@click.option("--hex", "text", metavar="H", help="Bytes to write, as hex digits.")
-@click.option("--file", "source", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="File to write.")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy mem write quickstart 0x500000000 --hex 48656c6c6f
 """)
+@domain_argument
+@argument("gpa", type=SIZE)
+@option("--hex", "text", metavar="H", help="Bytes to write, as hex digits.")
+@option("--file", "source", type=FilePath(exists=True, dir_okay=False), help="File to write.")
+@dry_run_option
+@json_option
 def write(env: Env, domain: str, gpa: int, text: str | None, source: Path | None, dry_run: bool, as_json: bool) -> None:
     """Write guest memory at GPA: what lies in a vNVDIMM lands on the media behind it at once."""
     if (text is None) == (source is None):

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from xlpy.cli.changing import changing, each, leave, target
+from xlpy.cli.changing import changing, each, target
 from xlpy.cli.completers import backings, vnvdimms
 from xlpy.cli.completers import domains as complete_domains
-from xlpy.cli.options import domain_argument, dry_run_option, example, json_option
+from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
 
 
-@click.command("nvdimm-attach")
-@domain_argument
-@click.argument("spec", nargs=-1, required=True, metavar="SPEC...", shell_complete=backings)
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy nvdimm-attach quickstart file=/dev/pmem1,label_size=128K
 """)
+@domain_argument
+@argument("spec", nargs=-1, required=True, metavar="SPEC...", shell_complete=backings)
+@dry_run_option
+@json_option
 def attach(env: Env, domain: str, spec: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Attach a vNVDIMM to a running domain: file=PATH[,label_size=SIZE][,unarmed=0|1].
 
@@ -49,13 +46,11 @@ def attach(env: Env, domain: str, spec: tuple[str, ...], dry_run: bool, as_json:
         print(f"nvdimm: {json.dumps(entry.to_json(), indent=4)}")
 
 
-@click.command("nvdimm-list")
-@click.argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=complete_domains)
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy nvdimm-list quickstart
 """)
+@argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=complete_domains)
+@json_option
 def list_nvdimms(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     """List the vNVDIMMs of domains.
 
@@ -84,17 +79,15 @@ def list_nvdimms(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     leave(status)
 
 
-@click.command("nvdimm-detach")
-@domain_argument
-@click.argument("device", shell_complete=vnvdimms)
-@click.option("-f", "--force", is_flag=True, help="Although the guest has not let go: what it still writes is lost.")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy nvdimm-detach quickstart 0
 xlpy nvdimm-detach -f quickstart /mnt/pmem0/vm1.img
 """)
+@domain_argument
+@argument("device", shell_complete=vnvdimms)
+@option("-f", "--force", is_flag=True, help="Although the guest has not let go: what it still writes is lost.")
+@dry_run_option
+@json_option
 def detach(env: Env, domain: str, device: str, force: bool, dry_run: bool, as_json: bool) -> None:
     r"""Detach a vNVDIMM: DEVICE is its slot, its ACPI name (NV00) or its file.
 

@@ -6,11 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import click
-
-from xlpy.cli.changing import each, leave
+from xlpy.cli.changing import each
 from xlpy.cli.completers import domains as complete_domains
-from xlpy.cli.options import example, json_option
+from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
 
 if TYPE_CHECKING:
@@ -19,22 +18,20 @@ if TYPE_CHECKING:
 
 DAY = 86400
 
-domains_argument = click.argument("domains", nargs=-1, metavar="[DOMAIN]...", shell_complete=complete_domains)
+domains_argument = argument("domains", nargs=-1, metavar="[DOMAIN]...", shell_complete=complete_domains)
 
 
-@click.command("list")
-@click.argument("domain", required=False, shell_complete=complete_domains)
-@click.option("-l", "--long", "as_long", is_flag=True, help="Print the configurations as JSON, as libxl has them.")
-@click.option("-v", "--verbose", is_flag=True, help="Also UUID, shutdown reason and security label.")
-@click.option("-Z", "--context", is_flag=True, help="Also the security label.")
-@click.option("-c", "--cpupool", is_flag=True, help="Also the CPU pool.")
-@click.option("-n", "--numa", is_flag=True, help="Also the NUMA node affinity.")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy list
 xlpy list --json | jq '.items[].name'
 """)
+@argument("domain", required=False, shell_complete=complete_domains)
+@option("-l", "--long", "as_long", is_flag=True, help="Print the configurations as JSON, as libxl has them.")
+@option("-v", "--verbose", is_flag=True, help="Also UUID, shutdown reason and security label.")
+@option("-Z", "--context", is_flag=True, help="Also the security label.")
+@option("-c", "--cpupool", is_flag=True, help="Also the CPU pool.")
+@option("-n", "--numa", is_flag=True, help="Also the NUMA node affinity.")
+@json_option
 def list_domains(
     env: Env,
     domain: str | None,
@@ -84,12 +81,10 @@ def list_domains(
         print(line + (f"{POOL:>16}" if cpupool else "") + (" all" if numa else ""))
 
 
-@click.command("vm-list")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy vm-list
 """)
+@json_option
 def vm_list(env: Env, as_json: bool) -> None:
     """List the UUID, id and name of every domain."""
     from xlpy.views.overview import vms
@@ -103,14 +98,12 @@ def vm_list(env: Env, as_json: bool) -> None:
         print(f"{row.uuid}  {row.domid}    {row.name:<30}")
 
 
-@click.command("vcpu-list")
-@domains_argument
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy vcpu-list
 xlpy vcpu-list quickstart
 """)
+@domains_argument
+@json_option
 def vcpu_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     """List the vCPUs of domains.
 
@@ -141,15 +134,13 @@ def _vcpu_line(row: Vcpu) -> str:
     return f"{row.name:<32} {row.domid:5d} {row.vcpu:5d}{cpu}   {row.state} {row.seconds:9.1f}  {row.hard} / {row.soft}"
 
 
-@click.command()
-@domains_argument
-@click.option("-s", "--short", is_flag=True, help="One line a domain, as uptime prints it.")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy uptime
 xlpy uptime -s quickstart
 """)
+@domains_argument
+@option("-s", "--short", is_flag=True, help="One line a domain, as uptime prints it.")
+@json_option
 def uptime(env: Env, domains: tuple[str, ...], short: bool, as_json: bool) -> None:
     """Print how long domains have been running; for domain 0, since the host was started."""
     from xlpy.views import overview
@@ -182,15 +173,13 @@ def _duration(seconds: int, short: bool) -> str:
     return f"{ahead}{hours}:{minutes}" if short else f"{ahead}{hours}:{minutes}:{rest % 60:02d}"
 
 
-@click.command("cpupool-list")
-@click.argument("pool", required=False)
-@click.option("-c", "--cpus", is_flag=True, help="List the CPUs instead of counting them.")
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy cpupool-list
 xlpy cpupool-list -c Pool-0
 """)
+@argument("pool", required=False)
+@option("-c", "--cpus", is_flag=True, help="List the CPUs instead of counting them.")
+@json_option
 def cpupool_list(env: Env, pool: str | None, cpus: bool, as_json: bool) -> None:
     """List the CPU pools. There is one, and every domain is in it."""
     from xlpy.views.overview import pools

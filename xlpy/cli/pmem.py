@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from xlpy.addr import format_size
-from xlpy.cli.options import SIZE, dry_run_option, example, json_option
+from xlpy.cli.declare import argument, command, option
+from xlpy.cli.options import SIZE, dry_run_option, json_option
 from xlpy.cli.render import Encoded, json_document, json_items, table
+from xlpy.cli.types import Choice
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.dom0.face import Dom0
 
 
-@click.command()
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy pmem list
 xlpy pmem list --json
 """)
+@json_option
 def list_pmem(env: Env, as_json: bool) -> None:
     """List persistent memory devices, in ndctl's words.
 
@@ -53,21 +51,19 @@ def list_pmem(env: Env, as_json: bool) -> None:
     table(env, ("BLOCKDEV", "NAMESPACE", "MODE", "RESOURCE", "SIZE", "RESERVED", "XEN", "USED BY"), rows)
 
 
-@click.command()
-@click.argument("path")
-@click.option(
+@command("""
+xlpy pmem resolve /dev/pmem1
+xlpy pmem resolve /mnt/pmem0/vm1.img --json
+""")
+@argument("path")
+@option(
     "--dom0",
     "kernel",
-    type=click.Choice(["emulated", "linux"]),
+    type=Choice(["emulated", "linux"]),
     default="emulated",
     help="Which kernel to ask: the emulated host's, or the one of this machine.",
 )
 @json_option
-@click.pass_obj
-@example("""
-xlpy pmem resolve /dev/pmem1
-xlpy pmem resolve /mnt/pmem0/vm1.img --json
-""")
 def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
     """Show the host physical extents behind a device or file.
 
@@ -101,14 +97,12 @@ def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
     table(env, ("LOGICAL", "SPA", "LENGTH", "FLAGS"), rows)
 
 
-@click.command()
-@click.argument("path")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy pmem prepare /mnt/pmem0/vm1.img
 """)
+@argument("path")
+@dry_run_option
+@json_option
 def prepare(env: Env, path: str, dry_run: bool, as_json: bool) -> None:
     """Make a file mappable: allocate every block and write zeros where nothing is.
 
@@ -124,15 +118,13 @@ def prepare(env: Env, path: str, dry_run: bool, as_json: bool) -> None:
         print(f"{path}: {report['zeroed']} bytes {verb} allocated and zeroed, {report['size'] - report['zeroed']} kept")
 
 
-@click.command()
-@click.argument("size", type=SIZE)
-@click.argument("path")
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy pmem mkfile 64M /mnt/pmem0/vm2.img
 """)
+@argument("size", type=SIZE)
+@argument("path")
+@dry_run_option
+@json_option
 def mkfile(env: Env, size: int, path: str, dry_run: bool, as_json: bool) -> None:
     """Make a new file of SIZE bytes on a DAX file system, every block written with zeros."""
     env.host.mkfile(path, size, dry_run=dry_run or env.dry_run)

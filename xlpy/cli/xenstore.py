@@ -8,11 +8,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from xlpy.cli.changing import changing, outcome_json, tell
-from xlpy.cli.options import dry_run_option, example, json_option
+from xlpy.cli.declare import argument, command, option
+from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
+from xlpy.cli.types import IntRange, Seconds
 from xlpy.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ POLL_SECONDS = 0.05
 _CONTROL = re.compile(r"/local/domain/([0-9]{1,5})/control/(?:shutdown|sysrq)")
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
-as_domain = click.option(
+as_domain = option(
     "--domid",
-    type=click.IntRange(0, 0x7FEF),
+    type=IntRange(0, 0x7FEF),
     default=0,
     metavar="N",
     help="Speak as this domain, with its rights; a relative path starts at its home.",
@@ -49,17 +49,15 @@ def _clear_errors() -> Iterator[None]:
         raise
 
 
-@click.command("ls")
-@click.argument("path", default="/")
-@click.option("-f", "--full", is_flag=True, help="Print whole paths instead of a tree.")
-@click.option("-p", "--perms", is_flag=True, help="Print permissions: owner first, then n, r, w or b with domids.")
-@as_domain
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy xenstore ls -f /local/domain/1
 xlpy xenstore ls -p /libxl
 """)
+@argument("path", default="/")
+@option("-f", "--full", is_flag=True, help="Print whole paths instead of a tree.")
+@option("-p", "--perms", is_flag=True, help="Print permissions: owner first, then n, r, w or b with domids.")
+@as_domain
+@json_option
 def list_nodes(env: Env, path: str, full: bool, perms: bool, domid: int, as_json: bool) -> None:
     """List the nodes below PATH, with their values."""
     from xlpy.dom0.xenstore_node import READ, absolute_path
@@ -88,16 +86,14 @@ def list_nodes(env: Env, path: str, full: bool, perms: bool, domid: int, as_json
         print(f'{shown} = "{_escaped(_text(node.value))}"{rights}')
 
 
-@click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("-p", "--prefix", is_flag=True, help="Print the path in front of the value.")
-@as_domain
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy xenstore read /local/domain/1/name
 xlpy xenstore read --domid 1 control/shutdown
 """)
+@argument("paths", nargs=-1, required=True, metavar="PATH...")
+@option("-p", "--prefix", is_flag=True, help="Print the path in front of the value.")
+@as_domain
+@json_option
 def read(env: Env, paths: tuple[str, ...], prefix: bool, domid: int, as_json: bool) -> None:
     """Print the values of nodes."""
     connection = env.host.xenstore.connection(domid)
@@ -111,16 +107,14 @@ def read(env: Env, paths: tuple[str, ...], prefix: bool, domid: int, as_json: bo
         print(f"{path}: {value}" if prefix else value)
 
 
-@click.command()
-@click.argument("words", nargs=-1, required=True, metavar="PATH VALUE...")
-@as_domain
-@dry_run_option
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy xenstore write /local/domain/1/data/note hello
 xlpy xenstore write /local/domain/1/control/shutdown reboot
 """)
+@argument("words", nargs=-1, required=True, metavar="PATH VALUE...")
+@as_domain
+@dry_run_option
+@json_option
 def write(env: Env, words: tuple[str, ...], domid: int, dry_run: bool, as_json: bool) -> None:
     """Set the values of nodes, all or none; missing nodes on the way are made.
 
@@ -157,16 +151,14 @@ def _asked(connection: Connection, pairs: list[tuple[str, str]]) -> list[int]:
     return sorted({int(match[1]) for match in found if match and int(match[1])})
 
 
-@click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("-n", "--events", "count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
-@click.option("-T", "--timeout", type=click.FloatRange(min=0), metavar="S", help="End after S seconds.")
-@as_domain
-@json_option
-@click.pass_obj
-@example("""
+@command("""
 xlpy xenstore watch -n 2 -T 10 /local/domain/1/control/shutdown
 """)
+@argument("paths", nargs=-1, required=True, metavar="PATH...")
+@option("-n", "--events", "count", type=IntRange(1), metavar="N", help="End after N events.")
+@option("-T", "--timeout", type=Seconds(), metavar="S", help="End after S seconds.")
+@as_domain
+@json_option
 def watch(
     env: Env, paths: tuple[str, ...], count: int | None, timeout: float | None, domid: int, as_json: bool
 ) -> None:

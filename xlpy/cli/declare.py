@@ -1,0 +1,107 @@
+"""Commands as they are declared: click's decorators, remembered instead of carried out.
+
+Importing click takes longer than most commands run. So a command says what it takes in click's words, and two readers
+act on that: ``xlpy.cli.plain`` takes a command line on which there is nothing to remark, ``xlpy.cli.grammar`` makes
+click commands of the declarations, for help, completion, usage errors and everything out of the ordinary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.cli.types import Type
+
+
+class Leave(Exception):
+    """End the command with a status that no single error stands for."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Parameter:
+    """An option or argument of a command.
+
+    Args:
+        kind: ``option`` or ``argument``, the name of click's decorator.
+        declarations: its spellings, and perhaps the name of the function's parameter, as click takes them.
+        kind_of: its type; None is text.
+        settings: the rest of what click takes.
+    """
+
+    def __init__(
+        self, kind: str, declarations: tuple[str, ...], kind_of: Type | None, settings: dict[str, Any]
+    ) -> None:
+        self.kind = kind
+        self.declarations = declarations
+        self.type = kind_of
+        self.settings = settings
+        self.flag = bool(settings.get("is_flag"))
+        self.count = bool(settings.get("count"))
+        self.many = settings.get("nargs") == -1
+        self.spellings = tuple(one for one in declarations if one.startswith("-"))
+        names = [one for one in declarations if not one.startswith("-")]
+        longest = next((one for one in self.spellings if one.startswith("--")), "")
+        self.name = names[0] if names else longest.removeprefix("--").replace("-", "_")
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be on the command line."""
+        settings = self.settings
+        return bool(settings.get("required", self.kind == "argument" and not self.many and "default" not in settings))
+
+    @property
+    def absent(self) -> Any:  # noqa: ANN401 - any value
+        """The value when it is not on the command line."""
+        if self.many:
+            return ()
+        return self.settings.get("default", False if self.flag else 0 if self.count else None)
+
+
+class Command:
+    """A command: what runs, what it takes, and what help says.
+
+    Args:
+        run: the function; it gets the environment, and the parameters by name. Its docstring is the help.
+        parameters: options and arguments, as help lists them.
+        example: command lines that help shows.
+    """
+
+    def __init__(self, run: Callable[..., Any], parameters: tuple[Parameter, ...], example: str) -> None:
+        self.run = run
+        self.parameters = parameters
+        self.example = example
+
+
+def option(*declarations: str, type: Type | None = None, **settings: Any) -> Callable[[Any], Any]:  # noqa: A002, ANN401
+    """Declare an option, as ``click.option`` does."""
+    return _adding(Parameter("option", declarations, type, settings))
+
+
+def argument(name: str, type: Type | None = None, **settings: Any) -> Callable[[Any], Any]:  # noqa: A002, ANN401
+    """Declare an argument, as ``click.argument`` does."""
+    return _adding(Parameter("argument", (name,), type, settings))
+
+
+def _adding(parameter: Parameter) -> Callable[[Any], Any]:
+    def add(function: Any) -> Any:  # noqa: ANN401
+        # decorators work from the last to the first
+        function.parameters = (parameter, *getattr(function, "parameters", ()))
+        return function
+
+    return add
+
+
+def command(example: str) -> Callable[[Callable[..., Any]], Command]:
+    """Make a command of a function, with an example for its help."""
+    return lambda function: Command(function, getattr(function, "parameters", ()), example.strip())
+
+
+def leave(status: int) -> None:
+    """End the command with a status that no single error stands for; 0 goes on."""
+    if status:
+        raise Leave(status)

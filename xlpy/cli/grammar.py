@@ -1,0 +1,156 @@
+"""The command tree for click: help, completion, usage errors, prefixes of names, and any line that is not plain.
+
+``xlpy --help`` imports no command: names and one-line descriptions stand in ``xlpy.cli.tree``.
+"""
+
+from __future__ import annotations
+
+import os
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xlpy import __version__
+from xlpy.cli.declare import Leave
+from xlpy.cli.plain import COMPLETING, find
+from xlpy.cli.shared import shared
+from xlpy.cli.tree import GROUPS, TREE
+from xlpy.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from click.shell_completion import CompletionItem
+
+    from xlpy.cli.declare import Command, Parameter
+
+PIPE_CLOSED = 141
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they run; unambiguous prefixes work, as in xl."""
+
+    def __init__(self, *args: Any, branch: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's own signature
+        super().__init__(*args, **kwargs)
+        self._branch = branch
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(TREE[self._branch])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entries = TREE[self._branch]
+        if cmd_name not in entries:
+            fitting = [name for name in entries if name.startswith(cmd_name)]
+            if len(fitting) != 1:
+                return None
+            cmd_name = fitting[0]
+        path = f"{self._branch} {cmd_name}".strip()
+        if path in TREE:
+            return LazyGroup(cmd_name, branch=path, help=GROUPS[path], no_args_is_help=True)
+        return _clicked(cmd_name, find(entries[cmd_name][0]))
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click itself would exit with 1
+            raise Leave(PIPE_CLOSED) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return (command.name if command else name), command, rest
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        rows = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in sorted(TREE[self._branch].items())
+            if name.startswith(incomplete)
+        ]
+        return rows + click.Command.shell_complete(self, ctx, incomplete)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        rows = [(name, summary) for name, (_, summary) in sorted(TREE[self._branch].items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def root_group() -> LazyGroup:
+    """The whole tree."""
+
+    def begin(**values: Any) -> None:  # noqa: ANN401 - any values
+        context = click.get_current_context()
+        context.obj = shared.run(**values)
+        context.call_on_close(context.obj.settle)
+
+    group = LazyGroup(
+        "xlpy",
+        callback=begin,
+        params=_params(shared),
+        help=_help(shared),
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        no_args_is_help=True,
+        epilog="Exit statuses are listed by: xlpy help exit-codes",
+    )
+    return click.version_option(__version__, "--version", message="xlpy %(version)s")(group)
+
+
+def root_context() -> click.Context:
+    """The context in which the group speaks, of its help for example."""
+    group = root_group()
+    return click.Context(group, info_name=group.name, **group.context_settings)
+
+
+def run(words: Sequence[str]) -> None:
+    """Run a command line as click reads it.
+
+    Raises:
+        UsageError: click finds it wrong.
+        Leave: the command, or click after showing help, ends with a status of its own.
+        KeyboardInterrupt: the user ended it.
+    """
+    group = root_group()
+    if COMPLETING in os.environ:
+        group.main(prog_name="xlpy")  # answers the shell and exits
+    try:
+        # not click's main(): it makes 1 of the status of a closed pipe
+        with group.make_context("xlpy", list(words)) as context:
+            group.invoke(context)
+    except click.exceptions.Exit as stop:
+        raise Leave(stop.exit_code) from None
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        raise Leave(UsageError.exit) from None
+    except click.UsageError as error:
+        hint = f"{error.ctx.command_path} --help" if error.ctx else None
+        raise UsageError(error.format_message(), hint=hint) from None
+    except click.ClickException as error:
+        raise UsageError(error.format_message()) from None
+    except click.Abort:
+        raise KeyboardInterrupt from None
+
+
+def _clicked(name: str, declared: Command) -> click.Command:
+    def call(**values: Any) -> None:  # noqa: ANN401 - any values
+        declared.run(click.get_current_context().obj, **values)
+
+    return click.Command(name, callback=call, params=_params(declared), help=_help(declared))
+
+
+def _params(declared: Command) -> list[click.Parameter]:
+    kinds = {"option": click.Option, "argument": click.Argument}
+    return [kinds[one.kind](one.declarations, type=_type(one), **one.settings) for one in declared.parameters]
+
+
+def _type(one: Parameter) -> Any:  # noqa: ANN401 - a click.ParamType, or what click makes one of
+    return one.type.click() if one.type else None
+
+
+def _help(declared: Command) -> str:
+    example = "\n".join(f"  {line}" for line in declared.example.splitlines())
+    return f"{cleandoc(declared.run.__doc__ or '')}\n\n\b\nExample:\n{example}\n"

@@ -1,0 +1,124 @@
+"""Types of parameters: how plain text is read, and the click type that decides about any other.
+
+``plain`` takes only what click would take as well; where it raises ValueError, click is asked.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from xlpy.addr import parse_size
+from xlpy.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import click
+
+
+class Type:
+    """What a value may be."""
+
+    def plain(self, text: str) -> Any:  # noqa: ANN401 - any value
+        """The value of a text that leaves no doubt. ValueError: click shall decide."""
+        raise ValueError(text)
+
+    def click(self) -> Any:  # noqa: ANN401 - a click.ParamType, or what click makes one of
+        """The same type for click."""
+        raise NotImplementedError
+
+
+class Choice(Type):
+    """One of some words."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+
+    def plain(self, text: str) -> str:
+        if text not in self.words:
+            raise ValueError(text)
+        return text
+
+    def click(self) -> click.ParamType[Any]:
+        import click
+
+        return click.Choice(self.words)
+
+
+class IntRange(Type):
+    """An integer between bounds, both of them allowed."""
+
+    def __init__(self, low: int, high: int | None = None) -> None:
+        self.low = low
+        self.high = high
+
+    def click(self) -> click.ParamType[Any]:
+        import click
+
+        return click.IntRange(self.low, self.high)
+
+
+class Seconds(Type):
+    """A time, zero or more.
+
+    Args:
+        some: whether it must be more than zero.
+    """
+
+    def __init__(self, *, some: bool = False) -> None:
+        self.some = some
+
+    def click(self) -> click.ParamType[Any]:
+        import click
+
+        return click.FloatRange(min=0, min_open=self.some)
+
+
+class FilePath(Type):
+    """A path.
+
+    Args:
+        exists: whether something must be there.
+        file_okay, dir_okay: whether what is there may be a file, a directory.
+    """
+
+    def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True) -> None:
+        self.exists = exists
+        self.file_okay = file_okay
+        self.dir_okay = dir_okay
+
+    def plain(self, text: str) -> Path:
+        from pathlib import Path
+
+        path = Path(text)
+        if path.exists():
+            if not (self.dir_okay if path.is_dir() else self.file_okay) or not os.access(path, os.R_OK):
+                raise ValueError(text)
+        elif self.exists:
+            raise ValueError(text)
+        return path
+
+    def click(self) -> click.ParamType[Any]:
+        from pathlib import Path
+
+        import click
+
+        return click.Path(self.exists, file_okay=self.file_okay, dir_okay=self.dir_okay, path_type=Path)
+
+
+class Size(Type):
+    """A size or address: 4096, 0x1000, 64M."""
+
+    def plain(self, text: str) -> int:
+        try:
+            return parse_size(text)
+        except UsageError as error:
+            raise ValueError(f"{error} ({error.hint})") from None
+
+    def click(self) -> Callable[[str], int]:
+        def size(text: str) -> int:  # click takes its name for that of the type
+            return self.plain(text)
+
+        return size
