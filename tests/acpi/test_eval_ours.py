@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from acpi.judges import acpiexec
 
-from xlpy.devicemodel.aml import DEVICE, root_body
+from xlpy.devicemodel.aml import root_body
+from xlpy.devicemodel.nvdr import DEVICE
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.eval import ObjectType, load
 from xlpy.firmware.acpi.sdt import build_table

@@ -199,7 +199,7 @@ def test_iasl_takes_everything_apart(tmp_path):
         "power.aml": ssdt.power(),
         "tpm.aml": ssdt.tpm12(),
         "tpm2.aml": ssdt.tpm20(),
-        "device.aml": ssdt.namespace_device("NVDR", name("_ADR", 0)),
+        "device.aml": dm_acpi.namespace_device("NVDR", name("_ADR", 0)),
     }
     for file, table in tables.items():
         bad, _ = disassemble(tmp_path, {file: table})

@@ -76,8 +76,6 @@ from xlpy.firmware.acpi.aml import (
 if TYPE_CHECKING:
     from xlpy.addr import Gpa
 
-DEVICE = "NVDR"
-
 SHORT = 64  # bytes of the short view
 PATIENCE = 4000  # turns of at least 1 ms that a request may take
 _BUFFER, _PACKAGE = 3, 4  # ObjectType

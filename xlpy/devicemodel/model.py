@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xlpy.addr import PAGE, Gfn, Gpa, Span, gfn_of, mfn_of
 from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
+from xlpy.devicemodel.nvdr import SLOTS
 from xlpy.devicemodel.placement import GuestRam, place
 from xlpy.errors import Conflict, Constraint, NotFound, XlpyError
 from xlpy.firmware.e820 import E820_RAM
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Table
 
-SLOTS = 8  # children of the root device: how many vNVDIMMs a domain can ever have, unless it starts with more
 MAX_SLOTS = 256
 
 ROOT_PATH = "\\_SB.NVDR"
@@ -221,13 +221,13 @@ class DeviceModel:
         Args:
             mailbox: another place for the mailbox than the layout's.
         """
-        from xlpy.devicemodel import aml, nfit
+        from xlpy.devicemodel import nfit, nvdr
         from xlpy.firmware.dm_acpi import device_entry, table_entry
 
         record = self._started()
-        body = aml.root_body(self._layout.mailbox if mailbox is None else mailbox, record["slots"])
+        body = nvdr.body(self._layout.mailbox if mailbox is None else mailbox, record["slots"])
         table = nfit.build_table(self.devices, record["persistence"])
-        return [table_entry(table), device_entry(aml.DEVICE, body)]
+        return [table_entry(table), device_entry(nvdr.DEVICE, body)]
 
     def connect(self) -> None:
         """Answer the guest's accesses in this process."""

@@ -8,13 +8,14 @@ not start.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gfn, Gpa, Span, pages
 from xlpy.errors import FirmwareStopped
+from xlpy.firmware.acpi.encoding import name_string, packaged
+from xlpy.firmware.acpi.header import build_table
 from xlpy.firmware.dm_acpi import TABLE, EntryCheck, split_stream
-from xlpy.firmware.hvmloader.ssdt import namespace_device
+from xlpy.firmware.hvmloader.identity import AML_CREATOR
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.records import NamedTuple
 
@@ -56,7 +57,7 @@ BUILTIN_SB_NAMES = frozenset(
     )
 )
 
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[1-9][0-9]*|0")
+_SCOPE, _DEVICE = b"\x10", b"\x5b\x82"  # opcodes (ACPI 6.5, 20.2.5.1 and 20.2.5.2)
 
 
 class DmAcpi(NamedTuple):
@@ -104,9 +105,13 @@ def read_keys(platform: Platform) -> DmAcpi:
 
 
 def _number(key: str, value: str) -> int:
-    if not _NUMBER.fullmatch(value):
-        raise _key_error(f"{key} is {value!r}, required a number, decimal or with 0x")
-    return int(value, 0)
+    base, digits = (16, value[2:]) if value[:2] in ("0x", "0X") else (10, value)
+    try:
+        if (base == 10 and digits[0] == "0" != digits) or not (digits.isascii() and digits.isalnum()):
+            raise ValueError  # int() takes more: leading zeros, signs, blanks, underscores
+        return int(digits, base)
+    except ValueError:
+        raise _key_error(f"{key} is {value!r}, required a number, decimal or with 0x") from None
 
 
 def load(memory: Memory, keys: DmAcpi, taken: set[str]) -> Iterator[bytes]:
@@ -132,6 +137,17 @@ def load(memory: Memory, keys: DmAcpi, taken: set[str]) -> Iterator[bytes]:
         _check_collision(entry, taken)
         check(entry, offset)
         yield entry.blob if entry.type == TABLE else namespace_device(entry.label, entry.body)
+
+
+def namespace_device(name: str, body: bytes) -> bytes:
+    r"""``Scope (\_SB) { Device (name) { body } }``: how a device that the device model passed becomes a table.
+
+    Args:
+        name: 4 characters.
+        body: AML, which may be empty; it is not looked into.
+    """
+    scope = packaged(_SCOPE, name_string("\\_SB"), packaged(_DEVICE, name_string(name), body))
+    return build_table("SSDT", scope, 2, **AML_CREATOR)
 
 
 def _check_collision(entry: DmAcpiEntry, taken: set[str]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.platform import Platform
 
-_NUMBER = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)")
+_HEXADECIMAL = "0123456789abcdefABCDEF"
 
 
 def text(platform: Platform, path: str, default: str = "") -> str:
@@ -27,16 +26,15 @@ def strtoll(value: str) -> tuple[int, str]:
     Returns:
         the number at the start of ``value`` (0 when there is none), and what follows it.
     """
-    match = _NUMBER.match(value)
-    if match is None:
-        return 0, value
-    sign, digits = match.groups()
-    end = match.end()
-    if digits[0] == "0" and digits[1:2] not in ("x", "X"):
-        octal = re.match("[0-7]*", digits)
-        assert octal is not None
-        end -= len(digits) - octal.end()
-        number = int(octal.group(), 8)
+    rest = value.lstrip()
+    sign = rest[:1] if rest[:1] in ("+", "-") else ""
+    rest = rest[len(sign) :]
+    if rest[:2] in ("0x", "0X") and rest[2:3] and rest[2] in _HEXADECIMAL:
+        base, digits, rest = 16, _HEXADECIMAL, rest[2:]
     else:
-        number = int(digits, 0)
-    return (-number if sign == "-" else number), value[end:]
+        base, digits = (8, "01234567") if rest[:1] == "0" else (10, "0123456789")
+    behind = rest.lstrip(digits)
+    if behind == rest:
+        return 0, value
+    number = int(rest[: len(rest) - len(behind)], base)
+    return (-number if sign == "-" else number), behind

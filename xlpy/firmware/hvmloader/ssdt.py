@@ -1,4 +1,4 @@
-"""SSDTs that depend on the domain's configuration, and the one that wraps a device passed by the device model."""
+"""SSDTs that depend on the domain's configuration."""
 
 from __future__ import annotations
 
@@ -47,16 +47,6 @@ def tpm20() -> bytes:
 def _tpm(hid: bytes, length: int, *more: bytes) -> bytes:
     registers = aml.resource_template(aml.memory32fixed(TPM_TIS, length))
     return aml.device("TPM", aml.name("_HID", hid), aml.name("_CRS", registers), *more)
-
-
-def namespace_device(name: str, body: bytes) -> bytes:
-    r"""``Scope (\_SB) { Device (name) { body } }``: how a device that the device model passed becomes a table.
-
-    Args:
-        name: 4 characters.
-        body: AML, which may be empty; it is not looked into.
-    """
-    return ssdt(aml.scope("\\_SB", aml.device(name, body)))
 
 
 # The battery emulation: a command goes to the first port, which reads 0 when it is done; a byte of data goes either way

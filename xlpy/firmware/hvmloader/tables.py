@@ -11,7 +11,7 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span
-from xlpy.firmware.hvmloader import devices, dm_acpi, dsdt, fixed_tables, keys, passthrough, pmem, ssdt
+from xlpy.firmware.hvmloader import compiled, devices, dm_acpi, fixed_tables, keys, passthrough, pmem
 from xlpy.firmware.hvmloader.acpi_info import AcpiInfo
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import TPM_EVENT_LOG
@@ -84,7 +84,7 @@ def build(memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed
     rsdp = memory.scratch_alloc(fixed_tables.RSDP_SIZE) if bios.rsdp is None else bios.rsdp
     writer = Writer(memory)
     facs = writer.put(fixed_tables.build_facs(), align=64)
-    dsdt_at = writer.put(dsdt.build_dsdt(layout.acpi_info, layout.pm_base))
+    dsdt_at = writer.put(compiled.dsdt(layout))
     old_fadt, fadt = (
         writer.put(fixed_tables.build_fadt(facs, dsdt_at, layout.pm_base, revision)) for revision in (1, 4)
     )
@@ -132,14 +132,14 @@ def _add_own(writer: Writer, info: HvmInfo, vnuma: Vnuma | None) -> AcpiInfo:
         writer.add(fixed_tables.build_hpet())
     writer.add(fixed_tables.build_waet())
     if devices.battery(platform):
-        writer.add(ssdt.power())
-    for key, default, make in (
-        ("platform/acpi_s3", "1", ssdt.sleep_s3),
-        ("platform/acpi_s4", "1", ssdt.sleep_s4),
-        ("platform/acpi_laptop_slate", "0", ssdt.laptop_slate),
+        writer.add(compiled.table("power"))
+    for key, default, name in (
+        ("platform/acpi_s3", "1", "sleep_s3"),
+        ("platform/acpi_s4", "1", "sleep_s4"),
+        ("platform/acpi_laptop_slate", "0", "laptop_slate"),
     ):
         if keys.flag(platform, key, default):
-            writer.add(make())
+            writer.add(compiled.table(name))
     _add_tpm(writer, devices.tpm(platform))
     if vnuma is not None:
         writer.add(fixed_tables.build_srat(vnuma))
@@ -150,14 +150,14 @@ def _add_own(writer: Writer, info: HvmInfo, vnuma: Vnuma | None) -> AcpiInfo:
 def _add_tpm(writer: Writer, version: int) -> None:
     memory = writer.memory
     if version == 1:
-        writer.add(ssdt.tpm12())
+        writer.add(compiled.table("tpm12"))
         size = len(fixed_tables.build_tcpa(Gpa(0)))
         tcpa = memory.acpi_alloc(size)
         log = memory.acpi_alloc(fixed_tables.TPM_LOG_SIZE)
         memory.platform.write(tcpa, fixed_tables.build_tcpa(log))
         writer.secondary.append(tcpa)
     elif version == 2:
-        writer.add(ssdt.tpm20())
+        writer.add(compiled.table("tpm20"))
         writer.add(fixed_tables.build_tpm2(TPM_EVENT_LOG))
         for page in range(fixed_tables.TPM_LOG_SIZE // PAGE):
             memory.populate(Gfn((TPM_EVENT_LOG >> PAGE_SHIFT) + page))

@@ -21,7 +21,6 @@ from xlpy.firmware.acpi.aml.data import (
     var_package,
     word,
 )
-from xlpy.firmware.acpi.aml.encoding import NULL, Term, name_string, pkg_length, term
 from xlpy.firmware.acpi.aml.objects import (
     Access,
     Space,
@@ -121,6 +120,7 @@ from xlpy.firmware.acpi.aml.terms import (
     while_,
     xor,
 )
+from xlpy.firmware.acpi.encoding import NULL, Term, name_string, pkg_length, term
 
 __all__ = [
     "NULL",

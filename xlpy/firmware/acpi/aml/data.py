@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.aml.encoding import Term, integer, number, packaged, term, terms
+from xlpy.firmware.acpi.encoding import Term, integer, number, packaged, term, terms
 from xlpy.firmware.acpi.guid import guid_bytes
 
 __all__ = [

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.aml.encoding import (
+from xlpy.firmware.acpi.encoding import (
     NULL,
     Term,
     name_segment,

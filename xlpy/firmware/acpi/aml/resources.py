@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.aml.data import buffer
-from xlpy.firmware.acpi.aml.encoding import number
+from xlpy.firmware.acpi.encoding import number
 
 NON_CACHEABLE, CACHEABLE, WRITE_COMBINING, PREFETCHABLE = range(4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.aml.encoding import NULL, Term, name_string, number, packaged, term, terms
+from xlpy.firmware.acpi.encoding import NULL, Term, name_string, number, packaged, term, terms
 
 
 class _Unary(Protocol):

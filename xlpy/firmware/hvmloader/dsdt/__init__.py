@@ -7,7 +7,6 @@ which firmware tells AML what it found (see ``acpi_info``).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.header import build_table
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from xlpy.addr import Gpa
 
 
-@lru_cache(maxsize=4)
 def build_dsdt(acpi_info: Gpa, pm_base: int = PM_BASE) -> bytes:
     """The whole table, revision 2 (64-bit integers).
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
-
 from xlpy.errors import FormatError
 
 Term = bytes | int  # AML, or an integer to be encoded in the shortest form
 
 NULL = b"\0"  # NullName: as a target, the result is not stored
 
-_SEGMENT = re.compile(r"[A-Z_][A-Z0-9_]{0,3}")
-_PREFIX = re.compile(r"\\|\^*")
+_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+_OTHER = _FIRST | frozenset("0123456789")
 
 
 def name_segment(text: str) -> bytes:
     """One NameSeg: up to four of ``A-Z 0-9 _``, padded with ``_``; FormatError for anything else."""
-    if not _SEGMENT.fullmatch(text):
+    if not 1 <= len(text) <= 4 or text[0] not in _FIRST or not _OTHER.issuperset(text):
         raise FormatError(
             f"not an ACPI name: {text!r}", hint="a name has up to four characters of A-Z, 0-9 and _, no digit first"
         )
@@ -31,9 +29,8 @@ def name_string(path: str) -> bytes:
     Raises:
         FormatError: a segment is not a name, or there are too many.
     """
-    match = _PREFIX.match(path)
-    prefix = match.group() if match else ""
-    rest = path[len(prefix) :]
+    rest = path[1:] if path.startswith("\\") else path.lstrip("^")
+    prefix = path[: len(path) - len(rest)]
     segments = [name_segment(text) for text in rest.split(".")] if rest else []
     if len(segments) > 255:
         raise FormatError(f"a name path has at most 255 segments, this one has {len(segments)}")

@@ -1,0 +1,28 @@
+"""The body of the NVDIMM root device, as the device model passes it: compiled beforehand where it is the usual one.
+
+``aml`` is the source; ``python -m tools.compile_aml`` makes ``nvdr.aml`` anew, and a test holds it against its source.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from xlpy.firmware.layout import XEN_HVM
+
+if TYPE_CHECKING:
+    from xlpy.addr import Gpa
+
+DEVICE = "NVDR"
+SLOTS = 8  # children of the root device: how many vNVDIMMs a domain can ever have, unless it starts with more
+COMPILED = os.path.join(os.path.dirname(__file__), "nvdr.aml")
+
+
+def body(mailbox: Gpa, slots: int) -> bytes:
+    """As ``aml.root_body``."""
+    if (mailbox, slots) == (XEN_HVM.mailbox, SLOTS):
+        with open(COMPILED, "rb") as file:
+            return file.read()
+    from xlpy.devicemodel.aml import root_body
+
+    return root_body(mailbox, slots)
