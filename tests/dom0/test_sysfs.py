@@ -4,9 +4,12 @@ import pytest
 from dom0.dom0_memory import SparseMemory
 
 from xlpy.addr import GIB, MIB, PAGE, Spa, Span
-from xlpy.dom0.block import BlockDevice, Partition, block_devices, build_gpt
-from xlpy.dom0.driver import interpret
-from xlpy.dom0.namespace import XEN_TABLES, create_fsdax, create_sector, detect, plan_fsdax
+from xlpy.dom0.block import BlockDevice, block_devices
+from xlpy.dom0.btt import create_sector
+from xlpy.dom0.detect import detect
+from xlpy.dom0.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
+from xlpy.dom0.partitions import Partition, build_gpt
+from xlpy.dom0.probe import interpret
 from xlpy.dom0.sysfs import Sysfs
 from xlpy.errors import NotFound
 from xlpy.firmware.acpi.nfit import NOT_ARMED, Capabilities, ControlRegion, RegionMap, SpaRange

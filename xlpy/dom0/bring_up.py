@@ -10,9 +10,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, Spa, Span, align_up, format_size
-from xlpy.dom0.block import Partition, build_gpt
+from xlpy.dom0.btt import create_sector
+from xlpy.dom0.detect import detect
 from xlpy.dom0.face import Mount
-from xlpy.dom0.namespace import XEN_TABLES, create_fsdax, create_sector, detect, plan_fsdax
+from xlpy.dom0.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
+from xlpy.dom0.partitions import Partition, build_gpt
 from xlpy.errors import Conflict, Constraint
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.block import BlockDevice
     from xlpy.dom0.driver import Region
-    from xlpy.dom0.namespace import HostMemory, Namespace
+    from xlpy.dom0.memory import HostMemory
+    from xlpy.dom0.namespace import Namespace
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import FilesystemSpec, NamespaceSpec, PartitionSpec
 

@@ -12,9 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import Spa, Span, align_up
-from xlpy.dom0.namespace import detect
 from xlpy.dom0.pins import Pin, Pins, digest
-from xlpy.dom0.pmemreport import Report, report
 from xlpy.dom0.vfs import DriverMemory, Vfs
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 from xlpy.records import NamedTuple
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.face import Mount
-    from xlpy.dom0.pmemreport import Platform
+    from xlpy.dom0.pmemreport import Platform, Report
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec, NamespaceSpec
     from xlpy.store import Store
@@ -66,7 +64,9 @@ class EmulatedDom0(Vfs):
         """
         from xlpy.dom0.block import block_devices
         from xlpy.dom0.bring_up import create_namespace
-        from xlpy.dom0.driver import probe
+        from xlpy.dom0.detect import detect
+        from xlpy.dom0.pmemreport import report
+        from xlpy.dom0.probe import probe
 
         made = cls(hw, store)
         bus = probe(lambda address, length: hw.read(Spa(address), length))
@@ -111,6 +111,8 @@ class EmulatedDom0(Vfs):
     @cached_property
     def reports(self) -> tuple[Report, ...]:
         """What Xen was told, and what it said."""
+        from xlpy.dom0.pmemreport import Report
+
         return tuple(Report(*values) for values in self._load("reports"))
 
     @property

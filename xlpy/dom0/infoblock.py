@@ -1,8 +1,8 @@
 """Info blocks: the 4 KiB records on media that say how a namespace is used.
 
-A PFN block (fsdax) or DAX block (devdax) lies 4 KiB into its namespace and says where the data start; a BTT arena block
-(sector mode) heads an arena and has a copy at its end. Both end in a Fletcher-64 over all 4096 bytes. They are read on
-every command, hence ``struct``. Layouts: Linux ``Documentation/driver-api/nvdimm``, UEFI 2.7 section 6.4 (BTT).
+A PFN block (fsdax) or DAX block (devdax) lies 4 KiB into its namespace and says where the data start; BTT blocks
+(sector mode) are in ``btt``. All end in a Fletcher-64 over all 4096 bytes. They are read on every command, hence
+``struct``. Layouts: Linux ``Documentation/driver-api/nvdimm``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from struct import Struct
 
-from xlpy.addr import GIB, KIB, MIB, PAGE, align_down, align_up
+from xlpy.addr import KIB, MIB, PAGE
 from xlpy.dom0.fletcher import seal, sealed
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
@@ -21,20 +21,13 @@ PFN_AT = 4096  # offset of a PFN or DAX block in its namespace
 
 PFN_SIGNATURE = b"NVDIMM_PFN_INFO\0"
 DAX_SIGNATURE = b"NVDIMM_DAX_INFO\0"
-BTT_SIGNATURE = b"BTT_ARENA_INFO\0\0"
 
 MODE_NONE, MODE_RAM, MODE_PMEM = 0, 1, 2
 PAGE_STRUCT = 64  # bytes of a Linux struct page
 RESERVED_HEAD = 8 * KIB  # unused first page and the block's own page
 
-NFREE = 256
-LOG_SIZE = NFREE * 64
-ARENA_MIN, ARENA_MAX = 16 * MIB, 512 * GIB
-BTT1_AT, BTT2_AT = 4096, 0  # offset of the first arena: version 1.1, version 2.0
 
 _PFN = Struct("<16s16s16sIHHQQIIIIIH")
-_BTT = Struct("<16s16s16sIHHIIIIIIQQQQQ")
-_LANE = Struct("<4I48x")
 
 
 class InfoBlockError(FormatError):
@@ -100,39 +93,8 @@ class PfnBlock(NamedTuple):
         return seal(block, CHECKSUM)
 
 
-class BttBlock(NamedTuple):
-    """A BTT arena info block. Offsets in bytes from the arena's start; ``lba`` sizes in bytes, counts in blocks."""
-
-    uuid: bytes
-    parent: bytes
-    flags: int
-    major: int
-    minor: int
-    external_lbasize: int
-    external_nlba: int
-    internal_lbasize: int
-    internal_nlba: int
-    nfree: int
-    infosize: int
-    nextoff: int
-    dataoff: int
-    mapoff: int
-    logoff: int
-    info2off: int
-
-    def build(self) -> bytes:
-        """The 4096 bytes as they stand on media, at the arena's start and again at ``info2off``."""
-        block = bytearray(BLOCK)
-        _BTT.pack_into(block, 0, BTT_SIGNATURE, *self)
-        return seal(block, CHECKSUM)
-
-    def log(self) -> bytes:
-        """The arena's first flog: each lane says that its free block is still free."""
-        free = self.external_nlba
-        return b"".join(_LANE.pack(i, free + i, free + i, 1) for i in range(self.nfree))
-
-
-def _check(data: bytes | memoryview, signatures: tuple[bytes, ...], name: str) -> bytes:
+def check(data: bytes | memoryview, signatures: tuple[bytes, ...], name: str) -> bytes:
+    """The bytes of a block of kind ``name``. InfoBlockError (ENODEV): wrong size, signature or checksum."""
     block = bytes(data)
     if len(block) != BLOCK:
         raise InfoBlockError(f"{name} info block: {len(block)} bytes found, {BLOCK} required", errno.ENODEV)
@@ -154,7 +116,7 @@ def parse_pfn(data: bytes | memoryview) -> PfnBlock:
     Raises:
         InfoBlockError: ENODEV: wrong size, signature or checksum.
     """
-    block = _check(data, (PFN_SIGNATURE, DAX_SIGNATURE), "PFN")
+    block = check(data, (PFN_SIGNATURE, DAX_SIGNATURE), "PFN")
     signature, uuid, parent, flags, major, minor, dataoff, npfns, mode, pad, trunc, align, page, struct_size = (
         _PFN.unpack_from(block)
     )
@@ -202,71 +164,3 @@ def validate_pfn(block: PfnBlock, start: int, size: int, parent: bytes = bytes(1
     data = start + block.start_pad + block.dataoff
     if data % block.align:
         raise refuse(errno.EOPNOTSUPP, f"data start {data:#x} is not a multiple of the alignment {block.align:#x}")
-
-
-def btt_block(
-    arena: int,
-    lbasize: int,
-    uuid: bytes,
-    *,
-    parent: bytes = bytes(16),
-    version: tuple[int, int] = (1, 1),
-    nextoff: int = 0,
-) -> BttBlock:
-    """The block of one arena.
-
-    Args:
-        arena: its size in bytes, 16 MiB to 512 GiB.
-        lbasize: sector size seen from outside, in bytes.
-        uuid: text-order bytes.
-        parent: the namespace's label uuid, zeros without labels.
-        version: (1, 1) without labels or with labels of format 1.1, else (2, 0).
-        nextoff: where the next arena starts from this one's start; 0 in the last.
-    """
-    internal = align_up(lbasize, 64)
-    available = align_down(arena, PAGE) - 2 * BLOCK - LOG_SIZE
-    internal_nlba = (available - PAGE) // (internal + 4)
-    external_nlba = internal_nlba - NFREE
-    map_size = align_up(external_nlba * 4, PAGE)
-    mapoff = BLOCK + available - map_size
-    logoff = mapoff + map_size
-    return BttBlock(
-        uuid,
-        parent,
-        0,
-        *version,
-        lbasize,
-        external_nlba,
-        internal,
-        internal_nlba,
-        NFREE,
-        BLOCK,
-        nextoff,
-        BLOCK,
-        mapoff,
-        logoff,
-        logoff + LOG_SIZE,
-    )
-
-
-def parse_btt(data: bytes | memoryview, parent: bytes = bytes(16)) -> BttBlock:
-    """Read a BTT arena block.
-
-    Raises:
-        InfoBlockError: ENODEV: wrong size, signature, checksum or parent uuid; ENXIO: no sectors, or wrong offsets.
-    """
-    block = _check(data, (BTT_SIGNATURE,), "BTT")
-    btt = BttBlock(*_BTT.unpack_from(block)[1:])
-    if btt.parent != parent:
-        raise InfoBlockError(
-            f"BTT info block: parent uuid {btt.parent.hex()} found, the namespace's is {parent.hex()}", errno.ENODEV
-        )
-    if not btt.external_lbasize or not btt.external_nlba:
-        raise InfoBlockError("BTT info block: an arena without sectors", errno.ENXIO)
-    if not btt.dataoff < btt.mapoff < btt.logoff < btt.info2off:
-        raise InfoBlockError(
-            f"BTT info block: data {btt.dataoff:#x}, map {btt.mapoff:#x}, log {btt.logoff:#x} and copy"
-            f" {btt.info2off:#x} are not in this order",
-            errno.ENXIO,
-        )
-    return btt

@@ -138,7 +138,7 @@ def _load(running: Running, problems: list[str]) -> Interpreter | None:
 
 def _nfit(tables: list[Found], aml: Interpreter | None, problems: list[str]) -> tuple[Bus | None, list[Any]]:
     """The NFIT, and what ``_FIT`` says instead if it says anything, as Linux takes it."""
-    from xlpy.dom0.driver import interpret
+    from xlpy.dom0.probe import interpret
     from xlpy.firmware.acpi.nfit_format import parse_nfit, parse_structures
 
     try:
@@ -257,7 +257,7 @@ def _devices(
 
 def _device(running: Running, name: str, region: Region, span: Span[Spa], parent: bytes = bytes(16)) -> PmemDevice:
     """The block device of one namespace: what an info block makes of it, else raw."""
-    from xlpy.dom0.namespace import detect
+    from xlpy.dom0.detect import detect
 
     class Memory:
         """Guest memory where a driver reads physical memory: inside the guest they are the same thing."""

@@ -1,0 +1,182 @@
+"""Partition tables.
+
+A GPT (UEFI 2.10, chapter 5) is written when a description asks for partitions; GPT and MBR are read as Linux reads
+them: a GPT whose primary header or entries fail their CRC is not used, even when the copy at the end is good.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from xlpy.addr import align_up
+from xlpy.records import NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+LINUX_FILESYSTEM = bytes.fromhex("af3dc60f838472478e793d69d8477de4")  # 0FC63DAF-8483-4772-8E79-3D69D8477DE4
+MBR_PROTECTIVE, MBR_LINUX = 0xEE, 0x83
+_EXTENDED = (0x05, 0x0F, 0x85)
+_ENTRIES, _ENTRY_SIZE = 128, 128
+_LOGICAL_MAX = 128  # a chain of extended boot records longer than this is a loop
+
+_HEADER = Struct("<8sIIIIQQQQ16sQIII")  # 92 bytes
+_ENTRY = Struct("<16s16sQQQ72s")
+_MBR_ENTRY = Struct("<B3sB3sII")
+_SIGNATURE, _REVISION = b"EFI PART", 0x00010000
+
+
+class Partition(NamedTuple):
+    """A named part of a disk: ``number`` as in ``pmem0p1``; ``start`` and ``size`` in bytes from the disk's start."""
+
+    number: int
+    start: int
+    size: int
+
+
+class Table(NamedTuple):
+    """What a disk says about its parts. kind: ``gpt``, ``dos`` or ``none``; problem: why a table is not used."""
+
+    kind: str
+    partitions: tuple[Partition, ...] = ()
+    problem: str | None = None
+
+
+def build_gpt(
+    size: int, partitions: Sequence[Partition], disk_guid: bytes, sector: int = 512
+) -> list[tuple[int, bytes]]:
+    """The pieces of a GPT, as (byte offset, content).
+
+    Args:
+        size: of the disk, in bytes.
+        partitions: at most 128, inside the usable space, starts and sizes multiples of ``sector``.
+        disk_guid: 16 bytes; the partitions' own GUIDs count up from it.
+        sector: logical block size of the disk, in bytes.
+    """
+    last = size // sector - 1
+    span = _ENTRIES * _ENTRY_SIZE // sector
+    entries = bytearray(_ENTRIES * _ENTRY_SIZE)
+    for number, start, length in partitions:
+        unique = disk_guid[:-1] + bytes([(disk_guid[-1] + number) & 0xFF])
+        first = start // sector
+        _ENTRY.pack_into(
+            entries, (number - 1) * _ENTRY_SIZE, LINUX_FILESYSTEM, unique, first, first + length // sector - 1, 0, b""
+        )
+
+    def header(at: int, other: int, table: int) -> bytes:
+        fields = (at, other, 2 + span, last - span - 1, disk_guid, table, _ENTRIES, _ENTRY_SIZE, crc32(entries))
+        blank = _HEADER.pack(_SIGNATURE, _REVISION, _HEADER.size, 0, 0, *fields)
+        sealed = _HEADER.pack(_SIGNATURE, _REVISION, _HEADER.size, crc32(blank), 0, *fields)
+        return sealed.ljust(sector, b"\0")
+
+    protective = _MBR_ENTRY.pack(0, b"\0\2\0", MBR_PROTECTIVE, b"\xff\xff\xff", 1, min(last, 0xFFFFFFFF))
+    mbr = bytes(446) + protective + bytes(48) + b"\x55\xaa"
+    return [
+        (0, mbr.ljust(sector, b"\0")),
+        (sector, header(1, last, 2)),
+        (2 * sector, bytes(entries)),
+        ((last - span) * sector, bytes(entries)),
+        (last * sector, header(last, 1, last - span)),
+    ]
+
+
+def read_table(read: Callable[[int, int], bytes], size: int, sector: int = 512) -> Table:
+    """Find the partitions of a disk.
+
+    Args:
+        read: gives ``length`` bytes of the disk at a byte offset.
+        size: of the disk, in bytes.
+        sector: its logical block size.
+    """
+    if size < 2 * sector:
+        return Table("none")
+    mbr = read(0, 512)
+    if mbr[510:512] != b"\x55\xaa":
+        return Table("none")
+    primary = [_MBR_ENTRY.unpack_from(mbr, 446 + 16 * i) for i in range(4)]
+    if any(entry[2] == MBR_PROTECTIVE for entry in primary):
+        return _read_gpt(read, size, sector)
+    if any(entry[0] & 0x7F for entry in primary):  # a boot sector of a file system, not a partition table
+        return Table("none")
+    return _read_mbr(read, size, sector, primary)
+
+
+def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> Table:
+    last = size // sector - 1
+    raw = read(sector, sector)
+    (
+        signature,
+        _revision,
+        header_size,
+        header_crc,
+        _reserved,
+        at,
+        _other,
+        first_usable,
+        last_usable,
+        _guid,
+        table,
+        count,
+        entry_size,
+        entries_crc,
+    ) = _HEADER.unpack_from(raw)
+
+    def unused(why: str) -> Table:
+        return Table("gpt", problem=f"GPT not used: {why}; repair it from its copy with gdisk or sgdisk")
+
+    if signature != _SIGNATURE:
+        return unused(f"header signature {signature!r} found, {_SIGNATURE!r} required")
+    if not _HEADER.size <= header_size <= sector:
+        return unused(f"header size {header_size} found, {_HEADER.size} to {sector} required")
+    computed = crc32(raw[:16] + bytes(4) + raw[20:header_size])
+    if computed != header_crc:
+        return unused(f"header CRC {header_crc:#010x} found, {computed:#010x} required")
+    if at != 1 or last_usable < first_usable or last_usable > last:
+        return unused(f"header at block {at} for blocks {first_usable} to {last_usable} of a disk whose last is {last}")
+    if entry_size != _ENTRY_SIZE or not 1 <= count <= 1024 or (table + count * entry_size // sector) > last:
+        return unused(f"{count} entries of {entry_size} bytes at block {table}")
+    entries = read(table * sector, align_up(count * entry_size, sector))[: count * entry_size]
+    computed = crc32(entries)
+    if computed != entries_crc:
+        return unused(f"entries CRC {entries_crc:#010x} found, {computed:#010x} required")
+    found = []
+    for number in range(1, count + 1):
+        kind, _unique, first, final, _flags, _name = _ENTRY.unpack_from(entries, (number - 1) * entry_size)
+        if any(kind) and first_usable <= first <= final <= last_usable:
+            found.append(Partition(number, first * sector, (final - first + 1) * sector))
+    return Table("gpt", tuple(found))
+
+
+def _read_mbr(
+    read: Callable[[int, int], bytes], size: int, sector: int, primary: list[tuple[int, bytes, int, bytes, int, int]]
+) -> Table:
+    found = []
+
+    def keep(number: int, first: int, count: int) -> None:
+        if first and count and (first + count) * sector <= size:
+            found.append(Partition(number, first * sector, count * sector))
+
+    for number, (_status, _from, kind, _to, first, count) in enumerate(primary, 1):
+        if kind in _EXTENDED:
+            for logical, (start, length) in enumerate(_logical(read, size, sector, first), 5):
+                keep(logical, start, length)
+        elif kind:
+            keep(number, first, count)
+    return Table("dos", tuple(sorted(found)))
+
+
+def _logical(read: Callable[[int, int], bytes], size: int, sector: int, base: int) -> list[tuple[int, int]]:
+    """(first, count) of each logical partition in the chain of boot records that starts at block ``base``."""
+    found: list[tuple[int, int]] = []
+    at = base
+    while at and (at + 1) * sector <= size and len(found) < _LOGICAL_MAX:
+        record = read(at * sector, 512)
+        if record[510:512] != b"\x55\xaa":
+            break
+        data, link = (_MBR_ENTRY.unpack_from(record, 446 + 16 * i) for i in range(2))
+        if data[2] and data[2] not in _EXTENDED:
+            found.append((at + data[4], data[5]))
+        at = base + link[4] if link[2] in _EXTENDED and link[4] else 0
+    return found
