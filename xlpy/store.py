@@ -38,7 +38,7 @@ class Table:
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - any JSON value
         """The value under ``key``, or ``default``."""
         text = self._store.read(self._name, key)
-        return default if text is None else _decode(text)
+        return default if text is None else self._store.value(text)
 
     def put(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
         """Set ``key`` to ``value`` (anything ``json`` can write)."""
@@ -66,7 +66,7 @@ class Table:
         self._store.flush()
         sql = "SELECT key, value FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
         rows = self._store.query(sql, (self._name, len(prefix), prefix))
-        return [(key, _decode(value)) for key, value in rows]
+        return [(key, self._store.value(text)) for key, text in rows]
 
 
 class Store:
@@ -128,6 +128,13 @@ class Store:
             self._known[place] = text
         return text
 
+    def value(self, text: str) -> Any:  # noqa: ANN401 - any JSON value
+        """What the text of a record says."""
+        try:
+            return _decode(text)
+        except (ValueError, TypeError) as error:
+            raise self._damaged(error) from error
+
     def write(self, room: str, key: str, text: str | None) -> None:
         """Set one record, None to remove it: at once, or in a transaction together with all others at its end."""
         self._known[room, key] = text
@@ -177,8 +184,9 @@ class Store:
         return self._damaged(error)
 
     def _damaged(self, error: Exception) -> StateError:
+        why = str(error).partition("\n")[0]  # sqlite quotes what it cannot decode, line ends included
         return StateError(
-            f"{self.path}: the state file cannot be read: {error}",
+            f"{self.path}: the state file cannot be read: {why}",
             hint="the media files beside it are untouched; start the host anew with: xlpy host reset --keep-media",
         )
 

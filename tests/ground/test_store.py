@@ -233,6 +233,18 @@ def test_a_damaged_file(path, damage):
         Store(path).table("t").items()
 
 
+@pytest.mark.parametrize("text", ["'{cut off'", "''", "CAST(x'ffa50a0aa5' AS TEXT)"])
+@pytest.mark.parametrize("read", [lambda table: table.get("key"), lambda table: table.items()], ids=["get", "items"])
+def test_a_damaged_record(path, text, read):
+    """The file is whole, what it says is not: one line tells, whatever is in it."""
+    store = Store(path)
+    store.table("t").put("key", [1])
+    store.query(f"UPDATE records SET value = {text}")
+    with pytest.raises(StateError, match=r"cannot be read: [^\n]+$") as caught:
+        read(Store(path).table("t"))
+    assert "host reset --keep-media" in caught.value.hint
+
+
 def test_a_directory_that_cannot_be_written(tmp_path):
     with pytest.raises((StateError, Constraint)):
         Store(tmp_path / "absent" / "state.db")
