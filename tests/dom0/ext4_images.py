@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xlpy.dom0.ext4.tools import find_program
-from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent, merge
+from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent, Extents
 from xlpy.errors import MissingTool
 
 MIB = 1 << 20
@@ -78,7 +78,7 @@ class Image:
             Extent(int(a) * block, int(p) * block, int(n) * block, FIEMAP_EXTENT_UNWRITTEN if u else 0)
             for _, _, a, _, p, _, n, u in rows
         ]
-        return merge(found)
+        return Extents.of(found).merged()
 
     def cat(self, path):
         return subprocess.run(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xlpy.columns import LIMIT
 from xlpy.dom0.extents import (
     FIEMAP_EXTENT_LAST,
     FIEMAP_EXTENT_UNWRITTEN,
@@ -13,10 +14,10 @@ from xlpy.dom0.extents import (
     FIEMAP_MAX_OFFSET,
     FS_IOC_FIEMAP,
     Extent,
+    Extents,
     decode_reply,
     encode_request,
     flag_names,
-    merge,
 )
 from xlpy.errors import FormatError
 
@@ -88,7 +89,36 @@ def test_flag_names(flags, names):
     ids=["nothing", "both continue", "state differs", "hole between", "elsewhere on the device"],
 )
 def test_merge(extents, merged):
-    assert merge(map(Extent._make, extents)) == [Extent._make(one) for one in merged]
+    assert Extents.of([Extent._make(one) for one in extents]).merged() == [Extent._make(one) for one in merged]
+
+
+@pytest.mark.parametrize("row", [(LIMIT - 4096, 0, 4096, 0), (0, LIMIT - 1, 1, 0), (LIMIT, 0, 0, 0), (0, 0, LIMIT, 0)])
+def test_no_file_reaches_so_far(row):
+    with pytest.raises(FormatError):
+        Extents.of([Extent._make(row)])
+    assert Extents.of([Extent(0, 0, LIMIT - 1, 1)])[0].length == LIMIT - 1
+
+
+def joined_one_by_one(extents):
+    """What ``merged`` means."""
+    merged = []
+    for extent in extents:
+        last = merged[-1] if merged else None
+        if (
+            last
+            and last.logical + last.length == extent.logical
+            and last.physical + last.length == extent.physical
+            and not (last.flags ^ extent.flags) & ~FIEMAP_EXTENT_LAST
+        ):
+            merged[-1] = Extent(last.logical, last.physical, last.length + extent.length, extent.flags)
+        else:
+            merged.append(extent)
+    return merged
+
+
+@given(st.lists(st.builds(Extent, *[st.integers(0, 3)] * 3, st.sampled_from([0, 1, 0x800, 0x801]))))
+def test_merging_columns_is_merging_one_by_one(extents):
+    assert Extents.of(extents).merged() == joined_one_by_one(extents)
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.integers(0, 3), st.booleans())))
@@ -103,9 +133,9 @@ def test_merge_keeps_every_byte(steps):
     def blocks(some):
         return [(e.logical + i, e.physical + i, e.flags) for e in some for i in range(e.length)]
 
-    joined = merge(extents)
+    joined = Extents.of(extents).merged()
     assert blocks(joined) == blocks(extents)
-    assert merge(joined) == joined
+    assert joined.merged() == joined
     assert all(
         (a.logical + a.length, a.physical + a.length, a.flags) != (b.logical, b.physical, b.flags)
         for a, b in pairwise(joined)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from dom0.ext4_images import need, tool
 
-from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_UNWRITTEN, flag_names, merge
+from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_UNWRITTEN, flag_names
 from xlpy.dom0.linux import LinuxDom0
 from xlpy.errors import Unsafe
 
@@ -45,7 +45,7 @@ def test_equal_to_filefrag(path):
     write(path, [*range(8), *range(20, 60, 3)])
     found = LinuxDom0().fiemap(str(path))
     told = [(e.logical // BLOCK, e.physical // BLOCK, e.length // BLOCK, set(flag_names(e.flags))) for e in found]
-    joined = merge(found)
+    joined = found.merged()
     assert found == joined
     assert sum(n for _, _, n, _ in told) == sum(n for _, _, n, _ in filefrag(path))
     if len(told) == len(filefrag(path)):  # the kernel may split what we merge

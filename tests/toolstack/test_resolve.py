@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import MIB, Span
-from xlpy.dom0.extents import Extent
+from xlpy.dom0.extents import Extent, Extents
 from xlpy.dom0.face import FileStat, Mount
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.toolstack.resolve import Piece, resolve
@@ -71,7 +71,7 @@ class Kernel:
         return BLOCK[major, minor]
 
     def fiemap(self, path, sync=True):
-        return [Extent(*e) for e in self.files[path][1]]
+        return Extents.of([Extent(*e) for e in self.files[path][1]])
 
 
 def on_dax(*extents, size=3 * 4096, device="/dev/pmem0", options=("rw", "dax=always")):

@@ -7,14 +7,17 @@ have NVDIMMs. All offsets and lengths are bytes; ``physical`` is relative to the
 from __future__ import annotations
 
 import struct
-from functools import cache
+from functools import cache, cached_property
+from itertools import repeat
+from operator import not_
 from typing import TYPE_CHECKING
 
+from xlpy.columns import LIMIT, Column, interleave
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Sequence
 
 FS_IOC_FIEMAP = 0xC020660B
 FIEMAP_MAX_OFFSET = (1 << 64) - 1
@@ -49,6 +52,7 @@ FLAG_NAMES = {
 
 _REQUEST = struct.Struct("<QQIIII")
 _EXTENT = struct.Struct("<QQQ16xI12x")
+_ROW = struct.Struct("<4Q")
 
 
 class Extent(NamedTuple):
@@ -60,31 +64,80 @@ class Extent(NamedTuple):
     flags: int
 
 
+class Extents:
+    """The extents of a file, as columns; one by one they are made when somebody asks.
+
+    All of them end below 2**63, as the kernel's ``loff_t`` wants it.
+    """
+
+    def __init__(self, logical: Column, physical: Column, length: Column, flags: Column) -> None:
+        self.logical, self.physical, self.length, self.flags = self.columns = (logical, physical, length, flags)
+
+    @classmethod
+    def of(cls, rows: Sequence[Extent]) -> Extents:
+        """Columns of extents. FormatError: one ends beyond what a file or device can have."""
+        for row in rows:
+            if max(row.logical, row.physical) + row.length >= LIMIT:
+                raise FormatError(f"{row} ends beyond {LIMIT:#x}, where no file or device can")
+        logical, physical, length, flags = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return cls(Column.of(logical), Column.of(physical), Column.of(length), Column.of(flags))
+
+    @cached_property
+    def _rows(self) -> list[Extent]:
+        rows = _ROW.iter_unpack(interleave(self.columns))
+        return list(map(tuple.__new__, repeat(Extent), rows))  # three times as fast as Extent(...)
+
+    def __len__(self) -> int:
+        return len(self.logical)
+
+    def __iter__(self) -> Iterator[Extent]:
+        return iter(self._rows)
+
+    def __getitem__(self, at: int) -> Extent:
+        return self._rows[at]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other, of whatever kind, holds the same extents."""
+        if isinstance(other, Extents):
+            return self.columns == other.columns
+        return self._rows == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Extents.of({self._rows})"
+
+    def marked_last(self) -> Extents:
+        """The same with the last one flagged LAST, as the end of a file's map."""
+        if not len(self):
+            return self
+        return Extents(*self.columns[:3], self.flags.ending(self.flags.last | FIEMAP_EXTENT_LAST))
+
+    def merged(self) -> Extents:
+        """The same with neighbours joined that continue each other in file and device and differ at most in LAST.
+
+        The kernel may report such neighbours as one or as many, so only merged maps can be compared.
+        """
+        if not len(self):
+            return self
+        ends, flags = self.logical + self.length, self.flags | FIEMAP_EXTENT_LAST
+        joined = (self.physical + self.length).same(self.physical.following(0)).ending(0)
+        if joined.any():
+            joined &= ends.same(self.logical.following(0)) & flags.same(flags.following(0))
+        if not joined.any():
+            return self
+        goes_on = tuple(joined)
+        begins = [True, *map(not_, goes_on[:-1])]
+        stops = list(map(not_, goes_on))
+        logical = self.logical.where(begins)
+        return Extents(logical, self.physical.where(begins), ends.where(stops) - logical, self.flags.where(stops))
+
+
 @cache
 def flag_names(flags: int) -> tuple[str, ...]:
     """The words of filefrag(8) for a set of flags; bits without a name as hexadecimal numbers."""
     names = [name for bit, name in FLAG_NAMES.items() if flags & bit]
     return (*names, *(f"{1 << i:#x}" for i in range(32) if flags >> i & 1 and 1 << i not in FLAG_NAMES))
-
-
-def merge(extents: Iterable[Extent]) -> list[Extent]:
-    """Join neighbours that continue each other in the file and on the device and differ at most in LAST.
-
-    The kernel may report such neighbours as one or as many, so only merged lists can be compared.
-    """
-    merged: list[Extent] = []
-    for extent in extents:
-        if merged:
-            last = merged[-1]
-            if (
-                last.logical + last.length == extent.logical
-                and last.physical + last.length == extent.physical
-                and not (last.flags ^ extent.flags) & ~FIEMAP_EXTENT_LAST
-            ):
-                merged[-1] = Extent(last.logical, last.physical, last.length + extent.length, extent.flags)
-                continue
-        merged.append(extent)
-    return merged
 
 
 def encode_request(start: int, length: int, flags: int, capacity: int) -> bytearray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
-    from xlpy.dom0.extents import Extent
+    from xlpy.dom0.extents import Extents
 
 
 class FileStat(NamedTuple):
@@ -58,7 +58,7 @@ class Dom0(Protocol):
         """The kernel's name of a block device, such as ``pmem0`` or ``pmem0p1``. NotFound when there is none."""
         ...
 
-    def fiemap(self, path: str, sync: bool = True) -> list[Extent]:
+    def fiemap(self, path: str, sync: bool = True) -> Extents:
         """All extents of a regular file in logical order, the last one flagged LAST.
 
         Args:

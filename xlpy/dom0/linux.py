@@ -19,10 +19,9 @@ from xlpy.dom0.extents import (
     FIEMAP_FLAG_SYNC,
     FIEMAP_MAX_OFFSET,
     FS_IOC_FIEMAP,
-    Extent,
+    Extents,
     decode_reply,
     encode_request,
-    merge,
 )
 from xlpy.dom0.face import FileStat, Mount
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
@@ -30,6 +29,7 @@ from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from xlpy.dom0.extents import Extent
     from xlpy.store import Table
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class LinuxDom0:
         link = Path(self._sysfs, "dev", "block", f"{major}:{minor}")
         return _try(f"block device {major}:{minor}", link.readlink).name
 
-    def fiemap(self, path: str, sync: bool = True) -> list[Extent]:
+    def fiemap(self, path: str, sync: bool = True) -> Extents:
         """As ``face.Dom0.fiemap``: the map is read until it is the same twice; neighbours are merged."""
         fd = self._open(path)
         try:
@@ -169,7 +169,7 @@ class LinuxDom0:
             raise Unsafe(f"{path} is a {found.kind}, not a regular file", code="XLPY-PMEM-KIND")
         return _try(path, lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
 
-    def _map(self, fd: int, path: str, flags: int) -> list[Extent]:
+    def _map(self, fd: int, path: str, flags: int) -> Extents:
         """One pass over the whole file."""
         self._refuse_realtime(fd, path)
         found: list[Extent] = []
@@ -183,7 +183,7 @@ class LinuxDom0:
             extents = decode_reply(buffer)[1]
             found += extents
             if not extents or extents[-1].flags & FIEMAP_EXTENT_LAST:
-                return merge(found)
+                return Extents.of(found).merged()
             end = extents[-1].logical + extents[-1].length
             if end <= start:
                 raise FormatError(f"{path}: the kernel's map of extents does not advance beyond {start:#x}")

@@ -13,9 +13,7 @@ from xlpy.errors import Conflict
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from xlpy.dom0.extents import Extent
+    from xlpy.dom0.extents import Extents
     from xlpy.store import Table
 
 
@@ -82,10 +80,9 @@ def _load(key: str, record: list) -> Pin:  # type: ignore[type-arg]
     return Pin(key, owner, path, Span(Spa(start), size), inode, length, extents)
 
 
-def digest(extents: Sequence[Extent]) -> str:
-    """A short text that changes when a file's extents do; a file may have tens of thousands."""
-    from array import array
-
+def digest(extents: Extents) -> str:
+    """A short text that changes when a file's extents do."""
+    from xlpy.columns import interleave
     from xlpy.digest import blake2b
 
-    return blake2b(array("Q", [value for extent in extents for value in extent]), digest_size=16).hexdigest()
+    return blake2b(interleave(extents.columns), digest_size=16).hexdigest()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.driver import Bus
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.reader import Ext4Image
-    from xlpy.dom0.extents import Extent
+    from xlpy.dom0.extents import Extents
     from xlpy.dom0.sysfs import Sysfs
     from xlpy.hw.hardware import Hardware
     from xlpy.store import Store
@@ -230,7 +230,7 @@ class Vfs:
             raise Unsafe(f"{path} is a {inode.kind}, not a regular file", code="XLPY-PMEM-KIND")
         return mount, inner, inode
 
-    def fiemap(self, path: str, sync: bool = True) -> list[Extent]:
+    def fiemap(self, path: str, sync: bool = True) -> Extents:
         """As ``face.Dom0.fiemap``. Nothing is ever cached here, so ``sync`` makes no difference."""
         mount, _, inode = self.file(path)
         return self.image(mount).fiemap(inode, path)

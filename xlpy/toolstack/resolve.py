@@ -7,13 +7,14 @@ device, and what cannot be mapped safely is refused with the reason and the mend
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from functools import cached_property, reduce
-from itertools import accumulate, chain, pairwise, repeat
-from operator import add, attrgetter, gt, or_
+from functools import cached_property
+from itertools import pairwise, repeat
+from operator import gt
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, Spa, Span, align_up
+from xlpy.columns import Column, interleave
 from xlpy.dom0.extents import (
     FIEMAP_EXTENT_DATA_ENCRYPTED,
     FIEMAP_EXTENT_DATA_INLINE,
@@ -33,11 +34,13 @@ from xlpy.records import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.dom0.extents import Extent
+    from xlpy.dom0.extents import Extent, Extents
     from xlpy.dom0.face import Dom0
 
 SECTOR = 512
 _ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
+_UNFIT = 0xFFFFFFFF & ~_ACCEPTED
+_PIECE = Struct("<4Q")
 _PMEM = re.compile(r"(pmem\d+(?:\.\d+)?)(s?)(?:p(\d+))?")
 
 # flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` mends it)
@@ -86,19 +89,19 @@ class Resolved:
         columns: of the pieces: logical offsets, SPAs, lengths, flags. There may be tens of thousands.
     """
 
-    def __init__(self, path: str, kind: str, device: str, size: int, columns: Sequence[list[int]]) -> None:
+    def __init__(self, path: str, kind: str, device: str, size: int, columns: Sequence[Column]) -> None:
         self.path, self.kind, self.device, self.size = path, kind, device, size
-        self._columns = columns
+        self.columns = columns
 
     @cached_property
     def extents(self) -> tuple[Piece, ...]:
         """Pieces in logical order that cover ``[0, size)`` without a hole."""
-        return tuple(map(tuple.__new__, repeat(Piece), zip(*self._columns, strict=True)))
+        return tuple(map(tuple.__new__, repeat(Piece), _PIECE.iter_unpack(interleave(self.columns))))
 
     @cached_property
     def spans(self) -> tuple[Span[Spa], ...]:
         """The extents as SPA spans in logical order, neighbours joined."""
-        _, starts, lengths, _ = self._columns
+        _, starts, lengths, _ = self.columns
         joined: list[tuple[int, int]] = []
         for start, length in zip(starts, lengths, strict=True):
             if joined and sum(joined[-1]) == start:
@@ -190,7 +193,8 @@ def _device(dom0: Dom0, path: str, name: str) -> Resolved:
             hint="align the partition to 4096 bytes (8 sectors)",
         )
     _check_size(path, window.size)
-    return Resolved(path, kind, disk, window.size, ([0], [window.start], [window.size], [FIEMAP_EXTENT_LAST]))
+    whole = [Column.of([number]) for number in (0, window.start, window.size, FIEMAP_EXTENT_LAST)]
+    return Resolved(path, kind, disk, window.size, whole)
 
 
 def _file(dom0: Dom0, path: str, size: int) -> Resolved:
@@ -216,28 +220,32 @@ def _check_size(path: str, size: int) -> None:
         )
 
 
-def _checked(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> Sequence[list[int]]:
+def _checked(path: str, size: int, window: Span[Spa], extents: Extents) -> Sequence[Column]:
     """The extents as columns of pieces of ``[0, size)``, each proved safe to map.
 
     All are looked at together, column by column; one by one only when something is wrong, to say what.
     """
-    inside = bisect_left(extents, size, key=attrgetter("logical"))  # blocks kept beyond the end are not the file's
-    values = list(chain.from_iterable(extents[:inside]))
-    logical, physical, lengths, flags = values[0::4], values[1::4], values[2::4], values[3::4]
-    reached = list(accumulate(lengths, initial=0))
-    covered = logical == reached[:-1] and reached[-1] >= size and all(lengths)
-    aligned = not (reduce(or_, physical, 0) | reduce(or_, lengths, 0)) % PAGE
-    plain = not any(flag & ~_ACCEPTED for flag in set(flags))
-    if not (covered and aligned and plain and all(extent.logical >= size for extent in extents[inside:])):
+    inside = extents.logical.below(size).ones()  # blocks kept beyond the end are not the file's
+    if not inside:
         raise _fault(path, size, window, extents)
-    lengths[-1] = size - logical[-1]
-    starts, ends = sorted(physical), sorted(map(add, physical, lengths))
-    if ends[-1] > window.size or any(map(gt, ends, starts[1:])):
+    logical, physical, length, flags = (column.head(inside) for column in extents.columns)
+    end = logical.last + length.last
+    covered = logical.first == 0 and logical + length == logical.following(end) and end >= size
+    if not covered or ((physical | length) & PAGE - 1 | length.below(1) | flags & _UNFIT).any():
         raise _fault(path, size, window, extents)
-    return logical, list(map(add, physical, repeat(window.start))), lengths, flags
+    length = length.ending(size - logical.last)
+    ends = physical + length
+    if ends.above(window.size).any() or _overlap(physical // PAGE, ends // PAGE):
+        raise _fault(path, size, window, extents)
+    return logical, physical + window.start, length, flags
 
 
-def _fault(path: str, size: int, window: Span[Spa], extents: Sequence[Extent]) -> Unsafe:
+def _overlap(starts: Column, ends: Column) -> bool:
+    """Whether two ranges meet: then, both sorted, an end lies beyond the next start."""
+    return any(map(gt, sorted(ends), sorted(starts)[1:]))
+
+
+def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
     """Why extents cannot be mapped."""
     refused = _refused(path, [extent for extent in extents if extent.logical < size])
     if refused:

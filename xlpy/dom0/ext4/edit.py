@@ -25,7 +25,7 @@ from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, UsageError, XlpyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from xlpy.dom0.extents import Extent
 
@@ -369,16 +369,16 @@ def _check_space(fs: Ext4Image, blocks: int, what: str) -> None:
         raise no_space(f"{what}, {fs.superblock.free_blocks} of {fs.block_size} bytes are free")
 
 
-def _missing(tree: Sequence[Extent], first: int, end: int) -> int:
+def _missing(tree: Iterable[Extent], first: int, end: int) -> int:
     """How many bytes of [first, end) have nothing allocated."""
     return end - first - sum(max(0, min(end, e.logical + e.length) - max(first, e.logical)) for e in tree)
 
 
-def _unwritten(tree: Sequence[Extent], end: int) -> list[Extent]:
+def _unwritten(tree: Iterable[Extent], end: int) -> list[Extent]:
     return [extent for extent in tree if extent.flags & FIEMAP_EXTENT_UNWRITTEN and extent.logical < end]
 
 
-def _written_at(tree: Sequence[Extent], offset: int) -> int | None:
+def _written_at(tree: Iterable[Extent], offset: int) -> int | None:
     """Where a written byte of the file lies on the device, if it does."""
     for extent in tree:
         if extent.logical <= offset < extent.logical + extent.length and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:

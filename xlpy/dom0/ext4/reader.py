@@ -19,7 +19,7 @@ from xlpy.dom0.ext4.superblock import (
     parse_superblock,
 )
 from xlpy.dom0.ext4.tree import read_tree
-from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_UNWRITTEN, Extent
+from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
 
 if TYPE_CHECKING:
@@ -201,12 +201,12 @@ class Ext4:
                 yield [(at + i // size, raw[i : i + size]) for i in range(0, len(raw), size)]
 
     @_held
-    def tree(self, inode: Inode) -> list[Extent]:
+    def tree(self, inode: Inode) -> Extents:
         """The entries of the extent tree as they stand, unmerged; FormatError when it is damaged."""
         return read_tree(self.superblock, inode, self._read, merged=False)
 
     @_held
-    def fiemap(self, inode: Inode, path: str = "the file") -> list[Extent]:
+    def fiemap(self, inode: Inode, path: str = "the file") -> Extents:
         """What FIEMAP answers for the whole file: blocks beyond its end included, holes left out, neighbours merged.
 
         Args:
@@ -216,10 +216,7 @@ class Ext4:
             Unsafe: the data does not lie in plain blocks under an extent tree. FormatError: damaged metadata.
         """
         refuse_unreadable(inode, path)
-        extents = read_tree(self.superblock, inode, self._read)
-        if extents:
-            extents[-1] = extents[-1]._replace(flags=extents[-1].flags | FIEMAP_EXTENT_LAST)
-        return extents
+        return read_tree(self.superblock, inode, self._read).marked_last()
 
     @_held
     def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:

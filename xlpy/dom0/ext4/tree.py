@@ -8,13 +8,12 @@ of the first physical block). A length above 32768 marks an unwritten extent of 
 from __future__ import annotations
 
 import struct
-from itertools import repeat
-from operator import add, eq, le
 from typing import TYPE_CHECKING
 
+from xlpy.columns import Column
 from xlpy.dom0.ext4.checksum import crc32c_blocks
 from xlpy.dom0.ext4.superblock import damaged
-from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent, merge
+from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ MAX_LOGICAL = 1 << 32
 
 _HEADER = struct.Struct("<HHHHI")
 _INDEX = struct.Struct("<IIHxx")
+_FIRST, _LAST = struct.Struct("<I"), struct.Struct("<IH6x")
 _ENTRY = 12
 
 
@@ -41,9 +41,23 @@ class _Node(NamedTuple):
     end: int
 
 
+class _Leaf(NamedTuple):
+    """A leaf, and its entries; it has some."""
+
+    node: _Node
+    raw: bytes
+
+    def in_bounds(self) -> bool:
+        """Whether it keeps to the logical blocks that its parent gives it."""
+        (first,) = _FIRST.unpack_from(self.raw)
+        last, count = _LAST.unpack_from(self.raw, len(self.raw) - _ENTRY)
+        count -= MAX_WRITTEN if count > MAX_WRITTEN else 0
+        return bool(self.node.first <= first and last + count <= self.node.end)
+
+
 def read_tree(
     superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], *, merged: bool = True
-) -> list[Extent]:
+) -> Extents:
     """All extents of an inode in logical order, in bytes, with no flag but UNWRITTEN.
 
     Args:
@@ -55,16 +69,29 @@ def read_tree(
             down and forward in logical order.
     """
     where = f"inode {inode.number} extent tree"
+    leaves = _leaves(superblock, inode, read, where)
+    entries = _Entries(b"".join([leaf.raw for leaf in leaves]))
+    if leaves and not (all(map(_Leaf.in_bounds, leaves)) and entries.sound(superblock)):
+        leaf = next(leaf for leaf in leaves if not (leaf.in_bounds() and _Entries(leaf.raw).sound(superblock)))
+        raise damaged(
+            where,
+            f"with extents that are empty, out of order or outside its {superblock.blocks} blocks"
+            f" (logical blocks {leaf.node.first} to {leaf.node.end})",
+            leaf.node.block * superblock.block_size or None,
+        )
+    extents = entries.in_bytes(superblock.block_size)
+    return extents.merged() if merged else extents
+
+
+def _leaves(superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], where: str) -> list[_Leaf]:
+    """The leaves in logical order; everything above them and around their entries is checked."""
     size = superblock.block_size
     top = _Node(0, 0, MAX_LOGICAL)
-    leaves = _Leaves(superblock, where)
     entries, depth = _header(inode.root, where, 0, room=4)
     if depth > MAX_DEPTH:
         raise damaged(f"{where}.eh_depth", f"{depth}, must be at most {MAX_DEPTH}")
     if not depth:
-        if entries:
-            leaves.add(inode.root, entries, top)
-        return leaves.extents(merged)
+        return [_Leaf(top, _cut(inode.root, entries))] if entries else []
     nodes = _indexes(superblock, inode.root, entries, top, where)
     budget = inode.sectors * 512 // size
     for level in range(depth - 1, -1, -1):
@@ -74,6 +101,7 @@ def read_tree(
         blocks = _read_nodes(superblock, nodes, read)
         if superblock.checksums:
             _check(superblock, inode, nodes, blocks, where)
+        leaves: list[_Leaf] = []
         below: list[_Node] = []
         for node, raw in zip(nodes, blocks, strict=True):
             entries, depth = _header(raw, where, node.block * size, room=(size - _ENTRY) // _ENTRY)
@@ -82,9 +110,14 @@ def read_tree(
             if level:
                 below += _indexes(superblock, raw, entries, node, where)
             else:
-                leaves.add(raw, entries, node)
+                leaves.append(_Leaf(node, _cut(raw, entries)))
         nodes = below
-    return leaves.extents(merged)
+    return leaves
+
+
+def _cut(raw: bytes, entries: int) -> bytes:
+    """The entries of a node."""
+    return raw[_ENTRY : _ENTRY + entries * _ENTRY]
 
 
 def _header(raw: bytes, where: str, offset: int, room: int) -> tuple[int, int]:
@@ -133,7 +166,7 @@ def _indexes(superblock: Superblock, raw: bytes, entries: int, node: _Node, wher
     found: list[_Node] = []
     if not entries:
         raise damaged(f"{where}.eh_entries", "0 in an index node")
-    for first, low, high in _INDEX.iter_unpack(raw[_ENTRY : _ENTRY + entries * _ENTRY]):
+    for first, low, high in _INDEX.iter_unpack(_cut(raw, entries)):
         block = low | high << 32
         if not superblock.first_data_block < block < superblock.blocks:
             raise damaged(f"{where}.ei_leaf", f"block {block} of {superblock.blocks}")
@@ -145,47 +178,26 @@ def _indexes(superblock: Superblock, raw: bytes, entries: int, node: _Node, wher
     return found
 
 
-class _Leaves:
-    """The entries of all leaves, as columns in blocks: several times as fast as entry by entry."""
+class _Entries:
+    """Entries of leaves as columns, in blocks."""
 
-    def __init__(self, superblock: Superblock, where: str) -> None:
-        self._superblock, self._where = superblock, where
-        self._logical: list[int] = []
-        self._physical: list[int] = []
-        self._counts: list[int] = []
-        self._flags: list[int] = []
+    def __init__(self, raw: bytes) -> None:
+        self._logical = Column.field(raw, _ENTRY, (0, 1, 2, 3))
+        self._physical = Column.field(raw, _ENTRY, (8, 9, 10, 11, 6, 7))
+        counts = Column.field(raw, _ENTRY, (4, 5))
+        self._unwritten = counts.above(MAX_WRITTEN)
+        self._counts = counts - self._unwritten * MAX_WRITTEN
 
-    def add(self, raw: bytes, entries: int, node: _Node) -> None:
-        """Append one leaf. FormatError: its entries contradict each other, its parent or the file system's size."""
-        words = struct.unpack_from(f"<{3 * entries}I", raw, _ENTRY)
-        logical, counts, physical = words[0::3], words[1::3], words[2::3]
-        flags = [0] * entries
-        if max(counts) > MAX_WRITTEN:  # unwritten ones, or upper halves of block numbers above the lengths
-            physical = tuple(low | word >> 16 << 32 for low, word in zip(physical, counts, strict=True))
-            counts = tuple(word & 0xFFFF for word in counts)
-            flags = [FIEMAP_EXTENT_UNWRITTEN if count > MAX_WRITTEN else 0 for count in counts]
-            counts = tuple(count - MAX_WRITTEN if count > MAX_WRITTEN else count for count in counts)
-        ends = tuple(map(add, logical, counts))
-        in_order = node.first <= logical[0] and all(map(le, ends, logical[1:])) and ends[-1] <= node.end
-        lowest, highest = self._superblock.first_data_block, self._superblock.blocks
-        inside = lowest < min(physical) and max(map(add, physical, counts)) <= highest
-        if not (in_order and inside and min(counts)):
-            raise damaged(
-                self._where,
-                f"with extents that are empty, out of order or outside its {highest} blocks"
-                f" (logical blocks {node.first} to {node.end})",
-                node.block * self._superblock.block_size or None,
-            )
-        self._logical += logical
-        self._physical += physical
-        self._counts += counts
-        self._flags += flags
+    def sound(self, superblock: Superblock) -> bool:
+        """Whether they are in order, none empty, and all inside the file system."""
+        ends = self._logical + self._counts
+        disordered = ends.above(self._logical.following(ends.last))
+        outside = self._physical.below(superblock.first_data_block + 1) | (self._physical + self._counts).above(
+            superblock.blocks
+        )
+        return not (self._counts.below(1) | disordered | outside).any()
 
-    def extents(self, merged: bool) -> list[Extent]:
-        """All of them in bytes, neighbours joined where that is wanted."""
-        size, physical, counts = self._superblock.block_size, self._physical, self._counts
-        in_bytes = [[block * size for block in column] for column in (self._logical, physical, counts)]
-        rows = zip(*in_bytes, self._flags, strict=True)
-        found: list[Extent] = list(map(tuple.__new__, repeat(Extent), rows))  # three times as fast as Extent(...)
-        touching = merged and any(map(eq, map(add, physical, counts), physical[1:]))
-        return merge(found) if touching else found
+    def in_bytes(self, block_size: int) -> Extents:
+        """As FIEMAP tells them, but for LAST."""
+        logical, physical, length = (column * block_size for column in (self._logical, self._physical, self._counts))
+        return Extents(logical, physical, length, self._unwritten * FIEMAP_EXTENT_UNWRITTEN)
