@@ -218,12 +218,14 @@ class TestMachines:
         found = xlpy("--root", root, "pmem", "list", "--json")
         assert found.json["items"][0]["registered"] is False
         refused = xlpy("--root", root, "create", guest("/dev/pmem0"), status=8)
+        assert "/dev/pmem0: Xen does not know pmem0: the namespace was made without a reserve" in refused.err
         assert "ENXIO" in refused.err
 
     def test_beyond_the_physical_width(self, xlpy, machine, guest):
         root = machine(bits=36, size="56G")
-        found = xlpy("--root", root, "create", guest("/dev/pmem0"), "memory=1024", status=6)
-        assert "36" in found.err
+        for dry in ((), ("-n",)):
+            found = xlpy("--root", root, "create", *dry, guest("/dev/pmem0"), "memory=1024", status=6)
+            assert "the guest has 36 physical address bits" in found.err
 
     def test_a_damaged_info_block(self, xlpy, machine, guest):
         root = machine()

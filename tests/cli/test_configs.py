@@ -33,10 +33,11 @@ def root(made, tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "refused").glob("*.cfg")), ids=lambda path: path.stem)
-def test_refused_as_announced(root, path, capsys):
+@pytest.mark.parametrize("dry", [[], ["-n"]], ids=["create", "dry run"])
+def test_refused_as_announced(root, path, dry, capsys):
     announced = re.match(r"# refused: (\d+) (\S+)", path.read_text())
     assert announced, "the first line says what is expected"
-    assert run(["--root", str(root), "create", "--json", str(path)]) == int(announced[1])
+    assert run(["--root", str(root), "create", *dry, "--json", str(path)]) == int(announced[1])
     shown = capsys.readouterr()
     assert json.loads(shown.out)["code"] == announced[2]
     assert "\nerror: " in shown.err

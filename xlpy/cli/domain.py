@@ -122,13 +122,13 @@ def read_config(source: str) -> bytes:
 def _dry_run(env: Env, loaded: Any, strict: bool) -> None:  # noqa: ANN401
     import json
 
-    sys.stdout.write(json.dumps(loaded.to_json(), indent=4) + "\n")
     if loaded.vnvdimms and not strict:
         host = env.existing_host
         if host is None:
             env.note("note: there is no host yet, so the vnvdimm backings were not checked")
         else:
             host.check(loaded)
+    sys.stdout.write(json.dumps(loaded.to_json(), indent=4) + "\n")
 
 
 def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401

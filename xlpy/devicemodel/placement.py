@@ -14,7 +14,7 @@ multiples of 16 MiB, which a Linux guest wants of a region's start before it mak
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from xlpy.addr import GIB, MIB, Gpa, align_up, format_size
 from xlpy.errors import Constraint
@@ -22,12 +22,22 @@ from xlpy.firmware.layout import FOUR_GIB, PCI64_WINDOW, PMEM_ALIGN
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from xlpy.addr import Spa, Span
-    from xlpy.devicemodel.backing import Backing
 
 REGION_ALIGN = 16 * MIB  # Linux' MEMREMAP_COMPAT_ALIGN_MAX: the alignment of a region that can hold namespaces
+
+
+class HostMemory(Protocol):
+    """What a vNVDIMM is made of: ``path`` for messages, bytes in all, and the spans in the order of the guest's."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def spans(self) -> Sequence[Span[Spa]]: ...
 
 
 class GuestRam(NamedTuple):
@@ -48,7 +58,7 @@ class GuestRam(NamedTuple):
         return Gpa(align_up(max(self.high_end, FOUR_GIB) + PCI64_WINDOW, PMEM_ALIGN))
 
 
-def place(backing: Backing, ram: GuestRam, taken: Iterable[Span[Gpa]] = ()) -> Gpa:
+def place(backing: HostMemory, ram: GuestRam, taken: Iterable[Span[Gpa]] = ()) -> Gpa:
     """The start of one more vNVDIMM: the lowest that is free.
 
     Args:

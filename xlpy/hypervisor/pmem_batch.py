@@ -83,7 +83,7 @@ def check_batch(xen: Xen, domain: Domain, extents: Sequence[PmemExtent], first: 
             refuse(
                 abi.EIO,
                 f"frame {mfn:#x} (host address {mfn << PAGE_SHIFT:#x}) is poisoned",
-                "clear the error on the host, or map broken pages as such",
+                "choose a file or a partition beside it, or map broken pages as such",
             )
     _check_guest(domain, columns, extents, first)
     return columns

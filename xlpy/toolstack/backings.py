@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from typing import TYPE_CHECKING
 
-from xlpy.errors import Conflict
+from xlpy.errors import Conflict, HypercallError
 from xlpy.toolstack.record import VnvdimmRecord
 from xlpy.toolstack.resolve import resolve
 
@@ -45,12 +46,14 @@ class Backings:
             entries: as configured.
 
         Raises:
-            Conflict: two entries share memory, or a domain has it. Constraint, NotFound, Unsafe: see ``resolve``.
+            Conflict: two entries share memory, or a domain has it. HypercallError: Xen does not know the device, and
+                would not map it. Constraint, NotFound, Unsafe: see ``resolve``.
         """
         found = [(entry, resolve(self.dom0, entry.file)) for entry in entries]
         _refuse_overlaps(name, found)
         for entry, resolved in found:
             self._refuse_taken(entry, resolved)
+            self._refuse_unregistered(entry, resolved)
         return found
 
     def _refuse_taken(self, entry: Vnvdimm, resolved: Resolved) -> None:
@@ -62,6 +65,18 @@ class Backings:
                     code="XLPY-PMEM-BUSY",
                     hint=f"xlpy destroy {owner}, or choose another backing",
                 )
+
+    def _refuse_unregistered(self, entry: Vnvdimm, resolved: Resolved) -> None:
+        if self.xen.pmem.registered(resolved.spans[0]):
+            return
+        known = [one for one in self.dom0.list_namespaces() if one["blockdev"] == resolved.device]
+        reason = known[0].get("reason", "it was not reported") if known else "it was not reported"
+        raise HypercallError(
+            f"{entry.file}: Xen does not know {resolved.device}: {reason}",
+            errno.ENXIO,
+            code="XLPY-PMEM-UNREGISTERED",
+            hint="xlpy pmem list shows what Xen knows; `reserve: true` in the machine description makes room for it",
+        )
 
     def pin(self, domid: int, entry: Vnvdimm, resolved: Resolved, undo: ExitStack) -> Backing:
         """Hold a backing for a domain, so that its blocks stay where they are.

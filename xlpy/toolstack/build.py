@@ -72,7 +72,8 @@ class Builder:
         """Everything that can be known before anything is made: name, UUID, and each backing.
 
         Raises:
-            Conflict: the name, the UUID or a backing is taken. Constraint, NotFound, Unsafe: see ``resolve``.
+            Conflict: the name, the UUID or a backing is taken. Constraint, HypercallError, NotFound, Unsafe: see
+                ``Backings.resolve``.
         """
         refuse_name(self.xenstore, config.name)
         self._refuse_uuid(config)
@@ -83,6 +84,22 @@ class Builder:
             )
         memory_layout(config)
         return self.backings.resolve(config.name, config.vnvdimms)
+
+    def rehearse(self, config: DomainConfig) -> None:
+        """For a dry run: ``check``, and whether RAM and the guest's address space would suffice.
+
+        Raises:
+            Constraint: they would not. XlpyError: as ``check``.
+        """
+        from xlpy.devicemodel.placement import GuestRam, place
+
+        backings, layout = self.check(config), memory_layout(config)
+        if sum(span.size for span in layout.ram) // PAGE + SPECIAL_FRAMES.size > self.xen.heap.pages:
+            raise _no_memory(config)
+        ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
+        taken: list[Span[Gpa]] = []
+        for _, resolved in backings:
+            taken.append(Span(place(resolved, ram, taken), resolved.size))
 
     def _refuse_uuid(self, config: DomainConfig) -> None:
         for domain in self.xen.domains():
@@ -175,11 +192,7 @@ class Builder:
             spans.append(SPECIAL_FRAMES)
         self.step(f"domain {domid}: {sum(s.size for s in layout.ram) // MIB} MiB of RAM in {len(spans)} stretches")
         if self.calls.memory_populate_physmap(domid, spans) < len(spans):
-            raise Constraint(
-                f"{config.name}: the host has no {config.max_kib // 1024} MiB of RAM left",
-                code="XLPY-NO-MEMORY",
-                hint="xlpy info free_memory tells how much there is; destroy a domain or lower memory =",
-            )
+            raise _no_memory(config)
         settings.apply(self.calls, domid, config, layout)
         if config.type != "hvm":
             return
@@ -254,6 +267,14 @@ class Builder:
             for row in rows:
                 tree.write(row.path, row.value)
                 tree.set_perms(row.path, {WRITE: guest_owns, NONE: dom0_only}.get(row.perm, guest_reads))
+
+
+def _no_memory(config: DomainConfig) -> Constraint:
+    return Constraint(
+        f"{config.name}: the host has no {config.max_kib // 1024} MiB of RAM left",
+        code="XLPY-NO-MEMORY",
+        hint="xlpy info free_memory tells how much there is; destroy a domain or lower memory =",
+    )
 
 
 def clear_rows(xenstore: XenStore, domid: int, vm: str | None) -> None:

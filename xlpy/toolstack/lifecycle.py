@@ -64,7 +64,7 @@ class Lifecycle:
 
     def check(self, config: DomainConfig) -> None:
         """Everything that can be found wrong with a configuration before anything is made."""
-        self.builder().check(config)
+        self.builder().rehearse(config)
 
     def create(
         self,
