@@ -47,7 +47,12 @@ class Host:
     Args:
         root: its state directory.
         note: told what happens, one line at a time.
+
+    Attributes:
+        heard: told each line of the hypervisor's console as it is written; set it before the host is used.
     """
+
+    heard: Callable[[str], None] | None = None
 
     def __init__(self, root: str | os.PathLike[str], note: Callable[[str], None] = _silent) -> None:
         self._home = os.fspath(root)
@@ -340,7 +345,7 @@ class Host:
         """The hypervisor."""
         from xlpy.hypervisor.xen import Xen
 
-        return Xen(lambda: self.hw, self.store)
+        return Xen(lambda: self.hw, self.store, self.heard)
 
     @cached_property
     def dom0(self) -> EmulatedDom0:

@@ -134,6 +134,22 @@ def test_dmesg_has_both_sides(xlpy, configs):
     assert "Invoking SeaBIOS" in log
 
 
+def test_verbose_twice_is_a_serial_cable(xlpy, configs):
+    """Xen's console is heard while the command works: hypercalls, queries too, and hvmloader."""
+    assert "XENMEM" not in xlpy("-v", "create", "-n", configs / "quickstart.cfg").err
+    heard = xlpy("-vv", "create", configs / "quickstart.cfg").err.splitlines()
+    assert "domain 1: running hvmloader" in heard
+    assert heard.index("(d1) HVM Loader") > heard.index("domain 1: running hvmloader")
+    assert set(xlpy("dmesg").out.splitlines()[-20:]) <= set(heard)
+
+
+def test_a_dry_run_does_not_clear_the_log(xlpy):
+    xlpy("dmesg", "-c", "-n")
+    xlpy("-N", "dmesg", "-c")
+    assert xlpy("dmesg", "-c").out
+    assert not xlpy("dmesg").out
+
+
 def test_dry_run_changes_nothing(xlpy, configs, host_root):
     before = (host_root / "state.db").read_bytes()
     shown = xlpy("create", "-n", configs / "quickstart.cfg").json

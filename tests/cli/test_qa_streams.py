@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -75,3 +76,33 @@ def test_a_picture_in_plain_letters(shell):
 def test_a_narrow_terminal_wraps_lines_not_cells(shell):
     lines = shell("$x --color always pmem list", COLUMNS="20")[2].splitlines()
     assert [line.split()[0] for line in lines[1:]] == [b"pmem0", b"pmem1"]
+
+
+@pytest.fixture
+def terminal(host_root):
+    """Run one command line on a terminal; what the terminal is sent."""
+
+    def run(*words, **variables):
+        ours, theirs = pty.openpty()
+        env = {**os.environ, "XLPY_ROOT": str(host_root), "TERM": "xterm", **variables}
+        subprocess.run([sys.executable, "-m", "xlpy", *words], env=env, stdout=theirs, check=True)
+        os.close(theirs)
+        with os.fdopen(ours, "rb", buffering=0) as screen:
+            shown = screen.read(65536)
+        return shown.decode().replace("\r\n", "\n")
+
+    return run
+
+
+@pytest.mark.parametrize("words", [("pmem", "list"), ("map", "quickstart")], ids=" ".join)
+def test_who_is_shown_colour(shell, terminal, words):
+    shell("$x create -q configs/quickstart.cfg")
+    plain = shell("$x " + " ".join(words))[2].decode()
+    assert "\x1b[" not in plain
+    assert "\x1b[" in terminal(*words)
+    without = terminal(*words, NO_COLOR="1")
+    assert "\x1b[" not in without
+    assert without != plain, "still laid out for a person"
+    assert "\x1b[" not in terminal("--color", "never", *words)
+    assert terminal(*words, TERM="dumb") == plain
+    assert "\x1b[" in shell("$x --color always " + " ".join(words))[2].decode()

@@ -21,6 +21,7 @@ WITHOUT_JSON = {"completion"}  # prints a script
 CHANGING = {
     "create",
     "destroy",
+    "dmesg",
     "pmem prepare",
     "pmem mkfile",
     "mem write",

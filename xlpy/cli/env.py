@@ -48,6 +48,8 @@ class Env:
             from xlpy.host import Host
 
             self._host = Host.open(self.root, note=self.note)
+            if self.verbose > 1:
+                self._host.heard = self.note
         return self._host
 
     @property

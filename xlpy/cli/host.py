@@ -55,7 +55,7 @@ xlpy host show
 """)
 @json_option
 def show(env: Env, as_json: bool) -> None:
-    """Show the machine: DIMMs, interleave sets, regions, and the devices on them."""
+    """Show the machine: DIMMs, interleave sets, and the regions that they are. Devices: xlpy pmem list."""
     from xlpy.views.listing import machine as describe
 
     described: dict[str, Any] = describe(env.host)
@@ -131,10 +131,11 @@ def reset(env: Env, machine: Path | None, keep_media: bool, dry_run: bool, as_js
 xlpy dmesg
 """)
 @option("-c", "--clear", is_flag=True, help="Clear the log after printing it.")
+@dry_run_option
 @json_option
-def dmesg(env: Env, clear: bool, as_json: bool) -> None:
+def dmesg(env: Env, clear: bool, dry_run: bool, as_json: bool) -> None:
     """Print the hypervisor's log: hypercalls and their outcome, and what hvmloader said."""
-    lines = env.host.dmesg(clear)
+    lines = env.host.dmesg(clear and not (dry_run or env.dry_run))
     if as_json:
         json_document("xlpy.dmesg/1", items=lines)
     else:

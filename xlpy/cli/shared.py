@@ -12,7 +12,7 @@ xlpy create configs/quickstart.cfg
 xlpy map quickstart
 """)
 @option("--root", metavar="DIR", help="State directory of the host (else XLPY_ROOT, else the XDG state directory).")
-@option("-v", "--verbose", count=True, help="Tell each step; twice: hypercalls too.")
+@option("-v", "--verbose", count=True, help="Tell each step; twice: Xen's console too.")
 @option("-q", "--quiet", is_flag=True, help="No warnings or notes, only errors.")
 @option("-N", "dry_run", is_flag=True, help="Dry run: check everything, change nothing.")
 @option("--color", type=Choice(["auto", "always", "never"]), default="auto", help="Colour and pictures.")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xlpy.store import Table
 
 LINES = 4096
@@ -19,10 +21,12 @@ class Console:
 
     Args:
         table: where the lines are kept, under ten-digit keys.
+        heard: told each line as it is written, as a serial cable would.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, heard: Callable[[str], None] | None = None) -> None:
         self._table = table
+        self._heard = heard
         self._first = self._next = -1
         self._passing: list[tuple[int, str]] = []
 
@@ -33,6 +37,8 @@ class Console:
             line: text without a newline.
             keep: False for a line that only this process shall see.
         """
+        if self._heard:
+            self._heard(line)
         if self._next < 0:
             kept = self._table.ends()
             self._first, self._next = (int(kept[0]), int(kept[1]) + 1) if kept else (0, 0)

@@ -42,16 +42,20 @@ class Xen:
     Args:
         hw: the machine it runs on, or what opens it when something is asked of it.
         store: where its state is kept.
+        heard: told each line of the console as it is written.
 
     Attributes:
         preempt_after: extents after which a long memory operation returns to its caller, to be continued; None never.
         ended: domids of domains that shut down while this object was in use: VIRQ_DOM_EXC, for the toolstack.
     """
 
-    def __init__(self, hw: Hardware | Callable[[], Hardware], store: Store) -> None:
+    def __init__(
+        self, hw: Hardware | Callable[[], Hardware], store: Store, heard: Callable[[str], None] | None = None
+    ) -> None:
         self._machine = hw
         self.store = store
-        self.console = Console(store.table("xen.console"))
+        self._heard = heard
+        self.console = Console(store.table("xen.console"), heard)
         self.preempt_after: int | None = None
         self.ended: list[int] = []
         self.continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]] = {}
@@ -71,7 +75,7 @@ class Xen:
         self._domains.clear()
         for name in ("pmem", "heap", "mca"):
             self.__dict__.pop(name, None)
-        self.console = Console(self.store.table("xen.console"))
+        self.console = Console(self.store.table("xen.console"), self._heard)
         (self.hw.root / "domains" / ANNOUNCEMENT).unlink(missing_ok=True)
         ram = [
             (-(-start >> PAGE_SHIFT), (start + size) >> PAGE_SHIFT)
