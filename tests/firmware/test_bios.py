@@ -8,8 +8,8 @@ from acpi.judges import disassemble, run, tool
 
 from xlpy.addr import GIB, MIB, PAGE, Spa, Span
 from xlpy.errors import Constraint
-from xlpy.firmware.acpi.checksum import verify
 from xlpy.firmware.acpi.fadt import FADT
+from xlpy.firmware.acpi.header import verify
 from xlpy.firmware.acpi.madt import LOCAL_APIC, MADT
 from xlpy.firmware.acpi.nfit import (
     Capabilities,

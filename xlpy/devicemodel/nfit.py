@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.firmware.acpi.header import build_table as build_sdt
-from xlpy.firmware.acpi.nfit import (
+from xlpy.firmware.acpi.nfit_codes import (
     BYTE_NO_ENERGY,
     CACHE_FLUSH,
     CONTROLLER_FLUSH,

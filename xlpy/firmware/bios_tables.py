@@ -8,12 +8,13 @@ from xlpy.firmware.acpi import aml, gas
 from xlpy.firmware.acpi import fadt as fixed
 from xlpy.firmware.acpi import madt as apic
 from xlpy.firmware.acpi import srat as affinity
-from xlpy.firmware.acpi.sdt import Identity, build_table
+from xlpy.firmware.acpi.sdt import build_table
 from xlpy.firmware.acpi.slit import SLIT
 from xlpy.hw import memmap
 
 if TYPE_CHECKING:
     from xlpy.addr import Spa
+    from xlpy.firmware.acpi.header import Identity
     from xlpy.hw.machine import MachineSpec
 
 IDENTITY: Identity = {

@@ -20,7 +20,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.checksum import verify
+from xlpy.firmware.acpi.header import verify
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:

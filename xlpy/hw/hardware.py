@@ -16,8 +16,6 @@ from xlpy.addr import Dpa, Spa, Span
 from xlpy.errors import Conflict, Constraint, NotFound, StateError
 from xlpy.hw import memmap
 from xlpy.hw.cpu import cpuid
-from xlpy.hw.interleave import Interleave
-from xlpy.hw.labels import LabelArea
 from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec_to_json
 from xlpy.hw.media import Media, trouble
 from xlpy.hw.poison import PoisonList
@@ -27,6 +25,9 @@ from xlpy.records import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from xlpy.hw.interleave import Interleave
+    from xlpy.hw.labels import LabelArea
 
 
 class Region(NamedTuple):
@@ -72,9 +73,6 @@ class Hardware:
         )
         self.poison = PoisonList(os.path.join(home, "poison.json"))
         self._dimms = {dimm.id: dimm for dimm in spec.dimms}
-        self._labels = {
-            dimm.id: LabelArea(dimm.id, os.path.join(home, "labels", dimm.id), dimm.label_size) for dimm in spec.dimms
-        }
         ram = Media(os.path.join(home, "ram"), spec.ram)
         self._backings: RangeMap[tuple[Media, int]] = RangeMap()  # value: the file, and what its offset 0 would be
         offset = 0
@@ -163,6 +161,13 @@ class Hardware:
             _remove(old)
         except OSError as error:
             raise trouble(root, error) from error
+
+    @cached_property
+    def _labels(self) -> dict[str, LabelArea]:
+        from xlpy.hw.labels import LabelArea
+
+        home = self.beside("hw", "labels")
+        return {dimm.id: LabelArea(dimm.id, os.path.join(home, dimm.id), dimm.label_size) for dimm in self.spec.dimms}
 
     @cached_property
     def root(self) -> Path:
@@ -328,11 +333,14 @@ class Hardware:
             part.close()
 
     def _files(self) -> list[Media | LabelArea]:
-        return [*(run.value[0] for run in self._backings), *self._labels.values()]
+        labels: dict[str, LabelArea] = self.__dict__.get("_labels", {})
+        return [*(run.value[0] for run in self._backings), *labels.values()]
 
 
 @cache
 def _interleave(ways: int, line: int) -> Interleave:
+    from xlpy.hw.interleave import Interleave
+
     return Interleave.round_robin(ways, line)
 
 

@@ -1,4 +1,4 @@
-"""domctl, sched_op and the domain part of sysctl: the life of domains."""
+"""domctl, sched_op, sysctl and platform_op: the life of domains, and what concerns the host."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from xlpy.records import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from xlpy.addr import Mfn, Span
     from xlpy.firmware.platform import Vnuma
     from xlpy.hypervisor.domain import Domain
 
@@ -37,6 +38,19 @@ class DomainInfo(NamedTuple):
         if not self.flags & abi.XEN_DOMINF_SHUTDOWN:
             return None
         return self.flags >> abi.XEN_DOMINF_SHUTDOWNSHIFT & 0xFF
+
+
+class PhysInfo(NamedTuple):
+    """XEN_SYSCTL_physinfo.
+
+    total_pages: what the heap manages and what Dom0 and Xen have. pmem_pages: registered data areas, not in the total.
+    """
+
+    nr_cpus: int
+    cpu_khz: int
+    total_pages: int
+    free_pages: int
+    pmem_pages: int
 
 
 class DomctlOps(Gate):
@@ -224,6 +238,39 @@ class DomctlOps(Gate):
             refuse(abi.EINVAL, f"{what}: d{domain.domid} cannot do this to itself")
         return domain
 
+    @hypercall("XEN_DOMCTL_sendtrigger")
+    def domctl_sendtrigger(self, domid: int, trigger: int, vcpu: int = 0) -> None:
+        """Press the power or sleep button (the guest finds it in its PM1 status), reset the board, or send an NMI.
+
+        Xen on x86 has no code for a reset (it answers ENOSYS); here it does what the board's reset line does.
+
+        Args:
+            domid: the domain.
+            trigger: XEN_DOMCTL_SENDTRIGGER_*.
+            vcpu: who gets an NMI.
+
+        Raises:
+            HypercallError: EPERM; ESRCH no such domain or vCPU; EINVAL a button on a guest without ACPI hardware;
+                ENOSYS INIT, which x86 does not have, or a number that is not a trigger.
+        """
+        domain = self._controlled("XEN_DOMCTL_sendtrigger", domid)
+        if not 0 <= vcpu < domain.max_vcpus:
+            refuse(abi.ESRCH, f"d{domid} has no vCPU {vcpu}, its vCPUs are 0 to {domain.max_vcpus - 1}")
+        if trigger == abi.XEN_DOMCTL_SENDTRIGGER_NMI:
+            self.xen.console.write(f"(XEN) d{domid}v{vcpu} NMI; its firmware ignores it")
+        elif trigger == abi.XEN_DOMCTL_SENDTRIGGER_RESET:
+            domain.shutdown(abi.SHUTDOWN_REBOOT)
+        elif trigger in (abi.XEN_DOMCTL_SENDTRIGGER_POWER, abi.XEN_DOMCTL_SENDTRIGGER_SLEEP):
+            if not domain.hvm:
+                refuse(abi.EINVAL, f"d{domid} is not an HVM guest: it has no buttons")
+            from xlpy.hypervisor.chipset import PWRBTN_STS, SLPBTN_STS, Chipset
+
+            board = Chipset(domain)
+            board.press(PWRBTN_STS if trigger == abi.XEN_DOMCTL_SENDTRIGGER_POWER else SLPBTN_STS)
+            board.save()
+        else:
+            refuse(abi.ENOSYS, f"trigger {trigger} does not exist on x86")
+
 
 def _info(domain: Domain) -> DomainInfo:
     return DomainInfo(
@@ -235,3 +282,56 @@ def _info(domain: Domain) -> DomainInfo:
         domain.uuid,
         domain.state,
     )
+
+
+class PlatformOps(Gate):
+    """platform_op and sysctl."""
+
+    @hypercall("XENPF_pmem_add")
+    def platform_pmem_add(
+        self,
+        region: Span[Mfn],
+        reserved: Span[Mfn],
+        data: Span[Mfn],
+        interface_version: int = abi.XENPF_INTERFACE_VERSION,
+    ) -> None:
+        """Dom0 reports a pmem device. Whichever check fails, the device is ignored and nothing is left behind.
+
+        Args:
+            region: machine frames of the whole device.
+            reserved: the part in which Xen may keep its metadata; Dom0 loses the right to map it.
+            data: the part that guests may get.
+            interface_version: of the caller.
+
+        Raises:
+            HypercallError: in this order: EPERM the caller is not the control domain; EACCES another interface version;
+                EINVAL an empty area, a frame beyond the physical width or the frame table; EINVAL an area that leaves
+                the device, or areas that overlap; ENOSPC the reserved area is too small (``pmem.metadata_pages``);
+                EEXIST overlap with a registered device, or the same report again; EINVAL no persistent memory there in
+                the host's map; ENOMEM the metadata cannot be written.
+        """
+        self._control("XENPF_pmem_add")
+        if interface_version != abi.XENPF_INTERFACE_VERSION:
+            refuse(abi.EACCES, f"interface version {interface_version:#x}, required {abi.XENPF_INTERFACE_VERSION:#x}")
+        self.xen.pmem.add(region, reserved, data)
+
+    @hypercall("XEN_SYSCTL_readconsole", query=True)
+    def sysctl_readconsole(self, *, clear: bool = False) -> list[str]:
+        """The console ring, oldest line first; EPERM."""
+        self._control("XEN_SYSCTL_readconsole")
+        lines = self.xen.console.lines()
+        if clear:
+            self.xen.console.clear()
+        return lines
+
+    @hypercall("XEN_SYSCTL_physinfo", query=True)
+    def sysctl_physinfo(self) -> PhysInfo:
+        """What the host has; EPERM."""
+        self._control("XEN_SYSCTL_physinfo")
+        return PhysInfo(
+            nr_cpus=self.xen.hw.spec.cpu.count,
+            cpu_khz=cpuid.TSC_KHZ,
+            total_pages=self.xen.total_pages,
+            free_pages=self.xen.heap.pages,
+            pmem_pages=sum(one.data.size for one in self.xen.pmem.regions),
+        )

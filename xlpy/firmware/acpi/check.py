@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.checksum import verify
 from xlpy.firmware.acpi.fadt import LENGTHS
 from xlpy.firmware.acpi.formats import FORMATS
+from xlpy.firmware.acpi.header import verify
 from xlpy.firmware.acpi.sdt import HEADER_SIZE
 from xlpy.firmware.acpi.walk import Found
 from xlpy.records import NamedTuple

@@ -16,7 +16,7 @@ from xlpy.firmware.acpi.sdt import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from xlpy.firmware.acpi.sdt import Identity
+    from xlpy.firmware.acpi.header import Identity
 
 LENGTHS = {1: 116, 3: 244, 4: 244, 5: 268, 6: 276}  # by revision
 

@@ -1,4 +1,4 @@
-"""Making tables without their formats: the header and the checksum (ACPI 6.5, 5.2.6).
+"""Making tables without their formats: the header and the checksum (ACPI 6.5, 5.2.3 and 5.2.6).
 
 Importing this costs nothing. ``sdt`` has the formats, for taking tables apart.
 """
@@ -6,23 +6,34 @@ Importing this costs nothing. ``sdt`` has the formats, for taking tables apart.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TypedDict
+from typing import TYPE_CHECKING
 
-from xlpy.firmware.acpi.checksum import checksum
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Identity(TypedDict, total=False):
+        """Who made a table: the keyword arguments of ``build_table`` with these names."""
+
+        oem_id: str
+        oem_table_id: str
+        oem_revision: int
+        creator_id: str
+        creator_revision: int
+
 
 _HEADER = Struct("<4sIBB6s8sI4sI")
 HEADER_SIZE = _HEADER.size
 CHECKSUM_AT = 9
 
 
-class Identity(TypedDict, total=False):
-    """Who made a table: the keyword arguments of ``build_table`` with these names."""
+def checksum(data: bytes) -> int:
+    """The byte that brings ``data`` to a sum of 0 modulo 256, when ``data`` holds 0 in its place."""
+    return -sum(data) & 0xFF
 
-    oem_id: str
-    oem_table_id: str
-    oem_revision: int
-    creator_id: str
-    creator_revision: int
+
+def verify(data: bytes) -> bool:
+    """Whether all bytes of ``data`` sum to 0 modulo 256."""
+    return sum(data) & 0xFF == 0
 
 
 def build_table(

@@ -5,40 +5,88 @@ The way to bytes and back is in ``nfit_format``, which is imported when a table 
 
 from __future__ import annotations
 
-from xlpy.records import NamedTuple
-
-# Range type GUIDs (5.2.25.2)
-PERSISTENT_MEMORY = "66f0d379-b4f3-4074-ac43-0d3318b78cdb"
-VOLATILE_MEMORY = "7305944f-fdda-44e3-b16c-3f22d252e5d0"
-CONTROL_REGION = "92f701f6-13b4-405d-910b-299367e8234c"
-DATA_REGION = "91af0530-5d86-470e-a6b0-0a2db9408249"
-VOLATILE_DISK = "77ab535a-45fc-624b-5560-f7b281d1f96e"
-VOLATILE_CD = "3d5abd30-4175-87ce-6d64-d2ade523c4bb"
-PERSISTENT_DISK = "5cea02c9-4d07-69d3-269f-4496fbe096f9"
-PERSISTENT_CD = "08018188-42cd-bb48-100f-5387d53ded3d"
-RANGE_TYPES = {
-    PERSISTENT_MEMORY: "persistent memory",
-    VOLATILE_MEMORY: "volatile memory",
-    CONTROL_REGION: "NVDIMM control region",
-    DATA_REGION: "NVDIMM block data window region",
-    VOLATILE_DISK: "virtual disk, volatile",
-    VOLATILE_CD: "virtual CD, volatile",
-    PERSISTENT_DISK: "virtual disk, persistent",
-    PERSISTENT_CD: "virtual CD, persistent",
-}
-
-# SpaRange.flags
-HOT_ADD_ONLY, PROXIMITY_VALID, COOKIE_VALID = 1, 2, 4
-# SpaRange.attributes: EFI memory attributes
-EFI_MEMORY_WB, EFI_MEMORY_NV = 0x8, 0x8000
-# RegionMap.flags
-SAVE_FAILED, RESTORE_FAILED, FLUSH_FAILED, NOT_ARMED, HEALTH_OBSERVED, HEALTH_ENABLED, MAP_FAILED = (
-    1 << n for n in range(7)
+from xlpy.firmware.acpi.nfit_codes import (
+    BLOCK_ADDRESSED as BLOCK_ADDRESSED,
 )
-# Capabilities.capabilities
-CACHE_FLUSH, CONTROLLER_FLUSH, MIRRORING = 1, 2, 4
-# ControlRegion.interface_code
-BYTE_ENERGY_BACKED, BLOCK_ADDRESSED, BYTE_NO_ENERGY = 0x0101, 0x0201, 0x0301
+from xlpy.firmware.acpi.nfit_codes import (
+    BYTE_ENERGY_BACKED as BYTE_ENERGY_BACKED,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    BYTE_NO_ENERGY as BYTE_NO_ENERGY,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    CACHE_FLUSH as CACHE_FLUSH,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    CONTROL_REGION as CONTROL_REGION,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    CONTROLLER_FLUSH as CONTROLLER_FLUSH,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    COOKIE_VALID as COOKIE_VALID,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    DATA_REGION as DATA_REGION,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    EFI_MEMORY_NV as EFI_MEMORY_NV,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    EFI_MEMORY_WB as EFI_MEMORY_WB,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    FLUSH_FAILED as FLUSH_FAILED,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    HEALTH_ENABLED as HEALTH_ENABLED,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    HEALTH_OBSERVED as HEALTH_OBSERVED,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    HOT_ADD_ONLY as HOT_ADD_ONLY,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    MAP_FAILED as MAP_FAILED,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    MIRRORING as MIRRORING,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    NOT_ARMED as NOT_ARMED,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    PERSISTENT_CD as PERSISTENT_CD,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    PERSISTENT_DISK as PERSISTENT_DISK,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    PERSISTENT_MEMORY as PERSISTENT_MEMORY,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    PROXIMITY_VALID as PROXIMITY_VALID,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    RANGE_TYPES as RANGE_TYPES,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    RESTORE_FAILED as RESTORE_FAILED,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    SAVE_FAILED as SAVE_FAILED,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    VOLATILE_CD as VOLATILE_CD,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    VOLATILE_DISK as VOLATILE_DISK,
+)
+from xlpy.firmware.acpi.nfit_codes import (
+    VOLATILE_MEMORY as VOLATILE_MEMORY,
+)
+from xlpy.records import NamedTuple
 
 
 class SpaRange(NamedTuple):

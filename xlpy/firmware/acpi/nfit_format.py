@@ -34,7 +34,7 @@ from xlpy.firmware.acpi.sdt import HEADER_SIZE, build, build_table, check_header
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xlpy.firmware.acpi.sdt import Identity
+    from xlpy.firmware.acpi.header import Identity
 
 GUID: Construct[str, str] = ExprAdapter(Bytes(16), lambda data, _: guid_text(data), lambda words, _: guid_bytes(words))
 

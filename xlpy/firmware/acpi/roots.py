@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Unpack
 from construct import Const, Int8ul, Int32ul, Int64ul, Padding, Struct
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.checksum import verify
+from xlpy.firmware.acpi.header import verify
 from xlpy.firmware.acpi.sdt import Table, ToEnd, build, parse, set_checksum, text
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.firmware.acpi.sdt import Identity
+    from xlpy.firmware.acpi.header import Identity
 
 RSDP1_SIZE, RSDP_SIZE = 20, 36
 

@@ -23,8 +23,7 @@ from construct import (
 )
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.checksum import checksum, verify
-from xlpy.firmware.acpi.header import HEADER_SIZE, Identity, build_table, set_checksum
+from xlpy.firmware.acpi.header import HEADER_SIZE, build_table, checksum, set_checksum, verify
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -32,11 +31,12 @@ if TYPE_CHECKING:
 
     from construct.core import Context
 
+    from xlpy.firmware.acpi.header import Identity
+
 __all__ = [
     "HEADER",
     "HEADER_SIZE",
     "Header",
-    "Identity",
     "Plain",
     "Table",
     "build_table",

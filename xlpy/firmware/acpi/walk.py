@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.checksum import verify
+from xlpy.firmware.acpi.header import verify
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:

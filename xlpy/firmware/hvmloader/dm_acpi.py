@@ -15,7 +15,7 @@ from xlpy.errors import FirmwareStopped
 from xlpy.firmware.acpi.encoding import name_string, packaged
 from xlpy.firmware.acpi.header import build_table
 from xlpy.firmware.dm_acpi import TABLE, EntryCheck, split_stream
-from xlpy.firmware.hvmloader.identity import AML_CREATOR
+from xlpy.firmware.hvmloader.board import AML_CREATOR
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.records import NamedTuple
 

@@ -10,7 +10,7 @@ from struct import Struct, pack
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.header import build_table, set_checksum
-from xlpy.firmware.hvmloader.processors import IOAPIC_ID, LEVEL_IRQS, apic_id
+from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS, apic_id
 from xlpy.firmware.layout import HPET, IOAPIC, LAPIC, TPM_TIS
 
 if TYPE_CHECKING:

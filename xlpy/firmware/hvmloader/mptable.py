@@ -6,8 +6,8 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.header import set_checksum
+from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS, apic_id
 from xlpy.firmware.hvmloader.pci import ISA_DEVFN, ISA_IRQS
-from xlpy.firmware.hvmloader.processors import IOAPIC_ID, LEVEL_IRQS, apic_id
 from xlpy.firmware.layout import IOAPIC, LAPIC
 
 if TYPE_CHECKING:

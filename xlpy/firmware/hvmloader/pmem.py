@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xlpy.addr import LIMIT, Gpa, Span
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.firmware.acpi.header import HEADER_SIZE
-from xlpy.firmware.acpi.nfit import PERSISTENT_MEMORY
+from xlpy.firmware.acpi.nfit_codes import PERSISTENT_MEMORY
 from xlpy.firmware.hvmloader.stop import stop
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.header import build_table
-from xlpy.firmware.hvmloader.identity import AML_CREATOR
+from xlpy.firmware.hvmloader.board import AML_CREATOR
 from xlpy.firmware.layout import TPM_TIS
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlpy.firmware.acpi.checksum import verify
 from xlpy.firmware.acpi.eval import arithmetic, declarations, operators, statements, sync
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import Scratch
@@ -14,6 +13,7 @@ from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Mutex, N
 from xlpy.firmware.acpi.eval.results import argument, result, shown
 from xlpy.firmware.acpi.eval.store import read_node
 from xlpy.firmware.acpi.eval.values import ObjectType, String
+from xlpy.firmware.acpi.header import verify
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:

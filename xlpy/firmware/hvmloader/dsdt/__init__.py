@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.header import build_table
+from xlpy.firmware.hvmloader.board import AML_CREATOR
 from xlpy.firmware.hvmloader.dsdt.isa import isa_bridge
 from xlpy.firmware.hvmloader.dsdt.pci import gpe_slots, host_bridge
 from xlpy.firmware.hvmloader.dsdt.processors import processors
 from xlpy.firmware.hvmloader.dsdt.system import gpe, root, system_bus
-from xlpy.firmware.hvmloader.identity import AML_CREATOR
 from xlpy.firmware.layout import PM_BASE
 
 if TYPE_CHECKING:

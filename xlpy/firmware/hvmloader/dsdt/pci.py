@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.aml.resources import WRITE_COMBINING
+from xlpy.firmware.hvmloader.board import LEVEL_IRQS
 from xlpy.firmware.hvmloader.dsdt.isa import present_if
-from xlpy.firmware.hvmloader.processors import LEVEL_IRQS
 from xlpy.firmware.layout import FOUR_GIB, HOLE_END, HOLE_START, HPET
 
 SLOTS = range(1, 32)
