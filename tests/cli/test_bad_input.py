@@ -174,6 +174,21 @@ class TestBackings:
         found = xlpy("mem", "write", "guest", hex(device["gpa"]), "--hex", "00", status=7)
         assert "/mnt/pmem0/vm1.img is not the file" in found.err
 
+    def test_tables_that_collide(self, xlpy, guest, tmp_path):
+        """A second NFIT, from acpi_firmware: hvmloader stops, and nothing is left behind."""
+        xlpy("create", guest("/dev/pmem1"))
+        xlpy("acpi", "dump", "guest", "--table", "NFIT", "--format", "bin", "-o", tmp_path)
+        xlpy("destroy", "guest")
+        found = xlpy("create", guest("/dev/pmem1"), f'acpi_firmware="{tmp_path}/nfit.dat"', status=9)
+        assert "dm-acpi: table 'NFIT' came with acpi_firmware" in found.err
+        assert xlpy("list", "--json").json["items"] == []
+        xlpy("create", guest("/dev/pmem1"))
+
+    def test_a_table_file_that_is_missing(self, xlpy, guest):
+        for dry in ((), ("-n",)):
+            found = xlpy("create", *dry, guest("/dev/pmem1"), 'acpi_firmware="/none.aml"', status=4)
+            assert "acpi_firmware: /none.aml: No such file" in found.err
+
     def test_no_space_left_in_the_file_system(self, xlpy):
         assert "space" in xlpy("pmem", "mkfile", "64G", "/mnt/pmem0/huge.img", status=6).err.lower()
 

@@ -86,16 +86,18 @@ class Builder:
         return self.backings.resolve(config.name, config.vnvdimms)
 
     def rehearse(self, config: DomainConfig) -> None:
-        """For a dry run: ``check``, and whether RAM and the guest's address space would suffice.
+        """For a dry run: ``check``, whether RAM and the guest's address space suffice, and files to pass can be read.
 
         Raises:
-            Constraint: they would not. XlpyError: as ``check``.
+            Constraint: they would not. NotFound: no such file. XlpyError: as ``check``.
         """
         from xlpy.devicemodel.placement import GuestRam, place
 
         backings, layout = self.check(config), memory_layout(config)
         if sum(span.size for span in layout.ram) // PAGE + SPECIAL_FRAMES.size > self.xen.heap.pages:
             raise _no_memory(config)
+        for kind, path in _modules(config):
+            _content(kind, path)
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
         for _, resolved in backings:
@@ -208,18 +210,12 @@ class Builder:
         )
         memory.write(HVM_INFO, build_hvm_info(info))
         end = HVMLOADER_BASE + HVMLOADER_SIZE
-        for kind, path in (("smbios", config.smbios_firmware), ("acpi", config.acpi_firmware)):
-            if path:
-                end = self._module(kind, path, end, layout, domid)
+        for kind, path in _modules(config):
+            end = self._module(kind, path, end, layout, domid)
 
     def _module(self, kind: str, path: str, start: int, layout: MemoryLayout, domid: int) -> int:
         """A pass-through module: copied to ``start``, announced in xenstore; the page after it. Empty: ignored."""
-        from pathlib import Path
-
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise NotFound(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
+        data = _content(kind, path)
         if not data:
             return start
         address = Gpa(start)
@@ -267,6 +263,21 @@ class Builder:
             for row in rows:
                 tree.write(row.path, row.value)
                 tree.set_perms(row.path, {WRITE: guest_owns, NONE: dom0_only}.get(row.perm, guest_reads))
+
+
+def _modules(config: DomainConfig) -> list[tuple[str, str]]:
+    """Kind and path of each file that is passed to the firmware."""
+    kinds = (("smbios", config.smbios_firmware), ("acpi", config.acpi_firmware))
+    return [(kind, path) for kind, path in kinds if path]
+
+
+def _content(kind: str, path: str) -> bytes:
+    from pathlib import Path
+
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise NotFound(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
 
 
 def _no_memory(config: DomainConfig) -> Constraint:
