@@ -5,6 +5,7 @@ What nothing backs is handed to the platform, access by access.
 """
 
 import ctypes
+from threading import Timer
 
 import unicorn
 from unicorn import x86_const as x86
@@ -75,15 +76,21 @@ class Processor:
     def run(self):
         """Run until ``stop``, or until the processor halts."""
         begin = self["eip"] if self._begin is None else self._begin
+        watch = Timer(SECONDS, self._guard, (self._late,))  # the emulator's own goes off at once on a busy machine
+        watch.start()
         try:
-            self.uc.emu_start(begin, FOUR_GIB, SECONDS * 1_000_000)
+            self.uc.emu_start(begin, FOUR_GIB)
         except unicorn.UcError as error:
             if self._failure is None:
                 raise AssertionError(f"{error} at {self['eip']:#x}") from None
+        finally:
+            watch.cancel()
         if self._failure is not None:
             raise self._failure
-        if self.uc.query(unicorn.UC_QUERY_TIMEOUT):
-            raise AssertionError(f"after {SECONDS} seconds it is still at {self['eip']:#x}")
+
+    @staticmethod
+    def _late():
+        raise AssertionError(f"it still runs after {SECONDS} seconds")
 
     def _guard(self, call, *words):
         """Exceptions cannot pass through the emulator: kept, and raised by ``run``."""
