@@ -39,8 +39,10 @@ def locate(root: str | os.PathLike[str] | None) -> str:
     """Where the state is: ``root``, ``XLPY_ROOT``, ``$XDG_STATE_HOME/xlpy``, or ``~/.local/state/xlpy``.
 
     Raises:
-        UsageError: nothing says.
+        UsageError: nothing says, or ``root`` is empty.
     """
+    if root is not None and not os.fspath(root):
+        raise UsageError("the state directory's name is empty", hint="leave --root out for the host at its usual place")
     chosen = root or os.environ.get("XLPY_ROOT")
     if chosen:
         return os.path.abspath(chosen)
