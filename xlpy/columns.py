@@ -138,6 +138,10 @@ class Column:
         """1 for each number that is equal to the other, else 0."""
         return Column(self._lanes ^ self._lanes_of(other), self._count).below(1)
 
+    def equal(self) -> bool:
+        """Whether all numbers are the same."""
+        return self._lanes == self.first * _ones(self._count)
+
     def ones(self) -> int:
         """How many of the numbers are 1; the others are 0."""
         return self._lanes.bit_count()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import SIZE, dry_run_option, json_option
-from xlpy.cli.render import Encoded, json_document, json_items, table
+from xlpy.cli.render import NumberRows, json_document, json_items, table
 from xlpy.cli.types import Choice
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
         dom0 = env.host.dom0
     found = resolve(dom0, path)
     if as_json:
-        pieces = Encoded(map('{"logical": %d, "spa": %d, "length": %d, "flags": %d}'.__mod__, found.extents))
+        logical, spa, length, flags = found.columns
+        pieces = NumberRows(logical=logical, spa=spa, length=length, flags=flags)
         json_document(
             "xlpy.pmem-resolve/1", path=path, kind=found.kind, device=found.device, size=found.size, extents=pieces
         )

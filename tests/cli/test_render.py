@@ -1,0 +1,42 @@
+"""JSON documents: valid, a field a line, a list item a line."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xlpy.cli import render
+from xlpy.cli.render import NumberRows, json_document
+from xlpy.columns import LIMIT, Column
+
+NUMBERS = st.sampled_from([0, 1, LIMIT - 1])  # few, so that columns of equal numbers are frequent
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=9), st.integers(1, 4))
+def test_columns_are_written_as_an_encoder_writes_rows(rows, batch):
+    columns = NumberRows(**{name: Column.of([row["abc".index(name)] for row in rows]) for name in "abc"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(render, "BATCH", batch)
+        text = "".join(columns.texts())
+    assert text.split(",\n    ") == [json.dumps(dict(zip("abc", row, strict=True))) for row in rows]
+
+
+def test_layout(capsys):
+    json_document("s/1", path='a"b', none=[], items=[{"a": 1}, 2], rows=NumberRows(x=Column.of([1, 2])))
+    assert capsys.readouterr().out.splitlines() == [
+        "{",
+        '  "schema": "s/1",',
+        '  "path": "a\\"b",',
+        '  "none": [],',
+        '  "items": [',
+        '    {"a": 1},',
+        "    2",
+        "  ],",
+        '  "rows": [',
+        '    {"x": 1},',
+        '    {"x": 2}',
+        "  ]",
+        "}",
+    ]
