@@ -161,6 +161,11 @@ def test_dry_run_changes_nothing(xlpy, configs, host_root):
     assert (host_root / "state.db").read_bytes() == before
 
 
+def test_a_dry_run_as_json_has_a_schema(xlpy, configs):
+    bare, document = (xlpy("create", *words, configs / "quickstart.cfg").json for words in (["-n"], ["-n", "--json"]))
+    assert document == {"schema": "xlpy.create-plan/1", "config": bare}
+
+
 def test_dry_run_needs_no_host(xlpy, configs, tmp_path):
     found = xlpy("--root", tmp_path / "none", "create", "-n", configs / "quickstart.cfg")
     assert "not checked" in found.err

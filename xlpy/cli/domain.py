@@ -50,7 +50,8 @@ def create(
     """Create a domain from a configuration file.
 
     KEY=VALUE words are added to the end of the configuration, as xl does. With -n the configuration is printed as JSON
-    in libxl's shape, its backings are checked on an existing host, and nothing is changed.
+    in libxl's shape (with --json, under "config"), its backings are checked on an existing host, and nothing is
+    changed.
     """
     from xlpy.toolstack.config import load_config
 
@@ -64,7 +65,7 @@ def create(
         _explain(env, loaded, as_json)
         return
     if dry_run or env.dry_run:
-        _dry_run(env, loaded, xl_strict)
+        _dry_run(env, loaded, xl_strict, as_json)
         return
     if debug_config:
         import json
@@ -119,7 +120,7 @@ def read_config(source: str) -> bytes:
         ) from None
 
 
-def _dry_run(env: Env, loaded: Any, strict: bool) -> None:  # noqa: ANN401
+def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noqa: ANN401
     import json
 
     if loaded.vnvdimms and not strict:
@@ -128,6 +129,9 @@ def _dry_run(env: Env, loaded: Any, strict: bool) -> None:  # noqa: ANN401
             env.note("note: there is no host yet, so the vnvdimm backings were not checked")
         else:
             host.check(loaded)
+    if as_json:
+        json_document("xlpy.create-plan/1", config=loaded.to_json())
+        return
     sys.stdout.write(json.dumps(loaded.to_json(), indent=4) + "\n")
 
 
