@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install xlpy into .venv beside this script and run it: sh quickstart.sh [xlpy's arguments]
-# Without arguments: create configs/quickstart.cfg. What Debian has and this needs is installed when run as root.
+# Without arguments: create configs/quickstart.cfg. What Debian has and this needs is installed when run as root;
+# changed sources are installed anew.
 set -eu
 cd "$(dirname "$0")"
 need=""
@@ -13,6 +14,8 @@ if [ -n "$need" ]; then
   $sudo apt-get update -q >/dev/null && $sudo apt-get install -y -q --no-install-recommends $need >/dev/null
 fi
 [ -x .venv/bin/python ] || python3 -m venv .venv
-[ -x .venv/bin/xlpy ] || .venv/bin/pip install -q --disable-pip-version-check .
+if [ ! -x .venv/bin/xlpy ] || [ -n "$(find pyproject.toml xlpy -type f ! -name '*.pyc' -newer .venv/bin/xlpy)" ]; then
+  .venv/bin/pip install -q --disable-pip-version-check .
+fi
 [ $# -gt 0 ] || set -- create configs/quickstart.cfg
 exec .venv/bin/xlpy "$@"
