@@ -165,7 +165,7 @@ def test_the_quick_way_and_the_token_machine_agree(text):
         return [(key, read[key], read[key].offset) for key in read]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parser.fast, "LONG", 0)
+        patch.setattr(parser, "LONG", 0)
         both = outcome()
         patch.setattr(parser.fast, "read", lambda _text, at, *_rest: at)
         assert outcome() == both

@@ -190,7 +190,9 @@ class Transaction:
         if self._gone(path):
             return None
         if path not in self._seen:
-            self._seen[path] = self._daemon.load(path)
+            # below a node that is not there, there is none
+            orphan = self._seen.get(parent_path(path), path) is None
+            self._seen[path] = None if orphan else self._daemon.load(path)
         return self._seen[path]
 
     def _get(self, path: str, need: int) -> Node:

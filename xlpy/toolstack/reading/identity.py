@@ -10,7 +10,7 @@ from xlpy.toolstack.options.identity import ACTIONS
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _DEFAULT_ACTIONS = {
     "on_poweroff": "destroy",
     "on_reboot": "restart",
@@ -63,7 +63,7 @@ def read_uuid(reader: Reader) -> None:
     text = reader.string("uuid")
     if text is None:
         return
-    if _UUID.fullmatch(text):
+    if re.fullmatch(_UUID, text):
         reader.put("c_info.uuid", text.lower())
     else:
         reader.error(text, f"not a UUID: {str(text)!r}", "write 8-4-4-4-12 hexadecimal digits")

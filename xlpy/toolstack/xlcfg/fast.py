@@ -30,8 +30,6 @@ def _list_of(item: str) -> str:
     return rf"\[{_SKIP}(?:(?:{item}){_SKIP}(?:,{_SKIP}(?:{item}){_SKIP})*+(?:,{_SKIP})?)?+\]"
 
 
-LONG = 16 << 10  # characters
-
 # Groups: key, operator, then the value's kind. Lists up to two levels are matched whole, deeper ones from their "[" on.
 NUMBER, DOUBLE, SINGLE, ESCAPED, LIST, DEEP = range(3, 9)
 _SETTING = rf"""(?:[ \t\n;]++|\#[^\n]*+\n)*+

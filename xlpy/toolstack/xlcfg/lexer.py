@@ -47,7 +47,7 @@ _SIMPLE = (
     ("\\v", "\v"),
 )
 # What C's strtoul reads of the three bytes after the first octal digit, in base ten.
-_OCTAL = re.compile(r"[ \t\v\f\r]*+[+-]?[0-9]+")
+_OCTAL = r"[ \t\v\f\r]*+[+-]?[0-9]+"
 
 
 class BadEscape(Exception):
@@ -97,7 +97,7 @@ def unquote(token: str, strict: bool, departures: list[tuple[int, str]]) -> str:
             out.append(simple[escape])
             at += 2
         elif escape == "\\x":
-            digits = re.compile(r"[0-9a-fA-F]{2}").match(token, at + 2)
+            digits = re.match("[0-9a-fA-F]{2}", token[at + 2 : at + 4])
             if strict or not digits or digits[0] == "00":
                 raise BadEscape(
                     "invalid hexadecimal escape in a quoted string", at, "libxlutil refuses every \\x escape"
@@ -107,7 +107,7 @@ def unquote(token: str, strict: bool, departures: list[tuple[int, str]]) -> str:
             at += 4
         elif escape[1] in "01234567":
             # The first digit is dropped, the number after it is skipped, and no character comes of it.
-            taken = _OCTAL.match(token[at + 2 : at + 5])
+            taken = re.match(_OCTAL, token[at + 2 : at + 5])
             if not taken or taken.end() < 2:
                 raise BadEscape("invalid octal escape in a quoted string", at, "write the character itself")
             departures.append((at, "xl reads an octal escape as nothing at all; write the character itself"))

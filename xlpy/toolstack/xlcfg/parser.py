@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from xlpy.toolstack.xlcfg import fast, lexer
+from xlpy.toolstack.xlcfg import lexer
 from xlpy.toolstack.xlcfg.lexer import (
     ADD,
     ASSIGN,
@@ -62,6 +62,8 @@ _STACK_NEED = {
 _STACK_ITEM = {FIRST_ITEM: 4, NEXT_ITEM: 7}
 _STACK_ROOM = 9
 
+LONG = 16 << 10  # characters from which on ``fast`` is worth its expression
+
 _tokens = cache(lexer.expression)
 
 
@@ -87,7 +89,7 @@ class _Parser:
     def __init__(self, source: Source, strict: bool) -> None:
         self.source = source
         self.strict = strict
-        self.long = len(source.text) >= fast.LONG
+        self.long = len(source.text) >= LONG
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.settings: dict[str, Setting | re.Match[str]] = {}
@@ -104,6 +106,8 @@ class _Parser:
             start = 1
         while start < len(text):
             if self.long:
+                from xlpy.toolstack.xlcfg import fast
+
                 start = fast.read(text, start, self.settings, self.store)
             if start < len(text):
                 start = self.statements(text, start)
@@ -237,7 +241,10 @@ class _Parser:
         """Make ``value`` the newest setting of ``key``; ``+=`` joins it to the one before."""
         before = self.settings.get(key) if added else None
         if before is not None:
-            before = fast.expand(before) if isinstance(before, re.Match) else before
+            if isinstance(before, re.Match):
+                from xlpy.toolstack.xlcfg.fast import expand
+
+                before = expand(before)
             old = before.value
             if isinstance(old, Text) and isinstance(value, Text):
                 pieces = self.pieces.get(key)

@@ -7,13 +7,12 @@ key, ``EINVAL`` for a wrong type or text, ``ERANGE`` for a number beyond a C ``l
 from __future__ import annotations
 
 import errno
-import re
 from typing import TYPE_CHECKING
 
-from xlpy.toolstack.xlcfg.fast import expand
 from xlpy.toolstack.xlcfg.values import Items, Setting, Text, Value
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     from xlpy.toolstack.xlcfg.source import Position, Problem, Source
@@ -122,6 +121,8 @@ class Settings:
         if setting is None:
             raise Unusable(errno.ESRCH)
         if not isinstance(setting, Setting):
+            from xlpy.toolstack.xlcfg.fast import expand
+
             setting = self.settings[key] = expand(setting)
         return setting
 
@@ -136,7 +137,7 @@ def leading_texts(items: Items) -> list[Text]:
     return texts
 
 
-_LONG = re.compile(r"[ \t\n\v\f\r]*+([+-]?)(?:0[xX]([0-9a-fA-F]++)|0([0-7]*+)|([1-9][0-9]*+))")
+_BLANKS, _HEXADECIMAL = " \t\n\v\f\r", "0123456789abcdefABCDEF"
 
 
 def to_long(text: str, what: str = "value") -> int:
@@ -145,20 +146,20 @@ def to_long(text: str, what: str = "value") -> int:
     Raises:
         Unusable: ``ERANGE`` when the number leaves 64 bits (tested first), ``EINVAL`` when something follows it.
     """
-    number = _LONG.match(text)
-    if number:
-        sign, hexadecimal, octal, decimal = number.groups()
-        if hexadecimal:
-            digits, base = hexadecimal.lstrip("0"), 16
-        elif decimal:
-            digits, base = decimal, 10
-        else:
-            digits, base = (octal or "").lstrip("0"), 8
+    rest = text.lstrip(_BLANKS)
+    sign = rest[:1] if rest[:1] in ("+", "-") else ""
+    rest = rest[len(sign) :]
+    base, allowed = (8, "01234567") if rest[:1] == "0" else (10, "0123456789")
+    if rest[:2] in ("0x", "0X") and rest[2:3] and rest[2] in _HEXADECIMAL:
+        base, allowed, rest = 16, _HEXADECIMAL, rest[2:]
+    behind = rest.lstrip(allowed)
+    if behind != rest:
+        digits = rest[: len(rest) - len(behind)].lstrip("0")
         value = int(digits, base) if 0 < len(digits) < 30 else 1 << 64 if digits else 0
         value = -value if sign == "-" else value
         if not LONG_MIN <= value <= LONG_MAX:
             raise Unusable(errno.ERANGE, f"{what}: {text[:40]} does not fit in 64 bits")
-        if number.end() == len(text):
+        if not behind:
             return value
     raise Unusable(errno.EINVAL, f"{what}: {text[:40]!r} is not a valid number")
 
