@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xlpy.toolstack.xlcfg import Refused, Unusable, fast, parse
+from xlpy.toolstack.xlcfg import Refused, Unusable, parse, parser
 
 
 def encoded(value):
@@ -19,7 +19,7 @@ def read(data: bytes, keys, bounds=(0, 100)):
     answers = []
     for length in (0, 1 << 30):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fast, "LONG", length)
+            patch.setattr(parser, "LONG", length)
             answers.append(_read(data, keys, bounds))
     assert answers[0] == answers[1], data
     return answers[0]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlpy.toolstack.xlcfg import Items, Refused, Text, parse, parser
+from xlpy.toolstack.xlcfg import Items, Refused, Text, fast, parse, parser
 
 DEPARTURES = [
     (b"x=1\r\ny=2\r\n", {"x": "1", "y": "2"}, "t.cfg:1:4: warning: the real xl refuses lines that end in CR LF"),
@@ -167,7 +167,7 @@ def test_the_quick_way_and_the_token_machine_agree(text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parser, "LONG", 0)
         both = outcome()
-        patch.setattr(parser.fast, "read", lambda _text, at, *_rest: at)
+        patch.setattr(fast, "read", lambda _text, at, *_rest: at)
         assert outcome() == both
 
 
