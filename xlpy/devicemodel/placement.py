@@ -14,7 +14,7 @@ multiples of 16 MiB, which a Linux guest wants of a region's start before it mak
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, MIB, Gpa, align_up, format_size
 from xlpy.errors import Constraint
@@ -23,21 +23,22 @@ from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Protocol
 
     from xlpy.addr import Spa, Span
 
+    class HostMemory(Protocol):
+        """What a vNVDIMM is made of: ``path`` for messages, bytes in all, and the spans in the order of the guest's."""
+
+        @property
+        def path(self) -> str: ...
+        @property
+        def size(self) -> int: ...
+        @property
+        def spans(self) -> Sequence[Span[Spa]]: ...
+
+
 REGION_ALIGN = 16 * MIB  # Linux' MEMREMAP_COMPAT_ALIGN_MAX: the alignment of a region that can hold namespaces
-
-
-class HostMemory(Protocol):
-    """What a vNVDIMM is made of: ``path`` for messages, bytes in all, and the spans in the order of the guest's."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def spans(self) -> Sequence[Span[Spa]]: ...
 
 
 class GuestRam(NamedTuple):

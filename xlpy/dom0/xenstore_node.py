@@ -56,6 +56,11 @@ class Perm(NamedTuple):
             raise XenstoreError(f"not a permission: {text!r}; n, r, w or b and a domid are required", errno.EINVAL)
         return cls(int(digits), text[0])
 
+    def check(self) -> None:
+        """XenstoreError (EINVAL) unless the wire has a form for it."""
+        if self.rights not in RIGHTS or not 0 <= self.domid <= 0xFFFF:
+            raise XenstoreError(f"not a permission: {str(self)!r}; n, r, w or b and a domid are required", errno.EINVAL)
+
     def __str__(self) -> str:
         return f"{self.rights}{self.domid}"
 

@@ -128,7 +128,7 @@ class Transaction:
         if not perms:
             raise XenstoreError(f"{path}: an empty permission list", errno.EINVAL)
         for perm in perms:
-            Perm.parse(str(perm))
+            perm.check()
         node = self._get(path, WRITE | OWNER)
         if self._connection.domid != 0 and perms[0].domid != node.perms[0].domid:
             raise XenstoreError(f"{path}: only Dom0 may change the owner of a node", errno.EPERM)

@@ -6,11 +6,13 @@ and the toolstack by xenstore. The hypervisor side implements this protocol.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from xlpy.records import NamedTuple
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from xlpy.addr import Gfn, Gpa
     from xlpy.firmware.e820 import E820Entry
 
@@ -45,47 +47,49 @@ class Vnuma(NamedTuple):
     ranges: tuple[VnumaRange, ...]
 
 
-class Platform(Protocol):
-    """The guest's view of Xen and of its devices."""
+if TYPE_CHECKING:
 
-    def read(self, gpa: Gpa, length: int, /) -> bytes:
-        """Guest memory or MMIO; all-ones where nobody answers."""
+    class Platform(Protocol):
+        """The guest's view of Xen and of its devices."""
 
-    def write(self, gpa: Gpa, data: bytes, /) -> None:
-        """Guest memory or MMIO; dropped where nobody answers."""
+        def read(self, gpa: Gpa, length: int, /) -> bytes:
+            """Guest memory or MMIO; all-ones where nobody answers."""
 
-    def cpuid(self, leaf: int, subleaf: int, /) -> tuple[int, int, int, int]:
-        """EAX, EBX, ECX, EDX under the domain's policy, with Xen's own leaves from 0x40000000."""
+        def write(self, gpa: Gpa, data: bytes, /) -> None:
+            """Guest memory or MMIO; dropped where nobody answers."""
 
-    def io_in(self, port: int, size: int, /) -> int:
-        """Read a port, ``size`` 1, 2 or 4 bytes; all-ones where nobody answers."""
+        def cpuid(self, leaf: int, subleaf: int, /) -> tuple[int, int, int, int]:
+            """EAX, EBX, ECX, EDX under the domain's policy, with Xen's own leaves from 0x40000000."""
 
-    def io_out(self, port: int, size: int, value: int, /) -> None:
-        """Write a port, ``size`` 1, 2 or 4 bytes."""
+        def io_in(self, port: int, size: int, /) -> int:
+            """Read a port, ``size`` 1, 2 or 4 bytes; all-ones where nobody answers."""
 
-    def memory_map(self) -> list[E820Entry]:
-        """XENMEM_memory_map: what the toolstack set."""
+        def io_out(self, port: int, size: int, value: int, /) -> None:
+            """Write a port, ``size`` 1, 2 or 4 bytes."""
 
-    def populate(self, gfn: Gfn, count: int, /) -> bool:
-        """XENMEM_populate_physmap of ``count`` pages from ``gfn``; False when the domain's allowance is used up."""
+        def memory_map(self) -> list[E820Entry]:
+            """XENMEM_memory_map: what the toolstack set."""
 
-    def move_page(self, src: Gfn, dst: Gfn, count: int = 1, /) -> None:
-        """XENMEM_add_to_physmap (gmfn, gmfn_range): ``count`` pages go from ``src`` to ``dst``, content and all."""
+        def populate(self, gfn: Gfn, count: int, /) -> bool:
+            """XENMEM_populate_physmap of ``count`` pages from ``gfn``; False when the domain's allowance is used up."""
 
-    def xenstore(self, path: str, /) -> str | None:
-        """Read a key relative to the domain's directory; None when it does not exist or may not be read."""
+        def move_page(self, src: Gfn, dst: Gfn, count: int = 1, /) -> None:
+            """XENMEM_add_to_physmap (gmfn, gmfn_range): ``count`` pages go from ``src`` to ``dst``, content and all."""
 
-    def set_param(self, index: int, value: int, /) -> None:
-        """HVMOP_set_param."""
+        def xenstore(self, path: str, /) -> str | None:
+            """Read a key relative to the domain's directory; None when it does not exist or may not be read."""
 
-    def get_param(self, index: int, /) -> int:
-        """HVMOP_get_param."""
+        def set_param(self, index: int, value: int, /) -> None:
+            """HVMOP_set_param."""
 
-    def vnuma(self) -> Vnuma | None:
-        """XENMEM_get_vnumainfo; None when the domain has no virtual topology."""
+        def get_param(self, index: int, /) -> int:
+            """HVMOP_get_param."""
 
-    def log(self, line: str, /) -> None:
-        """One line on debug port 0xE9."""
+        def vnuma(self) -> Vnuma | None:
+            """XENMEM_get_vnumainfo; None when the domain has no virtual topology."""
 
-    def shutdown(self, reason: int, /) -> None:
-        """SCHEDOP_shutdown; returns in the model, and firmware must stop then."""
+        def log(self, line: str, /) -> None:
+            """One line on debug port 0xE9."""
+
+        def shutdown(self, reason: int, /) -> None:
+            """SCHEDOP_shutdown; returns in the model, and firmware must stop then."""

@@ -111,8 +111,7 @@ class Chipset:
             return self.config_read(self._address >> 8 & 0xFFFF, (self._address & 0xFC) + port - CONFIG_DATA, size)
         if port == CMOS_DATA:
             return self._cmos[self._ports.get(CMOS_INDEX, 0) % CMOS_SIZE]
-        base = self._pm_base
-        if base <= port and port + size <= base + PM_SIZE:
+        if (base := self._pm_base) <= port and port + size <= base + PM_SIZE:
             return self._pm_read(port - base, size)
         if PCI_HOTPLUG <= port < PCI_HOTPLUG + PCI_HOTPLUG_SIZE:
             return ~FIXED_SLOTS & 0xFFFFFFFF if port == REMOVABLE else 0
@@ -125,7 +124,6 @@ class Chipset:
 
     def io_out(self, port: int, size: int, value: int) -> bool:
         """Write a port; False when no device of the board has it."""
-        base = self._pm_base
         if port == CONFIG_ADDRESS and size == 4:
             self._address = value
         elif CONFIG_DATA <= port < CONFIG_DATA + 4:
@@ -137,7 +135,7 @@ class Chipset:
         elif port == CMOS_DATA:
             self._cmos[self._ports.get(CMOS_INDEX, 0) % CMOS_SIZE] = value & 0xFF
             self._dirty = True
-        elif base <= port and port + size <= base + PM_SIZE:
+        elif (base := self._pm_base) <= port and port + size <= base + PM_SIZE:
             self._pm_write(port - base, size, value)
         elif port == APM_CONTROL:
             if value in (ACPI_ENABLE, ACPI_DISABLE):

@@ -153,8 +153,7 @@ class Domain:
     @cached_property
     def ioreq(self) -> Ioreq:
         """Its device models, and the devices that Xen itself emulates."""
-        from xlpy.hypervisor.mmio import Ioreq
-        from xlpy.hypervisor.vhpet import attach_hpet
+        from xlpy.hypervisor.mmio import Ioreq, attach_hpet
 
         made = Ioreq(self, self.part("xen.ioreq") or {})
         attach_hpet(made, self.params)

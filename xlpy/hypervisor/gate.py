@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from xlpy.addr import Span
 from xlpy.errors import HypercallError
@@ -11,13 +11,14 @@ from xlpy.hypervisor import abi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.xen import Xen
 
-P = ParamSpec("P")
-R = TypeVar("R")
-G = TypeVar("G", bound="Gate")
+    P = ParamSpec("P")
+    R = TypeVar("R")
+    G = TypeVar("G", bound="Gate")
 
 
 def refuse(errno: int, message: str, hint: str | None = None) -> NoReturn:

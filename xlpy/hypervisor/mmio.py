@@ -1,7 +1,8 @@
 """Accesses that memory does not answer: ioreq servers, and who gets which access.
 
 A device model registers ranges; an access goes to the first enabled server, from the highest id down, one of whose
-ranges holds the whole access. When there is none, reads give all ones and writes are dropped.
+ranges holds the whole access. When there is none, reads give all ones and writes are dropped. One device is inside Xen
+itself, the HPET (IA-PC HPET specification, 2.3).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE
+from xlpy.firmware.layout import HPET
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import in_range, refuse
 from xlpy.records import NamedTuple
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain
 
 KINDS = {abi.XEN_DMOP_IO_RANGE_PORT: "port", abi.XEN_DMOP_IO_RANGE_MEMORY: "memory", abi.XEN_DMOP_IO_RANGE_PCI: "pci"}
+
+HPET_SIZE = 0x400
+_HPET_PERIOD = 16_000_000  # femtoseconds per tick: 62.5 MHz
+_HPET_CAPABILITIES = 0x8086A201 | _HPET_PERIOD << 32  # Intel, 64-bit counter, legacy routing, 3 timers, revision 1
+_HPET_FIXED = 8  # bytes of registers that cannot be written
 
 
 class Access(NamedTuple):
@@ -213,3 +220,25 @@ class Ioreq:
             ranges += server.ranges[abi.XEN_DMOP_IO_RANGE_MEMORY]
         found = [max(start, address) for start, last in ranges if last >= address and start < end]
         return min(found, default=None)
+
+
+def attach_hpet(ioreq: Ioreq, params: dict[int, int]) -> None:
+    """Let the HPET answer for its range while HVM_PARAM_HPET_ENABLED is set: enough for firmware to see one.
+
+    Registers keep what is written; the counter stands still.
+    """
+    registers = bytearray(HPET_SIZE)
+    registers[:_HPET_FIXED] = _HPET_CAPABILITIES.to_bytes(8, "little")
+
+    def access(request: Access) -> int:
+        if not params.get(abi.HVM_PARAM_HPET_ENABLED):
+            return -1
+        at = request.address - HPET
+        there = slice(at, at + request.size)
+        if not request.write:
+            return int.from_bytes(registers[there], "little")
+        if at >= _HPET_FIXED:
+            registers[there] = request.value.to_bytes(request.size, "little")
+        return 0
+
+    ioreq.inside.append((HPET, HPET + HPET_SIZE, access))

@@ -15,8 +15,8 @@ from xlpy.addr import MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
 from xlpy.dom0.xenstore import Perm
 from xlpy.errors import Conflict, Constraint, FirmwareStopped, NotFound
 from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART
+from xlpy.toolstack import settings
 from xlpy.toolstack.backings import Backings
-from xlpy.toolstack.layout import HVMLOADER_SIZE, memory_layout
 from xlpy.toolstack.record import DomainRecord, named, save
 from xlpy.toolstack.rows import NONE, WRITE, Row, attached, built, homes, skeleton
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
     from xlpy.toolstack.config import DomainConfig, Vnvdimm
-    from xlpy.toolstack.layout import MemoryLayout
     from xlpy.toolstack.record import VnvdimmRecord
     from xlpy.toolstack.resolve import Resolved
+    from xlpy.toolstack.settings import MemoryLayout
 
 MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance for tables
 SPECIAL_FRAMES = Span(Gfn(RESERVED_PGSTART), 16)  # ioreq pages, rings, xenstore, identity map, console
@@ -82,7 +82,7 @@ class Builder:
                 f"{config.name}: vnvdimm needs an HVM guest, this one is {config.type}: only hvmloader passes tables",
                 hint='set type = "hvm"',
             )
-        memory_layout(config)
+        settings.memory_layout(config)
         return self.backings.resolve(config.name, config.vnvdimms)
 
     def rehearse(self, config: DomainConfig) -> None:
@@ -93,7 +93,7 @@ class Builder:
         """
         from xlpy.devicemodel.placement import GuestRam, place
 
-        backings, layout = self.check(config), memory_layout(config)
+        backings, layout = self.check(config), settings.memory_layout(config)
         if sum(span.size for span in layout.ram) // PAGE + SPECIAL_FRAMES.size > self.xen.heap.pages:
             raise _no_memory(config)
         for kind, path in _modules(config):
@@ -130,7 +130,7 @@ class Builder:
         """
         self.step(f"resolving {len(config.vnvdimms)} vnvdimm entries")
         backings = self.check(config)
-        layout = memory_layout(config)
+        layout = settings.memory_layout(config)
         stopped = None
         with ExitStack() as undo:
             domid = self._make(config, undo)
@@ -187,7 +187,6 @@ class Builder:
         """RAM, the memory map, and what hvmloader expects to find in memory."""
         from xlpy.firmware.e820 import E820_RAM, E820Entry
         from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
-        from xlpy.toolstack import settings
 
         spans = [Span(gfn_of(span.start), span.size // PAGE) for span in layout.ram]
         if config.type == "hvm":
@@ -209,7 +208,7 @@ class Builder:
             vcpu_online=(1 << config.vcpus) - 1,
         )
         memory.write(HVM_INFO, build_hvm_info(info))
-        end = HVMLOADER_BASE + HVMLOADER_SIZE
+        end = HVMLOADER_BASE + settings.HVMLOADER_SIZE
         for kind, path in _modules(config):
             end = self._module(kind, path, end, layout, domid)
 

@@ -7,9 +7,13 @@ that the device model's NFIT names is listed with type 7.
 
 from __future__ import annotations
 
+from struct import unpack_from
 from typing import TYPE_CHECKING
 
-from xlpy.addr import MIB, PAGE, Gpa, Span
+from xlpy.addr import LIMIT, MIB, PAGE, Gpa, Span
+from xlpy.firmware.acpi.guid import guid_bytes
+from xlpy.firmware.acpi.header import HEADER_SIZE
+from xlpy.firmware.acpi.nfit_codes import PERSISTENT_MEMORY
 from xlpy.firmware.e820 import E820_NVS, E820_PMEM, E820_RAM, E820_RESERVED, E820Entry
 from xlpy.firmware.hvmloader.memory import MIN_LOW_RAM
 from xlpy.firmware.hvmloader.stop import stop
@@ -18,9 +22,42 @@ from xlpy.firmware.layout import FOUR_GIB, HOLE_END, VGA_WINDOW
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from xlpy.errors import FirmwareStopped
     from xlpy.firmware.hvmloader.bios import Bios
     from xlpy.firmware.hvmloader.memory import Memory
     from xlpy.firmware.hvmloader.pci import PciWindows
+
+_STRUCTURES = HEADER_SIZE + 4
+_SPA_RANGE, _SPA_RANGE_SIZE = 0, 56
+
+
+def pmem_ranges(nfit: bytes) -> list[Span[Gpa]]:
+    """The persistent memory ranges of a table whose length and checksum are good.
+
+    Raises:
+        FirmwareStopped: a structure that does not fit into the table, or a range that is empty or ends beyond 2**64.
+    """
+    found, at, pmem = [], _STRUCTURES, guid_bytes(PERSISTENT_MEMORY)
+    while at < len(nfit):
+        left = len(nfit) - at
+        kind, size = unpack_from("<HH", nfit, at) if left >= 4 else (-1, 0)
+        if not 4 <= size <= left or (kind == _SPA_RANGE and size < _SPA_RANGE_SIZE):
+            raise _malformed(f"the structure at offset {at:#x} has {size} bytes, {left} are left")
+        if kind == _SPA_RANGE and nfit[at + 16 : at + 32] == pmem:
+            start, length = unpack_from("<QQ", nfit, at + 32)
+            if not length or start + length > LIMIT:
+                raise _malformed(f"persistent memory of {length:#x} bytes at {start:#x}")
+            found.append(Span(Gpa(start), length))
+        at += size
+    return found
+
+
+def _malformed(what: str) -> FirmwareStopped:
+    return stop(
+        f"dm-acpi: the NFIT is malformed: {what}",
+        code="XLPY-DMACPI-NFIT",
+        hint="structures fill the table exactly; a range has at least one byte and ends within 64 bits",
+    )
 
 
 def build_e820(

@@ -11,8 +11,9 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span
-from xlpy.firmware.hvmloader import compiled, devices, dm_acpi, fixed_tables, keys, passthrough, pmem
+from xlpy.firmware.hvmloader import compiled, devices, dm_acpi, fixed_tables, keys, passthrough
 from xlpy.firmware.hvmloader.acpi_info import AcpiInfo
+from xlpy.firmware.hvmloader.memory_map import pmem_ranges
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import TPM_EVENT_LOG
 from xlpy.firmware.platform import HVM_PARAM_VM_GENERATION_ID_ADDR
@@ -187,7 +188,7 @@ def _add_device_model(writer: Writer, passed: dm_acpi.DmAcpi, taken: set[str]) -
             )
         writer.add(table)
         if table[:4] == b"NFIT":
-            ranges += pmem.ranges(table)
+            ranges += pmem_ranges(table)
     return ranges
 
 
