@@ -102,6 +102,7 @@ def test_help_imports_no_command():
     assert {name for name in loaded if name.startswith("xlpy.")} == {
         "xlpy.addr",
         "xlpy.errors",
+        "xlpy.records",
         "xlpy.cli",
         *(f"xlpy.cli.{name}" for name in ("main", "env", "tree", "declare", "types", "shared", "plain", "grammar")),
     }
