@@ -81,16 +81,34 @@ def test_the_file_system_stays_clean(xlpy, configs, host_root):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("config", ["quickstart.cfg", "device.cfg", "two.cfg"])
-def test_acpi_tools_find_nothing_to_complain_about(xlpy, configs, tmp_path, config):
+NODES = (
+    'vnuma = [["pnode=0", "size=1024", "vcpus=0-1", "vdistances=10,20"],'
+    ' ["pnode=0", "size=7168", "vcpus=2-3", "vdistances=20,10"]]'
+)
+MORE = ("memory=8192", "vcpus=4", "acpi_laptop_slate=1", NODES)
+LESS = ("vcpus=1", "acpi_s3=0", "acpi_s4=0", "hpet=0", "apic=0")
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "tables"),
+    [
+        ("quickstart.cfg", (), 13),
+        ("device.cfg", LESS, 9),
+        ("two.cfg", (), 13),
+        ("two.cfg", MORE, 16),
+    ],
+    ids=["quickstart", "least", "two", "most"],
+)
+def test_acpi_tools_find_nothing_to_complain_about(xlpy, configs, tmp_path, config, words, tables):
     iasl, acpiexec = tool("iasl", "acpica-tools"), tool("acpiexec", "acpica-tools")
-    xlpy("create", configs / config)
+    xlpy("create", configs / config, *words)
     name = xlpy("list", "--json").json["items"][0]["name"]
-    xlpy("acpi", "dump", name, "--format", "bin", "-o", tmp_path)
+    xlpy("acpi", "dump", name, "--format", "bin", "-o", tmp_path / "tables")
+    tmp_path /= "tables"
     files = sorted(path.name for path in tmp_path.iterdir())
-    assert {"rsdp.dat", "rsdt.dat", "xsdt.dat", "facp.dat", "facs.dat", "dsdt.dat", "nfit.dat", "ssdt1.dat"} <= set(
-        files
-    )
+    always = {"rsdp.dat", "rsdt.dat", "xsdt.dat", "facp.dat", "facs.dat", "dsdt.dat", "nfit.dat"}
+    assert always | {"ssdt.dat" if words == LESS else "ssdt1.dat"} <= set(files)
+    assert len(files) == tables
     for path in sorted(tmp_path.glob("*.dat")):
         if path.name == "rsdp.dat":
             continue
