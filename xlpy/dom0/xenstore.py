@@ -152,12 +152,8 @@ class Connection:
 
     def read_or_none(self, path: str) -> str | None:
         """The value of a node, or None when there is none or the domain may not read it."""
-        try:
-            return self.read(path)
-        except XenstoreError as error:
-            if error.errno in (errno.ENOENT, errno.EACCES):
-                return None
-            raise
+        node = self._daemon.load(self._absolute(path))
+        return node.text if node is not None and self.rights(node.perms) & READ else None
 
     def write(self, path: str, value: str) -> None:
         """Set a value; missing nodes on the way are made. E2BIG: more than 4096 bytes."""

@@ -72,6 +72,11 @@ class Node(NamedTuple):
     perms: tuple[Perm, ...]
     generation: int
 
+    @property
+    def text(self) -> str:
+        """The value as callers have it; bytes that are not UTF-8 survive as lone surrogates."""
+        return self.value.encode("latin-1").decode(errors="surrogateescape")
+
 
 def absolute_path(path: str, domid: int) -> str:
     """The path from the root, its form checked.

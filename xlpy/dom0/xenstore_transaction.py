@@ -72,7 +72,7 @@ class Transaction:
 
     def read(self, path: str) -> str:
         """As ``Connection.read``."""
-        return self._get(self._absolute(path), READ).value.encode("latin-1").decode(errors="surrogateescape")
+        return self._get(self._absolute(path), READ).text
 
     def write(self, path: str, value: str) -> None:
         """As ``Connection.write``."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xlpy.toolstack.cnumbers import ULONG_MAX, i32, strtoul
 from xlpy.toolstack.devices.spec import pieces, unknown
-from xlpy.toolstack.libxl_types import NIC_COLO
+from xlpy.toolstack.libxl_json import NIC_COLO
 
 if TYPE_CHECKING:
     from xlpy.toolstack.devices.spec import Piece

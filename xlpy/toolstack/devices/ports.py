@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from xlpy.toolstack.cnumbers import strtoul, u32
-from xlpy.toolstack.libxl_types import INVALID_GFN
+from xlpy.toolstack.libxl_json import INVALID_GFN
 from xlpy.toolstack.xlcfg import Items, Text
 
 if TYPE_CHECKING:
