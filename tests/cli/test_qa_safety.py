@@ -150,6 +150,29 @@ class TestFullDisk:
 
 
 class TestByHand:
+    @pytest.mark.parametrize(
+        ("damage", "words"),
+        [
+            (lambda ram: ram.unlink(), "No such file or directory"),
+            (lambda ram: os.truncate(ram, 4096), "4096 bytes long, 260046848 are required"),
+        ],
+        ids=["gone", "short"],
+    )
+    def test_ram_that_is_lost(self, xlpy, config, host_root, damage, words):
+        """The domain cannot go on, and can be ended."""
+        xlpy("create", config(DEVICE))
+        damage(host_root / "domains" / "1" / "ram")
+        for command in (
+            ("mem", "read", "device", "1M", "16"),
+            ("acpi", "dump", "device"),
+            ("guest", "probe", "device"),
+        ):
+            found = xlpy(*command, status=6)
+            assert words in found.err
+            assert "destroy the domain" in found.err
+        xlpy("destroy", "device")
+        xlpy("create", config(DEVICE))
+
     def test_a_missing_description_is_put_back(self, xlpy, host_root):
         text = (host_root / "machine.yaml").read_text()
         (host_root / "machine.yaml").unlink()

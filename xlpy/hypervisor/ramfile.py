@@ -84,7 +84,7 @@ class RamFiles:
             file, offset and length in bytes.
 
         Raises:
-            StateError: the file is not there.
+            StateError: the file is not there, or too short.
         """
         piece = self.frames.at(mfn)
         if piece is None:
@@ -96,9 +96,12 @@ class RamFiles:
         if file not in self._open:
             path = self._path(file)
             try:
-                self._open[file] = Media(path, os.path.getsize(path))
+                size = os.path.getsize(path)
             except OSError as error:
                 raise StateError(f"{path}: {error.strerror}", hint=_LOST) from error
+            if size < (needed := self._end(file) * PAGE):
+                raise StateError(f"{path}: {size} bytes long, {needed} are required", hint=_LOST)
+            self._open[file] = Media(path, size)
         return self._open[file]
 
     def _grow(self, file: int, size: int) -> None:
