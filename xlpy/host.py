@@ -11,14 +11,13 @@ Actors are powered on only when somebody asks for them, so that a command pays f
 from __future__ import annotations
 
 import os
-import time
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xlpy import statedir
-from xlpy.errors import ConfigError, Conflict, NotFound, StateError, XlpyError
-from xlpy.statedir import BOOTS, DEFAULT, MACHINE, MAKING, STATE, UNCLEAN
+from xlpy.errors import Conflict, StateError, XlpyError
+from xlpy.statedir import BOOTS, STATE, UNCLEAN
 from xlpy.store import Store
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class Host:
         if not host._table.get("ready"):
             host.store.close()
             return cls._resume(where, note)
-        host._check_description()
+        statedir.check_description(where, host._table.get("description", ""))
         if host.store.table(BOOTS).keys():
             from xlpy.boot.session import recover
 
@@ -114,14 +113,9 @@ class Host:
     @classmethod
     def _resume(cls, root: str, note: Callable[[str], None]) -> Host:
         """Make the default host, or finish what a killed ``make`` or ``restart`` began."""
-        from xlpy.hw.describe import default_machine_text
+        from xlpy import making
 
-        where = cls.directory(root)
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return cls._make(where, (where / MAKING).read_text(encoding="utf-8"), str(where / MAKING), note, join=True)
-        if (where / "hw").exists() and statedir.has_content(str(where / STATE)):
-            return cls._start(where, note)
-        return cls._make(where, default_machine_text(), DEFAULT, note, join=True)
+        return making.resume(cls, root, note)
 
     @classmethod
     def make(
@@ -143,43 +137,9 @@ class Host:
         Raises:
             ConfigError: the description is invalid. Conflict: a host is there already. MissingTool: no mke2fs.
         """
-        from xlpy.hw.describe import default_machine_text
+        from xlpy import making
 
-        text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
-        return cls._make(cls.directory(root), text, str(machine or DEFAULT), note, anew=anew)
-
-    @classmethod
-    def _make(
-        cls,
-        where: Path,
-        text: str,
-        source: str,
-        note: Callable[[str], None],
-        *,
-        anew: bool = False,
-        join: bool = False,
-    ) -> Host:
-        """As ``make``. join: it is no conflict when another process has just made one."""
-        from xlpy.hw.describe import parse_machine
-
-        spec = parse_machine(text, source)
-        statedir.prepare(where, text if anew else None)
-        host = cls(where, note)
-        with host.store.transaction("making the host"):
-            if host._table.get("ready"):  # another process was faster
-                if join:
-                    return host
-                raise Conflict(f"{where} holds a host already", hint="replace it with: xlpy host reset --machine FILE")
-            statedir.refuse_media(where)
-            note(f"making the host {spec.name!r} in {where}")
-            statedir.announce(where, text)
-            try:
-                host._power_on(text, spec)
-            except BaseException:
-                statedir.wipe(where, keep_media=False)
-                (where / MAKING).unlink(missing_ok=True)
-                raise
-        return host
+        return making.make(cls, cls.directory(root), *making.read(machine), note, anew=anew)
 
     @classmethod
     def restart(cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = _silent) -> Host:
@@ -188,42 +148,9 @@ class Host:
         Raises:
             NotFound: there is no host. ConfigError: ``machine.yaml`` is damaged.
         """
-        where = cls.directory(root)
-        if not (where / "hw").exists() or (where / MAKING).exists():
-            raise NotFound(f"no host with media in {where}", hint="xlpy host reset makes one")
-        statedir.description(where)
-        statedir.forget(where, "restarting the host")
-        return cls._start(where, note)
+        from xlpy import making
 
-    @classmethod
-    def _start(cls, where: Path, note: Callable[[str], None]) -> Host:
-        """Power on a machine whose media are there, unless another process has done it."""
-        text, spec = statedir.description(where)
-        host = cls(where, note)
-        with host.store.transaction("restarting the host"):
-            if not host._table.get("ready"):
-                note(f"restarting the host {spec.name!r} in {where}")
-                host._power_on(text, spec, keep_media=True)
-        return host
-
-    def _power_on(self, text: str, spec: MachineSpec, keep_media: bool = False) -> None:
-        from xlpy.dom0.emulated import EmulatedDom0
-        from xlpy.firmware.bios import power_on
-        from xlpy.hw.hardware import Hardware
-        from xlpy.hw.machine import spec_to_json
-
-        statedir.wipe(self.root, keep_media)
-        (self.root / MACHINE).write_text(text, encoding="utf-8")
-        self._table.put("machine", spec_to_json(spec))
-        self._table.put("description", text)
-        hw = self.hw = Hardware.open(self.root, spec) if keep_media else Hardware.create(self.root, spec)
-        power_on(hw)
-        self.xen.boot()
-        self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
-        self.lifecycle.start(time.time())
-        hw.sync()
-        (self.root / MAKING).unlink(missing_ok=True)  # from here on the media are kept
-        self._table.put("ready", True)
+        return making.restart(cls, cls.directory(root), note)
 
     @classmethod
     def remove(cls, root: str | os.PathLike[str] | None = None) -> Path:
@@ -238,24 +165,6 @@ class Host:
         where = cls.directory(root)
         statedir.remove(where)
         return where
-
-    def _check_description(self) -> None:
-        text = self._table.get("description", "").encode()
-        try:
-            with open(self._file(MACHINE), "rb") as file:
-                same = file.read() == text
-        except FileNotFoundError:
-            with suppress(OSError), open(self._file(MACHINE), "wb") as file:
-                file.write(text)
-            same = True
-        except OSError:
-            same = False
-        if not same:
-            raise ConfigError(
-                f"{self._file(MACHINE)} is not the description that this host was made from",
-                code="XLPY-MACHINE-CHANGED",
-                hint="remove the file to get the original back, or make the host anew: xlpy host reset --machine FILE",
-            )
 
     # -- safety against being killed ----------------------------------------------------------------------------
 
@@ -316,10 +225,10 @@ class Host:
     @staticmethod
     def describe(machine: Path | None) -> MachineSpec:
         """Read and check a machine description, or the default one, without making anything. ConfigError: invalid."""
-        from xlpy.hw.describe import default_machine_text, parse_machine
+        from xlpy.hw.describe import parse_machine
+        from xlpy.making import read
 
-        text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
-        return parse_machine(text, str(machine or DEFAULT))
+        return parse_machine(*read(machine))
 
     # -- the actors ---------------------------------------------------------------------------------------------
 

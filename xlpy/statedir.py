@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from xlpy.errors import Conflict, NotFound, StateError, UsageError
+from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError
 from xlpy.store import Store, exclusive
 
 if TYPE_CHECKING:
@@ -114,6 +115,30 @@ def description(where: Path) -> tuple[str, MachineSpec]:
             hint="put it back, or make a new host on new media: xlpy host reset",
         ) from None
     return text, parse_machine(text, str(where / MACHINE))
+
+
+def check_description(where: str, text: str) -> None:
+    """See that ``machine.yaml`` is still the description that the host was made from; a missing one is put back.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    path, made_from = os.path.join(where, MACHINE), text.encode()
+    try:
+        with open(path, "rb") as file:
+            same = file.read() == made_from
+    except FileNotFoundError:
+        with suppress(OSError), open(path, "wb") as file:
+            file.write(made_from)
+        same = True
+    except OSError:
+        same = False
+    if not same:
+        raise ConfigError(
+            f"{path} is not the description that this host was made from",
+            code="XLPY-MACHINE-CHANGED",
+            hint="remove the file to get the original back, or make the host anew: xlpy host reset --machine FILE",
+        )
 
 
 def wipe(where: Path, keep_media: bool) -> None:

@@ -105,6 +105,8 @@ class RamFiles:
         return self._open[file]
 
     def _grow(self, file: int, size: int) -> None:
+        if file in self._open and self._open[file].size >= size:
+            return
         path = self._path(file)
         try:
             os.makedirs(self.home, exist_ok=True)

@@ -1,0 +1,122 @@
+"""Making a host, starting one anew on its media, and finishing what a killed command began of either.
+
+``Host`` has the ways in; this is what they do. No other command reads it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from xlpy import statedir
+from xlpy.errors import Conflict, NotFound
+from xlpy.statedir import DEFAULT, MACHINE, MAKING, STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from xlpy.host import Host
+    from xlpy.hw.machine import MachineSpec
+
+
+def read(machine: Path | None) -> tuple[str, str]:
+    """A machine description, or the default one: its text, and its name in messages."""
+    from xlpy.hw.describe import default_machine_text
+
+    text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
+    return text, str(machine or DEFAULT)
+
+
+def resume(kind: type[Host], root: str, note: Callable[[str], None]) -> Host:
+    """Make the default host, or finish what a killed ``make`` or ``restart`` began."""
+    where = kind.directory(root)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return make(kind, where, (where / MAKING).read_text(encoding="utf-8"), str(where / MAKING), note, join=True)
+    if (where / "hw").exists() and statedir.has_content(str(where / STATE)):
+        return _start(kind, where, note)
+    return make(kind, where, *read(None), note, join=True)
+
+
+def make(
+    kind: type[Host],
+    where: Path,
+    text: str,
+    source: str,
+    note: Callable[[str], None],
+    *,
+    anew: bool = False,
+    join: bool = False,
+) -> Host:
+    """As ``Host.make``.
+
+    Args:
+        kind: the class of the host.
+        where: its state directory.
+        text, source: the description, and its name in messages.
+        note: told what happens.
+        anew: remove the host that is there first.
+        join: it is no conflict when another process has just made one.
+    """
+    from xlpy.hw.describe import parse_machine
+
+    spec = parse_machine(text, source)
+    statedir.prepare(where, text if anew else None)
+    host = kind(where, note)
+    with host.store.transaction("making the host"):
+        if host.store.table("host").get("ready"):  # another process was faster
+            if join:
+                return host
+            raise Conflict(f"{where} holds a host already", hint="replace it with: xlpy host reset --machine FILE")
+        statedir.refuse_media(where)
+        note(f"making the host {spec.name!r} in {where}")
+        statedir.announce(where, text)
+        try:
+            _power_on(host, text, spec)
+        except BaseException:
+            statedir.wipe(where, keep_media=False)
+            (where / MAKING).unlink(missing_ok=True)
+            raise
+    return host
+
+
+def restart(kind: type[Host], where: Path, note: Callable[[str], None]) -> Host:
+    """As ``Host.restart``."""
+    if not (where / "hw").exists() or (where / MAKING).exists():
+        raise NotFound(f"no host with media in {where}", hint="xlpy host reset makes one")
+    statedir.description(where)
+    statedir.forget(where, "restarting the host")
+    return _start(kind, where, note)
+
+
+def _start(kind: type[Host], where: Path, note: Callable[[str], None]) -> Host:
+    """Power on a machine whose media are there, unless another process has done it."""
+    text, spec = statedir.description(where)
+    host = kind(where, note)
+    with host.store.transaction("restarting the host"):
+        if not host.store.table("host").get("ready"):
+            note(f"restarting the host {spec.name!r} in {where}")
+            _power_on(host, text, spec, keep_media=True)
+    return host
+
+
+def _power_on(host: Host, text: str, spec: MachineSpec, keep_media: bool = False) -> None:
+    from xlpy.dom0.emulated import EmulatedDom0
+    from xlpy.firmware.bios import power_on
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hw.machine import spec_to_json
+
+    table = host.store.table("host")
+    statedir.wipe(host.root, keep_media)
+    (host.root / MACHINE).write_text(text, encoding="utf-8")
+    table.put("machine", spec_to_json(spec))
+    table.put("description", text)
+    hw = host.hw = Hardware.open(host.root, spec) if keep_media else Hardware.create(host.root, spec)
+    power_on(hw)
+    host.xen.boot()
+    host.dom0 = EmulatedDom0.boot(hw, host.xen.hypercalls(0), host.store, spec)
+    host.lifecycle.start(time.time())
+    hw.sync()
+    (host.root / MAKING).unlink(missing_ok=True)  # from here on the media are kept
+    table.put("ready", True)
