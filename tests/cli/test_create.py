@@ -161,6 +161,20 @@ def test_verbose_twice_is_a_serial_cable(xlpy, configs):
     assert set(xlpy("dmesg").out.splitlines()[-20:]) <= set(heard)
 
 
+def test_a_dry_run_evaluates_nothing(xlpy, configs):
+    xlpy("create", configs / "quickstart.cfg")
+    write = ("acpi", "eval", "quickstart", r"\_SB.NVDR.NV00._LSW", "0", "4", "str:kept")
+    read = ("acpi", "eval", "quickstart", r"\_SB.NVDR.NV00._LSR", "0", "4")
+    before = xlpy(*read).out
+    for dry in ((*write, "-n"), ("-N", *write)):
+        assert not xlpy(*dry).out
+    assert xlpy(*read).out == before
+    xlpy(*write)
+    assert xlpy(*read).out != before
+    for dry in ((), ("-n",)):
+        assert "has no ACPI object" in xlpy("acpi", "eval", *dry, "quickstart", r"\NOPE", status=4).err
+
+
 def test_a_dry_run_does_not_clear_the_log(xlpy):
     xlpy("dmesg", "-c", "-n")
     xlpy("-N", "dmesg", "-c")

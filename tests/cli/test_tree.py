@@ -19,6 +19,8 @@ COMMANDS = sorted(
 )
 WITHOUT_JSON = {"completion"}  # prints a script
 CHANGING = {
+    "acpi eval",
+    "boot",
     "create",
     "destroy",
     "dmesg",

@@ -131,7 +131,7 @@ def test_eval(host, domain, capsys, monkeypatch, words, out):
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [(["\\_SB.NONE"], 6), (["\\_PIC"], 6), (["\\_S5", "uuid:xyz"], 2), (["\\_S5", "what"], 2)],
+    [(["\\_SB.NONE"], 4), (["\\_PIC"], 6), (["\\_S5", "uuid:xyz"], 2), (["\\_S5", "what"], 2)],
 )
 def test_eval_refuses_with_a_status(host, domain, capsys, monkeypatch, words, status):
     monkeypatch.setenv("XLPY_ROOT", str(host.root))

@@ -67,7 +67,7 @@ def dump(
         folder.mkdir(parents=True, exist_ok=True)
         for name, t in chosen:
             (folder / name).write_bytes(t.data)
-        env.note(f"{len(chosen)} tables in {folder}")
+        env.note(f"{len(chosen)} table{'s' * (len(chosen) != 1)} in {folder}")
         return
     if form == "json":
         from xlpy.firmware.acpi.text import to_json

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xlpy.cli.declare import argument, command, leave
-from xlpy.cli.options import domain_argument, json_option
+from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
-from xlpy.errors import FormatError, UsageError
+from xlpy.errors import FormatError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
@@ -24,8 +24,9 @@ xlpy acpi eval quickstart '\_SB.NVDR.NV00._LSR' 0 256
 @domain_argument
 @argument("path")
 @argument("args", nargs=-1, metavar="[ARG]...")
+@dry_run_option
 @json_option
-def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], as_json: bool) -> None:
+def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Evaluate an ACPI object of a domain: call a method, or read a name or field.
 
     \b
@@ -42,6 +43,10 @@ def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], as_json: b
     host = env.host
     with host.store.transaction(f"evaluating {path}"):
         aml = interpreter(host.domain(domain))
+        if not aml.exists(path):
+            raise _unknown(domain, path)
+        if dry_run or env.dry_run:
+            return
         result = aml.evaluate(path, *values)
     if as_json:
         notified = [{"path": n.path, "value": n.value} for n in aml.notifications]
@@ -59,12 +64,11 @@ xlpy acpi namespace quickstart '\_SB.NVDR'
 @json_option
 def namespace(env: Env, domain: str, path: str, as_json: bool) -> None:
     """Print a domain's ACPI namespace as a tree, or the part of it below PATH."""
-    from xlpy.errors import NotFound
     from xlpy.guest.machine import interpreter
 
     root = _find(interpreter(env.host.domain(domain)).namespace(), path)
     if root is None:
-        raise NotFound(f"domain {domain} has no ACPI object {path}", hint=f"xlpy acpi namespace {domain}")
+        raise _unknown(domain, path)
     if as_json:
         json_document("xlpy.acpi-namespace/1", root=_tree(root))
     else:
@@ -117,6 +121,10 @@ def _text(value: Any, indent: str = "") -> str:  # noqa: ANN401 - an AML value
     if isinstance(value, ObjectPath):
         return str(value)
     return f'"{value}"' if isinstance(value, str) else "nothing" if value is None else f"{value:#x}"
+
+
+def _unknown(domain: str, path: str) -> NotFound:
+    return NotFound(f"domain {domain} has no ACPI object {path}", hint=f"xlpy acpi namespace {domain}")
 
 
 def _find(entry: Entry, path: str) -> Entry | None:
