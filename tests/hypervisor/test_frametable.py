@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 from hypervisor_helpers import Device, extent
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import PAGE, Spa, Span
@@ -97,6 +97,9 @@ steps = st.lists(
 
 
 @given(steps)
+@example([("map", 1, [(0, 0, 2)]), ("break", 0, 0), ("break", 0, 2)])
+@example([("map", 1, [(0, 0, 3)]), ("break", 0, 1), ("break", 0, 0)])
+@example([("map", 1, [(0, 0, 514)]), ("break", 0, 2), ("break", 0, 0)])
 @settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_media_equal_a_page_by_page_model(hw, store, program):
     """Whatever is mapped, unmapped, broken and destroyed: the runs on the media say for each page what a model says."""

@@ -227,13 +227,16 @@ class FrameTable:
         """The same columns for a part of the data area: owned runs, and the free ones between them."""
         first, last = self._m2p.window(start, end)
         there, count = slice(first, last), last - first
-        owned, owned_ends = self._m2p.starts[there], self._m2p.ends[there]
+        owned, owned_ends, bases = self._m2p.starts[there], self._m2p.ends[there], self._m2p.bases[there]
+        if count:  # a broken page may have cut the first and the last in two
+            bases[0] += max(start - owned[0], 0)
+            owned[0], owned_ends[-1] = max(start, owned[0]), min(end, owned_ends[-1])
         starts, ends, owners, gfns = ([0] * (2 * count + 1) for _ in range(4))
         starts[0::2], starts[1::2] = [start, *owned_ends], owned
         ends[0::2], ends[1::2] = [*owned, end], owned_ends
         counts = [PGC_STATE_FREE, PGC_ALLOCATED | 1] * count + [PGC_STATE_FREE]
         owners[1::2] = [domid + 1 for domid in self._m2p.tags[there]]
-        gfns[0::2], gfns[1::2] = [INVALID_M2P] * (count + 1), self._m2p.bases[there]
+        gfns[0::2], gfns[1::2] = [INVALID_M2P] * (count + 1), bases
         columns = [starts, ends, counts, owners, gfns]
         filled = list(map(ne, starts, ends))
         return columns if all(filled) else [list(compress(column, filled)) for column in columns]
