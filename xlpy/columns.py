@@ -20,10 +20,19 @@ _TOP = _BITS - 1
 LIMIT = 1 << _TOP  # numbers are below it
 
 
+bytes(4 << 20)  # glibc has seen a large block being freed: from now on it keeps the memory of those we use and drop
+
+
 @lru_cache(maxsize=8)
 def _ones(count: int) -> int:
     """The number 1 in each lane."""
     return int.from_bytes((1).to_bytes(_BYTES, "little") * count, "little")
+
+
+@lru_cache(maxsize=16)
+def _every(number: int, count: int) -> int:
+    """The same number in each lane."""
+    return number * _ones(count)
 
 
 class Column:
@@ -105,7 +114,7 @@ class Column:
         return Column.of(tuple(compress(self, choice)))
 
     def _lanes_of(self, other: Column | int) -> int:
-        return other._lanes if isinstance(other, Column) else other * _ones(self._count)
+        return other._lanes if isinstance(other, Column) else _every(other, self._count)
 
     def __add__(self, other: Column | int) -> Column:
         return Column(self._lanes + self._lanes_of(other), self._count)
@@ -140,7 +149,7 @@ class Column:
 
     def equal(self) -> bool:
         """Whether all numbers are the same."""
-        return self._lanes == self.first * _ones(self._count)
+        return self._lanes == _every(self.first, self._count)
 
     def ones(self) -> int:
         """How many of the numbers are 1; the others are 0."""
@@ -153,7 +162,7 @@ class Column:
 
 def _less(one: int, other: int, count: int) -> int:
     """1 in each lane where ``one`` is less than ``other``: where the difference has to borrow the top bit."""
-    tops = _ones(count) << _TOP
+    tops = _every(LIMIT, count)
     return ((one | tops) - other & tops ^ tops) >> _TOP
 
 

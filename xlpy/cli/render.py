@@ -36,12 +36,13 @@ class NumberRows:
 
         varied = {name: column for name, column in self._columns.items() if not column.ending(column.first).equal()}
         pairs = [f'"{name}": {"%d" if name in varied else c.first}' for name, c in self._columns.items()]
-        pattern = "{" + ", ".join(pairs) + "}" + SEPARATOR
+        pattern = ("{" + ", ".join(pairs) + "}" + SEPARATOR).encode()  # filled in faster than text
         numbers, width = interleave(tuple(varied.values())), len(varied)
         before = len(next(iter(self._columns.values()))) - 1
         for at in range(0, before, BATCH):
             count = min(BATCH, before - at)
-            yield pattern * count % struct.unpack_from(f"<{count * width}Q", numbers, at * width * 8)
+            values = struct.unpack_from(f"<{count * width}Q", numbers, at * width * 8)
+            yield (pattern * count % values).decode()
         yield json.dumps({name: column.last for name, column in self._columns.items()})
 
 

@@ -235,14 +235,16 @@ def _checked(path: str, size: int, window: Span[Spa], extents: Extents) -> Seque
         raise _fault(path, size, window, extents)
     length = length.ending(size - logical.last)
     ends = physical + length
-    if ends.above(window.size).any() or _overlap(physical // PAGE, ends // PAGE):
+    if ends.above(window.size).any() or _overlap(physical, ends):
         raise _fault(path, size, window, extents)
     return logical, physical + window.start, length, flags
 
 
 def _overlap(starts: Column, ends: Column) -> bool:
-    """Whether two ranges meet: then, both sorted, an end lies beyond the next start."""
-    return any(map(gt, sorted(ends), sorted(starts)[1:]))
+    """Whether two ranges meet. Those that rise or fall throughout do not; others are sorted, and compared in pages."""
+    if not ends.above(starts.following(ends.last)).any() or not starts.below(ends.following(0)).any():
+        return False
+    return any(map(gt, sorted(ends // PAGE), sorted(starts // PAGE)[1:]))
 
 
 def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
