@@ -1,9 +1,10 @@
 """CRC-32C and CRC-16 as ext4 uses them."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlpy.dom0.ext4.checksum import crc16, crc32c, crc32c_blocks
+from xlpy.dom0.ext4.checksum import _RELATIONS, crc16, crc32c, crc32c_blocks
 
 FRESH = 0xFFFFFFFF
 
@@ -23,11 +24,38 @@ def test_register_is_carried():
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, FRESH),
-    st.sampled_from([1, 3, 40, 255, 256, 257, 600]),
-    st.integers(0, 24),
+    st.sampled_from([1, 3, 4, 40, 290, 291, 562, 563, 564, 1020, 1126, 1127, 2000, 4092]),
+    st.integers(0, 12),
     st.randoms(use_true_random=False),
 )
 def test_many_blocks_at_once_equal_one_by_one(register, width, count, random):
-    blocks = random.randbytes(width * count)
-    one_by_one = [crc32c(register, blocks[at : at + width]) for at in range(0, width * count, width)]
-    assert crc32c_blocks(register, blocks, width) == one_by_one
+    blocks = [random.randbytes(width) for _ in range(count)]
+    assert crc32c_blocks(register, blocks) == [crc32c(register, block) for block in blocks]
+
+
+@pytest.mark.parametrize("width", [16380, 65532])
+def test_the_largest_blocks(width):
+    one = bytes(range(251)) * (width // 251 + 1)
+    blocks = [one[at : at + width] for at in range(7)]
+    assert crc32c_blocks(FRESH, blocks) == [crc32c(FRESH, block) for block in blocks]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 7 * 4092 * 8 - 1))
+def test_every_bit_counts_and_only_in_its_own_block(bit):
+    at, within = divmod(bit, 4092 * 8)
+    changed = (1 << within).to_bytes(4092, "little")
+    blocks = [changed if one == at else bytes(4092) for one in range(7)]
+    same, other = crc32c(FRESH, bytes(4092)), crc32c(FRESH, changed)
+    assert same != other
+    assert crc32c_blocks(FRESH, blocks) == [other if one == at else same for one in range(7)]
+
+
+@pytest.mark.parametrize(("power", "powers"), _RELATIONS)
+def test_the_relations_by_which_blocks_are_folded(power, powers):
+    """Long division of the sum of both sides by the Castagnoli polynomial leaves nothing."""
+    rest = sum(1 << each for each in (power, *powers))
+    for shift in range(power - 32, -1, -1):
+        if rest >> shift + 32:
+            rest ^= 0x11EDC6F41 << shift
+    assert rest == 0

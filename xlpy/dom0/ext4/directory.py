@@ -36,7 +36,7 @@ def check_blocks(superblock: Superblock, inode: Inode, blocks: list[tuple[int, b
             _check_index(inode, at, raw, limit)
         else:
             leaves.append((at, raw))
-    sums = crc32c_blocks(inode.seed, b"".join([raw[: size - _TAIL] for _, raw in leaves]), size - _TAIL)
+    sums = crc32c_blocks(inode.seed, [raw[: size - _TAIL] for _, raw in leaves])
     for (at, raw), computed in zip(leaves, sums, strict=True):
         zero, length, kind, stored = struct.unpack_from("<IHxBI", raw, size - _TAIL)
         if (zero, length, kind, stored) != (0, _TAIL, _TAIL_TYPE, computed):

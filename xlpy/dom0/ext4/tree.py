@@ -151,7 +151,7 @@ def _check(superblock: Superblock, inode: Inode, nodes: list[_Node], blocks: lis
     for tail, members in by_tail.items():
         if tail + 4 > superblock.block_size:
             raise damaged(f"{where}.eh_max", f"beyond block {nodes[members[0]].block}")
-        sums = crc32c_blocks(inode.seed, b"".join([blocks[at][:tail] for at in members]), tail)
+        sums = crc32c_blocks(inode.seed, [blocks[at][:tail] for at in members])
         for at, computed in zip(members, sums, strict=True):
             (stored,) = struct.unpack_from("<I", blocks[at], tail)
             if stored != computed:
