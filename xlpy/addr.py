@@ -7,9 +7,8 @@ checker and plain integers at run time.
 
 from __future__ import annotations
 
-from typing import Generic, NewType, TypeVar
-
 from xlpy.errors import UsageError
+from xlpy.typing import Generic, NewType, TypeVar
 
 Spa = NewType("Spa", int)
 Gpa = NewType("Gpa", int)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 from itertools import compress
-from typing import TYPE_CHECKING
+
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,10 +30,10 @@ def _ones(count: int) -> int:
     return int.from_bytes((1).to_bytes(_BYTES, "little") * count, "little")
 
 
-@lru_cache(maxsize=16)
-def _every(number: int, count: int) -> int:
-    """The same number in each lane."""
-    return number * _ones(count)
+@lru_cache(maxsize=8)
+def _tops(count: int) -> int:
+    """The top bit of each lane."""
+    return _ones(count) << _TOP
 
 
 class Column:
@@ -114,7 +115,7 @@ class Column:
         return Column.of(tuple(compress(self, choice)))
 
     def _lanes_of(self, other: Column | int) -> int:
-        return other._lanes if isinstance(other, Column) else _every(other, self._count)
+        return other._lanes if isinstance(other, Column) else other * _ones(self._count)
 
     def __add__(self, other: Column | int) -> Column:
         return Column(self._lanes + self._lanes_of(other), self._count)
@@ -149,7 +150,7 @@ class Column:
 
     def equal(self) -> bool:
         """Whether all numbers are the same."""
-        return self._lanes == _every(self.first, self._count)
+        return self._lanes == self.first * _ones(self._count)
 
     def ones(self) -> int:
         """How many of the numbers are 1; the others are 0."""
@@ -162,7 +163,7 @@ class Column:
 
 def _less(one: int, other: int, count: int) -> int:
     """1 in each lane where ``one`` is less than ``other``: where the difference has to borrow the top bit."""
-    tops = _every(LIMIT, count)
+    tops = _tops(count)
     return ((one | tops) - other & tops ^ tops) >> _TOP
 
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from xlpy import statedir
 from xlpy.errors import Conflict, StateError, XlpyError
 from xlpy.statedir import BOOTS, STATE, UNCLEAN
 from xlpy.store import Store
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from xlpy import statedir
 from xlpy.errors import Conflict, NotFound
 from xlpy.statedir import DEFAULT, MACHINE, MAKING, STATE
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ number of extents and never with the size of a device.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Generic, TypeVar
 
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

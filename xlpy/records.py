@@ -8,7 +8,7 @@ annotations`` makes of them. Type checkers see the standard one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError
 from xlpy.store import Store, exclusive
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -105,6 +105,7 @@ def test_help_imports_no_command():
         "xlpy.addr",
         "xlpy.errors",
         "xlpy.records",
+        "xlpy.typing",
         "xlpy.cli",
         *(f"xlpy.cli.{name}" for name in ("main", "env", "tree", "declare", "types", "shared", "plain", "grammar")),
     }
@@ -116,4 +117,4 @@ def test_listing_imports_nothing_heavy(words, host_root):
 
 
 def test_a_plain_line_needs_no_click(host_root):
-    assert not modules_after("list", "--json", root=str(host_root)) & {"click", "inspect", "pathlib"}
+    assert not modules_after("list", "--json", root=str(host_root)) & {"click", "inspect", "pathlib", "typing"}

@@ -12,9 +12,9 @@ import select
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

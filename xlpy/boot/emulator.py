@@ -11,9 +11,9 @@ import os
 import signal
 import socket
 import subprocess
-from typing import TYPE_CHECKING
 
 from xlpy.errors import Constraint
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,8 +7,6 @@ emulator's: its PCI devices are set up by its own BIOS, so hvmloader finds an em
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from xlpy.addr import MIB, Gpa, align_down
 from xlpy.boot.qemu import PM_BASE
 from xlpy.devicemodel.dmacpi import area_for
@@ -20,6 +18,7 @@ from xlpy.firmware.handover import read_handover
 from xlpy.firmware.hvmloader.dm_acpi import ADDRESS_KEY, LENGTH_KEY
 from xlpy.firmware.layout import HPET, IN_RAM_SIZE, in_ram
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import TYPE_CHECKING
 
 from xlpy.errors import Constraint, NotFound
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, Gpa
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.firmware.layout import FOUR_GIB
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,11 +14,10 @@ ignores its memory map. Everything else is staged: copied into one file, and cop
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import GIB, KIB, format_size
 from xlpy.errors import Constraint
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,6 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
 
 from xlpy.addr import Spa, Span, format_size
 from xlpy.boot import qemu
@@ -39,6 +38,7 @@ from xlpy.hypervisor.ramfile import RAM_FILE
 from xlpy.records import NamedTuple
 from xlpy.toolstack.build import device_model
 from xlpy.toolstack.record import load
+from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

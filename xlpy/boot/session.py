@@ -16,12 +16,12 @@ import signal
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from xlpy.boot.plan import Stretch, Vnvdimm
 from xlpy.boot.stage import copy_back
 from xlpy.errors import Conflict, Constraint
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from xlpy.cli.completers import domains
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.render import json_document
 from xlpy.cli.types import Choice, FilePath
 from xlpy.errors import NotFound, UsageError
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.cli.declare import argument, command, leave
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
 from xlpy.errors import FormatError, NotFound, UsageError
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.types import FilePath, Seconds
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

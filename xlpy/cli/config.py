@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from xlpy.cli.completers import configurations
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

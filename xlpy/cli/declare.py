@@ -7,7 +7,7 @@ click commands of the declarations, for help, completion, usage errors and every
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

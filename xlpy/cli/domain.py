@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import format_size
 from xlpy.cli.completers import configurations
@@ -12,6 +11,7 @@ from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items, table
 from xlpy.errors import UsageError, XlpyError
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.errors import XlpyError

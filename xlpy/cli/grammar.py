@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +16,7 @@ from xlpy.cli.plain import COMPLETING, find
 from xlpy.cli.shared import shared
 from xlpy.cli.tree import GROUPS, TREE
 from xlpy.errors import UsageError
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.cli.declare import command, leave
 from xlpy.cli.options import domain_argument, json_option
 from xlpy.cli.render import json_document
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from xlpy.cli.declare import argument, command
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_document
 from xlpy.errors import NotFound
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, option
@@ -11,6 +10,7 @@ from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, table
 from xlpy.cli.types import FilePath
 from xlpy.errors import Conflict, NotFound, UsageError
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path

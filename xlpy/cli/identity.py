@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from xlpy.cli.changing import changing
 from xlpy.cli.completers import configurations
@@ -13,6 +12,7 @@ from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.errors import NotFound, UsageError, XlpyError
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.cli.changing import PARTIAL, changing, outcome_json, target, tell
 from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.declare import argument, command, leave, option
@@ -13,6 +11,7 @@ from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.types import FilePath, IntRange
 from xlpy.errors import UsageError, XlpyError
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,13 +7,13 @@ import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, NoReturn
 
 from xlpy.cli import plain
 from xlpy.cli.declare import Leave
 from xlpy.cli.env import report
 from xlpy.cli.shared import shared
 from xlpy.errors import XlpyError
+from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

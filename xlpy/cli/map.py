@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import format_size
 from xlpy.cli.declare import command
 from xlpy.cli.options import domain_argument, json_option
 from xlpy.cli.render import console, json_items, table
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

@@ -6,7 +6,6 @@ import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, Gpa
 from xlpy.cli.declare import argument, command, option
@@ -14,6 +13,7 @@ from xlpy.cli.options import SIZE, domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.types import FilePath
 from xlpy.errors import Constraint, UsageError
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.cli.changing import changing, each, target
 from xlpy.cli.completers import backings, vnvdimms
 from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

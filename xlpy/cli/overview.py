@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from xlpy.cli.changing import each
 from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

@@ -7,11 +7,11 @@ value fitting its type. For any other line ``read`` answers None, and click has 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from xlpy.cli.shared import shared
 from xlpy.cli.tree import TREE
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import SIZE, dry_run_option, json_option
 from xlpy.cli.render import NumberRows, json_document, json_items, table
 from xlpy.cli.types import Choice
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import struct
 import sys
-from typing import TYPE_CHECKING, Any
+
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import parse_size
 from xlpy.errors import UsageError
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,7 +6,6 @@ import errno
 import re
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from xlpy.cli.changing import changing, outcome_json, tell
 from xlpy.cli.declare import argument, command, option
@@ -14,6 +13,7 @@ from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
 from xlpy.cli.types import IntRange, Seconds
 from xlpy.errors import NotFound, UsageError
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,8 +28,6 @@ one that stays set that the device model hangs; both end in a status.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import PAGE
 from xlpy.devicemodel import dsm, mailbox
 from xlpy.firmware.acpi.aml import (
@@ -72,6 +70,7 @@ from xlpy.firmware.acpi.aml import (
     touuid,
     while_,
 )
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.addr import Gpa

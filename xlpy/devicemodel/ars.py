@@ -8,11 +8,11 @@ the status, the high 16 the extended one.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, Gpa, Span
 from xlpy.devicemodel.mailbox import DATA_SIZE
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -10,12 +10,12 @@ from __future__ import annotations
 import zlib
 from bisect import bisect_right
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import GIB, KIB, PAGE, Dpa, Gpa, Spa, Span
 from xlpy.errors import Constraint
 from xlpy.hw.machine import HealthSpec
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,11 +7,10 @@ hvmloader leaves them alone while it builds, although it takes pages from the en
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import MIB, PAGE, Gpa, Span, align_down
 from xlpy.errors import Constraint
 from xlpy.firmware.layout import FOUR_GIB
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

@@ -16,11 +16,11 @@ cannot change; its claims are compared with what is there before anything is don
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Protocol
 
 from xlpy.devicemodel.mailbox import DATA_SIZE
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

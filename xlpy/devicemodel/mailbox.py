@@ -21,10 +21,10 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,6 @@ remembered is in a table, and is read when it is needed.
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE, Gfn, Gpa, Span, gfn_of, mfn_of
 from xlpy.devicemodel import dmacpi
@@ -20,6 +19,7 @@ from xlpy.firmware.e820 import E820_RAM
 from xlpy.firmware.layout import FOUR_GIB, XEN_HVM
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.pmem_batch import PmemExtent
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,6 @@ Four structures are needed, and every create needs them: they are packed here, w
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.firmware.acpi.header import build_table as build_sdt
@@ -25,6 +24,7 @@ from xlpy.firmware.acpi.nfit_codes import (
     NOT_ARMED,
     PERSISTENT_MEMORY,
 )
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from xlpy.firmware.layout import XEN_HVM
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.addr import Gpa

@@ -14,12 +14,12 @@ multiples of 16 MiB, which a Linux guest wants of a region's start before it mak
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, MIB, Gpa, align_up, format_size
 from xlpy.errors import Constraint
 from xlpy.firmware.layout import FOUR_GIB, PCI64_WINDOW, PMEM_ALIGN
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

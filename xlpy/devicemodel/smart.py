@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
+
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,6 @@ systems and their first files. Media that hold such a namespace already are take
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, Spa, Span, align_up, format_size
 from xlpy.dom0.btt import create_sector
@@ -16,6 +15,7 @@ from xlpy.dom0.face import Mount
 from xlpy.dom0.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
 from xlpy.dom0.partitions import Partition, build_gpt
 from xlpy.errors import Conflict, Constraint
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

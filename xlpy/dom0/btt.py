@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, MIB, PAGE, Spa, Span, align_down, align_up, format_size
 from xlpy.dom0.fletcher import seal
 from xlpy.dom0.infoblock import BLOCK, CHECKSUM, InfoBlockError, check
 from xlpy.errors import Constraint
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.dom0.memory import HostMemory

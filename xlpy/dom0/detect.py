@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from xlpy.addr import Spa, Span
 from xlpy.dom0.btt import ARENA_MIN, BTT1_AT, BTT2_AT, BttBlock, parse_btt
 from xlpy.dom0.fsdax import reserve_span
 from xlpy.dom0.infoblock import BLOCK, DAX_SIGNATURE, MODE_PMEM, PFN_AT, InfoBlockError, parse_pfn, validate_pfn
 from xlpy.dom0.namespace import Namespace, checksum
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.dom0.memory import Readable

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from xlpy.addr import KIB, MIB, Spa, Span
 from xlpy.records import NamedTuple
+from xlpy.typing import Any
 
 # NFIT region mapping flags, in bit order, as the driver calls them
 FLAGS = ("save_fail", "restore_fail", "flush_fail", "not_armed", "smart_event", "smart_notify", "map_fail")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import Spa, Span, align_up
 from xlpy.dom0.pins import Pin, Pins, digest
 from xlpy.dom0.vfs import DriverMemory, Vfs
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,11 +10,11 @@ import struct
 from functools import cache, cached_property
 from itertools import repeat
 from operator import not_
-from typing import TYPE_CHECKING
 
 from xlpy.columns import LIMIT, Column, interleave
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,12 +120,11 @@ class Extents:
         """
         if not len(self):
             return self
-        ends, flags = self.logical + self.length, self.flags | FIEMAP_EXTENT_LAST
         joined = (self.physical + self.length).same(self.physical.following(0)).ending(0)
-        if joined.any():
-            joined &= ends.same(self.logical.following(0)) & flags.same(flags.following(0))
         if not joined.any():
             return self
+        ends, flags = self.logical + self.length, self.flags | FIEMAP_EXTENT_LAST
+        joined &= ends.same(self.logical.following(0)) & flags.same(flags.following(0))
         goes_on = tuple(joined)
         begins = [True, *map(not_, goes_on[:-1])]
         stops = list(map(not_, goes_on))

@@ -14,11 +14,10 @@ takes any value from its own 64 up; what exceeds 64 is the other owner's cost pe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import MIB, PAGE, Spa, Span, align_down, align_up, format_size
 from xlpy.dom0.infoblock import MODE_PMEM, MODE_RAM, PAGE_STRUCT, PFN_AT, RESERVED_HEAD, PfnBlock
 from xlpy.errors import Constraint
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.dom0.memory import HostMemory

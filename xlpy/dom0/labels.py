@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import KIB, align_up
 from xlpy.dom0.fletcher import seal, sealed
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ the device of mapping 0 makes a namespace vanish; damage on another makes the wh
 from __future__ import annotations
 
 from struct import pack
-from typing import TYPE_CHECKING
 
 from xlpy.addr import Dpa, Spa
 from xlpy.dom0.fletcher import fletcher64
 from xlpy.dom0.labels import ABSTRACTIONS, TYPE_PMEM, uuid_text
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,6 @@ import re
 import stat as modes
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from xlpy.dom0.extents import (
     FIEMAP_EXTENT_LAST,
@@ -25,6 +24,7 @@ from xlpy.dom0.extents import (
 )
 from xlpy.dom0.face import FileStat, Mount
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
+from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

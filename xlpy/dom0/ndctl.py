@@ -7,7 +7,8 @@ ndctl 76.1.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

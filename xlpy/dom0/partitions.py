@@ -7,11 +7,11 @@ them: a GPT whose primary header or entries fail their CRC is not used, even whe
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 from xlpy.addr import align_up
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

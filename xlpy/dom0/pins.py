@@ -6,11 +6,10 @@ flag keeps kernels from moving them; comparing with the record shows when somebo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import Spa, Span
 from xlpy.errors import Conflict
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.dom0.extents import Extents

@@ -6,11 +6,10 @@ refuses it ignores; such a device, like one without a reserve, stays usable for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from xlpy.addr import PAGE, Mfn, Spa, Span, mfn_of
 from xlpy.errors import HypercallError
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

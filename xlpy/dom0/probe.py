@@ -7,12 +7,12 @@ NFIT and reads its structures, as an operating system does (ACPI 6.5, 5.2.25; ru
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import Spa, Span
 from xlpy.dom0.driver import FLAGS, Bus, Dimm, Mapping, Region
 from xlpy.dom0.fletcher import fletcher64
 from xlpy.errors import FormatError
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,9 +6,8 @@ ends in a newline, ``size`` of disks and partitions always in 512-byte sectors. 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.errors import NotFound
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE, Spa, Span
 from xlpy.dom0.block import BlockDevice
@@ -16,6 +15,7 @@ from xlpy.dom0.face import FileStat, Mount
 from xlpy.dom0.infoblock import InfoBlockError
 from xlpy.dom0.namespace import Namespace, revalidate
 from xlpy.errors import NotFound, StateError, Unsafe
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.dom0.driver import Bus

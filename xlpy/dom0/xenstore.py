@@ -8,7 +8,6 @@ with it. Rules and limits: Xen's ``docs/misc/xenstore.txt`` and public header ``
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from xlpy.dom0.xenstore_node import (
     ALL_RIGHTS,
@@ -24,6 +23,7 @@ from xlpy.dom0.xenstore_node import (
 )
 from xlpy.dom0.xenstore_transaction import Transaction
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

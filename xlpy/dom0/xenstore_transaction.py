@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from xlpy.dom0.xenstore_node import (
     OWNER,
@@ -18,6 +17,7 @@ from xlpy.dom0.xenstore_node import (
     absolute_path,
     parent_path,
 )
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,8 +7,6 @@ others in the ACPI area below it: DSDT, FADT, MADT, SRAT, SLIT (with two proximi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import Spa, Span, align_up
 from xlpy.errors import Constraint
 from xlpy.firmware import bios_tables as tables
@@ -16,6 +14,7 @@ from xlpy.firmware.acpi.facs import FACS
 from xlpy.firmware.acpi.roots import Rsdp, build_rsdp, build_xsdt
 from xlpy.firmware.bios_nfit import host_nfit
 from xlpy.hw import memmap
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.hw.hardware import Hardware

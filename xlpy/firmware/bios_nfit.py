@@ -6,10 +6,9 @@ is its region offset, so every device of the set has the same interleave structu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi import nfit, nfit_format
 from xlpy.firmware.bios_tables import IDENTITY
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.hw.hardware import Hardware

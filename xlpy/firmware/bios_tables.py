@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi import aml, gas
 from xlpy.firmware.acpi import fadt as fixed
 from xlpy.firmware.acpi import madt as apic
@@ -11,6 +9,7 @@ from xlpy.firmware.acpi import srat as affinity
 from xlpy.firmware.acpi.sdt import build_table
 from xlpy.firmware.acpi.slit import SLIT
 from xlpy.hw import memmap
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.addr import Spa

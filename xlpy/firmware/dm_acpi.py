@@ -17,11 +17,11 @@ strictly: a stream that one of them takes and the other does not would be a devi
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.header import verify
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

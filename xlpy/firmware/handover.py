@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import Gpa
 from xlpy.errors import FirmwareStopped
 from xlpy.firmware.e820 import ENTRY_SIZE, MAX_ENTRIES, unpack
 from xlpy.firmware.layout import BIOS_INFO, RSDP_OVMF
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

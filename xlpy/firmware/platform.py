@@ -6,9 +6,8 @@ and the toolstack by xenstore. The hypervisor side implements this protocol.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Protocol

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import Gpa
 from xlpy.firmware.acpi.eval import Interpreter, load
 from xlpy.hypervisor.platform import GuestPlatform
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.running import Running

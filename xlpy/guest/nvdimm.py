@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.dom0.labels import LabelArea, read_area
 from xlpy.firmware.acpi.eval import AmlError
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,6 @@ else; what does not fit is a problem, in words.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.addr import Dpa, Gpa, Spa, Span, format_size
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.eval import AmlError
@@ -15,6 +13,7 @@ from xlpy.firmware.e820 import E820_PMEM, TYPE_NAMES
 from xlpy.guest.machine import interpreter
 from xlpy.guest.nvdimm import Nvdimm, ask
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.dom0.driver import Bus, Region

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, LIMIT, MIB, PAGE, TIB, format_size
 from xlpy.hw.machine import FileSpec, FilesystemSpec, NamespaceSpec, PartitionSpec
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

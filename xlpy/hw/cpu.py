@@ -6,9 +6,8 @@ cache line size, address width, and the instructions that write lines back. Bits
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.hw.machine import CpuSpec

@@ -7,7 +7,6 @@ things named twice) is checked here. The size of a namespace's reserved area is 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
 from xlpy.addr import GIB, LIMIT, MIB, PAGE, TIB, Spa, format_size
@@ -18,6 +17,7 @@ from xlpy.hw.cpu import OPTIONAL, WITHDRAWN
 from xlpy.hw.fields import U16, U32, Problems, Section
 from xlpy.hw.machine import LABEL_MIN, CpuSpec, DimmSpec, HealthSpec, MachineSpec, SetSpec
 from xlpy.hw.strict_yaml import Refused, load
+from xlpy.typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

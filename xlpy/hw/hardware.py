@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
 
 from xlpy.addr import Dpa, Spa, Span
 from xlpy.errors import Conflict, Constraint, NotFound, StateError
@@ -21,6 +20,7 @@ from xlpy.hw.media import Media, trouble
 from xlpy.hw.poison import PoisonList
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.errors import Constraint, NotFound
 from xlpy.hw.media import Media
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os

@@ -6,11 +6,10 @@ that only uses the machine never imports YAML. Sizes and addresses are bytes eve
 
 from __future__ import annotations
 
-from typing import Any
-
 from xlpy.addr import GIB, KIB, MIB, PAGE, Spa
 from xlpy.errors import StateError
 from xlpy.records import NamedTuple
+from xlpy.typing import Any
 
 LABEL_MIN = 128 * KIB  # UEFI 2.7, 13.19: two index blocks and labels; smaller areas break label readers
 

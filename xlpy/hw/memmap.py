@@ -6,10 +6,9 @@ above. The map types are those of ACPI 6.2, table 15-312.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import GIB, KIB, MIB, Spa, Span, align_up
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
 
 from xlpy.addr import Spa, Span, align_down, align_up
 from xlpy.errors import StateError
 from xlpy.hw.media import trouble
 from xlpy.rangemap import RangeMap
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,9 +8,10 @@ documents. The tree is built from the parser's events without recursion, so no i
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import yaml
+
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,12 +8,12 @@ moves data: the devices exist, can be placed and configured, and remember it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import KIB, MIB, Gpa
 from xlpy.firmware.layout import HVM_INFO
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain

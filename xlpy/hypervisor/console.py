@@ -6,7 +6,7 @@ process, so that listing domains writes nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,10 @@ that Xen knows and always reads 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import refuse
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

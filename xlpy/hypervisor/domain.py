@@ -6,12 +6,12 @@ Each part is kept under its own key and read when it is first used, so that list
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE_SHIFT, Spa
 from xlpy.errors import XlpyError
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,12 +23,12 @@ from bisect import bisect_right
 from itertools import compress, count, islice, pairwise
 from operator import ne, sub
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, pages
 from xlpy.errors import FormatError
 from xlpy.hypervisor.abi import DOMID_IO, DOMID_XEN
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

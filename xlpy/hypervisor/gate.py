@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, cast
 
 from xlpy.addr import Span
 from xlpy.errors import HypercallError
 from xlpy.hypervisor import abi
+from xlpy.typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable

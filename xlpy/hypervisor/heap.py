@@ -6,10 +6,9 @@ in the host's RAM file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M
 from xlpy.rangemap import RangeMap
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

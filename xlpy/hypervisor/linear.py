@@ -11,9 +11,9 @@ from binascii import a2b_base64, b2a_base64
 from bisect import bisect_left, bisect_right
 from itertools import islice, starmap
 from operator import ge, gt
-from typing import TYPE_CHECKING, Any
 
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,13 +8,12 @@ recorded by the hardware, outlives the domain, and keeps the page from being map
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa, Span
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.domain import Vmce
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain

@@ -6,13 +6,12 @@ access that stays inside the stretch used last is one copy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gpa, Spa, Span
 from xlpy.errors import Constraint, HypercallError
 from xlpy.hw.media import Media
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

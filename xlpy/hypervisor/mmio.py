@@ -7,13 +7,12 @@ itself, the HPET (IA-PC HPET specification, 2.3).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.addr import PAGE
 from xlpy.firmware.layout import HPET
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import in_range, refuse
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

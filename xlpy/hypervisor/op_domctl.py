@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.addr import PAGE_SHIFT
 from xlpy.hypervisor import abi, cpuid
 from xlpy.hypervisor.gate import Gate, hypercall, refuse
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import Gate, hypercall, in_range, refuse
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain

@@ -6,13 +6,12 @@ the pages would end on the heap, and then be scrubbed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import LIMIT, PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.firmware.e820 import MAX_ENTRIES, E820Entry
 from xlpy.firmware.platform import Vnuma, VnumaRange
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import Gate, hypercall, refuse
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

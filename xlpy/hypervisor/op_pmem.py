@@ -7,13 +7,13 @@ allowance, and never see the heap.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Spa, Span
 from xlpy.errors import HypercallError, XlpyError
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import Gate, hypercall, refuse
 from xlpy.hypervisor.pmem_batch import PmemExtent, check_batch, poisoned
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

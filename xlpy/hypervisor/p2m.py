@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from itertools import compress
 from operator import add, sub
-from typing import TYPE_CHECKING
 
 from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M, P2M_RAM_BROKEN
 from xlpy.hypervisor.linear import LinearMap
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

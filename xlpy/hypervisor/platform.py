@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import Span
 from xlpy.errors import HypercallError
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.chipset import Chipset
 from xlpy.hypervisor.mmio import Access
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from operator import add, sub
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
 from xlpy.errors import XlpyError
@@ -20,6 +19,7 @@ from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable
 from xlpy.hypervisor.gate import refuse
 from xlpy.hypervisor.p2m import M2P
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import islice
 from operator import add
-from typing import TYPE_CHECKING, NoReturn
 
 from xlpy.addr import PAGE_SHIFT, Gfn, Mfn, Spa, Span
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START, HVMLOADER_BASE, VGA_WINDOW
@@ -17,6 +16,7 @@ from xlpy.hypervisor import abi
 from xlpy.hypervisor.gate import refuse
 from xlpy.hypervisor.linear import ascending
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

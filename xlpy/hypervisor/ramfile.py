@@ -8,13 +8,13 @@ keeps its place when the guest moves it to another frame.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from xlpy.addr import PAGE, PAGE_SHIFT
 from xlpy.errors import StateError
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START
 from xlpy.hw.media import Media, trouble
 from xlpy.hypervisor.linear import LinearMap
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, PAGE_SHIFT
 from xlpy.errors import NotFound, StateError
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.console import Console
 from xlpy.hypervisor.domain import PARTS, RECORDS, Domain
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

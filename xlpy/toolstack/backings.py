@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from typing import TYPE_CHECKING
 
 from xlpy.errors import Conflict, HypercallError
 from xlpy.toolstack.record import VnvdimmRecord
 from xlpy.toolstack.resolve import resolve
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

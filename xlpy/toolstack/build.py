@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from xlpy.addr import MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
 from xlpy.dom0.xenstore import Perm
@@ -19,6 +18,7 @@ from xlpy.toolstack import settings
 from xlpy.toolstack.backings import Backings
 from xlpy.toolstack.record import DomainRecord, named, save
 from xlpy.toolstack.rows import NONE, WRITE, Row, attached, built, homes, skeleton
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

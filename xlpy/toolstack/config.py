@@ -6,12 +6,11 @@ at which xl would stop; all of them are reported.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm, read_vnvdimm
 from xlpy.toolstack.reading.reader import HostFacts, Node, Reader
 from xlpy.toolstack.reading.steps import STEPS
 from xlpy.toolstack.xlcfg import Problem, Refused, Text, parse
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,11 +11,11 @@ import errno
 import os
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_up
 from xlpy.errors import Constraint
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

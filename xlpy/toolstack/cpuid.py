@@ -8,9 +8,9 @@ default, ``k`` and ``s`` take the host's; and for each MSR one text of 64.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from xlpy.toolstack.cnumbers import strtoul
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader

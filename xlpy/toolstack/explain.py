@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.records import NamedTuple
 from xlpy.toolstack.options import OPTIONS
 from xlpy.toolstack.xlcfg import Items, Text
 from xlpy.toolstack.xlcfg.source import printable
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.config import DomainConfig

@@ -7,11 +7,10 @@ driver, and it never lets go of a vNVDIMM by itself. A real kernel under ``xlpy 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.chipset import PM_CONTROL, PWRBTN_STS, S3_TYPE, S5_TYPE, SLP_EN, SLPBTN_STS
 from xlpy.hypervisor.platform import GuestPlatform
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.dom0.xenstore import XenStore

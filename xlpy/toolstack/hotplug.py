@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from xlpy.devicemodel.model import ROOT_PATH
 from xlpy.errors import Conflict, NotFound
@@ -14,6 +13,7 @@ from xlpy.toolstack.devices.vnvdimm import Vnvdimm, read_vnvdimm
 from xlpy.toolstack.record import VnvdimmRecord, load, save
 from xlpy.toolstack.rows import nvdimm, nvdimm_home
 from xlpy.toolstack.stored import current
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ written unless it equals its default, or a structure of its own (``+name``), wri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Leaf, Node

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config import load_config
 from xlpy.toolstack.xlcfg import Problem, Refused
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

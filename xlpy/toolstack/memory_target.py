@@ -7,10 +7,10 @@ balloon driver, as the model guest is, keeps the RAM that it has until it starts
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from xlpy.errors import Constraint, UsageError
 from xlpy.toolstack.record import load, number, save
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.lifecycle import Lifecycle

@@ -9,13 +9,13 @@ that its successor has them.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
 
 from xlpy.errors import XlpyError
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.toolstack.record import DomainRecord, load, named, save
 from xlpy.toolstack.stored import current, reload
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

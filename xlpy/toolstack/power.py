@@ -5,11 +5,10 @@ The guest is asked through xenstore, and answers or does not. What follows is th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.errors import Conflict, UsageError
 from xlpy.hypervisor import abi
 from xlpy.toolstack.guest import SYSRQ
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain

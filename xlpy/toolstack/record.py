@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.errors import NotFound, StateError
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.dom0.xenstore import Connection, XenStore

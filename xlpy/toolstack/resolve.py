@@ -11,7 +11,6 @@ from functools import cached_property
 from itertools import pairwise, repeat
 from operator import gt
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, Spa, Span, align_up
 from xlpy.columns import Column, interleave
@@ -30,6 +29,7 @@ from xlpy.dom0.extents import (
 )
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import Gpa, Spa
 from xlpy.errors import Constraint, FirmwareStopped, NotFound
 from xlpy.firmware.e820 import TYPE_NAMES
 from xlpy.firmware.handover import Handover, read_handover
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.walk import Found

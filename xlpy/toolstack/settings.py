@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import GIB, KIB, MIB, PAGE, Gpa, Span
 from xlpy.errors import ConfigError, Constraint
 from xlpy.firmware.layout import FOUR_GIB, VGA_WINDOW
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.hypervisor.hypercalls import Hypercalls

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm
 from xlpy.toolstack.record import load, save
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.store import Store

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy import __version__
 from xlpy.addr import MIB, PAGE
 from xlpy.errors import NotFound
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.toolstack.record import dashed, load, name_of, number
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.host import Host

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.errors import NotFound
 from xlpy.records import NamedTuple
 from xlpy.toolstack.lifecycle import BOOTED
 from xlpy.toolstack.record import dashed, load, name_of
+from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.listing import SCHEDULER
 
 if TYPE_CHECKING:

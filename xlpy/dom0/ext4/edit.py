@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, align_up
 from xlpy.dom0.ext4.guard import Interrupted, editing, interrupted
@@ -23,6 +22,7 @@ from xlpy.dom0.ext4.tools import debugfs, device_argument, no_space, quote, run
 from xlpy.dom0.ext4.tree import MAX_WRITTEN
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, UsageError, XlpyError
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

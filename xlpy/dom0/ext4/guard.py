@@ -11,9 +11,9 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

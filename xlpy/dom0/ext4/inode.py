@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from xlpy.dom0.ext4.checksum import crc32c
 from xlpy.dom0.ext4.superblock import damaged
 from xlpy.errors import Unsafe
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.dom0.ext4.superblock import Superblock

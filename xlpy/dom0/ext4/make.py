@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE
 from xlpy.dom0.ext4.guard import editing
 from xlpy.dom0.ext4.media import opened, punch
 from xlpy.dom0.ext4.tools import device_argument, find_program, run
 from xlpy.errors import Constraint, FormatError
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

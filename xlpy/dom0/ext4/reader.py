@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from xlpy.dom0.ext4 import directory
 from xlpy.dom0.ext4.guard import reading
@@ -21,6 +20,7 @@ from xlpy.dom0.ext4.superblock import (
 from xlpy.dom0.ext4.tree import read_tree
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
+from xlpy.typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

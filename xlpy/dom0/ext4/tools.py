@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from xlpy.dom0.ext4.guard import Interrupted
 from xlpy.errors import Constraint, FormatError, MissingTool, UsageError
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.fadt import LENGTHS
@@ -13,6 +12,7 @@ from xlpy.firmware.acpi.header import verify
 from xlpy.firmware.acpi.sdt import HEADER_SIZE
 from xlpy.firmware.acpi.walk import Found
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -6,12 +6,13 @@ A field that is not given to ``build_fadt`` is 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from construct import If, Padding, Struct, this
 
 from xlpy.firmware.acpi.gas import GAS, U8, U16, U32, U64
 from xlpy.firmware.acpi.sdt import Table
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.facs import FACS
 from xlpy.firmware.acpi.fadt import FADT
 from xlpy.firmware.acpi.hpet import HPET
@@ -12,6 +10,7 @@ from xlpy.firmware.acpi.roots import RSDT, XSDT
 from xlpy.firmware.acpi.slit import SLIT
 from xlpy.firmware.acpi.srat import SRAT
 from xlpy.firmware.acpi.waet import WAET
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.sdt import Plain, Table

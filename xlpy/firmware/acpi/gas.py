@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from construct import Construct, Default, Int8ul, Int16ul, Int32ul, Int64ul, Struct
+
+from xlpy.typing import Any
 
 U8, U16, U32, U64 = (Default(form, 0) for form in (Int8ul, Int16ul, Int32ul, Int64ul))
 

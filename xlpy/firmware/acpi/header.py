@@ -6,7 +6,8 @@ Importing this costs nothing. ``sdt`` has the formats, for taking tables apart.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
+
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import TypedDict

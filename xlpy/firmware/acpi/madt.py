@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from construct import Construct, ExprAdapter, GreedyBytes, Int8ul, Padding, Prefixed, Struct, Switch, Terminated, this
 
 from xlpy.firmware.acpi.gas import U8, U16, U32, U64
 from xlpy.firmware.acpi.sdt import Table, ToEnd
+from xlpy.typing import Any
 
 PCAT_COMPAT = 1  # table flag: there are 8259s too
 ENABLED, ONLINE_CAPABLE = 1, 2  # flags of a local APIC

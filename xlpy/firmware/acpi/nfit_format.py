@@ -5,7 +5,7 @@ Each construct describes what follows a structure's type and length, with the fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Unpack
 
 from construct import (
     Array,
@@ -30,6 +30,7 @@ from xlpy.errors import FormatError
 from xlpy.firmware.acpi import nfit
 from xlpy.firmware.acpi.guid import guid_bytes, guid_text
 from xlpy.firmware.acpi.sdt import HEADER_SIZE, build, build_table, check_header, parse
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from construct import Const, Int8ul, Int32ul, Int64ul, Padding, Struct
 
@@ -10,6 +10,7 @@ from xlpy.errors import FormatError
 from xlpy.firmware.acpi.header import verify
 from xlpy.firmware.acpi.sdt import Table, ToEnd, build, parse, set_checksum, text
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ its checksum are looked after here.
 from __future__ import annotations
 
 from io import SEEK_CUR, BytesIO
-from typing import IO, TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import IO, Unpack
 
 from construct import (
     Bytes,
@@ -25,6 +25,7 @@ from construct import (
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.header import HEADER_SIZE, build_table, checksum, set_checksum, verify
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from construct import Bytes, Construct, Default, Int32ul, Padding, Struct, Terminated
 
 from xlpy.firmware.acpi.gas import U8, U32, U64
 from xlpy.firmware.acpi.madt import entry
 from xlpy.firmware.acpi.sdt import Table, ToEnd
+from xlpy.typing import Any
 
 ENABLED, HOT_PLUGGABLE, NON_VOLATILE = 1, 2, 4  # flags of a memory range; a processor has only the first
 

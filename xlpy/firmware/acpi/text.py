@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.formats import FORMATS
 from xlpy.firmware.acpi.guid import guid_text
 from xlpy.firmware.acpi.sdt import HEADER_SIZE, Header
+from xlpy.typing import Any
 
 AML = ("DSDT", "SSDT", "PSDT")
 _BYTES_SHOWN = 64

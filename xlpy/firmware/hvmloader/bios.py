@@ -6,7 +6,6 @@ The image itself is not part of the model: its place in the memory map is.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from xlpy.addr import MIB, Gpa, Span
 from xlpy.firmware import e820
@@ -15,6 +14,7 @@ from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import BIOS_INFO, FOUR_GIB, RSDP_OVMF
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import KIB, MIB, Gpa
 from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import HPET, TPM_TIS
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.platform import Platform

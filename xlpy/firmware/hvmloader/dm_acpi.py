@@ -8,8 +8,6 @@ not start.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gfn, Gpa, Span, pages
 from xlpy.errors import FirmwareStopped
 from xlpy.firmware.acpi.encoding import name_string, packaged
@@ -18,6 +16,7 @@ from xlpy.firmware.dm_acpi import TABLE, EntryCheck, split_stream
 from xlpy.firmware.hvmloader.board import AML_CREATOR
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

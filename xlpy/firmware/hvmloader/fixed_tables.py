@@ -7,11 +7,11 @@ same, so they are packed here: the formats in ``firmware.acpi`` take long to imp
 from __future__ import annotations
 
 from struct import Struct, pack
-from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.header import build_table, set_checksum
 from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS, apic_id
 from xlpy.firmware.layout import HPET, IOAPIC, LAPIC, TPM_TIS
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

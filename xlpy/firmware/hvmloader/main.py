@@ -6,8 +6,6 @@ of which depends on how many pages the tables took.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import PAGE_SHIFT
 from xlpy.errors import HostTrouble, StateError, XlpyError
 from xlpy.firmware.e820 import format_map
@@ -26,6 +24,7 @@ from xlpy.firmware.platform import (
     HVM_PARAM_STORE_PFN,
     HVM_PARAM_VM86_TSS_SIZED,
 )
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.addr import Gpa, Span

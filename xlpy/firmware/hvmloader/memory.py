@@ -6,13 +6,12 @@ touched, one by one; once the domain's allowance is used up, the topmost page of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span, align_up
 from xlpy.firmware.e820 import E820_RAM, E820_RESERVED, E820Entry
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import FOUR_GIB, HVMLOADER_BASE, SCRATCH
 from xlpy.rangemap import RangeMap
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.hvm_info import HvmInfo

@@ -8,7 +8,6 @@ that the device model's NFIT names is listed with type 7.
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import TYPE_CHECKING
 
 from xlpy.addr import LIMIT, MIB, PAGE, Gpa, Span
 from xlpy.firmware.acpi.guid import guid_bytes
@@ -18,6 +17,7 @@ from xlpy.firmware.e820 import E820_NVS, E820_PMEM, E820_RAM, E820_RESERVED, E82
 from xlpy.firmware.hvmloader.memory import MIN_LOW_RAM
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import FOUR_GIB, HOLE_END, VGA_WINDOW
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

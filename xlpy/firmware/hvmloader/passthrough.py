@@ -8,12 +8,11 @@ boot with a reason.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import Gpa, Span
 from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import FOUR_GIB
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,12 @@ large or do not fit go above all RAM, from ``max(end of high RAM, 4 GiB)`` up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import GIB, PAGE, Gpa, Span, align_up
 from xlpy.firmware.e820 import E820_RESERVED
 from xlpy.firmware.hvmloader import keys
 from xlpy.firmware.layout import FOUR_GIB, HOLE_END, HOLE_START
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

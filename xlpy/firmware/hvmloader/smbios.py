@@ -7,13 +7,13 @@ Types 0, 1, 3, 4, 11, 16, 17, 19, 20, 32 and 127, on demand 2 and 22; strings co
 from __future__ import annotations
 
 from struct import pack
-from typing import TYPE_CHECKING
 
 from xlpy.addr import GIB, KIB, MIB, align_up
 from xlpy.firmware.acpi.header import set_checksum
 from xlpy.firmware.hvmloader import keys, passthrough
 from xlpy.firmware.hvmloader.bios import SMBIOS_LOW
 from xlpy.firmware.hvmloader.stop import stop
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

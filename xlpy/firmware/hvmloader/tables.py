@@ -8,7 +8,6 @@ generation id.
 from __future__ import annotations
 
 from struct import pack
-from typing import TYPE_CHECKING
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.firmware.hvmloader import compiled, devices, dm_acpi, fixed_tables, keys, passthrough
@@ -18,6 +17,7 @@ from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import TPM_EVENT_LOG
 from xlpy.firmware.platform import HVM_PARAM_VM_GENERATION_ID_ADDR
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.hvm_info import HvmInfo

@@ -7,9 +7,9 @@ listed first and match as much.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
 from xlpy.toolstack.cnumbers import atoi
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from xlpy.toolstack.cnumbers import ULONG_MAX, i32, strtoul
 from xlpy.toolstack.devices.spec import pieces, unknown
 from xlpy.toolstack.libxl_json import NIC_COLO
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.devices.spec import Piece

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from xlpy.toolstack.cnumbers import atoi
 from xlpy.toolstack.xlcfg import Text
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Node, Reader

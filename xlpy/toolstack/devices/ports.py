@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from xlpy.toolstack.cnumbers import strtoul, u32
 from xlpy.toolstack.libxl_json import INVALID_GFN
 from xlpy.toolstack.xlcfg import Items, Text
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Node, Reader

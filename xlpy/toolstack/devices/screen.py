@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from xlpy.toolstack.cnumbers import atoi, strtoul, u32
 from xlpy.toolstack.devices.spec import pieces, unknown
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.devices.spec import Piece

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.toolstack.cnumbers import strtoul, u32
 from xlpy.toolstack.devices.spec import pieces
 from xlpy.toolstack.xlcfg import Items, Text
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.devices.spec import Piece

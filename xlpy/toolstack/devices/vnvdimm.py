@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.addr import GIB, KIB, PAGE, parse_size
 from xlpy.errors import UsageError
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.toolstack.devices import disk, nic, pci, screen, simple, sound, usb, vnvdimm
 from xlpy.toolstack.options import SECTIONS
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.options import Option

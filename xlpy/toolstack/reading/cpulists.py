@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.toolstack.cnumbers import ULONG_MAX, i32, strtoul
 from xlpy.toolstack.xlcfg import Items, Text
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import HostFacts, Reader

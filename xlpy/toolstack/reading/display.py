@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.toolstack.cnumbers import i32
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Node, Reader

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.toolstack.cnumbers import u64
 from xlpy.toolstack.libxl_json import UNSET_MEMKB
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader

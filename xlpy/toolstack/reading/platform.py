@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.toolstack.options.cpu import ALTP2M_MODES, GROUPS, TIMER_MODES, TSC_MODES
 from xlpy.toolstack.options.platform import BIOSES
 from xlpy.toolstack.xlcfg import Items
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from xlpy.records import NamedTuple
 from xlpy.toolstack.cnumbers import i32, u32, u64
 from xlpy.toolstack.xlcfg import Items, Problem, Text, Unusable
+from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from xlpy.toolstack.options import OPTIONS
 from xlpy.toolstack.reading import cpulists, display, identity, memory, platform
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.toolstack.cnumbers import ULONG_MAX, i32, strtoul, u32, u64
 from xlpy.toolstack.libxl_json import UNSET_MEMKB
 from xlpy.toolstack.reading.cpulists import bitmap_bits, parse_range
 from xlpy.toolstack.xlcfg import Items, Text
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any

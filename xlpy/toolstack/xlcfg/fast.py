@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING
 
 from xlpy.toolstack.xlcfg.lexer import unquote_simple
 from xlpy.toolstack.xlcfg.values import Items, Setting, Text
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

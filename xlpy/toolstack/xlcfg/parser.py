@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING
 
 from xlpy.toolstack.xlcfg import lexer
 from xlpy.toolstack.xlcfg.lexer import (
@@ -31,6 +30,7 @@ from xlpy.toolstack.xlcfg.lexer import (
 from xlpy.toolstack.xlcfg.settings import Settings
 from xlpy.toolstack.xlcfg.source import Problem, Refused, Source, printable
 from xlpy.toolstack.xlcfg.values import Items, Setting, Text, Value
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ key, ``EINVAL`` for a wrong type or text, ``ERANGE`` for a number beyond a C ``l
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from xlpy.toolstack.xlcfg.values import Items, Setting, Text, Value
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import re

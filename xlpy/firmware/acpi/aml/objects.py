@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.encoding import (
@@ -17,6 +16,7 @@ from xlpy.firmware.acpi.encoding import (
     term,
     terms,
 )
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

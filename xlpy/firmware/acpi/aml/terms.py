@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.encoding import NULL, Term, name_string, number, packaged, term, terms
+from xlpy.typing import Protocol
 
 
 class _Unary(Protocol):

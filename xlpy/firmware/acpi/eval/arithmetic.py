@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.references import ByteRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
 from xlpy.firmware.acpi.eval.store import finish, load, store
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,6 @@ asks the namespace, and remembers what the block at hand declares, whether or no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, decode
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method
@@ -18,6 +16,7 @@ from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
 from xlpy.firmware.acpi.eval.registry import Code
 from xlpy.firmware.acpi.eval.values import ObjectType
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.values import Buffer, Reference, String, kind_of
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.values import Value

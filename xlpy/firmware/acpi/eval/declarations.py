@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Field, Region
@@ -12,6 +10,7 @@ from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.references import copy
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
 from xlpy.firmware.acpi.eval.values import Buffer, Package
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,12 +6,11 @@ trapping page sees the same accesses as on hardware.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from xlpy.addr import LIMIT
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, String
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.eval import arithmetic, declarations, operators, statements, sync
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import Scratch
@@ -15,6 +13,7 @@ from xlpy.firmware.acpi.eval.store import read_node
 from xlpy.firmware.acpi.eval.values import ObjectType, String
 from xlpy.firmware.acpi.header import verify
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

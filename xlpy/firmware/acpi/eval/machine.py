@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.compiler import Compiler
 from xlpy.firmware.acpi.eval.errors import AmlError
@@ -15,6 +13,7 @@ from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
 from xlpy.firmware.acpi.eval.store import load
 from xlpy.firmware.acpi.eval.values import Reference, String
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.arithmetic import order
 from xlpy.firmware.acpi.eval.errors import AmlError
@@ -11,6 +9,7 @@ from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, NameRef, Nod
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
 from xlpy.firmware.acpi.eval.store import copy_object, element, finish, load, store
 from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String, kind_of
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

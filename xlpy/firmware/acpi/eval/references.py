@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.values import PACKAGE_DEPTH, ObjectType, Package, Reference
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,8 @@ The names are those of the opcodes, and of the steps that the compiler adds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from xlpy.typing import Any
 
 Handler = Callable[..., None]  # (machine, frame, operand)
 Instruction = tuple[Handler, Any, int]  # operand; offset of the opcode in its table

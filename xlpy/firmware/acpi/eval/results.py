@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+from typing import Union
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.store import element, load, read_node
 from xlpy.firmware.acpi.eval.values import PACKAGE_DEPTH, Buffer, Package, Reference, String
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

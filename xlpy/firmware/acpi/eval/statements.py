@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Method
@@ -11,6 +9,7 @@ from xlpy.firmware.acpi.eval.references import DebugRef, NameRef, NodeRef, SlotR
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.store import load, read_node, settle
 from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.machine import Frame, Machine

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits
 from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef, copy
 from xlpy.firmware.acpi.eval.values import PACKAGE_DEPTH, Buffer, Package, Reference, String, kind_of
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.fields import FieldAccess

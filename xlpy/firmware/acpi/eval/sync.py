@@ -5,8 +5,6 @@ There is one thread and no real time. Whatever waits adds to the machine's clock
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Mutex
@@ -14,6 +12,7 @@ from xlpy.firmware.acpi.eval.references import NodeRef
 from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load
 from xlpy.firmware.acpi.eval.values import Reference
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.machine import Frame, Machine

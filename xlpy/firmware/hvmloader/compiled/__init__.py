@@ -7,9 +7,9 @@ them against its source.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from xlpy.firmware.layout import XEN_HVM
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.layout import GuestLayout

@@ -7,8 +7,6 @@ which firmware tells AML what it found (see ``acpi_info``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi.header import build_table
 from xlpy.firmware.hvmloader.board import AML_CREATOR
 from xlpy.firmware.hvmloader.dsdt.isa import isa_bridge
@@ -16,6 +14,7 @@ from xlpy.firmware.hvmloader.dsdt.pci import gpe_slots, host_bridge
 from xlpy.firmware.hvmloader.dsdt.processors import processors
 from xlpy.firmware.hvmloader.dsdt.system import gpe, root, system_bus
 from xlpy.firmware.layout import PM_BASE
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.addr import Gpa

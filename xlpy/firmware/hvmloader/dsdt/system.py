@@ -2,11 +2,10 @@ r"""The root's names, ``\_SB`` with its regions and system memory, and ``\_GPE``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.aml.resources import CACHEABLE
 from xlpy.firmware.hvmloader.acpi_info import FIELDS, SIZE
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.addr import Gpa
