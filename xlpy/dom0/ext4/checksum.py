@@ -55,7 +55,7 @@ def crc16(register: int, data: bytes) -> int:
     return register
 
 
-def crc32c_blocks(register: int, blocks: Sequence[bytes]) -> list[int]:
+def crc32c_blocks(register: int, blocks: Sequence[bytes | memoryview]) -> list[int]:
     """``crc32c(register, block)`` of each block, all as long as each other; a hundred take the time of five.
 
     All blocks advance together: a row is one byte of each, so that one table look-up of all is one ``bytes.translate``.
@@ -64,12 +64,8 @@ def crc32c_blocks(register: int, blocks: Sequence[bytes]) -> list[int]:
     count, width = len(blocks), len(blocks[0]) if blocks else 0
     if count < _FEW or width < 4:
         return [crc32c(register, block) for block in blocks]
-    data = bytearray(count * width)
-    for at, block in enumerate(blocks):
-        data[at::count] = block
     number, bits = int.from_bytes, count * 8
-    start = number(b"".join([bytes([byte]) * count for byte in register.to_bytes(4, "little")]), "little")
-    rows, left = _fold(number(data, "little") ^ start, width, bits)
+    rows, left = _fold(_rows(register, blocks), width, bits)
     rest = rows.to_bytes(left * count, "little")
     planes = [bytes([value >> shift & 0xFF for value in _table(_POLYNOMIAL)]) for shift in (0, 8, 16, 24)]
     row, state = (1 << bits) - 1, 0
@@ -80,6 +76,16 @@ def crc32c_blocks(register: int, blocks: Sequence[bytes]) -> list[int]:
     for place in range(4):
         registers[place::4] = (state >> place * bits & row).to_bytes(count, "little")
     return list(struct.unpack(f"<{count}I", registers))
+
+
+def _rows(register: int, blocks: Sequence[bytes | memoryview]) -> int:
+    """The first byte of each block, then the second of each, ..., with the register added to the first four."""
+    count = len(blocks)
+    data = bytearray(count * len(blocks[0]))
+    for at, block in enumerate(blocks):
+        data[at::count] = block
+    start = b"".join([bytes([byte]) * count for byte in register.to_bytes(4, "little")])
+    return int.from_bytes(data, "little") ^ int.from_bytes(start, "little")
 
 
 def _fold(rows: int, count: int, bits: int) -> tuple[int, int]:
@@ -101,7 +107,7 @@ def _fold(rows: int, count: int, bits: int) -> tuple[int, int]:
         while count > power:
             drop, m = max((min(count - power * m, room * m), m) for m in (1, 2, 4, 8, 16, 32, 64))
             front = rows & (1 << drop * bits) - 1
-            sums = reduce(xor, [front << (powers[-1] - each) * m * bits for each in powers])
+            sums = reduce(xor, (front << (powers[-1] - each) * m * bits for each in powers))
             rows = rows >> drop * bits ^ sums << (room * m - drop) * bits
             count -= drop
     return rows, count

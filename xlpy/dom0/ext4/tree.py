@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.superblock import Superblock
 
+    Raw = bytes | memoryview
+
 MAGIC = 0xF30A
 MAX_DEPTH = 5
 MAX_WRITTEN = 32768  # blocks in one written extent; one less in an unwritten one
@@ -45,7 +47,7 @@ class _Leaf(NamedTuple):
     """A leaf, and its entries; it has some."""
 
     node: _Node
-    raw: bytes
+    raw: Raw
 
     def in_bounds(self) -> bool:
         """Whether it keeps to the logical blocks that its parent gives it."""
@@ -72,7 +74,7 @@ def read_tree(
     leaves = _leaves(superblock, inode, read, where)
     entries = _Entries(b"".join([leaf.raw for leaf in leaves]))
     if leaves and not (all(map(_Leaf.in_bounds, leaves)) and entries.sound(superblock)):
-        leaf = next(leaf for leaf in leaves if not (leaf.in_bounds() and _Entries(leaf.raw).sound(superblock)))
+        leaf = next(leaf for leaf in leaves if not (leaf.in_bounds() and _Entries(bytes(leaf.raw)).sound(superblock)))
         raise damaged(
             where,
             f"with extents that are empty, out of order or outside its {superblock.blocks} blocks"
@@ -115,12 +117,12 @@ def _leaves(superblock: Superblock, inode: Inode, read: Callable[[int, int], byt
     return leaves
 
 
-def _cut(raw: bytes, entries: int) -> bytes:
+def _cut(raw: Raw, entries: int) -> Raw:
     """The entries of a node."""
     return raw[_ENTRY : _ENTRY + entries * _ENTRY]
 
 
-def _header(raw: bytes, where: str, offset: int, room: int) -> tuple[int, int]:
+def _header(raw: Raw, where: str, offset: int, room: int) -> tuple[int, int]:
     magic, entries, most, depth, _ = _HEADER.unpack_from(raw)
     if magic != MAGIC:
         raise damaged(f"{where}.eh_magic", f"{magic:#06x}, must be {MAGIC:#06x}", offset or None)
@@ -129,20 +131,20 @@ def _header(raw: bytes, where: str, offset: int, room: int) -> tuple[int, int]:
     return entries, depth
 
 
-def _read_nodes(superblock: Superblock, nodes: list[_Node], read: Callable[[int, int], bytes]) -> list[bytes]:
+def _read_nodes(superblock: Superblock, nodes: list[_Node], read: Callable[[int, int], bytes]) -> list[memoryview]:
     """The blocks of the nodes; neighbours on the device come in one read."""
     size, blocks, at = superblock.block_size, [], 0
     while at < len(nodes):
         run = 1
         while at + run < len(nodes) and run < 256 and nodes[at + run].block == nodes[at].block + run:
             run += 1
-        raw = read(nodes[at].block * size, run * size)
+        raw = memoryview(read(nodes[at].block * size, run * size))
         blocks += [raw[i : i + size] for i in range(0, run * size, size)]
         at += run
     return blocks
 
 
-def _check(superblock: Superblock, inode: Inode, nodes: list[_Node], blocks: list[bytes], where: str) -> None:
+def _check(superblock: Superblock, inode: Inode, nodes: list[_Node], blocks: list[memoryview], where: str) -> None:
     """Compare the checksum in each block's tail, which follows the room for ``eh_max`` entries."""
     by_tail: dict[int, list[int]] = {}
     for at, raw in enumerate(blocks):
@@ -162,7 +164,7 @@ def _check(superblock: Superblock, inode: Inode, nodes: list[_Node], blocks: lis
                 )
 
 
-def _indexes(superblock: Superblock, raw: bytes, entries: int, node: _Node, where: str) -> list[_Node]:
+def _indexes(superblock: Superblock, raw: Raw, entries: int, node: _Node, where: str) -> list[_Node]:
     found: list[_Node] = []
     if not entries:
         raise damaged(f"{where}.eh_entries", "0 in an index node")
