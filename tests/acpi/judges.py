@@ -72,14 +72,16 @@ def acpiexec(folder: Path, tables, commands):
         names.append(f"table{number}.aml")
         (folder / names[-1]).write_bytes(table)
 
-    def session(part):
+    def session(part, tries=3):
         lines = "".join(f"evaluate {command}\n" for command in part)
         text = run(program, "-dt", *names, folder=folder, input=lines + "quit\n").stdout
         answers = [_answer(answer) for answer in text.split("\n- evaluate ")[1:]]
-        if len(answers) < len(part):  # it crashed, which it does on some of them
-            answers[-1:] = ["CRASH"]
-            answers += session(part[len(answers) :])
-        return answers
+        if len(answers) == len(part):
+            return answers
+        if tries > 1:  # on a busy machine its threads sometimes lose a line or end too early
+            return session(part, tries - 1)
+        answers[-1:] = ["CRASH"]  # that it does on some of them every time
+        return answers + session(part[len(answers) :])
 
     parts = [commands[at : at + 25] for at in range(0, len(commands), 25)]
     with ThreadPoolExecutor(16) as pool:  # it sleeps after each command
