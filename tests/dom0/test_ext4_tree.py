@@ -89,9 +89,9 @@ def test_every_entry_counts(made):
     expected = one_by_one(made)
     if expected is None:
         with pytest.raises(FormatError, match="empty, out of order or outside"):
-            read_tree(SUPERBLOCK, inode, read, merged=False)
+            read_tree(SUPERBLOCK, inode, read)
     else:
-        assert read_tree(SUPERBLOCK, inode, read, merged=False) == expected
+        assert read_tree(SUPERBLOCK, inode, read) == expected
 
 
 def test_the_leaf_that_is_wrong_is_named():

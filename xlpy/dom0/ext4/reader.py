@@ -203,7 +203,7 @@ class Ext4:
     @_held
     def tree(self, inode: Inode) -> Extents:
         """The entries of the extent tree as they stand, unmerged; FormatError when it is damaged."""
-        return read_tree(self.superblock, inode, self._read, merged=False)
+        return read_tree(self.superblock, inode, self._read)
 
     @_held
     def fiemap(self, inode: Inode, path: str = "the file") -> Extents:
@@ -216,7 +216,7 @@ class Ext4:
             Unsafe: the data does not lie in plain blocks under an extent tree. FormatError: damaged metadata.
         """
         refuse_unreadable(inode, path)
-        return read_tree(self.superblock, inode, self._read).marked_last()
+        return read_tree(self.superblock, inode, self._read).merged().marked_last()
 
     @_held
     def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:

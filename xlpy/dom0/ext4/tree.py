@@ -57,14 +57,11 @@ class _Leaf(NamedTuple):
         return bool(self.node.first <= first and last + count <= self.node.end)
 
 
-def read_tree(
-    superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], *, merged: bool = True
-) -> Extents:
-    """All extents of an inode in logical order, in bytes, with no flag but UNWRITTEN.
+def read_tree(superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes]) -> Extents:
+    """All entries in the leaves of an inode in logical order, in bytes, with no flag but UNWRITTEN.
 
     Args:
         read: ``read(offset, length)`` gives bytes of the device.
-        merged: join entries that continue each other; False gives the entries as they stand in the leaves.
 
     Raises:
         FormatError: a checksum, a header or an entry is wrong. A loop is impossible, since every step must go one level
@@ -81,8 +78,7 @@ def read_tree(
             f" (logical blocks {leaf.node.first} to {leaf.node.end})",
             leaf.node.block * superblock.block_size or None,
         )
-    extents = entries.in_bytes(superblock.block_size)
-    return extents.merged() if merged else extents
+    return entries.in_bytes(superblock.block_size)
 
 
 def _leaves(superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], where: str) -> list[_Leaf]:
