@@ -19,6 +19,8 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    _Text = str | Callable[[], str] | None  # of a record: as it is, made when it is written, or absent
+
 SCHEMA = 1
 LOCK_SECONDS = 10.0
 
@@ -43,6 +45,10 @@ class Table:
     def put(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
         """Set ``key`` to ``value`` (anything ``json`` can write)."""
         self._store.write(self._name, key, _encode(value))
+
+    def follow(self, key: str, make: Callable[[], Any]) -> None:
+        """Set ``key`` to what ``make()`` gives when it is written: once, however often it changes in a transaction."""
+        self._store.write(self._name, key, lambda: _encode(make()))
 
     def delete(self, key: str) -> None:
         """Remove ``key``; no error when it is absent."""
@@ -84,7 +90,7 @@ class Store:
         self.path = path
         self._changed = changed
         self._depth = 0
-        self._known: dict[tuple[str, str], str | None] = {}  # what this transaction read or wrote; None: absent
+        self._known: dict[tuple[str, str], _Text] = {}  # what this transaction read or wrote
         self._unwritten: set[tuple[str, str]] = set()  # what of it SQLite does not have yet
         try:
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=LOCK_SECONDS)
@@ -121,7 +127,7 @@ class Store:
         """The text of one record, or None."""
         place = (room, key)
         if place in self._known:
-            return self._known[place]
+            return _now(self._known[place])
         rows = self.query("SELECT value FROM records WHERE room = ? AND key = ?", place)
         text: str | None = rows[0][0] if rows else None
         if self._depth:
@@ -135,7 +141,7 @@ class Store:
         except (ValueError, TypeError) as error:
             raise self._damaged(error) from error
 
-    def write(self, room: str, key: str, text: str | None) -> None:
+    def write(self, room: str, key: str, text: _Text) -> None:
         """Set one record, None to remove it: at once, or in a transaction together with all others at its end."""
         self._known[room, key] = text
         self._unwritten.add((room, key))
@@ -150,11 +156,13 @@ class Store:
         self._check_alive()
         places = sorted(self._unwritten)
         self._unwritten.clear()
-        kept = [(*place, text) for place in places if (text := self._known[place]) is not None]
+        texts = {place: _now(self._known[place]) for place in places}
+        self._known.update(texts)
+        kept = [(*place, text) for place, text in texts.items() if text is not None]
         try:
             self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", kept)
             if len(kept) < len(places):
-                gone = [place for place in places if self._known[place] is None]
+                gone = [place for place in places if texts[place] is None]
                 self._db.executemany("DELETE FROM records WHERE room = ? AND key = ?", gone)
         except sqlite3.Error as error:
             raise self._explained(error) from error
@@ -240,6 +248,10 @@ class Store:
     def close(self) -> None:
         """Release the file."""
         self._db.close()
+
+
+def _now(text: _Text) -> str | None:
+    return text() if callable(text) else text
 
 
 def _inode(path: str | os.PathLike[str]) -> int | None:

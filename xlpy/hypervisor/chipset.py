@@ -95,13 +95,15 @@ class Chipset:
     def save(self) -> None:
         """Keep the state, when it has changed."""
         if self._dirty:
-            state = {
-                "pci": {str(devfn): bytes(config).hex() for devfn, config in self._config.items()},
-                "cmos": bytes(self._cmos).hex(),
-                "ports": self._ports,
-            }
-            self._domain.keep("xen.chipset", state)
+            self._domain.keep("xen.chipset", self._state)
             self._dirty = False
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "pci": {str(devfn): bytes(config).hex() for devfn, config in self._config.items()},
+            "cmos": bytes(self._cmos).hex(),
+            "ports": self._ports,
+        }
 
     def io_in(self, port: int, size: int) -> int | None:
         """Read a port; None when no device of the board has it."""

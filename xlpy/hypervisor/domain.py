@@ -14,7 +14,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from xlpy.hypervisor.cpuid import Policy
@@ -96,7 +96,10 @@ class Domain:
 
     def save(self) -> None:
         """Keep the record."""
-        record = {
+        self.xen.store.table(RECORDS).follow(str(self.domid), self._record)
+
+    def _record(self) -> dict[str, Any]:
+        return {
             "uuid": self.uuid.hex(),
             "flags": self.flags,
             "max_vcpus": self.max_vcpus,
@@ -111,7 +114,6 @@ class Domain:
             "vmce": self.vmce,
             "vmce_pending": self.vmce_pending,
         }
-        self.xen.store.table(RECORDS).put(str(self.domid), record)
 
     # parts
 
@@ -119,9 +121,9 @@ class Domain:
         """What is kept of a part, or None."""
         return self.xen.store.table(table).get(str(self.domid))
 
-    def keep(self, table: str, value: Any) -> None:  # noqa: ANN401 - JSON
-        """Keep a part."""
-        self.xen.store.table(table).put(str(self.domid), value)
+    def keep(self, table: str, make: Callable[[], Any]) -> None:
+        """Keep a part: what ``make()`` gives, in JSON, when the state is written."""
+        self.xen.store.table(table).follow(str(self.domid), make)
 
     @property
     def home(self) -> Path:
@@ -183,14 +185,14 @@ class Domain:
 
     def save_ram(self) -> None:
         """Keep the RAM side of the P2M, and where the bytes are."""
-        self.keep("xen.ram", self.p2m.ram.dump())
-        self.keep("xen.files", self.files.to_json())
+        self.keep("xen.ram", self.p2m.ram.dump)
+        self.keep("xen.files", self.files.to_json)
         self.memory.forget()
         self.save()
 
     def save_pmem(self) -> None:
         """Keep the persistent-memory side of the P2M."""
-        self.keep("xen.pmem", self.p2m.pmem.dump())
+        self.keep("xen.pmem", self.p2m.pmem.dump)
         self.memory.forget()
 
     # state

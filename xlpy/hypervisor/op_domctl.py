@@ -179,7 +179,7 @@ class DomctlOps(Gate):
         if domain.started:
             refuse(abi.EBUSY, f"d{domid} has run already, its CPUID policy is fixed")
         domain.policy = cpuid.guest_policy(self.xen.hw.cpuid, overrides, hvm=domain.hvm)
-        domain.keep("xen.policy", domain.policy.to_json())
+        domain.keep("xen.policy", domain.policy.to_json)
 
     @hypercall("XEN_DOMCTL_get_cpu_policy", query=True)
     def domctl_get_cpu_policy(self, domid: int) -> cpuid.Policy:
@@ -201,7 +201,7 @@ class DomctlOps(Gate):
         named = (*vnuma.vcpu_to_node, *(one.node for one in vnuma.ranges))
         if any(not 0 <= node < nodes for node in named):
             refuse(abi.EINVAL, f"a vCPU or a range names a node beyond {nodes - 1}")
-        domain.keep("xen.vnuma", vnuma)
+        domain.keep("xen.vnuma", lambda: vnuma)
 
     @hypercall("XEN_DOMCTL_getdomaininfo", query=True)
     def domctl_getdomaininfo(self, domid: int) -> DomainInfo:

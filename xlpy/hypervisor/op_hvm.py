@@ -143,5 +143,5 @@ class DmOps(Gate):
 
     @staticmethod
     def _kept(domain: Domain, result: int = 0) -> int:
-        domain.keep("xen.ioreq", domain.ioreq.to_json())
+        domain.keep("xen.ioreq", domain.ioreq.to_json)
         return result

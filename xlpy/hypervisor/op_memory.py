@@ -122,7 +122,8 @@ class MemoryOps(Gate):
         for start, size, _ in entries:
             if start < 0 or size < 0 or start + size > LIMIT:
                 refuse(abi.EINVAL, f"the entry at {start:#x} with {size:#x} bytes leaves the 64-bit address space")
-        domain.keep("xen.memory_map", [list(entry) for entry in entries])
+        kept = [list(entry) for entry in entries]
+        domain.keep("xen.memory_map", lambda: kept)
 
     @hypercall("XENMEM_memory_map", query=True)
     def memory_memory_map(self, domid: int = abi.DOMID_SELF) -> list[E820Entry]:

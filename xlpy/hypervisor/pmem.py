@@ -215,12 +215,14 @@ class Pmem:
             raise trouble(self._announcement, error) from error
 
     def _save(self) -> None:
-        record: dict[str, Any] = {
+        self._table.follow("pmem", self._record)
+
+    def _record(self) -> dict[str, Any]:
+        return {
             "regions": [[[span.start, span.size] for span in one] for one in self.regions],
             "broken": self.broken,
             "sequence": self._sequence,
         }
-        self._table.put("pmem", record)
 
     def _check(self, region: Span[Mfn], reserved: Span[Mfn], data: Span[Mfn]) -> None:
         width = self._xen.hw.spec.cpu.physical_bits

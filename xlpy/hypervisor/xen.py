@@ -162,7 +162,7 @@ class Xen:
 
     def save_heap(self) -> None:
         """Keep the heap."""
-        self._state.put("heap", self.heap.to_json())
+        self._state.follow("heap", self.heap.to_json)
 
     @property
     def total_pages(self) -> int:
