@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from functools import cache, lru_cache, reduce
 from operator import xor
-from typing import TYPE_CHECKING
+
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from xlpy.dom0.ext4.checksum import crc32c, crc32c_blocks
 from xlpy.dom0.ext4.inode import INDEX_FL
 from xlpy.dom0.ext4.superblock import damaged
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,13 +8,13 @@ of the first physical block). A length above 32768 marks an unwritten extent of 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from xlpy.columns import Column
 from xlpy.dom0.ext4.checksum import crc32c_blocks
 from xlpy.dom0.ext4.superblock import damaged
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
