@@ -147,19 +147,23 @@ class EmulatedDom0(Vfs):
     # --- changing files --------------------------------------------------------------------------------------------
 
     def _editor(self, mount: Mount) -> Ext4Editor:
-        """An editor of the file system on a mount; what was read before is read anew afterwards."""
+        """An editor of the file system on a mount."""
         from xlpy.dom0.ext4.edit import Ext4Editor
 
-        device = self.device(mount.device)
+        start = self.device(mount.device).window.start
+
+        def zero(at: int, length: int) -> None:
+            self._hw.zero(Span(Spa(start + at), length))
+
+        return Ext4Editor(*self._place(mount), zero=zero)
+
+    def _place(self, mount: Mount) -> tuple[str, int, int]:
+        """Image, offset and size of a file system that is to change; what was read of it is read anew afterwards."""
         opened = self._open_images.pop(mount.mountpoint, None)
         if opened is not None:
             opened.close()
-        image, offset = self._hw.locate_file(device.window.start)
-
-        def zero(at: int, length: int) -> None:
-            self._hw.zero(Span(Spa(device.window.start + at), length))
-
-        return Ext4Editor(image, offset, device.window.size, zero=zero)
+        window = self.device(mount.device).window
+        return *self._hw.locate_file(window.start), window.size
 
     def _refuse_held(self, path: str, mount: Mount, inode: Inode) -> None:
         major, minor = self.device(mount.device).number
@@ -299,17 +303,21 @@ class EmulatedDom0(Vfs):
         return Pin(f"{key}:{inode.number}", owner, clean, window, inode.number, inode.size, extents)
 
     def _set_immutable(self, path: str, on: bool) -> None:
+        from xlpy.dom0.ext4.inplace import InPlace
+
         mount, inner, inode = self.file(path)
         if inode.immutable != on:
-            self._editor(mount).set_immutable(inner, on)
+            InPlace(*self._place(mount)).set_immutable(inner, on)
 
     def repair(self) -> None:
         """After a command was killed: finish or undo what it left on file systems, so that media and pins agree."""
+        from xlpy.dom0.ext4.inplace import InPlace
+
         for mount in self.disk_mounts:
             with suppress(Unsafe):  # a disabled device is as it is
                 window = self.device(mount.device).window
                 held = {pin.inode for pin in self._pins.all() if pin.inode and pin.window == window}
-                self._editor(mount).recover()
+                InPlace(*self._place(mount)).recover()
                 for path, inode in list(_walk(self.image(mount), "/")):
                     self._set_immutable(f"{mount.mountpoint}{path}", inode.number in held)
 

@@ -11,22 +11,23 @@ A pinned file carries the immutable flag, which the kernel obeys and debugfs ign
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from xlpy.addr import LIMIT, align_up
-from xlpy.dom0.ext4.guard import Interrupted, editing, interrupted
-from xlpy.dom0.ext4.inode import IMMUTABLE_FL, ROOT, Inode, refuse_unreadable, with_flags
+from xlpy.dom0.ext4.guard import Interrupted
+from xlpy.dom0.ext4.inode import ROOT, Inode, refuse_unreadable
+from xlpy.dom0.ext4.inplace import InPlace
 from xlpy.dom0.ext4.media import opened, punch
-from xlpy.dom0.ext4.reader import Ext4Image
-from xlpy.dom0.ext4.tools import debugfs, device_argument, no_space, quote, run
+from xlpy.dom0.ext4.tools import debugfs, no_space, quote
 from xlpy.dom0.ext4.tree import MAX_WRITTEN
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.extents import Extent
 
 MODE = 0o100644
@@ -34,7 +35,7 @@ ENTRIES_PER_NODE = 340  # of an extent tree with 4 KiB blocks
 STATES = ("written", "unwritten", "sparse", "fragmented")
 
 
-class Ext4Editor:
+class Ext4Editor(InPlace):
     """Changes to one file system. Paths start at its root.
 
     Args:
@@ -57,9 +58,8 @@ class Ext4Editor:
         zero: Callable[[int, int], None] | None = None,
         now: int | None = None,
     ) -> None:
-        self._image, self._offset, self._size = image, offset, size
+        super().__init__(image, offset, size)
         self._zero_device = zero
-        self._hold = -1
         self._preamble = [] if now is None else [f"set_current_time @{now}"]
 
     def mkdir(self, path: str) -> None:
@@ -202,42 +202,7 @@ class Ext4Editor:
                 for first, last, physical in pieces:
                     os.pwrite(fd, data[first - offset : last - offset], self._offset + physical)
 
-    def set_immutable(self, path: str, on: bool) -> None:
-        """Set or clear the immutable flag: the pin under which no kernel moves, shrinks or removes the file.
-
-        One store of one inode, and so not worth starting a program.
-        """
-        with self._editing(), self._open() as fs:
-            inode = fs.lookup(path)
-            raw, at = fs.inode_bytes(inode.number)
-            flags = inode.flags | IMMUTABLE_FL if on else inode.flags & ~IMMUTABLE_FL
-            with opened(self._image) as fd:
-                os.pwrite(fd, with_flags(fs.superblock, inode, raw, flags), self._offset + at)
-
-    def recover(self) -> None:
-        """Repair the file system when the last program that changed it was killed."""
-        if interrupted(self._image, self._offset):
-            with self._editing():
-                pass
-
     # --- inside one edit -------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _editing(self) -> Iterator[None]:
-        with editing(self._image, self._offset, self._repair) as self._hold:
-            yield
-
-    def _repair(self, hold: int) -> None:
-        status, output, errors = run(hold, "e2fsck", "-fy", device_argument(self._image, self._offset))
-        if status & ~3:
-            raise FormatError(
-                f"{os.fspath(self._image)}: e2fsck could not repair the file system (status {status})",
-                code="XLPY-EXT4-DAMAGED",
-                details=(output + errors).splitlines()[-5:],
-            )
-
-    def _open(self) -> Ext4Image:
-        return Ext4Image(self._image, self._offset, self._size, guarded=False)
 
     def _debugfs(self, commands: Sequence[str]) -> None:
         debugfs(self._hold, self._image, self._offset, [*self._preamble, *commands])
