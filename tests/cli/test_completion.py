@@ -131,7 +131,8 @@ def test_commands_are_completed_without_loading_them():
     loaded = done.stderr.split()
     assert "xlpy.host" not in loaded
     assert not {name for name in loaded if name.startswith("xlpy.cli.")} - {
-        f"xlpy.cli.{name}" for name in ("main", "env", "tree", "declare", "types", "shared", "plain", "grammar")
+        f"xlpy.cli.{name}"
+        for name in ("main", "env", "tree", "declare", "types", "shared", "plain", "grammar", "completers")
     }
 
 

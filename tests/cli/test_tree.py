@@ -107,7 +107,10 @@ def test_help_imports_no_command():
         "xlpy.records",
         "xlpy.typing",
         "xlpy.cli",
-        *(f"xlpy.cli.{name}" for name in ("main", "env", "tree", "declare", "types", "shared", "plain", "grammar")),
+        *(
+            f"xlpy.cli.{name}"
+            for name in ("main", "env", "tree", "declare", "types", "shared", "plain", "grammar", "completers")
+        ),
     }
 
 

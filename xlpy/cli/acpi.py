@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from xlpy.cli.completers import domains
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.render import json_document
 from xlpy.cli.types import Choice, FilePath
@@ -22,7 +21,7 @@ xlpy acpi dump quickstart > acpi.out && acpixtract -a acpi.out
 xlpy acpi dump quickstart --format bin -o tables && iasl -d tables/nfit.dat
 xlpy acpi dump --host --table NFIT --format text
 """)
-@argument("domain", required=False, shell_complete=domains)
+@argument("domain", required=False, shell_complete="domains")
 @option("--host", "of_host", is_flag=True, help="The host's own tables, as its BIOS left them.")
 @option("--table", "signature", metavar="SIG", help="Only tables with this signature, such as NFIT.")
 @option(

@@ -55,6 +55,14 @@ def configurations(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [CompletionItem(incomplete, type="file")]
 
 
+def triggers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """What `xlpy trigger` presses or pulls."""
+    from xlpy.toolstack.power import TRIGGERS
+
+    del ctx, param
+    return [name for name in TRIGGERS if name.startswith(incomplete)]
+
+
 def _fits(text: str, incomplete: str) -> bool:
     return text.startswith(incomplete) and text.isprintable()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from xlpy.cli.completers import configurations
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
@@ -20,7 +19,7 @@ INVALID = 3
 xlpy config check *.cfg
 xlpy config check --xl-strict --json domain.cfg
 """)
-@argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=configurations)
+@argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete="configurations")
 @option("--xl-strict", is_flag=True, help="Judge exactly as xl 4.17 does, quirks included.")
 @json_option
 def check(env: Env, files: tuple[str, ...], xl_strict: bool, as_json: bool) -> None:

@@ -30,7 +30,7 @@ class Parameter:
         kind: ``option`` or ``argument``, the name of click's decorator.
         declarations: its spellings, and perhaps the name of the function's parameter, as click takes them.
         kind_of: its type; None is text.
-        settings: the rest of what click takes.
+        settings: the rest of what click takes; ``shell_complete`` is the name of one of ``xlpy.cli.completers``.
     """
 
     def __init__(

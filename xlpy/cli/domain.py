@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 from xlpy.addr import format_size
-from xlpy.cli.completers import configurations
-from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items, table
@@ -24,7 +22,7 @@ xlpy create configs/quickstart.cfg
 xlpy create configs/quickstart.cfg 'name="second"' memory=1024
 xlpy create -n configs/quickstart.cfg
 """)
-@argument("words", nargs=-1, metavar="CONFIG [KEY=VALUE]...", shell_complete=configurations)
+@argument("words", nargs=-1, metavar="CONFIG [KEY=VALUE]...", shell_complete="configurations")
 @option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
 @option("-p", "--paused", is_flag=True, help="Leave the domain paused.")
 @option("-q", "--quiet", is_flag=True, help='Do not print "Parsing config from FILE".')
@@ -149,7 +147,7 @@ def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
 @command("""
 xlpy destroy quickstart
 """)
-@argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=complete_domains)
+@argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete="domains")
 @option("-f", "--force", is_flag=True, help="Also domain 0, as in xl (refused here all the same).")
 @dry_run_option
 @json_option

@@ -11,6 +11,7 @@ from inspect import cleandoc
 import click
 
 from xlpy import __version__
+from xlpy.cli import completers
 from xlpy.cli.declare import Leave
 from xlpy.cli.plain import COMPLETING, find
 from xlpy.cli.shared import shared
@@ -144,11 +145,19 @@ def _clicked(name: str, declared: Command) -> click.Command:
 
 def _params(declared: Command) -> list[click.Parameter]:
     kinds = {"option": click.Option, "argument": click.Argument}
-    return [kinds[one.kind](one.declarations, type=_type(one), **one.settings) for one in declared.parameters]
+    return [kinds[one.kind](one.declarations, type=_type(one), **_settings(one)) for one in declared.parameters]
 
 
 def _type(one: Parameter) -> Any:  # noqa: ANN401 - a click.ParamType, or what click makes one of
     return one.type.click() if one.type else None
+
+
+def _settings(one: Parameter) -> dict[str, Any]:
+    """What else click takes; a completer is declared by its name."""
+    settings = dict(one.settings)
+    if "shell_complete" in settings:
+        settings["shell_complete"] = getattr(completers, settings["shell_complete"])
+    return settings
 
 
 def _help(declared: Command) -> str:

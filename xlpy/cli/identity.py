@@ -6,8 +6,6 @@ from __future__ import annotations
 import sys
 
 from xlpy.cli.changing import changing
-from xlpy.cli.completers import configurations
-from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
@@ -43,7 +41,7 @@ def rename(env: Env, domain: str, name: str, dry_run: bool, as_json: bool) -> No
 @command("""
 xlpy domid quickstart
 """)
-@argument("name", shell_complete=complete_domains)
+@argument("name", shell_complete="domains")
 @json_option
 def domid_of(env: Env, name: str, as_json: bool) -> None:
     """Print a domain's id; digits count as a name here, as in xl."""
@@ -88,7 +86,7 @@ def domname(env: Env, domid: str, as_json: bool) -> None:
 xlpy config-update quickstart configs/quickstart.cfg memory=1024
 """)
 @domain_argument
-@argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=configurations)
+@argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete="configurations")
 @option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")
 @option("-d", "--debug", "show", is_flag=True, help="Print the parsed configuration.")
 @dry_run_option

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from xlpy.cli.changing import PARTIAL, changing, outcome_json, target, tell
-from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.env import report
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
@@ -76,7 +75,7 @@ def _power_options(function: Callable[..., Any]) -> Callable[..., Any]:
 xlpy shutdown -w quickstart
 xlpy shutdown -a
 """)
-@argument("domain", required=False, shell_complete=complete_domains)
+@argument("domain", required=False, shell_complete="domains")
 @_power_options
 @dry_run_option
 @json_option
@@ -94,7 +93,7 @@ def shutdown(
 @command("""
 xlpy reboot quickstart
 """)
-@argument("domain", required=False, shell_complete=complete_domains)
+@argument("domain", required=False, shell_complete="domains")
 @_power_options
 @dry_run_option
 @json_option
@@ -162,7 +161,7 @@ xlpy trigger quickstart sleep
 xlpy trigger quickstart s3resume
 """)
 @domain_argument
-@argument("name", metavar="TRIGGER", shell_complete=lambda ctx, param, text: _triggers(text))
+@argument("name", metavar="TRIGGER", shell_complete="triggers")
 @argument("vcpu", type=IntRange(0), default=0, metavar="[VCPU]")
 @dry_run_option
 @json_option
@@ -184,12 +183,6 @@ def trigger(env: Env, domain: str, name: str, vcpu: int, dry_run: bool, as_json:
         trigger=name.lower(),
         vcpu=vcpu,
     )
-
-
-def _triggers(text: str) -> list[str]:
-    from xlpy.toolstack.power import TRIGGERS
-
-    return [name for name in TRIGGERS if name.startswith(text)]
 
 
 @command("""

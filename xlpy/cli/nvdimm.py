@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from xlpy.cli.changing import changing, each, target
-from xlpy.cli.completers import backings, vnvdimms
-from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 xlpy nvdimm-attach quickstart file=/dev/pmem1,label_size=128K
 """)
 @domain_argument
-@argument("spec", nargs=-1, required=True, metavar="SPEC...", shell_complete=backings)
+@argument("spec", nargs=-1, required=True, metavar="SPEC...", shell_complete="backings")
 @dry_run_option
 @json_option
 def attach(env: Env, domain: str, spec: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
@@ -48,7 +46,7 @@ def attach(env: Env, domain: str, spec: tuple[str, ...], dry_run: bool, as_json:
 @command("""
 xlpy nvdimm-list quickstart
 """)
-@argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete=complete_domains)
+@argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete="domains")
 @json_option
 def list_nvdimms(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     """List the vNVDIMMs of domains.
@@ -83,7 +81,7 @@ xlpy nvdimm-detach quickstart 0
 xlpy nvdimm-detach -f quickstart /mnt/pmem0/vm1.img
 """)
 @domain_argument
-@argument("device", shell_complete=vnvdimms)
+@argument("device", shell_complete="vnvdimms")
 @option("-f", "--force", is_flag=True, help="Although the guest has not let go: what it still writes is lost.")
 @dry_run_option
 @json_option

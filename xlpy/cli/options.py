@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from xlpy.cli.completers import domains
 from xlpy.cli.declare import argument, option
 from xlpy.cli.types import Size
 
@@ -10,4 +9,4 @@ SIZE = Size()
 
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON.")
 dry_run_option = option("-n", "--dryrun", "dry_run", is_flag=True, help="Check everything, change nothing.")
-domain_argument = argument("domain", shell_complete=domains)
+domain_argument = argument("domain", shell_complete="domains")

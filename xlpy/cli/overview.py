@@ -6,7 +6,6 @@ import sys
 import time
 
 from xlpy.cli.changing import each
-from xlpy.cli.completers import domains as complete_domains
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 
 DAY = 86400
 
-domains_argument = argument("domains", nargs=-1, metavar="[DOMAIN]...", shell_complete=complete_domains)
+domains_argument = argument("domains", nargs=-1, metavar="[DOMAIN]...", shell_complete="domains")
 
 
 @command("""
 xlpy list
 xlpy list --json | jq '.items[].name'
 """)
-@argument("domain", required=False, shell_complete=complete_domains)
+@argument("domain", required=False, shell_complete="domains")
 @option("-l", "--long", "as_long", is_flag=True, help="Print the configurations as JSON, as libxl has them.")
 @option("-v", "--verbose", is_flag=True, help="Also UUID, shutdown reason and security label.")
 @option("-Z", "--context", is_flag=True, help="Also the security label.")
