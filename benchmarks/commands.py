@@ -53,13 +53,17 @@ def cases(folder: Path) -> Iterator[Case | Skip]:
     yield Case("create quickstart", "import click", 4, creating(root, quickstart, "quickstart"), click)
     qemu = shutil.which("qemu-system-x86_64")
     if qemu:
-        yield Case(
-            "create quickstart (QEMU)",
-            "QEMU's nvdimm machine to its monitor",
-            3,
-            creating(root, quickstart, "quickstart"),
-            lambda: monitor(qemu, folder),
-        )
+        for peer, words in (
+            ("QEMU's nvdimm machine to its monitor's answer", ("qmp_capabilities", "query-memory-devices")),
+            ("QEMU to its monitor's greeting, no machine yet", ()),
+        ):
+            yield Case(
+                "create quickstart (QEMU)",
+                peer,
+                3,
+                creating(root, quickstart, "quickstart"),
+                lambda words=words: monitor(qemu, folder, words),
+            )
     else:
         yield Skip("create quickstart (QEMU)", "qemu-system-x86_64 is not installed (package qemu-system-x86)")
     huge = folder / "huge"
@@ -96,8 +100,11 @@ def creating(root: Path, config: str, name: str) -> Callable[[], None]:
     return act
 
 
-def monitor(qemu: str, folder: Path) -> None:
-    """Start QEMU with an NVDIMM and wait for the greeting of its monitor."""
+def monitor(qemu: str, folder: Path, words: tuple[str, ...]) -> None:
+    """Start QEMU with an NVDIMM, wait for the greeting of its monitor, and for its answers.
+
+    The greeting comes from a thread of its own, while the machine is still being made; answers come when it is there.
+    """
     path, image = folder / "qmp", folder / "nv.img"
     with image.open("ab") as file:
         file.truncate(64 << 20)
@@ -129,7 +136,11 @@ def monitor(qemu: str, folder: Path) -> None:
                     break
                 except OSError:
                     time.sleep(0.001)
-            json.loads(link.recv(4096))
+            with link.makefile("rwb", 0) as lines:
+                json.loads(lines.readline())
+                for word in words:
+                    lines.write(json.dumps({"execute": word}).encode())
+                    json.loads(lines.readline())["return"]
     finally:
         emulator.kill()
         emulator.wait()
