@@ -115,6 +115,7 @@ class GuestMemory:
         self._domain = domain
         self._here: _Stretch = _NOWHERE
         self._known: dict[int, _Stretch] = {}  # by start
+        self._hole = -1  # a page without memory: device registers are read one after the other
 
     def read(self, gpa: Gpa, length: int) -> bytes:
         """``length`` bytes; all ones where there is nothing.
@@ -126,6 +127,8 @@ class GuestMemory:
         here = self._here
         if here.start <= gpa and length >= 0 and gpa + length <= here.end:
             return here.read(gpa, length)
+        if gpa >> PAGE_SHIFT == self._hole == gpa + length - 1 >> PAGE_SHIFT:
+            return self._domain.ioreq.read(gpa, length)
         parts = []
         for start, size in self._pieces(gpa, length):
             if self._select(start):
@@ -163,6 +166,7 @@ class GuestMemory:
         """What is mapped where has changed."""
         self._here = _NOWHERE
         self._known.clear()
+        self._hole = -1
 
     def spans(self) -> list[MemorySpan]:
         """The whole address space in order, without holes."""
@@ -210,6 +214,7 @@ class GuestMemory:
         ram = p2m.ram.at(gfn)
         piece = ram or p2m.pmem.at(gfn)
         if piece is None:
+            self._hole = gfn
             return False
         if piece.tag == abi.P2M_RAM_BROKEN:
             self._domain.crash(f"access to the broken page {gpa:#x}")

@@ -176,6 +176,8 @@ class Ioreq:
 
     def read(self, address: int, length: int) -> bytes:
         """Bytes from MMIO space: one access where the length is 1, 2, 4 or 8, several aligned ones otherwise."""
+        if _single(address, length):
+            return self.access(Access(address, length, write=False)).to_bytes(length, "little")
         answer = bytearray()
         for start, size, claimed in self._split(address, length):
             if claimed:
@@ -186,6 +188,9 @@ class Ioreq:
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Bytes to MMIO space, cut as in ``read``."""
+        if _single(address, len(data)):
+            self.access(Access(address, len(data), write=True, value=int.from_bytes(data, "little")))
+            return
         for start, size, claimed in self._split(address, len(data)):
             if claimed:
                 value = int.from_bytes(data[start - address : start - address + size], "little")
@@ -194,9 +199,6 @@ class Ioreq:
     def _split(self, address: int, length: int) -> Iterator[tuple[int, int, bool]]:
         """(address, size, whether somebody might answer) of what ``length`` bytes at ``address`` become."""
         end = address + length
-        if length in (1, 2, 4, 8) and address // PAGE == (end - 1) // PAGE:
-            yield address, length, True
-            return
         while address < end:
             near = self._next_range(address, end)
             if near is None:
@@ -241,3 +243,8 @@ def attach_hpet(ioreq: Ioreq, params: dict[int, int]) -> None:
         return 0
 
     ioreq.inside.append((HPET, HPET + HPET_SIZE, access))
+
+
+def _single(address: int, length: int) -> bool:
+    """Whether this is one access of a processor."""
+    return length in (1, 2, 4, 8) and address // PAGE == (address + length - 1) // PAGE

@@ -45,6 +45,8 @@ _KNOWN: dict[bytes, Path] = {}
 
 def decode(data: bytes, at: int, limit: int) -> tuple[Path, int]:
     """The NameString at ``at``, and where it ends; an empty path is the NullName."""
+    if at + 4 <= limit and (plain := _KNOWN.get(data[at : at + 4])):  # most are: four bytes are just one segment
+        return plain, at + 4
     start = at
     match = _PREFIX.match(data, at, limit)
     at = match.end() if match else at

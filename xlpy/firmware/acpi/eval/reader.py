@@ -32,26 +32,28 @@ class Reader:
 
     def opcode(self, end: int) -> Op | None:
         """The opcode at hand; None, with nothing consumed, for a name."""
-        if self.at >= end:
+        at = self.at
+        if at >= end:
             raise AmlError("AE_AML_PARSE", "the package ends where a term is required")
-        code = self.data[self.at]
+        code = self.data[at]
         if code in NAME_STARTS:
             return None
-        width = 1
         if code == EXTENDED:
-            code, width = code << 8 | (self.data[self.at + 1] if self.at + 1 < end else 0xFF), 2
+            at += 1
+            code = code << 8 | (self.data[at] if at < end else 0xFF)
         op = OPCODES.get(code)
         if op is None:
             raise AmlError("AE_AML_BAD_OPCODE", f"unknown opcode {code:#04x}")
-        self.at += width
+        self.at = at + 1
         return op
 
     def number(self, width: int, end: int) -> int:
         """A little-endian number of ``width`` bytes."""
-        if self.at + width > end:
+        at = self.at
+        if at + width > end:
             raise AmlError("AE_AML_PARSE", f"the package ends inside a number of {width} bytes")
-        self.at += width
-        return int.from_bytes(self.data[self.at - width : self.at], "little")
+        self.at = at + width
+        return self.data[at] if width == 1 else int.from_bytes(self.data[at : at + width], "little")
 
     def encoded_length(self, end: int) -> int:
         """A number in the form of a PkgLength (20.2.4)."""
