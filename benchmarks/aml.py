@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from run import Case, Skip
+from case import Case, Skip
 
 from xlpy.guest.machine import interpreter
 from xlpy.host import Host

@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import run as run_module
-from run import Case, Skip
+from case import AFTER, Case, Skip
 
 from xlpy.host import Host
 
@@ -95,7 +94,7 @@ def creating(root: Path, config: str, name: str) -> Callable[[], None]:
 
     def act() -> None:
         run(XLPY, "create", "-q", config, root=root)
-        run_module.AFTER.append(lambda: run(XLPY, "destroy", name, root=root))
+        AFTER.append(lambda: run(XLPY, "destroy", name, root=root))
 
     return act
 

@@ -6,7 +6,7 @@ import ctypes
 import os
 from typing import TYPE_CHECKING
 
-from run import Case, Skip
+from case import Case, Skip
 
 from xlpy.toolstack.xlcfg import parse
 

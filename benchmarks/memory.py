@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from run import Case
+from case import Case
 
 from xlpy.addr import Gpa
 from xlpy.host import Host

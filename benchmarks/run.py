@@ -17,38 +17,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import aml
+import commands
+import language
+import memory
+from case import AFTER, Case, Skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-RUNS = 12
-
-
-class Case(NamedTuple):
-    """One comparison.
-
-    name: what is measured. peer: what it is held against. target: the ratio that it should stay under, or (when
-    ``least``) reach. subject, against: one run each. runs: how many of each.
-    """
-
-    name: str
-    peer: str
-    target: float
-    subject: Callable[[], object]
-    against: Callable[[], object]
-    least: bool = False
-    runs: int = RUNS
-
-
-class Skip(NamedTuple):
-    """A comparison whose peer is not here."""
-
-    name: str
-    why: str
-
-
-AFTER: list[Callable[[], object]] = []  # what undoes a run, outside of what is measured
 
 
 def timed(act: Callable[[], object]) -> float:
@@ -82,13 +60,6 @@ def measure(case: Case) -> dict[str, object]:
 
 def subjects(folder: Path) -> Iterator[Case | Skip]:
     """Every comparison, made as it is asked for."""
-    sys.path.insert(0, str(Path(__file__).parent))
-    sys.modules["run"] = sys.modules[__name__]  # the subjects import it by its own name
-    import aml
-    import commands
-    import language
-    import memory
-
     for module in (commands, memory, aml, language):
         yield from module.cases(folder)
 

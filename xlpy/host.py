@@ -95,12 +95,13 @@ class Host:
             StateError: the directory holds a damaged or foreign state. ConfigError: ``machine.yaml`` was changed.
         """
         where = statedir.locate(root)
-        if not statedir.has_content(os.path.join(where, STATE)):
-            return cls._resume(where, note)
-        host = cls(where, note)
-        if not host._table.get("ready"):
-            host.store.close()
-            return cls._resume(where, note)
+        host = cls(where, note) if statedir.has_content(os.path.join(where, STATE)) else None
+        if host is None or not host._table.get("ready"):
+            from xlpy import making
+
+            if host:
+                host.store.close()
+            return making.resume(cls, cls.directory(where), note)
         statedir.check_description(where, host._table.get("description", ""))
         if host.store.table(BOOTS).keys():
             from xlpy.boot.session import recover
@@ -109,13 +110,6 @@ class Host:
         if os.path.exists(host._file(UNCLEAN)):
             host._repair()
         return host
-
-    @classmethod
-    def _resume(cls, root: str, note: Callable[[str], None]) -> Host:
-        """Make the default host, or finish what a killed ``make`` or ``restart`` began."""
-        from xlpy import making
-
-        return making.resume(cls, root, note)
 
     @classmethod
     def make(
@@ -151,6 +145,20 @@ class Host:
         from xlpy import making
 
         return making.restart(cls, cls.directory(root), note)
+
+    def power_on(self, hw: Hardware, spec: MachineSpec) -> None:
+        """Boot BIOS, Xen and Dom0 on hardware that was just made, or kept its media."""
+        from time import time
+
+        from xlpy.dom0.emulated import EmulatedDom0
+        from xlpy.firmware.bios import power_on
+
+        self.hw = hw
+        power_on(hw)
+        self.xen.boot()
+        self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
+        self.lifecycle.start(time())
+        hw.sync()
 
     @classmethod
     def remove(cls, root: str | os.PathLike[str] | None = None) -> Path:

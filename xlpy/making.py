@@ -1,24 +1,38 @@
 """Making a host, starting one anew on its media, and finishing what a killed command began of either.
 
-``Host`` has the ways in; this is what they do. No other command reads it.
+``Host`` has the ways in; this is what they do with it. No other command reads it.
 """
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 from xlpy import statedir
 from xlpy.errors import Conflict, NotFound
 from xlpy.statedir import DEFAULT, MACHINE, MAKING, STATE
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from xlpy.host import Host
+    from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec
+    from xlpy.store import Store
+
+    Maker = Callable[[Path, Callable[[str], None]], "H"]  # the class of the host
+
+
+class Unpowered(Protocol):
+    """A host as far as it is there before its power is switched on."""
+
+    store: Store
+
+    def power_on(self, hw: Hardware, spec: MachineSpec) -> None:
+        """Boot BIOS, Xen and Dom0."""
+
+
+H = TypeVar("H", bound=Unpowered)
 
 
 def read(machine: Path | None) -> tuple[str, str]:
@@ -29,9 +43,8 @@ def read(machine: Path | None) -> tuple[str, str]:
     return text, str(machine or DEFAULT)
 
 
-def resume(kind: type[Host], root: str, note: Callable[[str], None]) -> Host:
+def resume(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
     """Make the default host, or finish what a killed ``make`` or ``restart`` began."""
-    where = kind.directory(root)
     with suppress(FileNotFoundError, NotADirectoryError):
         return make(kind, where, (where / MAKING).read_text(encoding="utf-8"), str(where / MAKING), note, join=True)
     if (where / "hw").exists() and statedir.has_content(str(where / STATE)):
@@ -40,7 +53,7 @@ def resume(kind: type[Host], root: str, note: Callable[[str], None]) -> Host:
 
 
 def make(
-    kind: type[Host],
+    kind: Maker[H],
     where: Path,
     text: str,
     source: str,
@@ -48,7 +61,7 @@ def make(
     *,
     anew: bool = False,
     join: bool = False,
-) -> Host:
+) -> H:
     """As ``Host.make``.
 
     Args:
@@ -73,7 +86,7 @@ def make(
         note(f"making the host {spec.name!r} in {where}")
         statedir.announce(where, text)
         try:
-            _power_on(host, text, spec)
+            _power_on(host, where, text, spec)
         except BaseException:
             statedir.wipe(where, keep_media=False)
             (where / MAKING).unlink(missing_ok=True)
@@ -81,7 +94,7 @@ def make(
     return host
 
 
-def restart(kind: type[Host], where: Path, note: Callable[[str], None]) -> Host:
+def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
     """As ``Host.restart``."""
     if not (where / "hw").exists() or (where / MAKING).exists():
         raise NotFound(f"no host with media in {where}", hint="xlpy host reset makes one")
@@ -90,33 +103,26 @@ def restart(kind: type[Host], where: Path, note: Callable[[str], None]) -> Host:
     return _start(kind, where, note)
 
 
-def _start(kind: type[Host], where: Path, note: Callable[[str], None]) -> Host:
+def _start(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
     """Power on a machine whose media are there, unless another process has done it."""
     text, spec = statedir.description(where)
     host = kind(where, note)
     with host.store.transaction("restarting the host"):
         if not host.store.table("host").get("ready"):
             note(f"restarting the host {spec.name!r} in {where}")
-            _power_on(host, text, spec, keep_media=True)
+            _power_on(host, where, text, spec, keep_media=True)
     return host
 
 
-def _power_on(host: Host, text: str, spec: MachineSpec, keep_media: bool = False) -> None:
-    from xlpy.dom0.emulated import EmulatedDom0
-    from xlpy.firmware.bios import power_on
+def _power_on(host: Unpowered, where: Path, text: str, spec: MachineSpec, keep_media: bool = False) -> None:
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import spec_to_json
 
     table = host.store.table("host")
-    statedir.wipe(host.root, keep_media)
-    (host.root / MACHINE).write_text(text, encoding="utf-8")
+    statedir.wipe(where, keep_media)
+    (where / MACHINE).write_text(text, encoding="utf-8")
     table.put("machine", spec_to_json(spec))
     table.put("description", text)
-    hw = host.hw = Hardware.open(host.root, spec) if keep_media else Hardware.create(host.root, spec)
-    power_on(hw)
-    host.xen.boot()
-    host.dom0 = EmulatedDom0.boot(hw, host.xen.hypercalls(0), host.store, spec)
-    host.lifecycle.start(time.time())
-    hw.sync()
-    (host.root / MAKING).unlink(missing_ok=True)  # from here on the media are kept
+    host.power_on(Hardware.open(where, spec) if keep_media else Hardware.create(where, spec), spec)
+    (where / MAKING).unlink(missing_ok=True)  # from here on the media are kept
     table.put("ready", True)
