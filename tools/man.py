@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click_man.man import ManPage
+
+try:
+    from click_man.man import ManPage
+except ImportError:
+    sys.exit("error: click-man is not installed\n  hint: pip install click-man")
 
 from xlpy import __version__
 from xlpy.cli.grammar import root_context

@@ -320,3 +320,37 @@ class TestAtTheSameTime:
         xlpy("acpi", "dump", "guest")
         xlpy("destroy", "guest")
         assert not list((host_root / "domains").glob("[0-9]*"))
+
+
+class TestWithoutAHost:
+    """A dry run changes nothing, not even where there is no host yet: it is tried on one that is thrown away."""
+
+    @pytest.mark.parametrize(
+        ("words", "status"),
+        [
+            (("pmem", "mkfile", "-n", "64M", "/mnt/pmem0/x"), 0),
+            (("pmem", "mkfile", "-n", "64M", "/mnt/pmem0/vm1.img"), 5),
+            (("-N", "pmem", "prepare", "/mnt/pmem0/vm1.img"), 0),
+            (("destroy", "-n", "nobody"), 4),
+        ],
+    )
+    def test_dry(self, xlpy, tmp_path, monkeypatch, words, status):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        before = set(tmp_path.iterdir())
+        assert "thrown away" in xlpy("--root", tmp_path / "none", *words, status=status).err
+        assert set(tmp_path.iterdir()) == before
+
+
+def test_a_file_is_no_directory(xlpy):
+    assert "is not a directory" in xlpy("pmem", "resolve", "/mnt/pmem0/vm1.img/", status=4).err
+    assert "is not a directory" in xlpy("pmem", "resolve", "/mnt/pmem0/vm1.img/.", status=4).err
+
+
+def test_a_size_that_cannot_be_mapped_is_told(xlpy):
+    assert "whole pages" in xlpy("pmem", "mkfile", "5000", "/mnt/pmem0/odd").err
+
+
+def test_mistyped_commands(xlpy):
+    assert "Did you mean 'create'?" in xlpy("crate", status=2).err
+    assert "Did you mean 'list'?" in xlpy("pmem", "lst", status=2).err
+    assert "Did you mean" not in xlpy("xyzzy", status=2).err

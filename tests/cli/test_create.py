@@ -256,3 +256,12 @@ def test_full_disk_is_not_success(host_root):
     )
     assert done.returncode == 6
     assert done.stderr.startswith("error: ")
+
+
+def test_a_dry_run_foresees_poison(xlpy, configs, tmp_path):
+    """As the hypervisor's refusal of the same backing; Dom0 knows it from ``badblocks``."""
+    xlpy("host", "reset", "--machine", configs / "machines" / "faulty.yaml")
+    config = tmp_path / "bad.cfg"
+    config.write_text('name = "bad"\ntype = "hvm"\nmemory = 256\nvnvdimm = [ "/dev/pmem0" ]\n')
+    assert "poisoned" in xlpy("create", "-n", config, status=8).err
+    assert "poisoned" in xlpy("create", config, status=8).err

@@ -25,7 +25,7 @@ xlpy acpi eval quickstart '\_SB.NVDR.NV00._LSR' 0 256
 @argument("args", nargs=-1, metavar="[ARG]...")
 @dry_run_option
 @json_option
-def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], as_json: bool) -> None:
     """Evaluate an ACPI object of a domain: call a method, or read a name or field.
 
     \b
@@ -44,7 +44,7 @@ def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], dry_run: b
         aml = interpreter(host.domain(domain))
         if not aml.exists(path):
             raise _unknown(domain, path)
-        if dry_run or env.dry_run:
+        if env.dry_run:
             return
         result = aml.evaluate(path, *values)
     if as_json:

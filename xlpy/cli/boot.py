@@ -48,7 +48,6 @@ def boot(
     stage: bool,
     folder: Path | None,
     print_command: bool,
-    dry_run: bool,
     as_json: bool,
     qemu_args: tuple[str, ...],
 ) -> None:
@@ -68,7 +67,7 @@ def boot(
     host = env.host
     options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args)
     made = Boot(host.xen, host.xenstore, host.store, host.domid(domain), options, env.note, env.step)
-    if print_command or dry_run or env.dry_run:
+    if print_command or env.dry_run:
         _show(env, made.command(), made.plan.notes, as_json=as_json, wanted=print_command)
         return
     sys.stdout.flush()

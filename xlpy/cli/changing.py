@@ -18,9 +18,9 @@ PARTIAL = 11
 
 
 @contextmanager
-def changing(env: Env, what: str, dry_run: bool) -> Iterator[bool]:
+def changing(env: Env, what: str) -> Iterator[bool]:
     """The host's transaction around a change, or none for a dry run; whether it is one."""
-    if dry_run or env.dry_run:
+    if env.dry_run:
         yield True
     else:
         with env.host.change(what):

@@ -12,6 +12,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from xlpy.cli.env import Env
     from xlpy.cli.types import Type
 
 
@@ -75,6 +76,11 @@ class Command:
         self.run = run
         self.parameters = parameters
         self.example = example
+
+    def __call__(self, env: Env, **values: Any) -> None:  # noqa: ANN401 - any values
+        """Run it. ``-n`` is the environment's, as if ``-N`` stood before the command."""
+        env.dry_run |= values.pop("dry_run", False)
+        self.run(env, **values)
 
 
 def option(*declarations: str, type: Type | None = None, **settings: Any) -> Callable[[Any], Any]:  # noqa: A002, ANN401

@@ -42,7 +42,6 @@ def create(
     no_monitor: bool,
     xl_strict: bool,
     explain: bool,
-    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Create a domain from a configuration file.
@@ -62,7 +61,7 @@ def create(
     if explain:
         _explain(env, loaded, as_json)
         return
-    if dry_run or env.dry_run:
+    if env.dry_run:
         _dry_run(env, loaded, xl_strict, as_json)
         return
     if debug_config:
@@ -151,13 +150,13 @@ xlpy destroy quickstart
 @option("-f", "--force", is_flag=True, help="Also domain 0, as in xl (refused here all the same).")
 @dry_run_option
 @json_option
-def destroy(env: Env, domains: tuple[str, ...], force: bool, dry_run: bool, as_json: bool) -> None:
+def destroy(env: Env, domains: tuple[str, ...], force: bool, as_json: bool) -> None:
     """End a domain at once; its persistent memory keeps its content."""
     del force
     done, failed = [], []
     for domain in domains:
         try:
-            done.append({"domain": domain, "domid": env.host.destroy(domain, dry_run=dry_run or env.dry_run)})
+            done.append({"domain": domain, "domid": env.host.destroy(domain, dry_run=env.dry_run)})
         except XlpyError as error:
             if len(domains) == 1:
                 raise
@@ -165,6 +164,6 @@ def destroy(env: Env, domains: tuple[str, ...], force: bool, dry_run: bool, as_j
             print(f"error: {error}", file=sys.stderr)
     if as_json:
         errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]
-        json_document("xlpy.destroy/1", items=done, failed=errors, dry_run=dry_run or env.dry_run)
+        json_document("xlpy.destroy/1", items=done, failed=errors, dry_run=env.dry_run)
     if failed:
         leave(11 if done else failed[0][1].exit)

@@ -20,7 +20,7 @@ class Env:
         root: ``--root`` as given, or None.
         verbose: how often ``-v`` was given.
         quiet: whether ``-q`` was given.
-        dry_run: whether ``-N`` was given to the group.
+        dry_run: whether ``-N`` was given to the group, or ``-n`` to the command.
         color: ``auto``, ``always`` or ``never``.
         debug: whether unexpected errors show a traceback.
     """
@@ -41,17 +41,29 @@ class Env:
         self.color = color
         self.debug = debug
         self._host: Host | None = None
+        self._scratch: str | None = None
 
     @property
     def host(self) -> Host:
-        """The emulated host, made on first use."""
+        """The emulated host, made on first use. A dry run without one makes one that is thrown away."""
         if self._host is None:
             from xlpy.host import Host
 
-            self._host = Host.open(self.root, note=self.note)
+            if self.dry_run and not Host.exists(self.root):
+                self._host = Host.open(self._try_on(), note=self.step)
+            else:
+                self._host = Host.open(self.root, note=self.note)
             if self.verbose > 1:
                 self._host.heard = self.note
         return self._host
+
+    def _try_on(self) -> str:
+        """A place for a host that is gone after the command."""
+        from tempfile import mkdtemp
+
+        self.note("note: there is no host yet, so this is tried on a new one that is thrown away")
+        self._scratch = mkdtemp(prefix="xlpy-dry-run-")
+        return self._scratch
 
     @property
     def existing_host(self) -> Host | None:
@@ -65,6 +77,11 @@ class Env:
 
         A guest that read poison, for example: Xen has crashed it. What the toolstack then cannot do is a warning.
         """
+        if self._scratch:
+            from shutil import rmtree
+
+            rmtree(self._scratch)
+            return
         if self._host is None or not self._host.shut_down:
             return
         from xlpy.errors import XlpyError

@@ -61,7 +61,13 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
+        try:
+            name, command, rest = super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = " or ".join(f"'{name}'" for name in get_close_matches(args[0], TREE[self._branch], 2))
+            raise click.UsageError(f"{error.message} Did you mean {near}?" if near else error.message, ctx) from None
         return (command.name if command else name), command, rest
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -138,7 +144,7 @@ def run(words: Sequence[str]) -> None:
 
 def _clicked(name: str, declared: Command) -> click.Command:
     def call(**values: Any) -> None:  # noqa: ANN401 - any values
-        declared.run(click.get_current_context().obj, **values)
+        declared(click.get_current_context().obj, **values)
 
     return click.Command(name, callback=call, params=_params(declared), help=_help(declared))
 

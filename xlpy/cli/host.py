@@ -27,7 +27,7 @@ xlpy --root /tmp/big host init --machine configs/machines/interleaved.yaml
 @machine_option
 @dry_run_option
 @json_option
-def init(env: Env, machine: Path | None, dry_run: bool, as_json: bool) -> None:
+def init(env: Env, machine: Path | None, as_json: bool) -> None:
     """Make the host from a machine description, or from the default machine.
 
     Every command makes the default host when there is none; this one is for other machines.
@@ -35,7 +35,7 @@ def init(env: Env, machine: Path | None, dry_run: bool, as_json: bool) -> None:
     from xlpy.host import Host
 
     where = Host.directory(env.root)
-    if dry_run or env.dry_run:
+    if env.dry_run:
         spec = Host.describe(machine)
         if (where / "state.db").exists():
             raise Conflict(f"{where} holds a host already", hint="replace it with: xlpy host reset --machine FILE")
@@ -109,7 +109,7 @@ xlpy host reset --machine configs/machines/interleaved.yaml
 @option("--keep-media", is_flag=True, help="Keep media and labels; only the state of Xen and Dom0 starts anew.")
 @dry_run_option
 @json_option
-def reset(env: Env, machine: Path | None, keep_media: bool, dry_run: bool, as_json: bool) -> None:
+def reset(env: Env, machine: Path | None, keep_media: bool, as_json: bool) -> None:
     """Remove the host and make it anew: all media, labels and domains are lost, unless --keep-media."""
     from xlpy import statedir
     from xlpy.host import Host
@@ -118,13 +118,13 @@ def reset(env: Env, machine: Path | None, keep_media: bool, dry_run: bool, as_js
         raise UsageError("--keep-media keeps the machine, --machine replaces it", hint="choose one of them")
     where = Host.directory(env.root)
     name = "" if keep_media else Host.describe(machine).name
-    if not (dry_run or env.dry_run):
+    if not env.dry_run:
         made = Host.restart(env.root, env.note) if keep_media else Host.make(env.root, machine, env.note, anew=True)
         name = made.spec.name
     elif keep_media:
         name = statedir.description(where)[1].name
     if as_json:
-        json_document("xlpy.host-reset/1", root=str(where), machine=name, dry_run=dry_run or env.dry_run)
+        json_document("xlpy.host-reset/1", root=str(where), machine=name, dry_run=env.dry_run)
 
 
 @command("""
@@ -133,9 +133,9 @@ xlpy dmesg
 @option("-c", "--clear", is_flag=True, help="Clear the log after printing it.")
 @dry_run_option
 @json_option
-def dmesg(env: Env, clear: bool, dry_run: bool, as_json: bool) -> None:
+def dmesg(env: Env, clear: bool, as_json: bool) -> None:
     """Print the hypervisor's log: hypercalls and their outcome, and what hvmloader said."""
-    lines = env.host.dmesg(clear and not (dry_run or env.dry_run))
+    lines = env.host.dmesg(clear and not env.dry_run)
     if as_json:
         json_document("xlpy.dmesg/1", items=lines)
     else:

@@ -23,9 +23,9 @@ xlpy rename quickstart web1
 @argument("name", metavar="NEW-NAME")
 @dry_run_option
 @json_option
-def rename(env: Env, domain: str, name: str, dry_run: bool, as_json: bool) -> None:
+def rename(env: Env, domain: str, name: str, as_json: bool) -> None:
     """Give a domain another name."""
-    with changing(env, f"renaming {domain}", dry_run) as dry:
+    with changing(env, f"renaming {domain}") as dry:
         domid = env.host.domid(domain)
         try:
             old = env.host.lifecycle.rename(domid, name, dry)
@@ -91,9 +91,7 @@ xlpy config-update quickstart configs/quickstart.cfg memory=1024
 @option("-d", "--debug", "show", is_flag=True, help="Print the parsed configuration.")
 @dry_run_option
 @json_option
-def config_update(
-    env: Env, domain: str, words: tuple[str, ...], config: str | None, show: bool, dry_run: bool, as_json: bool
-) -> None:
+def config_update(env: Env, domain: str, words: tuple[str, ...], config: str | None, show: bool, as_json: bool) -> None:
     """Store a configuration for the next restart of a domain. It is used once, and alone: name and UUID included.
 
     The running domain stays as it is. A configuration file and `create` are the better way where there is a choice.
@@ -109,7 +107,7 @@ def config_update(
     loaded = load_config(read_config(source), source, extra)
     for warning in loaded.warnings:
         env.note("\n".join(warning.lines()))
-    with changing(env, f"config-update of {domain}", dry_run) as dry:
+    with changing(env, f"config-update of {domain}") as dry:
         env.note(f"setting dom{domid} configuration")
         if not dry:
             update(env.host.store, domid, loaded)
@@ -130,7 +128,7 @@ xlpy mem-set quickstart 384m
 @argument("size")
 @dry_run_option
 @json_option
-def mem_set(env: Env, domain: str, size: str, dry_run: bool, as_json: bool) -> None:
+def mem_set(env: Env, domain: str, size: str, as_json: bool) -> None:
     """Set how much memory a domain shall use: a number with t, g, m, k or b; without a letter it is MiB.
 
     The target is for the guest's balloon driver, and the domain's next start; a guest without one keeps what it has.
@@ -138,7 +136,7 @@ def mem_set(env: Env, domain: str, size: str, dry_run: bool, as_json: bool) -> N
     from xlpy.toolstack.memory_target import parse_kib, set_target
 
     kib = parse_kib(size)
-    with changing(env, f"mem-set of {domain}", dry_run) as dry:
+    with changing(env, f"mem-set of {domain}") as dry:
         domid = env.host.domid(domain)
         allowance = set_target(env.host.lifecycle, domid, kib, dry)
     if as_json:
@@ -152,12 +150,12 @@ xlpy mem-max quickstart 1g
 @argument("size")
 @dry_run_option
 @json_option
-def mem_max(env: Env, domain: str, size: str, dry_run: bool, as_json: bool) -> None:
+def mem_max(env: Env, domain: str, size: str, as_json: bool) -> None:
     """Set how much memory a domain may have: a number with t, g, m, k or b; without a letter it is MiB."""
     from xlpy.toolstack.memory_target import parse_kib, set_maximum
 
     kib = parse_kib(size)
-    with changing(env, f"mem-max of {domain}", dry_run) as dry:
+    with changing(env, f"mem-max of {domain}") as dry:
         domid = env.host.domid(domain)
         allowance = set_maximum(env.host.lifecycle, domid, kib, dry)
     if as_json:

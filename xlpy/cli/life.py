@@ -27,9 +27,9 @@ xlpy pause quickstart
 @domain_argument
 @dry_run_option
 @json_option
-def pause(env: Env, domain: str, dry_run: bool, as_json: bool) -> None:
+def pause(env: Env, domain: str, as_json: bool) -> None:
     """Pause a domain: its vCPUs stop, its memory stays. Pauses are counted, each needs an unpause."""
-    with changing(env, f"pausing {domain}", dry_run) as dry:
+    with changing(env, f"pausing {domain}") as dry:
         domid = target(env, domain)
         count = env.host.lifecycle.pause(domid, dry)
     if as_json:
@@ -44,10 +44,10 @@ xlpy unpause quickstart
 @domain_argument
 @dry_run_option
 @json_option
-def unpause(env: Env, domain: str, dry_run: bool, as_json: bool) -> None:
+def unpause(env: Env, domain: str, as_json: bool) -> None:
     """Take one pause back. The guest then acts on what it was asked meanwhile."""
     outcomes: list[Outcome] = []
-    with changing(env, f"unpausing {domain}", dry_run) as dry:
+    with changing(env, f"unpausing {domain}") as dry:
         domid = target(env, domain)
         left = env.host.lifecycle.unpause(domid, dry)
         outcomes = env.host.lifecycle.settle(env.step)
@@ -79,15 +79,13 @@ xlpy shutdown -a
 @_power_options
 @dry_run_option
 @json_option
-def shutdown(
-    env: Env, domain: str | None, everyone: bool, wait: int, force: bool, dry_run: bool, as_json: bool
-) -> None:
+def shutdown(env: Env, domain: str | None, everyone: bool, wait: int, force: bool, as_json: bool) -> None:
     """Ask a domain to power off, and carry out its on_poweroff.
 
     The guest answers at once, as one with PV drivers does; a paused domain cannot answer.
     """
     del wait, force
-    _ask(env, "poweroff", domain, everyone, dry_run, as_json)
+    _ask(env, "poweroff", domain, everyone, as_json)
 
 
 @command("""
@@ -97,19 +95,19 @@ xlpy reboot quickstart
 @_power_options
 @dry_run_option
 @json_option
-def reboot(env: Env, domain: str | None, everyone: bool, wait: int, force: bool, dry_run: bool, as_json: bool) -> None:
+def reboot(env: Env, domain: str | None, everyone: bool, wait: int, force: bool, as_json: bool) -> None:
     """Ask a domain to reboot, and carry out its on_reboot: by default it is built anew.
 
     The new domain has another domid, the same name and UUID, and the same vNVDIMMs with their content.
     """
     del wait, force
-    _ask(env, "reboot", domain, everyone, dry_run, as_json)
+    _ask(env, "reboot", domain, everyone, as_json)
 
 
 WORDS = {"poweroff": ("Shutting down", "xlpy.shutdown/1"), "reboot": ("Rebooting", "xlpy.reboot/1")}
 
 
-def _ask(env: Env, word: str, domain: str | None, everyone: bool, dry_run: bool, as_json: bool) -> None:
+def _ask(env: Env, word: str, domain: str | None, everyone: bool, as_json: bool) -> None:
     from xlpy.toolstack import power
 
     if not everyone and domain is None:
@@ -117,7 +115,7 @@ def _ask(env: Env, word: str, domain: str | None, everyone: bool, dry_run: bool,
     doing, schema = WORDS[word]
     outcomes: list[Outcome] = []
     failed: list[tuple[str, XlpyError]] = []
-    with changing(env, f"{word} of {domain or 'all domains'}", dry_run) as dry:
+    with changing(env, f"{word} of {domain or 'all domains'}") as dry:
         life = env.host.lifecycle
         everybody = [str(one.domid) for one in env.host.xen.domains()] if everyone else [domain or ""]
         for one in everybody:
@@ -165,7 +163,7 @@ xlpy trigger quickstart s3resume
 @argument("vcpu", type=IntRange(0), default=0, metavar="[VCPU]")
 @dry_run_option
 @json_option
-def trigger(env: Env, domain: str, name: str, vcpu: int, dry_run: bool, as_json: bool) -> None:
+def trigger(env: Env, domain: str, name: str, vcpu: int, as_json: bool) -> None:
     """Press a button or pull a line of a domain: nmi, reset, init, power, sleep or s3resume.
 
     The guest answers power with S5 (it powers off) and sleep with S3, from which s3resume wakes it. reset needs no
@@ -177,7 +175,6 @@ def trigger(env: Env, domain: str, name: str, vcpu: int, dry_run: bool, as_json:
         env,
         domain,
         "trigger",
-        dry_run,
         as_json,
         lambda life, domid, dry: power.trigger(life, domid, name, vcpu, dry),
         trigger=name.lower(),
@@ -192,7 +189,7 @@ xlpy sysrq quickstart c
 @argument("letter")
 @dry_run_option
 @json_option
-def sysrq(env: Env, domain: str, letter: str, dry_run: bool, as_json: bool) -> None:
+def sysrq(env: Env, domain: str, letter: str, as_json: bool) -> None:
     """Send a Magic System Request: the guest acts on o (power off), b (reboot) and c (crash)."""
     from xlpy.toolstack import power
 
@@ -200,7 +197,6 @@ def sysrq(env: Env, domain: str, letter: str, dry_run: bool, as_json: bool) -> N
         env,
         domain,
         "sysrq",
-        dry_run,
         as_json,
         lambda life, domid, dry: power.sysrq(life, domid, letter, dry),
         letter=letter,
@@ -211,13 +207,12 @@ def _prod(
     env: Env,
     domain: str,
     what: str,
-    dry_run: bool,
     as_json: bool,
     act: Callable[[Lifecycle, int, bool], None],
     **fields: object,
 ) -> None:
     """Do something to a guest, and what follows."""
-    with changing(env, f"{what} for {domain}", dry_run) as dry:
+    with changing(env, f"{what} for {domain}") as dry:
         domid = target(env, domain)
         act(env.host.lifecycle, domid, dry)
         outcomes = env.host.lifecycle.settle(env.step)
@@ -235,7 +230,7 @@ readelf -l quickstart.core
 @argument("path", metavar="FILE", type=FilePath(dir_okay=False))
 @dry_run_option
 @json_option
-def dump_core(env: Env, domain: str, path: Path, dry_run: bool, as_json: bool) -> None:
+def dump_core(env: Env, domain: str, path: Path, as_json: bool) -> None:
     """Write a domain's memory to an ELF core file, one segment a stretch of RAM or persistent memory.
 
     The file is sparse: what was never written takes no space.
@@ -245,11 +240,11 @@ def dump_core(env: Env, domain: str, path: Path, dry_run: bool, as_json: bool) -
 
     host = env.host
     guest = host.lifecycle.guest(host.domid(domain))
-    if not (dry_run or env.dry_run):
+    if not env.dry_run:
         with host.store.transaction(f"dumping {domain}"):
             dump(guest, path)
     if as_json:
         rows = [
             {"gpa": one.start << 12, "size": one.size, "kind": "pmem" if one.pmem else "ram"} for one in segments(guest)
         ]
-        json_document("xlpy.dump-core/1", domid=guest.domid, path=str(path), items=rows, dry_run=dry_run or env.dry_run)
+        json_document("xlpy.dump-core/1", domid=guest.domid, path=str(path), items=rows, dry_run=env.dry_run)

@@ -72,7 +72,7 @@ def _run(words: Sequence[str]) -> None:
         return
     env = shared.run(**line.common)
     try:
-        line.command.run(env, **line.values)
+        line.command(env, **line.values)
     finally:
         env.settle()
 

@@ -69,7 +69,7 @@ xlpy mem write quickstart 0x500000000 --hex 48656c6c6f
 @option("--file", "source", type=FilePath(exists=True, dir_okay=False), help="File to write.")
 @dry_run_option
 @json_option
-def write(env: Env, domain: str, gpa: int, text: str | None, source: Path | None, dry_run: bool, as_json: bool) -> None:
+def write(env: Env, domain: str, gpa: int, text: str | None, source: Path | None, as_json: bool) -> None:
     """Write guest memory at GPA: what lies in a vNVDIMM lands on the media behind it at once."""
     if (text is None) == (source is None):
         raise UsageError("mem write needs either --hex or --file", hint="xlpy mem write DOMAIN GPA --hex 00ff")
@@ -82,9 +82,9 @@ def write(env: Env, domain: str, gpa: int, text: str | None, source: Path | None
             ) from None
     else:
         data = source.read_bytes() if source else b""
-    env.host.write_memory(domain, Gpa(gpa), data, dry_run=dry_run or env.dry_run)
+    env.host.write_memory(domain, Gpa(gpa), data, dry_run=env.dry_run)
     if as_json:
-        json_document("xlpy.mem-write/1", domain=domain, gpa=gpa, length=len(data), dry_run=dry_run or env.dry_run)
+        json_document("xlpy.mem-write/1", domain=domain, gpa=gpa, length=len(data), dry_run=env.dry_run)
 
 
 def _hexdump(address: int, data: bytes) -> None:

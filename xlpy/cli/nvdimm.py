@@ -19,7 +19,7 @@ xlpy nvdimm-attach quickstart file=/dev/pmem1,label_size=128K
 @argument("spec", nargs=-1, required=True, metavar="SPEC...", shell_complete="backings")
 @dry_run_option
 @json_option
-def attach(env: Env, domain: str, spec: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) -> None:
     """Attach a vNVDIMM to a running domain: file=PATH[,label_size=SIZE][,unarmed=0|1].
 
     It is pinned and mapped, _FIT describes it, and the guest is notified (0x80 on the NVDIMM root device). The domain
@@ -29,7 +29,7 @@ def attach(env: Env, domain: str, spec: tuple[str, ...], dry_run: bool, as_json:
     from xlpy.toolstack.hotplug import parse_spec
 
     entry = parse_spec(spec)
-    with changing(env, f"nvdimm-attach to {domain}", dry_run) as dry:
+    with changing(env, f"nvdimm-attach to {domain}") as dry:
         domid = target(env, domain)
         made = plug(env.host.lifecycle, domid, entry, dry)
     fields: dict[str, Any] = {"domid": domid, "nvdimm": entry.to_json(), "dry_run": dry}
@@ -85,7 +85,7 @@ xlpy nvdimm-detach -f quickstart /mnt/pmem0/vm1.img
 @option("-f", "--force", is_flag=True, help="Although the guest has not let go: what it still writes is lost.")
 @dry_run_option
 @json_option
-def detach(env: Env, domain: str, device: str, force: bool, dry_run: bool, as_json: bool) -> None:
+def detach(env: Env, domain: str, device: str, force: bool, as_json: bool) -> None:
     r"""Detach a vNVDIMM: DEVICE is its slot, its ACPI name (NV00) or its file.
 
     A guest that still has it is asked to let go, and the command fails; the guest lets go by evaluating
@@ -93,7 +93,7 @@ def detach(env: Env, domain: str, device: str, force: bool, dry_run: bool, as_js
     """
     from xlpy.toolstack.hotplug import detach as unplug
 
-    with changing(env, f"nvdimm-detach from {domain}", dry_run) as dry:
+    with changing(env, f"nvdimm-detach from {domain}") as dry:
         domid = target(env, domain)
         gone = unplug(env.host.lifecycle, domid, device, force, dry)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.addr import format_size
+from xlpy.addr import PAGE, format_size
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import SIZE, dry_run_option, json_option
 from xlpy.cli.render import NumberRows, json_document, json_items, table
@@ -48,6 +48,9 @@ def list_pmem(env: Env, as_json: bool) -> None:
         for item in items
     ]
     table(env, ("BLOCKDEV", "NAMESPACE", "MODE", "RESOURCE", "SIZE", "RESERVED", "XEN", "USED BY"), rows)
+    for item in items:
+        if not item["registered"] and "reason" in item:
+            env.note(f"note: Xen does not know {item.get('blockdev', item['dev'])}: {item['reason']}")
 
 
 @command("""
@@ -103,12 +106,12 @@ xlpy pmem prepare /mnt/pmem0/vm1.img
 @argument("path")
 @dry_run_option
 @json_option
-def prepare(env: Env, path: str, dry_run: bool, as_json: bool) -> None:
+def prepare(env: Env, path: str, as_json: bool) -> None:
     """Make a file mappable: allocate every block and write zeros where nothing is.
 
     Existing data is kept. A file made by fallocate or truncate needs this before a domain can have it.
     """
-    report = env.host.prepare(path, dry_run=dry_run or env.dry_run)
+    report = env.host.prepare(path, dry_run=env.dry_run)
     if as_json:
         json_document("xlpy.pmem-prepare/1", **report)
     elif not report["zeroed"]:
@@ -125,10 +128,12 @@ xlpy pmem mkfile 64M /mnt/pmem0/vm2.img
 @argument("path")
 @dry_run_option
 @json_option
-def mkfile(env: Env, size: int, path: str, dry_run: bool, as_json: bool) -> None:
+def mkfile(env: Env, size: int, path: str, as_json: bool) -> None:
     """Make a new file of SIZE bytes on a DAX file system, every block written with zeros."""
-    env.host.mkfile(path, size, dry_run=dry_run or env.dry_run)
+    env.host.mkfile(path, size, dry_run=env.dry_run)
     if as_json:
-        json_document("xlpy.pmem-mkfile/1", path=path, size=size, dry_run=dry_run or env.dry_run)
+        json_document("xlpy.pmem-mkfile/1", path=path, size=size, dry_run=env.dry_run)
     else:
-        env.note(f"{path}: {format_size(size)}{' would be made' if dry_run or env.dry_run else ''}")
+        env.note(f"{path}: {format_size(size)}{' would be made' if env.dry_run else ''}")
+        if size % PAGE:
+            env.note(f"note: a domain cannot be given the file: {size} bytes are not whole pages of {PAGE}")

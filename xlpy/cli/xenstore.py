@@ -115,7 +115,7 @@ xlpy xenstore write /local/domain/1/control/shutdown reboot
 @as_domain
 @dry_run_option
 @json_option
-def write(env: Env, words: tuple[str, ...], domid: int, dry_run: bool, as_json: bool) -> None:
+def write(env: Env, words: tuple[str, ...], domid: int, as_json: bool) -> None:
     """Set the values of nodes, all or none; missing nodes on the way are made.
 
     A guest watches its control/shutdown and control/sysrq, and acts on what is written there.
@@ -123,7 +123,7 @@ def write(env: Env, words: tuple[str, ...], domid: int, dry_run: bool, as_json: 
     if len(words) % 2:
         raise UsageError(f"{words[-1]} has no value", hint="xlpy xenstore write PATH VALUE")
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    with changing(env, "xenstore write", dry_run) as dry:
+    with changing(env, "xenstore write") as dry:
         life = env.host.lifecycle
         connection = env.host.xenstore.connection(domid)
         with _clear_errors():

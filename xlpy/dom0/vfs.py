@@ -120,6 +120,8 @@ class Vfs:
             elif part not in ("", "."):
                 parts.append(part)
         clean = "/" + "/".join(parts)
+        if path.endswith(("/", "/.")) and parts and self.stat(clean).kind != "dir":
+            raise NotFound(f"{path}: {clean} is not a directory")
         mount = max(
             (m for m in self.mounts() if clean == m.mountpoint or clean.startswith(m.mountpoint.rstrip("/") + "/")),
             key=lambda m: len(m.mountpoint),

@@ -100,7 +100,8 @@ class Builder:
             _content(kind, path)
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
-        for _, resolved in backings:
+        for entry, resolved in backings:
+            self.backings.refuse_poisoned(entry, resolved)
             taken.append(Span(place(resolved, ram, taken), resolved.size))
 
     def _refuse_uuid(self, config: DomainConfig) -> None:
