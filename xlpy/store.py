@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import time
+from binascii import crc32
 from contextlib import contextmanager, suppress
 
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     _Text = str | Callable[[], str] | None  # of a record: as it is, made when it is written, or absent
 
-SCHEMA = 1
+SCHEMA = 2
 LOCK_SECONDS = 10.0
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -70,9 +71,9 @@ class Table:
     def items(self, prefix: str = "") -> list[tuple[str, Any]]:
         """(key, value) of all keys that start with ``prefix``, sorted by key."""
         self._store.flush()
-        sql = "SELECT key, value FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
+        sql = "SELECT key, value, crc FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
         rows = self._store.query(sql, (self._name, len(prefix), prefix))
-        return [(key, self._store.value(text)) for key, text in rows]
+        return [(key, self._store.value(self._store.checked(self._name, key, text, crc))) for key, text, crc in rows]
 
 
 class Store:
@@ -100,7 +101,7 @@ class Store:
         if version == 0:
             self.query(
                 "CREATE TABLE IF NOT EXISTS records"
-                " (room TEXT, key TEXT, value TEXT, PRIMARY KEY (room, key)) WITHOUT ROWID"
+                " (room TEXT, key TEXT, value TEXT, crc INTEGER, PRIMARY KEY (room, key)) WITHOUT ROWID"
             )
             self.query(f"PRAGMA user_version = {SCHEMA}")
         elif version != SCHEMA:
@@ -128,10 +129,16 @@ class Store:
         place = (room, key)
         if place in self._known:
             return _now(self._known[place])
-        rows = self.query("SELECT value FROM records WHERE room = ? AND key = ?", place)
-        text: str | None = rows[0][0] if rows else None
+        rows = self.query("SELECT value, crc FROM records WHERE room = ? AND key = ?", place)
+        text = self.checked(room, key, *rows[0]) if rows else None
         if self._depth:
             self._known[place] = text
+        return text
+
+    def checked(self, room: str, key: str, text: str, crc: int) -> str:
+        """The text of a record, when it is as it was written: SQLite does not notice a bit that has turned."""
+        if _crc(room, key, text) != crc:
+            raise self._damaged(ValueError(f"the record {key!r} of {room} is not as it was written"))
         return text
 
     def value(self, text: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -158,9 +165,9 @@ class Store:
         self._unwritten.clear()
         texts = {place: _now(self._known[place]) for place in places}
         self._known.update(texts)
-        kept = [(*place, text) for place, text in texts.items() if text is not None]
+        kept = [(*place, text, _crc(*place, text)) for place, text in texts.items() if text is not None]
         try:
-            self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", kept)
+            self._db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", kept)
             if len(kept) < len(places):
                 gone = [place for place in places if texts[place] is None]
                 self._db.executemany("DELETE FROM records WHERE room = ? AND key = ?", gone)
@@ -248,6 +255,10 @@ class Store:
     def close(self) -> None:
         """Release the file."""
         self._db.close()
+
+
+def _crc(room: str, key: str, text: str) -> int:
+    return crc32(f"{room}\0{key}\0{text}".encode(errors="surrogatepass"))
 
 
 def _now(text: _Text) -> str | None:
