@@ -8,6 +8,9 @@ below 64, because ``memory_op`` keeps its continuation index from bit 6 on), XEN
 
 from __future__ import annotations
 
+from xlpy.errors import HypercallError
+from xlpy.typing import NoReturn
+
 # Domain ids: 0 is Dom0; real domains end below DOMID_FIRST_RESERVED.
 DOMID_FIRST_RESERVED = 0x7FF0
 DOMID_SELF = 0x7FF0
@@ -173,3 +176,20 @@ def errno_name(number: int) -> str:
     """The name of an errno, such as ``EBUSY``; the number itself when it has none here."""
     names = (name for name, value in globals().items() if name[0] == "E" and value == number)
     return next(names, str(number))
+
+
+def refuse(errno: int, message: str, hint: str | None = None) -> NoReturn:
+    """Fail the hypercall.
+
+    Args:
+        errno: positive errno, as above.
+        message: what was asked and why it is refused, with the numbers.
+        hint: what to do next.
+    """
+    raise HypercallError(message, errno, hint=hint)
+
+
+def in_range(value: int, limit: int, what: str) -> None:
+    """EINVAL unless ``0 <= value < limit``."""
+    if not 0 <= value < limit:
+        refuse(EINVAL, f"{what} is {value:#x}, required below {limit:#x}")

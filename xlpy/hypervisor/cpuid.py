@@ -9,7 +9,7 @@ that Xen knows and always reads 0.
 from __future__ import annotations
 
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.gate import refuse
+from xlpy.hypervisor.abi import refuse
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 

@@ -24,7 +24,7 @@ from itertools import compress, count, islice, pairwise
 from operator import ne, sub
 from struct import Struct
 
-from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, pages
+from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
 from xlpy.errors import FormatError
 from xlpy.hypervisor.abi import DOMID_IO, DOMID_XEN
 from xlpy.records import NamedTuple
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from xlpy.hw.hardware import Hardware
     from xlpy.hypervisor.p2m import M2P
-    from xlpy.hypervisor.pmem import PmemRegion
 
 PAGE_INFO = Struct("<IIQQII")
 PAGE_INFO_SIZE = PAGE_INFO.size
@@ -53,6 +52,17 @@ PGC_COUNT_MASK = (1 << 56) - 1
 
 _NEAR = 512  # pages: up to here the zeros between two heads are written, beyond they are left to the file system
 _CLUSTER = 1 << 18  # pages that one write covers at most
+
+
+class PmemRegion(NamedTuple):
+    """One reported device, in machine frames.
+
+    region: all of it. reserved: Xen's. data: what guests may get. The rest stays Dom0's (its own metadata).
+    """
+
+    region: Span[Mfn]
+    reserved: Span[Mfn]
+    data: Span[Mfn]
 
 
 class PageInfo(NamedTuple):

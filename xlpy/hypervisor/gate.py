@@ -1,4 +1,4 @@
-"""The way into the hypervisor: who calls, what is logged, what is allowed, and how a call is refused."""
+"""The way into the hypervisor: who calls, what is logged, what is allowed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from functools import wraps
 from xlpy.addr import Span
 from xlpy.errors import HypercallError
 from xlpy.hypervisor import abi
+from xlpy.hypervisor.abi import refuse
 from xlpy.typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+    from typing import Any, Concatenate, ParamSpec, TypeVar
 
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.xen import Xen
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
     G = TypeVar("G", bound="Gate")
-
-
-def refuse(errno: int, message: str, hint: str | None = None) -> NoReturn:
-    """Fail the hypercall.
-
-    Args:
-        errno: positive errno from ``abi``.
-        message: what was asked and why it is refused, with the numbers.
-        hint: what to do next.
-    """
-    raise HypercallError(message, errno, hint=hint)
 
 
 def hypercall(
@@ -113,12 +103,6 @@ class Gate:
             return True
         me = self.xen.find(self.caller)
         return me is not None and me.target == target.domid
-
-
-def in_range(value: int, limit: int, what: str) -> None:
-    """EINVAL unless ``0 <= value < limit``."""
-    if not 0 <= value < limit:
-        refuse(abi.EINVAL, f"{what} is {value:#x}, required below {limit:#x}")
 
 
 def _line(caller: int, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from xlpy.addr import PAGE
 from xlpy.firmware.layout import HPET
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.gate import in_range, refuse
+from xlpy.hypervisor.abi import in_range, refuse
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 

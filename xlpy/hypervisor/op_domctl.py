@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from xlpy.addr import PAGE_SHIFT
 from xlpy.hypervisor import abi, cpuid
-from xlpy.hypervisor.gate import Gate, hypercall, refuse
+from xlpy.hypervisor.abi import refuse
+from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 

@@ -10,7 +10,8 @@ from xlpy.addr import LIMIT, PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.firmware.e820 import MAX_ENTRIES, E820Entry
 from xlpy.firmware.platform import Vnuma, VnumaRange
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.gate import Gate, hypercall, refuse
+from xlpy.hypervisor.abi import refuse
+from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

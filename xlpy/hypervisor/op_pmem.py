@@ -11,7 +11,8 @@ from itertools import pairwise
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Spa, Span
 from xlpy.errors import HypercallError, XlpyError
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.gate import Gate, hypercall, refuse
+from xlpy.hypervisor.abi import refuse
+from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.hypervisor.pmem_batch import PmemExtent, check_batch, poisoned
 from xlpy.typing import TYPE_CHECKING
 

@@ -15,10 +15,9 @@ from xlpy.errors import XlpyError
 from xlpy.firmware.e820 import E820_PMEM
 from xlpy.hw.media import trouble
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable
-from xlpy.hypervisor.gate import refuse
+from xlpy.hypervisor.abi import refuse
+from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, PmemRegion
 from xlpy.hypervisor.p2m import M2P
-from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,17 +27,6 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.xen import Xen
 
 ANNOUNCEMENT = "frames"  # a file beside the domains' directories: number of the last process that wrote frame tables
-
-
-class PmemRegion(NamedTuple):
-    """One reported device, in machine frames.
-
-    region: all of it. reserved: Xen's. data: what guests may get. The rest stays Dom0's (its own metadata).
-    """
-
-    region: Span[Mfn]
-    reserved: Span[Mfn]
-    data: Span[Mfn]
 
 
 def metadata_pages(count: int) -> int:

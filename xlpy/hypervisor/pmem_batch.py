@@ -13,7 +13,7 @@ from operator import add
 from xlpy.addr import PAGE_SHIFT, Gfn, Mfn, Spa, Span
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START, HVMLOADER_BASE, VGA_WINDOW
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.gate import refuse
+from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.linear import ascending
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, NoReturn
