@@ -11,18 +11,23 @@ from xlpy.addr import PAGE_SHIFT, Spa
 from xlpy.errors import XlpyError
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from xlpy.addr import Span
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hypervisor.console import Console
     from xlpy.hypervisor.cpuid import Policy
+    from xlpy.hypervisor.heap import Heap
     from xlpy.hypervisor.memory import GuestMemory
     from xlpy.hypervisor.mmio import Ioreq
     from xlpy.hypervisor.p2m import P2M
+    from xlpy.hypervisor.pmem import Pmem
     from xlpy.hypervisor.ramfile import RamFiles
-    from xlpy.hypervisor.xen import Xen
+    from xlpy.store import Store
 
 # Tables of a domain's parts; the record itself is in RECORDS. All are keyed by domid.
 RECORDS = "xen.domain"
@@ -39,6 +44,34 @@ class Vmce(NamedTuple):
     mcg_status: int
     addr: int
     misc: int
+
+
+class Hypervisor(Protocol):
+    """What domains and operations on them need of the hypervisor; ``Xen`` documents each."""
+
+    store: Store
+    console: Console
+    ended: list[int]
+    preempt_after: int | None
+    continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]]
+
+    @property
+    def hw(self) -> Hardware: ...
+    @property
+    def heap(self) -> Heap: ...
+    @property
+    def pmem(self) -> Pmem: ...
+    @property
+    def total_pages(self) -> int: ...
+    def save_heap(self) -> None: ...
+    def consumed(self, spa: Spa) -> None: ...
+    def clear_poison(self, span: Span[Spa]) -> int: ...
+    def die(self, why: str) -> None: ...
+    def find(self, domid: int) -> Domain | None: ...
+    def domain(self, domid: int) -> Domain: ...
+    def domains(self) -> Sequence[Domain]: ...
+    def add_domain(self, domid: int | None, uuid: bytes, flags: int, max_vcpus: int) -> Domain | None: ...
+    def remove_domain(self, domain: Domain) -> None: ...
 
 
 class Domain:
@@ -58,7 +91,7 @@ class Domain:
         vmce: machine checks that it was given, oldest first.
     """
 
-    def __init__(self, xen: Xen, domid: int, record: dict[str, Any]) -> None:
+    def __init__(self, xen: Hypervisor, domid: int, record: dict[str, Any]) -> None:
         self.xen = xen
         self.domid = domid
         self.uuid = bytes.fromhex(record["uuid"])
@@ -126,9 +159,14 @@ class Domain:
         self.xen.store.table(table).follow(str(self.domid), make)
 
     @property
+    def hw(self) -> Hardware:
+        """The machine that it runs on."""
+        return self.xen.hw
+
+    @property
     def home(self) -> Path:
         """The directory of its RAM files."""
-        return self.xen.hw.root / "domains" / str(self.domid)
+        return self.hw.root / "domains" / str(self.domid)
 
     @cached_property
     def p2m(self) -> P2M:
@@ -143,7 +181,7 @@ class Domain:
         """Where the bytes of its RAM are."""
         from xlpy.hypervisor.ramfile import RamFiles
 
-        return RamFiles(self.xen.hw.beside("domains", str(self.domid)), self.part("xen.files"))
+        return RamFiles(self.hw.beside("domains", str(self.domid)), self.part("xen.files"))
 
     @cached_property
     def memory(self) -> GuestMemory:
@@ -157,7 +195,7 @@ class Domain:
         """Its device models, and the devices that Xen itself emulates."""
         from xlpy.hypervisor.mmio import Ioreq, attach_hpet
 
-        made = Ioreq(self, self.part("xen.ioreq") or {})
+        made = Ioreq(self.domid, self.blocked, self.part("xen.ioreq") or {})
         attach_hpet(made, self.params)
         return made
 
@@ -167,7 +205,7 @@ class Domain:
         from xlpy.hypervisor import cpuid
 
         saved = self.part("xen.policy")
-        return cpuid.from_json(saved) if saved else cpuid.default_policy(self.xen.hw.cpuid, hvm=self.hvm)
+        return cpuid.from_json(saved) if saved else cpuid.default_policy(self.hw.cpuid, hvm=self.hvm)
 
     def cpuid(self, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
         """EAX, EBX, ECX, EDX that its vCPU 0 sees, Xen's own leaves included."""
@@ -259,6 +297,10 @@ class Domain:
         """Xen ends it."""
         self.xen.console.write(f"(XEN) domain_crash called for d{self.domid}: {why}")
         self.shutdown(abi.SHUTDOWN_CRASH)
+
+    def consumed(self, spa: Spa) -> None:
+        """It read poison."""
+        self.xen.consumed(spa)
 
     def finish_machine_check(self) -> None:
         """The guest cleared MCIP: it is ready for the next machine check."""

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Concatenate, ParamSpec, TypeVar
 
-    from xlpy.hypervisor.domain import Domain
-    from xlpy.hypervisor.xen import Xen
+    from xlpy.hypervisor.domain import Domain, Hypervisor
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -58,7 +57,7 @@ class Gate:
         caller: domid of the calling domain; 0 is Dom0, the control domain.
     """
 
-    def __init__(self, xen: Xen, caller: int) -> None:
+    def __init__(self, xen: Hypervisor, caller: int) -> None:
         self.xen = xen
         self.caller = caller
 

@@ -16,8 +16,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.hypervisor.domain import Domain
-    from xlpy.hypervisor.xen import Xen
+    from xlpy.hypervisor.domain import Domain, Hypervisor
 
 LINE = 64
 
@@ -64,7 +63,7 @@ class Outcome(NamedTuple):
 class Mca:
     """The machine check handler of one host."""
 
-    def __init__(self, xen: Xen) -> None:
+    def __init__(self, xen: Hypervisor) -> None:
         self._xen = xen
 
     def report(self, spa: Spa, *, action_required: bool = False) -> Outcome:

@@ -11,14 +11,16 @@ from xlpy.errors import Constraint, HypercallError
 from xlpy.hw.media import Media
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xlpy.hw.hardware import Hardware
-    from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.linear import Piece
+    from xlpy.hypervisor.mmio import Ioreq
+    from xlpy.hypervisor.p2m import P2M
+    from xlpy.hypervisor.ramfile import RamFiles
 
 
 SMALL = 64 << 10  # bytes: less goes by system call
@@ -30,6 +32,26 @@ class GuestCrashed(HypercallError):
     """The guest touched memory that a machine check had poisoned; Xen crashed the domain."""
 
     code = "XLPY-GUEST-BROKEN"
+
+
+class Owner(Protocol):
+    """Whose memory it is: what is mapped where, and who answers for the rest.
+
+    crash: ends it. consumed: poison was read at a host address, the machine check is for it to handle.
+    """
+
+    domid: int
+
+    @property
+    def hw(self) -> Hardware: ...
+    @property
+    def p2m(self) -> P2M: ...
+    @property
+    def files(self) -> RamFiles: ...
+    @property
+    def ioreq(self) -> Ioreq: ...
+    def crash(self, why: str) -> None: ...
+    def consumed(self, spa: Spa) -> None: ...
 
 
 class MemorySpan(NamedTuple):
@@ -111,7 +133,7 @@ class GuestMemory:
         domain: whose memory it is.
     """
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Owner) -> None:
         self._domain = domain
         self._here: _Stretch = _NOWHERE
         self._known: dict[int, _Stretch] = {}  # by start
@@ -246,7 +268,7 @@ class GuestMemory:
         Reading poison is a machine check, of the kind that must be handled at once. A write replaces the line without
         looking at it; the poison stays recorded until it is cleared.
         """
-        hw, once = self._domain.xen.hw, False
+        hw, once = self._domain.hw, False
         start, end = piece.start << PAGE_SHIFT, piece.end << PAGE_SHIFT
         distance = (piece.base << PAGE_SHIFT) - start
         if len(hw.poison):
@@ -261,7 +283,7 @@ class GuestMemory:
                     start, end, once = first, last, True
                     break
                 else:
-                    self._domain.xen.mca.report(Spa(gpa + distance), action_required=True)
+                    self._domain.consumed(Spa(gpa + distance))
                     raise GuestCrashed(
                         f"d{self._domain.domid}: the guest read poison at {gpa:#x} (host address {gpa + distance:#x})",
                         abi.EIO,

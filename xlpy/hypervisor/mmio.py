@@ -17,8 +17,6 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from xlpy.hypervisor.domain import Domain
-
 KINDS = {abi.XEN_DMOP_IO_RANGE_PORT: "port", abi.XEN_DMOP_IO_RANGE_MEMORY: "memory", abi.XEN_DMOP_IO_RANGE_PCI: "pci"}
 
 HPET_SIZE = 0x400
@@ -116,12 +114,14 @@ class Ioreq:
     """A domain's ioreq servers, and the emulators that this process connected to them.
 
     Args:
-        domain: whose they are.
+        domid: whose they are.
+        blocked: told why a vCPU waits.
         saved: what ``to_json`` gave.
     """
 
-    def __init__(self, domain: Domain, saved: dict[str, Any]) -> None:
-        self._domain = domain
+    def __init__(self, domid: int, blocked: Callable[[str], None], saved: dict[str, Any]) -> None:
+        self._domid = domid
+        self._blocked = blocked
         self.servers = {int(key): IoreqServer.from_json(int(key), row) for key, row in saved.items()}
         self._handlers: dict[int, Callable[[Access], int]] = {}
         self.inside: list[tuple[int, int, Callable[[Access], int]]] = []  # devices that Xen emulates: [start, end)
@@ -139,7 +139,7 @@ class Ioreq:
         """Register a device model: its lowest free id; ENOSPC when there are eight."""
         free = [number for number in range(abi.MAX_IOREQ_SERVERS) if number not in self.servers]
         if not free:
-            refuse(abi.ENOSPC, f"d{self._domain.domid} has {abi.MAX_IOREQ_SERVERS} ioreq servers, no more are possible")
+            refuse(abi.ENOSPC, f"d{self._domid} has {abi.MAX_IOREQ_SERVERS} ioreq servers, no more are possible")
         self.servers[free[0]] = IoreqServer(free[0], emulator)
         return free[0]
 
@@ -151,10 +151,10 @@ class Ioreq:
     def server(self, number: int, emulator: int | None = None) -> IoreqServer:
         """A server by id: ENOENT when there is none, EPERM when it belongs to another ``emulator``."""
         if number not in self.servers:
-            refuse(abi.ENOENT, f"d{self._domain.domid} has no ioreq server {number}")
+            refuse(abi.ENOENT, f"d{self._domid} has no ioreq server {number}")
         found = self.servers[number]
         if emulator is not None and found.emulator != emulator:
-            refuse(abi.EPERM, f"ioreq server {number} of d{self._domain.domid} belongs to d{found.emulator}")
+            refuse(abi.EPERM, f"ioreq server {number} of d{self._domid} belongs to d{found.emulator}")
         return found
 
     def access(self, request: Access) -> int:
@@ -170,7 +170,7 @@ class Ioreq:
             if server.enabled and server.holds(request.kind, request.address, last):
                 if number in self._handlers:
                     return self._handlers[number](request) & ones
-                self._domain.blocked(f"waits for ioreq server {number} at {request.address:#x}, nobody is connected")
+                self._blocked(f"waits for ioreq server {number} at {request.address:#x}, nobody is connected")
                 break
         return ones
 

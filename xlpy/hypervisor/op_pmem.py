@@ -126,7 +126,7 @@ class PmemOps(Gate):
             low = max(span.start, piece.start << PAGE_SHIFT)
             high = min(span.end, piece.end << PAGE_SHIFT)
             spa = Spa((piece.base << PAGE_SHIFT) + low - (piece.start << PAGE_SHIFT))
-            cleared += self.xen.mca.clear(Span(spa, high - low))
+            cleared += self.xen.clear_poison(Span(spa, high - low))
         return cleared
 
     def _map(self, domain: Domain, extents: Sequence[PmemExtent], first: int, *, map_broken: bool) -> None:

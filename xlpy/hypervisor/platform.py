@@ -6,6 +6,7 @@ from xlpy.addr import Span
 from xlpy.errors import HypercallError
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.chipset import Chipset
+from xlpy.hypervisor.hypercalls import Hypercalls
 from xlpy.hypervisor.mmio import Access
 from xlpy.typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ class GuestPlatform:
         self._domain = domain
         self._memory = domain.memory
         self._xenstore = xenstore
-        self._calls = domain.xen.hypercalls(domain.domid)
+        self._calls = Hypercalls(domain.xen, domain.domid)
         self._line = bytearray()
         self.chipset = Chipset(domain)
         self.save = self.chipset.save

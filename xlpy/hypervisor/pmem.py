@@ -18,15 +18,38 @@ from xlpy.hypervisor import abi
 from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, PmemRegion
 from xlpy.hypervisor.p2m import M2P
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from xlpy.hypervisor.domain import Domain
-    from xlpy.hypervisor.xen import Xen
+    from xlpy.hw.hardware import Hardware
+    from xlpy.hypervisor.console import Console
+    from xlpy.hypervisor.p2m import P2M
+    from xlpy.store import Store
 
 ANNOUNCEMENT = "frames"  # a file beside the domains' directories: number of the last process that wrote frame tables
+
+
+class Owner(Protocol):
+    """A domain, as far as it has persistent memory."""
+
+    domid: int
+
+    @property
+    def p2m(self) -> P2M: ...
+    def save_pmem(self) -> None: ...
+
+
+class Host(Protocol):
+    """What the registry stands on."""
+
+    store: Store
+    console: Console
+
+    @property
+    def hw(self) -> Hardware: ...
+    def domains(self) -> Iterable[Owner]: ...
 
 
 def metadata_pages(count: int) -> int:
@@ -46,7 +69,7 @@ class Pmem:
         broken: machine frames that a machine check marked broken, sorted.
     """
 
-    def __init__(self, xen: Xen) -> None:
+    def __init__(self, xen: Host) -> None:
         self._xen = xen
         self._table = xen.store.table("xen")
         self._m2p: M2P | None = None
@@ -132,7 +155,7 @@ class Pmem:
             self._write_announcement(self._sequence + 1)
             raise
 
-    def release(self, domain: Domain) -> None:
+    def release(self, domain: Owner) -> None:
         """Unmap all pmem of a domain. Content, media and heap are not touched; the pages are free for the next
         owner."""
         mine = domain.p2m.pmem

@@ -21,8 +21,7 @@ from xlpy.typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from xlpy.hypervisor.domain import Domain
-    from xlpy.hypervisor.xen import Xen
+    from xlpy.hypervisor.domain import Domain, Hypervisor
 
 ADDRESSABLE = 1 << (64 - PAGE_SHIFT)  # frames whose address fits in 64 bits
 
@@ -49,7 +48,9 @@ class Columns(NamedTuple):
     mfn_ends: Sequence[int]
 
 
-def check_batch(xen: Xen, domain: Domain, extents: Sequence[PmemExtent], first: int, *, map_broken: bool) -> Columns:
+def check_batch(
+    xen: Hypervisor, domain: Domain, extents: Sequence[PmemExtent], first: int, *, map_broken: bool
+) -> Columns:
     """Check everything that mapping requires; errors as ``PmemOps.memory_pmem_map`` lists them, in that order.
 
     Args:
@@ -89,7 +90,7 @@ def check_batch(xen: Xen, domain: Domain, extents: Sequence[PmemExtent], first: 
     return columns
 
 
-def poisoned(xen: Xen, columns: Columns) -> list[int]:
+def poisoned(xen: Hypervisor, columns: Columns) -> list[int]:
     """The machine frames of a batch that hold poison, in order."""
     if not len(xen.hw.poison):
         return []
@@ -105,7 +106,7 @@ def poisoned(xen: Xen, columns: Columns) -> list[int]:
     return found
 
 
-def _check_covered(xen: Xen, columns: Columns, extents: Sequence[PmemExtent], first: int) -> None:
+def _check_covered(xen: Hypervisor, columns: Columns, extents: Sequence[PmemExtent], first: int) -> None:
     areas = [one.data for one in xen.pmem.regions]
     low, high = min(columns.mfns), max(columns.mfn_ends)
     if any(area.start <= low and high <= area.end for area in areas):
@@ -120,7 +121,7 @@ def _check_covered(xen: Xen, columns: Columns, extents: Sequence[PmemExtent], fi
             )
 
 
-def _check_free(xen: Xen, columns: Columns, extents: Sequence[PmemExtent], first: int) -> None:
+def _check_free(xen: Hypervisor, columns: Columns, extents: Sequence[PmemExtent], first: int) -> None:
     starts, ends = _sorted(columns.mfns, columns.mfn_ends)
     if not ascending(starts, ends):
         _twice(columns.mfns, columns.mfn_ends, extents, first, abi.EBUSY, "machine frames")

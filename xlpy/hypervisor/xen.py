@@ -176,6 +176,14 @@ class Xen:
 
         return Mca(self)
 
+    def consumed(self, spa: Spa) -> None:
+        """A domain read poison: a machine check, of the kind that must be handled at once."""
+        self.mca.report(spa, action_required=True)
+
+    def clear_poison(self, span: Span[Spa]) -> int:
+        """A host range was rewritten; how many of its bytes were poisoned and are not any more."""
+        return self.mca.clear(span)
+
     @property
     def panic(self) -> str | None:
         """Why the host went down, or None."""

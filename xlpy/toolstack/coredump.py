@@ -140,7 +140,7 @@ def _files(domain: Domain, piece: Piece, pmem: bool) -> Iterator[tuple[Path, int
             skip = part.start - piece.base << PAGE_SHIFT
             yield domain.files.path(part.tag), part.base << PAGE_SHIFT, part.size << PAGE_SHIFT, skip
         return
-    hw = domain.xen.hw
+    hw = domain.hw
     start = at = piece.base << PAGE_SHIFT
     end = start + (piece.size << PAGE_SHIFT)
     for bad in [*hw.poison.overlapping(Span(Spa(start), end - start)), Span(Spa(end), 0)]:

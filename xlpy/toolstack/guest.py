@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.chipset import PM_CONTROL, PWRBTN_STS, S3_TYPE, S5_TYPE, SLP_EN, SLPBTN_STS
+from xlpy.hypervisor.hypercalls import Hypercalls
 from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ class ModelGuest:
     def __init__(self, domain: Domain, xenstore: XenStore) -> None:
         self._domain = domain
         self._xenstore = xenstore.connection(domain.domid)
-        self._calls = domain.xen.hypercalls(domain.domid)
+        self._calls = Hypercalls(domain.xen, domain.domid)
 
     def answer(self) -> None:
         """Act on what was asked since the last time; nothing happens while it cannot run."""
