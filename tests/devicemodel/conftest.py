@@ -8,7 +8,7 @@ import pytest
 
 from xlpy.addr import MIB, PAGE, Gfn, Gpa, Mfn, Spa, Span
 from xlpy.devicemodel.backing import Backing
-from xlpy.devicemodel.model import DeviceModel
+from xlpy.devicemodel.hotplug import HotPlug
 from xlpy.dom0.xenstore import XenStore
 from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.hw.describe import parse_machine
@@ -58,9 +58,9 @@ class World:
         self.calls.memory_set_memory_map(self.domid, [E820Entry(Gpa(MIB), RAM - MIB, E820_RAM)])
         self.domain = self.xen.domain(self.domid)
 
-    def model(self, **options: Any) -> DeviceModel:
+    def model(self, **options: Any) -> HotPlug:
         """The device model, as a new process has it."""
-        return DeviceModel(self.xen, self.domain, self.xenstore, self.store.table("dm"), **options)
+        return HotPlug(self.xen, self.domain, self.xenstore, self.store.table("dm"), **options)
 
     def backing(self, name: str, *pieces: tuple[int, int], region: int = 0, **fields: Any) -> Backing:
         """A backing with labels: (offset, size) pieces of a region's data."""

@@ -28,6 +28,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 DOORBELL, HANDLE, REVISION, FUNCTION, LENGTH, UUID, DATA = 0, 4, 8, 12, 16, 20, 40
 DATA_SIZE = PAGE - DATA
@@ -74,6 +75,20 @@ def serve(page: memoryview, answer: Callable[[Request], bytes]) -> bool:
     with _barrier:
         _WORD.pack_into(page, DOORBELL, IDLE)
     return True
+
+
+def kept_page(home: Path) -> memoryview:
+    """The page as MMIO has it, in a file below ``home`` so that each command finds what the last one left."""
+    import mmap
+    import os
+
+    home.mkdir(parents=True, exist_ok=True)
+    fd = os.open(home / "mailbox", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.ftruncate(fd, PAGE)
+        return memoryview(mmap.mmap(fd, PAGE))
+    finally:
+        os.close(fd)
 
 
 class Port:

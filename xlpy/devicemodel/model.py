@@ -14,7 +14,7 @@ from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
 from xlpy.devicemodel.nvdr import SLOTS
 from xlpy.devicemodel.placement import GuestRam, place
-from xlpy.errors import Conflict, Constraint, NotFound, XlpyError
+from xlpy.errors import Conflict, Constraint, XlpyError
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.firmware.layout import FOUR_GIB, XEN_HVM
 from xlpy.hypervisor import abi
@@ -40,7 +40,6 @@ MAX_SLOTS = 256
 ROOT_PATH = "\\_SB.NVDR"
 NOTIFY_FIT = 0x80  # to the root device: evaluate _FIT again (ACPI 6.5, 5.6.6)
 NOTIFY_ERROR = 0x81  # to the root device: memory has gone bad, scrub
-NOTIFY_EJECT = 3  # to a child: please let go
 
 
 class DeviceModel:
@@ -156,55 +155,6 @@ class DeviceModel:
         self._save_devices()
         self._update(server=server, changed=False, events=[], scan=None)
 
-    def free_slot(self) -> int:
-        """The slot that the next ``plug`` takes. Conflict: no NVDIMM root device. Constraint: no slot is free."""
-        record = self._started()
-        used = {device.slot for device in self.devices}
-        slot = next((slot for slot in range(record["slots"]) if slot not in used), None)
-        if slot is None:
-            raise Constraint(
-                f"domain {self.domid} has {record['slots']} vNVDIMM slots, all in use",
-                hint="detach one first, or restart the domain with this one in its configuration",
-            )
-        return slot
-
-    def plug(self, backing: Backing) -> Vnvdimm:
-        """Attach one more vNVDIMM to the running domain, and tell the guest to evaluate ``_FIT`` again.
-
-        Raises:
-            Conflict: the domain was started without vNVDIMMs, so its tables have no NVDIMM root device.
-            Constraint: no slot is free. XlpyError: as for ``attach``; nothing is left behind then.
-        """
-        slot = self.free_slot()
-        device = self._place(backing, self._ram(), self.devices, slot)
-        with ExitStack() as undo:
-            self._map(device, undo)
-            self._change_devices([*self.devices, device])
-            undo.pop_all()
-        return device
-
-    def unplug(self, slot: int) -> Vnvdimm:
-        """Detach a vNVDIMM that the guest has let go of; otherwise ask the guest to.
-
-        Raises:
-            NotFound: no such vNVDIMM.
-            Conflict: the guest still has it; it has been sent an eject request (which is kept, so commit it).
-        """
-        self._started()
-        device = next((device for device in self.devices if device.slot == slot), None)
-        if device is None:
-            raise NotFound(f"domain {self.domid} has no vNVDIMM in slot {slot}", hint="xlpy nvdimm-list shows them")
-        if not device.released:
-            self._notify(f"{ROOT_PATH}.{device.name}", NOTIFY_EJECT)
-            raise Conflict(
-                f"domain {self.domid} has not let go of vNVDIMM {slot} ({device.backing.path})",
-                code="XLPY-PMEM-IN-GUEST",
-                hint=f"the guest was asked to; it answers by evaluating {ROOT_PATH}.{device.name}._EJ0",
-            )
-        self._unmap(device)
-        self._change_devices([other for other in self.devices if other.slot != slot])
-        return device
-
     # -- what the guest and its tables see ----------------------------------------------------------------------------
 
     @property
@@ -237,9 +187,9 @@ class DeviceModel:
     def handle(self, access: Access) -> int:
         """One trapped access to the mailbox page."""
         if self._port is None:
-            from xlpy.devicemodel.mailbox import Port
+            from xlpy.devicemodel.mailbox import Port, kept_page
 
-            self._port = Port(self._page(), self.answer)
+            self._port = Port(kept_page(self._domain.home), self.answer)
         offset = access.address - self._layout.mailbox
         if access.write:
             self._port.write(offset, access.size, access.value)
@@ -374,19 +324,6 @@ class DeviceModel:
         self._calls.dm_set_state(self.domid, server, True)
         return server
 
-    def _page(self) -> memoryview:
-        """The mailbox as MMIO: a page of our own, kept in a file so that each command finds what the last one left."""
-        import mmap
-        import os
-
-        self._domain.home.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self._domain.home / "mailbox", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            os.ftruncate(fd, PAGE)
-            return memoryview(mmap.mmap(fd, PAGE))
-        finally:
-            os.close(fd)
-
     # -- state --------------------------------------------------------------------------------------------------------
 
     def _key(self, what: str) -> str:
@@ -414,13 +351,6 @@ class DeviceModel:
 
     def _scanned(self, scan: Scan) -> None:
         self._update(scan=list(scan))
-
-    def _change_devices(self, devices: list[Vnvdimm]) -> None:
-        self._devices = sorted(devices, key=lambda device: device.slot)
-        self._save_devices()
-        known = {ROOT_PATH, *(f"{ROOT_PATH}.{device.name}" for device in devices)}
-        self._update(changed=True, events=[event for event in self._started()["events"] if event[0] in known])
-        self._notify(ROOT_PATH, NOTIFY_FIT)
 
     def _save_devices(self) -> None:
         from xlpy.devicemodel.nfit import build_fit

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from xlpy.devicemodel.hotplug import HotPlug
 from xlpy.devicemodel.model import ROOT_PATH
 from xlpy.errors import Conflict, NotFound
 from xlpy.records import NamedTuple
 from xlpy.toolstack.backings import Backings
-from xlpy.toolstack.build import device_model
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm, read_vnvdimm
 from xlpy.toolstack.record import VnvdimmRecord, load, save
 from xlpy.toolstack.rows import nvdimm, nvdimm_home
@@ -81,7 +81,7 @@ def attach(life: Lifecycle, domid: int, entry: Vnvdimm, dry_run: bool = False) -
     record = load(life.store, domid)
     backings = Backings(life.xen, life.dom0, life.labels)
     ((_, resolved),) = backings.resolve(record.name, [entry])
-    model = device_model(life.xen, life.xenstore, life.store, domid)
+    model = _device_model(life, domid)
     model.free_slot()
     if dry_run:
         return None
@@ -112,7 +112,7 @@ def detach(life: Lifecycle, domid: int, device: str, force: bool = False, dry_ru
     """
     life.guest(domid)
     record = load(life.store, domid)
-    model = device_model(life.xen, life.xenstore, life.store, domid)
+    model = _device_model(life, domid)
     gone = _find(record.vnvdimms, device)
     placed = next(one for one in model.devices if one.slot == gone.slot)
     if dry_run and (force or placed.released):
@@ -139,7 +139,7 @@ def detach(life: Lifecycle, domid: int, device: str, force: bool = False, dry_ru
 def attached(life: Lifecycle, domid: int) -> list[Attached]:
     """The vNVDIMMs of a domain, by slot."""
     life.guest(domid)
-    model = device_model(life.xen, life.xenstore, life.store, domid)
+    model = _device_model(life, domid)
     placed = {one.slot: one for one in model.devices}
     rows: list[Attached] = []
     events = model.events if placed else []
@@ -161,6 +161,10 @@ def attached(life: Lifecycle, domid: int) -> list[Attached]:
             )
         )
     return rows
+
+
+def _device_model(life: Lifecycle, domid: int) -> HotPlug:
+    return HotPlug(life.xen, life.xen.domain(domid), life.xenstore.connection(0), life.store.table("dm"))
 
 
 def _find(devices: Sequence[VnvdimmRecord], wanted: str) -> VnvdimmRecord:
