@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import MIB, Span
@@ -237,6 +237,9 @@ def extent_maps(draw):
 
 @settings(max_examples=100, deadline=None)
 @given(extent_maps(), st.integers(1, 12))
+@example([(0, 0, 1, 0), (1, 0, 1, 0), (0, 0, 1, 0)], 1)  # back inside after an extent beyond the end
+@example([(0, 0, 1, 0), (1, 0, 0, 0), (0, 0, 1, 0)], 1)
+@example([(0, 0, 1, 0), (5, 5, 1, 0), (1, 1, 1, 0)], 2)
 def test_any_map_is_right_to_the_page_or_refused(extents, size):
     shift = SIZE // 4096 - 16  # so that page 16 lies beyond the end of the device
     kernel = on_dax(*((a * 4096, (b + shift) * 4096, n * 4096, f) for a, b, n, f in extents), size=size * 4096)

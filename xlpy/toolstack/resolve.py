@@ -230,7 +230,7 @@ def _checked(path: str, size: int, window: Span[Spa], extents: Extents) -> Seque
         raise _fault(path, size, window, extents)
     logical, physical, length, flags = (column.head(inside) for column in extents.columns)
     end = logical.last + length.last
-    covered = logical.first == 0 and logical + length == logical.following(end) and end >= size
+    covered = logical.first == 0 and logical + length == logical.following(end) and logical.last < size <= end
     if not covered or ((physical | length) & PAGE - 1 | length.below(1) | flags & _UNFIT).any():
         raise _fault(path, size, window, extents)
     length = length.ending(size - logical.last)
@@ -255,7 +255,9 @@ def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
     point, used = 0, []
     for extent in extents:
         if extent.logical >= size:
-            break
+            if point < size:
+                break
+            continue
         if extent.logical % PAGE or extent.physical % PAGE or extent.length % PAGE:
             return _unsafe(path, extent, "UNALIGNED", "not aligned to 4096 bytes", "only whole pages can be mapped")
         if extent.logical < point or not extent.length:
