@@ -11,7 +11,7 @@ Actors are powered on only when somebody asks for them, so that a command pays f
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 
 from xlpy import statedir
@@ -379,11 +379,8 @@ class Host:
 
     def mkfile(self, path: str, size: int, dry_run: bool = False) -> None:
         """Make a new, fully written file on a DAX file system of Dom0."""
-        if dry_run:
-            self.dom0.mkfile(path, size, dry_run=True)
-            return
-        with self.change(f"making {path}"):
-            self.dom0.mkfile(path, size)
+        with nullcontext() if dry_run else self.change(f"making {path}"):
+            self.dom0.mkfile(path, size, dry_run=dry_run)
 
     def prepare(self, path: str, dry_run: bool = False) -> dict[str, Any]:
         """Allocate and zero what a file lacks. The report: path, size, zeroed (bytes), dry_run."""
