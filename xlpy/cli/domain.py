@@ -70,13 +70,14 @@ def create(
         print(json.dumps(loaded.to_json(), indent=4), file=sys.stderr)
     host = env.host
     domid = host.create(loaded, paused=paused, step=env.step, monitored=not no_monitor)
+    if not as_json and (quiet or env.quiet):
+        return
     from xlpy.views.listing import summary
 
     made = summary(host, domid)
     if as_json:
         json_document("xlpy.create/1", **made)
-        return
-    if not quiet:
+    else:
         env.note(f"{made['name']}: domain {domid}, {made['memory_mb']} MiB, {made['vcpus']} vCPUs")
         for device in made["vnvdimms"]:
             env.note(f"  {device['path']}: {format_size(device['size'])} of persistent memory at {device['gpa']:#x}")
