@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import struct
 from functools import cache, cached_property
-from itertools import repeat
 from operator import not_
 
-from xlpy.columns import LIMIT, Column, interleave
+from xlpy.columns import LIMIT, Column, records
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -52,7 +51,6 @@ FLAG_NAMES = {
 
 _REQUEST = struct.Struct("<QQIIII")
 _EXTENT = struct.Struct("<QQQ16xI12x")
-_ROW = struct.Struct("<4Q")
 
 
 class Extent(NamedTuple):
@@ -84,8 +82,7 @@ class Extents:
 
     @cached_property
     def _rows(self) -> list[Extent]:
-        rows = _ROW.iter_unpack(interleave(self.columns))
-        return list(map(tuple.__new__, repeat(Extent), rows))  # three times as fast as Extent(...)
+        return records(Extent, self.columns)
 
     def __len__(self) -> int:
         return len(self.logical)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from itertools import pairwise, repeat
+from itertools import pairwise
 from operator import gt
-from struct import Struct
 
 from xlpy.addr import PAGE, Spa, Span, align_up
-from xlpy.columns import Column, interleave
+from xlpy.columns import Column, records
 from xlpy.dom0.extents import (
     FIEMAP_EXTENT_DATA_ENCRYPTED,
     FIEMAP_EXTENT_DATA_INLINE,
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 SECTOR = 512
 _ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
 _UNFIT = 0xFFFFFFFF & ~_ACCEPTED
-_PIECE = Struct("<4Q")
 _PMEM = re.compile(r"(pmem\d+(?:\.\d+)?)(s?)(?:p(\d+))?")
 
 # flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` mends it)
@@ -96,7 +94,7 @@ class Resolved:
     @cached_property
     def extents(self) -> tuple[Piece, ...]:
         """Pieces in logical order that cover ``[0, size)`` without a hole."""
-        return tuple(map(tuple.__new__, repeat(Piece), _PIECE.iter_unpack(interleave(self.columns))))
+        return tuple(records(Piece, self.columns))
 
     @cached_property
     def spans(self) -> tuple[Span[Spa], ...]:
