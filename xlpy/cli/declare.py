@@ -28,16 +28,13 @@ class Parameter:
     """An option or argument of a command.
 
     Args:
-        kind: ``option`` or ``argument``, the name of click's decorator.
-        declarations: its spellings, and perhaps the name of the function's parameter, as click takes them.
+        declarations: its spellings (an argument has none), and perhaps the name of the function's parameter, as click
+            takes them.
         kind_of: its type; None is text.
         settings: the rest of what click takes; ``shell_complete`` is the name of one of ``xlpy.cli.completers``.
     """
 
-    def __init__(
-        self, kind: str, declarations: tuple[str, ...], kind_of: Type | None, settings: dict[str, Any]
-    ) -> None:
-        self.kind = kind
+    def __init__(self, declarations: tuple[str, ...], kind_of: Type | None, settings: dict[str, Any]) -> None:
         self.declarations = declarations
         self.type = kind_of
         self.settings = settings
@@ -53,7 +50,7 @@ class Parameter:
     def required(self) -> bool:
         """Whether it must be on the command line."""
         settings = self.settings
-        return bool(settings.get("required", self.kind == "argument" and not self.many and "default" not in settings))
+        return bool(settings.get("required", not self.spellings and not self.many and "default" not in settings))
 
     @property
     def absent(self) -> Any:  # noqa: ANN401 - any value
@@ -85,12 +82,12 @@ class Command:
 
 def option(*declarations: str, type: Type | None = None, **settings: Any) -> Callable[[Any], Any]:  # noqa: A002, ANN401
     """Declare an option, as ``click.option`` does."""
-    return _adding(Parameter("option", declarations, type, settings))
+    return _adding(Parameter(declarations, type, settings))
 
 
 def argument(name: str, type: Type | None = None, **settings: Any) -> Callable[[Any], Any]:  # noqa: A002, ANN401
     """Declare an argument, as ``click.argument`` does."""
-    return _adding(Parameter("argument", (name,), type, settings))
+    return _adding(Parameter((name,), type, settings))
 
 
 def _adding(parameter: Parameter) -> Callable[[Any], Any]:

@@ -150,17 +150,15 @@ def _clicked(name: str, declared: Command) -> click.Command:
 
 
 def _params(declared: Command) -> list[click.Parameter]:
-    kinds = {"option": click.Option, "argument": click.Argument}
-    return [kinds[one.kind](one.declarations, type=_type(one), **_settings(one)) for one in declared.parameters]
-
-
-def _type(one: Parameter) -> Any:  # noqa: ANN401 - a click.ParamType, or what click makes one of
-    return one.type.click() if one.type else None
+    return [
+        (click.Option if one.spellings else click.Argument)(one.declarations, **_settings(one))
+        for one in declared.parameters
+    ]
 
 
 def _settings(one: Parameter) -> dict[str, Any]:
-    """What else click takes; a completer is declared by its name."""
-    settings = dict(one.settings)
+    """What click takes beside the declarations; a completer is declared by its name."""
+    settings = {**one.settings, "type": one.type.click() if one.type else None}
     if "shell_complete" in settings:
         settings["shell_complete"] = getattr(completers, settings["shell_complete"])
     return settings

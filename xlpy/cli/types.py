@@ -9,7 +9,7 @@ import os
 
 from xlpy.addr import parse_size
 from xlpy.errors import UsageError
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import click
 
 
-class Type:
+class Type(Protocol):
     """What a value may be."""
 
     def plain(self, text: str) -> Any:  # noqa: ANN401 - any value
@@ -27,7 +27,6 @@ class Type:
 
     def click(self) -> Any:  # noqa: ANN401 - a click.ParamType, or what click makes one of
         """The same type for click."""
-        raise NotImplementedError
 
 
 class Choice(Type):
