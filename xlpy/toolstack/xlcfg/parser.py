@@ -8,6 +8,7 @@ is reported until three tokens were understood.
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
 
 from xlpy.toolstack.xlcfg import lexer
@@ -63,6 +64,7 @@ _STACK_ITEM = {FIRST_ITEM: 4, NEXT_ITEM: 7}
 _STACK_ROOM = 9
 
 LONG = 16 << 10  # characters from which on ``fast`` is worth its expression
+SOUND = sys.version_info >= (3, 11, 5)  # before, a last turn of (...)*+ that fails half-way stays consumed
 
 _tokens = cache(lexer.expression)
 
@@ -89,7 +91,7 @@ class _Parser:
     def __init__(self, source: Source, strict: bool) -> None:
         self.source = source
         self.strict = strict
-        self.long = len(source.text) >= LONG
+        self.long = len(source.text) >= LONG and SOUND
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.settings: dict[str, Setting | re.Match[str]] = {}
