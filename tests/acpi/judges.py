@@ -21,7 +21,7 @@ def run(*command, folder, **kwargs):
 
 
 def compile_asl(folder: Path, sources, *, signature="SSDT", revision=2, options=("-of",)):
-    """Compile bodies of definition blocks, one run of iasl each: it does not stand several files.
+    """Compile bodies of definition blocks, one run of iasl each.
 
     Returns:
         the tables, in order.
@@ -64,7 +64,7 @@ def acpiexec(folder: Path, tables, commands):
         commands: what follows ``evaluate``: a path, and arguments.
 
     Returns:
-        values in order of the commands: int, str, bytes, list, ``AE_...`` for a failure, None for no result, ``CRASH``.
+        values in order of the commands: int, str, bytes, list, ``AE_...`` for a failure, None for no result.
     """
     program = tool("acpiexec")
     names = []
@@ -80,8 +80,7 @@ def acpiexec(folder: Path, tables, commands):
             return answers
         if tries > 1:  # on a busy machine its threads sometimes lose a line or end too early
             return session(part, tries - 1)
-        answers[-1:] = ["CRASH"]  # that it does on some of them every time
-        return answers + session(part[len(answers) :])
+        raise RuntimeError(f"acpiexec answered {len(answers)} of {len(part)} questions")
 
     parts = [commands[at : at + 25] for at in range(0, len(commands), 25)]
     with ThreadPoolExecutor(16) as pool:  # it sleeps after each command

@@ -1,7 +1,6 @@
-"""libxlutil 4.17 as a judge: what the real parser makes of a text. Each question is asked in a forked child.
+"""libxlutil 4.17 as a judge: what the real parser makes of a text.
 
-The library may abort (a NUL byte in a string) and needs a real ``FILE *`` for its messages, so a child process asks and
-sends the answer back. ``ask_many`` puts several questions to one child and starts another where one died.
+The library needs a real ``FILE *`` for its messages, so a forked child asks and sends the answers back.
 """
 
 from __future__ import annotations
@@ -109,7 +108,7 @@ def read(data: bytes, keys, bounds=(0, 100)):
 
 
 def isolated(question, *arguments):
-    """Call a function in a forked child; ``{"rc": "signal N"}`` when it died."""
+    """Call a function in a forked child. RuntimeError: the child ended without an answer."""
     out, back = os.pipe()
     child = os.fork()
     if child == 0:
@@ -125,18 +124,14 @@ def isolated(question, *arguments):
     with os.fdopen(out, "rb") as pipe:
         blob = pipe.read()
     _, status = os.waitpid(child, 0)
-    return pickle.loads(blob) if blob else {"rc": f"signal {os.WTERMSIG(status)}"}
-
-
-def ask(data: bytes, keys=(b"x", b"y")):
-    """``read`` in a child of its own."""
-    return isolated(read, data, keys)
+    if not blob:
+        raise RuntimeError(f"the judge gave no answer (status {status})")
+    return pickle.loads(blob)
 
 
 def ask_many(texts, keys=(b"x", b"y")):
-    """``read`` for each text: one child for all, or one each where that child died."""
-    answers = isolated(lambda: [read(text, keys) for text in texts])
-    return answers if isinstance(answers, list) else [ask(text, keys) for text in texts]
+    """``read`` for each text, by one child for all."""
+    return isolated(lambda: [read(text, keys) for text in texts])
 
 
 EINVAL, ERANGE, ESRCH = errno.EINVAL, errno.ERANGE, errno.ESRCH

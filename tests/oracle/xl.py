@@ -18,7 +18,7 @@ CPUS, NODES = 8, 2
 
 
 class Verdict(NamedTuple):
-    """What xl said: its exit status (negative: the signal that killed it), the document or None, and its messages."""
+    """What xl said: its exit status, the document or None, and its messages."""
 
     status: int
     document: dict | None

@@ -2,8 +2,7 @@
 (``smbios_firmware``).
 
 hvmloader copies ACPI tables as they are, behind its own and before the XSDT; checksums are neither checked nor mended.
-It also trusts every length it finds: 0 makes it crash, too much makes it copy what lies behind. Here those stop the
-boot with a reason.
+A length that does not fit stops the boot here, with a reason.
 """
 
 from __future__ import annotations

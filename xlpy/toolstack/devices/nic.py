@@ -31,8 +31,14 @@ SETTINGS = ("type", "mac", "rate", "accel", "devid", "mtu", *_TEXTS, *_FLAGS)
 _RATE = re.compile(r"([0-9]+)([GMK]?)([Bb])/s")
 _INTERVAL = re.compile(r"([0-9]+)([mu]?)(s?)")
 _UINT32_MAX = 0xFFFFFFFF
+_MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:.[0-9a-fA-F]{1,2}){5}")
+_MAC_HINT = "write 00:16:3e:xx:xx:xx"
 NO_MAC = "00:00:00:00:00:00"
 _SCALE = {"G": 10**9, "M": 10**6, "K": 10**3, "": 1}
+
+
+class BadMac(Exception):
+    """A hardware address that its specification ends too early."""
 
 
 class BadRate(Exception):
@@ -75,10 +81,15 @@ def parse_mac(text: str, at: int = 0) -> list[int]:
     """Six hexadecimal numbers up to ff with any one character between them; fewer when something else comes.
 
     xl reads on behind the comma that ends a short address, and keeps what it read when it meets something else.
+
+    Raises:
+        BadMac: the text ends before the sixth number.
     """
-    octets = []
+    octets: list[int] = []
     for _ in range(6):
-        value, end = strtoul(text, 16, at) if at <= len(text) else (0, at)
+        if at > len(text):
+            raise BadMac
+        value, end = strtoul(text, 16, at)
         if end == at or value > 255:
             break
         octets.append(value)
@@ -118,11 +129,15 @@ def _read_piece(reader: Reader, text: Text, piece: Piece, nic: Node) -> None:
         else:
             warn(f"unknown type {value!r}; xl ignores it", "choose vif or ioemu")
     elif key == "mac":
-        octets = parse_mac(text, piece.at + len("mac="))
+        try:
+            octets = parse_mac(text, piece.at + len("mac="))
+        except BadMac:
+            reader.error(reader.at(text, piece.at), f"vif: {value!r} is not a MAC address", _MAC_HINT, status=None)
+            return
         before = (nic.get("mac") or NO_MAC).split(":")
         mac = ":".join([f"{octet:02x}" for octet in octets] + before[len(octets) :])
-        if len(parse_mac(value)) < 6:
-            warn(f"{value!r} is not a MAC address; xl makes {mac} of it", "write 00:16:3e:xx:xx:xx")
+        if not _MAC.fullmatch(value):
+            warn(f"{value!r} is not a MAC address; xl makes {mac} of it", _MAC_HINT)
         nic["mac"] = mac if mac != NO_MAC else None
     elif key == "rate":
         try:

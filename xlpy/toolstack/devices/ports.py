@@ -6,11 +6,11 @@ import re
 
 from xlpy.toolstack.cnumbers import strtoul, u32
 from xlpy.toolstack.libxl_json import INVALID_GFN
-from xlpy.toolstack.xlcfg import Items, Text
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Node, Reader
+    from xlpy.toolstack.xlcfg import Text
 
 _UINT32_MAX = 0xFFFFFFFF
 _HEX = r"[ \t\n\v\f\r]*([+-]?(?:0[xX](?=[0-9a-fA-F]))?[0-9a-fA-F]+)"
@@ -18,14 +18,8 @@ _IOMEM = re.compile(rf"{_HEX},{_HEX}(?:@{_HEX})?")
 
 
 def _texts(reader: Reader, key: str) -> list[Text]:
-    """The items; xl refuses a nested list here."""
-    texts: list[Text] = []
-    for item in reader.items(key) or ():
-        if isinstance(item, Items):
-            reader.error(item, f"{key}: a list inside the list")
-            break
-        texts.append(item)
-    return texts
+    reader.items(key)  # complains of what is no list
+    return reader.flat(key, 1)
 
 
 def read_ioports(reader: Reader) -> None:

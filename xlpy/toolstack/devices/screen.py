@@ -134,7 +134,7 @@ def _read_connectors(reader: Reader, text: Text, piece: Piece, node: Node) -> No
     for connector, part in zip(connectors, parts, strict=True):
         words = [word for word in part.split(":") if word]
         if len(words) < 2:
-            reader.error(where, f"vdispl: {part!r} is not ID:WIDTHxHEIGHT", "the real xl crashes here")
+            reader.error(where, f"vdispl: {part!r} is not ID:WIDTHxHEIGHT", status=None)
             return
         connector["unique_id"] = words[0]
         size = _RESOLUTION.match(words[1])

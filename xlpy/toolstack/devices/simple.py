@@ -91,7 +91,7 @@ def read_channels(reader: Reader) -> None:
         given: dict[str, str] = {}
         parts = list(pieces(text))
         if not parts:
-            reader.error(text, "channel: nothing is said of it", "the real xl crashes here")
+            reader.error(text, "channel: nothing is said of it", "write connection=pty", status=None)
         for piece in parts:
             words = [word for word in piece.text.split("=") if word]
             if len(words) < 2:

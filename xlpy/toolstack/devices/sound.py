@@ -101,7 +101,7 @@ def _read_piece(reader: Reader, item: Text, kind: str, node: Node, piece: Piece)
     elif piece.key in ("sample-rates", "sample-formats"):
         words = [word for word in value.split(";") if word]
         if not words:
-            reader.error(where, f"vsnd: {piece.key} needs a value", "the real xl crashes here")
+            reader.error(where, f"vsnd: {piece.key} needs a value", status=None)
             return False
         if piece.key == "sample-rates":
             params["sample_rates"] = [u32(strtoul(word, 0)[0]) for word in words]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from xlpy.toolstack.cnumbers import ULONG_MAX, i32, strtoul
-from xlpy.toolstack.xlcfg import Items, Text
+from xlpy.toolstack.xlcfg import Text
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import HostFacts, Reader
 
-# More than any guest can have; xl would fill a list of them one by one.
+# More than any guest can have.
 MANY_VCPUS = 1 << 16
 
 
@@ -81,8 +81,10 @@ def read_vcpus(reader: Reader) -> None:
     """``vcpus`` and ``maxvcpus``."""
     online = reader.integer("vcpus")
     if online is not None:
-        if not i32(online) >= 0 or online > MANY_VCPUS:
-            reader.error("vcpus", f"vcpus is {online} and must be 0 to {MANY_VCPUS}")
+        if not 0 <= online <= MANY_VCPUS:
+            reader.error(
+                "vcpus", f"vcpus is {online} and must be 0 to {MANY_VCPUS}", status=1 if i32(online) < 0 else None
+            )
         else:
             bits = bitmap_bits(online or reader.host.cpus)
             reader.put("b_info.avail_vcpus", list(range(min(online, bits))))
@@ -109,7 +111,7 @@ def read_affinity(reader: Reader, key: str, path: str) -> None:
         return
     count = reader.get("b_info.max_vcpus") or 0
     if count < 0 or count > MANY_VCPUS:
-        reader.error("maxvcpus", f"maxvcpus is {count} and must be 0 to {MANY_VCPUS}")
+        reader.error("maxvcpus", f"maxvcpus is {count} and must be 0 to {MANY_VCPUS}", status=None)
         return
     value = reader.settings[key]
     if isinstance(value, Text):
@@ -120,13 +122,7 @@ def read_affinity(reader: Reader, key: str, path: str) -> None:
         if key == "cpus_soft":
             reader.put("b_info.numa_placement", False)
         return
-    reader.items(key)
-    lists: list[list[int]] = []
-    for item in value[:count]:
-        if isinstance(item, Items):
-            reader.error(item, f"{key}: a list inside the list", "the real xl reads memory that it never wrote here")
-            return
-        lists.append(_cpus(reader, key, item))
+    lists = [_cpus(reader, key, text) for text in reader.flat(key, None, count)]
     if len(value) > count:
         reader.warn(key, f"{key}: {len(value)} entries for {count} vCPUs; xl ignores the rest")
     reader.put(path, lists)

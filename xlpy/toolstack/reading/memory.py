@@ -51,7 +51,7 @@ def read_grants(reader: Reader) -> None:
             continue
         value = reader.integer(key, quiet=True)
         if value is None or not 0 <= value <= _INT_MAX:
-            reader.error(key, f"{key} must be a number from 0 to {_INT_MAX}", "the real xl stops here without a word")
+            reader.error(key, f"{key} must be a number from 0 to {_INT_MAX}", "xl exits without a message")
         else:
             reader.put(f"b_info.{key}", value)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from xlpy.toolstack.options.cpu import ALTP2M_MODES, GROUPS, TIMER_MODES, TSC_MODES
 from xlpy.toolstack.options.platform import BIOSES
-from xlpy.toolstack.xlcfg import Items
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def read_bootloader_args(reader: Reader) -> None:
         arguments = text.replace("\t", " ").replace("\n", " ").split(" ")
         arguments = [argument for argument in arguments if argument]
         if not arguments:
-            reader.error(text, "bootloader_args is blank", "the real xl crashes here; leave it out")
+            reader.error(text, "bootloader_args is blank", "leave it out", status=None)
     reader.put("b_info.bootloader_args", arguments)
 
 
@@ -151,10 +150,7 @@ def read_viridian(reader: Reader) -> None:
         return
     on: set[int] = set()
     off: set[int] = set()
-    for item in reader.items("viridian") or ():
-        if isinstance(item, Items):
-            reader.error(item, "viridian: a list inside the list", "the real xl crashes here", status=3)
-            return
+    for item in reader.flat("viridian", None):
         if item == "all":
             on.update(range(64))  # every bit of the bitmap
         elif item == "defaults":
@@ -175,14 +171,11 @@ def read_mca_caps(reader: Reader) -> None:
     """``mca_caps`` (HVM)."""
     if "mca_caps" not in reader.settings:
         return
-    items = reader.items("mca_caps", quiet=True)
-    if items is None:
+    if not reader.is_list("mca_caps"):
         reader.error("mca_caps", "mca_caps must be a list", 'write mca_caps = [ "lmce" ]', status=3)
-        return
-    for item in items:
+    for item in reader.flat("mca_caps", None):
         if item != "lmce":
-            shown = "a list" if isinstance(item, Items) else repr(str(item))
-            reader.error(item, f"mca_caps: unknown feature {shown}", 'the only one is "lmce"', status=3)
+            reader.error(item, f"mca_caps: unknown feature {str(item)!r}", 'the only one is "lmce"', status=3)
             return
         reader.put("b_info.u.mca_caps", _LMCE)
 

@@ -65,7 +65,8 @@ class Reader:
         host: the machine.
 
     ``tree`` is the configuration in libxl's structure, holding what was set; ``type`` is the kind of guest once known.
-    Errors are collected; ``status`` is the exit status of xl, decided by the first error in xl's order of reading.
+    Errors are collected; ``status`` is the exit status of xl, decided by the first error in xl's order of reading, or
+    None when one of them is a refusal of ours alone.
     """
 
     def __init__(self, settings: Settings, host: HostFacts) -> None:
@@ -76,16 +77,17 @@ class Reader:
         self.tree: Node = {"c_info": {}, "b_info": {"u": {}}}
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = list(settings.warnings)
-        self.status = 0
+        self.status: int | None = 0
         self._searches = 0
 
     # Findings.
 
     def error(
-        self, where: Position | str | Text | Items | None, message: str, hint: str | None = None, status: int = 1
+        self, where: Position | str | Text | Items | None, message: str, hint: str | None = None, status: int | None = 1
     ) -> None:
-        """Note why the configuration is refused; ``status`` is what xl exits with."""
-        self.status = self.status or status
+        """Note why the configuration is refused; ``status`` is what xl exits with, None when only xlpy refuses."""
+        if status is None or self.status == 0:
+            self.status = status
         self.problems.append(Problem(self._place(where), _short(message), "error", hint))
 
     def warn(self, where: Position | str | Text | Items | None, message: str, hint: str | None = None) -> None:
@@ -148,6 +150,16 @@ class Reader:
             if isinstance(item, Items):
                 self.warn(item, f"{key}: xl reads no further than this nested list")
                 break
+            texts.append(item)
+        return texts
+
+    def flat(self, key: str, status: int | None, most: int | None = None) -> list[Text]:
+        """The first strings of a list that holds no list among them; a list is an error, and nothing is read then."""
+        texts: list[Text] = []
+        for item in (self.items(key, quiet=True) or ())[:most]:
+            if isinstance(item, Items):
+                self.error(item, f"{key}: a list inside the list", status=status)
+                return []
             texts.append(item)
         return texts
 

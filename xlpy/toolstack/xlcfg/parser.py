@@ -218,7 +218,7 @@ class _Parser:
                 else:
                     text_value = Text(self.unquote(raw, at))
                 if "\0" in raw:
-                    self.report(at, "a NUL byte in a quoted string", "the real xl aborts here")
+                    self.report(at, "a NUL byte in a quoted string")
                 text_value.offset = at
                 if state != VALUE:
                     items.append(text_value)

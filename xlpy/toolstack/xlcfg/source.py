@@ -62,7 +62,7 @@ class Refused(ConfigError):
         message: one line for all of it.
         problems: every error; their text becomes ``details``.
         warnings: what else was found.
-        xl_status: exit status of ``xl create`` for the same text (1, 3 or 6).
+        xl_status: exit status of ``xl create`` for the same text (1, 3 or 6); None when only xlpy refuses it.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Refused(ConfigError):
         *,
         hint: str | None = None,
         warnings: Sequence[Problem] = (),
-        xl_status: int = 1,
+        xl_status: int | None = 1,
     ) -> None:
         super().__init__(message, hint=hint, details=[line for problem in problems for line in problem.lines()])
         self.problems = tuple(problems)
