@@ -13,6 +13,7 @@ GROUPS = {
     "config": "Domain configurations, without a host.",
     "guest": "A domain with a guest's eye.",
     "host": "The emulated host itself.",
+    "whereis": "Where a byte lives: every hop from a configuration line to a DIMM cell.",
     "xenstore": "The store in which toolstack, firmware and guests meet.",
 }
 
@@ -49,6 +50,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "guest": ("", GROUPS["guest"]),
         "host": ("", GROUPS["host"]),
         "xenstore": ("", GROUPS["xenstore"]),
+        "whereis": ("", GROUPS["whereis"]),
         "map": ("map:show_map", "Show a domain's guest-physical memory map."),
         "dmesg": ("host:dmesg", "Print the hypervisor's log."),
         "info": ("host:info", "Describe the host."),
@@ -72,6 +74,12 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "eval": ("aml:evaluate", "Evaluate an object of a domain's ACPI namespace."),
         "check": ("aml:check", "Lint ACPI tables, of a domain or made elsewhere."),
         "namespace": ("aml:namespace", "Print a domain's ACPI namespace."),
+    },
+    "whereis": {
+        "gpa": ("whereis:gpa", "Find what is behind a guest-physical address."),
+        "spa": ("whereis:spa", "Find what is at a host physical address, and above and below it."),
+        "dpa": ("whereis:dpa", "Find what a DIMM's cell holds."),
+        "file": ("whereis:file", "Find where a byte of a file or device of Dom0 lies."),
     },
     "mem": {
         "read": ("mem:read", "Read guest memory."),

@@ -290,6 +290,11 @@ class EmulatedDom0(Vfs):
                 hint="the guest may be writing into blocks of other files: destroy it, then run e2fsck",
             )
 
+    def holder(self, path: str) -> str | None:
+        """Who holds a path, or None."""
+        clean = self.clean(path)
+        return next((pin.owner for pin in self._pins.all() if pin.path == clean), None)
+
     def _hold(self, path: str, owner: str) -> Pin:
         """A pin on a file or device as it is now."""
         clean, stat = self.clean(path), self.stat(path)

@@ -100,6 +100,14 @@ class FrameRun(NamedTuple):
     gfn: int | None
 
 
+def places(region: PmemRegion, mfn: int) -> tuple[Spa, Spa]:
+    """Where the ``page_info`` and the M2P entry of a frame of a device lie."""
+    records = region.reserved.start << PAGE_SHIFT
+    gfns = records + pages(PAGE_INFO_SIZE * region.region.size) * PAGE
+    at = mfn - region.region.start
+    return Spa(records + at * PAGE_INFO_SIZE), Spa(gfns + at * M2P_SIZE)
+
+
 def decode(record: bytes) -> PageInfo:
     """Read one 32-byte ``struct page_info``."""
     link, back, count, kind, owner, stamp = PAGE_INFO.unpack(record)
@@ -120,8 +128,7 @@ class FrameTable:
         self._hw = hw
         self._first, self._end = int(region.region.start), int(region.region.end)
         self._m2p, self._broken = m2p, broken
-        self.records = Spa(region.reserved.start << PAGE_SHIFT)
-        self.gfns = Spa(self.records + pages(PAGE_INFO_SIZE * region.region.size) * PAGE)
+        self.records, self.gfns = places(region, self._first)
         reserved, data = region.reserved, region.data
         edges = sorted({self._first, reserved.start, reserved.end, data.start, data.end, self._end})
         self._pieces = [(start, end, _kind(reserved, data, start)) for start, end in pairwise(edges)]

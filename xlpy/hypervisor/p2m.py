@@ -19,6 +19,8 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from xlpy.hypervisor.linear import Piece
+
 
 class Mapping(NamedTuple):
     """Where one guest frame leads.
@@ -125,3 +127,13 @@ def entries(gfn: int, mfn: int, count: int) -> EntryCounts:
                 rest.append((start, end))
         left = rest
     return EntryCounts(sum(end - start for start, end in left), found[ORDER_2M], found[ORDER_1G])
+
+
+def order_at(run: Piece, gfn: int) -> int:
+    """Order of the entry that maps ``gfn`` of a run (EPT: 0, 9 or 18): the largest that ends and congruence allow."""
+    for order in (ORDER_1G, ORDER_2M):
+        size = 1 << order
+        first = gfn // size * size
+        if run.start <= first and first + size <= run.end and (run.start - run.base) % size == 0:
+            return order
+    return 0

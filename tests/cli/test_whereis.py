@@ -1,0 +1,195 @@
+"""`xlpy whereis`: the answer is held against the bytes themselves, in every direction."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from xlpy.firmware.acpi.nfit_places import places, region_map_of, spa_range_of
+from xlpy.host import Host
+from xlpy.hypervisor.frametable import decode
+
+KEYS = {"gpa", "domain", "spa", "mfn", "dimm", "dpa", "media", "region", "namespace", "path", "path_offset", "hops"}
+
+
+@pytest.fixture
+def domain(xlpy, configs):
+    """The quickstart domain, with 16 known bytes at offset 0x1000 of its vNVDIMM; its first guest address."""
+    xlpy("create", configs / "quickstart.cfg")
+    gpa = xlpy("list", "--json").json["items"][0]["vnvdimms"][0]["gpa"]
+    xlpy("mem", "write", "quickstart", hex(gpa + 0x1000), "--hex", bytes(range(16)).hex())
+    return gpa
+
+
+def at(file, offset, length):
+    with Path(file).open("rb") as media:
+        media.seek(offset)
+        return media.read(length)
+
+
+def test_the_media_file_has_the_guests_byte(xlpy, domain):
+    answer = xlpy("whereis", "gpa", "quickstart", hex(domain + 0x1000), "--json").json
+    assert set(answer) >= KEYS
+    assert at(answer["media"]["file"], answer["media"]["offset"], 16) == bytes(range(16))
+    assert (answer["path"], answer["path_offset"]) == ("/mnt/pmem0/vm1.img", 0x1000)
+    assert (answer["domain"], answer["region"], answer["namespace"]) == ("quickstart", "region0", "namespace0.0")
+    assert answer["mfn"] == answer["spa"] >> 12
+    assert answer["touch"] == {
+        "dom0": "mapped",
+        "domains": ["quickstart"],
+        "pins": ["domain 1"],
+        "poison": False,
+        "persistence": "memory_controller",
+    }
+
+
+def test_four_questions_have_one_answer(xlpy, domain):
+    by_gpa = xlpy("whereis", "gpa", "quickstart", hex(domain + 0x1234), "--json").json
+    by_spa = xlpy("whereis", "spa", hex(by_gpa["spa"]), "--json").json
+    by_dpa = xlpy("whereis", "dpa", by_gpa["dimm"], hex(by_gpa["dpa"]), "--json").json
+    by_file = xlpy("whereis", "file", by_gpa["path"], hex(by_gpa["path_offset"]), "--json").json
+    assert by_gpa == by_spa == by_dpa == by_file
+
+
+def test_each_hop_names_bytes_that_say_so(xlpy, domain, host_root):
+    answer = xlpy("whereis", "gpa", "quickstart", hex(domain + 0x1000), "--json").json
+    place = {hop["decided_by"]: hop["place"] for hop in answer["hops"]}
+    host = Host.open(host_root)
+
+    def spa(what, offset, length):
+        return int.from_bytes(host.hw.read(place[what]["address"] + offset, length), "little")
+
+    assert spa("NFIT, SPA range 1", 0, 2) == 0
+    assert spa("NFIT, SPA range 1", 32, 8) <= answer["spa"]
+    assert spa("NFIT, region mapping of handle 0x1", 4, 4) == 1
+    guests = host.domain("quickstart").memory.read(place["guest's NFIT, SPA range 2"]["address"], 48)
+    assert struct.unpack_from("<Q", guests, 32) == (domain,)
+    assert spa("superblock", 56, 2) == 0xEF53
+    assert spa("inode 12, its extent tree", 40, 2) == 0xF30A
+    assert host.hw.read(place["PFN info block (fsdax, 4096 bytes)"]["address"], 15) == b"NVDIMM_PFN_INFO"
+    first = xlpy("whereis", "gpa", "quickstart", hex(domain), "--json").json  # the head of a run, so it is written
+    place = {hop["decided_by"]: hop["place"] for hop in first["hops"]}
+    assert decode(host.hw.read(place["its page_info"]["address"], 32)).owner == 1
+    assert spa("its M2P entry", 0, 8) == domain >> 12
+    host.store.close()
+
+
+def test_configuration_line(xlpy, domain):
+    hops = xlpy("whereis", "gpa", "quickstart", hex(domain), "--json").json["hops"]
+    assert hops[0]["layer"] == "toolstack"
+    assert "vnvdimm entry 'file=/mnt/pmem0/vm1.img'" in hops[0]["what"]
+    assert ":9:13" in hops[0]["place"]["name"]
+
+
+def test_a_byte_nobody_was_given(xlpy, domain):
+    answer = xlpy("whereis", "file", "/dev/pmem1", "0x2000", "--json").json
+    assert (answer["domain"], answer["gpa"], answer["path"]) == (None, None, "/dev/pmem1")
+    assert answer["touch"]["domains"] == []
+
+
+def test_file_of_no_domain_is_found_by_its_block(xlpy, host_root):
+    xlpy("pmem", "mkfile", "8K", "/mnt/pmem0/dir/deep.img")
+    spa = xlpy("whereis", "file", "/mnt/pmem0/dir/deep.img", "4096", "--json").json["spa"]
+    answer = xlpy("whereis", "spa", hex(spa), "--json").json
+    assert (answer["path"], answer["path_offset"]) == ("/mnt/pmem0/dir/deep.img", 4096)
+
+
+def test_partition_and_its_disk(xlpy, configs, tmp_path):
+    """A byte of a partition is found by either name."""
+    xlpy("--root", tmp_path / "parted", "host", "init", "--machine", configs / "machines" / "interleaved.yaml")
+    ask = ("--root", tmp_path / "parted", "whereis", "file")
+    part = xlpy(*ask, "/dev/pmem1p1", "0x1000", "--json").json
+    start = part["spa"] - xlpy(*ask, "/dev/pmem1", "0", "--json").json["spa"]
+    assert xlpy(*ask, "/dev/pmem1", hex(start), "--json").json == part
+    assert part["device"] == "/dev/pmem1p1"
+    assert "partition table of pmem1, entry 1" in [hop["decided_by"] for hop in part["hops"]]
+
+
+def test_reserve_names_the_frame_whose_record_it_is(xlpy, domain, host_root):
+    host = Host.open(host_root)
+    region = host.xen.pmem.regions[0]
+    host.store.close()
+    record = (region.reserved.start << 12) + 32 * 5 + 4
+    answer = xlpy("whereis", "spa", hex(record), "--json").json
+    assert answer["touch"]["dom0"] == "not mapped: Xen's reserve"
+    assert f"byte 4 of the page_info of frame {region.region.start + 5:#x}" in [hop["what"] for hop in answer["hops"]]
+
+
+def test_range_is_cut_where_extents_end(xlpy, domain):
+    whole = xlpy("whereis", "gpa", "quickstart", hex(domain), "--length", "64M", "--json").json
+    assert sum(piece["length"] for piece in whole["pieces"]) == 64 << 20
+    resolved = xlpy("pmem", "resolve", "/mnt/pmem0/vm1.img", "--json").json["extents"]
+    assert [(p["spa"], p["length"]) for p in whole["pieces"]] == [(e["spa"], e["length"]) for e in resolved]
+
+
+def test_ram_is_in_the_domains_file(xlpy, domain):
+    xlpy("mem", "write", "quickstart", "0x10000", "--hex", "a55a")
+    answer = xlpy("whereis", "gpa", "quickstart", "0x10000", "--json").json
+    assert at(answer["media"]["file"], answer["media"]["offset"], 2) == b"\xa5\x5a"
+    assert answer == xlpy("whereis", "spa", hex(answer["spa"]), "--json").json
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("gpa", "quickstart", "0xb0000"), 4, "has nothing at 0xb0000"),
+        (("gpa", "quickstart", "0xffffffffffffffff"), 4, "has nothing"),
+        (("gpa", "nobody", "0"), 4, "nobody"),
+        (("gpa", "0", "0x1000"), 4, "whereis spa"),
+        (("spa", "0xfffffffff000"), 6, "no memory at host address"),
+        (("dpa", "dimm9", "0"), 4, "no DIMM 'dimm9'"),
+        (("dpa", "dimm0", "1G"), 6, "beyond the capacity"),
+        (("dpa", "dimm0", "0", "--length", "2"), 2, "--length"),
+        (("file", "/mnt/pmem0/none", "0"), 4, "no such file"),
+        (("file", "/mnt/pmem0/vm1.img", "64M"), 6, "there is none at 0x4000000"),
+        (("file", "/dev/pmem7", "0"), 4, "no such device"),
+        (("gpa", "quickstart", "0", "--length", "0"), 2, "--length"),
+    ],
+)
+def test_addresses_of_nothing(xlpy, domain, words, status, message):
+    result = xlpy("whereis", *words, status=status)
+    assert message in result.err
+
+
+def test_the_last_byte_and_the_one_behind_it(xlpy, domain):
+    last = xlpy("whereis", "gpa", "quickstart", hex(domain + (64 << 20) - 1), "--json").json
+    assert last["path_offset"] == (64 << 20) - 1
+    xlpy("whereis", "gpa", "quickstart", hex(domain + (64 << 20)), status=4)
+
+
+def test_domain_that_is_gone(xlpy, domain):
+    spa = xlpy("whereis", "gpa", "quickstart", hex(domain), "--json").json["spa"]
+    xlpy("destroy", "quickstart")
+    xlpy("whereis", "gpa", "quickstart", hex(domain), status=4)
+    answer = xlpy("whereis", "spa", hex(spa), "--json").json
+    assert (answer["domain"], answer["path"], answer["touch"]["pins"]) == (None, "/mnt/pmem0/vm1.img", [])
+
+
+def test_domain_named_like_a_number(xlpy, domain):
+    """A number is a domid, as for every command."""
+    assert xlpy("whereis", "gpa", "1", hex(domain), "--json").json["domain"] == "quickstart"
+
+
+def structure(kind, body):
+    return struct.pack("<HH", kind, 4 + len(body)) + body
+
+
+def spa_range(index, base, size):
+    return structure(0, struct.pack("<HHII16sQQQ", index, 0, 0, 0, bytes(16), base, size, 0))
+
+
+@pytest.mark.parametrize(("address", "index"), [(0x1000, 1), (0x1FFF, 1), (0x2000, 2), (0xFFF, None), (0x3000, None)])
+def test_nfit_places(address, index):
+    table = bytes(40) + spa_range(1, 0x1000, 0x1000) + spa_range(2, 0x2000, 0x1000)
+    found = spa_range_of(table, address)
+    assert (found and found[1]) == index
+    assert [kind for _, kind, _ in places(table)] == [0, 0]
+
+
+@pytest.mark.parametrize("length", [0, 3, 57])
+def test_nfit_places_stop_at_what_is_no_structure(length):
+    table = bytes(40) + struct.pack("<HH", 0, length) + bytes(52)
+    assert list(places(table)) == []
+    assert region_map_of(table, 1, 1) is None

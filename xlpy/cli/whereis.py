@@ -1,0 +1,135 @@
+"""``xlpy whereis``: every hop between a line of a configuration and a cell of a DIMM."""
+
+from __future__ import annotations
+
+from xlpy.addr import format_size
+from xlpy.cli.declare import argument, command, option
+from xlpy.cli.options import SIZE, domain_argument, json_option
+from xlpy.cli.render import json_document, table
+from xlpy.errors import UsageError
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.cli.env import Env
+    from xlpy.views.where.answer import Answer
+
+length_option = option("--length", type=SIZE, default=1, help="Bytes to look at: the stretches that lie together.")
+
+
+@command("""
+xlpy whereis gpa quickstart 0x500001000
+xlpy whereis gpa quickstart 0x500000000 --length 64M --json
+""")
+@domain_argument
+@argument("address", type=SIZE)
+@length_option
+@json_option
+def gpa(env: Env, domain: str, address: int, length: int, as_json: bool) -> None:
+    """Find what is behind a guest-physical address: host address, DIMM, file, and all that decides it.
+
+    Hops are listed from the configuration down to the media file, each with the table or structure that decides it,
+    and where the bytes of that structure are.
+    """
+    from xlpy.views.where import find
+
+    _show(env, lambda at: find.by_gpa(env.host, domain, at), address, length, as_json)
+
+
+@command("""
+xlpy whereis spa 0x443df8000
+""")
+@argument("address", type=SIZE)
+@length_option
+@json_option
+def spa(env: Env, address: int, length: int, as_json: bool) -> None:
+    """Find what is at a host physical address, and above and below it."""
+    from xlpy.views.where import find
+
+    _show(env, lambda at: find.by_spa(env.host, at), address, length, as_json)
+
+
+@command("""
+xlpy whereis dpa dimm0 0x1000
+""")
+@argument("dimm")
+@argument("address", type=SIZE)
+@length_option
+@json_option
+def dpa(env: Env, dimm: str, address: int, length: int, as_json: bool) -> None:
+    """Find what a DIMM's cell holds, by the address inside the DIMM."""
+    from xlpy.views.where import find
+
+    if length > 1:
+        raise UsageError("--length counts bytes that lie together, and those of a DIMM do not", hint="whereis spa")
+    _show(env, lambda at: find.by_dpa(env.host, dimm, at), address, length, as_json)
+
+
+@command("""
+xlpy whereis file /mnt/pmem0/vm1.img 0x1000
+xlpy whereis file /dev/pmem1 0
+""")
+@argument("path")
+@argument("offset", type=SIZE)
+@length_option
+@json_option
+def file(env: Env, path: str, offset: int, length: int, as_json: bool) -> None:
+    """Find where a byte of a file or device of the emulated Dom0 lies."""
+    from xlpy.views.where import find
+
+    _show(env, lambda at: find.by_file(env.host, path, at), offset, length, as_json)
+
+
+def _show(env: Env, ask: Callable[[int], Answer], start: int, length: int, as_json: bool) -> None:
+    from xlpy.views.where.find import pieces
+
+    if length < 1:
+        raise UsageError("--length must be at least 1")
+    found = list(pieces(ask, start, length)) if length > 1 else [(1, ask(start))]
+    first = found[0][1]
+    if as_json:
+        more = {"pieces": [_fields(size, answer) for size, answer in found]} if length > 1 else {}
+        json_document(
+            "xlpy.whereis/1",
+            **{**first.fields, "length": length},
+            touch=first.touch,
+            hops=[hop.to_json() for hop in first.hops],
+            **more,
+        )
+        return
+    if length > 1:
+        rows = [(format_size(size), *_cells(answer)) for size, answer in found]
+        table(env, ("SIZE", "GPA", "SPA", "DIMM", "DPA", "PATH", "OFFSET", "MEDIA"), rows)
+        return
+    rows = [(hop.layer, hop.what, hop.decided_by, str(hop.place or "-")) for hop in first.hops]
+    table(env, ("LAYER", "WHERE", "DECIDED BY", "ITS BYTES"), rows)
+    touch = first.touch
+    env.note(
+        f"Dom0: {touch['dom0']}; domains: {', '.join(touch['domains']) or 'none'};"
+        f" held for: {', '.join(touch['pins']) or 'nobody'}; poison: {'yes' if touch['poison'] else 'no'};"
+        f" persistence domain: {touch['persistence'] or 'none'}"
+    )
+
+
+def _fields(size: int, answer: Answer) -> dict[str, Any]:
+    return {"length": size, **answer.fields}
+
+
+def _cells(answer: Answer) -> tuple[str, ...]:
+    known = answer.fields
+
+    def number(key: str) -> str:
+        return "-" if known[key] is None else f"{known[key]:#x}"
+
+    media = known["media"]
+    place = f"{media['file'].rsplit('/', 1)[-1]}+{media['offset']:#x}" if media else "-"
+    return (
+        number("gpa"),
+        number("spa"),
+        known["dimm"] or "-",
+        number("dpa"),
+        known["path"] or "-",
+        number("path_offset"),
+        place,
+    )

@@ -1,0 +1,110 @@
+"""The four questions: by guest address, host address, DIMM address, or file offset. All have the same answer."""
+
+from __future__ import annotations
+
+from xlpy.addr import PAGE_SHIFT, Dpa, Gpa, Spa
+from xlpy.errors import Constraint, NotFound
+from xlpy.typing import TYPE_CHECKING
+from xlpy.views.where import guest_side, silicon, storage
+from xlpy.views.where.answer import Answer, complete, in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xlpy.host import Host
+    from xlpy.toolstack.running import Running
+
+MOST_PIECES = 100_000  # of one range: more extents than a file may reasonably have
+
+
+def by_gpa(host: Host, domain: str, gpa: int) -> Answer:
+    """Where the byte lives that a domain sees at a guest-physical address.
+
+    Raises:
+        NotFound: no such domain, or nothing is there.
+    """
+    running = _looked_at(host, domain)
+    answer = guest_side.from_guest(running, Gpa(gpa))
+    if answer.fields.get("spa") is None or answer.fields.get("media"):
+        return _whole(answer)
+    return _whole(_joined(answer, _host_half(host, answer.fields["spa"], _paths(running))))
+
+
+def by_spa(host: Host, spa: int) -> Answer:
+    """What a host physical address holds. Constraint: there is no memory."""
+    found = guest_side.owner(host, Spa(spa))
+    if found is not None and host.xen.find(found[0]) is not None:
+        domid, gpa = found
+        return by_gpa(host, str(domid), gpa)
+    return _whole(_host_half(host, Spa(spa), ()))
+
+
+def by_dpa(host: Host, dimm: str, dpa: int) -> Answer:
+    """What a DIMM's cell holds. NotFound: no such DIMM. Constraint: beyond its end, or it is in no set."""
+    return by_spa(host, host.hw.spa_of(dimm, Dpa(dpa)))
+
+
+def by_file(host: Host, path: str, offset: int) -> Answer:
+    """Where a byte of a file or block device of the emulated Dom0 lives; errors as ``storage.spa_of_file``."""
+    return by_spa(host, storage.spa_of_file(host, path, offset))
+
+
+def pieces(ask: Callable[[int], Answer], start: int, length: int) -> Iterator[tuple[int, Answer]]:
+    """(bytes, answer) of each stretch of a range that lies together.
+
+    Args:
+        ask: gives the answer for one address. start, length: of the range.
+
+    Raises:
+        Constraint: there are more than ``MOST_PIECES``. What ``ask`` raises.
+    """
+    at, end = start, start + length
+    for _ in range(MOST_PIECES):
+        answer = ask(at)
+        size = min(max(answer.run, 1), end - at)
+        yield size, answer
+        at += size
+        if at >= end:
+            return
+    raise Constraint(f"the range lies in more than {MOST_PIECES} pieces", hint="ask for a shorter one: --length")
+
+
+def _looked_at(host: Host, domain: str) -> Running:
+    """A domain without its device model, which an onlooker does not need."""
+    from xlpy.toolstack.record import load
+    from xlpy.toolstack.running import Running
+
+    domid = host.domid(domain)
+    if domid == 0:
+        raise NotFound("domain 0 has no guest-physical addresses here", hint="ask by host address: xlpy whereis spa")
+    return Running(host.xen.domain(domid), load(host.store, domid), host.hw)
+
+
+def _paths(running: Running) -> list[str]:
+    return [device.path for device in running.record.vnvdimms]
+
+
+def _host_half(host: Host, spa: Spa, likely: list[str] | tuple[()]) -> Answer:
+    """Everything from the host address downwards, and Dom0's view of it."""
+    answer = silicon.below(host, spa)
+    if "region" not in answer.fields:
+        return answer
+    hops, dom0 = guest_side.frame(host, spa)
+    answer = _joined(Answer({}, hops, {"dom0": dom0}, answer.run), answer)
+    answer = _joined(storage.above(host, spa, likely), answer)
+    path = answer.fields.get("path")
+    held = host.dom0.holder(path) if path else None
+    answer.touch["pins"] = [held] if held else []
+    return answer
+
+
+def _joined(upper: Answer, lower: Answer) -> Answer:
+    run = min(upper.run, lower.run)
+    return Answer({**lower.fields, **upper.fields}, upper.hops + lower.hops, {**lower.touch, **upper.touch}, run)
+
+
+def _whole(answer: Answer) -> Answer:
+    spa = answer.fields.get("spa")
+    fields = {**answer.fields, "mfn": None if spa is None else spa >> PAGE_SHIFT}
+    touch = {"dom0": "-", "domains": [], "pins": [], "poison": False, "persistence": None, **answer.touch}
+    return Answer(complete(fields), in_order(answer.hops), touch, answer.run)

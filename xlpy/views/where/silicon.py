@@ -1,0 +1,73 @@
+"""The lower half of the way: from a host physical address through the NFIT to a DIMM and to a media file."""
+
+from __future__ import annotations
+
+from xlpy.addr import PAGE_SHIFT, Spa, Span
+from xlpy.errors import Constraint, NotFound
+from xlpy.firmware.acpi.nfit_places import region_map_of, spa_range_of
+from xlpy.firmware.e820 import TYPE_NAMES
+from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.views.where.answer import Answer, Hop, Place
+
+if TYPE_CHECKING:
+    from xlpy.host import Host
+    from xlpy.hw.hardware import Region
+
+
+def below(host: Host, spa: Spa) -> Answer:
+    """What lies under a host physical address.
+
+    Raises:
+        Constraint: there is no memory.
+    """
+    if not host.hw.has_memory(Span(spa, 1)):
+        for dimm in host.spec.dimms:
+            if any(spa in Span(hint, 64) for hint in host.hw.flush_hints(dimm.id)):
+                hop = Hop("silicon", f"flush hint of {dimm.id}: a write drains its queue", "NFIT, flush hint addresses")
+                return Answer({"spa": spa, "mfn": spa >> PAGE_SHIFT, "dimm": dimm.id}, [hop], {}, 1)
+        raise Constraint(
+            f"there is no memory at host address {spa:#x}",
+            code="XLPY-HW-NO-MEMORY",
+            hint="`xlpy host show` lists where RAM and persistent memory are",
+        )
+    file, offset = host.hw.locate_file(spa)
+    fields = {"spa": spa, "mfn": spa >> PAGE_SHIFT, "media": {"file": file, "offset": offset}}
+    media = Hop(
+        "silicon", f"byte {offset:#x} of the file {file}", "the machine description", Place("file", offset, file)
+    )
+    try:
+        region = host.hw.region_at(spa)
+    except NotFound:
+        return _ram(host, spa, fields, media)
+    return _pmem(host, spa, region, fields, media)
+
+
+def _ram(host: Host, spa: Spa, fields: dict[str, Any], media: Hop) -> Answer:
+    """Host RAM, as the E820 tells of it."""
+    entry = next(one for one in host.hw.memory_map() if one.start <= spa < one.start + one.size)
+    hop = Hop("firmware", f"host address {spa:#x}: {TYPE_NAMES.get(entry.type, entry.type)}", "the host's E820")
+    return Answer(fields, [hop, media], {"poison": False, "persistence": None}, entry.start + entry.size - spa)
+
+
+def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: Hop) -> Answer:
+    dimm, dpa = host.hw.locate(spa)
+    offset = spa - region.span.start
+    way = region.set.dimms.index(dimm.id)
+    nfit = next((table for table in host.acpi_tables() if table.signature == "NFIT"), None)
+    hops, deciding = [], None
+    if nfit is not None and (found := spa_range_of(nfit.data, spa)):
+        at, index = found
+        place = Place("spa", nfit.address + at)
+        hops.append(
+            Hop("firmware", f"host address {spa:#x} = {region.name}+{offset:#x}", f"NFIT, SPA range {index}", place)
+        )
+        mapped = region_map_of(nfit.data, index, dimm.handle)
+        deciding = None if mapped is None else Place("spa", nfit.address + mapped)
+    ways = len(region.set.dimms)
+    share = f"way {way} of {ways}, lines of {region.set.line}" if ways > 1 else "the whole range, not interleaved"
+    hops.append(Hop("firmware", f"{dimm.id} ({share})", f"NFIT, region mapping of handle {dimm.handle:#x}", deciding))
+    hops.append(Hop("silicon", f"{dimm.id}, DPA {dpa:#x}", "interleaving, ACPI 6.5, 5.2.25.3"))
+    poison = host.hw.poison.overlapping(Span(spa, 1))
+    touch = {"poison": bool(poison), "persistence": host.dom0.bus.persistence}
+    more = {"region": f"region{region.index}", "dimm": dimm.id, "dpa": dpa}
+    return Answer({**fields, **more}, [*hops, media], touch, region.span.end - spa)
