@@ -14,8 +14,8 @@ from xlpy.cli.tree import TREE
 COMMANDS = sorted(
     f"{branch} {name}".strip()
     for branch, entries in TREE.items()
-    for name in entries
-    if f"{branch} {name}".strip() not in TREE
+    for name, (where, _) in entries.items()
+    if where or f"{branch} {name}".strip() not in TREE
 )
 WITHOUT_JSON = {"completion"}  # prints a script
 CHANGING = {
@@ -24,6 +24,8 @@ CHANGING = {
     "create",
     "destroy",
     "dmesg",
+    "export",
+    "export release",
     "pmem prepare",
     "pmem mkfile",
     "mem write",

@@ -47,10 +47,12 @@ class LazyGroup(click.Group):
             if len(fitting) != 1:
                 return None
             cmd_name = fitting[0]
-        path = f"{self._branch} {cmd_name}".strip()
+        path, where = f"{self._branch} {cmd_name}".strip(), entries[cmd_name][0]
+        if path in TREE and where:
+            return BothGroup(cmd_name, find(where), branch=path)
         if path in TREE:
             return LazyGroup(cmd_name, branch=path, help=GROUPS[path], no_args_is_help=True)
-        return _clicked(cmd_name, find(entries[cmd_name][0]))
+        return _clicked(cmd_name, find(where))
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         try:
@@ -85,6 +87,50 @@ class LazyGroup(click.Group):
         rows = [(name, summary) for name, (_, summary) in sorted(TREE[self._branch].items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+class _Silent(click.Argument):
+    """An argument that the usage of commands below its command says nothing of."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return []
+
+
+class BothGroup(LazyGroup):
+    """A command that has further commands below it: the next word decides which is meant.
+
+    Args:
+        name: its name.
+        declared: the command that it is itself.
+        branch: where the others stand in the tree.
+    """
+
+    def __init__(self, name: str, declared: Command, branch: str) -> None:
+        super().__init__(name, branch=branch, help=_help(declared), params=_params(declared, _Silent))
+        self._declared = declared
+        self.allow_interspersed_args = True
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        own = [one.make_metavar(ctx) for one in self.params if isinstance(one, click.Argument)]
+        return ["[OPTIONS]", *own]
+
+    def _below(self, args: Sequence[str]) -> bool:
+        return bool(args) and args[0] in TREE[self._branch]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self._below(args):
+            ctx.args = args
+            return args
+        return click.Command.parse_args(self, ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        if not self._below(ctx.args):
+            return self._declared(ctx.obj, **ctx.params)
+        name, command, rest = self.resolve_command(ctx, ctx.args)
+        assert command is not None  # it is in the tree
+        with command.make_context(name, rest, parent=ctx) as context:
+            return command.invoke(context)
 
 
 def root_group() -> LazyGroup:
@@ -149,10 +195,9 @@ def _clicked(name: str, declared: Command) -> click.Command:
     return click.Command(name, callback=call, params=_params(declared), help=_help(declared))
 
 
-def _params(declared: Command) -> list[click.Parameter]:
+def _params(declared: Command, argument: type[click.Argument] = click.Argument) -> list[click.Parameter]:
     return [
-        (click.Option if one.spellings else click.Argument)(one.declarations, **_settings(one))
-        for one in declared.parameters
+        (click.Option if one.spellings else argument)(one.declarations, **_settings(one)) for one in declared.parameters
     ]
 
 

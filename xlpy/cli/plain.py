@@ -39,11 +39,11 @@ def read(words: Sequence[str]) -> Line | None:
         common, rest = _values(shared.parameters, words, interspersed=False)
         branch, at = "", 0
         while at < len(rest) and rest[at] in TREE[branch]:
-            where = TREE[branch][rest[at]][0]
-            if where:
+            where, deeper = TREE[branch][rest[at]][0], f"{branch} {rest[at]}".strip()
+            if where and not (deeper in TREE and rest[at + 1 : at + 2] and rest[at + 1] in TREE[deeper]):
                 command = find(where)
                 return Line(common, command, _values(command.parameters, rest[at + 1 :])[0])
-            branch, at = f"{branch} {rest[at]}".strip(), at + 1
+            branch, at = deeper, at + 1
     except (_Doubt, ValueError):
         pass
     return None

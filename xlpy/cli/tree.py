@@ -11,6 +11,7 @@ GROUPS = {
     "acpi": "ACPI tables, of a domain or of the host.",
     "mem": "Guest memory, by guest-physical address.",
     "config": "Domain configurations, without a host.",
+    "export": "vNVDIMMs on a real, unmodified Xen.",
     "guest": "A domain with a guest's eye.",
     "host": "The emulated host itself.",
     "whereis": "Where a byte lives: every hop from a configuration line to a DIMM cell.",
@@ -43,6 +44,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "nvdimm-list": ("nvdimm:list_nvdimms", "List the vNVDIMMs of domains."),
         "nvdimm-detach": ("nvdimm:detach", "Detach a vNVDIMM from a running domain."),
         "boot": ("boot:boot", "Boot an unmodified Linux kernel on a domain, under QEMU."),
+        "export": ("export:export", "Make files with which the stock xl starts a domain with vNVDIMMs."),
         "pmem": ("", GROUPS["pmem"]),
         "acpi": ("", GROUPS["acpi"]),
         "mem": ("", GROUPS["mem"]),
@@ -87,6 +89,10 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "config": {
         "check": ("config:check", "Check domain configurations, many at once."),
+    },
+    "export": {
+        "check": ("export:check", "Check exports: files, memory, pins; before every start of the domain."),
+        "release": ("export:release", "Unpin what an export holds, and remove its files."),
     },
     "guest": {
         "probe": ("guest:probe", "Tell what an operating system would find in a domain."),

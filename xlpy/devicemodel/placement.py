@@ -47,16 +47,18 @@ class GuestRam(NamedTuple):
     low_end: first address after RAM below 4 GiB.
     high_end: first address after RAM above 4 GiB; 4 GiB or less when there is none.
     physical_bits: width of the guest's physical addresses.
+    window: bytes above RAM that are left to 64-bit BARs.
     """
 
     low_end: Gpa
     high_end: Gpa
     physical_bits: int
+    window: int = PCI64_WINDOW
 
     @property
     def floor(self) -> Gpa:
         """The lowest address for a vNVDIMM."""
-        return Gpa(align_up(max(self.high_end, FOUR_GIB) + PCI64_WINDOW, PMEM_ALIGN))
+        return Gpa(align_up(max(self.high_end, FOUR_GIB) + self.window, PMEM_ALIGN))
 
 
 def place(backing: HostMemory, ram: GuestRam, taken: Iterable[Span[Gpa]] = ()) -> Gpa:

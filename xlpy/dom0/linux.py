@@ -217,7 +217,7 @@ class LinuxDom0:
                 code="XLPY-PMEM-PINNED",
                 hint="a file backs one domain at a time: end that domain first",
             )
-        before = self._set_immutable(path, True)
+        before = self.set_immutable(path, True)
         was = record["immutable"] if record else before
         self._put(path, {"owner": owner, "immutable": was, "look": _look(found), "extents": digest(extents)})
 
@@ -228,7 +228,7 @@ class LinuxDom0:
             return
         if not record["immutable"]:
             with suppress(NotFound):
-                self._set_immutable(path, False)
+                self.set_immutable(path, False)
         if self._table is None:
             del self._held[path]
         else:
@@ -248,8 +248,22 @@ class LinuxDom0:
                 hint="the guest may be writing into blocks of other files: destroy it, then check the file system",
             )
 
-    def _set_immutable(self, path: str, on: bool) -> bool:
-        """Set or clear the flag; returns what it was."""
+    def immutable(self, path: str) -> bool | None:
+        """Whether a file has the immutable flag; None where its file system knows no flags."""
+        fd = self._open(path)
+        try:
+            buffer = bytearray(8)
+            self._ioctl(fd, FS_IOC_GETFLAGS, buffer, True)
+        except OSError as error:
+            if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP):
+                return None
+            raise _pinless(path, error, on=True) from error
+        finally:
+            os.close(fd)
+        return bool(buffer[0] & FS_IMMUTABLE_FL)
+
+    def set_immutable(self, path: str, on: bool) -> bool:
+        """Set or clear the flag; returns what it was. Unsafe: it cannot be."""
         fd = self._open(path)
         try:
             buffer = bytearray(8)
@@ -259,11 +273,7 @@ class LinuxDom0:
                 buffer[0] ^= FS_IMMUTABLE_FL
                 self._ioctl(fd, FS_IOC_SETFLAGS, buffer, True)
         except OSError as error:
-            raise Unsafe(
-                f"{path}: its blocks cannot be held in place: {error.strerror} (chattr {'+' if on else '-'}i)",
-                code="XLPY-PMEM-PIN",
-                hint="run as root, on a file system with the immutable flag (ext4, XFS)",
-            ) from error
+            raise _pinless(path, error, on=on) from error
         finally:
             os.close(fd)
         return was
@@ -276,6 +286,14 @@ class LinuxDom0:
             self._held[path] = record
         else:
             self._table.put(path, record)
+
+
+def _pinless(path: str, error: OSError, *, on: bool) -> Unsafe:
+    return Unsafe(
+        f"{path}: its blocks cannot be held in place: {error.strerror} (chattr {'+' if on else '-'}i)",
+        code="XLPY-PMEM-PIN",
+        hint="run as root, on a file system with the immutable flag (ext4, XFS)",
+    )
 
 
 def _look(found: FileStat) -> list[int]:

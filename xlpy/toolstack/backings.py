@@ -6,16 +6,16 @@ import errno
 import itertools
 import os
 
-from xlpy.addr import Spa, Span
 from xlpy.errors import Conflict, HypercallError
 from xlpy.toolstack.record import VnvdimmRecord
-from xlpy.toolstack.resolve import SECTOR, resolve
+from xlpy.toolstack.resolve import resolve
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
 
+    from xlpy.addr import Spa, Span
     from xlpy.devicemodel.backing import Backing
     from xlpy.devicemodel.backing import Vnvdimm as Placed
     from xlpy.dom0.emulated import EmulatedDom0
@@ -80,17 +80,14 @@ class Backings:
 
     def refuse_poisoned(self, entry: Vnvdimm, resolved: Resolved) -> None:
         """For a dry run: what the hypervisor would find on mapping the backing. HypercallError: a line is poisoned."""
-        base = f"/sys/block/{resolved.device}"
-        start = int(self.dom0.sysfs(f"{base}/device/resource"), 0)
-        for line in self.dom0.sysfs(f"{base}/badblocks").splitlines():
-            first, count = (int(number) * SECTOR for number in line.split())
-            bad = Span(Spa(start + first), count)
-            if any(span.overlaps(bad) for span in resolved.spans):
-                raise HypercallError(
-                    f"{entry.file}: the host memory at {bad} is poisoned",
-                    errno.EIO,
-                    hint="choose a file or a partition beside it",
-                )
+        from xlpy.toolstack.poison import poisoned
+
+        for bad in poisoned(self.dom0, resolved):
+            raise HypercallError(
+                f"{entry.file}: the host memory at {bad} is poisoned",
+                errno.EIO,
+                hint="choose a file or a partition beside it",
+            )
 
     def pin(self, domid: int, entry: Vnvdimm, resolved: Resolved, undo: ExitStack) -> Backing:
         """Hold a backing for a domain, so that its blocks stay where they are.
@@ -116,10 +113,10 @@ class Backings:
             label_size=entry.label_size,
             unarmed=entry.unarmed,
             uuid=blake2b(name.encode(), digest_size=16).digest(),
-            health=self._health(resolved.spans),
+            health=self.health(resolved.spans),
         )
 
-    def _health(self, spans: Sequence[Span[Spa]]) -> HealthSpec:
+    def health(self, spans: Sequence[Span[Spa]]) -> HealthSpec:
         """What the DIMMs under a backing tell of themselves, the worst of them."""
         from xlpy.devicemodel.smart import worst
 

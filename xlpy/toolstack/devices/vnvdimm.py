@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader
     from xlpy.toolstack.xlcfg import Position, Text
 
-KEYS = ("file", "label_size", "unarmed")
+KEYS = ("file", "label_size", "label_file", "unarmed")
 LABEL_DEFAULT = LABEL_LEAST = 128 * KIB  # UEFI 2.7, 13.19.1: smaller label areas break readers
 LABEL_MOST = GIB
 
@@ -26,23 +26,27 @@ class Vnvdimm(NamedTuple):
         label_size: bytes of label area, kept outside the data; 0 for none.
         unarmed: whether the guest is told that writes may not last.
         where: the entry in the configuration, or None when it came otherwise.
+        label_file: a file or device of its own that holds the label area on a stock Xen (``xlpy export``); empty: none.
     """
 
     file: str
     label_size: int = LABEL_DEFAULT
     unarmed: bool = False
     where: Position | None = None
+    label_file: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The entry as the JSON of a configuration shows it."""
         shown: dict[str, Any] = {"file": self.file, "label_size": self.label_size}
+        if self.label_file:
+            shown["label_file"] = self.label_file
         if self.unarmed:
             shown["unarmed"] = True
         return shown
 
 
 def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
-    """Read ``file=PATH[,label_size=SIZE][,unarmed=0|1]``; the first part may be a path alone."""
+    """Read ``file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1]``; the first part may be a path alone."""
     found: dict[str, str] = {}
     index = 0
     good = True
@@ -81,4 +85,7 @@ def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
     if unarmed not in ("0", "1"):
         reader.error(where, f"vnvdimm: unarmed is {unarmed!r} and must be 0 or 1")
         good = False
-    return Vnvdimm(found["file"], size, unarmed == "1", where) if good else None
+    if found.get("label_file") == found["file"]:
+        reader.error(where, "vnvdimm: label_file is the file itself", "labels need a file of their own")
+        good = False
+    return Vnvdimm(found["file"], size, unarmed == "1", where, found.get("label_file", "")) if good else None

@@ -1,0 +1,191 @@
+"""What became of an export: whether its files, its memory and its pins are still as they were, and its end."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from xlpy.addr import Gpa
+from xlpy.errors import Conflict, NotFound, XlpyError
+from xlpy.records import NamedTuple
+from xlpy.toolstack.config import load_config
+from xlpy.toolstack.export.manifest import Area, Manifest
+from xlpy.toolstack.settings import memory_layout
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlpy.toolstack.export.machine import Machine
+
+
+class Finding(NamedTuple):
+    """One thing that is not as it must be. code: stable; path: the file it is about; message; hint."""
+
+    code: str
+    path: str
+    message: str
+    hint: str
+
+
+def read(machine: Machine, path: str) -> Manifest:
+    """The record of an export: the register's, or the file's where this machine does not know it.
+
+    Raises:
+        NotFound: neither. FormatError: it is not a record.
+    """
+    where = str(Path(path).absolute())
+    known = machine.register.get(where)
+    if known is not None:
+        return Manifest.from_json(known, where)
+    try:
+        content = Path(where).read_bytes()
+    except OSError as error:
+        raise NotFound(
+            f"{path}: {error.strerror}", hint="xlpy export check lists the exports of this machine"
+        ) from None
+    try:
+        fields = json.loads(content)
+    except ValueError as error:
+        fields = None
+        del error
+    return Manifest.from_json(fields, path)
+
+
+def origin(path: str) -> str | None:
+    """Of which machine a record is, ``linux`` or ``emulated``; None: it does not say."""
+    try:
+        kind = json.loads(Path(path).read_bytes()).get("dom0")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return kind if kind in ("linux", "emulated") else None
+
+
+def examine(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
+    """Everything that speaks against starting the domain now. Nothing is changed, but the files are synced."""
+    if machine.register.get(manifest.path) is None:
+        yield Finding(
+            "XLPY-EXPORT-RELEASED",
+            manifest.path,
+            "it was released, or made on another machine: nothing holds its files in place",
+            f"xlpy export {manifest.source} -o {Path(manifest.path).parent}",
+        )
+    for kind in ("config", "firmware"):
+        yield from _changed(kind, getattr(manifest, kind), manifest)
+    for area in manifest.areas:
+        yield from _moved(machine, manifest, area)
+    yield from _in_ram(manifest)
+
+
+def _changed(kind: str, path: str, manifest: Manifest) -> Iterator[Finding]:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        yield Finding("XLPY-EXPORT-FILE", path, f"cannot be read: {error.strerror}", "export again")
+        return
+    if sha256(content).hexdigest() != manifest.hashes[kind]:
+        yield Finding(
+            "XLPY-EXPORT-CHANGED",
+            path,
+            "is not as it was exported",
+            f"change {manifest.source} and export again: addresses depend on memory and devices",
+        )
+
+
+def _moved(machine: Machine, manifest: Manifest, area: Area) -> Iterator[Finding]:
+    try:
+        found = machine.resolve(manifest.name, [area.path])[0]
+    except XlpyError as error:
+        yield Finding(error.code, area.path, str(error), error.hint or "export again")
+        return
+    same_file = area.kind != "file" or machine.inode(area.path) == area.inode
+    if found.spans != area.spans or found.size != area.size or not same_file:
+        yield Finding(
+            "XLPY-PMEM-MOVED",
+            area.path,
+            "is not where it was when it was exported: the guest would write into other files' blocks",
+            "do not start the domain; export again",
+        )
+        return
+    if area.pinned != "no" and not machine.pinned(area.path, area.kind):
+        yield Finding("XLPY-PMEM-UNPINNED", area.path, "is no longer held in place (immutable flag)", "export again")
+    for bad in machine.poisoned(found)[:1]:
+        yield Finding(
+            "XLPY-PMEM-POISON", area.path, f"host memory at {bad} is poisoned", "restore the file from a copy"
+        )
+    for running in machine.mapping(area.spans):
+        yield Finding("XLPY-PMEM-BUSY", area.path, f"{running.who} has its memory mapped", "end that domain first")
+    for user in machine.users(area.path):
+        yield Finding("XLPY-EXPORT-OPEN", area.path, user.who, "stop it before the domain starts")
+    with suppress(OSError):
+        machine.sync(area.path)
+
+
+def _in_ram(manifest: Manifest) -> Iterator[Finding]:
+    """A configuration that was edited may have RAM where a vNVDIMM lies."""
+    try:
+        config = load_config(Path(manifest.config).read_bytes(), manifest.config)
+        layout = memory_layout(config)
+    except (OSError, XlpyError):
+        return
+    top = max(layout.high_end, layout.low_end, Gpa(1 << 32))
+    for area in manifest.areas:
+        if area.gpa < top:
+            yield Finding(
+                "XLPY-EXPORT-RAM",
+                manifest.config,
+                f"RAM ends at {top:#x}, and {area.path} was placed at {area.gpa:#x}",
+                f"lower memory =, or change {manifest.source} and export again",
+            )
+
+
+def release(machine: Machine, manifest: Manifest, dry_run: bool = False) -> list[str]:
+    """Unpin every file and remove the files of the export, which would be harmful from now on.
+
+    Returns:
+        the files that are kept because they were edited, under their new names.
+
+    Raises:
+        NotFound: it is not of this machine. Conflict: a domain runs with it.
+    """
+    if machine.register.get(manifest.path) is None:
+        raise NotFound(
+            f"{manifest.path} is no export of this machine, or was released",
+            code="XLPY-EXPORT-RELEASED",
+            hint="xlpy export check lists the exports of this machine",
+        )
+    for area in manifest.areas:
+        for running in machine.mapping(area.spans):
+            raise Conflict(
+                f"{manifest.name} cannot be released: {running.who} has the memory of {area.path} mapped",
+                code="XLPY-PMEM-BUSY",
+                hint=f"xl shutdown {manifest.name}, then try again",
+            )
+    if dry_run:
+        return []
+    with machine.change(f"releasing {manifest.name}"):
+        for area in manifest.areas:
+            machine.unpin(area.path, area.pinned, manifest.path)
+            with suppress(OSError, XlpyError):
+                machine.sync(area.path)
+        machine.register.delete(manifest.path)
+    return list(_remove(manifest))
+
+
+def _remove(manifest: Manifest) -> Iterator[str]:
+    kept = None
+    for kind, name in (("config", manifest.config), ("firmware", manifest.firmware)):
+        path = Path(name)
+        try:
+            same = sha256(path.read_bytes()).hexdigest() == manifest.hashes[kind]
+            if same:
+                path.unlink()
+            else:
+                kept = path.rename(f"{name}.released")
+                yield str(kept)
+        except OSError:
+            continue
+    with suppress(OSError):
+        Path(manifest.path).unlink()

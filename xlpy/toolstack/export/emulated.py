@@ -1,0 +1,113 @@
+"""Export from the emulated host: the same files, for trying things out; addresses are those of the emulated bank."""
+
+from __future__ import annotations
+
+from xlpy.toolstack.backings import Backings
+from xlpy.toolstack.devices.vnvdimm import Vnvdimm
+from xlpy.toolstack.export.machine import Media, User
+from xlpy.toolstack.record import name_of
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from xlpy.addr import Gpa, Spa, Span
+    from xlpy.dom0.emulated import EmulatedDom0
+    from xlpy.dom0.xenstore import XenStore
+    from xlpy.hypervisor.xen import Xen
+    from xlpy.store import Store
+    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.resolve import Resolved
+
+
+class EmulatedMachine:
+    """Implements ``Machine``.
+
+    Args:
+        xen, dom0, xenstore, store: the actors of a host.
+        labels: folder of the label areas of its domains.
+        change: the host's transaction.
+    """
+
+    kind = "emulated"
+
+    def __init__(
+        self,
+        xen: Xen,
+        dom0: EmulatedDom0,
+        xenstore: XenStore,
+        store: Store,
+        labels: str,
+        change: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self._xen, self._dom0, self._xenstore = xen, dom0, xenstore
+        self._backings = Backings(xen, dom0, labels)
+        self.register = store.table("exports")
+        self.change = change
+
+    def absolute(self, path: str) -> str:
+        return self._dom0.clean(path) if path.startswith("/") else path
+
+    def xen(self) -> str | None:
+        return None
+
+    def physical_bits(self) -> int:
+        return self._xen.hw.spec.cpu.physical_bits
+
+    def resolve(self, name: str, paths: Sequence[str]) -> list[Resolved]:
+        return [resolved for _, resolved in self._backings.resolve(name, [Vnvdimm(path) for path in paths])]
+
+    def media(self, resolved: Resolved) -> Media:
+        spec = self._xen.hw.spec
+        identity = self._backings.label_name(Vnvdimm(resolved.path), resolved)
+        health = self._backings.health(resolved.spans)
+        return Media(identity, spec.persistence, health.state == "fatal", health.unsafe_shutdowns)
+
+    def poisoned(self, resolved: Resolved) -> list[Span[Spa]]:
+        from xlpy.toolstack.poison import poisoned
+
+        return poisoned(self._dom0, resolved)
+
+    def inode(self, path: str) -> int:
+        return self._dom0.stat(path).inode
+
+    def read(self, resolved: Resolved, length: int) -> bytes:
+        data = b""
+        for span in resolved.spans:
+            data += self._xen.hw.read(span.start, min(span.size, length - len(data)))
+            if len(data) == length:
+                break
+        return data
+
+    def users(self, path: str) -> list[User]:
+        del path  # no process of the emulated Dom0 has files open
+        return []
+
+    def mapping(self, spans: Sequence[Span[Spa]]) -> list[User]:
+        owners = {owner for span in spans if (owner := self._xen.pmem.owner_of(span)) is not None}
+        return [User(f"domain {domid} ({name_of(self._xenstore, domid)})") for domid in sorted(owners)]
+
+    def reserved(self, config: DomainConfig) -> list[Span[Gpa]]:
+        del config
+        return []
+
+    def bars(self, config: DomainConfig) -> int:
+        del config
+        return 0
+
+    def sync(self, path: str) -> None:
+        del path
+        self._xen.hw.sync()
+
+    def pin(self, path: str, kind: str, owner: str) -> str:
+        self._dom0.pin(path, owner)
+        return "immutable" if kind == "file" else "record"
+
+    def pinned(self, path: str, kind: str) -> bool:
+        del kind
+        return self._dom0.holder(path) is not None
+
+    def unpin(self, path: str, how: str, owner: str) -> None:
+        del how
+        self._dom0.unpin(path, owner)

@@ -1,0 +1,248 @@
+"""Making an export: all is checked, then files are pinned and written, and a failure takes everything back."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import ExitStack, suppress
+from hashlib import sha256
+from pathlib import Path
+
+from xlpy.errors import Conflict, HostTrouble
+from xlpy.records import NamedTuple
+from xlpy.toolstack.export import firmware, limits, text
+from xlpy.toolstack.export.manifest import Area, Device, Manifest
+from xlpy.toolstack.export.plan import plan
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.export.machine import Machine
+    from xlpy.toolstack.export.plan import Plan
+
+VERSIONS = ("4.17", "4.20")
+
+
+class Prepared(NamedTuple):
+    """An export that nothing speaks against: its record, and the content of the other two files."""
+
+    manifest: Manifest
+    config: bytes
+    firmware: bytes
+    entries: int
+    shadow: int | None
+
+
+class Exporter:
+    """Exports of one machine.
+
+    Args:
+        machine: whose memory it is.
+        step: told each step as it begins.
+    """
+
+    def __init__(self, machine: Machine, step: Callable[[str], None]) -> None:
+        self.machine = machine
+        self.step = step
+
+    def prepare(self, config: DomainConfig, folder: str, xen: str) -> Prepared:
+        """Check everything and make the content of the files, without changing anything.
+
+        Args:
+            config: the configuration of the design.
+            folder: where the files go.
+            xen: the version of Xen, of ``VERSIONS``.
+
+        Raises:
+            XlpyError: why it cannot be exported.
+        """
+        where = Path(folder).absolute()
+        found = plan(config, self.machine)
+        files = {kind: str(where / f"{config.name}.{kind}") for kind in ("cfg", "acpi", "json")}
+        self._refuse_foreign(files)
+        self._refuse_exported(found.areas, files["json"])
+        for area in found.areas:
+            self._refuse_used(area, files["json"])
+        blob = firmware.build(found, firmware.passed(config))
+        shadow = limits.shadow_mib(config, found.areas)
+        made = text.stock_config(found, files["acpi"], files["json"], xen, shadow).encode(errors="surrogateescape")
+        entries = len(found.iomem) + sum(len(area.spans) for area in found.areas)
+        limits.check_entries(config, entries)
+        return Prepared(self._manifest(found, files, xen, made, blob), made, blob, entries, shadow)
+
+    def _manifest(self, found: Plan, files: dict[str, str], xen: str, made: bytes, blob: bytes) -> Manifest:
+        from xlpy import __version__
+
+        config = found.config
+        source = config.text.encode(errors="surrogateescape")
+        hashes = {"source": source, "config": made, "firmware": blob}
+        return Manifest(
+            files["json"],
+            config.name,
+            self.machine.kind,
+            xen,
+            __version__,
+            str(Path(config.source).absolute()),
+            files["cfg"],
+            files["acpi"],
+            {name: sha256(content).hexdigest() for name, content in hashes.items()},
+            (found.ram.low_end, found.ram.high_end),
+            found.ram.physical_bits,
+            found.devices,
+        )
+
+    def export(self, prepared: Prepared) -> Manifest:
+        """Pin, sync, write; all of it or nothing.
+
+        Returns:
+            the record, with how each file is pinned.
+
+        Raises:
+            XlpyError: a pin or a file; what was done before is taken back.
+        """
+        manifest = prepared.manifest
+        with self.machine.change(f"exporting {manifest.name}"), ExitStack() as undo:
+            self._refuse_exported(manifest.areas, manifest.path)
+            before = self.machine.register.get(manifest.path)
+            pinned = self._pin(manifest, undo)
+            self.machine.register.put(manifest.path, pinned.to_json())
+            self._write(pinned, prepared, undo)
+            undo.pop_all()
+            if before is not None:
+                self._let_go_of_the_rest(Manifest.from_json(before, manifest.path), pinned)
+        return pinned
+
+    def _pin(self, manifest: Manifest, undo: ExitStack) -> Manifest:
+        owner = manifest.path
+
+        def hold(area: Area) -> Area:
+            self.step(f"pinning {area.path}")
+            known = self._known(owner, area)
+            how = self.machine.pin(area.path, area.kind, owner)
+            if known is None:
+                undo.callback(self.machine.unpin, area.path, how, owner)
+            self.machine.sync(area.path)
+            again = self.machine.resolve(manifest.name, [area.path])[0]
+            if again.spans != area.spans:
+                raise Conflict(f"{area.path} moved on the media while it was exported", hint="run the command again")
+            return area._replace(pinned=how)
+
+        devices = []
+        for one in manifest.devices:
+            labels = None if one.labels is None else hold(one.labels)
+            devices.append(Device(one.slot, one.serial, one.unarmed, hold(one.data), labels))
+        return manifest._replace(devices=tuple(devices))
+
+    def _known(self, owner: str, area: Area) -> Area | None:
+        """The same backing in the export that this one renews."""
+        record = self.machine.register.get(owner)
+        if record is None:
+            return None
+        return next((one for one in Manifest.from_json(record, owner).areas if one.path == area.path), None)
+
+    def _let_go_of_the_rest(self, old: Manifest, new: Manifest) -> None:
+        """Backings that a renewed export no longer has."""
+        kept = {area.path for area in new.areas}
+        for area in old.areas:
+            if area.path not in kept:
+                self.machine.unpin(area.path, area.pinned, old.path)
+
+    def _write(self, manifest: Manifest, prepared: Prepared, undo: ExitStack) -> None:
+        record = json.dumps(manifest.to_json(), indent=1).encode(errors="surrogateescape") + b"\n"
+        folder = Path(manifest.path).parent
+        try:
+            for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+                missing.mkdir()
+                undo.callback(_without_error, missing.rmdir)
+            for name, content in (
+                (manifest.firmware, prepared.firmware),
+                (manifest.config, prepared.config),
+                (manifest.path, record),
+            ):
+                self.step(f"writing {name}")
+                replace(Path(name), content, undo)
+        except OSError as error:
+            raise HostTrouble(
+                f"{error.filename or folder}: {error.strerror}", hint="free some space, or name another folder with -o"
+            ) from error
+
+    # --- who else has the memory -----------------------------------------------------------------------------------
+
+    def _refuse_foreign(self, files: dict[str, str]) -> None:
+        """A file of one of the three names that no export of ours made stays as it is."""
+        if self.machine.register.get(files["json"]) is not None:
+            return
+        for name in files.values():
+            if os.path.lexists(name) and not _is_record(files["json"]):
+                raise Conflict(
+                    f"{name} exists, and is not of an export of this machine",
+                    code="XLPY-EXPORT-EXISTS",
+                    hint="name another folder with -o, or remove it",
+                )
+
+    def _refuse_exported(self, areas: Iterable[Area], own: str) -> None:
+        wanted = [(area, span) for area in areas for span in area.spans]
+        for path, record in self.machine.register.items():
+            if path == own:
+                continue
+            taken = [span for area in Manifest.from_json(record, path).areas for span in area.spans]
+            for area, span in wanted:
+                if any(span.overlaps(other) for other in taken):
+                    raise Conflict(
+                        f"{area.path} is exported already, to {record['name']} ({path})",
+                        code="XLPY-EXPORT-TWICE",
+                        hint=f"xlpy export release {path}, after that domain has ended",
+                    )
+
+    def _refuse_used(self, area: Area, own: str) -> None:
+        running = self.machine.mapping(area.spans)
+        if running:
+            raise Conflict(
+                f"{area.path} is in use: {running[0].who} has its memory mapped",
+                code="XLPY-PMEM-BUSY",
+                hint="end that domain first",
+            )
+        del own
+        users = self.machine.users(area.path)
+        if users:
+            raise Conflict(
+                f"{area.path} is in use: {users[0].who}",
+                code="XLPY-EXPORT-OPEN",
+                details=[one.who for one in users[1:]],
+                hint="stop it: while a guest has the memory, uncached, nothing in Dom0 may touch it through its caches",
+            )
+
+
+def replace(path: Path, content: bytes, undo: ExitStack) -> None:
+    """Write a file whole or not at all, and durably; the undo brings back what was there."""
+    before = path.read_bytes() if path.exists() else None
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    if before is None:
+        undo.callback(_without_error, path.unlink)
+    else:
+        undo.callback(_without_error, lambda: path.write_bytes(before))
+
+
+def _without_error(act: Callable[[], object]) -> None:
+    with suppress(OSError):
+        act()
+
+
+def _is_record(path: str) -> bool:
+    """Whether a file is the record of an export, perhaps of one that was released or of another machine."""
+    try:
+        return str(json.loads(Path(path).read_bytes()).get("schema", "")).startswith("xlpy.export/")
+    except (OSError, ValueError, AttributeError):
+        return False

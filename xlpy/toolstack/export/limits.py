@@ -1,0 +1,67 @@
+"""What a stock Xen needs and can take for frames that ``iomem`` maps. Numbers: Xen 4.17 and 4.20, source and runs."""
+
+from __future__ import annotations
+
+from xlpy.addr import GIB, KIB, MIB, PAGE
+from xlpy.errors import Constraint
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.export.manifest import Area
+
+TABLE = 2 * MIB  # of guest space that one page of the p2m's last level covers
+MOST_ENTRIES = 32768
+
+
+def paging_kib(config: DomainConfig) -> int:
+    """libxl's default paging pool (``libxl__get_required_paging_memory``): 1 MiB a vCPU and 4 KiB a MiB of memory.
+
+    That is with hardware paging; without (``hap = 0``) it is 4 KiB a MiB more.
+    """
+    shadow = not config.tree["c_info"].get("hap", True)
+    return 4 * (256 * config.max_vcpus + (1 + shadow) * (config.max_kib // 1024))
+
+
+def tables_kib(areas: Iterable[Area]) -> int:
+    """The paging pool that the areas need: a page for every 2 MiB that are mapped page by page, and the levels above.
+
+    Xen maps 2 MiB at once where guest and host address both are multiples of it (p2m.c, ``mmio_order``), never more.
+    """
+    count = 0
+    for area in areas:
+        touched, at = 0, area.gpa + 0
+        last = -1
+        for span in area.spans:
+            first, end = at // TABLE, -(-(at + span.size) // TABLE)
+            alike = (at - span.start) % TABLE == 0
+            whole = max(0, (at + span.size) // TABLE - -(-at // TABLE)) if alike else 0
+            touched += end - first - whole - (first == last)
+            last = end - 1
+            at += span.size
+        count += touched + -(-area.size // GIB) + 2
+    return count * PAGE // KIB
+
+
+def shadow_mib(config: DomainConfig, areas: Iterable[Area]) -> int | None:
+    """``shadow_memory`` in MiB where the default pool, or what is configured, may not do; else None."""
+    need = tables_kib(areas)
+    have = config.tree["b_info"].get("shadow_memkb")
+    default = paging_kib(config)
+    wanted = default + need
+    if have is None:
+        # half of the default is RAM's own page tables and slack; small areas fit beside them
+        return None if need * 8 <= default else -(-wanted // KIB)
+    return None if int(have) >= wanted else -(-wanted // KIB)
+
+
+def check_entries(config: DomainConfig, count: int) -> None:
+    """Constraint: more ``iomem`` entries than the toolstack was seen to take in a bearable time."""
+    if count > MOST_ENTRIES:
+        raise Constraint(
+            f"{config.name}: {count} iomem entries are needed, one for each extent, and {MOST_ENTRIES} is the limit",
+            code="XLPY-EXPORT-EXTENTS",
+            hint="copy the file into one made in one piece on an emptier file system (fallocate, then write it)",
+        )

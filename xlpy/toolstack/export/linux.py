@@ -1,0 +1,216 @@
+"""Export from the machine that this process runs on: Dom0 of a real Xen, or the same machine before Xen runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+from xlpy.dom0.linux import LinuxDom0
+from xlpy.errors import Conflict, Constraint, NotFound
+from xlpy.store import Store
+from xlpy.toolstack.export import live, reserved
+from xlpy.toolstack.export.machine import Media, User
+from xlpy.toolstack.resolve import resolve
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from xlpy.addr import Gpa, Spa, Span
+    from xlpy.store import Table
+    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.resolve import Resolved
+
+REGISTER = "/var/lib/xlpy"  # of the machine, not of a user: sudo and a login as root must see the same
+VARIABLE = "XLPY_EXPORTS"  # names another folder for it
+_LOST = re.compile(r"not_armed|flush_fail|map_fail")  # nfit/flags of a DIMM that does not keep what is written
+
+
+def here(sysfs: str = "/sys") -> bool:
+    """Whether this machine has NVDIMMs: many a kernel has the bus, with nothing on it."""
+    with suppress(OSError):
+        return any(Path(sysfs, "bus/nd/devices").iterdir())
+    return False
+
+
+class LinuxMachine:
+    """Implements ``Machine``.
+
+    Args:
+        folder: where the register is; None: ``XLPY_EXPORTS``, else ``/var/lib/xlpy``.
+        dom0: the kernel that is asked.
+        sysfs, proc: where these are mounted.
+    """
+
+    kind = "linux"
+
+    def __init__(
+        self, folder: str | None = None, dom0: LinuxDom0 | None = None, sysfs: str = "/sys", proc: str = "/proc"
+    ) -> None:
+        self._place = Path(folder or os.environ.get(VARIABLE) or REGISTER, "exports.db")
+        self._dom0 = dom0 or LinuxDom0()
+        self._sysfs, self._proc = sysfs, proc
+
+    @cached_property
+    def _store(self) -> Store:
+        if not self._place.exists():
+            try:
+                self._place.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise Constraint(
+                    f"{self._place.parent}: the register of exports cannot be kept there: {error.strerror}",
+                    code="XLPY-EXPORT-REGISTER",
+                    hint=f"run as root, or name another folder: {VARIABLE}=DIR",
+                ) from error
+        return Store(self._place)
+
+    @property
+    def register(self) -> Table:
+        """As ``Machine.register``; in memory while there is none and only questions are asked."""
+        if "_store" not in self.__dict__ and not self._place.exists():
+            return Store(None).table("exports")
+        return self._store.table("exports")
+
+    def change(self, what: str) -> AbstractContextManager[None]:
+        return self._store.transaction(what)
+
+    def absolute(self, path: str) -> str:
+        return os.path.realpath(path) if path.startswith("/") else path
+
+    def xen(self) -> str | None:
+        base = Path(self._sysfs, "hypervisor")
+        with suppress(OSError):
+            if (base / "type").read_text().strip() == "xen":
+                major, minor = ((base / "version" / name).read_text().strip() for name in ("major", "minor"))
+                return f"{major}.{minor}"
+        return None
+
+    @property
+    def is_dom0(self) -> bool:
+        """Whether this kernel controls domains; a guest's physical addresses mean nothing to Xen."""
+        with suppress(OSError):
+            return "control_d" in Path(self._proc, "xen", "capabilities").read_text()
+        return False
+
+    def physical_bits(self) -> int:
+        with suppress(OSError):
+            found = re.search(
+                r"^address sizes\s*:\s*(\d+) bits physical", Path(self._proc, "cpuinfo").read_text(), re.M
+            )
+            if found:
+                return int(found[1])
+        raise Constraint(f"{self._proc}/cpuinfo does not tell the width of physical addresses")
+
+    def resolve(self, name: str, paths: Sequence[str]) -> list[Resolved]:
+        del name
+        if self.xen() and not self.is_dom0:
+            raise Constraint(
+                "this is a Xen guest, not Dom0: its physical addresses are not those of the machine",
+                code="XLPY-EXPORT-GUEST",
+                hint="run xlpy export in Dom0",
+            )
+        return [self._resolve(path) for path in paths]
+
+    def _resolve(self, path: str) -> Resolved:
+        try:
+            return resolve(self._dom0, path)
+        except Constraint as error:
+            if error.code == "XLPY-LINUX-ACCESS" and os.geteuid():
+                error.hint = "run as root: only root may read where a pmem device lies in host physical memory"
+            raise
+
+    def media(self, resolved: Resolved) -> Media:
+        base = f"/sys/block/{resolved.device}/device"
+        name = self._word(f"{base}/uuid") or self._word(f"{base}/resource")
+        place = f"inode{self.inode(resolved.path)}" if resolved.kind == "file" else resolved.kind
+        if resolved.kind == "partition":
+            place = f"{resolved.spans[0].start - int(self._word(f'{base}/resource'), 0):#x}"
+        dimms = [self._word(f"{base}/../mapping{n}").partition(",")[0] for n in range(self._count(base))]
+        told = [f"/sys/bus/nd/devices/{dimm}/nfit" for dimm in dimms if dimm]
+        losses = [int(text, 0) for dimm in told if (text := self._word(f"{dimm}/dirty_shutdown"))]
+        return Media(
+            f"{name}-{place}",
+            self._word(f"{base}/../persistence_domain"),
+            any(_LOST.search(self._word(f"{dimm}/flags")) for dimm in told),
+            max(losses) if losses and len(losses) == len(dimms) else None,
+        )
+
+    def _count(self, base: str) -> int:
+        return int(self._word(f"{base}/../mappings") or 0)
+
+    def _word(self, path: str) -> str:
+        """A file of sysfs; empty when there is none."""
+        try:
+            return self._dom0.sysfs(path)
+        except NotFound:
+            return ""
+
+    def poisoned(self, resolved: Resolved) -> list[Span[Spa]]:
+        from xlpy.toolstack.poison import poisoned
+
+        return poisoned(self._dom0, resolved)
+
+    def inode(self, path: str) -> int:
+        return self._dom0.stat(path).inode
+
+    def read(self, resolved: Resolved, length: int) -> bytes:
+        with Path(resolved.path).open("rb") as file:
+            return file.read(length)
+
+    def users(self, path: str) -> list[User]:
+        from xlpy.dom0.openfiles import users
+
+        return [User(who) for who in users(path, self._proc)]
+
+    def mapping(self, spans: Sequence[Span[Spa]]) -> list[User]:
+        return [User(who) for who in live.users(spans)] if self.is_dom0 else []
+
+    def reserved(self, config: DomainConfig) -> list[Span[Gpa]]:
+        return reserved.device_memory(config, self._sysfs)
+
+    def bars(self, config: DomainConfig) -> int:
+        return reserved.large_bars(config, self._sysfs)
+
+    def sync(self, path: str) -> None:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def pin(self, path: str, kind: str, owner: str) -> str:
+        if kind != "file":
+            return "record"
+        was = self._dom0.immutable(path)
+        if was is None:
+            return "no"
+        if was:
+            known = self.register.get(owner)
+            for area in _areas(known):
+                if area["path"] == path and area["pinned"] == "immutable":
+                    return "immutable"
+            raise Conflict(
+                f"{path} is immutable already: another export, or somebody else, holds it in place",
+                code="XLPY-PMEM-PINNED",
+                hint=f"xlpy export check lists the exports of this machine; if nobody needs it: chattr -i {path}",
+            )
+        self._dom0.set_immutable(path, True)
+        return "immutable"
+
+    def pinned(self, path: str, kind: str) -> bool:
+        return kind != "file" or bool(self._dom0.immutable(path))
+
+    def unpin(self, path: str, how: str, owner: str) -> None:
+        del owner
+        if how == "immutable":
+            with suppress(NotFound):
+                self._dom0.set_immutable(path, False)
+
+
+def _areas(record: dict | None) -> list[dict]:  # type: ignore[type-arg]
+    """The areas of a manifest as JSON."""
+    return [area for one in (record or {}).get("vnvdimms", ()) for area in (one["data"], one["labels"]) if area]

@@ -1,0 +1,122 @@
+"""What an export asks of the machine that it runs on, whether that is real or emulated."""
+
+from __future__ import annotations
+
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from xlpy.addr import Gpa, Spa, Span
+    from xlpy.store import Table
+    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.resolve import Resolved
+
+
+class Media(NamedTuple):
+    """What the machine tells of the DIMMs under a backing.
+
+    identity: text that names the backing wherever it is used, for the guest's serial number.
+    persistence: what survives a power failure, ``memory_controller`` or ``cpu_cache``; empty: not told.
+    unarmed: a DIMM says that it does not keep what is written now.
+    data_losses: how often the DIMMs lost data at a power failure; None: not told.
+    """
+
+    identity: str
+    persistence: str = ""
+    unarmed: bool = False
+    data_losses: int | None = None
+
+
+class User(NamedTuple):
+    """Somebody who has host memory mapped or a file open: ``who`` for messages, such as ``process 17 (vi)``."""
+
+    who: str
+
+
+class Machine(Protocol):
+    """The machine whose persistent memory is exported."""
+
+    @property
+    def kind(self) -> str:
+        """``linux`` or ``emulated``."""
+        ...
+
+    @property
+    def register(self) -> Table:
+        """Every export of this machine, by the path of its manifest."""
+        ...
+
+    def change(self, what: str) -> AbstractContextManager[None]:
+        """Held around what changes pins and the register."""
+        ...
+
+    def absolute(self, path: str) -> str:
+        """A path of a configuration as the machine's Dom0 knows it."""
+        ...
+
+    def xen(self) -> str | None:
+        """The version of Xen that runs, such as ``4.17``; None: none does."""
+        ...
+
+    def physical_bits(self) -> int:
+        """Width of physical addresses, which a guest with hardware paging shares."""
+        ...
+
+    def resolve(self, name: str, paths: Sequence[str]) -> list[Resolved]:
+        """The host memory behind each path, proved safe to map and nobody's. Raises as ``toolstack.resolve``."""
+        ...
+
+    def media(self, resolved: Resolved) -> Media:
+        """What is under a backing."""
+        ...
+
+    def poisoned(self, resolved: Resolved) -> list[Span[Spa]]:
+        """Host memory on the backing's device that cannot be read."""
+        ...
+
+    def inode(self, path: str) -> int:
+        """The inode number of a file."""
+        ...
+
+    def read(self, resolved: Resolved, length: int) -> bytes:
+        """The first bytes of a backing."""
+        ...
+
+    def users(self, path: str) -> list[User]:
+        """Who has a file or device open, other than this process."""
+        ...
+
+    def mapping(self, spans: Sequence[Span[Spa]]) -> list[User]:
+        """Running domains that have any of this host memory."""
+        ...
+
+    def reserved(self, config: DomainConfig) -> list[Span[Gpa]]:
+        """Guest addresses that the machine's own hardware makes unusable: reserved device memory."""
+        ...
+
+    def bars(self, config: DomainConfig) -> int:
+        """Bytes of 64-bit memory BARs of the devices that are passed through."""
+        ...
+
+    def sync(self, path: str) -> None:
+        """Write back what Dom0 has of a file or device in its caches."""
+        ...
+
+    def pin(self, path: str, kind: str, owner: str) -> str:
+        """Hold a backing in place; how it is held, see ``Area.pinned``.
+
+        Raises:
+            Conflict: somebody else holds it. Unsafe: it cannot be held, for want of permission.
+        """
+        ...
+
+    def pinned(self, path: str, kind: str) -> bool:
+        """Whether it is held still."""
+        ...
+
+    def unpin(self, path: str, how: str, owner: str) -> None:
+        """Let go of what ``pin`` held."""
+        ...
