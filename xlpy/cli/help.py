@@ -40,12 +40,13 @@ TOPICS = {
 
 _TEXT = {
     "vnvdimm": """\
-vnvdimm = [ 'file=PATH[,label_size=SIZE][,unarmed=0|1]', ... ]
+vnvdimm = [ 'file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1]', ... ]
 
 PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), or a file on a file system that is mounted with
 DAX directly on one of these. The file must be fully written and must not move: see `xlpy pmem prepare`.
 label_size   the size of the label area behind _DSM, 128K by default, 0 for none. It lies outside the data, so turning
              labels on never hides existing content.
+label_file   a file or pmem device of its own that holds the label area on a real Xen, see `xlpy export`; 128K or more.
 unarmed      1 marks the device as one whose writes may not survive a power failure; Linux then maps it read-only.
 """,
     "json": """\
