@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from xlpy.addr import format_size
-from xlpy.cli.declare import command
-from xlpy.cli.options import domain_argument, json_option
+from xlpy.cli.declare import argument, command, option
+from xlpy.cli.options import json_option
 from xlpy.cli.render import console, json_items, table
+from xlpy.cli.types import FilePath
+from xlpy.errors import HostTrouble, UsageError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xlpy.cli.env import Env
     from xlpy.toolstack.running import MapRow
 
@@ -18,15 +22,26 @@ BAR = 40  # characters of the longest stretch in the picture
 
 @command("""
 xlpy map quickstart
+xlpy map --html map.html
 """)
-@domain_argument
+@argument("domain", required=False, shell_complete="domains")
+@option("--svg", "svg_file", type=FilePath(dir_okay=False), help="Draw the host's memory into this file instead.")
+@option("--html", "html_file", type=FilePath(dir_okay=False), help="As --svg, as a page to zoom and search in.")
 @json_option
-def show_map(env: Env, domain: str, as_json: bool) -> None:
+def show_map(env: Env, domain: str | None, svg_file: Path | None, html_file: Path | None, as_json: bool) -> None:
     """Show a domain's guest-physical memory map: RAM, pmem, MMIO and ACPI.
 
     Behind each extent of persistent memory stand its host physical address, the DIMMs it lies on and the file it
-    belongs to.
+    belongs to. With --svg or --html the whole host is drawn: every domain (or the one that is named), host-physical
+    memory with its namespaces, and the DIMMs. The page needs no network.
     """
+    if svg_file or html_file:
+        if as_json:
+            raise UsageError("--json goes with the table, not with a picture", hint="leave --svg and --html out")
+        _draw(env, domain, svg_file, html_file)
+        return
+    if domain is None:
+        raise UsageError("a domain is needed", hint="xlpy map DOMAIN, or a picture of all: xlpy map --html FILE")
     regions = env.host.domain(domain).map()
     if as_json:
         json_items("xlpy.map/1", [region._asdict() for region in regions])
@@ -47,6 +62,26 @@ def show_map(env: Env, domain: str, as_json: bool) -> None:
         for r in regions
     ]
     table(env, ("START", "END", "SIZE", "KIND", "SPA", "DIMMS", "WHAT"), rows)
+
+
+def _draw(env: Env, domain: str | None, svg_file: Path | None, html_file: Path | None) -> None:
+    from xlpy.views.picture.model import picture
+
+    shown = picture(env.host, domain)
+    texts = []
+    if svg_file:
+        from xlpy.views.picture.svg import svg
+
+        texts.append((svg_file, svg(shown)))
+    if html_file:
+        from xlpy.views.picture.page import page
+
+        texts.append((html_file, page(shown)))
+    for file, text in texts:
+        try:
+            file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise HostTrouble(f"{file}: {error.strerror}", hint="name another file") from error
 
 
 def _picture(env: Env, domain: str, regions: list[MapRow]) -> None:

@@ -1,0 +1,123 @@
+"""The picture of a host's memory: what is in it, that it is to scale, and that names are never markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from xlpy.cli.main import run
+from xlpy.views.picture.layout import layout, place_of
+from xlpy.views.picture.model import Backing, Band, Interleaved, Picture, Segment, Space, picture
+from xlpy.views.picture.page import page
+from xlpy.views.picture.svg import svg
+
+GIB = 1 << 30
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def bank(domains=2, extents=3, dimms=2, name="vm"):
+    """A host whose every domain has one vNVDIMM of `extents` pages, lying backwards in one region."""
+    base, pages = 4 * GIB, extents
+    guests, backings = [], []
+    for number in range(domains):
+        space = f"guest:{name}{number}"
+        segments = [
+            Segment(0, GIB, "ram", "RAM", []),
+            Segment(5 * GIB, 5 * GIB + pages * 4096, "pmem", f"/mnt/{name}", []),
+        ]
+        guests.append(Space(space, f"domain {name}{number}", segments))
+        first = (base >> 12) + 2 * pages * (number + 1)
+        flat = [n for i in range(pages) for n in (first - 2 * i, 1)]
+        backings.append(Backing(space, 0, f"/mnt/{name}", 5 * GIB, pages * 4096, flat))
+    names = [f"dimm{i}" for i in range(dimms)]
+    size = dimms * GIB
+    bands = [Band(base, base + size, "namespace", f"namespace0.0 {name}", 1)]
+    region = Segment(base, base + size, "region", "region0", bands)
+    host = Space("host", f"host {name}", [Segment(0, GIB, "ram", "host RAM", []), region])
+    cells = [Space(f"dimm:{d}", d, [Segment(0, GIB, "dimm", "handle", [])]) for d in names]
+    return Picture(name, [guests, [host], cells], backings, [Interleaved("region0", base, size, names, 4096)], [])
+
+
+def data_of(text):
+    (found,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)
+    return json.loads(found)
+
+
+def test_segments_are_to_scale():
+    placed = layout(bank(domains=1)).placed
+    ram, pmem = placed[0], placed[1]
+    assert pmem.height == 4  # three pages beside a GiB: as small as can be seen
+    assert place_of(ram, GIB // 2) == pytest.approx(ram.y + ram.height / 2, abs=0.01)
+    dimms = [one.height for one in placed if one.column == 2]
+    assert dimms[0] == dimms[1]
+
+
+def test_nothing_overlaps():
+    placed = layout(bank(domains=40)).placed
+    for column in range(3):
+        ends = 0.0
+        for one in (p for p in placed if p.column == column):
+            assert one.y >= ends - 0.02
+            ends = one.y + one.height
+
+
+def test_svg_is_well_formed_and_says_what_is_where():
+    root = ElementTree.fromstring(svg(bank()))
+    titles = [node.text for node in root.iter(f"{SVG}title")]
+    assert f"RAM: 0x0-{GIB:#x}, 1G" in titles
+    assert any(text.startswith("region0 on dimm1, every 2th line of 4096") for text in titles)
+    assert {node.get("class") for node in root.iter(f"{SVG}path")} == {"extent", "ways"}
+
+
+HOSTILE = ["<script>x</script>", "</script><b>", "a&b", "\"'>", "\x1b[31m", "]]>", "-->", "\ud800"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_text(name):
+    shown = bank(name=name)
+    root = ElementTree.fromstring(svg(shown).encode("utf-8", "backslashreplace"))
+    assert not list(root.iter(f"{SVG}script"))
+    text = page(shown)
+    assert text.count("<script") == page(bank(name="plain")).count("<script")
+    assert data_of(text)["host"] == name
+
+
+def test_page_of_a_large_bank_is_small():
+    """24 DIMMs, 64 domains, 40,000 extents in all."""
+    text = page(bank(domains=64, extents=625, dimms=24))
+    assert len(text) <= 3_000_000
+    assert sum(len(one["extents"]) // 2 for one in data_of(text)["backings"]) == 40_000
+
+
+def test_picture_of_a_host(host, monkeypatch, host_root):
+    monkeypatch.setenv("XLPY_ROOT", str(host_root))
+    assert run(["create", "-q", "configs/quickstart.cfg"]) == 0
+    shown = picture(host)
+    (guest,), (machine,), dimms = shown.columns
+    assert guest.id == "guest:quickstart"
+    assert [segment.label for segment in guest.segments if segment.kind == "pmem"] == ["/mnt/pmem0/vm1.img"]
+    assert [space.title for space in dimms] == [dimm.id for dimm in host.spec.dimms]
+    labels = [band.label for segment in machine.segments for band in segment.bands]
+    assert {"namespace0.0 (fsdax)", "reserve for Xen", "info block", "/dev/pmem0 on /mnt/pmem0"} <= set(labels)
+    (backing,) = shown.backings
+    assert sum(backing.extents[1::2]) * 4096 == backing.size == 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["map"], 2, "a domain is needed"),
+        (["map", "--json", "--svg", "x.svg"], 2, "--json goes with the table"),
+        (["map", "--svg", "no/such/folder/x.svg"], 6, "No such file or directory"),
+        (["map", "nobody", "--svg", "x.svg"], 4, "nobody"),
+    ],
+)
+def test_what_cannot_be_drawn(words, status, message, host_root, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XLPY_ROOT", str(host_root))
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == status
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.glob("*.svg")) == []

@@ -1,0 +1,148 @@
+"""The page in a real browser: drawn, focused, searched, zoomed, in the dark, with hostile names; no errors."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from views.test_picture import bank
+
+from xlpy.views.picture.page import page
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip, group test)")
+SWITCHES = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--window-size=1400,900",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("chromium is not installed (packages chromium and chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for switch in (*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.set_script_timeout(60)
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Load the page of a picture; at the end there must be no message on the console."""
+
+    def load(shown):
+        file = tmp_path / "map.html"
+        file.write_text(page(shown), encoding="utf-8", errors="backslashreplace")
+        browser.get(file.as_uri())
+        assert browser.execute_script("return document.documentElement.dataset.ready") == "yes"
+        return browser
+
+    yield load
+    assert browser.get_log("browser") == []
+
+
+def texts(browser, css):
+    return browser.execute_script("return [...document.querySelectorAll(arguments[0])].map(n => n.textContent)", css)
+
+
+def search(browser, text):
+    field = browser.find_element("id", "address")
+    field.clear()
+    field.send_keys(text)
+    field.submit()
+    return texts(browser, "#way li")
+
+
+def test_everything_is_drawn(show):
+    browser = show(bank())
+    assert {"guest-physical memory", "host-physical memory", "DIMMs", "domain vm0", "dimm1"} <= set(
+        texts(browser, "text")
+    )
+    assert len(browser.find_elements("css selector", "path.extent")) >= 2
+    assert len(browser.find_elements("css selector", "path.ways")) == 2
+
+
+@pytest.mark.parametrize("text", ["vm0:0x140001000", "/mnt/vm+0x1000", "dimm0:0x2000", "0x100004000"])
+def test_search_by_any_address(show, text):
+    """The second page of vm0 lies in frame 0x100004 of the host, line 4 of the set: dimm0, DPA 0x2000."""
+    browser = show(bank())
+    way = search(browser, text)
+    assert "vm0: guest address 0x140001000" in way
+    assert "host address 0x100004000, frame 0x100004" in way
+    assert "dimm0, DPA 0x2000" in way
+    assert len(browser.find_elements("css selector", "path.found")) == 3
+
+
+def test_search_for_nothing(show):
+    browser = show(bank())
+    assert search(browser, "vm9:0x0") == []
+    assert "no such place" in texts(browser, "#what")[0]
+
+
+def test_keyboard_focus_tells_the_way(show):
+    browser = show(bank())
+    browser.execute_script("document.querySelector('path.extent').focus()")
+    assert any("vNVDIMM 0" in text for text in texts(browser, "#way li"))
+
+
+def test_zoom_shows_each_line_of_the_interleave_set(show):
+    browser = show(bank())
+    search(browser, "0x100004000")
+    for _ in range(16):
+        browser.find_element("id", "in").click()
+    assert {"dimm0", "dimm1"} <= set(texts(browser, "text"))
+    assert browser.find_elements("css selector", "rect.stripe")
+
+
+def test_tables_behind_the_drawing(show):
+    browser = show(bank(extents=1200))
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    browser.execute_async_script("setTimeout(arguments[0], 100)")
+    rows = browser.execute_script("return document.querySelectorAll('#tables details:last-child tbody tr').length")
+    assert rows == 500  # the rest when asked for
+    browser.execute_script("document.querySelector('#tables details:last-child button').click()")
+    assert (
+        browser.execute_script("return document.querySelectorAll('#tables details:last-child tbody tr').length") == 1000
+    )
+
+
+def test_dark(show, browser):
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    )
+    show(bank())
+    paper = browser.execute_script("return getComputedStyle(document.querySelector('svg')).backgroundColor")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert paper == "rgb(18, 24, 31)"
+
+
+def test_ten_thousand_names_with_markup(show):
+    """Nothing in a name becomes an element or runs."""
+    shown = bank(domains=1)
+    (guest,) = shown.columns[0]
+    segments = [
+        type(guest.segments[0])(i << 12, i + 1 << 12, "ram", f"<img src=x onerror=document.title='run'>{i}", [])
+        for i in range(10_000)
+    ]
+    browser = show(shown._replace(columns=[[guest._replace(segments=segments)], *shown.columns[1:]], backings=[]))
+    assert browser.find_elements("css selector", "img") == []
+    assert browser.title == "xlpy map: vm"
+
+
+def test_large_bank_draws_by_level_of_detail(show):
+    """40,000 extents: what falls on one pixel is one element, so that there are never many."""
+    browser = show(bank(domains=64, extents=625, dimms=24))
+    assert browser.execute_script("return document.querySelectorAll('svg *').length") < 12_000

@@ -1,0 +1,156 @@
+"""What the picture shows, as plain values: three columns of address spaces, and the extents that connect them.
+
+A column is a list of spaces, a space a list of segments (stretches of addresses that are there), a segment may have
+bands in it (namespaces, partitions, files). Extents are kept in pages, one pair of numbers each, because there may be
+tens of thousands: guest addresses and file offsets follow from their order.
+"""
+
+from __future__ import annotations
+
+from xlpy.addr import PAGE_SHIFT
+from xlpy.records import NamedTuple
+from xlpy.toolstack.record import load
+from xlpy.toolstack.running import Running
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xlpy.dom0.namespace import Namespace
+    from xlpy.host import Host
+
+
+class Band(NamedTuple):
+    """A part of a segment: ``depth`` 1 lies in the segment, 2 in a band of depth 1, and so on."""
+
+    start: int
+    end: int
+    kind: str
+    label: str
+    depth: int
+
+
+class Segment(NamedTuple):
+    """Addresses ``[start, end)`` of a space. kind: ``ram``, ``pmem``, ``mmio``, ``acpi``, ``region`` or ``dimm``."""
+
+    start: int
+    end: int
+    kind: str
+    label: str
+    bands: list[Band]
+
+
+class Space(NamedTuple):
+    """One address space. id: stable name, such as ``guest:vm1``, ``host`` or ``dimm:dimm0``."""
+
+    id: str
+    title: str
+    segments: list[Segment]
+
+
+class Backing(NamedTuple):
+    """A vNVDIMM. extents: (machine frame, pages) pairs, flat, in the guest's order."""
+
+    space: str
+    slot: int
+    path: str
+    gpa: int
+    size: int
+    extents: list[int]
+
+
+class Interleaved(NamedTuple):
+    """A region and its DIMMs: byte ``o`` of it is in turn ``o // line`` of the set."""
+
+    name: str
+    start: int
+    size: int
+    dimms: list[str]
+    line: int
+
+
+class Picture(NamedTuple):
+    """Everything. columns: guests, host, DIMMs. poison: (start, end) host addresses."""
+
+    host: str
+    columns: list[list[Space]]
+    backings: list[Backing]
+    regions: list[Interleaved]
+    poison: list[tuple[int, int]]
+
+
+def picture(host: Host, only: str | None = None) -> Picture:
+    """Look at a host.
+
+    Args:
+        only: the name or domid of one domain; None shows all.
+
+    Raises:
+        NotFound: no such domain.
+    """
+    domids = [host.domid(only)] if only is not None else [domain.domid for domain in host.xen.domains()]
+    guests, backings = [], []
+    for domid in domids:
+        running = Running(host.xen.domain(domid), load(host.store, domid), host.hw)
+        space = f"guest:{running.name}"
+        guests.append(Space(space, f"domain {running.name}", _guest(running)))
+        for device in running.record.vnvdimms:
+            flat = [number >> PAGE_SHIFT for extent in device.extents for number in extent]
+            backings.append(Backing(space, device.slot, device.path, device.gpa, device.size, flat))
+    regions = [
+        Interleaved(f"region{r.index}", r.span.start, r.span.size, list(r.set.dimms), r.set.line)
+        for r in host.hw.regions
+    ]
+    dimms = [
+        Space(f"dimm:{dimm.id}", dimm.id, [Segment(0, dimm.capacity, "dimm", f"handle {dimm.handle:#x}", [])])
+        for dimm in host.spec.dimms
+    ]
+    poison = [(int(span.start), int(span.end)) for span in host.hw.poison]
+    return Picture(host.spec.name, [guests, [_host(host)], dimms], backings, regions, poison)
+
+
+def _guest(running: Running) -> list[Segment]:
+    """A domain's stretches, each vNVDIMM as one."""
+    segments: list[Segment] = []
+    for row in running.map():
+        last = segments[-1] if segments else None
+        name = row.what.partition("+0x")[0] if row.kind == "pmem" else row.what
+        if last and row.kind == "pmem" and (last.kind, last.label, last.end) == ("pmem", name, row.start):
+            segments[-1] = last._replace(end=row.end)
+        else:
+            segments.append(Segment(row.start, row.end, row.kind, name, []))
+    return segments
+
+
+def _host(host: Host) -> Space:
+    from xlpy.hw.memmap import ram_spans
+
+    segments = [
+        Segment(span.start, span.end, "ram", "host RAM (not to scale)", []) for span in ram_spans(host.spec.ram)
+    ]
+    for region in host.hw.regions:
+        bands = [
+            band
+            for namespace in host.dom0.namespaces
+            if region.span.covers(namespace.span)
+            for band in _namespace(host, namespace)
+        ]
+        label = f"region{region.index}: {', '.join(region.set.dimms)}"
+        segments.append(Segment(region.span.start, region.span.end, "region", label, bands))
+    return Space("host", f"host {host.spec.name}", sorted(segments))
+
+
+def _namespace(host: Host, one: Namespace) -> Iterable[Band]:
+    """A namespace, its parts, and the block devices in its data."""
+    yield Band(one.span.start, one.span.end, "namespace", f"{one.dev} ({one.problem or one.mode})", 1)
+    if one.seal:
+        yield Band(one.seal[0], one.seal[0] + 4096, "info", "info block", 2)
+    if one.reserve:
+        yield Band(one.reserve.start, one.reserve.end, "reserve", "reserve for Xen", 2)
+    mounts = {mount.device: mount.mountpoint for mount in host.dom0.disk_mounts}
+    for device in host.dom0.devices:
+        if device.region == one.region:
+            path = f"/dev/{device.name}"
+            mounted = f" on {mounts[path]}" if path in mounts else ""
+            depth = 3 if device.partition else 2
+            yield Band(device.window.start, device.window.end, "device", path + mounted, depth)
