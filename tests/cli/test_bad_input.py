@@ -186,7 +186,7 @@ class TestBackings:
 
     def test_a_table_file_that_is_missing(self, xlpy, guest):
         for dry in ((), ("-n",)):
-            found = xlpy("create", *dry, guest("/dev/pmem1"), 'acpi_firmware="/none.aml"', status=4)
+            found = xlpy("create", *dry, guest("/dev/pmem1"), 'acpi_firmware="/none.aml"', status=3)
             assert "acpi_firmware: /none.aml: No such file" in found.err
 
     def test_no_space_left_in_the_file_system(self, xlpy):

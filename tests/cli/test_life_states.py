@@ -24,7 +24,7 @@ class TestList:
         header, dom0, line = xlpy("list").out.splitlines()
         assert header == "Name                                        ID   Mem VCPUs\tState\tTime(s)"
         assert dom0 == "Domain-0                                     0  1024     4     r-----       0.0"
-        assert line == "quickstart                                   1   503     2     r-----       0.0"
+        assert line == "quickstart                                   1   512     2     r-----       0.0"
 
     def test_verbose_columns(self, xlpy, vm):
         header, dom0, _ = xlpy("list", "-v").out.splitlines()

@@ -29,7 +29,7 @@ ROWS = [
     ("hvmloader/allow-memory-relocate", "0", "n0,r1"),
     ("data", "", "n1"),
     ("console/backend", "/local/domain/0/backend/console/1/0", "n0,r1"),
-    ("console/backend-id", "0", "n0,r1"),
+    ("console/backend-id", "0", "n1,r0"),
     ("console/limit", "1048576", "n0,r1"),
     ("console/type", "xenconsoled", "n0,r1"),
     ("console/output", "pty", "n0,r1"),
@@ -42,7 +42,7 @@ ROWS = [
     ("/libxl/1/device/console/0/frontend", "/local/domain/1/console", "n0"),
     ("/vm/{uuid}/name", "quickstart", "n0,r1"),
     ("/vm/{uuid}/image/ostype", "hvm", "n0,r1"),
-    ("/local/domain/0/device-model/1/state", "running", "n0,r1"),
+    ("/local/domain/0/device-model/1/state", "running", "n0"),
     ("/local/domain/0/backend/console/1/0/frontend", "/local/domain/1/console", "n0,r1"),
 ]
 

@@ -51,7 +51,14 @@ CONFIGS = {
     "OVMF": 'memory = 512\nvcpus = 2\nbios = "ovmf"',
     "a larger hole": "memory = 4096\nmmio_hole = 1024",
     "Viridian": "memory = 512\nviridian = 1",
-    "another VGA": 'memory = 512\nvga = "stdvga"',
+    "another VGA": 'memory = 512\nvga = "stdvga"\nvideoram = 32',
+    "no VGA": 'memory = 512\nvga = "none"',
+    "QXL": 'memory = 512\nvga = "qxl"',
+    "no platform device": "memory = 512\nxen_platform_pci = 0",
+    "USB": "memory = 512\nusb = 1",
+    "EHCI": "memory = 512\nusbversion = 2",
+    "network cards": 'memory = 512\nvif = [ "", "model=virtio-net" ]',
+    "AHCI and sound": 'memory = 512\nhdtype = "ahci"\nsoundhw = "hda"',
 }
 
 

@@ -1,21 +1,27 @@
 """The machine around a guest's processors: what QEMU emulates of an i440FX board, as far as firmware and AML touch it.
 
-PCI configuration space through mechanism 1 (PCI 3.0, 3.2.2.3.2), the PIIX3 and PIIX4 bridges, an IDE controller, Xen's
-platform device, a Cirrus VGA; the ACPI register blocks, hotplug registers, CMOS memory and the reset register. Nothing
-moves data: the devices exist, can be placed and configured, and remember it.
+PCI configuration space through mechanism 1 (PCI 3.0, 3.2.2.3.2), with the functions that ``board`` names; the ACPI
+register blocks, hotplug registers, CMOS memory and the reset register. Nothing moves data: the devices exist, can be
+placed and configured, and remember it. Video RAM is guest memory, and goes where its BAR is put.
 """
 
 from __future__ import annotations
 
 import time
 
-from xlpy.addr import KIB, MIB, Gpa
+from xlpy.addr import PAGE_SHIFT, Gfn, Gpa, Span
+from xlpy.errors import HypercallError
 from xlpy.firmware.layout import HVM_INFO
 from xlpy.hypervisor import abi
+from xlpy.hypervisor.board import DEFAULT, IO, ROM_BAR, SCREENS, WIDE, Device, board_of
+from xlpy.hypervisor.hypercalls import Hypercalls
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.hypervisor.board import Function
     from xlpy.hypervisor.domain import Domain
 
 CONFIG_ADDRESS, CONFIG_DATA = 0xCF8, 0xCFC
@@ -35,42 +41,25 @@ S5_TYPE, S3_TYPE = 0 << 10, 1 << 10  # what \_S5 and \_S3 say
 PWRBTN_STS, SLPBTN_STS = 1 << 8, 1 << 9  # in PM_STATUS (ACPI 6.5, 4.8.3.1.1)
 PM_TIMER_HZ = 3_579_545
 
-COMMAND, HEADER, BARS, SUBSYSTEM, ROM, LINE, PIN = 0x04, 0x0E, 0x10, 0x2C, 0x30, 0x3C, 0x3D
+COMMAND, STATUS, HEADER, BARS, SUBSYSTEM, ROM = 0x04, 0x06, 0x0E, 0x10, 0x2C, 0x30
+CAPABILITY, LINE, PIN, LATENCY = 0x34, 0x3C, 0x3D, 0x3E
 PM_BASE, PM_MISC = 0x40, 0x80
-_IO, _PREFETCH = 1, 8
-_ROM_BAR = -1
+ISA, PM = 0x08, 0x0B
+DECODE_MEMORY = 2  # command register
 
 
-class Function(NamedTuple):
-    """A PCI function as it comes out of reset.
+class Bar(NamedTuple):
+    """A memory BAR that is decoded.
 
-    id: device << 16 | vendor. kind: class << 16 | sub-class << 8 | programming interface. bars: register index (-1 the
-    ROM) to (size, flags). private: whether the registers from 0x40 on can be written.
+    devfn: device << 3 | function. model: QEMU's name of the device. number: of the BAR, -1 the ROM. start: guest
+    physical. size: bytes.
     """
 
-    id: int
-    kind: int
-    revision: int = 0
-    header: int = 0
-    pin: int = 0
-    subsystem: int = 0x11001AF4
-    bars: tuple[tuple[int, int, int], ...] = ()
-    private: tuple[tuple[int, int], ...] = ()  # register, value
-
-
-# By device << 3 | function, on bus 0.
-BOARD = {
-    0x00: Function(0x12378086, 0x060000, revision=2),
-    0x08: Function(0x70008086, 0x060100, header=0x80, private=((0x60, 0x80), (0x61, 0x80), (0x62, 0x80), (0x63, 0x80))),
-    0x09: Function(0x70108086, 0x010180, bars=((4, 16, _IO),)),
-    0x0B: Function(0x71138086, 0x068000, revision=3, pin=1, private=((PM_BASE, 1),)),
-    0x10: Function(
-        0x00015853, 0xFF8000, revision=1, pin=1, subsystem=0x00015853, bars=((0, 256, _IO), (1, 16 * MIB, _PREFETCH))
-    ),
-    0x18: Function(0x00B81013, 0x030000, bars=((0, 32 * MIB, _PREFETCH), (1, 4 * KIB, 0), (_ROM_BAR, 64 * KIB, 0))),
-}
-ISA, PM = 0x08, 0x0B
-FIXED_SLOTS = 1 << 0 | 1 << 1 | 1 << 3  # bridges and VGA cannot be unplugged
+    devfn: int
+    model: str
+    number: int
+    start: Gpa
+    size: int
 
 
 class Chipset:
@@ -83,14 +72,101 @@ class Chipset:
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
         saved: dict[str, Any] = domain.part("xen.chipset") or {}
-        self._config = {devfn: _reset(function) for devfn, function in BOARD.items()}
-        self._mask = {devfn: _writable(function) for devfn, function in BOARD.items()}
+        self.devices = [Device(*one) for one in saved["devices"]] if saved else list(DEFAULT)
+        self._screen: list[int] = saved.get("screen", [])  # devfn, first frame, frames of video RAM
+        self._roms: list[list[int]] = saved.get("roms", [])  # likewise, of option ROMs
+        self._build()
         for key, text in saved.get("pci", {}).items():
             self._config[int(key)][:] = bytes.fromhex(text)
         self._cmos = bytearray.fromhex(saved["cmos"]) if saved else bytearray(CMOS_SIZE)
         self._ports: dict[int, int] = {int(port): value for port, value in saved.get("ports", {}).items()}
         self._address = 0
         self._dirty = False
+
+    def _build(self) -> None:
+        self.board = board_of(self.devices)
+        self._config = {devfn: _reset(function) for devfn, (_, function, _) in self.board.items()}
+        self._mask = {devfn: _writable(devfn, function) for devfn, (_, function, _) in self.board.items()}
+
+    def equip(self, devices: Sequence[Device], ram_end: Gfn) -> None:
+        """Put devices on the board, before the guest runs; their memory is populated behind the guest's RAM.
+
+        As in QEMU, video RAM comes before the ROM, device by device; a ROM for which nothing is left is not there.
+
+        Args:
+            devices: in the order of the device model's command line.
+            ram_end: the first frame after the guest's RAM.
+
+        Raises:
+            HypercallError: ENOMEM: no memory is left for the video RAM.
+        """
+        self.devices, self._screen, self._roms = list(devices), [], []
+        self._build()
+        at, calls, domid = ram_end, Hypercalls(self._domain.xen, 0), self._domain.domid
+        for devfn, (model, function, memory) in self.board.items():
+            video = memory >> PAGE_SHIFT - 10 if model in SCREENS else 0
+            if video:
+                if not calls.memory_populate_physmap(domid, [Span(at, video)]):
+                    raise HypercallError(f"d{domid}: no {memory >> 10} MiB of memory for the video RAM", abi.ENOMEM)
+                first = next(size for index, size, _ in function.bars if index == 0)
+                self._screen = [devfn, at, min(video, first >> PAGE_SHIFT)]  # what its first BAR shows
+                at = Gfn(at + video)
+            if function.rom_pages and calls.memory_populate_physmap(domid, [Span(at, function.rom_pages)]):
+                self._roms.append([devfn, at, function.rom_pages])
+                at = Gfn(at + function.rom_pages)
+        self._dirty = True
+        self.save()
+
+    @property
+    def memory(self) -> list[tuple[Span[Gpa], str]]:
+        """Guest memory that belongs to devices, and what it is."""
+        found = [("video RAM", self._screen)] if self._screen else []
+        found += [("option ROM", rom) for rom in self._roms]
+        return [
+            (Span(Gpa(at << PAGE_SHIFT), pages << PAGE_SHIFT), f"{what} of {self.name(devfn)}")
+            for what, (devfn, at, pages) in found
+        ]
+
+    def name(self, devfn: int) -> str:
+        """A device as people write it: its model and where it is."""
+        return f"{self.board[devfn][0]} {devfn >> 3:02x}:{devfn & 7:x}"
+
+    @property
+    def bars(self) -> list[Bar]:
+        """The memory BARs that are decoded now, by address."""
+        return sorted((bar for devfn in self.board for bar in self._bars(devfn)), key=lambda bar: bar.start)
+
+    def _bars(self, devfn: int) -> list[Bar]:
+        model, function, _ = self.board[devfn]
+        config = self._config[devfn]
+        if not config[COMMAND] & DECODE_MEMORY:
+            return []
+        found = []
+        for index, size, flags in function.bars:
+            if flags & IO:
+                continue
+            at = ROM if index == ROM_BAR else BARS + 4 * index
+            raw = int.from_bytes(config[at : at + (8 if flags & WIDE else 4)], "little")
+            if index != ROM_BAR or raw & 1:
+                found.append(Bar(devfn, model, index, Gpa(raw & -16 if index != ROM_BAR else raw & -2048), size))
+        return [bar for bar in found if bar.start]
+
+    def _move_screen(self) -> None:
+        """Video RAM follows the first BAR of its device, as QEMU has Xen move it."""
+        devfn, at, pages = self._screen
+        bar = next((bar for bar in self._bars(devfn) if bar.number == 0), None)
+        if bar is None or bar.start >> PAGE_SHIFT == at:
+            return
+        to, domain = bar.start >> PAGE_SHIFT, self._domain
+        if domain.p2m.overlaps(to, to + pages):
+            return  # the guest has put the BAR over its own memory
+        calls = Hypercalls(domain.xen, 0)
+        for done in range(0, pages, abi.GMFN_RANGE_MAX):
+            count = min(pages - done, abi.GMFN_RANGE_MAX)
+            space = abi.XENMAPSPACE_GMFN_RANGE
+            calls.memory_add_to_physmap(domain.domid, space, Gfn(at + done), Gfn(to + done), count)
+        self._screen[1] = to
+        domain.memory.forget()
 
     def save(self) -> None:
         """Keep the state, when it has changed."""
@@ -100,6 +176,9 @@ class Chipset:
 
     def _state(self) -> dict[str, Any]:
         return {
+            "devices": self.devices,
+            "screen": self._screen,
+            "roms": self._roms,
             "pci": {str(devfn): bytes(config).hex() for devfn, config in self._config.items()},
             "cmos": bytes(self._cmos).hex(),
             "ports": self._ports,
@@ -116,7 +195,7 @@ class Chipset:
         if (base := self._pm_base) <= port and port + size <= base + PM_SIZE:
             return self._pm_read(port - base, size)
         if PCI_HOTPLUG <= port < PCI_HOTPLUG + PCI_HOTPLUG_SIZE:
-            return ~FIXED_SLOTS & 0xFFFFFFFF if port == REMOVABLE else 0
+            return ~self._fixed_slots & 0xFFFFFFFF if port == REMOVABLE else 0
         if CPU_HOTPLUG <= port < CPU_HOTPLUG + CPU_HOTPLUG_SIZE:
             online = self._domain.memory.read(Gpa(HVM_INFO + ONLINE_BITMAP + port - CPU_HOTPLUG), size)
             return int.from_bytes(online, "little")
@@ -165,6 +244,13 @@ class Chipset:
             config[at] = config[at] & ~mask[at] | value & mask[at]
             value >>= 8
         self._dirty = True
+        if self._screen and bdf == self._screen[0]:
+            self._move_screen()
+
+    @property
+    def _fixed_slots(self) -> int:
+        """Slots that cannot be unplugged: the bridges' and the screen's."""
+        return 3 | sum(1 << (devfn >> 3) for devfn, (model, *_) in self.board.items() if model in SCREENS)
 
     @property
     def _pm_base(self) -> int:
@@ -214,26 +300,29 @@ PM_KEY = 1 << 16  # power management registers are kept behind the port space, w
 def _reset(function: Function) -> bytearray:
     config = bytearray(256)
     config[0:4] = function.id.to_bytes(4, "little")
+    config[STATUS : STATUS + 2] = function.status.to_bytes(2, "little")
     config[8:12] = (function.kind << 8 | function.revision).to_bytes(4, "little")
     config[HEADER] = function.header
     config[SUBSYSTEM : SUBSYSTEM + 4] = function.subsystem.to_bytes(4, "little")
+    config[CAPABILITY] = function.capability
     config[PIN] = function.pin
+    config[LATENCY : LATENCY + 2] = function.latency.to_bytes(2, "little")
     for index, _, flags in function.bars:
-        config[ROM if index < 0 else BARS + 4 * index] = flags
+        config[ROM if index == ROM_BAR else BARS + 4 * index] = flags
     for register, value in function.private:
-        config[register] = value
+        config[register : register + 4] = value.to_bytes(4, "little")
     return config
 
 
-def _writable(function: Function) -> bytearray:
+def _writable(devfn: int, function: Function) -> bytearray:
     mask = bytearray(256)
     mask[COMMAND : COMMAND + 2] = b"\x07\x05"
     mask[LINE] = 0xFF
     for index, size, flags in function.bars:
-        bits = -size & 0xFFFFFFFF | (1 if index < 0 else 0)
-        at = ROM if index < 0 else BARS + 4 * index
-        mask[at : at + 4] = (bits & (0xFFFFFFFC if flags & _IO else 0xFFFFFFFF)).to_bytes(4, "little")
+        at, width = (ROM, 4) if index == ROM_BAR else (BARS + 4 * index, 8 if flags & WIDE else 4)
+        bits = -size & (1 << 8 * width) - 1 | (1 if index == ROM_BAR else 0)
+        mask[at : at + width] = (bits & ~3 if flags & IO else bits).to_bytes(width, "little")
     mask[0x40:] = b"\xff" * 0xC0
-    if function is BOARD[PM]:
+    if devfn == PM:
         mask[PM_BASE : PM_BASE + 4] = b"\xc0\xff\0\0"
     return mask

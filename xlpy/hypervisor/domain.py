@@ -82,7 +82,8 @@ class Domain:
         flags: XEN_DOMCTL_CDF_* as at creation.
         max_vcpus: 1 to 128.
         max_pages: how many pages of RAM it may have. Persistent memory is not counted.
-        tot_pages: how many it has.
+        tot_pages: how many its map has memory for.
+        pod: how many of these are populated on demand, and do not count yet.
         pause_count: pauses by the toolstack; it is paused above 0.
         shutdown_code: SHUTDOWN_*, or None while it runs.
         dying: it is being destroyed.
@@ -99,6 +100,7 @@ class Domain:
         self.max_vcpus: int = record["max_vcpus"]
         self.max_pages: int = record["max_pages"]
         self.tot_pages: int = record["tot_pages"]
+        self.pod: int = record["pod"]
         self.pause_count: int = record["pause_count"]
         self.started: bool = record["started"]
         self.shutdown_code: int | None = record["shutdown_code"]
@@ -117,6 +119,7 @@ class Domain:
             "max_vcpus": max_vcpus,
             "max_pages": 0,
             "tot_pages": 0,
+            "pod": 0,
             "pause_count": 1,
             "started": False,
             "shutdown_code": None,
@@ -138,6 +141,7 @@ class Domain:
             "max_vcpus": self.max_vcpus,
             "max_pages": self.max_pages,
             "tot_pages": self.tot_pages,
+            "pod": self.pod,
             "pause_count": self.pause_count,
             "started": self.started,
             "shutdown_code": self.shutdown_code,
@@ -236,6 +240,11 @@ class Domain:
     # state
 
     @property
+    def pages(self) -> int:
+        """How many pages of RAM it has, without what waits to be populated on demand."""
+        return self.tot_pages - self.pod
+
+    @property
     def hvm(self) -> bool:
         """Whether it is fully virtualised."""
         return bool(self.flags & abi.XEN_DOMCTL_CDF_HVM)
@@ -321,8 +330,8 @@ class Domain:
         """
         if self.p2m.overlaps(gfn, gfn + count):
             return f"guest frames [{gfn:#x}, {gfn + count:#x}) hold memory already"
-        if self.tot_pages + count > self.max_pages:
-            return f"{self.tot_pages} + {count} pages are more than the {self.max_pages} that it may have"
+        if self.pages + count > self.max_pages:
+            return f"{self.pages} + {count} pages are more than the {self.max_pages} that it may have"
         runs = self.xen.heap.allocate(count, gfn)
         if runs is None:
             return f"{count} pages wanted, {self.xen.heap.pages} are free on the host"

@@ -276,7 +276,7 @@ def _info(domain: Domain) -> DomainInfo:
     return DomainInfo(
         domain.domid,
         domain.info_flags,
-        domain.tot_pages,
+        domain.pages,
         domain.max_pages,
         domain.max_vcpus,
         domain.uuid,

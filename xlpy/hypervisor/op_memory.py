@@ -106,6 +106,22 @@ class MemoryOps(Gate):
             ram.add(piece.start - index + gfn, piece.end - index + gfn, piece.base, piece.tag)
         domain.save_ram()
 
+    @hypercall("XENMEM_set_pod_target")
+    def memory_set_pod_target(self, domid: int, pages: int) -> None:
+        """How many pages a domain that is populated on demand has; the rest of its map waits for them.
+
+        Here the whole map has memory behind it, in sparse files; what is beyond the target is not counted.
+
+        Raises:
+            HypercallError: ESRCH; EPERM; EINVAL a negative number.
+        """
+        self._control("XENMEM_set_pod_target")
+        domain = self._alive("XENMEM_set_pod_target", domid)
+        if pages < 0:
+            refuse(abi.EINVAL, f"{pages} pages is not a target")
+        domain.pod = max(0, domain.tot_pages - pages)
+        domain.save()
+
     @hypercall("XENMEM_remove_from_physmap")
     def memory_remove_from_physmap(self, domid: int, gfn: Gfn) -> None:
         """Free one page of RAM: ESRCH, EPERM no rights or persistent memory, ENOENT a hole."""

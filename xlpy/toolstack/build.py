@@ -10,14 +10,17 @@ import time
 from contextlib import ExitStack
 from functools import cached_property
 
-from xlpy.addr import MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
+from xlpy.addr import KIB, MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
 from xlpy.dom0.xenstore import Perm
-from xlpy.errors import Conflict, Constraint, FirmwareStopped, NotFound
-from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART
+from xlpy.errors import ConfigError, Conflict, Constraint, FirmwareStopped, XlpyError
+from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART, SPECIAL_PAGES
 from xlpy.toolstack import settings
 from xlpy.toolstack.backings import Backings
+from xlpy.toolstack.board import devices
+from xlpy.toolstack.device_rows import attached
+from xlpy.toolstack.disks import check_disk, check_file
 from xlpy.toolstack.record import DomainRecord, named, save
-from xlpy.toolstack.rows import NONE, WRITE, Row, attached, built, homes, skeleton
+from xlpy.toolstack.rows import FRONT, LISTED, NONE, WRITE, Row, built, homes, skeleton
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 
     from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.emulated import EmulatedDom0
-    from xlpy.dom0.xenstore import XenStore
+    from xlpy.dom0.xenstore import Connection, XenStore
+    from xlpy.hypervisor.board import Device
     from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
@@ -35,7 +39,13 @@ if TYPE_CHECKING:
     from xlpy.toolstack.settings import MemoryLayout
 
 MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance for tables
-SPECIAL_FRAMES = Span(Gfn(RESERVED_PGSTART), 16)  # ioreq pages, rings, xenstore, identity map, console
+SPECIAL_FRAMES = {  # ioreq pages of device models; rings, xenstore, identity map, console
+    "hvm": Span(Gfn(RESERVED_PGSTART), 16),
+    "pvh": Span(gfn_of(SPECIAL_PAGES), 8),
+}
+TTY = "/dev/pts/"
+VGA_HOLE_PAGES = 0x20
+VIDEO_SLACK = 16  # frames beside RAM that every domain with hardware has
 
 
 class Builder:
@@ -94,8 +104,9 @@ class Builder:
         from xlpy.devicemodel.placement import GuestRam, place
 
         backings, layout = self.check(config), settings.memory_layout(config)
-        if sum(span.size for span in layout.ram) // PAGE + SPECIAL_FRAMES.size > self.xen.heap.pages:
+        if sum(span.size for span in layout.ram) // PAGE + VIDEO_SLACK > self.xen.heap.pages:
             raise _no_memory(config)
+        self._equip(config)
         for kind, path in _modules(config):
             _content(kind, path)
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
@@ -135,11 +146,15 @@ class Builder:
         stopped = None
         with ExitStack() as undo:
             domid = self._make(config, undo)
+            board = self._equip(config)
             self._populate(config, layout, domid)
-            devices = self._attach(config, domid, backings, undo)
+            if board:
+                self.step(f"domain {domid}: device model with {', '.join(device.model for device in board)}")
+                self._board(domid, board, layout)
+            vnvdimms = self._attach(config, domid, backings, undo)
             started = time.time()
             self.write(built(domid, config.uuid_text, config, f"{started:.2f}"), domid)
-            self.write(attached(domid, config.type == "hvm", devices), domid)
+            self.write(attached(domid, config, vnvdimms, self._tty()), domid)
             try:
                 if config.type == "hvm":
                     self._firmware(domid)
@@ -155,7 +170,7 @@ class Builder:
                     config.source,
                     list(config.extra),
                     config.to_json(),
-                    devices,
+                    vnvdimms,
                     started,
                     crashes + 1 if stopped else 0,
                 ),
@@ -170,14 +185,49 @@ class Builder:
 
     def _make(self, config: DomainConfig, undo: ExitStack) -> int:
         """The hypervisor's domain and xenstore's skeleton."""
-        hvm = config.type == "hvm"
+        hvm = config.type != "pv"
         domid = self.calls.domctl_createdomain(config.uuid_bytes, hvm=hvm, max_vcpus=config.max_vcpus)
         self.step(f"domain {domid}: created, {config.max_vcpus} vCPUs")
         undo.callback(self._unmake, domid)
-        self.write(skeleton(domid, config.name, config.uuid_text, hvm), domid)
-        # nothing is populated on demand: the domain gets all of maxmem at once
-        self.calls.domctl_max_mem(domid, config.max_kib + MAXMEM_SLACK)
+        self.write(skeleton(domid, config, config.name, config.uuid_text), domid)
+        self.calls.domctl_max_mem(domid, max(config.max_kib, config.memory_kib) + MAXMEM_SLACK)
         return domid
+
+    def _equip(self, config: DomainConfig) -> list[Device]:
+        """What the domain's devices and firmware are made of must be there; the devices for its board.
+
+        Raises:
+            ConfigError: a file that is named is not there, or QEMU has no such device.
+        """
+        for disk in config.disks:
+            check_disk(disk, self._dom0_has)
+        for kind, path in _files(config):
+            check_file(kind, path)
+        if config.pcidevs:
+            raise ConfigError(
+                f"{config.name}: the host has no PCI device to pass through", hint="xlpy pci-assignable-list is empty"
+            )
+        return devices(config) if config.type == "hvm" else []
+
+    def _dom0_has(self, path: str) -> bool:
+        try:
+            self.dom0.stat(path)
+        except XlpyError:
+            return False
+        return True
+
+    def _board(self, domid: int, board: list[Device], layout: MemoryLayout) -> None:
+        """QEMU starts: its devices take their slots, and video RAM its place behind the guest's RAM."""
+        from xlpy.hypervisor.chipset import Chipset
+
+        Chipset(self.xen.domain(domid)).equip(board, gfn_of(layout.end))
+
+    def _tty(self) -> str:
+        """The terminal that xenconsoled opens for a new domain: the first one that no other has."""
+        connection = self.xenstore.connection(0)
+        paths = [f"/local/domain/{domain.domid}/console/tty" for domain in self.xen.domains()]
+        taken = {connection.read_or_none(path) for path in paths}
+        return next(tty for number in range(len(taken) + 1) if (tty := f"{TTY}{number}") not in taken)
 
     def _unmake(self, domid: int) -> None:
         vm = self.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/vm")
@@ -190,11 +240,16 @@ class Builder:
         from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
 
         spans = [Span(gfn_of(span.start), span.size // PAGE) for span in layout.ram]
-        if config.type == "hvm":
-            spans.append(SPECIAL_FRAMES)
+        if config.type in SPECIAL_FRAMES:
+            spans.append(SPECIAL_FRAMES[config.type])
         self.step(f"domain {domid}: {sum(s.size for s in layout.ram) // MIB} MiB of RAM in {len(spans)} stretches")
         if self.calls.memory_populate_physmap(domid, spans) < len(spans):
             raise _no_memory(config)
+        if config.type != "pv" and config.memory_kib < config.max_kib:
+            hole = VGA_HOLE_PAGES if layout.vga else 0
+            target = (config.memory_kib - config.videoram_kib) * KIB // PAGE - hole
+            self.calls.memory_set_pod_target(domid, target + SPECIAL_FRAMES[config.type].size)
+            self.calls.domctl_max_mem(domid, config.memory_kib + MAXMEM_SLACK)
         settings.apply(self.calls, domid, config, layout)
         if config.type != "hvm":
             return
@@ -257,12 +312,16 @@ class Builder:
     def write(self, rows: Iterable[Row], domid: int) -> None:
         """Write rows to xenstore, all or none."""
         guest_reads = (Perm(0, "n"), Perm(domid, "r"))
-        guest_owns = (Perm(domid, "n"),)
-        dom0_only = (Perm(0, "n"),)
+        perms = {
+            WRITE: (Perm(domid, "n"),),
+            NONE: (Perm(0, "n"),),
+            FRONT: (Perm(domid, "n"), Perm(0, "r")),
+            LISTED: (Perm(0, "n"), Perm(domid, "n")),
+        }
         with self.xenstore.connection(0).transaction() as tree:
             for row in rows:
                 tree.write(row.path, row.value)
-                tree.set_perms(row.path, {WRITE: guest_owns, NONE: dom0_only}.get(row.perm, guest_reads))
+                tree.set_perms(row.path, perms.get(row.perm, guest_reads))
 
 
 def _modules(config: DomainConfig) -> list[tuple[str, str]]:
@@ -271,13 +330,23 @@ def _modules(config: DomainConfig) -> list[tuple[str, str]]:
     return [(kind, path) for kind, path in kinds if path]
 
 
+def _files(config: DomainConfig) -> list[tuple[str, str]]:
+    """Key and path of each file that the domain is built from, or that its device model opens."""
+    hvm = config.hvm
+    found = [("bios_path_override", hvm.get("system_firmware")), ("firmware_override", hvm.get("firmware"))]
+    found += [("device_model_override", config.device_model)] if config.type == "hvm" else []
+    if not config.bootloader:
+        found += [("kernel", config.kernel), ("ramdisk", config.ramdisk)]
+    return [(key, path) for key, path in found if path and (key != "firmware_override" or "/" in path)]
+
+
 def _content(kind: str, path: str) -> bytes:
     from pathlib import Path
 
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise NotFound(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
+        raise ConfigError(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
 
 
 def _no_memory(config: DomainConfig) -> Constraint:
@@ -291,9 +360,31 @@ def _no_memory(config: DomainConfig) -> Constraint:
 def clear_rows(xenstore: XenStore, domid: int, vm: str | None) -> None:
     """Remove what libxl wrote for a domain."""
     connection = xenstore.connection(0)
+    for kind, devid in _devices_of(connection, domid):
+        back = connection.read_or_none(f"/libxl/{domid}/device/{kind}/{devid}/backend")
+        if back is not None and back.startswith("/local/domain/0/backend/"):
+            remove_with_parents(connection, back)
     for path in (vm, *homes(domid)):
         if path is not None and connection.read_or_none(path) is not None:
             connection.rm(path)
+
+
+def _devices_of(connection: Connection, domid: int) -> list[tuple[str, str]]:
+    """Kind and number of every device that libxl knows of."""
+    home = f"/libxl/{domid}/device"
+    if connection.read_or_none(home) is None:
+        return []
+    return [(kind, devid) for kind in connection.directory(home) for devid in connection.directory(f"{home}/{kind}")]
+
+
+def remove_with_parents(connection: Connection, path: str) -> None:
+    """Remove a node, and those above it that it leaves empty (``libxl__xs_path_cleanup``)."""
+    if connection.read_or_none(path) is not None:
+        connection.rm(path)
+    above = path.rpartition("/")[0]
+    while above.count("/") > 3 and connection.read_or_none(above) is not None and not connection.directory(above):
+        connection.rm(above)
+        above = above.rpartition("/")[0]
 
 
 def refuse_name(xenstore: XenStore, name: str, but: int | None = None) -> None:

@@ -7,6 +7,7 @@ at which xl would stop; all of them are reported.
 from __future__ import annotations
 
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm, read_vnvdimm
+from xlpy.toolstack.libxl_json import UNSET_MEMKB
 from xlpy.toolstack.reading.reader import HostFacts, Node, Reader
 from xlpy.toolstack.reading.steps import STEPS
 from xlpy.toolstack.xlcfg import Problem, Refused, Text, parse
@@ -21,6 +22,7 @@ __all__ = ["DomainConfig", "HostFacts", "Vnvdimm", "load_config"]
 
 _VIDEO_KIB = {None: 8 << 10, "cirrus": 8 << 10, "std": 16 << 10, "qxl": 128 << 10, "none": 0}
 _DEFAULT_MEMORY_KIB = 32 << 10
+_MAC_MASK = (0x7F, 0xFF, 0xFF)  # what libxl leaves of a random address
 _DEFAULT_GROUPS = ("base", "freq", "time_ref_count", "apic_assist", "crash_ctl", "no_vp_limit", "cpu_hotplug")
 
 
@@ -93,14 +95,27 @@ class DomainConfig:
         return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
     @property
+    def memory_given(self) -> bool:
+        """Whether ``memory`` or ``maxmem`` says a number."""
+        return self._size("target_memkb") is not None or self._size("max_memkb") is not None
+
+    @property
     def memory_kib(self) -> int:
         """Memory at the start, KiB."""
-        return int(self._build.get("target_memkb") or self._build.get("max_memkb") or _DEFAULT_MEMORY_KIB)
+        given = self._size("target_memkb")
+        return self.max_kib if given is None else given
 
     @property
     def max_kib(self) -> int:
-        """The most memory the domain can have, KiB, video memory included."""
-        return int(self._build.get("max_memkb") or self.memory_kib)
+        """The most memory the domain can have, KiB, video memory included; no less than it starts with."""
+        most, start = self._size("max_memkb"), self._size("target_memkb")
+        if most is None:
+            return _DEFAULT_MEMORY_KIB if start is None else start
+        return most
+
+    def _size(self, field: str) -> int | None:
+        value = self._build.get(field)
+        return None if value in (None, UNSET_MEMKB) else int(value)
 
     @property
     def videoram_kib(self) -> int:
@@ -232,6 +247,80 @@ class DomainConfig:
     def on_soft_reset(self) -> str:
         """What follows a soft reset."""
         return self._action("on_soft_reset")
+
+    @property
+    def kernel(self) -> str | None:
+        """The path of the kernel to boot directly."""
+        return self._build.get("kernel")
+
+    @property
+    def ramdisk(self) -> str | None:
+        """The path of its initial ramdisk."""
+        return self._build.get("ramdisk")
+
+    @property
+    def cmdline(self) -> str | None:
+        """Its command line."""
+        return self._build.get("cmdline")
+
+    @property
+    def bootloader(self) -> str | None:
+        """The program that finds a kernel in the guest's disk."""
+        return self._build.get("bootloader")
+
+    @property
+    def device_model_version(self) -> str:
+        """The device model, in libxl's words."""
+        return str(self._build.get("device_model_version") or "qemu_xen")
+
+    @property
+    def device_model(self) -> str | None:
+        """The path of another device model than the installed one."""
+        return self._build.get("device_model")
+
+    @property
+    def driver_domain(self) -> bool:
+        """Whether the domain serves devices to others."""
+        return self._flag(self._create, "driver_domain", False)
+
+    @property
+    def suspend_channel_compat(self) -> bool:
+        """Whether ``device`` belongs to the guest, as xend had it."""
+        return self._flag(self._create, "xend_suspend_evtchn_compat", False)
+
+    @property
+    def keyboards(self) -> list[Node]:
+        """The PV keyboards that were configured."""
+        return list(self.tree.get("vkbs") or ())
+
+    @property
+    def pcidevs(self) -> list[Node]:
+        """The host's PCI devices that the domain shall have."""
+        return list(self.tree.get("pcidevs") or ())
+
+    def mac(self, nic: Node) -> str:
+        """The MAC address of a network interface; one of Xen's is chosen once where none is configured."""
+        if not nic.get("mac"):
+            import os
+
+            parts = zip(os.urandom(3), _MAC_MASK, strict=True)
+            nic["mac"] = "00:16:3e:" + ":".join(f"{byte & mask:02x}" for byte, mask in parts)
+        return str(nic["mac"])
+
+    @property
+    def hvm(self) -> Node:
+        """What is particular to an HVM guest, as libxl keeps it; empty for the others."""
+        return self._guest if self.type == "hvm" else {}
+
+    @property
+    def disks(self) -> list[Node]:
+        """The disks: ``pdev_path``, ``vdev``, ``format``, ``readwrite``, ..."""
+        return list(self.tree.get("disks") or ())
+
+    @property
+    def nics(self) -> list[Node]:
+        """The network interfaces: ``devid``, ``mac``, ``model``, ``nictype``, ..."""
+        return list(self.tree.get("nics") or ())
 
     def to_json(self) -> Node:
         """The configuration as ``xl create -n`` prints it, with the vNVDIMMs last."""

@@ -9,9 +9,9 @@ from xlpy.devicemodel.model import ROOT_PATH
 from xlpy.errors import Conflict, NotFound
 from xlpy.records import NamedTuple
 from xlpy.toolstack.backings import Backings
+from xlpy.toolstack.device_rows import nvdimm, nvdimm_home
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm, read_vnvdimm
 from xlpy.toolstack.record import VnvdimmRecord, load, save
-from xlpy.toolstack.rows import nvdimm, nvdimm_home
 from xlpy.toolstack.stored import current
 from xlpy.typing import TYPE_CHECKING
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.running import Running
 
 BOOTED = "booted"  # in libxl's table: when Dom0 came up, seconds since the epoch
+VERSION = "4.17"
 NAME_MAX = 4096  # what a xenstore value can hold
 
 
@@ -47,10 +48,17 @@ class Lifecycle:
     def start(self, now: float) -> None:
         """Dom0 has come up at ``now`` (seconds since the epoch): it finds itself in xenstore (xen-init-dom0)."""
         connection = self.xenstore.connection(0)
-        for leaf, value in (("name", "Domain-0"), ("domid", "0")):
-            connection.write(f"/local/domain/0/{leaf}", value)
-        for folder in ("/vm", "/libxl", "/local/domain/0/backend/console", "/local/domain/0/device-model"):
-            connection.mkdir(folder)
+        home = "/local/domain/0"
+        for path, value in (
+            ("/@introduceDomain", ""),
+            ("/@releaseDomain", ""),
+            ("/tool/xenstored", f"/usr/lib/xen-{VERSION}/bin/oxenstored"),
+            (f"{home}/domid", "0"),
+            (f"{home}/name", "Domain-0"),
+            *((f"{home}/control/feature-{feature}", "1") for feature in ("poweroff", "reboot", "suspend")),
+            ("/local/pool/0/name", "Pool-0"),
+        ):
+            connection.write(path, value)
         self.store.table("libxl").put(BOOTED, now)
 
     # -- making and ending ----------------------------------------------------------------------------------------

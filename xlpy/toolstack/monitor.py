@@ -225,18 +225,19 @@ class Monitor:
     def _soft_reset(self, record: DomainRecord) -> None:
         """A new device model and a new xenstore tree for the same domain; its memory stays, and it goes on."""
         from xlpy.toolstack.build import clear_rows, device_model
-        from xlpy.toolstack.rows import attached, built, skeleton
+        from xlpy.toolstack.device_rows import attached
+        from xlpy.toolstack.rows import built, skeleton
 
         life, domid = self._life, record.domid
-        domain = life.xen.domain(domid)
+        tty = life.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/console/tty")
         try:
             config = reload(record._replace(update=None))
             device_model(life.xen, life.xenstore, life.store, domid).restart()
             clear_rows(life.xenstore, domid, f"/vm/{record.uuid}")
             builder = life.builder(self._step)
-            builder.write(skeleton(domid, record.name, record.uuid, domain.hvm), domid)
+            builder.write(skeleton(domid, config, record.name, record.uuid), domid)
             builder.write(built(domid, record.uuid, config, f"{record.started:.2f}"), domid)
-            builder.write(attached(domid, domain.hvm, record.vnvdimms), domid)
+            builder.write(attached(domid, config, record.vnvdimms, tty or ""), domid)
             life.xen.hypercalls(0).domctl_resumedomain(domid)
         except XlpyError:
             life.destroy(domid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.addr import Gpa, Spa
+from xlpy.addr import Gpa, Spa, Span
 from xlpy.errors import Constraint, FirmwareStopped, NotFound
 from xlpy.firmware.e820 import TYPE_NAMES
 from xlpy.firmware.handover import Handover, read_handover
@@ -12,6 +12,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.walk import Found
     from xlpy.hw.hardware import Hardware
+    from xlpy.hypervisor.chipset import Chipset
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.memory import GuestMemory
     from xlpy.toolstack.record import DomainRecord, VnvdimmRecord
@@ -30,6 +31,9 @@ class MapRow(NamedTuple):
     spa: int | None
     dimms: tuple[str, ...]
     what: str
+
+
+ACPI = "ACPI tables"
 
 
 class Running:
@@ -93,34 +97,45 @@ class Running:
     def map(self) -> list[MapRow]:
         """Its guest-physical map in address order."""
         rows = []
-        firmware = self._firmware_rows()
+        firmware, board = self._firmware_rows(), self._board()
         for piece in self.domain.memory.spans():
             start, end = piece.span.start, piece.span.end
             if piece.kind == "pmem" and piece.spa is not None:
                 rows += self._pmem(start, end, piece.spa)
             elif piece.kind == "ram":
-                rows += self._ram(start, end, piece.spa, firmware)
+                rows += self._ram(start, end, piece.spa, [*firmware, *(board.memory if board else ())])
             else:
                 rows.append(MapRow(start, end, piece.kind, piece.spa, (), piece.what))
-        return _joined(sorted(rows))
+        taken = [Span.between(row.start, row.end) for row in rows]
+        for bar in board.bars if board else ():
+            name = f"{board.name(bar.devfn)} {'ROM' if bar.number < 0 else f'BAR{bar.number}'}" if board else ""
+            for left in _without(Span(bar.start, bar.size), taken):
+                rows.append(MapRow(left.start, left.end, "mmio", None, (), name))
+        return _joined(sorted(rows, key=lambda row: row.start))
 
-    def _firmware_rows(self) -> list[tuple[int, int, str]]:
+    def _board(self) -> Chipset | None:
+        """The board of a domain that has one."""
+        from xlpy.hypervisor.chipset import Chipset
+
+        return Chipset(self.domain) if self.domain.part("xen.chipset") else None
+
+    def _firmware_rows(self) -> list[tuple[Span[Gpa], str]]:
         try:
             entries = self.handover().e820
         except FirmwareStopped:
             return []
-        return [(entry.start, entry.end, TYPE_NAMES[entry.type]) for entry in entries if entry.type in (3, 4)]
+        return [(entry.span, f"{ACPI} ({TYPE_NAMES[entry.type]})") for entry in entries if entry.type in (3, 4)]
 
-    def _ram(self, start: int, end: int, spa: Spa | None, firmware: list[tuple[int, int, str]]) -> list[MapRow]:
-        """A stretch of RAM, cut where firmware has put ACPI tables."""
+    def _ram(self, start: int, end: int, spa: Spa | None, named: list[tuple[Span[Gpa], str]]) -> list[MapRow]:
+        """A stretch of RAM, cut where firmware has put ACPI tables, and where it belongs to a device."""
         rows, at = [], start
-        for first, last, name in firmware:
-            first, last = max(first, at), min(last, end)
+        for span, name in sorted(named):
+            first, last = max(span.start, at), min(span.end, end)
             if first >= last:
                 continue
             if at < first:
                 rows.append(self._row(at, first, "ram", start, spa, "RAM"))
-            rows.append(self._row(first, last, "acpi", start, spa, f"ACPI tables ({name})"))
+            rows.append(self._row(first, last, "acpi" if name.startswith(ACPI) else "ram", start, spa, name))
             at = last
         if at < end:
             rows.append(self._row(at, end, "ram", start, spa, "RAM"))
@@ -152,6 +167,18 @@ class Running:
         if length <= region.set.line:
             return (first.id,)
         return region.set.dimms
+
+
+def _without(span: Span[Gpa], taken: list[Span[int]]) -> list[Span[Gpa]]:
+    """What is left of a stretch beside others."""
+    left, at = [], span.start
+    for other in sorted(taken):
+        if other.end <= at or other.start >= span.end:
+            continue
+        if at < other.start:
+            left.append(Span.between(at, Gpa(other.start)))
+        at = Gpa(max(at, other.end))
+    return [*left, Span.between(at, span.end)] if at < span.end else left
 
 
 def _joined(rows: list[MapRow]) -> list[MapRow]:

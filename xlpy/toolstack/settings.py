@@ -18,20 +18,32 @@ CONSOLE_PFN, CONSOLE_PORT = 0xFEFFF, 2
 VIRIDIAN_BASE = 1  # HVM_PARAM_VIRIDIAN, bit 0: the other groups are bits of their own
 
 MMIO_HOLE = 256 * MIB
+LEAST_RAM = {"hvm": 8 * MIB, "pvh": 8 * MIB, "pv": MIB}  # for hvmloader and what it is given; for a kernel
 HVMLOADER_SIZE = 0x34000  # hvmloader's image and bss, in whole pages; modules follow it
 
 
 class MemoryLayout(NamedTuple):
-    """Bytes: low_end is the first address after RAM below 4 GiB; high_end the one after RAM above, or 0."""
+    """Bytes: low_end is the first address after RAM below 4 GiB; high_end the one after RAM above, or 0.
+
+    vga: whether the guest has a hole for VGA below 1 MiB.
+    """
 
     low_end: Gpa
     high_end: Gpa
     mmio_start: Gpa
+    vga: bool = True
+
+    @property
+    def end(self) -> Gpa:
+        """The first address after all RAM."""
+        return self.high_end or self.low_end
 
     @property
     def ram(self) -> tuple[Span[Gpa], ...]:
         """Populated stretches: the VGA window below 1 MiB has no RAM."""
-        spans = [Span(Gpa(0), VGA_WINDOW), Span.between(Gpa(0xC0000), self.low_end)]
+        spans = [Span.between(Gpa(0), self.low_end)]
+        if self.vga:
+            spans = [Span(Gpa(0), VGA_WINDOW), Span.between(Gpa(0xC0000), self.low_end)]
         if self.high_end:
             spans.append(Span.between(FOUR_GIB, self.high_end))
         return tuple(spans)
@@ -44,36 +56,45 @@ def memory_layout(config: DomainConfig) -> MemoryLayout:
         config: ``max_kib``, ``videoram_kib`` and ``mmio_hole`` (MiB, or None) count.
 
     Raises:
-        Constraint: less than the 2 MiB that hvmloader needs below 4 GiB.
+        Constraint: no size, or less RAM than the domain builder needs.
     """
-    ram = (config.max_kib - config.videoram_kib) * KIB // PAGE * PAGE
-    if ram < 8 * MIB:
+    if config.type != "pv" and not config.memory_given:
         raise Constraint(
-            f"{config.name}: {ram // MIB} MiB of RAM remain after {config.videoram_kib // 1024} MiB of video memory",
+            f"{config.name}: no memory is given: libxl then computes a paging pool that no host has",
+            code="XLPY-NO-MEMORY",
+            hint="give the domain some: memory = 512",
+        )
+    ram = (config.max_kib - config.videoram_kib) * KIB // PAGE * PAGE
+    least = LEAST_RAM[config.type]
+    if ram < least:
+        raise Constraint(
+            f"{config.name}: {max(ram, 0) // MIB} MiB of RAM remain after {config.videoram_kib // 1024} MiB of video "
+            f"memory, at least {least // MIB} are needed",
+            code="XLPY-NO-MEMORY",
             hint="give the domain more: memory = 512",
         )
     hole = max((config.mmio_hole or 0) * MIB, MMIO_HOLE)
     start = 4 * GIB - hole
     high = 4 * GIB + ram - start if ram > start else 0
-    return MemoryLayout(Gpa(min(ram, start)), Gpa(high), Gpa(start))
+    return MemoryLayout(Gpa(min(ram, start)), Gpa(high), Gpa(start), vga=config.type == "hvm")
 
 
 def apply(calls: Hypercalls, domid: int, config: DomainConfig, layout: MemoryLayout) -> None:
-    """Set what an HVM domain is told: parameters, CPUID policy, virtual NUMA.
+    """Set what a domain is told: parameters, CPUID policy, virtual NUMA.
 
     Raises:
         ConfigError: virtual NUMA nodes that do not fit the domain. HypercallError: a bad CPUID override.
     """
     if config.cpuid:
         calls.domctl_set_cpu_policy(domid, config.cpuid)
-    if config.type != "hvm":
+    if config.type == "pv":
         return
     for index, value in (
         (abi.HVM_PARAM_STORE_PFN, STORE_PFN),
         (abi.HVM_PARAM_STORE_EVTCHN, STORE_PORT),
         (abi.HVM_PARAM_CONSOLE_PFN, CONSOLE_PFN),
         (abi.HVM_PARAM_CONSOLE_EVTCHN, CONSOLE_PORT),
-        (abi.HVM_PARAM_HPET_ENABLED, int(config.hpet)),
+        (abi.HVM_PARAM_HPET_ENABLED, int(config.type == "hvm" and config.hpet)),
     ):
         calls.hvm_set_param(domid, index, value)
     if config.viridian:

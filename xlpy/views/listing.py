@@ -43,7 +43,7 @@ def row(host: Host, domid: int) -> DomainRow:
     name = "Domain-0" if domid == 0 else name_of(host.xenstore, domid) or f"(domain {domid})"
     vcpus = domain.max_vcpus if domid == 0 else _online(host, domid)
     reason = "-" if domain.shutdown_code is None else f"{domain.shutdown_code:x}"
-    return DomainRow(name, domain.tot_pages * PAGE // MIB, vcpus, state(domain), 0.0, dashed(domain.uuid.hex()), reason)
+    return DomainRow(name, domain.pages * PAGE // MIB, vcpus, state(domain), 0.0, dashed(domain.uuid.hex()), reason)
 
 
 def state(domain: Domain) -> str:

@@ -17,7 +17,7 @@ from xlpy.firmware.hvmloader.memory import ALIGN, Memory
 from xlpy.firmware.hvmloader.memory_map import build_e820
 from xlpy.firmware.hvmloader.smbios import write_smbios
 from xlpy.firmware.hvmloader.stop import report
-from xlpy.firmware.layout import HVM_INFO, SCRATCH, XEN_HVM
+from xlpy.firmware.layout import FOUR_GIB, HVM_INFO, SCRATCH, XEN_HVM
 from xlpy.firmware.platform import (
     HVM_PARAM_ACPI_IOPORTS_LOCATION,
     HVM_PARAM_STORE_EVTCHN,
@@ -78,6 +78,8 @@ def _boot(platform: Platform, layout: GuestLayout) -> None:
     platform.log("Writing SMBIOS tables ...")
     smbios = write_smbios(memory, bios, info, cpu)
     platform.log(f"Loading {bios.name} ...")
+    if bios.flash.start >= FOUR_GIB - bios.flash.size:
+        memory.populate_span(bios.flash)
     handed = [smbios]
     if bios.mp_tables and (info.nr_vcpus > 1 or info.apic_mode):
         platform.log("Creating MP tables ...")

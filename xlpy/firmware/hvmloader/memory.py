@@ -128,6 +128,10 @@ class Memory:
         """The first address after the ACPI pages that are in use."""
         return Gpa(align_up(self._acpi.end, PAGE))
 
+    def populate_span(self, span: Span[Gpa]) -> None:
+        """Put RAM at every page of a span, from its start."""
+        self._populated_range(span.start, span.size)
+
     def _populated_range(self, start: Gpa, size: int) -> Gpa:
         for page in range(start >> PAGE_SHIFT, (start + max(size, 1) - 1 >> PAGE_SHIFT) + 1):
             self.populate(Gfn(page))
