@@ -45,6 +45,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "nvdimm-detach": ("nvdimm:detach", "Detach a vNVDIMM from a running domain."),
         "boot": ("boot:boot", "Boot an unmodified Linux kernel on a domain, under QEMU."),
         "export": ("export:export", "Make files with which the stock xl starts a domain with vNVDIMMs."),
+        "import": ("imports:import_config", "Read vNVDIMMs back from a stock xl configuration."),
         "pmem": ("", GROUPS["pmem"]),
         "acpi": ("", GROUPS["acpi"]),
         "mem": ("", GROUPS["mem"]),

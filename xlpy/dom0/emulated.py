@@ -323,8 +323,13 @@ class EmulatedDom0(Vfs):
                 window = self.device(mount.device).window
                 held = {pin.inode for pin in self._pins.all() if pin.inode and pin.window == window}
                 InPlace(*self._place(mount)).recover()
-                for path, inode in list(_walk(self.image(mount), "/")):
-                    self._set_immutable(f"{mount.mountpoint}{path}", inode.number in held)
+                for path, inode in list(self.files(mount)):
+                    self._set_immutable(path, inode.number in held)
+
+    def files(self, mount: Mount) -> Iterator[tuple[str, Inode]]:
+        """Path and inode of every regular file on a mount."""
+        for path, inode in _walk(self.image(mount), "/"):
+            yield f"{mount.mountpoint}{path}", inode
 
 
 def _walk(image: Ext4Image, folder: str) -> Iterator[tuple[str, Inode]]:

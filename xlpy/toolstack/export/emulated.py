@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from xlpy.toolstack.backings import Backings
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm
+from xlpy.toolstack.export import search
 from xlpy.toolstack.export.machine import Media, User
 from xlpy.toolstack.record import name_of
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from xlpy.addr import Gpa, Spa, Span
     from xlpy.dom0.emulated import EmulatedDom0
+    from xlpy.dom0.face import Mount
     from xlpy.dom0.xenstore import XenStore
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
@@ -57,6 +59,21 @@ class EmulatedMachine:
 
     def resolve(self, name: str, paths: Sequence[str]) -> list[Resolved]:
         return [resolved for _, resolved in self._backings.resolve(name, [Vnvdimm(path) for path in paths])]
+
+    def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
+        return search.locate(self._dom0, self._names, spans, self._files)
+
+    def _files(self, mount: Mount, size: int) -> Iterator[str]:
+        for path, inode in self._dom0.files(mount):
+            if inode.size == size:
+                yield path
+
+    def pmem(self) -> list[tuple[str, Span[Spa]]]:
+        return [(name, span) for name, kind, span in search.devices(self._dom0, self._names) if kind == "device"]
+
+    @property
+    def _names(self) -> list[str]:
+        return [device.name for device in self._dom0.devices]
 
     def media(self, resolved: Resolved) -> Media:
         spec = self._xen.hw.spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -11,16 +12,17 @@ from pathlib import Path
 from xlpy.dom0.linux import LinuxDom0
 from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.store import Store
-from xlpy.toolstack.export import live, reserved
+from xlpy.toolstack.export import live, reserved, search
 from xlpy.toolstack.export.machine import Media, User
 from xlpy.toolstack.resolve import resolve
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from xlpy.addr import Gpa, Spa, Span
+    from xlpy.dom0.face import Mount
     from xlpy.store import Table
     from xlpy.toolstack.config import DomainConfig
     from xlpy.toolstack.resolve import Resolved
@@ -123,6 +125,19 @@ class LinuxMachine:
                 error.hint = "run as root: only root may read where a pmem device lies in host physical memory"
             raise
 
+    def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
+        return search.locate(self._dom0, self._names, spans, files_of_size)
+
+    def pmem(self) -> list[tuple[str, Span[Spa]]]:
+        return [(name, span) for name, kind, span in search.devices(self._dom0, self._names) if kind == "device"]
+
+    @property
+    def _names(self) -> list[str]:
+        """Kernel names of pmem disks and their partitions."""
+        disks = sorted(Path(self._sysfs, "block").glob("pmem*"))
+        parts = (part for disk in disks for part in sorted(disk.glob(f"{disk.name}p*")) if (part / "start").exists())
+        return [*(disk.name for disk in disks), *(part.name for part in parts)]
+
     def media(self, resolved: Resolved) -> Media:
         base = f"/sys/block/{resolved.device}/device"
         name = self._word(f"{base}/uuid") or self._word(f"{base}/resource")
@@ -209,6 +224,27 @@ class LinuxMachine:
         if how == "immutable":
             with suppress(NotFound):
                 self._dom0.set_immutable(path, False)
+
+
+def files_of_size(mount: Mount, size: int) -> Iterator[str]:
+    """Every regular file of a size on a mount, not crossing into others."""
+    top = Path(mount.mountpoint)
+    with suppress(OSError):
+        device = top.stat().st_dev
+        for folder, below, names in os.walk(top):
+            below[:] = [name for name in below if _on(Path(folder, name), device)]
+            for name in names:
+                path = Path(folder, name)
+                with suppress(OSError):
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode) and found.st_size == size:
+                        yield str(path)
+
+
+def _on(path: Path, device: int) -> bool:
+    with suppress(OSError):
+        return path.lstat().st_dev == device
+    return False
 
 
 def _areas(record: dict | None) -> list[dict]:  # type: ignore[type-arg]

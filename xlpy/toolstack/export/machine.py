@@ -69,6 +69,14 @@ class Machine(Protocol):
         """The host memory behind each path, proved safe to map and nobody's. Raises as ``toolstack.resolve``."""
         ...
 
+    def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
+        """Path and kind of the device, partition or file that is exactly this host memory; None: there is none."""
+        ...
+
+    def pmem(self) -> list[tuple[str, Span[Spa]]]:
+        """Every pmem device that this user may look at, with its host memory."""
+        ...
+
     def media(self, resolved: Resolved) -> Media:
         """What is under a backing."""
         ...
