@@ -6,6 +6,7 @@ the hypervisor, xenstore and board that our firmware runs on. Only the DSDT is o
 
 import subprocess
 import uuid
+from contextlib import suppress
 
 import pytest
 
@@ -15,9 +16,14 @@ from hvmloader.real.left import observe
 from hvmloader.real.loader import HVMLOADER, SEABIOS, Loader
 
 from xlpy.dom0.xenstore_node import Perm
+from xlpy.errors import Conflict
 from xlpy.firmware import hvmloader
 from xlpy.host import Host
 from xlpy.toolstack.config import load_config
+from xlpy.toolstack.export.check import release
+from xlpy.toolstack.export.emulated import EmulatedMachine
+from xlpy.toolstack.export.exporter import Exporter
+from xlpy.toolstack.export.firmware import split
 
 for path, package in ((HVMLOADER, "xen-utils-4.17"), (SEABIOS, "seabios")):
     if not path.exists():
@@ -176,3 +182,37 @@ def test_no_memory_left(host, monkeypatch, memory):
     left = compare(host, monkeypatch, f"memory = {memory}", prepare)
     ram_end = max(end for kind, _, end in left["E820"] if kind == 1)
     assert ram_end % (1 << 20) != 0
+
+
+EXPORTED = {  # vnvdimm entries, and what else is in the configuration
+    "one": (["file=/mnt/pmem0/vm1.img"], "memory = 512"),
+    "labels": (["file=/mnt/pmem0/vm1.img,label_file=/mnt/pmem0/labels"], "memory = 512\nvcpus = 4"),
+    "a device, above 6 GiB": (["file=/dev/pmem1,unarmed=1"], "memory = 6144"),
+    "with tables of its own": (["file=/mnt/pmem0/vm1.img"], 'memory = 512\nacpi_firmware = "{passed}"'),
+    "OVMF": (["file=/mnt/pmem0/vm1.img,label_file=/mnt/pmem0/labels"], 'memory = 512\nbios = "ovmf"'),
+    "as many tables as fit": (["file=/mnt/pmem0/vm1.img"], 'memory = 512\nacpi_firmware = "{many}"'),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_exported_tables_are_loaded(host, monkeypatch, tmp_path, passed, name):
+    """What `xlpy export` writes for acpi_firmware, all of it, in its order, and nothing else changed."""
+    entries, rest = EXPORTED[name]
+    with suppress(Conflict):  # an earlier test made it
+        host.mkfile("/mnt/pmem0/labels", 128 << 10)
+    tables = split(passed.read_bytes(), str(passed))
+    many = tmp_path / "many"
+    many.write_bytes(tables[0] * 7)
+    text = BASE + rest.format(passed=passed, many=many)
+    config = load_config(text + f"\nvnvdimm = {entries}\n", "judged.cfg")
+    machine = EmulatedMachine(host.xen, host.dom0, host.xenstore, host.store, str(tmp_path), host.change)
+    exporter = Exporter(machine, lambda _text: None)
+    manifest = exporter.export(exporter.prepare(config, str(tmp_path / "out"), "4.17"))
+    blob = tmp_path / "blob"
+    blob.write_bytes((tmp_path / "out/judged.acpi").read_bytes())
+    release(machine, manifest)
+    more = text.replace(f'acpi_firmware = "{passed}"', "").replace(f'acpi_firmware = "{many}"', "")
+    left = compare(host, monkeypatch, more.replace(BASE, "") + f'\nacpi_firmware = "{blob}"\n')
+    found = [value for key, value in left.items() if " at 0xfc0" in key]
+    for table in split(blob.read_bytes(), "blob"):
+        assert table in found

@@ -10,9 +10,32 @@ from xlpy.cli.render import json_items
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xlpy.cli.env import Env
+    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.lint import Also
+    from xlpy.toolstack.xlcfg import Problem
 
 INVALID = 3
+
+
+def _iomem(env: Env) -> Also:
+    """What to say of iomem entries; costs nothing until a configuration has one."""
+    watch: Also | None = None
+
+    def look(config: DomainConfig) -> Iterable[Problem]:
+        nonlocal watch
+        if not config.tree["b_info"].get("iomem"):
+            return ()
+        if watch is None:
+            from xlpy.cli.export import machines
+            from xlpy.toolstack.export.watch import Watch
+
+            watch = Watch(lambda: machines(env))
+        return watch(config)
+
+    return look
 
 
 @command("""
@@ -26,12 +49,15 @@ def check(env: Env, files: tuple[str, ...], xl_strict: bool, as_json: bool) -> N
     """Check domain configurations: what is wrong with each, and what it may not mean.
 
     Unknown keys, ignored values and traps are warnings; the status is 0 when every file can be used, 3 when one cannot.
+
+    Of iomem entries it tells which lie on persistent memory of this machine (or of the emulated host) that no export
+    holds, and which two files share.
     """
     from xlpy.toolstack.lint import check_files
 
     good = True
     items = []
-    for result in check_files(files, strict=xl_strict):
+    for result in check_files(files, strict=xl_strict, also=_iomem(env)):
         good &= result.valid
         if as_json:
             items.append(result.to_json())

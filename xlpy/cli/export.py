@@ -178,16 +178,19 @@ def _named(env: Env, kernel: str | None, records: Iterable[str]) -> Iterator[tup
 
 def _all(env: Env, kernel: str | None) -> Iterator[tuple[Machine, str]]:
     """Every export of this machine, and of the emulated host where there is one."""
+    for machine in machines(env, kernel):
+        yield from ((machine, path) for path in sorted(machine.register.keys()))
+
+
+def machines(env: Env, kernel: str | None = None) -> list[Machine]:
+    """This machine, and the emulated host where there is one; or the one that ``--dom0`` names."""
     from xlpy.host import Host
     from xlpy.toolstack.export import linux
 
-    machines: list[Machine] = []
-    if kernel != "emulated":
-        machines.append(linux.LinuxMachine())
+    found: list[Machine] = [] if kernel == "emulated" else [linux.LinuxMachine()]
     if kernel == "emulated" or (kernel is None and Host.exists(env.root)):
-        machines.append(machine_of(env, "emulated"))
-    for machine in machines:
-        yield from ((machine, path) for path in sorted(machine.register.keys()))
+        found.append(machine_of(env, "emulated"))
+    return found
 
 
 def _rows(findings: list[Finding]) -> list[dict[str, str]]:

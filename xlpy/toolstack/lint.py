@@ -10,9 +10,11 @@ from xlpy.toolstack.xlcfg import Problem, Refused
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from xlpy.toolstack.config import HostFacts
+    from xlpy.toolstack.config import DomainConfig, HostFacts
+
+    Also = Callable[[DomainConfig], Iterable[Problem]]
 
 
 class Result(NamedTuple):
@@ -55,7 +57,20 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def check_text(text: bytes | str, name: str, *, strict: bool = False, host: HostFacts | None = None) -> Result:
+def nothing_else(config: DomainConfig) -> Iterable[Problem]:
+    """No further warnings."""
+    del config
+    return ()
+
+
+def check_text(
+    text: bytes | str,
+    name: str,
+    *,
+    strict: bool = False,
+    host: HostFacts | None = None,
+    also: Also = nothing_else,
+) -> Result:
     """Check one configuration.
 
     Args:
@@ -63,15 +78,21 @@ def check_text(text: bytes | str, name: str, *, strict: bool = False, host: Host
         name: its name in the findings.
         strict: judge exactly as xl does.
         host: what the hypervisor says of the machine.
+        also: gives further warnings about a configuration that reads.
     """
     try:
-        return Result(name, (), load_config(text, name, strict=strict, host=host).warnings)
+        config = load_config(text, name, strict=strict, host=host)
+        return Result(name, (), (*config.warnings, *also(config)))
     except Refused as refused:
         return Result(name, refused.problems, refused.warnings)
 
 
 def check_files(
-    files: Iterable[str | Path], *, strict: bool = False, host: HostFacts | None = None
+    files: Iterable[str | Path],
+    *,
+    strict: bool = False,
+    host: HostFacts | None = None,
+    also: Also = nothing_else,
 ) -> Iterator[Result]:
     """Check file after file; one that cannot be read is an error of its own."""
     for file in files:
@@ -81,4 +102,4 @@ def check_files(
         except OSError as error:
             yield Result(name, (Problem(None, f"cannot be read: {error.strerror or error}"),), ())
             continue
-        yield check_text(text, name, strict=strict, host=host)
+        yield check_text(text, name, strict=strict, host=host, also=also)

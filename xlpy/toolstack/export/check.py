@@ -109,7 +109,9 @@ def _moved(machine: Machine, manifest: Manifest, area: Area) -> Iterator[Finding
             "do not start the domain; export again",
         )
         return
-    if area.pinned != "no" and not machine.pinned(area.path, area.kind):
+    if area.pinned == "intended":
+        yield Finding("XLPY-EXPORT-INTERRUPTED", area.path, "its export did not come to an end", "export again")
+    elif area.pinned != "no" and not machine.pinned(area.path, area.kind):
         yield Finding("XLPY-PMEM-UNPINNED", area.path, "is no longer held in place (immutable flag)", "export again")
     for bad in machine.poisoned(found)[:1]:
         yield Finding(

@@ -13,7 +13,7 @@ from xlpy.records import NamedTuple
 from xlpy.toolstack.export import firmware, limits, text
 from xlpy.toolstack.export.manifest import Area, Device, Manifest
 from xlpy.toolstack.export.plan import plan
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.export.plan import Plan
 
 VERSIONS = ("4.17", "4.20")
+INTENDED = "intended"
 
 
 class Prepared(NamedTuple):
@@ -102,26 +103,37 @@ class Exporter:
         Raises:
             XlpyError: a pin or a file; what was done before is taken back.
         """
-        manifest = prepared.manifest
-        with self.machine.change(f"exporting {manifest.name}"), ExitStack() as undo:
+        manifest, what = prepared.manifest, f"exporting {prepared.manifest.name}"
+        # what is about to be pinned is known first: the pins of a command that is killed can be taken off again
+        with self.machine.change(what):
             self._refuse_exported(manifest.areas, manifest.path)
             before = self.machine.register.get(manifest.path)
-            pinned = self._pin(manifest, undo)
-            self.machine.register.put(manifest.path, pinned.to_json())
-            self._write(pinned, prepared, undo)
-            undo.pop_all()
-            if before is not None:
-                self._let_go_of_the_rest(Manifest.from_json(before, manifest.path), pinned)
+            self.machine.register.put(manifest.path, _intended(manifest, before).to_json())
+        try:
+            with self.machine.change(what), ExitStack() as undo:
+                pinned = self._pin(manifest, before, undo)
+                self._write(pinned, prepared, undo)
+                self.machine.register.put(manifest.path, pinned.to_json())
+                undo.pop_all()
+                if before is not None:
+                    self._let_go_of_the_rest(Manifest.from_json(before, manifest.path), pinned)
+        except BaseException:
+            with self.machine.change(f"taking back: {what}"):
+                if before is None:
+                    self.machine.register.delete(manifest.path)
+                else:
+                    self.machine.register.put(manifest.path, before)
+            raise
         return pinned
 
-    def _pin(self, manifest: Manifest, undo: ExitStack) -> Manifest:
+    def _pin(self, manifest: Manifest, before: Any, undo: ExitStack) -> Manifest:  # noqa: ANN401 - JSON
         owner = manifest.path
+        known = set() if before is None else {area.path for area in Manifest.from_json(before, owner).areas}
 
         def hold(area: Area) -> Area:
             self.step(f"pinning {area.path}")
-            known = self._known(owner, area)
             how = self.machine.pin(area.path, area.kind, owner)
-            if known is None:
+            if area.path not in known:
                 undo.callback(self.machine.unpin, area.path, how, owner)
             self.machine.sync(area.path)
             again = self.machine.resolve(manifest.name, [area.path])[0]
@@ -134,13 +146,6 @@ class Exporter:
             labels = None if one.labels is None else hold(one.labels)
             devices.append(Device(one.slot, one.serial, one.unarmed, hold(one.data), labels))
         return manifest._replace(devices=tuple(devices))
-
-    def _known(self, owner: str, area: Area) -> Area | None:
-        """The same backing in the export that this one renews."""
-        record = self.machine.register.get(owner)
-        if record is None:
-            return None
-        return next((one for one in Manifest.from_json(record, owner).areas if one.path == area.path), None)
 
     def _let_go_of_the_rest(self, old: Manifest, new: Manifest) -> None:
         """Backings that a renewed export no longer has."""
@@ -213,6 +218,17 @@ class Exporter:
                 details=[one.who for one in users[1:]],
                 hint="stop it: while a guest has the memory, uncached, nothing in Dom0 may touch it through its caches",
             )
+
+
+def _intended(manifest: Manifest, before: Any) -> Manifest:  # noqa: ANN401 - JSON
+    """The record of an export that has begun: its files may be pinned already, those of the one it renews still are."""
+    devices = []
+    for one in manifest.devices:
+        labels = one.labels and one.labels._replace(pinned=INTENDED)
+        devices.append(one._replace(data=one.data._replace(pinned=INTENDED), labels=labels))
+    old = () if before is None else Manifest.from_json(before, manifest.path).devices
+    paths = {area.path for area in manifest.areas}
+    return manifest._replace(devices=(*devices, *(one for one in old if one.data.path not in paths)))
 
 
 def replace(path: Path, content: bytes, undo: ExitStack) -> None:

@@ -206,7 +206,7 @@ class LinuxMachine:
         if was:
             known = self.register.get(owner)
             for area in _areas(known):
-                if area["path"] == path and area["pinned"] == "immutable":
+                if area["path"] == path and area["pinned"] in ("immutable", "intended"):
                     return "immutable"
             raise Conflict(
                 f"{path} is immutable already: another export, or somebody else, holds it in place",
@@ -221,7 +221,7 @@ class LinuxMachine:
 
     def unpin(self, path: str, how: str, owner: str) -> None:
         del owner
-        if how == "immutable":
+        if how in ("immutable", "intended"):
             with suppress(NotFound):
                 self._dom0.set_immutable(path, False)
 

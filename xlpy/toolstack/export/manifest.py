@@ -22,8 +22,8 @@ class Area(NamedTuple):
 
     path: absolute, as Dom0 knows it. kind: ``file``, ``device`` or ``partition``. device: the pmem disk.
     gpa, size: where the guest finds it; bytes. spans: host memory in guest order. inode: of a file, else 0.
-    pinned: ``immutable`` (the flag was set by the export), ``kept`` (it was there before and stays), ``no`` (the file
-    system has no such flag), or ``record`` (a device: the register is all there is).
+    pinned: ``immutable`` (the flag was set by the export), ``intended`` (it may be, the export was interrupted),
+    ``no`` (the file system has no such flag), or ``record`` (a device: the register is all there is).
     """
 
     path: str

@@ -197,7 +197,7 @@ def _check_labels(machine: Machine, resolved: Resolved) -> None:
     if not any(content):
         return
     area = read_area(resolved.size, lambda at, length: content[at : at + length].ljust(length, b"\0"))
-    if area.index is None and SIGNATURE not in content[: 2 * PAGE]:
+    if area.current is None and SIGNATURE not in content[: 2 * PAGE]:
         raise Unsafe(
             f"{resolved.path} holds data, and no labels: making labels in it would overwrite that data",
             code="XLPY-LABEL-DATA",
