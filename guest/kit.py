@@ -4,7 +4,11 @@
     python3 guest/kit.py                   # prints two lines: KERNEL=... and INITRD=...
     eval "$(python3 guest/kit.py)" && xlpy boot DOMAIN --kernel "$KERNEL" --initrd "$INITRD"
 
-Needs apt-get and dpkg-deb (any Debian or Ubuntu machine), no root. The initramfs holds busybox, ndctl, the ACPICA
+    python3 guest/kit.py --suite trixie --qemu           # kernel, tools and QEMU of another suite; prints QEMU=... too
+    python3 guest/kit.py --kernel arch/x86/boot/bzImage --modules ./modules      # a kernel of one's own
+    python3 guest/kit.py --with xfs --with daxctl --with pmdk --with fio         # more tools
+
+Needs apt-get and dpkg-deb (any Debian or Ubuntu machine), no root. The initramfs holds dash, busybox, ndctl, the ACPICA
 tools, e2fsprogs and the kernel modules that an NVDIMM needs. Its /init runs the shell script packed with --script as
 /run.sh, or the command named on the kernel command line as xlpy.run=COMMAND (plus signs stand for blanks), else an
 interactive shell; then it powers the machine off.
@@ -15,191 +19,128 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
-import lzma
 import os
 import re
+import shlex
 import shutil
-import stat
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-TOOLS = ["busybox-static", "ndctl", "acpica-tools", "e2fsprogs"]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from archive import INIT, initramfs
+from modules import load_order
+from packages import Suite
+
+TOOLS = ["busybox-static", "dash", "ndctl", "acpica-tools", "e2fsprogs"]
 MODULES = ["nfit", "nd_pmem", "nd_btt", "libnvdimm", "ext4", "crc32c_generic", "crc32c_intel", "ext2", "dax"]
-UNUSED = {"libperl5.36", "libperl5.40", "libdb5.3", "libdb5.3t64", "libgdbm6", "libgdbm6t64", "libgdbm-compat4"}
-DROP = (
-    "usr/share/",
-    "etc/",
-    "usr/lib/systemd/",
-    "lib/systemd/",
-    "lib/udev/",
-    "usr/lib/x86_64-linux-gnu/gconv/",
-    "usr/lib/x86_64-linux-gnu/perl",
-)
-INIT = Path(__file__).with_name("init.sh")
+# what --with NAME stands for: (packages, modules); any other name is a package
+EXTRAS = {
+    "xfs": (["xfsprogs"], ["xfs"]),
+    "daxctl": (["daxctl"], ["device_dax", "dax_pmem", "kmem"]),
+    "pmdk": (["pmdk-tools"], []),
+    "dm": (["dmsetup"], ["dm_mod"]),
+    "virtio": ([], ["virtio_pci", "virtio_pmem"]),
+}
+QEMU_PACKAGES = "lib|zlib|qemu-system|seabios"
+QEMU_PROGRAM = "usr/bin/qemu-system-x86_64"
 
 
-def run(*words: str, cwd: Path | None = None) -> str:
-    """The standard output of a program; its own error text when it fails."""
-    done = subprocess.run(words, cwd=cwd, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"error: {' '.join(words)}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def closure(packages: list[str]) -> list[str]:
-    """The packages and everything that they depend on, real packages only."""
-    text = run(
-        "apt-cache",
-        "depends",
-        "--recurse",
-        *(f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")),
-        *packages,
-    )
-    names = {line for line in text.splitlines() if line and not line.startswith((" ", "<", "|"))}
-    # of the dependencies only libraries matter here; perl and dpkg serve maintainer scripts
-    wanted = {name for name in names if ":" not in name and name.startswith(("lib", "zlib"))} - UNUSED
-    return sorted(wanted | set(packages))
-
-
-def kernel_package() -> str:
-    """The versioned package behind linux-image-amd64."""
-    found = re.search(r"Depends: (linux-image-\S+-amd64)\b", run("apt-cache", "depends", "linux-image-amd64"))
+def kernel_package(suite: Suite, version: str) -> str:
+    """The package of a kernel: of that version (``6.12.117+deb13-amd64``), or the one behind linux-image-amd64."""
+    if version:
+        for name in (f"linux-image-{version}", f"linux-image-{version}-amd64"):
+            if suite.versions(name):
+                return name
+        raise SystemExit(
+            f"error: {suite.name or 'this machine'} has no kernel {version}: apt-cache search linux-image shows what "
+            "there is, --suite chooses another suite"
+        )
+    found = [name for name in suite.depends("linux-image-amd64") if re.fullmatch(r"linux-image-\S+-amd64", name)]
     if not found:
         raise SystemExit("error: linux-image-amd64 is not known to apt: run apt-get update first")
-    return found[1]
+    return found[0]
 
 
-def fetch(packages: list[str], into: Path) -> list[Path]:
-    """Download packages that the folder does not hold yet; their files."""
-    into.mkdir(parents=True, exist_ok=True)
-    held = {path.name.split("_")[0] for path in into.glob("*.deb")}
-    missing = [name for name in packages if name not in held]
-    if missing:
-        print(f"downloading {len(missing)} packages", file=sys.stderr)
-        run("apt-get", "download", "-q", *missing, cwd=into)
-    return [path for path in sorted(into.glob("*.deb")) if path.name.split("_")[0] in packages]
+def packaged_kernel(suite: Suite, cache: Path, version: str) -> tuple[Path, Path]:
+    """The kernel and its modules, from packages. From 7.2 on Debian has one for the kernel and one for the modules."""
+    package = kernel_package(suite, version)
+    wanted = [package, *(name for name in suite.depends(package) if name.startswith(("linux-binary-", "linux-modules-")))]
+    tree = cache / package
+    suite.unpack(wanted, tree)
+    images = [path for path in sorted(tree.rglob("vmlinuz*")) if path.is_file()]
+    if not images:
+        raise SystemExit(f"error: {', '.join(wanted)}: no vmlinuz in there")
+    return images[0], tree
 
 
-def module_file(tree: Path, name: str) -> Path | None:
-    """Where a module lies in the unpacked kernel, or None when it is built in."""
-    for spelling in (name, name.replace("_", "-"), name.replace("-", "_")):
-        hit = next(tree.rglob(f"{spelling}.ko*"), None)
-        if hit:
-            return hit
-    return None
+def named_kernel(path: Path, modules: Path | None) -> tuple[Path, Path]:
+    """A kernel by path, and its modules: a folder, or what lies in /lib/modules for the version in its name."""
+    if not path.is_file():
+        raise SystemExit(f"error: {path}: no such kernel")
+    if modules is None:
+        modules = Path("/lib/modules", path.name.partition("-")[2])
+    if not modules.is_dir():
+        raise SystemExit(f"error: {modules}: no such folder; name the kernel's modules with --modules DIR")
+    return path, modules
 
 
-def module_bytes(path: Path) -> bytes:
-    """The module itself, unpacked when Debian compressed it."""
-    data = path.read_bytes()
-    return lzma.decompress(data) if path.suffix == ".xz" else data
+def qemu(suite: Suite, cache: Path) -> Path:
+    """A script that runs the suite's QEMU with its own libraries and data."""
+    tree = cache / "qemu"
+    suite.unpack(suite.closure(["qemu-system-x86", "seabios"], QEMU_PACKAGES), tree)
+    libraries = ":".join(str(tree / part) for part in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
+    loader = next(path for path in tree.rglob("ld-linux-x86-64.so.2") if path.is_file() and not path.is_symlink())
+    words = [str(loader), "--library-path", libraries, str(tree / QEMU_PROGRAM)]
+    data = [str(tree / "usr/share/qemu"), str(tree / "usr/share/seabios")]
+    words += [word for folder in data for word in ("-L", folder)]
+    script = cache / "bin" / "qemu-system-x86_64"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    script.chmod(0o755)
+    return script
 
 
-def load_order(tree: Path, names: list[str]) -> list[tuple[str, bytes]]:
-    """(name, content) of every wanted module, dependencies first."""
-    done: dict[str, bytes] = {}
-
-    def visit(name: str) -> None:
-        path = module_file(tree, name)
-        if path is None or name in done:
-            return
-        data = module_bytes(path)
-        depends = re.search(rb"\0depends=([^\0]*)", data)
-        for need in depends[1].decode().split(",") if depends else []:
-            if need:
-                visit(need)
-        done.setdefault(name, data)
-
-    for name in names:
-        visit(name)
-    return list(done.items())
-
-
-class Cpio:
-    """A `newc` archive with fixed times and owners, so that equal content gives equal bytes."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._inode = 0
-        self._seen: set[str] = set()
-
-    def add(self, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
-        if name in self._seen:
-            return
-        self._seen.add(name)
-        self._inode += 1
-        raw = name.encode() + b"\0"
-        numbers = (self._inode, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(raw), 0)
-        head = b"070701" + b"".join(b"%08X" % n for n in numbers) + raw
-        self._parts.append(head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4))
-
-    def parents(self, name: str) -> None:
-        for parent in reversed(Path(name).parents):
-            if str(parent) != ".":
-                self.add(str(parent), stat.S_IFDIR | 0o755)
-
-    def close(self) -> bytes:
-        self.add("TRAILER!!!", 0)
-        return b"".join(self._parts)
-
-
-def initramfs(tools: Path, modules: list[tuple[str, bytes]], script: bytes | None) -> bytes:
-    """The archive: tools, modules in load order, /init, and the script if there is one."""
-    cpio = Cpio()
-    for top in ("bin", "sbin", "lib", "lib64"):  # merged /usr, as Debian has it
-        cpio.add(top, stat.S_IFLNK | 0o777, f"usr/{top}".encode())
-    cpio.add("dev", stat.S_IFDIR | 0o755)
-    cpio.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    for path in sorted(tools.rglob("*")):
-        name = str(path.relative_to(tools))
-        if name.startswith(DROP):
-            continue
-        name = re.sub(r"^(bin|sbin|lib|lib64)(/|$)", r"usr/\1\2", name)
-        if path.is_symlink():
-            cpio.parents(name)
-            cpio.add(name, stat.S_IFLNK | 0o777, os.fsencode(path.readlink()))
-        elif path.is_file():
-            cpio.parents(name)
-            cpio.add(name, stat.S_IFREG | (path.stat().st_mode & 0o755), path.read_bytes())
-    for at, (name, data) in enumerate(modules):
-        cpio.parents(f"modules/{at:02}-{name}.ko")
-        cpio.add(f"modules/{at:02}-{name}.ko", stat.S_IFREG | 0o644, data)
-    cpio.add("init", stat.S_IFREG | 0o755, INIT.read_bytes())
-    if script is not None:
-        cpio.add("run.sh", stat.S_IFREG | 0o755, script)
-    return cpio.close()
-
-
-def assemble(cache: Path, script: Path | None, modules: list[str]) -> tuple[Path, Path]:
-    """Make what is missing; the kernel's and the initramfs's paths. ``modules`` come after the usual ones."""
+def assemble(options: argparse.Namespace) -> dict[str, Path]:
+    """Make what is missing; the paths by the names under which they are printed."""
+    top = options.cache.absolute()
+    cache = top / options.suite if options.suite else top
     cache.mkdir(parents=True, exist_ok=True)
-    kernel = kernel_package()
-    tools = cache / "tools"
-    if not (cache / "tools.done").exists():
-        shutil.rmtree(tools, ignore_errors=True)
-        for deb in fetch(closure(TOOLS), cache / "debs"):
-            run("dpkg-deb", "-x", str(deb), str(tools))
-        (cache / "tools.done").touch()
-    image = cache / f"{kernel}.bzImage"
-    tree = cache / kernel
-    if not image.exists():
-        for deb in fetch([kernel], cache / "debs"):
-            shutil.rmtree(tree, ignore_errors=True)
-            run("dpkg-deb", "-x", str(deb), str(tree))
-        shutil.copyfile(next((tree / "boot").glob("vmlinuz-*")), f"{image}.new")
-        Path(f"{image}.new").replace(image)
+    suite = Suite(options.suite, cache)
+    folders = [Path(text) for text in options.modules if "/" in text]
+    names = [*MODULES, *(name for text in options.modules if "/" not in text for name in text.split())]
+    packages = list(TOOLS)
+    for extra in options.extras:
+        more, modules = EXTRAS.get(extra, ([extra], []))
+        packages += more
+        names += modules
+    if "/" in options.kernel:
+        kernel, tree = named_kernel(Path(options.kernel).absolute(), folders[0] if folders else None)
+    else:
+        kernel, tree = packaged_kernel(suite, cache, options.kernel)
+        tree = folders[0] if folders else tree
+    chosen = suite.closure(packages)
+    tools = cache / f"tools-{hashlib.sha256(' '.join(chosen).encode()).hexdigest()[:12]}"
+    suite.unpack(chosen, tools)
+    parts = {"KERNEL": kernel, "INITRD": initrd(cache, tools, kernel, tree, names, options.script)}
+    if options.qemu:
+        parts["QEMU"] = qemu(suite, cache)
+    return parts
+
+
+def initrd(cache: Path, tools: Path, kernel: Path, tree: Path, names: list[str], script: Path | None) -> Path:
+    """The initramfs, made once for equal ingredients."""
     text = script.read_bytes() if script else None
-    names = [*MODULES, *modules]
-    kind = " ".join([kernel, *names]).encode()
-    key = hashlib.sha256(Path(__file__).read_bytes() + INIT.read_bytes() + kind + b"\0" + (text or b""))
-    initrd = cache / f"initramfs-{key.hexdigest()[:16]}.cpio.gz"
-    if not initrd.exists():
+    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    facts = [kernel, kernel.stat().st_mtime_ns, tree, *names, tools.with_name(f"{tools.name}.done").read_text()]
+    key = hashlib.sha256(sources + INIT.read_bytes() + repr([*map(str, facts)]).encode() + b"\0" + (text or b""))
+    made = cache / f"initramfs-{key.hexdigest()[:16]}.cpio.gz"
+    if not made.exists():
         with tempfile.NamedTemporaryFile(dir=cache, delete=False) as out:
             out.write(gzip.compress(initramfs(tools, load_order(tree, names), text), 1, mtime=0))
-        Path(out.name).replace(initrd)
-    return image, initrd
+        Path(out.name).replace(made)
+    return made
 
 
 def main() -> None:
@@ -207,11 +148,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy-guest-kit"
     parser.add_argument("--cache", type=Path, default=default, help="where packages and results go (%(default)s)")
+    parser.add_argument("--suite", default="", metavar="NAME", help="another suite of Debian, such as trixie or sid")
+    parser.add_argument(
+        "--kernel",
+        default="",
+        metavar="VERSION|FILE",
+        help="another kernel of the suite, such as 6.12.117+deb13-amd64, or one's own by its path (with a slash)",
+    )
+    parser.add_argument(
+        "--modules",
+        action="append",
+        default=[],
+        metavar="DIR|NAMES",
+        help="the folder with the kernel's modules (with a slash), or further modules, such as '9p virtio_pci'",
+    )
+    parser.add_argument(
+        "--with",
+        action="append",
+        default=[],
+        dest="extras",
+        metavar="NAME",
+        help=f"further tools: {', '.join(EXTRAS)}, or a package of the suite",
+    )
     parser.add_argument("--script", type=Path, help="shell script to run in the guest")
-    parser.add_argument("--modules", type=str.split, default=[], help="further kernel modules, such as '9p virtio_pci'")
+    parser.add_argument("--qemu", action="store_true", help="unpack the suite's QEMU too")
     options = parser.parse_args()
-    kernel, initrd = assemble(options.cache.absolute(), options.script, options.modules)
-    print(f"KERNEL={kernel}\nINITRD={initrd}")
+    if not shutil.which("apt-get"):
+        parser.error("apt-get is not installed: the kit needs a Debian or Ubuntu machine")
+    for name, path in assemble(options).items():
+        print(f"{name}={shlex.quote(str(path))}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xlpy.addr import MIB, Span
 from xlpy.dom0.extents import Extent, Extents
-from xlpy.dom0.face import FileStat, Mount
+from xlpy.dom0.face import FileStat, FileState, Mount
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.toolstack.resolve import Piece, resolve
 
@@ -26,6 +26,10 @@ SYSFS = {
     "/sys/block/pmem0/pmem0p2/size": "8",
     "/sys/block/pmem1/device/resource": "0x800000000",
     "/sys/block/pmem1/device/size": str(6 << 40),
+    **{f"/sys/class/block/{name}/ro": "0" for name in ("pmem0", "pmem0p1", "pmem0p2", "pmem1")},
+    "/sys/block/pmem3/device/resource": "0x900000000",
+    "/sys/block/pmem3/device/size": str(SIZE),
+    "/sys/class/block/pmem3/ro": "1",
 }
 BLOCK = {
     (259, 0): "pmem0",
@@ -33,17 +37,22 @@ BLOCK = {
     (259, 2): "pmem0p2",
     (259, 3): "pmem1",
     (259, 4): "pmem2s",
+    (259, 5): "pmem3",
     (8, 0): "sda",
 }
 LAST, UNWRITTEN = 1, 0x800
 
 
 class Kernel:
-    """A Dom0 of tables."""
+    """A Dom0 of tables.
 
-    def __init__(self, files=None, mounts=()):
+    state: of files; None: as the mount says. users: of devices and files, by path.
+    """
+
+    def __init__(self, files=None, mounts=(), state=None, users=None):
         self.files = files or {}
         self.table = list(mounts)
+        self.state, self.users = state, users or {}
 
     def stat(self, path):
         names = {f"/dev/{name}": number for number, name in BLOCK.items()}
@@ -70,12 +79,22 @@ class Kernel:
     def block_device_name(self, major, minor):
         return BLOCK[major, minor]
 
+    def file_state(self, path):
+        return self.state or FileState("dax=always" in self.mount_of(path).options)
+
+    def device_users(self, path, name):
+        assert path == f"/dev/{name}"
+        return self.users.get(path, [])
+
+    def file_users(self, path):
+        return self.users.get(path, [])
+
     def fiemap(self, path, sync=True):
         return Extents.of([Extent(*e) for e in self.files[path][1]])
 
 
-def on_dax(*extents, size=3 * 4096, device="/dev/pmem0", options=("rw", "dax=always")):
-    return Kernel({"/mnt/a": (size, extents)}, [Mount(device, "/mnt", "ext4", options)])
+def on_dax(*extents, size=3 * 4096, device="/dev/pmem0", options=("rw", "dax=always"), **more):
+    return Kernel({"/mnt/a": (size, extents)}, [Mount(device, "/mnt", "ext4", options)], **more)
 
 
 class TestDevices:
@@ -123,7 +142,60 @@ class TestDevices:
         assert resolve(kernel, "/dev/pmem0p1").size == 32 * MIB
 
 
+    def test_a_device_in_use_is_refused_with_who_uses_it(self):
+        users = {"/dev/pmem0": ["held by dm-0 (device mapper: vg0-root)", "active swap space (/dev/pmem0p1)"]}
+        with pytest.raises(Conflict, match=r"in use in Dom0: it is held by dm-0 \(device mapper: vg0-root\)") as caught:
+            resolve(Kernel(users=users), "/dev/pmem0")
+        assert (caught.value.code, caught.value.exit) == ("XLPY-PMEM-IN-USE", 5)
+        assert caught.value.details == ("it is active swap space (/dev/pmem0p1)",)
+        assert resolve(Kernel(users=users), "/dev/pmem1").kind == "device"
+
+    def test_a_read_only_device_is_for_readers(self):
+        with pytest.raises(Unsafe, match="read-only device") as caught:
+            resolve(Kernel(), "/dev/pmem3")
+        assert (caught.value.code, caught.value.exit) == ("XLPY-PMEM-READ-ONLY", 7)
+        assert "mode=ro" in caught.value.hint
+        assert resolve(Kernel(), "/dev/pmem3", read_only=True).size == SIZE
+        assert resolve(Kernel(), "/dev/pmem0", read_only=True).size == SIZE
+
+
 class TestFiles:
+    @pytest.mark.parametrize("options", [("rw",), ("rw", "dax=inode"), ("rw", "dax=always")])
+    def test_dax_is_a_property_of_the_file(self, options):
+        extents = (0, 0x5000, 0x3000, LAST)
+        assert resolve(on_dax(extents, options=options, state=FileState(True)), "/mnt/a").size == 0x3000
+        with pytest.raises(Unsafe) as caught:
+            resolve(on_dax(extents, options=options, state=FileState(False)), "/mnt/a")
+        assert caught.value.code == "XLPY-PMEM-NOT-DAX"
+        assert ("although" in caught.value.message) == ("dax=always" in options)
+
+    @pytest.mark.parametrize(
+        ("state", "code", "reason"),
+        [
+            (FileState(False, "verity"), "VERITY", "sealed by fs-verity"),
+            (FileState(False, "encrypted"), "ENCODED", "encrypted"),
+            (FileState(False, "journal"), "JOURNAL", "through the journal"),
+            (FileState(None), "DAX-UNKNOWN", "does not tell"),
+        ],
+    )
+    def test_files_that_stay_in_the_page_cache(self, state, code, reason):
+        with pytest.raises(Unsafe, match=reason) as caught:
+            resolve(on_dax((0, 0x5000, 0x3000, LAST), state=state), "/mnt/a")
+        assert (caught.value.code, caught.value.exit) == (f"XLPY-PMEM-{code}", 7)
+
+    def test_a_file_that_is_a_device_to_somebody(self):
+        kernel = on_dax((0, 0x5000, 0x3000, LAST), users={"/mnt/a": ["used by the loop device loop0"]})
+        with pytest.raises(Conflict, match="used by the loop device loop0") as caught:
+            resolve(kernel, "/mnt/a")
+        assert caught.value.code == "XLPY-PMEM-IN-USE"
+
+    def test_a_read_only_mount_is_for_readers(self):
+        kernel = on_dax((0, 0x5000, 0x3000, LAST), options=("ro", "dax=always"))
+        with pytest.raises(Unsafe, match="/mnt is mounted read-only") as caught:
+            resolve(kernel, "/mnt/a")
+        assert caught.value.code == "XLPY-PMEM-READ-ONLY"
+        assert resolve(kernel, "/mnt/a", read_only=True).size == 0x3000
+
     def test_extents_are_shifted_by_the_data_start(self):
         found = resolve(on_dax((0, 0x5000, 0x1000, 0), (0x1000, 0x9000, 0x2000, LAST)), "/mnt/a")
         assert found.extents == (Piece(0, BASE + 0x5000, 0x1000, 0), Piece(0x1000, BASE + 0x9000, 0x2000, LAST))

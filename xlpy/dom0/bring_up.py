@@ -101,7 +101,7 @@ def make_filesystem(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> 
         editor = Ext4Editor(image, offset, size, zero=zero, now=EPOCH)
         for file in spec.files:
             editor.mkfile(file.path.removeprefix(spec.mount), file.size, file.state)
-    options = ("rw", "relatime", "dax=always") if spec.dax else ("rw", "relatime")
+    options = ("ro" if spec.read_only else "rw", "relatime", *(("dax=always",) if spec.dax else ()))
     return Mount(f"/dev/{device.name}", spec.mount, spec.type, options)
 
 

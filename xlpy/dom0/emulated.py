@@ -67,6 +67,7 @@ class EmulatedDom0(Vfs):
         from xlpy.dom0.detect import detect
         from xlpy.dom0.pmemreport import report
         from xlpy.dom0.probe import probe
+        from xlpy.dom0.usage import described_uses
 
         made = cls(hw, store)
         bus = probe(lambda address, length: hw.read(Spa(address), length))
@@ -89,6 +90,7 @@ class EmulatedDom0(Vfs):
         made._table.put("problems", [*bus.problems, *problems, *(n.problem for n in namespaces if n.problem)])
         made._table.put("mounts", list(made._mount_all(wanted)))
         made._table.put("reports", report(bus, namespaces, xen))
+        made._table.put("uses", [list(use) for use in described_uses(spec, made)])
         return made
 
     @classmethod
@@ -106,7 +108,8 @@ class EmulatedDom0(Vfs):
                 continue
             owner = spec.partitions[device.partition - 1] if device.partition else spec
             if owner.filesystem:
-                yield make_filesystem(self._hw, device, owner.filesystem)
+                wanted_so = owner.filesystem.read_only or self.bus.regions[device.region].read_only
+                yield make_filesystem(self._hw, device, owner.filesystem._replace(read_only=wanted_so))
 
     @cached_property
     def reports(self) -> tuple[Report, ...]:
@@ -136,7 +139,8 @@ class EmulatedDom0(Vfs):
             item["registered"] = verdict.registered
             if verdict.reason:
                 item["reason"] = verdict.reason
-            item["users"] = self._pins.users(one.span)
+            inside = [use.dev or use.kind for use in self.uses if self._disk_of(use) == one.disk]
+            item["users"] = [*self._pins.users(one.span), *dict.fromkeys(inside)]
             names = {f"/dev/{device.name}" for device in self.devices if device.region == one.region}
             item["mounts"] = [m.mountpoint for m in self.disk_mounts if m.device in names]
             if one.problem:

@@ -34,6 +34,18 @@ class Mount(NamedTuple):
     options: tuple[str, ...]
 
 
+class FileState(NamedTuple):
+    """How a kernel treats the pages of a file.
+
+    dax: whether loads and stores reach the media (STATX_ATTR_DAX); None: the kernel cannot tell.
+    why: for a file that is not mapped so although its mount is: ``verity``, ``encrypted``, ``journal`` (its data are
+    journalled), or empty.
+    """
+
+    dax: bool | None
+    why: str = ""
+
+
 class Dom0(Protocol):
     """The system calls and sysfs files with which xl finds out where a backing lies (vNVDIMM design, section 4.2.3)."""
 
@@ -55,6 +67,22 @@ class Dom0(Protocol):
 
     def block_device_name(self, major: int, minor: int) -> str:
         """The kernel's name of a block device, such as ``pmem0`` or ``pmem0p1``. NotFound when there is none."""
+        ...
+
+    def file_state(self, path: str) -> FileState:
+        """How the kernel treats a regular file. NotFound when there is none."""
+        ...
+
+    def device_users(self, path: str, name: str) -> list[str]:
+        """What uses a block device, as phrases that follow "it is", beside mounts that ``mounts`` shows.
+
+        Args:
+            path: of its node. name: the kernel's name. A disk is used by what uses one of its partitions.
+        """
+        ...
+
+    def file_users(self, path: str) -> list[str]:
+        """What uses a regular file as a device: loop devices, swap space. As ``device_users``."""
         ...
 
     def fiemap(self, path: str, sync: bool = True) -> Extents:

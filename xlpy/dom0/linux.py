@@ -22,7 +22,7 @@ from xlpy.dom0.extents import (
     decode_reply,
     encode_request,
 )
-from xlpy.dom0.face import FileStat, Mount
+from xlpy.dom0.face import FileStat, FileState, Mount
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from xlpy.dom0.extents import Extent
+    from xlpy.dom0.statx import Attributes
+    from xlpy.dom0.users import LinuxUsers
     from xlpy.store import Table
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ FS_IOC_GETFLAGS = 0x80086601
 FS_IOC_SETFLAGS = 0x40086602
 FS_IOC_FSGETXATTR = 0x801C581F
 FS_IMMUTABLE_FL = 0x10
+FS_JOURNAL_DATA_FL = 0x4000
 FS_XFLAG_REALTIME = 0x1
 
 CAPACITY = 1000  # extents in one call: 56 kB
@@ -61,7 +64,9 @@ class LinuxDom0:
     Args:
         sysfs: where sysfs is mounted.
         mountinfo: the mount table, as proc(5) describes ``/proc/self/mountinfo``.
+        proc: where proc is mounted.
         ioctl: ``ioctl(fd, request, buffer, True)`` as of ``fcntl``.
+        statx: the attributes of a file, as ``statx.attributes``.
         pins: where holds are recorded; None keeps them for the life of this object.
     """
 
@@ -70,12 +75,16 @@ class LinuxDom0:
         *,
         sysfs: str = "/sys",
         mountinfo: str = "/proc/self/mountinfo",
+        proc: str = "/proc",
         ioctl: Callable[[int, int, bytearray, bool], Any] = fcntl.ioctl,
+        statx: Callable[[str], Attributes | None] | None = None,
         pins: Table | None = None,
     ) -> None:
         self._sysfs = sysfs
         self._mountinfo = mountinfo
+        self._proc = proc
         self._ioctl = ioctl
+        self._statx = statx
         self._table = pins
         self._held: dict[str, Any] = {}
 
@@ -143,6 +152,48 @@ class LinuxDom0:
         """As ``face.Dom0.block_device_name``."""
         link = Path(self._sysfs, "dev", "block", f"{major}:{minor}")
         return _try(f"block device {major}:{minor}", link.readlink).name
+
+    def file_state(self, path: str) -> FileState:
+        """As ``face.Dom0.file_state``: statx tells, whatever the mount says."""
+        from xlpy.dom0 import statx
+
+        found = _try(path, lambda: (self._statx or statx.attributes)(path))
+        if found is None:
+            return FileState(None)
+        if found.bits & statx.STATX_ATTR_VERITY:
+            return FileState(False, "verity")
+        if found.bits & statx.STATX_ATTR_ENCRYPTED:
+            return FileState(False, "encrypted")
+        if found.bits & statx.STATX_ATTR_DAX:
+            return FileState(True)
+        if not found.known & statx.STATX_ATTR_DAX:
+            return FileState(None)
+        return FileState(False, "journal" if self._flags(path) & FS_JOURNAL_DATA_FL else "")
+
+    def _flags(self, path: str) -> int:
+        """The flags of chattr(1); 0 on a file system without them."""
+        fd = self._open(path)
+        buffer = bytearray(8)
+        try:
+            self._ioctl(fd, FS_IOC_GETFLAGS, buffer, True)
+        except OSError:
+            return 0
+        finally:
+            os.close(fd)
+        return int.from_bytes(buffer[:4], "little")
+
+    def device_users(self, path: str, name: str) -> list[str]:
+        """As ``face.Dom0.device_users``; the device is opened exclusively for a moment."""
+        return self._users().of_device(path, name)
+
+    def file_users(self, path: str) -> list[str]:
+        """As ``face.Dom0.file_users``."""
+        return _try(path, lambda: self._users().of_file(path))
+
+    def _users(self) -> LinuxUsers:
+        from xlpy.dom0.users import LinuxUsers
+
+        return LinuxUsers(self._sysfs, self._proc, self.mounts())
 
     def fiemap(self, path: str, sync: bool = True) -> Extents:
         """As ``face.Dom0.fiemap``: the map is read until it is the same twice; neighbours are merged."""

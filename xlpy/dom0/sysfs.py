@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.block import BlockDevice
     from xlpy.dom0.driver import Bus, Dimm, Region
     from xlpy.dom0.namespace import Namespace
+    from xlpy.dom0.usage import Use
 
 SECTOR = 512
 BUS = "/sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0"
@@ -32,6 +33,7 @@ class Sysfs:
         bus: what the driver found.
         namespaces, devices: what it enabled.
         poison: the unreadable parts of a span of host memory, for ``badblocks``.
+        uses: what is built on block devices and files.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Sysfs:
         namespaces: Iterable[Namespace],
         devices: Iterable[BlockDevice],
         poison: Callable[[Span[Spa]], Iterable[Span[Spa]]],
+        uses: Iterable[Use] = (),
     ) -> None:
         self._files: dict[str, str | Callable[[], str]] = {}
         self._links: dict[str, str] = {}
@@ -54,6 +57,9 @@ class Sysfs:
         read_only = {region.number for region in bus.regions if region.read_only}
         for device in devices:
             self._add_block(device, holders[device.region], device.region in read_only)
+        for use in uses:
+            if use.dev:
+                self._add_use(use)
 
     def read(self, path: str) -> str:
         """The text of a file. NotFound when there is none."""
@@ -233,6 +239,21 @@ class Sysfs:
             queue__physical_block_size=device.sector if in_sectors else 4096,
             badblocks=None if in_sectors else lambda: self._badblocks(device.window),
         )
+
+    def _add_use(self, use: Use) -> None:
+        """A device that is built on another one, or on a file."""
+        path = f"/sys/devices/virtual/block/{use.dev}"
+        number = f"{use.number[0]}:{use.number[1]}"
+        self._put(path, dev=number, ro=0)
+        for link in (f"/sys/block/{use.dev}", f"/sys/class/block/{use.dev}", f"/sys/dev/block/{number}"):
+            self._link(link, path)
+        if use.kind == "loop":
+            self._put(path, loop__backing_file=use.path)
+            return
+        self._put(path, dm__name=use.name)
+        under = self.realpath(f"/sys/class/block/{use.device}")
+        self._link(f"{under}/holders/{use.dev}", path)
+        self._link(f"{path}/slaves/{use.device}", under)
 
     def _badblocks(self, span: Span[Spa]) -> str:
         """Lines of first sector and number of sectors, relative to the span."""

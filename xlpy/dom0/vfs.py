@@ -11,7 +11,7 @@ from functools import cached_property
 
 from xlpy.addr import PAGE, Spa, Span
 from xlpy.dom0.block import BlockDevice
-from xlpy.dom0.face import FileStat, Mount
+from xlpy.dom0.face import FileStat, FileState, Mount
 from xlpy.dom0.infoblock import InfoBlockError
 from xlpy.dom0.namespace import Namespace, revalidate
 from xlpy.errors import NotFound, StateError, Unsafe
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.extents import Extents
     from xlpy.dom0.sysfs import Sysfs
+    from xlpy.dom0.usage import Use
     from xlpy.hw.hardware import Hardware
     from xlpy.store import Store
 
@@ -95,7 +96,20 @@ class Vfs:
 
         alive = {one.region for one in self.namespaces if one.disk}
         devices = [device for device in self.devices if device.region in alive]
-        return Sysfs(self.bus, self.namespaces, devices, self._hw.poison.overlapping)
+        return Sysfs(self.bus, self.namespaces, devices, self._hw.poison.overlapping, self.uses)
+
+    @property
+    def uses(self) -> list[Use]:
+        """What device mapper, swapping and loop devices use."""
+        rows = self._table.get("uses")
+        if not rows:
+            return []
+        from xlpy.dom0.usage import load_use
+
+        return [load_use(values) for values in rows]
+
+    def _disk_of(self, use: Use) -> str:
+        return next(device.disk for device in self.devices if device.name == use.device)
 
     # --- paths ---------------------------------------------------------------------------------------------------
 
@@ -159,6 +173,9 @@ class Vfs:
             return FileStat(inode.kind, inode.size, self.device(mount.device).number, inode.number, inode.links)
         number = _ANONYMOUS[mount.mountpoint]
         if mount.mountpoint == "/dev" and inner != "/":
+            for use in self.uses:
+                if use.dev and f"/dev{inner}" in use.nodes:
+                    return FileStat("block", 0, use.number, 200 + use.number[1], 1)
             device = self.device(f"/dev{inner}")
             return FileStat("block", 0, device.number, 100 + device.number[1], 1)
         if mount.mountpoint == "/sys":
@@ -190,6 +207,9 @@ class Vfs:
         for device in self.devices:
             if device.number == (major, minor):
                 return device.name
+        for use in self.uses:
+            if use.dev and use.number == (major, minor):
+                return use.dev
         raise NotFound(f"no block device has the number {major}:{minor}")
 
     def device(self, path: str) -> BlockDevice:
@@ -231,6 +251,31 @@ class Vfs:
         if inode.kind != "file":
             raise Unsafe(f"{path} is a {inode.kind}, not a regular file", code="XLPY-PMEM-KIND")
         return mount, inner, inode
+
+    def file_state(self, path: str) -> FileState:
+        """As ``face.Dom0.file_state``: the mount decides, and flags of the inode, as Linux' ext4 has it."""
+        from xlpy.dom0.ext4.inode import DAX_FL, ENCRYPT_FL, JOURNAL_DATA_FL, VERITY_FL
+
+        mount, _, inode = self.file(path)
+        for flag, why in ((VERITY_FL, "verity"), (ENCRYPT_FL, "encrypted"), (JOURNAL_DATA_FL, "journal")):
+            if inode.flags & flag:
+                return FileState(False, why)
+        return FileState("dax=always" in mount.options or bool(inode.flags & DAX_FL))
+
+    def device_users(self, path: str, name: str) -> list[str]:
+        """As ``face.Dom0.device_users``."""
+        window = self.device(self.clean(path)).window
+        by_name = {device.name: device.window for device in self.devices}
+        del name
+        return [use.phrase for use in self.uses if not use.inode and by_name[use.device].overlaps(window)]
+
+    def file_users(self, path: str) -> list[str]:
+        """As ``face.Dom0.file_users``."""
+        if not self.uses:
+            return []
+        mount, _, inode = self.file(path)
+        device = self.device(mount.device).name
+        return [use.phrase for use in self.uses if (use.device, use.inode) == (device, inode.number)]
 
     def fiemap(self, path: str, sync: bool = True) -> Extents:
         """As ``face.Dom0.fiemap``. Nothing is ever cached here, so ``sync`` makes no difference."""

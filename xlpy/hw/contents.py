@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from xlpy.addr import GIB, LIMIT, MIB, PAGE, TIB, format_size
-from xlpy.hw.machine import FileSpec, FilesystemSpec, NamespaceSpec, PartitionSpec
+from xlpy.hw.machine import DmSpec, FileSpec, FilesystemSpec, NamespaceSpec, PartitionSpec
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def _filesystem(section: Section | None, mode: str, room: int) -> FilesystemSpec
         files=tuple(files),
         dax=dax,
         block_size=section.size("block_size", PAGE),
+        read_only=section.flag("read_only", False),
     )
     if found.block_size not in BLOCK_SIZES:
         section.problem("block_size", f"{found.block_size} is not one of {', '.join(map(str, BLOCK_SIZES))}")
@@ -138,6 +139,25 @@ def _file(section: Section, mount: str) -> FileSpec:
     )
     section.done()
     return found
+
+
+def read_uses(top: Section) -> tuple[tuple[DmSpec, ...], tuple[str, ...], tuple[str, ...]]:
+    """``dm``, ``swap`` and ``loop``: what Dom0 uses devices and files for; problems are noted in the section."""
+    mapped = []
+    for section in top.sections("dm"):
+        mapped.append(DmSpec(section.name("name"), _paths(section, "devices")))
+        if "devices" in section and not mapped[-1].devices:
+            section.problem("devices", "at least one device is required")
+        section.done()
+    return tuple(mapped), _paths(top, "swap", ()), _paths(top, "loop", ())
+
+
+def _paths(section: Section, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    paths = section.words(key, default)
+    for path in paths:
+        if not _is_clean(path):
+            section.problem(key, f"{path[:60]!r} is not an absolute path without . and ..")
+    return paths
 
 
 def _is_clean(path: str) -> bool:

@@ -12,7 +12,7 @@ from zlib import crc32
 from xlpy.addr import GIB, LIMIT, MIB, PAGE, TIB, Spa, format_size
 from xlpy.errors import ConfigError
 from xlpy.hw import memmap
-from xlpy.hw.contents import read_namespace
+from xlpy.hw.contents import read_namespace, read_uses
 from xlpy.hw.cpu import OPTIONAL, WITHDRAWN
 from xlpy.hw.fields import U16, U32, Problems, Section
 from xlpy.hw.machine import LABEL_MIN, CpuSpec, DimmSpec, HealthSpec, MachineSpec, SetSpec
@@ -111,8 +111,9 @@ def _machine(top: Section) -> MachineSpec:
     _mounts(
         sections, [[fs.mount for fs in (n.filesystem, *(p.filesystem for p in n.partitions)) if fs] for n in namespaces]
     )
+    uses = read_uses(top)
     top.done()
-    return MachineSpec(name, ram, cpu, tuple(dimms), tuple(sets), tuple(namespaces), persistence)
+    return MachineSpec(name, ram, cpu, tuple(dimms), tuple(sets), tuple(namespaces), persistence, *uses)
 
 
 def _cpu(section: Section | None) -> CpuSpec:

@@ -99,13 +99,14 @@ class FileSpec(NamedTuple):
 
 
 class FilesystemSpec(NamedTuple):
-    """A file system to start with. mount: absolute mount point; dax: mounted with ``-o dax``."""
+    """A file system to start with. mount: absolute mount point; dax: mounted with ``-o dax``; read_only: and ``ro``."""
 
     type: str
     mount: str
     files: tuple[FileSpec, ...] = ()
     dax: bool = True
     block_size: int = PAGE
+    read_only: bool = False
 
 
 class PartitionSpec(NamedTuple):
@@ -135,9 +136,16 @@ class NamespaceSpec(NamedTuple):
     sector_size: int = PAGE
 
 
+class DmSpec(NamedTuple):
+    """A device that device mapper makes of others. name: below ``/dev/mapper``; devices: absolute paths."""
+
+    name: str
+    devices: tuple[str, ...]
+
+
 class MachineSpec(NamedTuple):
     """A whole machine. ram: bytes; persistence: what survives a power failure, in Linux' words (``none``,
-    ``memory_controller``, ``cpu_cache``)."""
+    ``memory_controller``, ``cpu_cache``); dm, swap, loop: what Dom0 uses devices and files for (absolute paths)."""
 
     name: str = "machine"
     ram: int = 16 * GIB
@@ -146,11 +154,14 @@ class MachineSpec(NamedTuple):
     sets: tuple[SetSpec, ...] = ()
     namespaces: tuple[NamespaceSpec, ...] = ()
     persistence: str = "memory_controller"
+    dm: tuple[DmSpec, ...] = ()
+    swap: tuple[str, ...] = ()
+    loop: tuple[str, ...] = ()
 
 
 # fields that hold records, or tuples of records
 _INNER: dict[type, dict[str, type]] = {
-    MachineSpec: {"cpu": CpuSpec, "dimms": DimmSpec, "sets": SetSpec, "namespaces": NamespaceSpec},
+    MachineSpec: {"cpu": CpuSpec, "dimms": DimmSpec, "sets": SetSpec, "namespaces": NamespaceSpec, "dm": DmSpec},
     DimmSpec: {"health": HealthSpec},
     NamespaceSpec: {"partitions": PartitionSpec, "filesystem": FilesystemSpec},
     PartitionSpec: {"filesystem": FilesystemSpec},

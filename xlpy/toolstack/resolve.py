@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xlpy.dom0.extents import Extent, Extents
-    from xlpy.dom0.face import Dom0
+    from xlpy.dom0.face import Dom0, FileState, Mount
 
 SECTOR = 512
 _ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
@@ -109,27 +109,28 @@ class Resolved:
         return tuple(Span(Spa(start), length) for start, length in joined)
 
 
-def resolve(dom0: Dom0, path: str) -> Resolved:
+def resolve(dom0: Dom0, path: str, read_only: bool = False) -> Resolved:
     """Find the host physical extents behind a pmem device, a partition of one, or a file on a DAX file system.
 
     Args:
         dom0: the kernel that is asked: the emulated one, or the one of this machine.
         path: absolute path inside that kernel's view.
+        read_only: the guest will not write; otherwise a read-only device or mount is refused.
 
     Returns:
         page-aligned extents that cover the backing without a hole.
 
     Raises:
-        NotFound: no such path. Conflict: the device is mounted in Dom0. Unsafe: it cannot be mapped without losing
-        data. Constraint: its size is not a whole number of pages.
+        NotFound: no such path. Conflict: something in Dom0 uses the device or file. Unsafe: it cannot be mapped
+        without losing data. Constraint: its size is not a whole number of pages.
     """
     if not path.startswith("/"):
         raise NotFound(f"{path}: a vNVDIMM needs an absolute path", hint="write for example file=/dev/pmem0")
     found = dom0.stat(path)
     if found.kind == "block":
-        return _device(dom0, path, dom0.block_device_name(*found.device))
+        return _device(dom0, path, dom0.block_device_name(*found.device), read_only)
     if found.kind == "file":
-        return _file(dom0, path, found.size)
+        return _file(dom0, path, found.size, read_only)
     raise Unsafe(
         f"{path} is a {found.kind}: a vNVDIMM needs a pmem device or a regular file on a DAX file system",
         code="XLPY-PMEM-KIND",
@@ -174,7 +175,7 @@ def _window(dom0: Dom0, path: str, name: str) -> tuple[str, str, Span[Spa]]:
     return "partition", disk, Span(Spa(start + first), length)
 
 
-def _device(dom0: Dom0, path: str, name: str) -> Resolved:
+def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
     kind, disk, window = _window(dom0, path, name)
     for mount in dom0.mounts():
         mounted = mount.device.rpartition("/")[2]
@@ -184,6 +185,9 @@ def _device(dom0: Dom0, path: str, name: str) -> Resolved:
                 code="XLPY-PMEM-MOUNTED",
                 hint=f"give the domain a file on it (file={mount.mountpoint}/NAME), or another device",
             )
+    _refuse_used(path, dom0.device_users(path, name))
+    if not read_only and dom0.sysfs(f"/sys/class/block/{name}/ro") != "0":
+        raise _read_only(path, f"{name} is a read-only device", f"blockdev --setrw /dev/{name}")
     if window.start % PAGE or window.size % PAGE:
         raise Unsafe(
             f"{path} covers {window}, which does not begin and end on 4 KiB pages",
@@ -195,18 +199,82 @@ def _device(dom0: Dom0, path: str, name: str) -> Resolved:
     return Resolved(path, kind, disk, window.size, whole)
 
 
-def _file(dom0: Dom0, path: str, size: int) -> Resolved:
+def _file(dom0: Dom0, path: str, size: int, read_only: bool) -> Resolved:
     mount = dom0.mount_of(path)
     name = mount.device.rpartition("/")[2]
     _, disk, window = _window(dom0, path, name)
-    if not any(option in ("dax", "dax=always") for option in mount.options):
-        raise Unsafe(
-            f"{path}: {mount.mountpoint} is mounted without DAX, so its pages live in the page cache",
-            code="XLPY-PMEM-NOT-DAX",
-            hint=f"umount {mount.mountpoint}; mount -o dax {mount.device} {mount.mountpoint} (in fsdax mode only)",
-        )
+    _refuse_page_cache(path, mount, dom0.file_state(path))
+    _refuse_used(path, dom0.file_users(path))
+    if "ro" in mount.options and not read_only:
+        raise _read_only(path, f"{mount.mountpoint} is mounted read-only", f"mount -o remount,rw {mount.mountpoint}")
     _check_size(path, size)
     return Resolved(path, "file", disk, size, _checked(path, size, window, dom0.fiemap(path)))
+
+
+def _refuse_used(path: str, users: list[str]) -> None:
+    if users:
+        raise Conflict(
+            f"{path} is in use in Dom0: it is {users[0]}",
+            code="XLPY-PMEM-IN-USE",
+            details=[f"it is {user}" for user in users[1:]],
+            hint="end that use, or choose another backing",
+        )
+
+
+def _read_only(path: str, what: str, remedy: str) -> Unsafe:
+    return Unsafe(
+        f"{path}: {what}, and a guest's stores would change it all the same",
+        code="XLPY-PMEM-READ-ONLY",
+        hint=f"write mode=ro in the vnvdimm entry, so that the guest can only read, or: {remedy}",
+    )
+
+
+# why the kernel keeps a file in the page cache although its mount has DAX: code, reason, what to do
+_CACHED = {
+    "verity": (
+        "VERITY",
+        "is sealed by fs-verity: the kernel reads it through the page cache, and a store would break its seal",
+        "copy the content into a new file",
+    ),
+    "encrypted": (
+        "ENCODED",
+        "is encrypted: the bytes on the media are not the bytes of the file",
+        "copy the content into a file outside the encrypted directory",
+    ),
+    "journal": (
+        "JOURNAL",
+        "is written through the journal (chattr +j): its newest bytes are in the page cache and the journal, not in "
+        "its blocks",
+        "copy the content into a new file in a directory without that attribute",
+    ),
+}
+
+
+def _refuse_page_cache(path: str, mount: Mount, state: FileState) -> None:
+    """DAX is a property of the file: a mount may give it to files that ask for it, or deny it to some."""
+    if state.dax:
+        return
+    if state.why:
+        code, reason, remedy = _CACHED[state.why]
+        raise Unsafe(f"{path} {reason}", code=f"XLPY-PMEM-{code}", hint=remedy)
+    if state.dax is None:
+        raise Unsafe(
+            f"{path}: the kernel does not tell (statx) whether the file is accessed with DAX",
+            code="XLPY-PMEM-DAX-UNKNOWN",
+            hint="Linux tells from 5.11 on, on ext4 and XFS",
+        )
+    if any(option in ("dax", "dax=always") for option in mount.options):
+        raise Unsafe(
+            f"{path}: the kernel keeps it in the page cache although {mount.mountpoint} is mounted with DAX",
+            code="XLPY-PMEM-NOT-DAX",
+            hint="close the file everywhere, and look at lsattr and dmesg; or copy it into a new file",
+        )
+    raise Unsafe(
+        f"{path}: {mount.mountpoint} is mounted without DAX, so its pages live in the page cache",
+        code="XLPY-PMEM-NOT-DAX",
+        hint=f"umount {mount.mountpoint}; mount -o dax {mount.device} {mount.mountpoint} (in fsdax mode only); or make "
+        "the file in a directory with chattr +x",
+    )
 
 
 def _check_size(path: str, size: int) -> None:
