@@ -66,7 +66,10 @@ def kernel_package(suite: Suite, version: str) -> str:
 def packaged_kernel(suite: Suite, cache: Path, version: str) -> tuple[Path, Path]:
     """The kernel and its modules, from packages. From 7.2 on Debian has one for the kernel and one for the modules."""
     package = kernel_package(suite, version)
-    wanted = [package, *(name for name in suite.depends(package) if name.startswith(("linux-binary-", "linux-modules-")))]
+    wanted = [
+        package,
+        *(name for name in suite.depends(package) if name.startswith(("linux-binary-", "linux-modules-"))),
+    ]
     tree = cache / package
     suite.unpack(wanted, tree)
     images = [path for path in sorted(tree.rglob("vmlinuz*")) if path.is_file()]

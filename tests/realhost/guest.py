@@ -13,11 +13,11 @@ HERE = Path(__file__).parent
 KIT = HERE.parents[1] / "guest" / "kit.py"
 EXTRAS = ("dm", "xfs", "daxctl", "virtio")
 MODULES = (
-    "9p 9pnet_virtio virtio_pci loop crc32c_generic ext2 cbc cts ecb xts aes_generic sha256_generic sha512_generic hmac nd_e820 "
-    "device_dax dax_pmem kmem"
+    "9p 9pnet_virtio virtio_pci loop crc32c_generic ext2 cbc cts ecb xts aes_generic sha256_generic sha512_generic "
+    "hmac nd_e820 device_dax dax_pmem kmem"
 )
 LABELS = 128 * KIB
-SIZE = 2 * GIB + LABELS  # QEMU takes the label area from the end
+SIZE = 3 * GIB + LABELS  # QEMU takes the label area from the end
 RAM = 1536 * MIB
 OLD_PMEM = (GIB, 64 * MIB)  # what memmap= makes an e820 region of
 VIRTIO = 64 * MIB
@@ -56,7 +56,11 @@ def boot(folder, parts, groups, nfit=True):
     script = f"sh+/host{HERE}/guest.sh+{sys.executable}+{HERE}+{Path(xlpy.__file__).parents[1]}+{'+'.join(groups)}"
     share = "mkdir+/host;mount+-t+9p+-o+trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000+host+/host"
     command = [parts.get("QEMU") or shutil.which("qemu-system-x86_64"), "-accel", "tcg", "-cpu", "max", "-m"]
-    command += [f"{RAM // MIB}M,slots=4,maxmem=8G", "-machine", f"pc,memory-backend=ram,nvdimm={'on' if nfit else 'off'}"]
+    command += [
+        f"{RAM // MIB}M,slots=4,maxmem=8G",
+        "-machine",
+        f"pc,memory-backend=ram,nvdimm={'on' if nfit else 'off'}",
+    ]
     command += ["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"]
     command += ["-serial", f"file:{folder}/console", "-serial", f"file:{folder}/told"]
     command += ["-object", f"memory-backend-file,id=ram,share=on,mem-path={folder}/ram.img,size={RAM}"]
@@ -122,9 +126,11 @@ def wrong(told, situation):
         for _, spa, length in ((e["logical"], e["spa"], e["length"]) for e in document["extents"])
         for at in range(0, length, PAGE)
     ]
-    differing = [
-        block for block, page in enumerate(pages) if not page.startswith(f"{situation.content} block {block} .".encode())
-    ]
-    if differing or len(pages) * PAGE != document["size"]:
-        return f"{len(differing)} of {len(pages)} pages differ, first {differing[:1]}: {pages[differing[0]][:40] if differing else ''}"
+    marks = [f"{situation.content} block {block} .".encode() for block in range(len(pages))]
+    differing = [block for block, page in enumerate(pages) if not page.startswith(marks[block])]
+    if len(pages) * PAGE != document["size"]:
+        return f"{len(pages)} pages for {document['size']} bytes"
+    if differing:
+        first = differing[0]
+        return f"{len(differing)} of {len(pages)} pages differ, first {first}: {pages[first][:40]!r}"
     return ""

@@ -92,10 +92,11 @@ features() {
     ext4 "$new" "$name" dax=always $words || { say "absent [\"ext4-$name\"]"; continue; }
     please write "/mnt/$name/file" 300 "ext4-$name"; ask "ext4-$name" "/mnt/$name/file"; umount "$name"
   done
-  fsdax 32; mkdir ext2; /usr/sbin/mke2fs -q -F -t ext2 -b 4096 "/dev/$new"
+  fsdax 32; mkdir ext2 small; /usr/sbin/mke2fs -q -F -t ext2 -b 4096 "/dev/$new"
   if mount -t ext2 -o dax "/dev/$new" ext2; then please write /mnt/ext2/file 300; ask ext2 /mnt/ext2/file; umount ext2; else say 'absent ["ext2"]'; fi
-  mkdir small; /usr/sbin/mke2fs -q -F -t ext4 -b 1024 "/dev/$new"; mount -t ext4 -o dax "/dev/$new" small && say 'failed ["1 KiB blocks have DAX"]'
+  fsdax 32; /usr/sbin/mke2fs -q -F -t ext4 -b 1024 "/dev/$new"; mount -t ext4 -o dax "/dev/$new" small && say 'failed ["1 KiB blocks have DAX"]'
   mount -t ext4 "/dev/$new" small; please write /mnt/small/file 16; ask small-blocks /mnt/small/file; umount small
+  fsdax 16
   /usr/sbin/mke2fs -q -F -t ext4 -b 4096 -O inline_data "/dev/$new"; mount -t ext4 -o dax "/dev/$new" small && say 'failed ["inline data have DAX"]'
 }
 
@@ -141,7 +142,7 @@ other() {
   dev 32 devdax --map=mem && { ask devdax "/dev/$new"
     if [ -e /sys/bus/dax/drivers/kmem ]; then
       daxctl reconfigure-device --mode=system-ram --no-online "$new" >/tmp/dax 2>&1 && ask system-ram "/dev/$new"; fi; }
-  dev 16 sector; ask sector "/dev/$new"
+  dev 32 sector; ask sector "/dev/$new"
   dev 16 raw; ask raw "/dev/$new"
   for region in /sys/bus/nd/devices/region*; do
     provider=$(cat "$region/../provider")

@@ -116,7 +116,7 @@ class Requests:
     def race(self, name, path, command):
         """Resolve, let something happen, hold the file, resolve again: whether the two answers are the same."""
         before = resolve(LinuxDom0(), path).extents
-        status = os.system(command + " >/dev/null 2>&1")  # noqa: S605
+        status = os.system(command + " >/dev/null 2>&1")
         dom0 = LinuxDom0()
         dom0.pin(path, "race")
         try:
@@ -131,7 +131,7 @@ class Requests:
         dom0.pin(path, "held")
         try:
             before = resolve(dom0, path).extents
-            status = os.system(command + " >/dev/null 2>&1")  # noqa: S605
+            status = os.system(command + " >/dev/null 2>&1")
             dom0.check_pinned(path)
             tell("held", [name, status == 0, before == resolve(dom0, path).extents])
         finally:
@@ -149,7 +149,7 @@ def main():
                 return
             try:
                 getattr(requests, word)(*arguments)
-            except Exception as error:  # noqa: BLE001 - told outside
+            except Exception as error:
                 tell("failed", [line, f"{type(error).__name__}: {error}"])
         with open("/mnt/done", "w") as pipe:  # noqa: PTH123
             pipe.write("done\n")

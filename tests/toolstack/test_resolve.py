@@ -141,7 +141,6 @@ class TestDevices:
         kernel = Kernel(mounts=[Mount("/dev/pmem0p2", "/mnt", "ext4", ("dax",))])
         assert resolve(kernel, "/dev/pmem0p1").size == 32 * MIB
 
-
     def test_a_device_in_use_is_refused_with_who_uses_it(self):
         users = {"/dev/pmem0": ["held by dm-0 (device mapper: vg0-root)", "active swap space (/dev/pmem0p1)"]}
         with pytest.raises(Conflict, match=r"in use in Dom0: it is held by dm-0 \(device mapper: vg0-root\)") as caught:

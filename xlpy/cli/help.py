@@ -40,14 +40,17 @@ TOPICS = {
 
 _TEXT = {
     "vnvdimm": """\
-vnvdimm = [ 'file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1]', ... ]
+vnvdimm = [ 'file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1][,mode=rw|ro]', ... ]
 
-PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), or a file on a file system that is mounted with
-DAX directly on one of these. The file must be fully written and must not move: see `xlpy pmem prepare`.
+PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), /dev/daxN.M (devdax, on a real host), or a file that
+is accessed with DAX on a file system directly on a pmem device. Nothing in Dom0 may use it. A file must be fully
+written and must not move: see `xlpy pmem prepare`.
 label_size   the size of the label area behind _DSM, 128K by default, 0 for none. It lies outside the data, so turning
              labels on never hides existing content.
 label_file   a file or pmem device of its own that holds the label area on a real Xen, see `xlpy export`; 128K or more.
 unarmed      1 marks the device as one whose writes may not survive a power failure; Linux then maps it read-only.
+mode         ro maps it such that the guest can only read: a store faults and changes nothing. The guest is told that
+             the device is not armed, so that Linux makes it read-only. Required for what is read-only in Dom0.
 """,
     "json": """\
 Every --json document is one object. "schema" names its shape and version, such as xlpy.pmem-list/1; lists are in

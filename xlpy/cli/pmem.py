@@ -56,6 +56,7 @@ def list_pmem(env: Env, as_json: bool) -> None:
 @command("""
 xlpy pmem resolve /dev/pmem1
 xlpy pmem resolve /mnt/pmem0/vm1.img --json
+xlpy pmem resolve /dev/dax0.0 --dom0 linux
 """)
 @argument("path")
 @option(
@@ -65,13 +66,20 @@ xlpy pmem resolve /mnt/pmem0/vm1.img --json
     default="emulated",
     help="Which kernel to ask: the emulated host's, or the one of this machine.",
 )
+@option(
+    "--mode",
+    type=Choice(["rw", "ro"]),
+    default="rw",
+    help="As in a vnvdimm entry: with ro, what is read-only is accepted.",
+)
 @json_option
-def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
+def resolve_path(env: Env, path: str, kernel: str, mode: str, as_json: bool) -> None:
     """Show the host physical extents behind a device or file.
 
     What could not be given to a domain is refused with the reason, as `create` would.
     """
     from xlpy.dom0.extents import flag_names
+    from xlpy.toolstack import devdax
     from xlpy.toolstack.resolve import resolve
 
     dom0: Dom0
@@ -83,12 +91,21 @@ def resolve_path(env: Env, path: str, kernel: str, as_json: bool) -> None:
         dom0, path = LinuxDom0(), str(Path(path).absolute())
     else:
         dom0 = env.host.dom0
-    found = resolve(dom0, path)
+    found = resolve(dom0, path, read_only=mode == "ro")
+    provider = devdax.provider(dom0, found.kind, found.device)
+    if provider in devdax.NOTES:
+        env.note(f"note: {found.device} is {devdax.NOTES[provider]}")
     if as_json:
         logical, spa, length, flags = found.columns
         pieces = NumberRows(logical=logical, spa=spa, length=length, flags=flags)
         json_document(
-            "xlpy.pmem-resolve/1", path=path, kind=found.kind, device=found.device, size=found.size, extents=pieces
+            "xlpy.pmem-resolve/1",
+            path=path,
+            kind=found.kind,
+            device=found.device,
+            provider=provider,
+            size=found.size,
+            extents=pieces,
         )
         return
     count = len(found.extents)

@@ -32,6 +32,7 @@ class Backing(NamedTuple):
     label_path: file that keeps the label area; None: the device has no labels.
     label_size: bytes of the label area, a multiple of 4 KiB from 128 KiB to 1 GiB.
     unarmed: tell the guest that the device cannot keep its data.
+    read_only: map it such that the guest can only read; such a device is not armed.
     uuid: 16 bytes that name the backing for ever; empty: made from ``path``.
     health: what SMART shall tell; None: the device has no SMART function.
     """
@@ -43,6 +44,7 @@ class Backing(NamedTuple):
     unarmed: bool = False
     uuid: bytes = b""
     health: HealthSpec | None = None
+    read_only: bool = False
 
     @property
     def size(self) -> int:
@@ -144,6 +146,7 @@ class Vnvdimm(NamedTuple):
             "unarmed": backing.unarmed,
             "uuid": backing.uuid.hex(),
             "health": backing.health,
+            "read_only": backing.read_only,
         }
 
     @classmethod
@@ -157,6 +160,7 @@ class Vnvdimm(NamedTuple):
             record["unarmed"],
             bytes.fromhex(record["uuid"]),
             None if record["health"] is None else HealthSpec(*record["health"]),
+            record.get("read_only", False),
         )
         return cls(record["slot"], Gpa(record["gpa"]), backing, record["serial"], record["released"])
 

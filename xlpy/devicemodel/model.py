@@ -301,7 +301,7 @@ class DeviceModel:
         batch = [PmemExtent(gfn_of(gpa), mfn_of(span.start), span.size // PAGE) for gpa, span in device.extents()]
         done = 0
         while done < len(batch):
-            done = self._calls.memory_pmem_map(self.domid, batch, done)
+            done = self._calls.memory_pmem_map(self.domid, batch, done, read_only=device.backing.read_only)
         undo.callback(self._unmap, device)
 
     def _unmap(self, device: Vnvdimm) -> None:

@@ -57,7 +57,7 @@ def build_fit(devices: Iterable[Vnvdimm], persistence: str = "") -> bytes:
     for device in sorted(devices, key=lambda device: device.slot):
         size, index = device.backing.size, 2 * (device.slot + 1)
         guid, attributes = guid_bytes(PERSISTENT_MEMORY), EFI_MEMORY_WB | EFI_MEMORY_NV
-        flags = NOT_ARMED if device.backing.unarmed else 0
+        flags = NOT_ARMED if device.backing.unarmed or device.backing.read_only else 0
         found += [
             _RANGE.pack(0, _RANGE.size, index, HOT_ADD_ONLY, 0, 0, guid, device.gpa, size, attributes),
             _MAP.pack(1, _MAP.size, device.handle, 0, 0, index, index + 1, size, 0, 0, 0, 1, flags, 0),

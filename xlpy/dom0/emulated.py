@@ -132,6 +132,7 @@ class EmulatedDom0(Vfs):
         from xlpy.dom0.ndctl import namespace_object
 
         found = []
+        inside = [(self._disk_of(use), use.dev or use.kind) for use in self.uses]
         for one, verdict in zip(self.namespaces, self.reports, strict=True):
             item = namespace_object(one)
             item["resource"] = None if one.mode == "sector" else one.data.start
@@ -139,8 +140,10 @@ class EmulatedDom0(Vfs):
             item["registered"] = verdict.registered
             if verdict.reason:
                 item["reason"] = verdict.reason
-            inside = [use.dev or use.kind for use in self.uses if self._disk_of(use) == one.disk]
-            item["users"] = [*self._pins.users(one.span), *dict.fromkeys(inside)]
+            item["users"] = [
+                *self._pins.users(one.span),
+                *dict.fromkeys(name for disk, name in inside if disk == one.disk),
+            ]
             names = {f"/dev/{device.name}" for device in self.devices if device.region == one.region}
             item["mounts"] = [m.mountpoint for m in self.disk_mounts if m.device in names]
             if one.problem:

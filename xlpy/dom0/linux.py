@@ -184,6 +184,8 @@ class LinuxDom0:
 
     def device_users(self, path: str, name: str) -> list[str]:
         """As ``face.Dom0.device_users``; the device is opened exclusively for a moment."""
+        if not Path(self._sysfs, "class", "block", name).exists():
+            return self._users().of_character_device(path)
         return self._users().of_device(path, name)
 
     def file_users(self, path: str) -> list[str]:

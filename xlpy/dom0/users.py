@@ -66,24 +66,30 @@ class LinuxUsers:
             *(f"used by {loop}" for loop, _, file in self._loops() if file == identity),
         ]
 
+    def of_character_device(self, path: str) -> list[str]:
+        """Which other processes have a device open or mapped, as ``of_device``."""
+        node = Path(path).stat()
+        return [
+            f"open in process {process.name} ({_text(process / 'comm')})"
+            for process in self._processes()
+            if int(process.name) != os.getpid() and (_opened(process, node.st_rdev) or _mapped(process, node))
+        ]
+
     def _related(self, name: str) -> dict[Number, Path]:
         """The device, its disk or its partitions: sysfs folders by device number."""
         folder = (self._sysfs / "class" / "block" / name).resolve()
-        folders = [folder]
-        if (folder / "partition").exists():
-            folders.append(folder.parent)
-        else:
-            folders += [part.parent for part in sorted(folder.glob("*/partition"))]
-        return {_number(_text(one / "dev")): one for one in folders}
+        inside = (folder / "partition").exists()
+        others = [folder.parent] if inside else [part.parent for part in sorted(folder.glob("*/partition"))]
+        numbered = [(_number(_text(one / "dev")), one) for one in (folder, *others)]
+        return {number: one for number, one in numbered if number}
 
     def _holders(self, folder: Path) -> Iterator[str]:
         """Devices that are built on one."""
         with suppress(FileNotFoundError):
-            for holder in sorted(os.listdir(folder / "holders")):
-                kind = folder / "holders" / holder
-                mapped, level = _text(kind / "dm" / "name"), _text(kind / "md" / "level")
+            for holder in sorted((folder / "holders").iterdir()):
+                mapped, level = _text(holder / "dm" / "name"), _text(holder / "md" / "level")
                 named = f" (device mapper: {mapped})" if mapped else f" ({level})" if level else ""
-                yield f"{holder}{named}"
+                yield f"{holder.name}{named}"
 
     def _swaps(self) -> Iterator[tuple[str, Number | None, tuple[int, int] | None]]:
         """(path, device number, file identity) of each active swap space."""
@@ -108,15 +114,14 @@ class LinuxUsers:
     def _journals(self, devices: dict[Number, Path]) -> Iterator[str]:
         """Journals of mounted ext4 file systems; an internal one is named DEVICE-INODE."""
         with suppress(FileNotFoundError):
-            names = os.listdir(self._proc / "fs" / "jbd2")
-            for folder in devices.values():
-                if folder.name in {re.sub(r":.*", "", name) for name in names}:
-                    yield "the external journal of a mounted ext4 file system"
+            journals = {one.name for one in (self._proc / "fs" / "jbd2").iterdir()}
+            if any(folder.name in journals for folder in devices.values()):
+                yield "the external journal of a mounted ext4 file system"
 
     def _elsewhere(self, devices: dict[Number, Path]) -> Iterator[str]:
         """Mounts in the mount namespaces of other processes."""
         seen = {_namespace(self._proc / "self")}
-        for process in sorted(self._proc.glob("[0-9]*"), key=lambda one: int(one.name)):
+        for process in self._processes():
             namespace = _namespace(process)
             if namespace is None or namespace in seen:
                 continue
@@ -125,6 +130,9 @@ class LinuxUsers:
                 fields = line.split(" ")
                 if len(fields) > 4 and _number(fields[2]) in devices:
                     yield f"mounted on {fields[4]} in the mount namespace of process {process.name}"
+
+    def _processes(self) -> list[Path]:
+        return sorted(self._proc.glob("[0-9]*"), key=lambda one: int(one.name))
 
     def _claimed(self, path: str) -> list[str]:
         """Whether somebody who left no trace holds the device: an exclusive open tells."""
@@ -149,9 +157,24 @@ def _identity(path: str) -> tuple[Number | None, tuple[int, int] | None]:
 
 def _namespace(process: Path) -> str | None:
     try:
-        return os.readlink(process / "ns" / "mnt")
+        return str((process / "ns" / "mnt").readlink())
     except OSError:  # it has ended, or it is a kernel thread that we may not look at
         return None
+
+
+def _opened(process: Path, device: int) -> bool:
+    with suppress(OSError):
+        for opened in (process / "fd").iterdir():
+            with suppress(OSError):
+                if opened.stat().st_rdev == device:  # of the open file, whatever its name is now
+                    return True
+    return False
+
+
+def _mapped(process: Path, node: os.stat_result) -> bool:
+    """Whether its memory map has the node, by device and inode: a mapping outlives the descriptor it was made from."""
+    place = f"{os.major(node.st_dev):02x}:{os.minor(node.st_dev):02x} {node.st_ino} "
+    return place in _text(process / "maps")
 
 
 def _number(text: str) -> Number | None:

@@ -158,6 +158,7 @@ VIRQ_MCA = 16
 
 # Guest page types (x86 p2m). MMIO_DM is what an unmapped gfn reads as.
 P2M_RAM_RW = 0
+P2M_RAM_RO = 3
 P2M_MMIO_DM = 4
 P2M_RAM_BROKEN = 13
 

@@ -307,6 +307,10 @@ class Domain:
         self.xen.console.write(f"(XEN) domain_crash called for d{self.domid}: {why}")
         self.shutdown(abi.SHUTDOWN_CRASH)
 
+    def denied(self, gfn: int, mfn: int) -> None:
+        """It stored to read-only memory, in Xen's words."""
+        self.xen.console.write(f"(XEN) d{self.domid} attempted write to read-only gfn {gfn:#x} (mfn={mfn:#x})")
+
     def consumed(self, spa: Spa) -> None:
         """It read poison."""
         self.xen.consumed(spa)

@@ -12,6 +12,7 @@ from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa, Span
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.domain import Vmce
+from xlpy.hypervisor.p2m import as_broken, as_mended
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -180,8 +181,8 @@ class Mca:
         pmem.mark_broken(mfn, broken=broken)
         if owner is not None:
             domain = self._xen.domain(owner[1])
-            kind = abi.P2M_RAM_BROKEN if broken else abi.P2M_RAM_RW
-            domain.p2m.pmem.retag(owner[0], owner[0] + 1, kind)
+            _, tag = domain.p2m.pmem.lookup(owner[0]) or (0, abi.P2M_RAM_RW)
+            domain.p2m.pmem.retag(owner[0], owner[0] + 1, as_broken(tag) if broken else as_mended(tag))
             domain.save_pmem()
 
     def _forget_views(self) -> None:

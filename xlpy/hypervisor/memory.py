@@ -10,6 +10,7 @@ from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gpa, Spa, Span
 from xlpy.errors import Constraint, HypercallError
 from xlpy.hw.media import Media
 from xlpy.hypervisor import abi
+from xlpy.hypervisor.p2m import is_broken, is_read_only
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Protocol
 
@@ -34,10 +35,17 @@ class GuestCrashed(HypercallError):
     code = "XLPY-GUEST-BROKEN"
 
 
+class ReadOnlyMemory(HypercallError):
+    """The guest stored to memory that it may only read; nothing of the store was done."""
+
+    code = "XLPY-GUEST-READ-ONLY"
+
+
 class Owner(Protocol):
     """Whose memory it is: what is mapped where, and who answers for the rest.
 
-    crash: ends it. consumed: poison was read at a host address, the machine check is for it to handle.
+    crash: ends it. denied: a store to read-only memory was refused.
+    consumed: poison was read at a host address, the machine check is for it to handle.
     """
 
     domid: int
@@ -51,6 +59,7 @@ class Owner(Protocol):
     @property
     def ioreq(self) -> Ioreq: ...
     def crash(self, why: str) -> None: ...
+    def denied(self, gfn: int, mfn: int) -> None: ...
     def consumed(self, spa: Spa) -> None: ...
 
 
@@ -60,12 +69,14 @@ class MemorySpan(NamedTuple):
     kind: ``ram``, ``pmem``, ``broken`` (a machine check poisoned it) or ``mmio``.
     spa: host address of the first byte; None for MMIO.
     what: who answers MMIO.
+    read_only: the guest may only read it.
     """
 
     span: Span[Gpa]
     kind: str
     spa: Spa | None
     what: str = ""
+    read_only: bool = False
 
 
 class _Stretch:
@@ -75,10 +86,13 @@ class _Stretch:
     the process instead of failing. So what is small or new goes by ``read`` and ``write``, and bulk by ``view``.
     """
 
-    __slots__ = ("_base", "_file", "_view", "_written", "end", "once", "reads", "start")
+    __slots__ = ("_base", "_file", "_view", "_written", "end", "once", "read_only", "reads", "start")
 
-    def __init__(self, start: int, end: int, file: Media | Hardware, base: int, *, once: bool = False) -> None:
+    def __init__(
+        self, start: int, end: int, file: Media | Hardware, base: int, *, once: bool = False, read_only: bool = False
+    ) -> None:
         self.start, self.end = start, end
+        self.read_only = read_only
         self.once = once  # poisoned: may be used for one write only
         self.reads = 0
         self._file, self._base = file, base
@@ -110,6 +124,8 @@ class _Stretch:
                 self._view = self._file.view()[self._base : self._base + size]
             else:
                 self._view = self._file.view(Span(Spa(self._base), size))
+            if self.read_only:
+                self._view = self._view.toreadonly()
         return self._view
 
 
@@ -120,7 +136,7 @@ class _Nowhere(_Stretch):
 
     def __init__(self) -> None:
         self.start = self.end = -1
-        self.once = False
+        self.once = self.read_only = False
 
 
 _NOWHERE = _Nowhere()
@@ -160,11 +176,16 @@ class GuestMemory:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def write(self, gpa: Gpa, data: bytes | bytearray | memoryview) -> None:
-        """Store ``data``; dropped where there is nothing. Errors as ``read``; Constraint also for a full disk."""
+        """Store ``data``; dropped where there is nothing. Errors as ``read``; Constraint also for a full disk.
+
+        Raises:
+            ReadOnlyMemory: a page of the range may only be read; nothing is stored then.
+        """
         here = self._here
-        if here.start <= gpa and gpa + len(data) <= here.end:
+        if here.start <= gpa and gpa + len(data) <= here.end and not here.read_only:
             here.write(gpa, data)
             return
+        self._refuse_read_only(gpa, len(data))
         rest = memoryview(data)
         for start, size in self._pieces(gpa, len(data), write=True):
             part = rest[start - gpa : start - gpa + size]
@@ -175,8 +196,24 @@ class GuestMemory:
         if self._here.once:
             self.forget()
 
+    def _refuse_read_only(self, gpa: int, length: int) -> None:
+        """Before a store is begun: all of it must be allowed."""
+        for piece in self._domain.p2m.pmem.clip(gpa >> PAGE_SHIFT, -(-(gpa + length) // PAGE)):
+            if is_read_only(piece.tag) and not is_broken(piece.tag):
+                self._domain.denied(piece.start, piece.base)
+                raise ReadOnlyMemory(
+                    f"d{self._domain.domid}: the guest stored to {max(gpa, piece.start << PAGE_SHIFT):#x}, memory that "
+                    "it may only read",
+                    abi.EACCES,
+                    hint="its vnvdimm entry says mode=ro; nothing was stored",
+                )
+
     def view(self, span: Span[Gpa]) -> memoryview:
-        """The bytes of ``span`` themselves, writable; Constraint unless they lie together in one file."""
+        """The bytes of ``span`` themselves, writable unless the guest may only read them.
+
+        Raises:
+            Constraint: they do not lie together in one file.
+        """
         if not self._select(span.start) or span.end > self._here.end:
             raise Constraint(
                 f"guest memory {span} of d{self._domain.domid} is not in one piece: read it, do not view it"
@@ -196,8 +233,9 @@ class GuestMemory:
         found = [
             MemorySpan(
                 Span.between(Gpa(piece.start << PAGE_SHIFT), Gpa(piece.end << PAGE_SHIFT)),
-                "broken" if piece.tag == abi.P2M_RAM_BROKEN else kind,
+                "broken" if is_broken(piece.tag) else kind,
                 Spa(piece.base << PAGE_SHIFT),
+                read_only=is_read_only(piece.tag),
             )
             for kind, table in (("ram", p2m.ram), ("pmem", p2m.pmem))
             for piece in table
@@ -238,7 +276,7 @@ class GuestMemory:
         if piece is None:
             self._hole = gfn
             return False
-        if piece.tag == abi.P2M_RAM_BROKEN:
+        if is_broken(piece.tag):
             self._domain.crash(f"access to the broken page {gpa:#x}")
             raise GuestCrashed(
                 f"d{self._domain.domid}: guest address {gpa:#x} is in a page that a machine check poisoned",
@@ -291,4 +329,4 @@ class GuestMemory:
                     )
         region = hw.region_at(Spa(gpa + distance))  # a registered device may span several
         start, end = max(start, region.span.start - distance), min(end, region.span.end - distance)
-        return _Stretch(start, end, hw, start + distance, once=once)
+        return _Stretch(start, end, hw, start + distance, once=once, read_only=is_read_only(piece.tag))

@@ -13,6 +13,7 @@ from xlpy.errors import HypercallError, XlpyError
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.gate import Gate, hypercall
+from xlpy.hypervisor.p2m import as_broken
 from xlpy.hypervisor.pmem_batch import PmemExtent, check_batch, poisoned
 from xlpy.typing import TYPE_CHECKING
 
@@ -29,7 +30,13 @@ class PmemOps(Gate):
 
     @hypercall("XENMEM_pmem_map")
     def memory_pmem_map(
-        self, domid: int, batch: Sequence[PmemExtent], start: int = 0, *, map_broken: bool = False
+        self,
+        domid: int,
+        batch: Sequence[PmemExtent],
+        start: int = 0,
+        *,
+        map_broken: bool = False,
+        read_only: bool = False,
     ) -> int:
         """Map pmem frames into a guest.
 
@@ -41,6 +48,7 @@ class PmemOps(Gate):
             batch: ``(gfn, mfn, count)``; an empty batch succeeds without effect.
             start: extents that earlier calls with this batch did: 0, or what the last one returned.
             map_broken: map pages that hold poison too, as broken ones; an access to them crashes the guest.
+            read_only: the guest may only read; a store faults and changes nothing.
 
         Returns:
             how many extents are done; when less than all, call again with it as ``start``.
@@ -67,7 +75,7 @@ class PmemOps(Gate):
             return 0
         step = self.xen.preempt_after or len(extents)
         try:
-            self._map(domain, extents[start : start + step], start, map_broken=map_broken)
+            self._map(domain, extents[start : start + step], start, map_broken=map_broken, read_only=read_only)
         except HypercallError:
             if start:
                 self._unmap(domain, [Span(Gfn(gfn), count) for gfn, _, count in extents[:start]])
@@ -129,14 +137,18 @@ class PmemOps(Gate):
             cleared += self.xen.clear_poison(Span(spa, high - low))
         return cleared
 
-    def _map(self, domain: Domain, extents: Sequence[PmemExtent], first: int, *, map_broken: bool) -> None:
+    def _map(
+        self, domain: Domain, extents: Sequence[PmemExtent], first: int, *, map_broken: bool, read_only: bool
+    ) -> None:
         pmem, p2m = self.xen.pmem, domain.p2m.pmem
         columns = check_batch(self.xen, domain, extents, first, map_broken=map_broken)
+
+        kind = abi.P2M_RAM_RO if read_only else abi.P2M_RAM_RW
 
         def change() -> None:
             pmem.m2p.add_columns(columns.mfns, columns.mfn_ends, columns.gfns, [domain.domid] * len(extents))
 
-        p2m.add_columns(columns.gfns, columns.gfn_ends, columns.mfns, [abi.P2M_RAM_RW] * len(extents))
+        p2m.add_columns(columns.gfns, columns.gfn_ends, columns.mfns, [kind] * len(extents))
         try:
             pmem.change(min(columns.mfns), max(columns.mfn_ends), change)
         except XlpyError as error:
@@ -149,7 +161,7 @@ class PmemOps(Gate):
             owner = pmem.m2p.lookup(mfn)
             pmem.mark_broken(mfn, broken=True)
             if owner is not None:
-                p2m.retag(owner[0], owner[0] + 1, abi.P2M_RAM_BROKEN)
+                p2m.retag(owner[0], owner[0] + 1, as_broken(kind))
         domain.save_pmem()
 
     def _unmap(self, domain: Domain, extents: Sequence[Span[Gfn]]) -> None:

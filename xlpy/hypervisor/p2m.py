@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import compress
 from operator import add, sub
 
-from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M, P2M_RAM_BROKEN
+from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M, P2M_RAM_BROKEN, P2M_RAM_RO, P2M_RAM_RW
 from xlpy.hypervisor.linear import LinearMap
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -22,11 +22,34 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.linear import Piece
 
 
+_WAS_READ_ONLY = 0x100  # beside the type of a broken page, so that it is mended into what it was
+
+
+def is_broken(tag: int) -> bool:
+    """Whether a machine check poisoned the page."""
+    return tag & 0xFF == P2M_RAM_BROKEN
+
+
+def is_read_only(tag: int) -> bool:
+    """Whether the guest may only read the page."""
+    return tag in (P2M_RAM_RO, P2M_RAM_BROKEN | _WAS_READ_ONLY)
+
+
+def as_broken(tag: int) -> int:
+    """The tag of a page that a machine check poisons."""
+    return P2M_RAM_BROKEN | (_WAS_READ_ONLY if is_read_only(tag) else 0)
+
+
+def as_mended(tag: int) -> int:
+    """The tag of a page whose poison is gone."""
+    return P2M_RAM_RO if is_read_only(tag) else P2M_RAM_RW
+
+
 class Mapping(NamedTuple):
     """Where one guest frame leads.
 
     mfn: machine frame.
-    type: page type, P2M_RAM_RW or P2M_RAM_BROKEN.
+    type: page type, P2M_RAM_RW, P2M_RAM_RO or P2M_RAM_BROKEN.
     pmem: whether it is persistent memory.
     """
 
@@ -37,7 +60,7 @@ class Mapping(NamedTuple):
     @property
     def broken(self) -> bool:
         """Whether a machine check poisoned the page."""
-        return self.type == P2M_RAM_BROKEN
+        return is_broken(self.type)
 
 
 class EntryCounts(NamedTuple):

@@ -49,7 +49,7 @@ class Backings:
             Conflict: two entries share memory, or a domain has it. HypercallError: Xen does not know the device, and
                 would not map it. Constraint, NotFound, Unsafe: see ``resolve``.
         """
-        found = [(entry, resolve(self.dom0, entry.file)) for entry in entries]
+        found = [(entry, resolve(self.dom0, entry.file, entry.read_only)) for entry in entries]
         _refuse_overlaps(name, found)
         for entry, resolved in found:
             self._refuse_taken(entry, resolved)
@@ -101,7 +101,7 @@ class Backings:
         owner = f"domain {domid}"
         self.dom0.pin(entry.file, owner)
         undo.callback(self.dom0.unpin, entry.file, owner)
-        if resolve(self.dom0, entry.file).extents != resolved.extents:
+        if resolve(self.dom0, entry.file, entry.read_only).extents != resolved.extents:
             raise Conflict(f"{entry.file} moved on the media while it was being resolved", hint="run the command again")
         name = self.label_name(entry, resolved)
         if entry.label_size:
@@ -111,7 +111,8 @@ class Backings:
             spans=resolved.spans,
             label_path=f"{self.labels}/{name}" if entry.label_size else None,
             label_size=entry.label_size,
-            unarmed=entry.unarmed,
+            unarmed=entry.unarmed or entry.read_only,
+            read_only=entry.read_only,
             uuid=blake2b(name.encode(), digest_size=16).digest(),
             health=self.health(resolved.spans),
         )
@@ -141,6 +142,7 @@ class Backings:
             placed.slot,
             entry.label_size,
             entry.unarmed,
+            entry.read_only,
         )
 
     def label_name(self, entry: Vnvdimm, resolved: Resolved) -> str:

@@ -18,7 +18,7 @@ class VnvdimmRecord(NamedTuple):
 
     path: as configured; kind, device: see ``Resolved``; gpa: first guest physical address; size: bytes;
     extents: ``[spa, length]`` pairs in guest order; label: file name of its label area, or empty.
-    slot: from 0, its number for users; label_size, unarmed: as configured.
+    slot: from 0, its number for users; label_size, unarmed, read_only: as configured.
     """
 
     path: str
@@ -31,6 +31,7 @@ class VnvdimmRecord(NamedTuple):
     slot: int = 0
     label_size: int = 0
     unarmed: bool = False
+    read_only: bool = False
 
 
 class DomainRecord(NamedTuple):

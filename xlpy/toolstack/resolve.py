@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 SECTOR = 512
 _ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
 _UNFIT = 0xFFFFFFFF & ~_ACCEPTED
+_KINDS = {"dir": "directory", "char": "character device that is not devdax"}
 _PMEM = re.compile(r"(pmem\d+(?:\.\d+)?)(s?)(?:p(\d+))?")
 
 # flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` mends it)
@@ -81,8 +82,8 @@ class Resolved:
 
     Args:
         path: as written.
-        kind: ``device``, ``partition`` or ``file``.
-        device: the pmem disk, such as ``pmem0``.
+        kind: ``device``, ``partition``, ``devdax`` or ``file``.
+        device: the pmem disk, such as ``pmem0``, or the devdax device.
         size: usable bytes.
         columns: of the pieces: logical offsets, SPAs, lengths, flags. There may be tens of thousands.
     """
@@ -131,8 +132,15 @@ def resolve(dom0: Dom0, path: str, read_only: bool = False) -> Resolved:
         return _device(dom0, path, dom0.block_device_name(*found.device), read_only)
     if found.kind == "file":
         return _file(dom0, path, found.size, read_only)
+    if found.kind == "char":
+        from xlpy.toolstack import devdax
+
+        dax = devdax.find(dom0, path, found.device, read_only)
+        if dax is not None:
+            return _memory(path, dax.name, dax.spans)
     raise Unsafe(
-        f"{path} is a {found.kind}: a vNVDIMM needs a pmem device or a regular file on a DAX file system",
+        f"{path} is a {_KINDS.get(found.kind, found.kind)}: a vNVDIMM needs a pmem device or a regular file on a DAX "
+        "file system",
         code="XLPY-PMEM-KIND",
         hint="xlpy pmem list shows the devices",
     )
@@ -197,6 +205,16 @@ def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
     _check_size(path, window.size)
     whole = [Column.of([number]) for number in (0, window.start, window.size, FIEMAP_EXTENT_LAST)]
     return Resolved(path, kind, disk, window.size, whole)
+
+
+def _memory(path: str, name: str, spans: Sequence[Span[Spa]]) -> Resolved:
+    """A devdax device, which is its ranges one after another."""
+    starts, sizes = [span.start for span in spans], [span.size for span in spans]
+    size, count = sum(sizes), len(spans)
+    _check_size(path, size)
+    flags = [0] * (count - 1) + [FIEMAP_EXTENT_LAST]
+    offsets = [sum(sizes[:at]) for at in range(count)]
+    return Resolved(path, "devdax", name, size, [Column.of(column) for column in (offsets, starts, sizes, flags)])
 
 
 def _file(dom0: Dom0, path: str, size: int, read_only: bool) -> Resolved:

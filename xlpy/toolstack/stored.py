@@ -38,7 +38,10 @@ def reload(record: DomainRecord) -> DomainConfig:
 
 def entries(record: DomainRecord) -> list[Vnvdimm]:
     """The vNVDIMMs that a domain has, as a configuration would name them."""
-    return [Vnvdimm(device.path, device.label_size, device.unarmed) for device in record.vnvdimms]
+    return [
+        Vnvdimm(device.path, device.label_size, device.unarmed, read_only=device.read_only)
+        for device in record.vnvdimms
+    ]
 
 
 def current(record: DomainRecord) -> dict[str, Any]:

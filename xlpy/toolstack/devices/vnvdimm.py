@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader
     from xlpy.toolstack.xlcfg import Position, Text
 
-KEYS = ("file", "label_size", "label_file", "unarmed")
+KEYS = ("file", "label_size", "label_file", "unarmed", "mode")
+MODES = ("rw", "ro")
 LABEL_DEFAULT = LABEL_LEAST = 128 * KIB  # UEFI 2.7, 13.19.1: smaller label areas break readers
 LABEL_MOST = GIB
 
@@ -27,6 +28,7 @@ class Vnvdimm(NamedTuple):
         unarmed: whether the guest is told that writes may not last.
         where: the entry in the configuration, or None when it came otherwise.
         label_file: a file or device of its own that holds the label area on a stock Xen (``xlpy export``); empty: none.
+        read_only: the guest may only read it (``mode=ro``), and is told that the device is not armed.
     """
 
     file: str
@@ -34,6 +36,7 @@ class Vnvdimm(NamedTuple):
     unarmed: bool = False
     where: Position | None = None
     label_file: str = ""
+    read_only: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The entry as the JSON of a configuration shows it."""
@@ -42,11 +45,14 @@ class Vnvdimm(NamedTuple):
             shown["label_file"] = self.label_file
         if self.unarmed:
             shown["unarmed"] = True
+        if self.read_only:
+            shown["mode"] = "ro"
         return shown
 
 
 def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
-    """Read ``file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1]``; the first part may be a path alone."""
+    """Read ``file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1][,mode=rw|ro]``; the first part may be a path
+    alone."""
     found: dict[str, str] = {}
     index = 0
     good = True
@@ -85,7 +91,12 @@ def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
     if unarmed not in ("0", "1"):
         reader.error(where, f"vnvdimm: unarmed is {unarmed!r} and must be 0 or 1")
         good = False
-    if found.get("label_file") == found["file"]:
+    mode = found.get("mode", "rw")
+    if mode not in MODES:
+        reader.error(where, f"vnvdimm: mode is {mode!r} and must be rw or ro")
+        good = False
+    labels = found.get("label_file", "")
+    if labels == found["file"]:
         reader.error(where, "vnvdimm: label_file is the file itself", "labels need a file of their own")
         good = False
-    return Vnvdimm(found["file"], size, unarmed == "1", where, found.get("label_file", "")) if good else None
+    return Vnvdimm(found["file"], size, unarmed == "1", where, labels, mode == "ro") if good else None
