@@ -13,8 +13,9 @@ from xlpy.dom0.extents import (
     FS_IOC_FIEMAP,
     Extent,
 )
-from xlpy.dom0.face import Mount
+from xlpy.dom0.face import FileState, Mount
 from xlpy.dom0.linux import FS_IOC_FSGETXATTR, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, LinuxDom0
+from xlpy.dom0.statx import Attributes
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 from xlpy.store import Store
 
@@ -383,3 +384,30 @@ def test_a_pinned_file_that_is_gone(machine):
     one.unpin(str(path), "vm1")
     with pytest.raises(NotFound):
         one.check_pinned(str(path))
+
+
+# --- how files are accessed ------------------------------------------------------------------------------------------
+
+DAX, VERITY, ENCRYPTED = 0x200000, 0x100000, 0x800
+
+
+@pytest.mark.parametrize(
+    ("told", "flags", "expected"),
+    [
+        (Attributes(DAX, DAX), 0, FileState(True)),
+        (Attributes(0, DAX), 0, FileState(False)),
+        (Attributes(0, DAX), 0x4000, FileState(False, "journal")),
+        (Attributes(DAX | VERITY, DAX), 0, FileState(False, "verity")),
+        (Attributes(DAX | ENCRYPTED, DAX), 0, FileState(False, "encrypted")),
+        (Attributes(0, 0x70), 0, FileState(None)),
+        (None, 0, FileState(None)),
+    ],
+)
+def test_statx_tells_whether_a_file_has_dax(machine, told, flags, expected):
+    one = dom0(machine, Kernel(flags=flags), statx=lambda path: told)
+    assert one.file_state(str(machine / "mnt/pmem0/file")) == expected
+
+
+def test_no_file_has_no_state(machine):
+    with pytest.raises(NotFound):
+        dom0(machine).file_state(str(machine / "mnt/none"))

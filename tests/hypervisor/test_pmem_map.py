@@ -353,3 +353,54 @@ def test_six_tebibytes_cost_what_six_mebibytes_cost(hw, xen, calls, guest):
     calls.domctl_destroydomain(guest)
     assert time.process_time() - start < 0.1
     assert counts.small + 512 * counts.large + (counts.huge << 18) == device.data.size
+
+
+# --- read-only ---------------------------------------------------------------------------------------------------
+
+
+def test_read_only_memory_is_read_and_never_written(xen, hw, device, calls, guest):
+    d = device.first
+    hw.write(Spa(d * PAGE), b"as it was")
+    calls.memory_pmem_map(guest, [extent(G, d, 2)], read_only=True)
+    calls.memory_pmem_map(guest, [extent(G + 2, d + 2, 1)])
+    domain = xen.domain(guest)
+    memory = domain.memory
+    assert [piece.tag for piece in domain.p2m.pmem] == [abi.P2M_RAM_RO, abi.P2M_RAM_RW]
+    assert memory.read(Gpa(G * PAGE), 9) == b"as it was"
+    assert memory.view(Span(Gpa(G * PAGE), PAGE)).readonly
+    for start, data in ((G * PAGE, b"x"), ((G + 2) * PAGE - 1, b"xy"), (G * PAGE, bytes(2 * PAGE + 1))):
+        with pytest.raises(HypercallError, match="may only read") as caught:
+            memory.write(Gpa(start), data)
+        assert (caught.value.code, caught.value.errno) == ("XLPY-GUEST-READ-ONLY", abi.EACCES)
+    memory.write(Gpa((G + 2) * PAGE), b"z")
+    assert hw.read(Spa(d * PAGE), 9) == b"as it was"
+    assert hw.read(Spa((d + 2) * PAGE - 1), 2) == b"\0z"  # nothing of a store that begins in read-only memory
+    assert not domain.dying
+    assert domain.shutdown_code is None
+    assert f"(XEN) d{guest} attempted write to read-only gfn {G:#x} (mfn={d:#x})" in "\n".join(xen.console.lines())
+
+
+def test_a_store_that_ends_in_read_only_memory_stores_nothing(xen, hw, device, calls, guest):
+    d = device.first
+    calls.memory_pmem_map(guest, [extent(G, d, 1)])
+    calls.memory_pmem_map(guest, [extent(G + 1, d + 1, 1)], read_only=True)
+    with pytest.raises(HypercallError):
+        xen.domain(guest).memory.write(Gpa((G + 1) * PAGE - 4), b"12345678")
+    assert hw.read(Spa((d + 1) * PAGE - 4), 8) == bytes(8)
+
+
+def test_a_read_only_page_is_read_only_again_after_its_poison_is_cleared(xen, hw, device, calls, guest):
+    d = device.first
+    calls.memory_pmem_map(guest, [extent(G, d, 3)], read_only=True)
+    tags = lambda: [(p.start - G, p.tag & 0xFF) for p in xen.domain(guest).p2m.pmem]  # noqa: E731
+    hw.poison.add(Span(Spa((d + 1) * PAGE), 64))
+    xen.consumed(Spa((d + 1) * PAGE))
+    assert tags() == [(0, abi.P2M_RAM_RO), (1, abi.P2M_RAM_BROKEN), (2, abi.P2M_RAM_RO)]
+    xen.clear_poison(Span(Spa((d + 1) * PAGE), PAGE))
+    assert {tag for _, tag in tags()} == {abi.P2M_RAM_RO}
+
+
+def test_what_is_mapped_read_only_survives_the_state(xen, device, calls, guest):
+    calls.memory_pmem_map(guest, [extent(G, device.first, 2)], read_only=True)
+    again = Xen(xen.hw, xen.store)
+    assert [piece.tag for piece in again.domain(guest).p2m.pmem] == [abi.P2M_RAM_RO]

@@ -115,12 +115,12 @@ xfs() {
   xfs_io -f -c 'extsize 1m' x/hint; please write /mnt/x/hint 300 xfs-extsize; ask xfs-extsize /mnt/x/hint
   please write /mnt/x/a 64 xfs-unshared; xfs_io -f -c 'reflink /host/mnt/x/a' x/b >/dev/null 2>&1 && {
     ask xfs-shared /mnt/x/a; ask xfs-clone /mnt/x/b
-    xfs_io -c 'unshare 0 256k' x/b || please write /mnt/x/b 64 xfs-unshared
+    xfs_io -c 'funshare 0 256k' x/b || please write /mnt/x/b 64 xfs-unshared
     ask xfs-unshared /mnt/x/b; }
-  please pieces /mnt/x/scattered 64; please race xfs_fsr /mnt/x/scattered "touch /mnt/fsr; while [ -e /mnt/fsr ]; do sleep 0.1; done" &
+  please pieces /mnt/x/scattered 64; please race xfs_fsr /mnt/x/scattered "'touch /mnt/fsr; while [ -e /mnt/fsr ]; do sleep 0.1; done'" &
   racing=$!
-  while [ ! -e fsr ]; do sleep 0.1; done
-  xfs_fsr -v x/scattered >/tmp/fsr 2>&1; rm fsr; wait $racing
+  while [ ! -e fsr ] && kill -0 $racing; do sleep 0.1; done
+  xfs_fsr -v x/scattered >/tmp/fsr 2>&1; rm -f fsr; wait $racing
   ask xfs-moved /mnt/x/scattered
   umount x; mount -t xfs -o dax=inode "/dev/$x" x; ask xfs-inode-without /mnt/x/file
   mkdir x/x; xfs_io -c 'chattr +x' x/x; please write /mnt/x/x/file 64 xfs-inode; ask xfs-inode /mnt/x/x/file; umount x
@@ -144,6 +144,9 @@ other() {
       daxctl reconfigure-device --mode=system-ram --no-online "$new" >/tmp/dax 2>&1 && ask system-ram "/dev/$new"; fi; }
   dev 32 sector; ask sector "/dev/$new"
   dev 16 raw; ask raw "/dev/$new"
+}
+
+regions() {
   for region in /sys/bus/nd/devices/region*; do
     provider=$(cat "$region/../provider")
     [ "$provider" = ACPI.NFIT ] && continue

@@ -10,7 +10,8 @@ class Situation(NamedTuple):
     """One row.
 
     name: as guest.sh asks it. group: of guest.sh. what: in words. status, code: the verdict; ("", 0) is accepted.
-    why: the reason in a few words. content: what the bytes at the resolved addresses are marked with.
+    why: the reason in a few words. content: what the bytes at the resolved addresses are marked with. absent: kernels
+    that cannot be put into it.
     """
 
     name: str
@@ -20,7 +21,22 @@ class Situation(NamedTuple):
     code: str = ""
     why: str = ""
     content: str = ""
+    absent: tuple[str, ...] = ()
 
+
+class Race(NamedTuple):
+    """What happens to a file between resolving and mapping. free, held: (it could be done, the extents are the same)
+    while nobody holds the file and while it is held; None where it was not tried."""
+
+    name: str
+    group: str
+    what: str
+    free: list[bool] | None
+    held: list[bool] | None = None
+    absent: tuple[str, ...] = ()
+
+
+KERNELS = {"": "6.1", "trixie": "6.12", "sid": "7.2"}  # by suite
 
 USED, RO = "XLPY-PMEM-IN-USE", "XLPY-PMEM-READ-ONLY"
 CACHE = "XLPY-PMEM-NOT-DAX"
@@ -93,8 +109,16 @@ SITUATIONS = (
     Situation("system-ram", "other", "the same as system RAM (kmem)", 5, USED, "the driver is kmem"),
     Situation("sector", "other", "sector mode (BTT)", 7, "XLPY-PMEM-SECTOR", "blocks move"),
     Situation("raw", "other", "raw mode"),
-    Situation("virtio-pmem", "other", "virtio-pmem region"),
-    Situation("virtio-pmem-file", "other", "file on it", content="virtio-pmem-file"),
-    Situation("e820", "other", "e820 type 12 region (memmap=)"),
-    Situation("e820-file", "other", "file on it", content="e820-file"),
+    Situation("virtio-pmem", "regions", "virtio-pmem region"),
+    Situation("virtio-pmem-file", "regions", "file on it", content="virtio-pmem-file"),
+    Situation("e820", "regions", "e820 type 12 region (memmap=)"),
+    Situation("e820-file", "regions", "file on it", content="e820-file"),
+)
+
+RACES = (
+    Race("nothing", "races", "nothing", [True, True]),
+    Race("truncate", "races", "ext4: the file is truncated", [True, False], [False, True]),
+    Race("replaced", "races", "ext4: another file takes its name", [True, False]),
+    Race("e4defrag", "races", "ext4: e4defrag (a DAX file is not moved)", [False, True], [False, True]),
+    Race("xfs_fsr", "xfs", "XFS: xfs_fsr moves it", [True, False]),
 )

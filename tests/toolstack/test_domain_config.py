@@ -99,12 +99,20 @@ def test_vnvdimms():
     assert "vnvdimms" not in load("").to_json()
 
 
+def test_vnvdimm_mode():
+    reader, writer, plain = load('vnvdimm = [ "/dev/pmem0,mode=ro", "/dev/pmem1,mode=rw", "/dev/pmem2" ]').vnvdimms
+    assert [one.read_only for one in (reader, writer, plain)] == [True, False, False]
+    assert [one.to_json().get("mode") for one in (reader, writer, plain)] == ["ro", None, None]
+
+
 VNVDIMM_ERRORS = [
     ("fil=/x", "vnvdimm: unknown setting 'fil'"),
     ("file=/x,label=1", "vnvdimm: unknown setting 'label'"),
     ("file=/x,label_size=big", "vnvdimm: label_size: not a size: 'big'"),
     ("file=/x,unarmed=yes", "vnvdimm: unarmed is 'yes' and must be 0 or 1"),
     ("file=/x,file=/y", "vnvdimm: file is given twice"),
+    ("file=/x,mode=r", "vnvdimm: mode is 'r' and must be rw or ro"),
+    ("file=/x,mode=", "vnvdimm: mode is '' and must be rw or ro"),
     ("file=", "vnvdimm: no file"),
     ("label_size=1M", "vnvdimm: no file"),
     ("", "vnvdimm: unknown setting ''"),

@@ -184,6 +184,7 @@ class EmulatedDom0(Vfs):
 
     def _changeable(self, path: str) -> tuple[Mount, str, Inode]:
         mount, inner, inode = self.file(path)
+        _refuse_read_only(path, mount)
         self._refuse_held(path, mount, inode)
         return mount, inner, inode
 
@@ -205,6 +206,7 @@ class EmulatedDom0(Vfs):
                 f"{path}: files can be made on a pmem device's file system only",
                 hint="below: " + (", ".join(m.mountpoint for m in self.disk_mounts) or "nothing is mounted"),
             )
+        _refuse_read_only(path, mount)
         if size < 1:
             raise Constraint(f"{path}: a file of {size} bytes cannot be mapped", hint="at least one page: 4K")
         image = self.image(mount)
@@ -239,6 +241,7 @@ class EmulatedDom0(Vfs):
             if not e.flags & FIEMAP_EXTENT_UNWRITTEN
         )
         if written < inode.size:
+            _refuse_read_only(path, mount)
             self._refuse_held(path, mount, inode)
         if not dry_run:
             self._editor(mount).prepare(inner)
@@ -318,7 +321,7 @@ class EmulatedDom0(Vfs):
         from xlpy.dom0.ext4.inplace import InPlace
 
         mount, inner, inode = self.file(path)
-        if inode.immutable != on:
+        if inode.immutable != on and "ro" not in mount.options:  # nothing moves on a mount that is read-only
             InPlace(*self._place(mount)).set_immutable(inner, on)
 
     def repair(self) -> None:
@@ -326,6 +329,8 @@ class EmulatedDom0(Vfs):
         from xlpy.dom0.ext4.inplace import InPlace
 
         for mount in self.disk_mounts:
+            if "ro" in mount.options:
+                continue
             with suppress(Unsafe):  # a disabled device is as it is
                 window = self.device(mount.device).window
                 held = {pin.inode for pin in self._pins.all() if pin.inode and pin.window == window}
@@ -337,6 +342,15 @@ class EmulatedDom0(Vfs):
         """Path and inode of every regular file on a mount."""
         for path, inode in _walk(self.image(mount), "/"):
             yield f"{mount.mountpoint}{path}", inode
+
+
+def _refuse_read_only(path: str, mount: Mount) -> None:
+    if "ro" in mount.options:
+        raise Constraint(
+            f"{path}: Read-only file system: {mount.mountpoint} is mounted with ro",
+            code="XLPY-EXT4-READ-ONLY",
+            hint="choose a place on another file system",
+        )
 
 
 def _walk(image: Ext4Image, folder: str) -> Iterator[tuple[str, Inode]]:

@@ -68,12 +68,9 @@ class LinuxUsers:
 
     def of_character_device(self, path: str) -> list[str]:
         """Which other processes have a device open or mapped, as ``of_device``."""
-        node = Path(path).stat()
-        return [
-            f"open in process {process.name} ({_text(process / 'comm')})"
-            for process in self._processes()
-            if int(process.name) != os.getpid() and (_opened(process, node.st_rdev) or _mapped(process, node))
-        ]
+        from xlpy.dom0.openfiles import users
+
+        return [f"in use: {who}" for who in users(path, str(self._proc))]
 
     def _related(self, name: str) -> dict[Number, Path]:
         """The device, its disk or its partitions: sysfs folders by device number."""
@@ -121,7 +118,7 @@ class LinuxUsers:
     def _elsewhere(self, devices: dict[Number, Path]) -> Iterator[str]:
         """Mounts in the mount namespaces of other processes."""
         seen = {_namespace(self._proc / "self")}
-        for process in self._processes():
+        for process in sorted(self._proc.glob("[0-9]*"), key=lambda one: int(one.name)):
             namespace = _namespace(process)
             if namespace is None or namespace in seen:
                 continue
@@ -130,9 +127,6 @@ class LinuxUsers:
                 fields = line.split(" ")
                 if len(fields) > 4 and _number(fields[2]) in devices:
                     yield f"mounted on {fields[4]} in the mount namespace of process {process.name}"
-
-    def _processes(self) -> list[Path]:
-        return sorted(self._proc.glob("[0-9]*"), key=lambda one: int(one.name))
 
     def _claimed(self, path: str) -> list[str]:
         """Whether somebody who left no trace holds the device: an exclusive open tells."""
@@ -160,21 +154,6 @@ def _namespace(process: Path) -> str | None:
         return str((process / "ns" / "mnt").readlink())
     except OSError:  # it has ended, or it is a kernel thread that we may not look at
         return None
-
-
-def _opened(process: Path, device: int) -> bool:
-    with suppress(OSError):
-        for opened in (process / "fd").iterdir():
-            with suppress(OSError):
-                if opened.stat().st_rdev == device:  # of the open file, whatever its name is now
-                    return True
-    return False
-
-
-def _mapped(process: Path, node: os.stat_result) -> bool:
-    """Whether its memory map has the node, by device and inode: a mapping outlives the descriptor it was made from."""
-    place = f"{os.major(node.st_dev):02x}:{os.minor(node.st_dev):02x} {node.st_ino} "
-    return place in _text(process / "maps")
 
 
 def _number(text: str) -> Number | None:
