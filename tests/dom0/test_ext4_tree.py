@@ -40,7 +40,7 @@ def one_by_one(leaves):
             blocks = count - 32768 if count > 32768 else count
             if not (blocks and point <= logical and logical + blocks <= end):
                 return None
-            if not (physical > FIRST_DATA and physical + blocks <= BLOCKS):
+            if physical + blocks > BLOCKS:
                 return None
             flags = FIEMAP_EXTENT_UNWRITTEN if count > 32768 else 0
             found.append(Extent(logical * SIZE, physical * SIZE, blocks * SIZE, flags))
@@ -57,7 +57,6 @@ DAMAGE = st.sampled_from(
         lambda logical, count, physical: (max(logical - 1, 0), count, physical),
         lambda logical, count, physical: (logical + 3, count, physical),
         lambda logical, count, physical: ((1 << 32) - 1, count, physical),
-        lambda logical, count, physical: (logical, count, FIRST_DATA),
         lambda logical, count, physical: (logical, count, BLOCKS),
         lambda logical, count, physical: (logical, 1, BLOCKS - 1),
     ]

@@ -46,7 +46,7 @@ _REFUSED = (
     (VERITY_FL, "VERITY", "is sealed by fs-verity: its bytes must never change"),
 )
 
-_INODE = struct.Struct("<H2xI18xHII4x60sI4xI4xH")
+_INODE = struct.Struct("<H2xI18xHII4x60s3I4xHH")
 _FLAGS, _CHECKSUM_LOW, _EXTRA_SIZE, _CHECKSUM_HIGH = 0x20, 0x7C, 0x80, 0x82
 
 
@@ -54,7 +54,8 @@ class Inode(NamedTuple):
     """One inode.
 
     size: bytes. sectors: 512-byte units allocated, extent tree included. flags: ``*_FL`` bits. root: the 60 bytes
-    of i_block. seed: CRC-32C register with which the checksums of this inode's blocks start.
+    of i_block. attributes: the block of extended attributes, 0 for none. seed: CRC-32C register with which the
+    checksums of this inode's blocks start.
     """
 
     number: int
@@ -66,6 +67,7 @@ class Inode(NamedTuple):
     generation: int
     sectors: int
     root: bytes
+    attributes: int
     seed: int
 
     @property
@@ -74,19 +76,24 @@ class Inode(NamedTuple):
         return bool(self.flags & IMMUTABLE_FL)
 
 
-def parse_inode(superblock: Superblock, number: int, raw: bytes, offset: int) -> Inode:
+def parse_inode(superblock: Superblock, number: int, raw: bytes, offset: int, *, in_use: bool = True) -> Inode:
     """Check the bytes of inode ``number``, found at byte ``offset`` of the device.
+
+    Args:
+        in_use: whether it must be one that a directory can name.
 
     Raises:
         FormatError: its checksum is wrong, or it is no inode in use.
     """
     where = f"inode {number}"
-    mode, size_low, links, sectors, flags, root, generation, size_high, sectors_high = _INODE.unpack_from(raw)
+    (mode, size_low, links, sectors, flags, root, generation, attributes, size_high, sectors_high, attributes_high) = (
+        _INODE.unpack_from(raw)
+    )
     seed = crc32c(superblock.seed, struct.pack("<II", number, generation))
-    if superblock.checksums:
+    if superblock.checksums and (in_use or any(root)):
         _check(where, seed, raw, offset)
-    kind = _KINDS.get(mode & 0xF000)
-    if kind is None or not links:
+    kind = _KINDS.get(mode & 0xF000, "")
+    if in_use and not (kind and links):
         raise damaged(where, f"in no use, though a directory names it (mode {mode:#o}, {links} links)", offset)
     allocated = sectors | sectors_high << 32
     if flags & HUGE_FILE_FL:
@@ -101,6 +108,7 @@ def parse_inode(superblock: Superblock, number: int, raw: bytes, offset: int) ->
         generation=generation,
         sectors=allocated,
         root=root,
+        attributes=attributes | attributes_high << 32,
         seed=seed,
     )
 

@@ -18,6 +18,7 @@ from xlpy.dom0.ext4.superblock import (
     parse_superblock,
 )
 from xlpy.dom0.ext4.tree import read_tree
+from xlpy.dom0.ext4.zones import Zones
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
 from xlpy.typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -66,6 +67,7 @@ class Ext4:
         raw = self._read(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE) if whole else b""
         self.superblock = parse_superblock(raw, self._size)
         self._groups: dict[int, Group] = {}
+        self._zones: Zones | None = None
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
@@ -201,9 +203,21 @@ class Ext4:
                 yield [(at + i // size, raw[i : i + size]) for i in range(0, len(raw), size)]
 
     @_held
-    def tree(self, inode: Inode) -> Extents:
-        """The entries of the extent tree as they stand, unmerged; FormatError when it is damaged."""
-        return read_tree(self.superblock, inode, self._read)
+    def tree(self, inode: Inode, path: str = "the file") -> Extents:
+        """The entries of the extent tree as they stand, unmerged.
+
+        Args:
+            path: how the file is called in error messages.
+
+        Raises:
+            FormatError: damaged metadata. Unsafe: it gives the file blocks that are not its own.
+        """
+        nodes: list[int] = []
+        extents = read_tree(self.superblock, inode, self._read, nodes)
+        if self._zones is None:
+            self._zones = Zones(self.superblock, self._read, self.inode_bytes)
+        self._zones.check(inode, extents, nodes, path)
+        return extents
 
     @_held
     def fiemap(self, inode: Inode, path: str = "the file") -> Extents:
@@ -213,10 +227,11 @@ class Ext4:
             path: how the file is called in error messages.
 
         Raises:
-            Unsafe: the data does not lie in plain blocks under an extent tree. FormatError: damaged metadata.
+            Unsafe: the data does not lie in plain blocks under an extent tree, or not in blocks of the file's own.
+            FormatError: damaged metadata.
         """
         refuse_unreadable(inode, path)
-        return read_tree(self.superblock, inode, self._read).merged().marked_last()
+        return self.tree(inode, path).merged().marked_last()
 
     @_held
     def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:

@@ -11,6 +11,10 @@ import struct
 from xlpy.dom0.ext4.checksum import crc16, crc32c
 from xlpy.errors import FormatError, Unsafe
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SUPERBLOCK_OFFSET = 1024
 SUPERBLOCK_SIZE = 1024
@@ -19,14 +23,18 @@ FRESH = 0xFFFFFFFF
 
 STATE_ERRORS = 0x2
 
+COMPAT_HAS_JOURNAL = 0x4
 COMPAT_SPARSE_SUPER2 = 0x200
+COMPAT_ORPHAN_FILE = 0x1000
 INCOMPAT_FILETYPE = 0x2
 INCOMPAT_RECOVER = 0x4
 INCOMPAT_META_BG = 0x10
 INCOMPAT_64BIT = 0x80
+INCOMPAT_MMP = 0x100
 INCOMPAT_CSUM_SEED = 0x2000
 RO_COMPAT_SPARSE_SUPER = 0x1
 RO_COMPAT_GDT_CSUM = 0x10
+RO_COMPAT_QUOTA = 0x100
 RO_COMPAT_METADATA_CSUM = 0x400
 RO_COMPAT_SHARED_BLOCKS = 0x4000
 
@@ -38,7 +46,7 @@ _INCOMPAT_KNOWN = {
     INCOMPAT_META_BG: "meta_bg",
     0x40: "extent",
     INCOMPAT_64BIT: "64bit",
-    0x100: "mmp",
+    INCOMPAT_MMP: "mmp",
     0x200: "flex_bg",
     0x400: "ea_inode",
     INCOMPAT_CSUM_SEED: "metadata_csum_seed",
@@ -50,7 +58,7 @@ _INCOMPAT_KNOWN = {
 _INCOMPAT_REFUSED = {0x1: "compression", 0x8: "journal_dev", 0x1000: "dirdata"}
 
 _HEAD = struct.Struct("<13I6H4I2HI2H3I16s")
-_GROUP_CHECKSUM = 0x1E
+GROUP_CHECKSUM = 0x1E
 _GROUP_INODE_UNINIT = 0x1
 
 
@@ -62,7 +70,11 @@ class Group(NamedTuple):
 
 
 class Superblock(NamedTuple):
-    """The checked superblock. Sizes are bytes, counts and positions are blocks unless named otherwise."""
+    """The checked superblock. Sizes are bytes, counts and positions are blocks unless named otherwise.
+
+    reserved_gdt: blocks behind each copy of the descriptors that are kept for more of them. mmp_block: 0 for none.
+    own_inodes: what belongs to the file system itself, by inode number, in words.
+    """
 
     uuid: bytes
     block_size: int
@@ -77,6 +89,9 @@ class Superblock(NamedTuple):
     descriptor_size: int
     first_meta_bg: int
     backup_groups: tuple[int, int]
+    reserved_gdt: int
+    mmp_block: int
+    own_inodes: dict[int, str]
     compat: int
     incompat: int
     ro_compat: int
@@ -101,12 +116,27 @@ class Superblock(NamedTuple):
             block = logical_superblock + 1 + index
         else:
             first = index * per_block
-            block = self.first_data_block + first * self.blocks_per_group + self._holds_superblock(first)
+            block = self.first_data_block + first * self.blocks_per_group + self.holds_superblock(first)
             if self.block_size == 1024 and index == 0 and self.first_data_block == 0:
                 block += 1  # bigalloc with 1 KiB blocks: the boot block comes before the superblock
         return block * self.block_size + within * self.descriptor_size
 
-    def _holds_superblock(self, group: int) -> bool:
+    def group_start(self, group: int) -> int:
+        """The first block of a group."""
+        return self.first_data_block + group * self.blocks_per_group
+
+    def superblock_groups(self) -> Iterable[int]:
+        """The groups that begin with a copy of the superblock."""
+        groups = self.groups
+        if self.compat & COMPAT_SPARSE_SUPER2:
+            return sorted({0, *(group for group in self.backup_groups if group < groups)})
+        if not self.ro_compat & RO_COMPAT_SPARSE_SUPER:
+            return range(groups)
+        powers = {base**power for base in (3, 5, 7) for power in range(groups.bit_length())}
+        return sorted(group for group in {0, 1, *powers} if group < groups)
+
+    def holds_superblock(self, group: int) -> bool:
+        """Whether a group begins with a copy of the superblock."""
         if group == 0:
             return True
         if self.compat & COMPAT_SPARSE_SUPER2:
@@ -192,11 +222,30 @@ def parse_superblock(raw: bytes, device_size: int) -> Superblock:
         descriptor_size=desc_size,
         first_meta_bg=struct.unpack_from("<I", raw, 0x104)[0],
         backup_groups=struct.unpack_from("<II", raw, 0x24C),
+        reserved_gdt=struct.unpack_from("<H", raw, 0xCE)[0],
+        mmp_block=struct.unpack_from("<Q", raw, 0x168)[0] if incompat & INCOMPAT_MMP else 0,
+        own_inodes=_own_inodes(raw, compat, ro_compat),
         compat=compat,
         incompat=incompat,
         ro_compat=ro_compat,
         seed=seed,
     )
+
+
+def _own_inodes(raw: bytes, compat: int, ro_compat: int) -> dict[int, str]:
+    """The inodes that the superblock names, as long as their feature is on."""
+    found = {}
+    for on, offset, what in (
+        (compat & COMPAT_HAS_JOURNAL, 0xE0, "the journal"),
+        (ro_compat & RO_COMPAT_QUOTA, 0x240, "the quota of users"),
+        (ro_compat & RO_COMPAT_QUOTA, 0x244, "the quota of groups"),
+        (ro_compat & RO_COMPAT_QUOTA, 0x26C, "the quota of projects"),
+        (compat & COMPAT_ORPHAN_FILE, 0x280, "the orphan file"),
+    ):
+        (number,) = struct.unpack_from("<I", raw, offset)
+        if on and number:
+            found[number] = what
+    return found
 
 
 def _check_superblock_checksum(raw: bytes) -> None:
@@ -247,14 +296,14 @@ def parse_group(superblock: Superblock, number: int, raw: bytes) -> Group:
     """
     where = f"group {number} descriptor"
     offset = superblock.descriptor_position(number)
-    (stored,) = struct.unpack_from("<H", raw, _GROUP_CHECKSUM)
+    (stored,) = struct.unpack_from("<H", raw, GROUP_CHECKSUM)
     computed = stored
     tag = struct.pack("<I", number)
     if superblock.checksums:
-        blank = tag + raw[:_GROUP_CHECKSUM] + bytes(2) + raw[_GROUP_CHECKSUM + 2 :]
+        blank = tag + raw[:GROUP_CHECKSUM] + bytes(2) + raw[GROUP_CHECKSUM + 2 :]
         computed = crc32c(superblock.seed, blank) & 0xFFFF
     elif superblock.ro_compat & RO_COMPAT_GDT_CSUM:
-        body = raw[:_GROUP_CHECKSUM] + (raw[_GROUP_CHECKSUM + 2 :] if superblock.descriptor_size > 32 else b"")
+        body = raw[:GROUP_CHECKSUM] + (raw[GROUP_CHECKSUM + 2 :] if superblock.descriptor_size > 32 else b"")
         computed = crc16(0xFFFF, superblock.uuid + tag + body)
     if stored != computed:
         raise damaged(f"{where}.bg_checksum", f"{stored:#06x}, the bytes give {computed:#06x}", offset)

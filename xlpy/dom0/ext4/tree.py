@@ -57,18 +57,21 @@ class _Leaf(NamedTuple):
         return bool(self.node.first <= first and last + count <= self.node.end)
 
 
-def read_tree(superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes]) -> Extents:
+def read_tree(
+    superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], nodes: list[int] | None = None
+) -> Extents:
     """All entries in the leaves of an inode in logical order, in bytes, with no flag but UNWRITTEN.
 
     Args:
         read: ``read(offset, length)`` gives bytes of the device.
+        nodes: is told the blocks of the tree itself.
 
     Raises:
         FormatError: a checksum, a header or an entry is wrong. A loop is impossible, since every step must go one level
             down and forward in logical order.
     """
     where = f"inode {inode.number} extent tree"
-    leaves = _leaves(superblock, inode, read, where)
+    leaves = _leaves(superblock, inode, read, where, [] if nodes is None else nodes)
     entries = _Entries(b"".join([leaf.raw for leaf in leaves]))
     if leaves and not (all(map(_Leaf.in_bounds, leaves)) and entries.sound(superblock)):
         leaf = next(leaf for leaf in leaves if not (leaf.in_bounds() and _Entries(bytes(leaf.raw)).sound(superblock)))
@@ -81,7 +84,9 @@ def read_tree(superblock: Superblock, inode: Inode, read: Callable[[int, int], b
     return entries.in_bytes(superblock.block_size)
 
 
-def _leaves(superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], where: str) -> list[_Leaf]:
+def _leaves(
+    superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], where: str, tree: list[int]
+) -> list[_Leaf]:
     """The leaves in logical order; everything above them and around their entries is checked."""
     size = superblock.block_size
     top = _Node(0, 0, MAX_LOGICAL)
@@ -93,6 +98,7 @@ def _leaves(superblock: Superblock, inode: Inode, read: Callable[[int, int], byt
     nodes = _indexes(superblock, inode.root, entries, top, where)
     budget = inode.sectors * 512 // size
     for level in range(depth - 1, -1, -1):
+        tree += [node.block for node in nodes]
         budget -= len(nodes)
         if budget < 0:
             raise damaged(where, f"of more blocks than i_blocks ({inode.sectors} sectors) allows")
@@ -187,12 +193,10 @@ class _Entries:
         self._counts = counts - self._unwritten * MAX_WRITTEN
 
     def sound(self, superblock: Superblock) -> bool:
-        """Whether they are in order, none empty, and all inside the file system."""
+        """Whether they are in order, none empty, and none ends beyond the file system."""
         ends = self._logical + self._counts
         disordered = ends.above(self._logical.following(ends.last))
-        outside = self._physical.below(superblock.first_data_block + 1) | (self._physical + self._counts).above(
-            superblock.blocks
-        )
+        outside = (self._physical + self._counts).above(superblock.blocks)
         return not (self._counts.below(1) | disordered | outside).any()
 
     def in_bytes(self, block_size: int) -> Extents:
