@@ -172,17 +172,48 @@ def test_acpidump_round_trip(tables):
 @pytest.mark.parametrize(
     "text",
     [
-        "    0000: 57 41\n",
-        WAET_TEXT + "hello\n",
         WAET_TEXT.replace("0010:", "0020:"),
-        WAET_TEXT.replace("WAET @", "../x @"),
         WAET_TEXT.replace("57 41", "57 4"),
         WAET_TEXT + "    0028: 1\n",
+        WAET_TEXT + "    0028:\n",
     ],
 )
 def test_damaged_acpidump_text(text):
     with pytest.raises(FormatError, match="line "):
         from_hex(text)
+    problems = {}
+    more = to_hex(TABLES[:1])
+    assert from_hex(text + more, problems)[-1] == TABLES[0]  # what follows is read all the same
+    assert [problem.path for problem in problems.values()] == ["waet"]
+
+
+@pytest.mark.parametrize(
+    ("text", "titles"),
+    [
+        ("ASF! @ 0x7EF0\n", [("ASF!", 0x7EF0)]),
+        ("RSD PTR @ 0xf6cd0\n", [("RSDP", 0xF6CD0)]),
+        ("RSD  @ 0xf6cd0\n", [("RSDP", 0xF6CD0)]),
+        ("SSDT @ (nil)\n", [("SSDT", 0)]),
+        ("DSDT @ 0xdfffd0c0 (10999 bytes)\r\n", [("DSDT", 0xDFFFD0C0)]),
+        ("$ABC @ 7ef0\n", [("$ABC", 0x7EF0)]),
+        ("Firmware Warning (ACPI): Incorrect checksum in table [OEMB] @ 0x1 - 0x72\n", []),
+        (" DSDT @ 0x10\n", []),
+        ("../x @ 0x10\n", []),
+        ("DSDT @ 0x10z\n", []),
+        ("DSDT@0x10\n", []),
+        ("someone @ 0x10\n", []),
+    ],
+)
+def test_titles(text, titles):
+    assert [(one.signature, one.address) for one in from_hex(text)] == titles
+
+
+def test_stray_lines_are_passed_over():
+    """As acpixtract does: before, between and inside tables, and rows that no title announces."""
+    head, *rows = WAET_TEXT.splitlines(keepends=True)
+    warning = "Firmware Warning (ACPI): 32/64X length mismatch in FADT/Gpe0Block: 128/32\n"
+    text = f"    0000: 57 41\n{warning}hello\n{head}{warning}\n{''.join(rows[:2])}{warning}{rows[2]}goodbye\n"
+    assert from_hex(text) == TABLES[3:]
 
 
 def test_file_names():

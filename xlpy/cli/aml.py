@@ -1,18 +1,16 @@
-"""``xlpy acpi eval``, ``namespace`` and ``check``: the guest's own AML, run on the guest's own machine, and a lint."""
+"""``xlpy acpi eval`` and ``namespace``: the guest's own AML, run on the guest's own machine."""
 
 from __future__ import annotations
 
-from xlpy.cli.declare import argument, command, leave
+from xlpy.cli.declare import argument, command
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
-from xlpy.cli.render import json_document, json_items
+from xlpy.cli.render import json_document
 from xlpy.errors import FormatError, NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.firmware.acpi.eval import Entry
-
-FINDINGS = 10
 
 
 @command(r"""
@@ -155,34 +153,3 @@ def _print(entry: Entry, depth: int) -> None:
     print(f"{'  ' * depth}{entry.name:<4} {entry.type.name.lower()}{shown}")
     for child in entry.children:
         _print(child, depth + 1)
-
-
-@command("""
-xlpy acpi check quickstart
-xlpy acpi check tables/
-xlpy acpi check acpidump.out --json
-""")
-@argument("what", metavar="FOLDER|FILE|DOMAIN")
-@json_option
-def check(env: Env, what: str, as_json: bool) -> None:
-    """Lint ACPI tables: of a domain, in a folder of .dat files, or in a dump made elsewhere.
-
-    Lengths, checksums, pointers, duplicates, the links inside an NFIT, and AML that loads and compiles. Findings make
-    the exit status 10.
-    """
-    from pathlib import Path
-
-    from xlpy.firmware.acpi.check import check as lint
-    from xlpy.firmware.acpi.check import read_tables
-
-    path = Path(what)
-    tables = read_tables(path) if path.exists() else env.host.domain(what).acpi_tables()
-    findings = lint(tables)
-    if as_json:
-        json_items("xlpy.acpi-check/1", [finding._asdict() for finding in findings])
-    else:
-        for finding in findings:
-            print(finding)
-        env.note(f"{len(tables)} tables, {len(findings)} findings")
-    if findings:
-        leave(FINDINGS)

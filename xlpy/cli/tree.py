@@ -75,7 +75,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
     "acpi": {
         "dump": ("acpi:dump", "Dump ACPI tables, as acpidump does."),
         "eval": ("aml:evaluate", "Evaluate an object of a domain's ACPI namespace."),
-        "check": ("aml:check", "Lint ACPI tables, of a domain or made elsewhere."),
+        "check": ("lint:check", "Lint ACPI tables, of a domain or made elsewhere."),
         "namespace": ("aml:namespace", "Print a domain's ACPI namespace."),
     },
     "whereis": {

@@ -1,6 +1,7 @@
 """The Fixed ACPI Description Table, signature FACP (ACPI 6.5, 5.2.9).
 
-It grew: 116 bytes in ACPI 1.0 (revision 1), 244 from 2.0 on (revisions 3 and 4), 268 in 5.0 (revision 5), 276 in 6.0.
+It grew: 116 bytes in ACPI 1.0 (revision 1), 132 in an erratum of ACPI 1.0b (revision 2), 244 from 2.0 on (revisions 3
+and 4), 268 in 5.0 (revision 5), 276 in 6.0.
 A field that is not given to ``build_fadt`` is 0.
 """
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.header import Identity
 
-LENGTHS = {1: 116, 3: 244, 4: 244, 5: 268, 6: 276}  # by revision
+LENGTHS = {1: 116, 2: 132, 3: 244, 4: 244, 5: 268, 6: 276}  # by revision
 
 # flags
 WBINVD, WBINVD_FLUSH, PROC_C1, P_LVL2_UP, PWR_BUTTON, SLP_BUTTON, FIX_RTC, RTC_S4, TMR_VAL_EXT, DCK_CAP = (
@@ -31,7 +32,7 @@ LEGACY_DEVICES, HAS_8042, NO_VGA, NO_MSI, NO_ASPM, NO_CMOS_RTC = (1 << n for n i
 
 
 # Fields that came with later lengths
-SINCE_244, SINCE_268, SINCE_276 = (this._params.length >= length for length in (244, 268, 276))
+SINCE_132, SINCE_244, SINCE_268, SINCE_276 = (this._params.length >= length for length in (132, 244, 268, 276))
 
 FADT = Table(
     "FACP",
@@ -74,10 +75,10 @@ FADT = Table(
         "iapc_boot_arch" / U16,
         Padding(1),
         "flags" / U32,
-        "reset_reg" / If(SINCE_244, GAS),
-        "reset_value" / If(SINCE_244, U8),
-        "arm_boot_arch" / If(SINCE_244, U16),
-        "minor_revision" / If(SINCE_244, U8),
+        "reset_reg" / If(SINCE_132, GAS),
+        "reset_value" / If(SINCE_132, U8),
+        "arm_boot_arch" / If(SINCE_132, U16),
+        "minor_revision" / If(SINCE_132, U8),
         "x_firmware_ctrl" / If(SINCE_244, U64),
         "x_dsdt" / If(SINCE_244, U64),
         "x_pm1a_evt_blk" / If(SINCE_244, GAS),
@@ -96,5 +97,5 @@ FADT = Table(
 
 
 def build_fadt(fields: Mapping[str, object], revision: int, **identity: Unpack[Identity]) -> bytes:
-    """An FADT of the length that belongs to its revision (1, 3, 4, 5 or 6); ``identity`` as for ``sdt.build_table``."""
+    """An FADT of the length that belongs to its revision (1 to 6); ``identity`` as for ``sdt.build_table``."""
     return FADT.build(fields, revision, length=LENGTHS[revision], **identity)

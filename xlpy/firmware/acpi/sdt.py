@@ -11,6 +11,7 @@ from typing import IO, Unpack
 
 from construct import (
     Bytes,
+    ConstError,
     Construct,
     ConstructError,
     Container,
@@ -18,8 +19,10 @@ from construct import (
     Int8ul,
     Int32ul,
     ListContainer,
+    StreamError,
     Struct,
     Subconstruct,
+    TerminatedError,
 )
 
 from xlpy.errors import FormatError
@@ -128,15 +131,35 @@ def parse(form: Construct[P, Any], data: bytes, path: str, offset: int = 0, **pa
     except (ConstructError, UnicodeError) as error:
         where = getattr(error, "path", None) or ""
         fields = where.removeprefix("(parsing)").replace(" -> ", ".").strip(". ")
-        reason = str(error).splitlines()[-1].strip()
         raise FormatError(
-            f"{path}: {reason}", offset=offset + stream.tell(), path=f"{path}.{fields}" if fields else path
+            f"{path}: {_reason(error, fields, stream.tell() < len(data), len(data))}",
+            offset=offset + stream.tell(),
+            path=f"{path}.{fields}" if fields else path,
         ) from error
     if stream.tell() != len(data):
         raise FormatError(
             f"{path}: {len(data) - stream.tell()} bytes follow its last field", offset=offset + stream.tell(), path=path
         )
     return value
+
+
+def _reason(error: Exception, field: str, more: bool, size: int) -> str:
+    """What went wrong, in words that need no knowledge of the library.
+
+    Args:
+        error: the library's.
+        field: at which field, or empty.
+        more: whether there were bytes left to read.
+        size: how many bytes there were in all.
+    """
+    what = field or "a field"
+    if isinstance(error, StreamError):
+        return f"{what} has a length that is too small" if more else f"it ends inside {what}, after {size} bytes"
+    if isinstance(error, TerminatedError):
+        return f"{what} is longer than its fields"
+    if isinstance(error, ConstError):
+        return f"{what} has not the value that it must have"
+    return f"{what} does not fit what was said before it"
 
 
 def build(form: Construct[Any, Any], value: object, path: str, **params: int | None) -> bytes:

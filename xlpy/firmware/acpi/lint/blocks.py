@@ -1,0 +1,45 @@
+"""Definition blocks: they load together, and each method can be taken apart."""
+
+from __future__ import annotations
+
+from xlpy.firmware.acpi.lint.findings import Finding, finding
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.firmware.acpi.eval import AmlError
+    from xlpy.firmware.acpi.walk import Found
+
+AML = ("DSDT", "SSDT", "PSDT")
+# Statuses of names that are not there, or there twice: an operating system goes on without the object
+_REFERENCES = ("AE_NOT_FOUND", "AE_ALREADY_EXISTS", "AE_BAD_PATHNAME")
+
+
+def check(names: Sequence[str], tables: Sequence[Found]) -> list[Finding]:
+    """Load all blocks, the DSDT first, then compile every method."""
+    blocks = [(name, t) for name, t in zip(names, tables, strict=True) if t.signature in AML]
+    if not blocks:
+        return []
+    from xlpy.firmware.acpi.eval import Interpreter
+
+    interpreter = Interpreter()
+    found, seen = [], 0
+    complete = any(t.signature == "DSDT" for _, t in blocks)
+    for name, table in sorted(blocks, key=lambda block: block[1].signature != "DSDT"):
+        interpreter.load(table.data, strict=False)
+        found += [_finding(name, problem, complete) for problem in interpreter.problems[seen:]]
+        seen = len(interpreter.problems)
+    for problem in interpreter.compile_all():
+        found.append(_finding((problem.path or "aml").split(" ")[0].lower(), problem, complete))
+    return [one for one in found if one is not None]
+
+
+def _finding(name: str, problem: AmlError, complete: bool) -> Finding | None:
+    """None for what the header's rules have told already, and for names that a missing DSDT may hold."""
+    if problem.status.startswith("AE_BAD_") and problem.status not in _REFERENCES:
+        return None
+    code = "aml-reference" if problem.status in _REFERENCES else "aml-parse"
+    if code == "aml-reference" and not complete and problem.status == "AE_NOT_FOUND":
+        return None
+    return finding(code, name, problem.offset, f"{problem.status}: {problem.message}")

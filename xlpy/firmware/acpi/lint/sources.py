@@ -1,0 +1,123 @@
+"""Tables made elsewhere: folders of raw tables, single tables, and dumps as text."""
+
+from __future__ import annotations
+
+from stat import S_ISFIFO, S_ISREG
+
+from xlpy.addr import GIB, format_size
+from xlpy.errors import Constraint, FormatError
+from xlpy.firmware.acpi.walk import Found
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+    from typing import IO
+
+SUFFIXES = (".dat", ".aml", ".bin")
+SIZE_LIMIT = GIB
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")  # what a redirection in PowerShell writes
+
+
+class Source(NamedTuple):
+    """What was read.
+
+    tables: in the order in which they were found; addresses are 0 where nothing says them. problems: what is wrong with
+    the text, by table. walked: whether the tables were found by following pointers, so that none of them is missing.
+    """
+
+    tables: Sequence[Found]
+    problems: Sequence[FormatError] = ()
+    walked: bool = False
+
+
+def read_tables(path: Path) -> list[Source]:
+    """The tables of each machine: a folder of raw tables or one raw table is one machine, a dump may hold several.
+
+    Raises:
+        FormatError: no table. Constraint: what is there is neither file nor folder, or too large.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise FormatError(f"{path}: no table in this folder", hint="tables end in .dat, .aml or .bin")
+        return [Source([_raw(_content(file)) for file in files])]
+    return tables_in(_content(path), str(path))
+
+
+def tables_in(data: bytes, name: str) -> list[Source]:
+    """As ``read_tables``, of a file's content; ``name`` is for messages."""
+    lines = _lines(data)
+    if lines is None:
+        return [Source([_raw(data)])]
+    from xlpy.firmware.acpi.acpidump import from_hex
+
+    problems: dict[int, FormatError] = {}
+    tables = from_hex(lines, problems)
+    if not tables:
+        raise FormatError(f"{name}: no table in this text", hint='a table begins with a line such as "DSDT @ 0x1000"')
+    sources, start = [], 0
+    for part in by_machine(tables):
+        end = start + len(part)
+        sources.append(Source(part, [error for at, error in problems.items() if start <= at < end]))
+        start = end
+    return sources
+
+
+def _content(path: Path) -> bytes:
+    """All of a file; Constraint for what has no end, or too much."""
+    mode = path.stat().st_mode
+    if not (S_ISREG(mode) or S_ISFIFO(mode)):
+        raise Constraint(
+            f"{path} is not a file", hint="give a folder of .dat files, a table, or a dump made by acpidump"
+        )
+    with path.open("rb") as file:
+        return at_most(file, str(path))
+
+
+def at_most(file: IO[bytes], name: str) -> bytes:
+    """All bytes of a stream; Constraint when there are more than any dump has."""
+    data = file.read(SIZE_LIMIT + 1)
+    if len(data) > SIZE_LIMIT:
+        raise Constraint(f"{name} is longer than {format_size(SIZE_LIMIT)}: no dump of ACPI tables is")
+    return data
+
+
+def by_machine(tables: Sequence[Found]) -> list[list[Found]]:
+    """Tables of several machines, one dump behind the other, apart.
+
+    A machine has one RSDP, one XSDT and one DSDT: where one of these comes again with other content, the next begins.
+    Tables that a dump has before its first of these belong to the machine whose tables they stand among.
+    """
+    starts: list[int] = [0]
+    seen: dict[str, bytes] = {}
+    first_of_machine = tables[0].signature if tables else ""
+    for number, table in enumerate(tables):
+        if table.signature not in ("RSDP", "XSDT", "DSDT"):
+            continue
+        if table.signature in seen and seen[table.signature] != table.data:
+            start = number
+            while start > starts[-1] + 1 and tables[start].signature != first_of_machine:
+                start -= 1
+            starts.append(start if tables[start].signature == first_of_machine else number)
+            seen = {one.signature: one.data for one in tables[starts[-1] : number]}
+        seen[table.signature] = table.data
+    return [list(tables[start:end]) for start, end in zip(starts, [*starts[1:], len(tables)], strict=True)]
+
+
+def _lines(data: bytes) -> Iterable[str] | None:
+    """The lines of a dump; None for anything else. Line ends of all three kinds may be mixed."""
+    from io import BytesIO, TextIOWrapper
+
+    from xlpy.firmware.acpi.acpidump import is_dump
+
+    wide = data[:2] in _UTF16
+    if not wide and (int.from_bytes(data[4:8], "little") == len(data) or not is_dump(data)):
+        return None
+    return TextIOWrapper(BytesIO(data), "utf-16" if wide else "latin-1", "replace")
+
+
+def _raw(data: bytes) -> Found:
+    signature = "RSDP" if data[:8] == b"RSD PTR " else data[:4].decode("latin-1")
+    return Found(signature, 0, data)
