@@ -49,15 +49,7 @@ def codes(found):
 def test_our_own_tables_have_no_finding(xlpy, configs):
     assert xlpy("acpi", "check", "--host", "--fail-on", "note", "--json").json["items"] == []
     xlpy("create", "-q", configs / "quickstart.cfg")
-    found = xlpy("acpi", "check", "quickstart", "--fail-on", "warning")
-    assert (
-        found.out.splitlines()
-        == [
-            "note: facp at 0xdf: X_GPE0_BLK has access width 0 (undefined); 1, a byte, is usual "
-            "[fadt-access-width, ACPI 6.5, 5.2.3.2]"
-        ]
-        or found.out == ""
-    )
+    assert xlpy("acpi", "check", "quickstart", "--fail-on", "note").out == ""
 
 
 def test_what_a_finding_tells(lint, tables):

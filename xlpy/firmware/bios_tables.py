@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xlpy.hw.machine import MachineSpec
 
 IDENTITY: Identity = {
-    "oem_id": "XLPY",
+    "oem_id": "XLPY  ",  # fwts wants no NUL in it
     "oem_table_id": "XLPYHOST",
     "oem_revision": 1,
     "creator_id": "XLPY",
@@ -62,8 +62,8 @@ def dsdt(spec: MachineSpec) -> bytes:
 def fadt(facs: Spa, dsdt: Spa) -> bytes:
     """Revision 6. Power management registers are in I/O space, events arrive on interrupt 9."""
 
-    def port(address: int, width: int) -> dict[str, int]:
-        return {"space_id": gas.SYSTEM_IO, "bit_width": width, "address": address}
+    def port(address: int, width: int, access: int = 0) -> dict[str, int]:
+        return {"space_id": gas.SYSTEM_IO, "bit_width": width, "access_size": access, "address": address}
 
     fields = {
         "firmware_ctrl": facs,
@@ -93,7 +93,7 @@ def fadt(facs: Spa, dsdt: Spa) -> bytes:
         "x_pm1a_evt_blk": port(PM_EVENT, 32),
         "x_pm1a_cnt_blk": port(PM_CONTROL, 16),
         "x_pm_tmr_blk": port(PM_TIMER, 32),
-        "x_gpe0_blk": port(GPE0, 64),
+        "x_gpe0_blk": port(GPE0, 64, gas.BYTE_ACCESS),
     }
     return fixed.build_fadt(fields, 6, **IDENTITY)
 
