@@ -117,7 +117,8 @@ class EmulatedMachine:
         del path
         self._xen.hw.sync()
 
-    def pin(self, path: str, kind: str, owner: str) -> str:
+    def pin(self, path: str, kind: str, owner: str, *, renew: bool) -> str:
+        del renew
         self._dom0.pin(path, owner)
         return "immutable" if kind == "file" else "record"
 

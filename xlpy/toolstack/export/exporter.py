@@ -132,7 +132,7 @@ class Exporter:
 
         def hold(area: Area) -> Area:
             self.step(f"pinning {area.path}")
-            how = self.machine.pin(area.path, area.kind, owner)
+            how = self.machine.pin(area.path, area.kind, owner, renew=area.path in known)
             if area.path not in known:
                 undo.callback(self.machine.unpin, area.path, how, owner)
             self.machine.sync(area.path)

@@ -197,23 +197,21 @@ class LinuxMachine:
         finally:
             os.close(fd)
 
-    def pin(self, path: str, kind: str, owner: str) -> str:
+    def pin(self, path: str, kind: str, owner: str, *, renew: bool) -> str:
+        del owner
         if kind != "file":
             return "record"
         was = self._dom0.immutable(path)
         if was is None:
             return "no"
-        if was:
-            known = self.register.get(owner)
-            for area in _areas(known):
-                if area["path"] == path and area["pinned"] in ("immutable", "intended"):
-                    return "immutable"
+        if was and not renew:
             raise Conflict(
                 f"{path} is immutable already: another export, or somebody else, holds it in place",
                 code="XLPY-PMEM-PINNED",
                 hint=f"xlpy export check lists the exports of this machine; if nobody needs it: chattr -i {path}",
             )
-        self._dom0.set_immutable(path, True)
+        if not was:
+            self._dom0.set_immutable(path, True)
         return "immutable"
 
     def pinned(self, path: str, kind: str) -> bool:
@@ -245,8 +243,3 @@ def _on(path: Path, device: int) -> bool:
     with suppress(OSError):
         return path.lstat().st_dev == device
     return False
-
-
-def _areas(record: dict | None) -> list[dict]:  # type: ignore[type-arg]
-    """The areas of a manifest as JSON."""
-    return [area for one in (record or {}).get("vnvdimms", ()) for area in (one["data"], one["labels"]) if area]

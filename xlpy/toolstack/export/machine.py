@@ -113,8 +113,8 @@ class Machine(Protocol):
         """Write back what Dom0 has of a file or device in its caches."""
         ...
 
-    def pin(self, path: str, kind: str, owner: str) -> str:
-        """Hold a backing in place; how it is held, see ``Area.pinned``.
+    def pin(self, path: str, kind: str, owner: str, *, renew: bool) -> str:
+        """Hold a backing in place; how it is held, see ``Area.pinned``. renew: the owner has held it before.
 
         Raises:
             Conflict: somebody else holds it. Unsafe: it cannot be held, for want of permission.
