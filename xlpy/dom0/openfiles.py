@@ -1,98 +1,113 @@
-"""Who has a file or device open on this machine: processes and what the kernel lists of locks and leases (proc(5))."""
+"""Who has files or devices open on this machine: processes, and what the kernel lists of locks and leases (proc(5)).
+
+One pass over proc serves all files that are asked for: a machine has thousands of descriptors.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
-import stat as modes
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-_LOCK = re.compile(
-    r"\d+: (?:-> )?(LEASE|DELEG|FLOCK|POSIX|OFDLCK)\s+\S+\s+\S+\s+(-?\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) "
-)
+    Key = tuple[int, int]  # device and inode of a file; number and -1 of a block device
 
-
-class Target:
-    """A file (by device and inode) or a block device (by its own number), whatever its names are."""
-
-    def __init__(self, path: str) -> None:
-        found = Path(path).stat()
-        self.block = modes.S_ISBLK(found.st_mode)
-        self.device = found.st_rdev if self.block else found.st_dev
-        self.inode = found.st_ino
-
-    def is_(self, found: os.stat_result) -> bool:
-        """Whether a descriptor stands for it."""
-        if self.block:
-            return modes.S_ISBLK(found.st_mode) and found.st_rdev == self.device
-        return (found.st_dev, found.st_ino) == (self.device, self.inode)
-
-    def listed(self, major: int, minor: int, inode: int) -> bool:
-        """Whether a line of ``/proc/locks`` or ``/proc/PID/maps`` means it; these have the file system's device."""
-        return not self.block and (os.makedev(major, minor), inode) == (self.device, self.inode)
+_LOCK = re.compile(r"\d+: (?:-> )?(LEASE|DELEG|FLOCK|POSIX|OFDLCK)\s+\S+\s+\S+\s+(-?\d+) ([0-9a-f]+:[0-9a-f]+):(\d+) ")
 
 
-def users(path: str, proc: str = "/proc") -> list[str]:
-    """Who has a file or device open or mapped, or a lease or lock on it, other than this process.
+def users(paths: Iterable[str], proc: str = "/proc") -> dict[str, list[str]]:
+    """Who has files or devices open or mapped, or a lease or lock on them, other than this process.
 
     Args:
-        path: of the file or device; nothing there: nobody.
+        paths: of files and devices; where there is nothing, nobody uses it.
         proc: where proc is mounted.
 
     Returns:
-        texts such as ``process 17 (vi) has it open``, each process once. Processes that may not be looked at (without
-        root) are not seen.
+        for each path texts such as ``process 17 (vi) has it open``, each process once. Processes that may not be
+        looked at (without root) are not seen.
     """
-    try:
-        target = Target(path)
-    except OSError:
-        return []
-    found: dict[int, str] = {}
-    for pid in sorted(int(entry.name) for entry in Path(proc).iterdir() if entry.name.isdigit()):
+    found: dict[str, list[str]] = {path: [] for path in paths}
+    wanted: dict[Key, list[str]] = {}
+    for path, texts in found.items():
+        with suppress(OSError):
+            wanted[_key(os.stat(path))] = texts  # noqa: PTH116
+    seen: set[tuple[int, Key]] = set()
+    for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):  # noqa: PTH208
         if pid == os.getpid():
             continue
-        what = "open" if _opens(Path(proc, str(pid)), target) else "mapped" if _maps(proc, pid, target) else None
-        if what:
-            found[pid] = f"process {pid} ({_name(proc, pid)}) has it {what}"
-    leases = [text for pid, text in _locks(proc, target) if pid not in found and pid != os.getpid()]
-    return [*found.values(), *leases]
+        for what, keys in (("open", _opened(proc, pid)), ("mapped", _mapped(proc, pid, wanted))):
+            for key in wanted.keys() & set(keys):
+                if (pid, key) not in seen:
+                    seen.add((pid, key))
+                    wanted[key].append(f"process {pid} ({_name(proc, pid)}) has it {what}")
+    for pid, key, kind in _locks(proc):
+        if key in wanted and (pid, key) not in seen and pid != os.getpid():
+            who = f"process {pid} ({_name(proc, pid)})" if pid > 0 else "the kernel or another machine"
+            wanted[key].append(f"{who} holds a {kind} on it")
+    return found
 
 
-def _opens(folder: Path, target: Target) -> bool:
-    with suppress(OSError):  # it has ended, or is another user's
-        for entry in (folder / "fd").iterdir():
+def is_opened_by_kernel(path: str) -> bool:
+    """Whether a regular file is open although no descriptor shows it: an NFS server's, a loop device's, swap.
+
+    The kernel grants a write lease only to the one opener of a file (fcntl(2), F_SETLEASE). Where leases are not
+    possible the answer is no.
+    """
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except OSError as error:
+            return error.errno == errno.EAGAIN
+        finally:
+            os.close(fd)
+    return False
+
+
+def _key(found: os.stat_result) -> Key:
+    """What a file is, whatever its names are."""
+    return (found.st_rdev, -1) if stat.S_ISBLK(found.st_mode) else (found.st_dev, found.st_ino)
+
+
+def _opened(proc: str, pid: int) -> Iterator[Key]:
+    with suppress(OSError), os.scandir(f"{proc}/{pid}/fd") as entries:  # it has ended, or is another user's
+        for entry in entries:
             with suppress(OSError):
-                if target.is_(entry.stat()):
-                    return True
-    return False
+                yield _key(entry.stat())
 
 
-def _maps(proc: str, pid: int, target: Target) -> bool:
-    """Whether a process has the file mapped, perhaps after closing it."""
-    with suppress(OSError, ValueError):
-        for line in Path(proc, str(pid), "maps").read_text(errors="replace").splitlines():
+def _mapped(proc: str, pid: int, wanted: dict[Key, list[str]]) -> Iterator[Key]:
+    """What a process has mapped, perhaps after closing it; only lines with an inode that is wanted are looked at."""
+    inodes = {str(inode) for _, inode in wanted if inode >= 0}
+    with suppress(OSError, ValueError), open(f"{proc}/{pid}/maps", errors="replace") as file:  # noqa: PTH123
+        for line in file:
             fields = line.split(maxsplit=5)
-            major, _, minor = fields[3].partition(":")
-            if target.listed(int(major, 16), int(minor, 16), int(fields[4])):
-                return True
-    return False
+            if len(fields) > 4 and fields[4] in inodes:
+                yield _listed(fields[3], fields[4])
 
 
-def _locks(proc: str, target: Target) -> Iterator[tuple[int, str]]:
+def _listed(device: str, inode: str) -> Key:
+    """What proc calls ``MAJOR:MINOR`` in hexadecimal, and an inode."""
+    major, _, minor = device.partition(":")
+    return os.makedev(int(major, 16), int(minor, 16)), int(inode)
+
+
+def _locks(proc: str) -> Iterator[tuple[int, Key, str]]:
     with suppress(OSError):
         for line in Path(proc, "locks").read_text().splitlines():
             match = _LOCK.match(line)
-            if match and target.listed(int(match[3], 16), int(match[4], 16), int(match[5])):
-                pid = int(match[2])
+            if match:
                 kind = "lease" if match[1] in ("LEASE", "DELEG") else "lock"
-                who = f"process {pid} ({_name(proc, pid)})" if pid > 0 else "the kernel or another machine"
-                yield pid, f"{who} holds a {kind} on it"
+                yield int(match[2]), _listed(match[3], match[4]), kind
 
 
 def _name(proc: str, pid: int) -> str:

@@ -76,6 +76,7 @@ def examine(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
         yield from _changed(kind, getattr(manifest, kind), manifest)
     for area in manifest.areas:
         yield from _moved(machine, manifest, area)
+    yield from _used(machine, manifest)
     yield from _in_ram(manifest)
 
 
@@ -117,12 +118,16 @@ def _moved(machine: Machine, manifest: Manifest, area: Area) -> Iterator[Finding
         yield Finding(
             "XLPY-PMEM-POISON", area.path, f"host memory at {bad} is poisoned", "restore the file from a copy"
         )
-    for running in machine.mapping(area.spans):
-        yield Finding("XLPY-PMEM-BUSY", area.path, f"{running.who} has its memory mapped", "end that domain first")
-    for user in machine.users(area.path):
-        yield Finding("XLPY-EXPORT-OPEN", area.path, user.who, "stop it before the domain starts")
     with suppress(OSError):
         machine.sync(area.path)
+
+
+def _used(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
+    for running in machine.mapping([span for area in manifest.areas for span in area.spans]):
+        yield Finding("XLPY-PMEM-BUSY", manifest.path, f"{running} has its memory mapped", "end that domain first")
+    for path, users in machine.users([area.path for area in manifest.areas]).items():
+        for user in users:
+            yield Finding("XLPY-EXPORT-OPEN", path, user, "stop it before the domain starts")
 
 
 def _in_ram(manifest: Manifest) -> Iterator[Finding]:
@@ -158,13 +163,12 @@ def release(machine: Machine, manifest: Manifest, dry_run: bool = False) -> list
             code="XLPY-EXPORT-RELEASED",
             hint="xlpy export check lists the exports of this machine",
         )
-    for area in manifest.areas:
-        for running in machine.mapping(area.spans):
-            raise Conflict(
-                f"{manifest.name} cannot be released: {running.who} has the memory of {area.path} mapped",
-                code="XLPY-PMEM-BUSY",
-                hint=f"xl shutdown {manifest.name}, then try again",
-            )
+    for running in machine.mapping([span for area in manifest.areas for span in area.spans]):
+        raise Conflict(
+            f"{manifest.name} cannot be released: {running} has its memory mapped",
+            code="XLPY-PMEM-BUSY",
+            hint=f"xl shutdown {manifest.name}, then try again",
+        )
     if dry_run:
         return []
     with machine.change(f"releasing {manifest.name}"):

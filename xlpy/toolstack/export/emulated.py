@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlpy.toolstack.backings import Backings
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm
 from xlpy.toolstack.export import search
-from xlpy.toolstack.export.machine import Media, User
+from xlpy.toolstack.export.machine import Media
 from xlpy.toolstack.record import name_of
 from xlpy.typing import TYPE_CHECKING
 
@@ -97,13 +97,12 @@ class EmulatedMachine:
                 break
         return data
 
-    def users(self, path: str) -> list[User]:
-        del path  # no process of the emulated Dom0 has files open
-        return []
+    def users(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        return {path: [] for path in paths}  # no process of the emulated Dom0 has files open
 
-    def mapping(self, spans: Sequence[Span[Spa]]) -> list[User]:
+    def mapping(self, spans: Sequence[Span[Spa]]) -> list[str]:
         owners = {owner for span in spans if (owner := self._xen.pmem.owner_of(span)) is not None}
-        return [User(f"domain {domid} ({name_of(self._xenstore, domid)})") for domid in sorted(owners)]
+        return [f"domain {domid} ({name_of(self._xenstore, domid)})" for domid in sorted(owners)]
 
     def reserved(self, config: DomainConfig) -> list[Span[Gpa]]:
         del config

@@ -16,7 +16,7 @@ from xlpy.toolstack.export.plan import plan
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from xlpy.toolstack.config import DomainConfig
     from xlpy.toolstack.export.machine import Machine
@@ -64,8 +64,7 @@ class Exporter:
         files = {kind: str(where / f"{config.name}.{kind}") for kind in ("cfg", "acpi", "json")}
         self._refuse_foreign(files)
         self._refuse_exported(found.areas, files["json"])
-        for area in found.areas:
-            self._refuse_used(area, files["json"])
+        self._refuse_used(list(found.areas))
         blob = firmware.build(found, firmware.passed(config))
         shadow = limits.shadow_mib(config, found.areas)
         made = text.stock_config(found, files["acpi"], files["json"], xen, shadow).encode(errors="surrogateescape")
@@ -201,23 +200,23 @@ class Exporter:
                         hint=f"xlpy export release {path}, after that domain has ended",
                     )
 
-    def _refuse_used(self, area: Area, own: str) -> None:
-        running = self.machine.mapping(area.spans)
+    def _refuse_used(self, areas: Sequence[Area]) -> None:
+        running = self.machine.mapping([span for area in areas for span in area.spans])
         if running:
             raise Conflict(
-                f"{area.path} is in use: {running[0].who} has its memory mapped",
+                f"{', '.join(area.path for area in areas)}: in use: {running[0]} has memory of it mapped",
                 code="XLPY-PMEM-BUSY",
                 hint="end that domain first",
             )
-        del own
-        users = self.machine.users(area.path)
-        if users:
-            raise Conflict(
-                f"{area.path} is in use: {users[0].who}",
-                code="XLPY-EXPORT-OPEN",
-                details=[one.who for one in users[1:]],
-                hint="stop it: while a guest has the memory, uncached, nothing in Dom0 may touch it through its caches",
-            )
+        for path, users in self.machine.users([area.path for area in areas]).items():
+            if users:
+                raise Conflict(
+                    f"{path} is in use: {users[0]}",
+                    code="XLPY-EXPORT-OPEN",
+                    details=users[1:],
+                    hint="stop it: while a guest has the memory, uncached, nothing in Dom0 may touch it through its "
+                    "caches",
+                )
 
 
 def _intended(manifest: Manifest, before: Any) -> Manifest:  # noqa: ANN401 - JSON

@@ -13,7 +13,7 @@ from xlpy.dom0.linux import LinuxDom0
 from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.store import Store
 from xlpy.toolstack.export import live, reserved, search
-from xlpy.toolstack.export.machine import Media, User
+from xlpy.toolstack.export.machine import Media
 from xlpy.toolstack.resolve import resolve
 from xlpy.typing import TYPE_CHECKING
 
@@ -176,13 +176,17 @@ class LinuxMachine:
         with Path(resolved.path).open("rb") as file:
             return file.read(length)
 
-    def users(self, path: str) -> list[User]:
-        from xlpy.dom0.openfiles import users
+    def users(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        from xlpy.dom0.openfiles import is_opened_by_kernel, users
 
-        return [User(who) for who in users(path, self._proc)]
+        found = users(paths, self._proc)
+        for path, texts in found.items():
+            if not texts and is_opened_by_kernel(path):
+                texts.append("the kernel has it open (an NFS server, a loop device, swap?)")
+        return found
 
-    def mapping(self, spans: Sequence[Span[Spa]]) -> list[User]:
-        return [User(who) for who in live.users(spans)] if self.is_dom0 else []
+    def mapping(self, spans: Sequence[Span[Spa]]) -> list[str]:
+        return live.users(spans) if self.is_dom0 else []
 
     def reserved(self, config: DomainConfig) -> list[Span[Gpa]]:
         return reserved.device_memory(config, self._sysfs)

@@ -30,12 +30,6 @@ class Media(NamedTuple):
     data_losses: int | None = None
 
 
-class User(NamedTuple):
-    """Somebody who has host memory mapped or a file open: ``who`` for messages, such as ``process 17 (vi)``."""
-
-    who: str
-
-
 class Machine(Protocol):
     """The machine whose persistent memory is exported."""
 
@@ -93,12 +87,12 @@ class Machine(Protocol):
         """The first bytes of a backing."""
         ...
 
-    def users(self, path: str) -> list[User]:
-        """Who has a file or device open, other than this process."""
+    def users(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        """Who has each file or device open, other than this process: texts such as ``process 17 (vi) has it open``."""
         ...
 
-    def mapping(self, spans: Sequence[Span[Spa]]) -> list[User]:
-        """Running domains that have any of this host memory."""
+    def mapping(self, spans: Sequence[Span[Spa]]) -> list[str]:
+        """Running domains that have any of this host memory, such as ``domain 3 (vm1)``."""
         ...
 
     def reserved(self, config: DomainConfig) -> list[Span[Gpa]]:
