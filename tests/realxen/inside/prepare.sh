@@ -1,0 +1,12 @@
+# Runs on Linux without Xen: labels, a namespace, a file system, and files whose blocks lie where a test wants them.
+set -ex
+ndctl disable-region all
+ndctl init-labels -f -V 1.2 all
+ndctl enable-region all
+ndctl create-namespace -r region0 -m fsdax --map=dev -n data
+mke2fs -q -F -t ext4 -b 4096 /dev/pmem0
+mount -t ext4 -o dax /dev/pmem0 /mnt/dax
+grep -q dax=always /proc/mounts
+python3 /out/files.py
+filefrag -v /mnt/dax/* >/out/filefrag
+umount /mnt/dax

@@ -1,0 +1,38 @@
+"""Runs a list of xl's commands in Dom0, and tells what each did: one JSON object on each line of /out/steps.told.
+
+/out/steps.json holds the steps: ``words`` of the command; ``until``, a text that `xl list` must show before it (with a
+minus sign before it: must not); ``tree``, whether to add what `xenstore-ls -fp` prints after it.
+"""
+
+import json
+import os
+import subprocess
+import time
+
+SECONDS = 40
+
+
+def run(words):
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def wait(text):
+    """Until `xl list` shows a text, or shows it no longer; the state of a domain, for example."""
+    end = time.monotonic() + SECONDS
+    while (text.removeprefix("-") in run(["xl", "list"])[1]) == text.startswith("-") and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+os.chdir("/out/work")
+with open("/out/steps.json") as file, open("/out/steps.told", "w") as told:
+    for step in json.load(file):
+        if step["until"]:
+            wait(step["until"])
+        try:
+            status, out, err = run(step["words"])
+        except subprocess.TimeoutExpired:
+            status, out, err = -1, "", f"no answer in {SECONDS} s"
+        tree = run(["xenstore-ls", "-fp"])[1] if step["tree"] else ""
+        told.write(json.dumps({"status": status, "out": out, "err": err, "tree": tree}) + "\n")
+        told.flush()

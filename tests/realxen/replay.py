@@ -1,0 +1,75 @@
+"""The same steps with xlpy: one process each, on an emulated host with the size of the machine of `machine.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from typing import TYPE_CHECKING
+
+from realxen.scene import Answer, lay
+from xlpy.cli.main import run
+from xlpy.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from realxen.steps import Step
+
+MACHINE = """
+name: realxen
+ram: 5G
+cpu: {count: 2, physical_bits: 40}
+dimms:
+  - {id: dimm0, capacity: 256M, handle: 0x01}
+sets:
+  - {name: set0, dimms: [dimm0]}
+namespaces:
+  - {region: set0, mode: raw}
+"""
+
+
+@contextlib.contextmanager
+def _place(folder: Path, root: Path) -> Iterator[None]:
+    """Stand in a folder, with a host to work on."""
+    before, named = os.getcwd(), os.environ.get("XLPY_ROOT")  # noqa: PTH109
+    os.chdir(folder)
+    os.environ["XLPY_ROOT"] = str(root)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        if named is None:
+            del os.environ["XLPY_ROOT"]
+        else:
+            os.environ["XLPY_ROOT"] = named
+
+
+def _call(words: Iterable[str]) -> Answer:
+    """One command of xlpy; an exit in the middle of it is its status."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = run(list(words))
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 1
+    return Answer(status, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+
+def replay(steps: Iterable[Step], folder: Path) -> Iterator[Answer | None]:
+    """What xlpy does at each step; None where it is not asked."""
+    folder.mkdir(exist_ok=True)
+    lay(folder / "work")
+    (folder / "machine.yaml").write_text(MACHINE)
+    root = folder / "host"
+    Host.make(root, folder / "machine.yaml").store.close()
+    with _place(folder / "work", root):
+        for step in steps:
+            if step.model is None:
+                yield None
+                continue
+            answer = _call(step.model[1:])
+            if step.tree:
+                answer = Answer(answer.status, answer.out, answer.err, _call(["xenstore", "ls", "-fp"]).out)
+            yield answer
