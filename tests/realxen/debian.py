@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MERGED = ("bin", "lib", "lib64", "sbin")  # are in /usr, as on an installed Debian
-UNUSED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/iso-codes", "usr/share/xml", "usr/share/info")
+UNUSED = ("doc", "man", "locale", "iso-codes", "xml", "info")  # of usr/share
 SECONDS = 300
 
 
@@ -159,7 +159,7 @@ class Debian:
             (tree / "usr" / name).mkdir(parents=True)
             (tree / name).symlink_to(f"usr/{name}")
         words = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(tree)]
-        words += [f"--exclude=./{name}/*" for name in UNUSED]
+        words += [f"--exclude=./usr/share/{name}/*" for name in UNUSED]
         for package in sorted((self.folder / "archives").glob("*.deb")):
             with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
                 done = subprocess.run(words, stdin=content.stdout, capture_output=True, text=True, check=False)

@@ -3,13 +3,14 @@
     with Machine("4.17") as machine: machine.boot("judge.sh", folder)
 
 The processor is emulated (AMD's virtualisation with nested paging among its features), so neither KVM nor root is
-needed. Dom0's root is a disk of unpacked packages below a layer in memory; xlpy and the libraries it needs are on a second disk,
-in Dom0's PYTHONPATH; the folder given to `boot` is /out there, a shared file system.
+needed. Dom0's root is a disk of unpacked packages below a layer in memory; xlpy and the libraries it needs are on a
+second disk, in Dom0's PYTHONPATH; the folder given to `boot` is /out there, a shared file system.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 
 INSIDE = Path(__file__).parent / "inside"
 RELEASES = {"4.17": "bookworm", "4.20": "trixie"}
-MODULES = "libnvdimm nfit nd_btt nd_pmem crc32c_generic ext4 overlay virtio_pci virtio_blk 9pnet_virtio 9p".split()
-XEN_MODULES = "xen-privcmd xenfs xen-evtchn xen-gntdev xen-gntalloc".split()
-TOOLS = "bash coreutils sed grep mawk util-linux mount e2fsprogs kmod procps seabios ndctl python3".split()
+MODULES = "libnvdimm nfit nd_btt nd_pmem crc32c_generic ext4 overlay virtio_pci virtio_blk 9pnet_virtio 9p"
+XEN_MODULES = "xen-privcmd xenfs xen-evtchn xen-gntdev xen-gntalloc"
+TOOLS = "bash coreutils sed grep mawk util-linux mount e2fsprogs kmod procps seabios ndctl python3 qemu-system-xen"
 LIBRARIES = ("xlpy", "click", "construct", "rich", "pygments", "markdown_it", "mdurl", "yaml")
 # Xen 4.17 and 4.20 stop early under QEMU 7.2's emulation of the features taken away here
 CPU = "max,+svm,+npt,-smap,-rdtscp,-xsave,-avx,-avx2"
@@ -94,15 +95,17 @@ class Machine:
             raise Unavailable("qemu-system-x86_64 is not installed (package qemu-system-x86)")
         self.xen, self.nvdimm, self.cpus = xen, nvdimm, cpus
         self.kernel, _ = assemble_guest(None)
-        tools = TOOLS if xen == "none" else [*TOOLS, f"xen-utils-{xen}", f"xen-hypervisor-{xen}-amd64", "qemu-system-xen"]
-        debian = Debian(RELEASES.get(xen, "bookworm"))
+        version = next(iter(RELEASES)) if xen == "none" else xen
+        tools = f"{TOOLS} xen-utils-{version} xen-hypervisor-{version}-amd64".split()
+        debian = Debian(RELEASES[version])
         self.tree, self.root = debian.tree(*tools), debian.image(*tools)
 
     def _initramfs(self) -> Path:
         """busybox, the modules that a root of this kind needs, and /init."""
         init = (INSIDE / "init.sh").read_bytes()
         tree = guest_kit() / kit.kernel_package()
-        file = cache() / f"initramfs-{kit.hashlib.sha256(init + str(tree).encode()).hexdigest()[:12]}.cpio.gz"
+        key = hashlib.sha256(init + f"{tree} {MODULES} {XEN_MODULES}".encode()).hexdigest()[:12]
+        file = cache() / f"initramfs-{key}.cpio.gz"
         if not file.exists():
             with locked(cache()):
                 cpio = kit.Cpio()
@@ -111,7 +114,7 @@ class Machine:
                 cpio.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
                 busybox = next((guest_kit() / "tools").rglob("bin/busybox"))
                 cpio.add("bin/busybox", stat.S_IFREG | 0o755, busybox.read_bytes())
-                for at, (name, data) in enumerate(kit.load_order(tree, [*MODULES, *XEN_MODULES])):
+                for at, (name, data) in enumerate(kit.load_order(tree, f"{MODULES} {XEN_MODULES}".split())):
                     cpio.add(f"modules/{at:02}-{name}.ko", stat.S_IFREG | 0o644, data)
                 cpio.add("init", stat.S_IFREG | 0o755, init)
                 new = file.with_suffix(".new")
@@ -148,7 +151,8 @@ class Machine:
             return [*words, "-kernel", str(self.kernel), "-initrd", str(self._initramfs()), "-append", linux]
         memory = f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M"
         words += ["-kernel", str(self._hypervisor())]
-        words += ["-append", f"console=com1 com1=115200,8n1 {memory} loglvl=all guest_loglvl=all {xen_arguments}".strip()]
+        arguments = f"console=com1 com1=115200,8n1 {memory} loglvl=all guest_loglvl=all {xen_arguments}"
+        words += ["-append", arguments.strip()]
         return [*words, "-initrd", f"{self.kernel} {linux.replace(',', ',,')},{self._initramfs()}"]
 
     def boot(self, script: str, folder: Path, seconds: int = 400, xen_arguments: str = "") -> Ended:

@@ -23,10 +23,15 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule("", UUID.pattern, "UUID", "drawn at random unless the configuration names one"),
-    Rule("xl list", r"(?<=[ prbscd-]{6}) +\d+\.\d(?=\s)", " TIME", "processor time"),
-    Rule("xl list", r"(?m)(?<= )[r-][b-](?=----  *TIME)", "run", "whether it runs or waits at this moment"),
-    Rule("xl vcpu-list", r"(?m)\d+   [r-][b-]-  +\d+\.\d", "CPU RUN TIME", "where a vCPU runs at this moment, and its time"),
-    Rule("xl vcpu-list", r"(?m)(?<=---|--p|-b-|r--) +\d+\.\d", " TIME", "processor time"),
+    Rule("xl list", r"(?m) ([r-][b-][p-][s-][c-][d-]) +\d+\.\d", r" \1 TIME", "processor time"),
+    Rule("xl list", r" [r-][b-]---- TIME", " run TIME", "whether it runs or waits at this moment"),
+    Rule(
+        "xl vcpu-list",
+        r"(?m)\d+   [r-][b-]-  +\d+\.\d",
+        "CPU RUN TIME",
+        "where a vCPU runs at this moment, and its time",
+    ),
+    Rule("xl vcpu-list", r"([r-][b-][p-]) +\d+\.\d", r"\1 TIME", "processor time"),
     Rule("xl uptime", r"(\d+ days?, +)?\d+:\d\d:\d\d", "TIME", "clock"),
     Rule("xl info", r"(?m)^host +: .*", "host", "name of the machine"),
     Rule("xl info", r"(?m)^(release|version) +: .*", r"\1", "Dom0's kernel; xlpy has none and says so"),

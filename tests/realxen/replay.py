@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from realxen.scene import Answer, lay
+
 from xlpy.cli.main import run
 from xlpy.host import Host
 
@@ -57,19 +58,32 @@ def _call(words: Iterable[str]) -> Answer:
     return Answer(status, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
 
-def replay(steps: Iterable[Step], folder: Path) -> Iterator[Answer | None]:
-    """What xlpy does at each step; None where it is not asked."""
+def _undo(step: Step) -> None:
+    """End the domain that xlpy made where xl made none: one difference shall not become many."""
+    named = [word.split("=", 1)[1].strip('"') for word in step.words if word.startswith("name=")]
+    _call(["destroy", *(named or [word.removesuffix(".cfg") for word in step.words if word.endswith(".cfg")][:1])])
+
+
+def replay(steps: Iterable[Step], real: Iterable[Answer], folder: Path) -> Iterator[Answer | None]:
+    """What xlpy does at each step; None where it is not asked.
+
+    Args:
+        real: what xl did.
+        folder: gets the host and the files that the steps name.
+    """
     folder.mkdir(exist_ok=True)
     lay(folder / "work")
     (folder / "machine.yaml").write_text(MACHINE)
     root = folder / "host"
     Host.make(root, folder / "machine.yaml").store.close()
     with _place(folder / "work", root):
-        for step in steps:
+        for step, theirs in zip(steps, real, strict=True):
             if step.model is None:
                 yield None
                 continue
             answer = _call(step.model[1:])
             if step.tree:
                 answer = Answer(answer.status, answer.out, answer.err, _call(["xenstore", "ls", "-fp"]).out)
+            if "create" in step.words and theirs.status and not answer.status:
+                _undo(step)
             yield answer

@@ -121,7 +121,7 @@ xl network-list g
 xl pause g
 xl list g
 xl destroy g                                        # tree
-xl create g.cfg kernel="crash" on_crash="preserve"  # model: xl create g.cfg
+xl create g.cfg 'kernel="crash"' 'on_crash="preserve"'  # model: xl create g.cfg
 xl list g                                           # until=c- ; model: xl sysrq g c
 xl list g
 xl vcpu-list g
@@ -131,13 +131,30 @@ xl unpause g                                        # tree
 xl shutdown g
 xl reboot g
 xl destroy g
-xl create g.cfg kernel="off" on_poweroff="preserve" # model: xl create g.cfg on_poweroff="preserve"
+xl create g.cfg 'kernel="off"' 'on_poweroff="preserve"' # model: xl create g.cfg 'on_poweroff="preserve"'
 xl list g                                           # until=s-- ; model: xl shutdown g
 xl list g
 xl list -v g
 xl vcpu-list g
 xl list -l g                                        # tree
 xl destroy g
+"""
+
+MADE = """
+xl create -p h.cfg maxmem=32                        # tree
+xl list -l h
+xl destroy h
+xl create -p h.cfg vcpus=2 maxvcpus=4               # tree
+xl vcpu-list h
+xl vcpu-set --ignore-host h 3                       # tree
+xl vcpu-set --ignore-host h 5
+xl vcpu-set --ignore-host h 1                       # tree
+xl vcpu-list h
+xl destroy h
+xl create -p card.cfg                               # tree
+xl list
+xl list -l card
+xl destroy card
 """
 
 NOBODY = """
@@ -180,42 +197,25 @@ xl info bogus
 """
 
 REFUSED = """
-xl create -p h.cfg kernel="/nosuch"
-xl create -p h.cfg bios_path_override="/nosuch"
-xl create -p h.cfg firmware_override="/nosuch"
-xl create -p h.cfg type="pvx"
+xl create -p h.cfg 'kernel="/nosuch"'
+xl create -p h.cfg 'bios_path_override="/nosuch"'
+xl create -p h.cfg 'firmware_override="/nosuch"'
+xl create -p h.cfg 'type="pvx"'
 xl create -p h.cfg memory=0
-xl create -p h.cfg memory="x"
+xl create -p h.cfg 'memory="x"'
 xl create -p h.cfg vcpus=200
 xl create -p h.cfg memory=99999
-xl create -p h.cfg name="a/b"
-xl create -p h.cfg ramdisk="/nosuch"
+xl create -p h.cfg 'name="a/b"'
+xl create -p h.cfg 'ramdisk="/nosuch"'
 xl create -p h.cfg 'disk=["/nosuch,raw,xvda,rw"]'
-xl create -p h.cfg uuid="xyz"
-xl create -p h.cfg cpus="99"
+xl create -p h.cfg 'uuid="xyz"'
+xl create -p h.cfg 'cpus="99"'
 xl create nosuch.cfg
 xl create
 xl create -f h.cfg g.cfg
 xl bogus
 xl list
-"""
-
-MADE = """
-xl create -p h.cfg maxmem=32                        # tree
-xl list -l h
-xl destroy h
-xl create -p h.cfg vcpus=2 maxvcpus=4               # tree
-xl vcpu-list h
-xl vcpu-set --ignore-host h 3                       # tree
-xl vcpu-set --ignore-host h 5
-xl vcpu-set --ignore-host h 1                       # tree
-xl vcpu-list h
-xl destroy h
-xl create -p card.cfg                               # tree
-xl list
-xl list -l card
-xl destroy card
-xl create -p h.cfg name=""                          # tree
+xl create -p h.cfg 'name=""'                        # tree
 xl list
 """
 
@@ -260,4 +260,4 @@ def steps(*groups: str) -> list[Step]:
     return [parse(line) for group in groups for line in group.strip().splitlines()]
 
 
-QUICK = steps(HVM, PVH, NOBODY, REFUSED, MADE)
+QUICK = steps(HVM, PVH, MADE, NOBODY, REFUSED)

@@ -1,4 +1,4 @@
-"""Make the files of the judge: vm1.img in four extents that lie in the wrong order, each a page short of a superpage."""
+"""Make the files of the judge: vm1.img in four extents that lie in the wrong order, and an area for its labels."""
 
 import os
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import time
+from pathlib import Path
 
 SECONDS = 40
 
@@ -25,8 +26,8 @@ def wait(text):
 
 
 os.chdir("/out/work")
-with open("/out/steps.json") as file, open("/out/steps.told", "w") as told:
-    for step in json.load(file):
+with Path("/out/steps.told").open("w") as told:
+    for step in json.loads(Path("/out/steps.json").read_text()):
         if step["until"]:
             wait(step["until"])
         try:

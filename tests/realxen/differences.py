@@ -1,0 +1,40 @@
+"""What differs between a real xl and xlpy on purpose, and what still does although it should not.
+
+A departure names the row of docs/departures.md that explains it; a test holds that the row is there. What is known has
+a reason of its own and goes when xlpy agrees. A row that nothing needs any more is an error in either table.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from realxen.compare import Finding
+    from realxen.steps import Step
+
+
+class Difference(NamedTuple):
+    """A kind of finding that is expected.
+
+    command, place: patterns for the step's command and for what `Finding.place` says, each matched from its start;
+    kind: of the finding; row: beginning of a row of docs/departures.md, or why it is known and not yet right.
+    """
+
+    command: str
+    kind: str
+    place: str
+    row: str
+
+    def explains(self, step: Step, finding: Finding) -> bool:
+        """Whether this row is about that finding."""
+        return (
+            self.kind == finding.kind
+            and re.match(self.command, step.text) is not None
+            and re.match(self.place, finding.place) is not None
+        )
+
+
+DEPARTURES: tuple[Difference, ...] = ()
+
+KNOWN: tuple[Difference, ...] = ()
