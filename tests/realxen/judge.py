@@ -40,11 +40,8 @@ class Judged:
     @property
     def extents(self) -> dict[str, list[tuple[int, int, int]]]:
         """(offset, host address, length) of each file, as `xlpy pmem resolve` told in Dom0."""
-        told = json.loads(self.sections["resolve"])
-        return {
-            Path(one["path"]).name: [(e["logical"], e["spa"], e["length"]) for e in one["extents"]]
-            for one in told.get("items", [told])
-        }
+        told = {name: json.loads((self.out / f"{name}.json").read_text()) for name in ("vm1.img", "vm1.labels")}
+        return {name: [(e["logical"], e["spa"], e["length"]) for e in one["extents"]] for name, one in told.items()}
 
     def media(self, name: str) -> bytes:
         """The bytes at a file's host addresses, read from the switched off NVDIMM."""

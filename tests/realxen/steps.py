@@ -67,9 +67,6 @@ xl rename h h
 xl rename h Domain-0
 xl rename nosuch x
 xl create h.cfg
-xl trigger h nmi
-xl trigger h nmi 7
-xl trigger h bogus
 xl mem-set h 32                                     # tree
 xl mem-set h 4096
 xl mem-set h abc
@@ -96,6 +93,10 @@ xl network-list h
 xl block-detach h xvda
 xl sysrq h
 xl debug-keys q
+xl pause h
+xl trigger h nmi
+xl trigger h nmi 7
+xl trigger h bogus
 xl destroy h                                        # tree
 xl destroy h
 xl list
@@ -128,8 +129,6 @@ xl vcpu-list g
 xl pause g
 xl list g
 xl unpause g                                        # tree
-xl shutdown g
-xl reboot g
 xl destroy g
 xl create g.cfg 'kernel="off"' 'on_poweroff="preserve"' # model: xl create g.cfg 'on_poweroff="preserve"'
 xl list g                                           # until=s-- ; model: xl shutdown g

@@ -23,7 +23,8 @@ vnvdimm = [ 'file=/mnt/dax/vm1.img,label_file=/mnt/dax/vm1.labels' ]
 C
 done
 say resolve
-xlpy pmem resolve --json /mnt/dax/vm1.img /mnt/dax/vm1.labels
+xlpy pmem resolve --dom0 linux --json /mnt/dax/vm1.img >/out/vm1.img.json
+xlpy pmem resolve --dom0 linux --json /mnt/dax/vm1.labels >/out/vm1.labels.json
 say export
 xlpy export vm1.cfg -o /out/export
 status
