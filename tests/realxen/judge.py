@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from realxen.machine import INSIDE, LABELS, NVDIMM_AT, Machine, assemble_guest
 from realxen.scene import receive, send
 from realxen.steps import QUICK
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIZE = (128 << 20) + LABELS
 SECONDS = 900  # of one boot; about 200 on an idle machine
