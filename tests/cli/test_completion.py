@@ -132,7 +132,7 @@ def test_commands_are_completed_without_loading_them():
     assert "xlpy.host" not in loaded
     assert not {name for name in loaded if name.startswith("xlpy.cli.")} - {
         f"xlpy.cli.{name}"
-        for name in ("main", "env", "tree", "declare", "types", "shared", "plain", "grammar", "completers")
+        for name in ("main", "env", "tree", "declare", "types", "shared", "show", "plain", "grammar", "completers")
     }
 
 

@@ -111,7 +111,7 @@ def test_help_imports_no_command():
         "xlpy.cli",
         *(
             f"xlpy.cli.{name}"
-            for name in ("main", "env", "tree", "declare", "types", "shared", "plain", "grammar", "completers")
+            for name in ("main", "env", "tree", "declare", "types", "shared", "show", "plain", "grammar", "completers")
         ),
     }
 

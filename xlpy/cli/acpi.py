@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.render import json_document
+from xlpy.cli.show import binary, out
 from xlpy.cli.types import Choice, FilePath
 from xlpy.errors import NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING
@@ -61,7 +60,7 @@ def dump(
                     f"--format bin with {len(tables)} tables needs a folder",
                     hint="add -o DIR, or choose one with --table",
                 )
-            sys.stdout.buffer.write(tables[0].data)
+            binary().write(tables[0].data)
             return
         folder.mkdir(parents=True, exist_ok=True)
         for name, t in chosen:
@@ -89,7 +88,7 @@ def dump(
     else:
         text = to_hex(tables)
     if folder is None:
-        sys.stdout.write(text)
+        out(*text.splitlines())
     else:
         _into(folder, "acpi.txt" if form == "text" else "acpidump.out", text)
 

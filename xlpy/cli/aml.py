@@ -5,6 +5,7 @@ from __future__ import annotations
 from xlpy.cli.declare import argument, command
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.show import out, visible
 from xlpy.errors import FormatError, NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], as_json: b
         notified = [{"path": n.path, "value": n.value} for n in aml.notifications]
         json_document("xlpy.acpi-eval/1", path=path, result=_json(result), notifications=notified)
     else:
-        print(_text(result))
+        out(*_text(result).split("\n"))
 
 
 @command(r"""
@@ -117,7 +118,7 @@ def _text(value: Any, indent: str = "") -> str:  # noqa: ANN401 - an AML value
         return f"Package ({len(value)}) {{\n{body}{indent}}}" if value else "Package (0) { }"
     if isinstance(value, ObjectPath):
         return str(value)
-    return f'"{value}"' if isinstance(value, str) else "nothing" if value is None else f"{value:#x}"
+    return f'"{visible(value)}"' if isinstance(value, str) else "nothing" if value is None else f"{value:#x}"
 
 
 def _unknown(domain: str, path: str) -> NotFound:
@@ -150,6 +151,6 @@ def _print(entry: Entry, depth: int) -> None:
     elif entry.value is not None:
         text = _text(entry.value).replace("\n", " ")
         shown = f" = {text if len(text) <= 60 else text[:57] + '...'}"
-    print(f"{'  ' * depth}{entry.name:<4} {entry.type.name.lower()}{shown}")
+    out(f"{'  ' * depth}{entry.name:<4} {entry.type.name.lower()}{shown}")
     for child in entry.children:
         _print(child, depth + 1)

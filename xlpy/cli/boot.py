@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.show import flush, out
 from xlpy.cli.types import FilePath, Seconds
 from xlpy.typing import TYPE_CHECKING
 
@@ -70,7 +69,7 @@ def boot(
     if print_command or env.dry_run:
         _show(env, made.command(), made.plan.notes, as_json=as_json, wanted=print_command)
         return
-    sys.stdout.flush()
+    flush()
     outcome = made.run(2 if as_json else 1)
     if as_json:
         json_document("xlpy.boot/1", domain=domain, notes=made.plan.notes, **outcome._asdict())
@@ -85,4 +84,4 @@ def _show(env: Env, command: list[str], notes: tuple[str, ...], *, as_json: bool
     for note in notes:
         env.note(note)
     if wanted:
-        print(shlex.join(command))
+        out(shlex.join(command))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 
+from xlpy.cli.show import visible
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def vnvdimms(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     del param
     wanted = ctx.params.get("domain")
     return [
-        CompletionItem(text, help=device[0])
+        CompletionItem(text, help=visible(device[0]))
         for record in _records(ctx)
         if wanted in (record["name"], str(record["domid"]))
         for device in record["vnvdimms"]

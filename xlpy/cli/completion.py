@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.cli.declare import argument, command
+from xlpy.cli.show import exact
 from xlpy.cli.types import Choice
 from xlpy.typing import TYPE_CHECKING
 
@@ -29,4 +28,4 @@ def completion(env: Env, shell: str) -> None:
     del env
     kind = get_completion_class(shell)
     assert kind is not None  # click has all three
-    sys.stdout.write(kind(root_group(), {}, "xlpy", COMPLETING).source())
+    exact([kind(root_group(), {}, "xlpy", COMPLETING).source()])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
+from xlpy.cli.show import err, out
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,8 +62,8 @@ def check(env: Env, files: tuple[str, ...], xl_strict: bool, as_json: bool) -> N
             items.append(result.to_json())
             continue
         for problem in result.errors if env.quiet else (*result.errors, *result.warnings):
-            print("\n".join(problem.lines()), file=sys.stderr)
-        print(f"{result.file}: {'ok' if result.valid else 'cannot be used'}")
+            err(*problem.lines())
+        out(f"{result.file}: {'ok' if result.valid else 'cannot be used'}")
     if as_json:
         json_items("xlpy.config-check/1", items)
     if not good:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items, table
+from xlpy.cli.show import err, exact
 from xlpy.errors import UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -54,10 +53,10 @@ def create(
 
     source, extra = choose_config(words, config, "create")
     if not (quiet or env.quiet):
-        print(f"Parsing config from {source}", file=sys.stderr)
+        err(f"Parsing config from {source}")
     loaded = load_config(read_config(source), source, extra, strict=xl_strict)
     for warning in loaded.warnings:
-        env.note("\n".join(warning.lines()))
+        env.note(*warning.lines())
     if explain:
         _explain(env, loaded, as_json)
         return
@@ -67,7 +66,7 @@ def create(
     if debug_config:
         import json
 
-        print(json.dumps(loaded.to_json(), indent=4), file=sys.stderr)
+        err(*json.dumps(loaded.to_json(), indent=4).split("\n"))
     host = env.host
     domid = host.create(loaded, paused=paused, step=env.step, monitored=not no_monitor)
     if not as_json and (quiet or env.quiet):
@@ -130,7 +129,7 @@ def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noq
     if as_json:
         json_document("xlpy.create-plan/1", config=loaded.to_json())
         return
-    sys.stdout.write(json.dumps(loaded.to_json(), indent=4) + "\n")
+    exact([json.dumps(loaded.to_json(), indent=4), "\n"])
 
 
 def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
@@ -162,7 +161,7 @@ def destroy(env: Env, domains: tuple[str, ...], force: bool, as_json: bool) -> N
             if len(domains) == 1:
                 raise
             failed.append((domain, error))
-            print(f"error: {error}", file=sys.stderr)
+            err(f"error: {error}")
     if as_json:
         errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]
         json_document("xlpy.destroy/1", items=done, failed=errors, dry_run=env.dry_run)

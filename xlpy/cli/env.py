@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
+from xlpy.cli.show import err, exact
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,15 +96,15 @@ class Env:
         except XlpyError as error:
             self.warn(str(error))
 
-    def note(self, text: str) -> None:
+    def note(self, *lines: str) -> None:
         """Tell what happens, unless ``-q``."""
         if not self.quiet:
-            tell(text)
+            err(*lines)
 
     def step(self, text: str) -> None:
         """Tell one step of the work, with ``-v``."""
         if self.verbose and not self.quiet:
-            tell(text)
+            err(text)
 
     def warn(self, text: str) -> None:
         """Warn, unless ``-q``."""
@@ -128,22 +129,17 @@ class Env:
         return bool(os.environ.get("FORCE_COLOR")) or self.picture
 
 
-def tell(text: str) -> None:
-    """Print to stderr; that nobody can hear it stops nothing."""
-    with suppress(OSError):
-        print(text, file=sys.stderr)
-
-
 def report(error: XlpyError, as_json: bool) -> int:
     """Print an error as the conventions want it: one line ``error: ...``, details below, then the hint.
 
     Returns:
         the exit status of the error.
     """
-    lines = [f"error: {error}", *(f"  {line}" for text in error.details for line in text.splitlines())]
-    if error.hint:
-        lines.append(f"  hint: {error.hint}")
-    tell("\n".join(lines))
+    err(
+        f"error: {error}",
+        *(f"  {line}" for text in error.details for line in text.rstrip("\n").split("\n")),
+        *([f"  hint: {error.hint}"] if error.hint else []),
+    )
     if as_json:
         import json
 
@@ -156,5 +152,5 @@ def report(error: XlpyError, as_json: bool) -> int:
             "hint": error.hint,
         }
         with suppress(OSError):  # the status tells it too
-            print(json.dumps(document))
+            exact([json.dumps(document), "\n"])
     return error.exit

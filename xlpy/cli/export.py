@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.domain import read_config
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
+from xlpy.cli.show import err, out
 from xlpy.cli.types import Choice
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -122,7 +121,7 @@ def _version(env: Env, machine: Machine) -> str:
 def _tell(env: Env, manifest: Manifest, prepared: Prepared) -> None:
     verb = "would be " if env.dry_run else ""
     for name in (manifest.config, manifest.firmware, manifest.path):
-        print(name)
+        out(name)
     env.note(f"{manifest.name}: {verb}exported for Xen {manifest.xen}, {prepared.entries} iomem entries")
     for device in manifest.devices:
         for area, what in zip(device.areas, ("persistent memory", "labels"), strict=False):
@@ -158,8 +157,8 @@ def check(env: Env, records: tuple[str, ...], kernel: str | None, as_json: bool)
         if as_json:
             continue
         for one in findings:
-            print(f"error: {one.path}: {one.message}\n  hint: {one.hint}", file=sys.stderr)
-        print(f"{manifest.path}: {'ok' if not findings else 'do not start it'}")
+            err(f"error: {one.path}: {one.message}", f"  hint: {one.hint}")
+        out(f"{manifest.path}: {'ok' if not findings else 'do not start it'}")
     if not items:
         env.note("nothing is exported from this machine")
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xlpy.cli.declare import command, leave
 from xlpy.cli.options import domain_argument, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.show import out
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,6 @@ def probe(env: Env, domain: str, as_json: bool) -> None:
     if as_json:
         json_document("xlpy.guest-probe/1", **report.to_json())
     else:
-        print("\n".join(summary(report)))
+        out(*summary(report))
     if report.problems:
         leave(FINDINGS)

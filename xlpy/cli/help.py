@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.cli.declare import argument, command
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.show import out
 from xlpy.errors import NotFound
 from xlpy.typing import TYPE_CHECKING
 
@@ -76,13 +75,13 @@ def help_topic(env: Env, words: tuple[str, ...], as_json: bool) -> None:
             json_document("xlpy.exit-codes/1", items=rows)
         else:
             for code, meaning, sample in EXIT_CODES:
-                print(f"{code:>3}  {meaning}; for example: {sample}")
+                out(f"{code:>3}  {meaning}; for example: {sample}")
     elif len(words) == 1 and words[0] in _TEXT:
-        sys.stdout.write(_TEXT[words[0]])
+        out(*_TEXT[words[0]].splitlines())
     else:
-        print(_of_command(words))
+        out(*_of_command(words).split("\n"))
         if not words:
-            print("\nTopics: " + ", ".join(f"{name} ({text})" for name, text in TOPICS.items()))
+            out("", "Topics: " + ", ".join(f"{name} ({text})" for name, text in TOPICS.items()))
 
 
 def _of_command(words: Sequence[str]) -> str:

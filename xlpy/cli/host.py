@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, table
+from xlpy.cli.show import out
 from xlpy.cli.types import FilePath
 from xlpy.errors import Conflict, NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING, Any
@@ -62,7 +61,7 @@ def show(env: Env, as_json: bool) -> None:
     if as_json:
         json_document("xlpy.host-show/1", **described)
         return
-    print(
+    out(
         f"machine {described['name']} in {described['root']}: {format_size(described['ram'])} RAM, "
         f"{described['cpus']} CPUs, {described['physical_bits']}-bit physical addresses"
     )
@@ -82,7 +81,7 @@ def show(env: Env, as_json: bool) -> None:
             for d in described["dimms"]
         ],
     )
-    print()
+    out("")
     table(
         env,
         ("REGION", "SPA", "SIZE", "WAYS", "LINE", "DIMMS", "MEDIA"),
@@ -139,7 +138,7 @@ def dmesg(env: Env, clear: bool, as_json: bool) -> None:
     if as_json:
         json_document("xlpy.dmesg/1", items=lines)
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        out(*lines)
 
 
 @command("""
@@ -161,15 +160,15 @@ def info(env: Env, key: str | None, numa: bool, as_json: bool) -> None:
     if not chosen:
         raise NotFound(f"xlpy info has no key that begins with {key!r}", hint="xlpy info lists all")
     for name, value in chosen.items():
-        print(value if key else f"{name:<23}: {value}")
+        out(value if key else f"{name:<23}: {value}")
         if numa and name == "free_cpus" and not key:
             _print_topology(facts)
 
 
 def _print_topology(facts: dict[str, Any]) -> None:
     """xl's two tables: one socket, one node."""
-    print("cpu_topology           :\ncpu:    core    socket     node")
+    out("cpu_topology           :", "cpu:    core    socket     node")
     for cpu in range(facts["nr_cpus"]):
-        print(f"{cpu:3d}:    {cpu:4d}     {0:4d}     {0:4d}")
-    print("numa_info              :\nnode:    memsize    memfree    distances")
-    print(f"{0:4d}:    {facts['total_memory']:6d}     {facts['free_memory']:6d}      10")
+        out(f"{cpu:3d}:    {cpu:4d}     {0:4d}     {0:4d}")
+    out("numa_info              :", "node:    memsize    memfree    distances")
+    out(f"{0:4d}:    {facts['total_memory']:6d}     {facts['free_memory']:6d}      10")

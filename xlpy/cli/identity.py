@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.cli.changing import changing
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.show import binary, out
 from xlpy.errors import NotFound, UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING
 
@@ -56,7 +55,7 @@ def domid_of(env: Env, name: str, as_json: bool) -> None:
     if as_json:
         json_document("xlpy.domid/1", name=name, domid=found)
     else:
-        print(found)
+        out(found)
 
 
 @command("""
@@ -79,7 +78,7 @@ def domname(env: Env, domid: str, as_json: bool) -> None:
     if as_json:
         json_document("xlpy.domname/1", domid=int(domid), name=name)
     else:
-        print(name)
+        out(name)
 
 
 @command("""
@@ -116,8 +115,7 @@ def config_update(env: Env, domain: str, words: tuple[str, ...], config: str | N
     elif show or dry:
         from xlpy.toolstack.libxl_json import dumps
 
-        sys.stdout.flush()
-        sys.stdout.buffer.write(dumps({"domid": None, "config": loaded.to_json()}) + b"\n")
+        binary().write(dumps({"domid": None, "config": loaded.to_json()}) + b"\n")
 
 
 @command("""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.domain import read_config
 from xlpy.cli.export import dom0_option, machine_of
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items, table
+from xlpy.cli.show import exact
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def import_config(env: Env, config: str, kernel: str | None, as_config: bool, as
     loaded = load_config(read_config(config), config)
     found = read(loaded, machine_of(env, kernel))
     if as_config:
-        sys.stdout.write(design_config(loaded, found))
+        exact([design_config(loaded, found)])
     elif as_json:
         json_items("xlpy.import/1", [one.to_json() for one in found])
     else:

@@ -7,6 +7,7 @@ import sys
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items, table
+from xlpy.cli.show import out
 from xlpy.cli.types import Choice
 from xlpy.errors import NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING
@@ -99,7 +100,7 @@ def check(
             bad += SEVERITIES.index(finding.severity) >= SEVERITIES.index(fail_on)
             items.append(finding._asdict() | ({"machine": number} if several else {}))
             if not as_json:
-                print(f"machine {number}: {finding}" if several else finding)
+                out(f"machine {number}: {finding}" if several else finding)
     if as_json:
         json_items("xlpy.acpi-check/1", items)
     else:

@@ -6,6 +6,7 @@ from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import console, json_items, table
+from xlpy.cli.show import visible
 from xlpy.cli.types import FilePath
 from xlpy.errors import HostTrouble, UsageError
 from xlpy.typing import TYPE_CHECKING
@@ -95,7 +96,7 @@ def _picture(env: Env, domain: str, regions: list[MapRow]) -> None:
     block = "█" if "utf" in out.encoding else "#"
 
     def line(*parts: tuple[str, str]) -> None:
-        out.print(Text.assemble(*parts), soft_wrap=True)
+        out.print(Text.assemble(*[(visible(text), style) for text, style in parts]), soft_wrap=True)
 
     line((domain, "bold"), ("  guest-physical memory, top first", ""))
     longest = max((log2(max(r.end - r.start, 2)) for r in regions), default=1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from xlpy.addr import LIMIT, Gpa
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import SIZE, domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.show import binary, exact, out
 from xlpy.cli.types import FilePath
 from xlpy.errors import Constraint, UsageError
 from xlpy.typing import TYPE_CHECKING
@@ -45,16 +45,16 @@ def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_j
         (at, memory.read(Gpa(at), min(CHUNK, gpa + length - at))) for at in range(gpa, gpa + max(length, 1), CHUNK)
     )
     if output is not None:
-        with nullcontext(sys.stdout.buffer) if raw else output.open("wb") as out:
+        with nullcontext(binary()) if raw else output.open("wb") as file:
             for _, data in chunks:
-                out.write(data)
+                file.write(data)
     if as_json and output is not None:
         json_document("xlpy.mem-read/1", domain=domain, gpa=gpa, length=length, output=str(output))
     elif as_json:
         fields = json.dumps({"schema": "xlpy.mem-read/1", "domain": domain, "gpa": gpa, "length": length}, indent=2)
         for at, data in chunks:
-            sys.stdout.write((f'{fields[:-2]},\n  "hex": "' if at == gpa else "") + data.hex())
-        sys.stdout.write('"\n}\n')
+            exact([f'{fields[:-2]},\n  "hex": "' if at == gpa else "", data.hex()])
+        exact(['"\n}\n'])
     elif output is None:
         for at, data in chunks:
             _hexdump(at, data)
@@ -92,5 +92,5 @@ def _hexdump(address: int, data: bytes) -> None:
     for at in range(0, len(data), 16):
         row = data[at : at + 16]
         text = "".join(chr(b) if 32 <= b < 127 else "." for b in row)
-        lines.append(f"{address + at:#014x}  {row[:8].hex(' '):<23}  {row[8:].hex(' '):<23}  |{text}|\n")
-    sys.stdout.write("".join(lines))
+        lines.append(f"{address + at:#014x}  {row[:8].hex(' '):<23}  {row[8:].hex(' '):<23}  |{text}|")
+    out(*lines)

@@ -6,6 +6,7 @@ from xlpy.cli.changing import changing, each, target
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
+from xlpy.cli.show import out
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) -> None:
     elif dry:
         import json
 
-        print(f"nvdimm: {json.dumps(entry.to_json(), indent=4)}")
+        out(*f"nvdimm: {json.dumps(entry.to_json(), indent=4)}".split("\n"))
 
 
 @command("""
@@ -58,14 +59,14 @@ def list_nvdimms(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
 
     items: list[dict[str, Any]] = []
     if not as_json:
-        print(f"{'Slot':<5} {'BE':<3} {'handle':<6} {'state':<5} {'GPA':<18} {'size':<14} {'file':<30}")
+        out(f"{'Slot':<5} {'BE':<3} {'handle':<6} {'state':<5} {'GPA':<18} {'size':<14} {'file':<30}")
 
     def show(domain: str) -> None:
         domid = env.host.domid(domain)
         for row in attached(env.host.lifecycle, domid):
             items.append({"domid": domid, **row._asdict()})
             if not as_json:
-                print(
+                out(
                     f"{row.slot:<5d} {0:<3d} {row.handle:<6d} {row.state:<5d} {row.gpa:<#18x} {row.size:<14d} "
                     f"{row.file:<30}"
                 )

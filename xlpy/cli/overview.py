@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from xlpy.cli.changing import each
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
+from xlpy.cli.show import binary, exact, out
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,15 +61,14 @@ def list_domains(
     if as_long:
         from xlpy.toolstack.libxl_json import dumps
 
-        sys.stdout.flush()
-        sys.stdout.buffer.write(dumps([listing.long(host, domid) for domid in domids if domid]) + b"\n")
+        binary().write(dumps([listing.long(host, domid) for domid in domids if domid]) + b"\n")
         return
     header = f"{'Name':<44}ID   Mem VCPUs\tState\tTime(s)"
     if verbose:
         header += "   UUID                            Reason-Code\tSecurity Label"
     elif context:
         header += "   Security Label"
-    print(header + ("         Cpupool" if cpupool else "") + (" NODE Affinity" if numa else ""))
+    exact([header, "         Cpupool" if cpupool else "", " NODE Affinity" if numa else "", "\n"])
     for domid in domids:
         row = listing.row(host, domid)
         line = f"{row.name:<40} {domid:5d} {row.memory_mb:5d} {row.vcpus:5d}     {row.state}  {row.seconds:8.1f}"
@@ -77,7 +76,7 @@ def list_domains(
             line += f" {row.uuid} {row.reason:>8}"
         if verbose or context:
             line += f" {'-':>16}"
-        print(line + (f"{POOL:>16}" if cpupool else "") + (" all" if numa else ""))
+        out(line + (f"{POOL:>16}" if cpupool else "") + (" all" if numa else ""))
 
 
 @command("""
@@ -92,9 +91,9 @@ def vm_list(env: Env, as_json: bool) -> None:
     if as_json:
         json_items("xlpy.vm-list/1", [row._asdict() for row in rows])
         return
-    print("UUID                                  ID    name")
+    out("UUID                                  ID    name")
     for row in rows:
-        print(f"{row.uuid}  {row.domid}    {row.name:<30}")
+        out(f"{row.uuid}  {row.domid}    {row.name:<30}")
 
 
 @command("""
@@ -114,13 +113,13 @@ def vcpu_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     host = env.host
     rows: list[Vcpu] = []
     if not as_json:
-        print(f"{'Name':<32} {'ID':>5} {'VCPU':>5} {'CPU':>5} {'State':>5} {'Time(s)':>9} Affinity (Hard / Soft)")
+        out(f"{'Name':<32} {'ID':>5} {'VCPU':>5} {'CPU':>5} {'State':>5} {'Time(s)':>9} Affinity (Hard / Soft)")
 
     def show(domain: str) -> None:
         for row in overview.vcpus(host, host.domid(domain)):
             rows.append(row)
             if not as_json:
-                print(_vcpu_line(row))
+                out(_vcpu_line(row))
 
     status = each(domains or [str(domid) for domid in domids(host)], show)
     if as_json:
@@ -148,16 +147,16 @@ def uptime(env: Env, domains: tuple[str, ...], short: bool, as_json: bool) -> No
     host, now = env.host, time.time()
     rows: list[Uptime] = []
     if not (short or as_json):
-        print(f"{'Name':<33} {'ID':>4} Uptime")
+        out(f"{'Name':<33} {'ID':>4} Uptime")
 
     def show(domain: str) -> None:
         row = overview.uptime(host, host.domid(domain), now)
         rows.append(row)
         if short and not as_json:
             clock = time.strftime("%H:%M:%S", time.localtime(now))
-            print(f" {clock} up {_duration(row.seconds, short)}, {row.name} ({row.domid})")
+            out(f" {clock} up {_duration(row.seconds, short)}, {row.name} ({row.domid})")
         elif not as_json:
-            print(f"{row.name:<33} {row.domid:4d} {_duration(row.seconds, short)}")
+            out(f"{row.name:<33} {row.domid:4d} {_duration(row.seconds, short)}")
 
     status = each(domains or [str(domid) for domid in domids(host)], show)
     if as_json:
@@ -187,9 +186,9 @@ def cpupool_list(env: Env, pool: str | None, cpus: bool, as_json: bool) -> None:
     if as_json:
         json_items("xlpy.cpupool-list/1", [row._asdict() for row in rows])
         return
-    print(f"{'Name':<19}" + ("CPU list" if cpus else "CPUs   Sched     Active   Domain count"))
+    out(f"{'Name':<19}" + ("CPU list" if cpus else "CPUs   Sched     Active   Domain count"))
     for row in rows:
         if cpus:
-            print(f"{row.name:<19}{','.join(map(str, row.cpus))}")
+            out(f"{row.name:<19}{','.join(map(str, row.cpus))}")
         else:
-            print(f"{row.name:<19}{len(row.cpus):3d} {row.scheduler:>9}       y       {row.domains:4d}")
+            out(f"{row.name:<19}{len(row.cpus):3d} {row.scheduler:>9}       y       {row.domains:4d}")

@@ -6,6 +6,7 @@ from xlpy.addr import PAGE, format_size
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import SIZE, dry_run_option, json_option
 from xlpy.cli.render import NumberRows, json_document, json_items, table
+from xlpy.cli.show import out
 from xlpy.cli.types import Choice
 from xlpy.typing import TYPE_CHECKING
 
@@ -135,7 +136,7 @@ def prepare(env: Env, path: str, as_json: bool) -> None:
         env.note(f"{path}: nothing to do, every block is written")
     else:
         verb = "would be" if report["dry_run"] else "have been"
-        print(f"{path}: {report['zeroed']} bytes {verb} allocated and zeroed, {report['size'] - report['zeroed']} kept")
+        out(f"{path}: {report['zeroed']} bytes {verb} allocated and zeroed, {report['size'] - report['zeroed']} kept")
 
 
 @command("""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
-import sys
 
+from xlpy.cli.show import exact, out, visible
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def json_document(schema: str, **fields: Any) -> None:  # noqa: ANN401 - any JSO
 
     Lines are made by ``json``'s compiled encoder, which an indented document would not use.
     """
-    sys.stdout.writelines(_document({"schema": schema, **fields}))
+    exact(_document({"schema": schema, **fields}))
 
 
 def _document(fields: dict[str, Any]) -> Iterator[str]:
@@ -78,25 +78,25 @@ def json_items(schema: str, items: Iterable[Any]) -> None:
 
 def table(env: Env, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
     """Show rows: a rich table for a person at a terminal, else aligned plain columns with nothing cut."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[visible(str(cell)) for cell in row] for row in rows]
     widths = [max([len(c), *(len(row[i]) for row in cells)]) for i, c in enumerate(columns)]
     if env.picture and len(cells) <= RICH_ROWS:
         from rich.console import Console
         from rich.markup import escape
         from rich.table import Table
 
-        grid = Table(title=title, header_style="bold", box=None, pad_edge=False)
+        grid = Table(title=title and visible(title), header_style="bold", box=None, pad_edge=False)
         for at, column in enumerate(columns):
             numeric = bool(cells) and all(_numeric(row[at]) for row in cells)
             grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in cells:
             grid.add_row(*map(escape, row))
-        out = console(env, Console)
-        out.width = max(out.width, sum(widths) + 2 * len(widths))  # a terminal wraps lines better than cells
-        out.print(grid)
+        screen = console(env, Console)
+        screen.width = max(screen.width, sum(widths) + 2 * len(widths))  # a terminal wraps lines better than cells
+        screen.print(grid)
         return
     for row in [list(columns), *cells]:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+        out("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def console(env: Env, factory: Any) -> Any:  # noqa: ANN401 - rich is imported only where it is used

@@ -11,6 +11,7 @@ from xlpy.cli.changing import changing, outcome_json, tell
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
+from xlpy.cli.show import flush, out, visible
 from xlpy.cli.types import IntRange, Seconds
 from xlpy.errors import NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.05
 _CONTROL = re.compile(r"/local/domain/([0-9]{1,5})/control/(?:shutdown|sysrq)")
-_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
 as_domain = option(
     "--domid",
@@ -83,7 +83,7 @@ def list_nodes(env: Env, path: str, full: bool, perms: bool, domid: int, as_json
     for key, node in sorted(nodes.items(), key=lambda item: item[0].split("/")):
         shown = key if full else " " * (key.count("/") - above) + key.rpartition("/")[2]
         rights = f"   ({','.join(map(str, node.perms))})" if perms else ""
-        print(f'{shown} = "{_escaped(_text(node.value))}"{rights}')
+        out(f'{shown} = "{_escaped(_text(node.value))}"{rights}')
 
 
 @command("""
@@ -104,7 +104,7 @@ def read(env: Env, paths: tuple[str, ...], prefix: bool, domid: int, as_json: bo
         json_items("xlpy.xenstore-read/1", rows)
         return
     for path, value in zip(paths, values, strict=True):
-        print(f"{path}: {value}" if prefix else value)
+        out(f"{path}: {value}" if prefix else value)
 
 
 @command("""
@@ -181,7 +181,8 @@ def watch(
             if as_json:
                 items.append({"path": path})
             else:
-                print(path, flush=True)
+                out(path)
+                flush()
         if shown == count or (deadline is not None and time.monotonic() >= deadline):
             break
         time.sleep(POLL_SECONDS)
@@ -191,10 +192,8 @@ def watch(
 
 
 def _text(value: str) -> str:
-    return value.encode("latin-1").decode(errors="replace")
+    return value.encode("latin-1").decode(errors="surrogateescape")
 
 
 def _escaped(value: str) -> str:
-    return "".join(
-        _ESCAPES.get(letter) or (letter if letter.isprintable() else f"\\x{ord(letter):02x}") for letter in value
-    )
+    return visible(value.replace("\\", "\\\\").replace('"', '\\"'))

@@ -240,8 +240,19 @@ def structure(name: str, values: Node, guest: str = "") -> Node:
     return written
 
 
+_HIDDEN = "[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # DEL, C1, directional marks
+
+
 def dumps(value: Leaf, indent: int = 4) -> bytes:
-    """The text of a JSON document as xl prints it; bytes that were not UTF-8 come out as they went in."""
+    """The text of a JSON document as xl prints it; bytes that were not UTF-8 come out as they went in.
+
+    What a terminal would act on is written as ``\\u`` and its number, which means the same.
+    """
     import json
 
-    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if not text.isascii() or "\x7f" in text:
+        import re
+
+        text = re.sub(_HIDDEN, lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text.encode("utf-8", "surrogateescape")
