@@ -51,8 +51,8 @@ def kit():
     if "XLPY_GUEST_KIT" in os.environ:
         words += ["--cache", os.environ["XLPY_GUEST_KIT"]]
 
-    def make(script):
-        done = subprocess.run([*words, "--script", str(script)], capture_output=True, text=True, check=False)
+    def make(script, *more):
+        done = subprocess.run([*words, *more, "--script", str(script)], capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"the guest kit cannot be assembled: {done.stderr.strip()[-200:]}")
         return [line.partition("=")[2] for line in done.stdout.splitlines()]
@@ -99,8 +99,8 @@ def boot(kit, one_at_a_time):
     """Boot a domain with a script of tests/boot/guest; what the guest said."""
     del one_at_a_time
 
-    def start(root, domain, script, append="quiet"):
-        kernel, initrd = kit(Path(__file__).parent / "guest" / script)
+    def start(root, domain, script, *more, append="quiet"):
+        kernel, initrd = kit(Path(__file__).parent / "guest" / script, *more)
         words = ["boot", domain, "--kernel", kernel, "--initrd", initrd, "--append", append, "--timeout", str(SECONDS)]
         done = subprocess.run(
             [sys.executable, "-m", "xlpy", "--root", str(root), *words],
@@ -224,3 +224,43 @@ def test_a_second_domain_finds_everything_again(two):
     assert len(second.json("namespaces")) == 3
     assert second["files"].count(DIGEST) == 3
     assert second["files"].count("-> 0") == 2
+
+
+ONE_SET = """
+name: ram
+ram: 8G
+cpu: {count: 4, physical_bits: 40, features: [clflushopt, clwb]}
+dimms:
+  - {id: dimm0, capacity: 512M, label_size: 128K, handle: 0x01}
+sets:
+  - {name: set0, dimms: [dimm0]}
+namespaces:
+  - {region: set0, mode: fsdax, map: dev, reserve: true}
+"""
+NODES = """
+name = "ram"
+type = "hvm"
+memory = 768
+vcpus = 2
+vnuma = [ [ "pnode=0", "size=384", "vcpus=0", "vdistances=10,20" ],
+          [ "pnode=0", "size=384", "vcpus=1", "vdistances=20,10" ] ]
+vnvdimm = [ "file=/dev/pmem0,node=1" ]
+"""
+
+
+def test_a_vnvdimm_becomes_memory_of_its_node(boot, tmp_path):
+    """As on QEMU: device-DAX has a target node, and kmem gives its memory to that node."""
+    (tmp_path / "machine.yaml").write_text(ONE_SET)
+    Host.make(tmp_path / "host", tmp_path / "machine.yaml").store.close()
+    create(tmp_path / "host", NODES, tmp_path)
+    guest = boot(tmp_path / "host", "ram", "system_ram.sh", "--with", "daxctl")
+    guest.check_health()
+    assert guest["numa"].split() == ["1", "1"]  # numa_node, target_node
+    assert guest["before"] == "0-1\n"
+    (device,) = guest.json("devdax")["daxregion"]["devices"]
+    assert (device["mode"], device["target_node"]) == ("devdax", 1)
+    (ram,) = guest.json("reconfigure")
+    assert (ram["mode"], ram["target_node"], ram["online_memblocks"]) == ("system-ram", 1, ram["total_memblocks"])
+    before, after = (int(guest[name].split()[-2]) for name in ("free", "after"))
+    assert after - before == ram["total_memblocks"] * 128 * 1024
+    assert "System RAM (kmem)" in guest["iomem"]

@@ -92,9 +92,9 @@ LESS = ("vcpus=1", "acpi_s3=0", "acpi_s4=0", "hpet=0", "apic=0")
 @pytest.mark.parametrize(
     ("config", "words", "tables"),
     [
-        ("quickstart.cfg", (), 13),
-        ("device.cfg", LESS, 9),
-        ("two.cfg", (), 13),
+        ("quickstart.cfg", (), 14),
+        ("device.cfg", LESS, 10),
+        ("two.cfg", (), 14),
         ("two.cfg", MORE, 16),
     ],
     ids=["quickstart", "least", "two", "most"],
@@ -106,7 +106,7 @@ def test_acpi_tools_find_nothing_to_complain_about(xlpy, configs, tmp_path, conf
     xlpy("acpi", "dump", name, "--format", "bin", "-o", tmp_path / "tables")
     tmp_path /= "tables"
     files = sorted(path.name for path in tmp_path.iterdir())
-    always = {"rsdp.dat", "rsdt.dat", "xsdt.dat", "facp.dat", "facs.dat", "dsdt.dat", "nfit.dat"}
+    always = {"rsdp.dat", "rsdt.dat", "xsdt.dat", "facp.dat", "facs.dat", "dsdt.dat", "nfit.dat", "srat.dat"}
     assert always | {"ssdt.dat" if words == LESS else "ssdt1.dat"} <= set(files)
     assert len(files) == tables
     for path in sorted(tmp_path.glob("*.dat")):

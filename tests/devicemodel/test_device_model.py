@@ -47,11 +47,12 @@ def test_attach(world: World) -> None:
         (20 * GIB + 8 * KIB, 64 * KIB),
         (21 * GIB, 2 * TIB),
     ]
-    table, device = parse_stream(stream(world))
+    table, device, srat = parse_stream(stream(world))
     assert [(e.base, e.length) for e in parse_nfit(table.blob) if isinstance(e, SpaRange)] == [
         (20 * GIB, 72 * KIB),
         (21 * GIB, 2 * TIB),
     ]
+    assert srat.label == "SRAT"
     assert device.label == "NVDR"
     assert device.body.count(b"_ADR") == 8  # room for six more
 
@@ -276,6 +277,7 @@ def test_tables_for_another_mailbox(world: World) -> None:
     model.attach([world.backing("a", (0, MIB))])
     here, there = model.entries(), model.entries(Gpa(0x1FF000))
     assert here[0] == there[0]
+    assert here[2] == there[2]
     assert here[1] != there[1]
     assert bytes.fromhex("4d424f58 00 0c00f01f00") in there[1].body
 

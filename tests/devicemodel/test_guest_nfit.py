@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 DEVICES = (
     Vnvdimm(0, Gpa(20 * GIB), Backing("/dev/pmem0", (Span(Spa(1 << 33), 128 * MIB),)), 0x12345678),
-    Vnvdimm(2, Gpa(21 * GIB), Backing("/a", (Span(Spa(1 << 34), 64 * MIB),), unarmed=True), 0x9ABCDEF0),
+    Vnvdimm(2, Gpa(21 * GIB), Backing("/a", (Span(Spa(1 << 34), 64 * MIB),), unarmed=True, node=4), 0x9ABCDEF0),
 )
 CAPS = "memory_controller"
 
 
 def test_one_device_byte_by_byte() -> None:
     assert build_fit(DEVICES[:1]) == bytes.fromhex(
-        "00003800 02000100 00000000 00000000"  # SPA range: index 2, flags 1
+        "00003800 02000300 00000000 00000000"  # SPA range: index 2, flags 3, proximity domain 0
         "79d3f066 f3b47440 ac430d33 18b78cdb"
         "00000000 05000000 00000008 00000000"  # 20 GiB, 128 MiB
         "08800000 00000000"  # WB, NV
@@ -45,10 +45,10 @@ def test_one_device_byte_by_byte() -> None:
 
 def test_numbers_follow_the_slots() -> None:
     assert parse_structures(build_fit(DEVICES[::-1], CAPS)) == [
-        SpaRange(spa_index=2, base=20 * GIB, length=128 * MIB, flags=1),
+        SpaRange(spa_index=2, base=20 * GIB, length=128 * MIB, flags=3),
         RegionMap(handle=1, spa_index=2, control_index=3, region_size=128 * MIB),
         ControlRegion(control_index=3, vendor_id=0x5853, device_id=1, revision_id=1, serial_number=0x12345678),
-        SpaRange(spa_index=6, base=21 * GIB, length=64 * MIB, flags=1),
+        SpaRange(spa_index=6, base=21 * GIB, length=64 * MIB, flags=3, proximity_domain=4),
         RegionMap(handle=3, spa_index=6, control_index=7, region_size=64 * MIB, flags=8),  # not armed
         ControlRegion(control_index=7, vendor_id=0x5853, device_id=1, revision_id=1, serial_number=0x9ABCDEF0),
         Capabilities(1, 2),

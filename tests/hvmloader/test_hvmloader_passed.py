@@ -7,15 +7,17 @@ from struct import pack
 import pytest
 from hvmloader.fake_platform import Boot, FakePlatform, boot, case
 
-from xlpy.addr import GIB, MIB, PAGE, Gpa
+from xlpy.addr import GIB, MIB, PAGE, Gpa, Span
 from xlpy.errors import FirmwareStopped
 from xlpy.firmware.acpi.aml import name
 from xlpy.firmware.acpi.nfit import VOLATILE_MEMORY, SpaRange
 from xlpy.firmware.acpi.nfit_format import build_nfit
 from xlpy.firmware.acpi.sdt import build_table
+from xlpy.firmware.affinity import build_srat
 from xlpy.firmware.dm_acpi import DmAcpiEntry, build_stream, device_entry, table_entry
 from xlpy.firmware.e820 import E820_PMEM, E820_RESERVED, E820Entry
 from xlpy.firmware.hvmloader import dm_acpi, run
+from xlpy.firmware.platform import Vnuma, VnumaRange
 
 PMEM = 0x500000000
 NFIT = build_nfit([SpaRange(1, PMEM, 64 * MIB), SpaRange(2, 8 * GIB * 4, GIB, VOLATILE_MEMORY)])
@@ -173,7 +175,7 @@ def test_more_than_fits_in_the_table_area():
     stopped(handing(bytes(MIB)), "there is room for", "XLPY-DMACPI-KEYS")
 
 
-SIGNATURES = ["RSDT", "XSDT", "FACP", "DSDT", "APIC", "HPET", "WAET", "TCPA", "TPM2", "SRAT", "SLIT"]
+SIGNATURES = ["RSDT", "XSDT", "FACP", "DSDT", "APIC", "HPET", "WAET", "TCPA", "TPM2", "SLIT"]
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
@@ -332,3 +334,15 @@ def test_many_rows():
     result = boot(handing(entries(table_entry(build_nfit(ranges)))))
     assert len(result.e820) == 45, "more than the 16 that hvmloader keeps room for"
     assert isinstance(result, Boot)
+
+
+def test_an_srat_of_the_device_model_takes_the_place_of_our_own():
+    """An operating system takes one. The SLIT stays hvmloader's, and so does an SRAT where none is passed."""
+    nodes = Vnuma((0,), ((10,),), (VnumaRange(Gpa(0), Gpa(512 * MIB), 0),))
+    passed = build_srat(nodes, [(Span(Gpa(64 << 30), MIB), 0)])
+    for blobs, expected in (([table_entry(passed)], passed), ([device_entry("NV00", b"")], build_srat(nodes))):
+        platform = handing(entries(*blobs))
+        platform.topology = nodes
+        found = boot(platform).tables()
+        assert [body for signature, _, body in found if signature == "SRAT"] == [expected]
+        assert [signature for signature, *_ in found].count("SLIT") == 1

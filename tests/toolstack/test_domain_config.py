@@ -105,7 +105,33 @@ def test_vnvdimm_mode():
     assert [one.to_json().get("mode") for one in (reader, writer, plain)] == ["ro", None, None]
 
 
+VNUMA = """vnuma = [ [ "pnode=0", "size=64", "vcpus=0", "vdistances=10,20" ],
+                      [ "pnode=0", "size=64", "vcpus=1", "vdistances=20,10" ] ]
+"""
+
+
+def test_vnvdimm_node():
+    first, second = load(VNUMA + 'vnvdimm = [ "/dev/pmem0", "/dev/pmem1,node=1" ]').vnvdimms
+    assert (first.node, second.node) == (0, 1)
+    assert [one.to_json().get("node") for one in (first, second)] == [None, 1]
+    assert load('vnvdimm = [ "/dev/pmem0,node=0" ]').vnvdimms[0].node == 0
+
+
+@pytest.mark.parametrize(("nodes", "node"), [("", 1), (VNUMA, 2)])
+def test_a_node_that_the_domain_lacks(nodes, node):
+    with pytest.raises(ConfigError) as caught:
+        load(nodes + f'vnvdimm = [ "/dev/pmem0,node={node}" ]')
+    assert f"vnvdimm: the domain has no virtual NUMA node {node}" in "\n".join(caught.value.details)
+
+
 VNVDIMM_ERRORS = [
+    ("file=/x,node=-1", "vnvdimm: node is '-1' and must be the number of a virtual NUMA node, from 0"),
+    ("file=/x,node=", "vnvdimm: node is '' and must be the number of a virtual NUMA node, from 0"),
+    ("file=/x,node=256", "vnvdimm: node is '256' and must be the number of a virtual NUMA node, from 0"),
+    (
+        "file=/x,node=99999999999999999999",
+        "vnvdimm: node is '99999999999999999999' and must be the number of a virtual NUMA node, from 0",
+    ),
     ("fil=/x", "vnvdimm: unknown setting 'fil'"),
     ("file=/x,label=1", "vnvdimm: unknown setting 'label'"),
     ("file=/x,label_size=big", "vnvdimm: label_size: not a size: 'big'"),

@@ -39,7 +39,7 @@ TOPICS = {
 
 _TEXT = {
     "vnvdimm": """\
-vnvdimm = [ 'file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1][,mode=rw|ro]', ... ]
+vnvdimm = [ 'file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1][,mode=rw|ro][,node=N]', ... ]
 
 PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), /dev/daxN.M (devdax, on a real host), or a file that
 is accessed with DAX on a file system directly on a pmem device. Nothing in Dom0 may use it. A file must be fully
@@ -50,6 +50,8 @@ label_file   a file or pmem device of its own that holds the label area on a rea
 unarmed      1 marks the device as one whose writes may not survive a power failure; Linux then maps it read-only.
 mode         ro maps it such that the guest can only read: a store faults and changes nothing. The guest is told that
              the device is not armed, so that Linux makes it read-only. Required for what is read-only in Dom0.
+node         the guest's virtual NUMA node (see vnuma) that the memory belongs to, 0 by default. The guest's NFIT and
+             SRAT tell it, and so its device-DAX memory can be made system RAM of that node.
 """,
     "json": """\
 Every --json document is one object. "schema" names its shape and version, such as xlpy.pmem-list/1; lists are in

@@ -21,7 +21,8 @@ xlpy nvdimm-attach quickstart file=/dev/pmem1,label_size=128K
 @dry_run_option
 @json_option
 def attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) -> None:
-    """Attach a vNVDIMM to a running domain: file=PATH[,label_size=SIZE][,unarmed=0|1][,mode=rw|ro].
+    """Attach a vNVDIMM to a running domain: file=PATH[,label_size=SIZE][,unarmed=0|1][,mode=rw|ro]
+    [,node=N].
 
     It is pinned and mapped, _FIT describes it, and the guest is notified (0x80 on the NVDIMM root device). The domain
     must have been started with a vNVDIMM, else its tables have no root device.

@@ -33,6 +33,7 @@ class Backing(NamedTuple):
     label_size: bytes of the label area, a multiple of 4 KiB from 128 KiB to 1 GiB.
     unarmed: tell the guest that the device cannot keep its data.
     read_only: map it such that the guest can only read; such a device is not armed.
+    node: the guest's NUMA node that it belongs to.
     uuid: 16 bytes that name the backing for ever; empty: made from ``path``.
     health: what SMART shall tell; None: the device has no SMART function.
     """
@@ -45,6 +46,7 @@ class Backing(NamedTuple):
     uuid: bytes = b""
     health: HealthSpec | None = None
     read_only: bool = False
+    node: int = 0
 
     @property
     def size(self) -> int:
@@ -147,6 +149,7 @@ class Vnvdimm(NamedTuple):
             "uuid": backing.uuid.hex(),
             "health": backing.health,
             "read_only": backing.read_only,
+            "node": backing.node,
         }
 
     @classmethod
@@ -161,6 +164,7 @@ class Vnvdimm(NamedTuple):
             bytes.fromhex(record["uuid"]),
             None if record["health"] is None else HealthSpec(*record["health"]),
             record.get("read_only", False),
+            record.get("node", 0),
         )
         return cls(record["slot"], Gpa(record["gpa"]), backing, record["serial"], record["released"])
 

@@ -14,7 +14,7 @@ from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
 from xlpy.devicemodel.nvdr import SLOTS
 from xlpy.devicemodel.placement import GuestRam, place
-from xlpy.errors import Conflict, Constraint, XlpyError
+from xlpy.errors import Conflict, Constraint, HypercallError, XlpyError
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.firmware.layout import FOUR_GIB, XEN_HVM
 from xlpy.hypervisor import abi
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.xenstore import Connection
     from xlpy.firmware.dm_acpi import DmAcpiEntry
     from xlpy.firmware.layout import GuestLayout
+    from xlpy.firmware.platform import Vnuma
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.mmio import Access
     from xlpy.hypervisor.xen import Xen
@@ -166,18 +167,22 @@ class DeviceModel:
         return self._devices
 
     def entries(self, mailbox: Gpa | None = None) -> list[DmAcpiEntry]:
-        """What hvmloader is given: the NFIT and the NVDIMM root device.
+        """What hvmloader is given: the NFIT, the SRAT that covers it, and the NVDIMM root device.
 
         Args:
             mailbox: another place for the mailbox than the layout's.
         """
         from xlpy.devicemodel import nfit, nvdr
+        from xlpy.firmware.affinity import build_srat
         from xlpy.firmware.dm_acpi import device_entry, table_entry
 
         record = self._started()
         body = nvdr.body(self._layout.mailbox if mailbox is None else mailbox, record["slots"])
         table = nfit.build_table(self.devices, record["persistence"])
-        return [table_entry(table), device_entry(nvdr.DEVICE, body)]
+        srat = build_srat(
+            self._nodes(), [(device.span, device.backing.node) for device in self.devices], oem_table_id="vNVDIMM"
+        )
+        return [table_entry(table), device_entry(nvdr.DEVICE, body), table_entry(srat)]
 
     def connect(self) -> None:
         """Answer the guest's accesses in this process."""
@@ -285,9 +290,31 @@ class DeviceModel:
         high = max((row.end for row in rows), default=Gpa(0))
         return GuestRam(Gpa(min(low, FOUR_GIB)), high, self._domain.physical_bits)
 
+    def _nodes(self) -> Vnuma:
+        """The domain's virtual NUMA nodes; one that has everything when it was given none."""
+        from xlpy.firmware.platform import Vnuma, VnumaRange
+
+        try:
+            return self._calls.memory_get_vnumainfo(self.domid)
+        except HypercallError as error:
+            if error.errno != abi.EOPNOTSUPP:
+                raise
+        ram = self._ram()
+        spans = [VnumaRange(Gpa(0), ram.low_end, 0)]
+        if ram.high_end > FOUR_GIB:
+            spans.append(VnumaRange(Gpa(FOUR_GIB), ram.high_end, 0))
+        return Vnuma((0,) * self._domain.max_vcpus, ((10,),), tuple(spans))
+
     def _place(self, backing: Backing, ram: GuestRam, others: Sequence[Vnvdimm], slot: int | None = None) -> Vnvdimm:
         """Check a backing and find it a place and an identity."""
         check_backing(backing)
+        nodes = len(self._nodes().distances)
+        if backing.node >= nodes:
+            raise Constraint(
+                f"{backing.path}: the domain has no NUMA node {backing.node}; its nodes are 0 to {nodes - 1}",
+                code="XLPY-NODE",
+                hint="leave node out, or write node=0",
+            )
         gpa = place(backing, ram, [other.span for other in others])
         serial = serial_number(backing.identity, [other.serial for other in others])
         device = Vnvdimm(len(others) if slot is None else slot, gpa, backing, serial)

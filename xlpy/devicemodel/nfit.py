@@ -23,6 +23,7 @@ from xlpy.firmware.acpi.nfit_codes import (
     HOT_ADD_ONLY,
     NOT_ARMED,
     PERSISTENT_MEMORY,
+    PROXIMITY_VALID,
 )
 from xlpy.typing import TYPE_CHECKING
 
@@ -57,9 +58,12 @@ def build_fit(devices: Iterable[Vnvdimm], persistence: str = "") -> bytes:
     for device in sorted(devices, key=lambda device: device.slot):
         size, index = device.backing.size, 2 * (device.slot + 1)
         guid, attributes = guid_bytes(PERSISTENT_MEMORY), EFI_MEMORY_WB | EFI_MEMORY_NV
+        node = device.backing.node
         flags = NOT_ARMED if device.backing.unarmed or device.backing.read_only else 0
         found += [
-            _RANGE.pack(0, _RANGE.size, index, HOT_ADD_ONLY, 0, 0, guid, device.gpa, size, attributes),
+            _RANGE.pack(
+                0, _RANGE.size, index, HOT_ADD_ONLY | PROXIMITY_VALID, 0, node, guid, device.gpa, size, attributes
+            ),
             _MAP.pack(1, _MAP.size, device.handle, 0, 0, index, index + 1, size, 0, 0, 0, 1, flags, 0),
             _CONTROL.pack(
                 4, _CONTROL.size, index + 1, VENDOR_ID, DEVICE_ID, REVISION_ID, device.serial, BYTE_NO_ENERGY

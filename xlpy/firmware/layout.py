@@ -83,3 +83,8 @@ def in_ram(base: Gpa, pm_base: int = PM_BASE) -> GuestLayout:
         populated=True,
         pm_base=pm_base,
     )
+
+
+def apic_id(vcpu: int) -> int:
+    """The APIC id of a vCPU: Xen leaves every odd one free."""
+    return vcpu * 2

@@ -113,6 +113,7 @@ class Backings:
             label_size=entry.label_size,
             unarmed=entry.unarmed or entry.read_only,
             read_only=entry.read_only,
+            node=entry.node,
             uuid=blake2b(name.encode(), digest_size=16).digest(),
             health=self.health(resolved.spans),
         )
@@ -143,6 +144,7 @@ class Backings:
             entry.label_size,
             entry.unarmed,
             entry.read_only,
+            entry.node,
         )
 
     def label_name(self, entry: Vnvdimm, resolved: Resolved) -> str:

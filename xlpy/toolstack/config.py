@@ -386,6 +386,11 @@ def _read_vnvdimms(reader: Reader) -> tuple[Vnvdimm, ...]:
             found.append(read_vnvdimm(reader, item))
         else:
             reader.error(item, "vnvdimm: a string is required, found a list", "write 'file=/dev/pmem0'")
+    nodes = max(len(reader.get("b_info.vnuma_nodes") or ()), 1)
+    for device in found:
+        if device and device.node >= nodes and device.where:
+            hint = "leave node out" if nodes == 1 else f"its nodes are 0 to {nodes - 1}"
+            reader.error(device.where, f"vnvdimm: the domain has no virtual NUMA node {device.node}", hint)
     return tuple(device for device in found if device)
 
 

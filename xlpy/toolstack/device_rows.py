@@ -195,6 +195,7 @@ def nvdimm(domid: int, one: VnvdimmRecord) -> Iterator[Row]:
         "gpa": f"{one.gpa:#x}",
         "label-size": one.label_size,
         "unarmed": int(one.unarmed),
+        "node": one.node,
         "mode": "r" if one.read_only else "w",
     }.items():
         yield Row(f"{home}/{leaf}", str(value), NONE)

@@ -18,7 +18,7 @@ class VnvdimmRecord(NamedTuple):
 
     path: as configured; kind, device: see ``Resolved``; gpa: first guest physical address; size: bytes;
     extents: ``[spa, length]`` pairs in guest order; label: file name of its label area, or empty.
-    slot: from 0, its number for users; label_size, unarmed, read_only: as configured.
+    slot: from 0, its number for users; label_size, unarmed, read_only, node: as configured.
     """
 
     path: str
@@ -32,6 +32,7 @@ class VnvdimmRecord(NamedTuple):
     label_size: int = 0
     unarmed: bool = False
     read_only: bool = False
+    node: int = 0
 
 
 class DomainRecord(NamedTuple):

@@ -39,7 +39,7 @@ def reload(record: DomainRecord) -> DomainConfig:
 def entries(record: DomainRecord) -> list[Vnvdimm]:
     """The vNVDIMMs that a domain has, as a configuration would name them."""
     return [
-        Vnvdimm(device.path, device.label_size, device.unarmed, read_only=device.read_only)
+        Vnvdimm(device.path, device.label_size, device.unarmed, read_only=device.read_only, node=device.node)
         for device in record.vnvdimms
     ]
 

@@ -12,8 +12,3 @@ AML_CREATOR: Identity = {"creator_id": "INTL", "creator_revision": 0x20200925}
 
 IOAPIC_ID = 1
 LEVEL_IRQS = (5, 10, 11)  # routed PCI interrupts: level triggered, active low
-
-
-def apic_id(vcpu: int) -> int:
-    """The APIC id of a vCPU: Xen leaves every odd one free."""
-    return vcpu * 2

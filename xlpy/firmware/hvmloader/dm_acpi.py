@@ -19,7 +19,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from xlpy.firmware.dm_acpi import DmAcpiEntry
     from xlpy.firmware.hvmloader.memory import Memory
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 ADDRESS_KEY, LENGTH_KEY = "hvmloader/dm-acpi/address", "hvmloader/dm-acpi/length"
 
-# Signatures that firmware builds, whether it does for this guest or not. SSDT is not one: there may be many.
+# Signatures that firmware builds, whether it does for this guest or not. SSDT is not one: there may be many. Nor is
+# SRAT: a device model that has memory of its own knows more than firmware does, so its table takes the place of ours.
 BUILTIN_TABLE_SIGS = frozenset(
-    ("RSDT", "XSDT", "FACP", "FACS", "DSDT", "APIC", "HPET", "WAET", "TCPA", "TPM2", "SRAT", "SLIT", "RSD ")
+    ("RSDT", "XSDT", "FACP", "FACS", "DSDT", "APIC", "HPET", "WAET", "TCPA", "TPM2", "SLIT", "RSD ")
 )
 
 # Names of devices and processors anywhere in firmware's tables. Only those in \_SB would really clash with a new
@@ -113,16 +114,16 @@ def _number(key: str, value: str) -> int:
         raise _key_error(f"{key} is {value!r}, required a number, decimal or with 0x") from None
 
 
-def load(memory: Memory, keys: DmAcpi, taken: set[str]) -> Iterator[bytes]:
-    """The tables that the device model's entries come to, in the order of the entries.
+def read(memory: Memory, keys: DmAcpi) -> list[DmAcpiEntry]:
+    """The entries of the area, in order.
 
     Args:
         memory: where the area is.
         keys: the area's keys.
-        taken: signatures of tables that the toolstack passed through.
 
     Raises:
-        FirmwareStopped: bad keys, an area that is not RAM below 4 GiB or is larger than all tables may be, a collision.
+        FirmwareStopped: bad keys, an area that is not RAM below 4 GiB or is larger than all tables may be, a collision
+            with a table or name of hvmloader's own.
         FormatError: a malformed entry.
     """
     area = keys.area()
@@ -132,9 +133,27 @@ def load(memory: Memory, keys: DmAcpi, taken: set[str]) -> Iterator[bytes]:
     if area.size > room:
         raise _key_error(f"the area has {area.size:#x} bytes, there is room for {room:#x} bytes of tables")
     check = EntryCheck()
+    found = []
     for offset, entry in split_stream(memory.platform.read(area.start, area.size)):
-        _check_collision(entry, taken)
-        check(entry, offset)
+        _check_collision(entry)
+        found.append(check(entry, offset))
+    return found
+
+
+def tables(entries: Iterable[DmAcpiEntry], taken: set[str]) -> Iterator[bytes]:
+    """The tables that the device model's entries come to.
+
+    Args:
+        entries: as ``read`` found them.
+        taken: signatures of tables that the toolstack passed through.
+
+    Raises:
+        FirmwareStopped: a collision with one of these.
+    """
+    for entry in entries:
+        if entry.type == TABLE and entry.label in taken and entry.label != "SSDT":
+            hint = "take it out of the acpi_firmware file"
+            raise _collision(f"table {entry.label!r} came with acpi_firmware", hint)
         yield entry.blob if entry.type == TABLE else namespace_device(entry.label, entry.body)
 
 
@@ -149,13 +168,11 @@ def namespace_device(name: str, body: bytes) -> bytes:
     return build_table("SSDT", scope, 2, **AML_CREATOR)
 
 
-def _check_collision(entry: DmAcpiEntry, taken: set[str]) -> None:
+def _check_collision(entry: DmAcpiEntry) -> None:
     label = entry.label
     if entry.type == TABLE:
         if label in BUILTIN_TABLE_SIGS:
             raise _collision(f"table {label!r} is hvmloader's own", "pass tables that hvmloader does not build")
-        if label in taken and label != "SSDT":
-            raise _collision(f"table {label!r} came with acpi_firmware", "take it out of the acpi_firmware file")
     elif label in BUILTIN_ND_NAMES:
         raise _collision(f"namespace device {label!r} is hvmloader's own", "give the device another name")
     elif label in BUILTIN_SB_NAMES:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from struct import Struct, pack
 
 from xlpy.firmware.acpi.header import build_table, set_checksum
-from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS, apic_id
-from xlpy.firmware.layout import HPET, IOAPIC, LAPIC, TPM_TIS
+from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS
+from xlpy.firmware.layout import HPET, IOAPIC, LAPIC, TPM_TIS, apic_id
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _OVERRIDES = (0, *LEVEL_IRQS)
 _ACTIVE_LOW_LEVEL = 0x000F
 MADT_LAPIC0 = _MADT_HEAD + _OVERRIDE.size * len(_OVERRIDES) + _IO_APIC.size  # offset of the first local APIC
 
-_ENABLED = 1
 _HPET_ID = 0x8086A201
 _RTC_NO_ACK, _PM_TIMER_ONE_READ = 1, 2
 
@@ -121,19 +120,6 @@ def build_hpet() -> bytes:
 def build_waet() -> bytes:
     """The RTC needs no acknowledgement, the PM timer no second read."""
     return build_table("WAET", pack("<I", _RTC_NO_ACK | _PM_TIMER_ONE_READ))
-
-
-def build_srat(vnuma: Vnuma) -> bytes:
-    """Which node each vCPU and each memory range belongs to."""
-    parts = [
-        pack("<I8x", 1),
-        *(pack("<BBBBI8x", 0, 16, node, apic_id(vcpu), _ENABLED) for vcpu, node in enumerate(vnuma.vcpu_to_node)),
-        *(
-            pack("<BBI2xQQ4xI8x", 1, 40, part.node, part.start, part.end - part.start, _ENABLED)
-            for part in vnuma.ranges
-        ),
-    ]
-    return build_table("SRAT", b"".join(parts))
 
 
 def build_slit(vnuma: Vnuma) -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from struct import pack
 
 from xlpy.firmware.acpi.header import set_checksum
-from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS, apic_id
+from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS
 from xlpy.firmware.hvmloader.pci import ISA_DEVFN, ISA_IRQS
-from xlpy.firmware.layout import IOAPIC, LAPIC
+from xlpy.firmware.layout import IOAPIC, LAPIC, apic_id
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

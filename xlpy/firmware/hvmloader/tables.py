@@ -10,6 +10,8 @@ from __future__ import annotations
 from struct import pack
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span
+from xlpy.firmware.affinity import build_srat
+from xlpy.firmware.dm_acpi import TABLE
 from xlpy.firmware.hvmloader import compiled, devices, dm_acpi, fixed_tables, keys, passthrough
 from xlpy.firmware.hvmloader.acpi_info import AcpiInfo
 from xlpy.firmware.hvmloader.memory_map import pmem_ranges
@@ -20,6 +22,9 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.firmware.dm_acpi import DmAcpiEntry
     from xlpy.firmware.hvm_info import HvmInfo
     from xlpy.firmware.hvmloader.bios import Bios
     from xlpy.firmware.hvmloader.memory import Memory
@@ -89,9 +94,10 @@ def build(memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed
     old_fadt, fadt = (
         writer.put(fixed_tables.build_fadt(facs, dsdt_at, layout.pm_base, revision)) for revision in (1, 4)
     )
-    found = _add_own(writer, info, vnuma)
-    taken = _add_passthrough(writer)
-    ranges = _add_device_model(writer, passed, taken) if passed.announced else []
+    entries = dm_acpi.read(memory, passed) if passed.announced else []
+    srat_passed = any(entry.type == TABLE and entry.label == "SRAT" for entry in entries)
+    found = _add_own(writer, info, vnuma, srat=not srat_passed)
+    ranges = _add_device_model(writer, entries, _add_passthrough(writer))
     xsdt = writer.put(fixed_tables.build_xsdt([fadt, *writer.secondary]))
     rsdt = writer.put(fixed_tables.build_rsdt([old_fadt, *writer.secondary]))
     platform.write(rsdp, fixed_tables.build_rsdp(rsdt, xsdt))
@@ -116,7 +122,8 @@ def _keep_vnuma(memory: Memory, vnuma: Vnuma) -> None:
         memory.platform.write(memory.scratch_alloc(len(array)), array)
 
 
-def _add_own(writer: Writer, info: HvmInfo, vnuma: Vnuma | None) -> AcpiInfo:
+def _add_own(writer: Writer, info: HvmInfo, vnuma: Vnuma | None, *, srat: bool) -> AcpiInfo:
+    """hvmloader's own tables; without its SRAT when the device model passes one, which tells of everything too."""
     platform = writer.memory.platform
     found = AcpiInfo(
         com1=devices.uart(platform, devices.COM1),
@@ -143,7 +150,8 @@ def _add_own(writer: Writer, info: HvmInfo, vnuma: Vnuma | None) -> AcpiInfo:
             writer.add(compiled.table(name))
     _add_tpm(writer, devices.tpm(platform))
     if vnuma is not None:
-        writer.add(fixed_tables.build_srat(vnuma))
+        if srat:
+            writer.add(build_srat(vnuma))
         writer.add(fixed_tables.build_slit(vnuma))
     return found
 
@@ -176,10 +184,10 @@ def _add_passthrough(writer: Writer) -> set[str]:
     return taken
 
 
-def _add_device_model(writer: Writer, passed: dm_acpi.DmAcpi, taken: set[str]) -> list[Span[Gpa]]:
+def _add_device_model(writer: Writer, entries: Sequence[DmAcpiEntry], taken: set[str]) -> list[Span[Gpa]]:
     """Append the device model's tables; the persistent memory they name."""
     ranges = []
-    for table in dm_acpi.load(writer.memory, passed, taken):
+    for table in dm_acpi.tables(entries, taken):
         if writer.full:
             raise stop(
                 f"dm-acpi: no room for table {table[:4].decode('latin-1')!r}: there are {MAX_SECONDARY} tables already",

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader
     from xlpy.toolstack.xlcfg import Position, Text
 
-KEYS = ("file", "label_size", "label_file", "unarmed", "mode")
+KEYS = ("file", "label_size", "label_file", "unarmed", "mode", "node")
 MODES = ("rw", "ro")
 LABEL_DEFAULT = LABEL_LEAST = 128 * KIB  # UEFI 2.7, 13.19.1: smaller label areas break readers
 LABEL_MOST = GIB
+NODES_MOST = 256  # a processor's oldest affinity structure has one byte for the node
 
 
 class Vnvdimm(NamedTuple):
@@ -29,6 +30,7 @@ class Vnvdimm(NamedTuple):
         where: the entry in the configuration, or None when it came otherwise.
         label_file: a file or device of its own that holds the label area on a stock Xen (``xlpy export``); empty: none.
         read_only: the guest may only read it (``mode=ro``), and is told that the device is not armed.
+        node: the guest's NUMA node that it belongs to.
     """
 
     file: str
@@ -37,6 +39,7 @@ class Vnvdimm(NamedTuple):
     where: Position | None = None
     label_file: str = ""
     read_only: bool = False
+    node: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The entry as the JSON of a configuration shows it."""
@@ -47,12 +50,16 @@ class Vnvdimm(NamedTuple):
             shown["unarmed"] = True
         if self.read_only:
             shown["mode"] = "ro"
+        if self.node:
+            shown["node"] = self.node
         return shown
 
 
 def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
-    """Read ``file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1][,mode=rw|ro]``; the first part may be a path
-    alone."""
+    """Read ``file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1][,mode=rw|ro][,node=N]``.
+
+    The first part may be a path alone. Whether there is such a node is a matter of the domain's vnuma.
+    """
     found: dict[str, str] = {}
     index = 0
     good = True
@@ -99,4 +106,8 @@ def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
     if labels == found["file"]:
         reader.error(where, "vnvdimm: label_file is the file itself", "labels need a file of their own")
         good = False
-    return Vnvdimm(found["file"], size, unarmed == "1", where, labels, mode == "ro") if good else None
+    node = found.get("node", "0")
+    if not (node.isascii() and node.isdigit() and len(node) <= len(str(NODES_MOST)) and int(node) < NODES_MOST):
+        reader.error(where, f"vnvdimm: node is {node!r} and must be the number of a virtual NUMA node, from 0")
+        good = False
+    return Vnvdimm(found["file"], size, unarmed == "1", where, labels, mode == "ro", int(node)) if good else None
