@@ -42,12 +42,12 @@ def domains(xlpy):
 class TestRestart:
     def test_new_domid_and_nothing_else(self, xlpy, create):
         create('cpus="2-3"')
-        before = json.loads(xlpy("list", "-l").out)[0]["config"]
+        before = json.loads(xlpy("list", "-l", "quickstart").out)[0]["config"]
         xlpy("mem", "write", "quickstart", PMEM, "--hex", "6b657074")
         found = xlpy("reboot", "quickstart")
         assert found.err == "Rebooting domain 1\ndomain 1 (quickstart) was started again as domain 2\n"
         assert domains(xlpy) == [(2, "quickstart", "r-----")]
-        assert json.loads(xlpy("list", "-l").out)[0]["config"] == before
+        assert json.loads(xlpy("list", "-l", "quickstart").out)[0]["config"] == before
         assert xlpy("mem", "read", "quickstart", PMEM, "4", "--json").json["hex"] == "6b657074"
         assert xlpy("acpi", "dump", "quickstart").out
         xlpy("list", "1", status=4)
@@ -71,7 +71,7 @@ class TestRestart:
         xlpy("mem-set", "other", "400")
         for _ in range(2):
             xlpy("reboot", "other")
-        config = json.loads(xlpy("list", "-l").out)[0]["config"]
+        config = json.loads(xlpy("list", "-l", "other").out)[0]["config"]
         assert config["c_info"]["name"] == "other"
         assert config["b_info"]["target_memkb"] == 400 << 10
         assert config["vnvdimms"][1] == {"file": "/dev/pmem1", "label_size": 262144}
@@ -125,7 +125,10 @@ class TestOtherActions:
         assert found["successor"] == 2
         old, new = xlpy("list", "--json").json["items"]
         assert (old["name"], old["state"], old["vnvdimms"]) == (found["kept_as"], "---sc-", [])
-        assert old["uuid"] != uuid == new["uuid"]
+        assert old["uuid"] == uuid == new["uuid"]  # Xen knows the old one by its UUID still; /vm is another
+        vm = xlpy("xenstore", "read", "/local/domain/1/vm").out.strip()
+        assert vm != f"/vm/{uuid}"
+        assert xlpy("xenstore", "ls", "-f", "-p", vm).out == f'{vm}/uuid = "{vm[4:]}"   (n0,r1)\n'
         assert new["vnvdimms"][0]["path"] == "/mnt/pmem0/vm1.img"
         assert xlpy("mem", "read", "1", "16M", "1", "--json").json["hex"] == "77"
         assert xlpy("mem", "read", "1", PMEM, "4", "--json").json["hex"] == "ffffffff"

@@ -243,7 +243,7 @@ TRAPS = [
     ("memory = 1\nmemory += 2", "memory is a number, and += joins text; write = instead; xl ignores it"),
     ("memory = 99999999999999999999", "memory: 99999999999999999999 does not fit in 64 bits; xl ignores it"),
     ('memory = "-5"', "memory: xl takes -5 MiB without a check and keeps 18446744073709546496 KiB"),
-    ("memory = 2\nmaxmem = 1", "maxmem is less than memory; xl does not check, and building the domain fails"),
+    ("memory = 2\nmaxmem = 1", "maxmem is less than memory; xl does not check, and the domain gets maxmem"),
     ('disk = "a,b,c"', "disk is a single value but should be a list; xl ignores it"),
     ('disk = [["a"]]', "disk: xl reads no further than this nested list"),
     ('rdm = "strategy=host,policy=strict"', "rdm: xl drops the whole setting when a valid policy is given"),

@@ -64,7 +64,7 @@ def unpause(env: Env, domain: str, as_json: bool) -> None:
 def _power_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for add in (
         option("-F", "force", is_flag=True, help="Accepted as in xl; guests here always have PV drivers."),
-        option("-w", "--wait", count=True, help="Accepted as in xl; the command always waits."),
+        option("-w", "--wait", count=True, help="Say how it ended; twice, also that it is gone."),
         option("-a", "--all", "everyone", is_flag=True, help="Every domain but 0."),
     ):
         function = add(function)
@@ -84,8 +84,8 @@ def shutdown(env: Env, domain: str | None, everyone: bool, wait: int, force: boo
 
     The guest answers at once, as one with PV drivers does; a paused domain cannot answer.
     """
-    del wait, force
-    _ask(env, "poweroff", domain, everyone, as_json)
+    del force
+    _ask(env, "poweroff", domain, everyone, wait, as_json)
 
 
 @command("""
@@ -100,14 +100,14 @@ def reboot(env: Env, domain: str | None, everyone: bool, wait: int, force: bool,
 
     The new domain has another domid, the same name and UUID, and the same vNVDIMMs with their content.
     """
-    del wait, force
-    _ask(env, "reboot", domain, everyone, as_json)
+    del force
+    _ask(env, "reboot", domain, everyone, wait, as_json)
 
 
 WORDS = {"poweroff": ("Shutting down", "xlpy.shutdown/1"), "reboot": ("Rebooting", "xlpy.reboot/1")}
 
 
-def _ask(env: Env, word: str, domain: str | None, everyone: bool, as_json: bool) -> None:
+def _ask(env: Env, word: str, domain: str | None, everyone: bool, wait: int, as_json: bool) -> None:
     from xlpy.toolstack import power
 
     if not everyone and domain is None:
@@ -131,6 +131,8 @@ def _ask(env: Env, word: str, domain: str | None, everyone: bool, as_json: bool)
                 failed.append((one, error))
     if not everybody:
         env.note("there are no domains: nothing to do")
+    if wait and not dry and not as_json:
+        _tell_ends(env, everybody, failed, outcomes, wait)
     failed += [(outcome.name, outcome.error) for outcome in outcomes if outcome.error]
     if as_json:
         errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]
@@ -139,6 +141,20 @@ def _ask(env: Env, word: str, domain: str | None, everyone: bool, as_json: bool)
     _raise(env, outcomes, as_json, everyone)
     if failed:
         leave(PARTIAL if len(failed) < len(everybody) else failed[0][1].exit)
+
+
+def _tell_ends(
+    env: Env, asked: list[str], failed: list[tuple[str, XlpyError]], outcomes: list[Outcome], wait: int
+) -> None:
+    """What xl says while it waits: for a shutdown with one -w, for the end of the domain with two."""
+    from xlpy.hypervisor.abi import SHUTDOWN_NAMES
+
+    print(f"Waiting for {len(asked) - len(failed)} domains", flush=True)
+    for outcome in outcomes:
+        code = SHUTDOWN_NAMES.index(outcome.reason)
+        env.note(f"Domain {outcome.domid} has been shut down, reason code {code}")
+        if wait > 1 and env.host.xen.find(outcome.domid) is None:
+            env.note(f"Domain {outcome.domid} has been destroyed")
 
 
 def _raise(env: Env, outcomes: list[Outcome], as_json: bool, several: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from xlpy.addr import PAGE
 from xlpy.cli.changing import each
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
@@ -13,6 +14,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
+    from xlpy.host import Host
     from xlpy.views.overview import Uptime, Vcpu
 
 DAY = 86400
@@ -61,7 +63,9 @@ def list_domains(
     if as_long:
         from xlpy.toolstack.libxl_json import dumps
 
-        binary().write(dumps([listing.long(host, domid) for domid in domids if domid]) + b"\n")
+        if 0 in domids:
+            remember_dom0(host)
+        binary().write(dumps([listing.long(host, domid) for domid in domids]) + b"\n")
         return
     header = f"{'Name':<44}ID   Mem VCPUs\tState\tTime(s)"
     if verbose:
@@ -77,6 +81,16 @@ def list_domains(
         if verbose or context:
             line += f" {'-':>16}"
         out(line + (f"{POOL:>16}" if cpupool else "") + (" all" if numa else ""))
+
+
+def remember_dom0(host: Host) -> None:
+    """Dom0's memory goes to xenstore when libxl first looks for it there."""
+    home, kib = "/local/domain/0/memory", str(host.xen.domain(0).pages * PAGE // 1024)
+    connection = host.xenstore.connection(0)
+    if connection.read_or_none(f"{home}/target") is None:
+        with host.store.transaction("list -l"):
+            for leaf in ("target", "static-max"):
+                connection.write(f"{home}/{leaf}", kib)
 
 
 @command("""

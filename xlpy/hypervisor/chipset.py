@@ -31,7 +31,7 @@ CMOS_INDEX, CMOS_DATA, CMOS_SIZE = 0x70, 0x71, 128
 ELCR = 0x4D0
 GPE0, GPE0_SIZE = 0xAFE0, 4
 PCI_HOTPLUG, PCI_HOTPLUG_SIZE, REMOVABLE = 0xAE00, 0x10, 0xAE0C
-CPU_HOTPLUG, CPU_HOTPLUG_SIZE = 0xAF00, 0x10
+CPU_HOTPLUG, CPU_HOTPLUG_SIZE, CPU_HOTPLUG_EVENT = 0xAF00, 0x10, 1 << 2
 ONLINE_BITMAP = 32  # offset of vcpu_online in hvm_info_table
 
 PM_SIZE = 0x40
@@ -80,6 +80,7 @@ class Chipset:
             self._config[int(key)][:] = bytes.fromhex(text)
         self._cmos = bytearray.fromhex(saved["cmos"]) if saved else bytearray(CMOS_SIZE)
         self._ports: dict[int, int] = {int(port): value for port, value in saved.get("ports", {}).items()}
+        self._cpus = bytes.fromhex(saved.get("cpus", ""))
         self._address = 0
         self._dirty = False
 
@@ -182,6 +183,7 @@ class Chipset:
             "pci": {str(devfn): bytes(config).hex() for devfn, config in self._config.items()},
             "cmos": bytes(self._cmos).hex(),
             "ports": self._ports,
+            "cpus": self._cpus.hex(),
         }
 
     def io_in(self, port: int, size: int) -> int | None:
@@ -197,8 +199,9 @@ class Chipset:
         if PCI_HOTPLUG <= port < PCI_HOTPLUG + PCI_HOTPLUG_SIZE:
             return ~self._fixed_slots & 0xFFFFFFFF if port == REMOVABLE else 0
         if CPU_HOTPLUG <= port < CPU_HOTPLUG + CPU_HOTPLUG_SIZE:
-            online = self._domain.memory.read(Gpa(HVM_INFO + ONLINE_BITMAP + port - CPU_HOTPLUG), size)
-            return int.from_bytes(online, "little")
+            bitmap = self._cpus or self._domain.memory.read(Gpa(HVM_INFO + ONLINE_BITMAP), CPU_HOTPLUG_SIZE)
+            at = port - CPU_HOTPLUG
+            return int.from_bytes(bitmap[at : at + size], "little")
         if self._plain(port):
             return sum(self._ports.get(port + i, 0) << 8 * i for i in range(size))
         return None
@@ -271,6 +274,21 @@ class Chipset:
                 self._sleep(value & SLP_TYP)
             value = value & ~(SLP_EN | SCI_EN) | self._pm_read(offset, 2) & SCI_EN
         self._set(PM_KEY + offset, size, value)
+
+    @property
+    def plugged(self) -> list[int]:
+        """The vCPUs that were plugged in."""
+        bits = int.from_bytes(self._cpus, "little")
+        return [cpu for cpu in range(bits.bit_length()) if bits >> cpu & 1]
+
+    def plug_cpus(self, count: int) -> None:
+        """Plug in the vCPUs below ``count``, and tell the guest (GPE 2); none is ever taken out."""
+        old = self._cpus or self._domain.memory.read(Gpa(HVM_INFO + ONLINE_BITMAP), CPU_HOTPLUG_SIZE)
+        bits = int.from_bytes(old, "little")
+        new = bits | (1 << count) - 1
+        if new != bits:
+            self._cpus = new.to_bytes(CPU_HOTPLUG_SIZE, "little")
+            self._set(GPE0, 1, self._ports.get(GPE0, 0) | CPU_HOTPLUG_EVENT)
 
     def press(self, button: int) -> None:
         """Somebody presses PWRBTN_STS or SLPBTN_STS: the bit stays until the guest clears it."""

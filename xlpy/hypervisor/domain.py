@@ -34,6 +34,9 @@ RECORDS = "xen.domain"
 PARTS = ("xen.ram", "xen.pmem", "xen.files", "xen.ioreq", "xen.policy", "xen.memory_map", "xen.vnuma", "xen.chipset")
 
 
+WEIGHT = 256  # credit2's default
+
+
 class Vmce(NamedTuple):
     """A machine check as the guest sees it: bank 1 of its virtual MSRs.
 
@@ -90,6 +93,8 @@ class Domain:
         target: domid that it is the device model of, or None.
         params: HVM parameters that were set.
         vmce: machine checks that it was given, oldest first.
+        affinity: by vCPU, the CPUs that it may use and the ones it should; what is not there is all.
+        weight, cap: of the scheduler credit2.
     """
 
     def __init__(self, xen: Hypervisor, domid: int, record: dict[str, Any]) -> None:
@@ -109,6 +114,9 @@ class Domain:
         self.params: dict[int, int] = {int(key): value for key, value in record["params"].items()}
         self.vmce = [Vmce(*row) for row in record["vmce"]]
         self.vmce_pending: bool = record["vmce_pending"]
+        self.affinity: dict[int, list[list[int] | None]] = {int(key): row for key, row in record["affinity"].items()}
+        self.weight: int = record["weight"]
+        self.cap: int = record["cap"]
 
     @staticmethod
     def new_record(uuid: bytes, flags: int, max_vcpus: int) -> dict[str, Any]:
@@ -128,6 +136,9 @@ class Domain:
             "params": {},
             "vmce": [],
             "vmce_pending": False,
+            "affinity": {},
+            "weight": WEIGHT,
+            "cap": 0,
         }
 
     def save(self) -> None:
@@ -150,6 +161,9 @@ class Domain:
             "params": self.params,
             "vmce": self.vmce,
             "vmce_pending": self.vmce_pending,
+            "affinity": self.affinity,
+            "weight": self.weight,
+            "cap": self.cap,
         }
 
     # parts

@@ -9,6 +9,8 @@ from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
+WEIGHT_MAX, CAP_MAX = 65535, 100  # credit2's; the cap is in percent of a CPU, for each vCPU
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -155,6 +157,49 @@ class DomctlOps(Gate):
             refuse(abi.EINVAL, f"{kib} KiB is not a size")
         domain.max_pages = kib >> (PAGE_SHIFT - 10)
         domain.save()
+
+    @hypercall("XEN_DOMCTL_setvcpuaffinity")
+    def domctl_setvcpuaffinity(
+        self, domid: int, vcpu: int, hard: Sequence[int] | None = None, soft: Sequence[int] | None = None
+    ) -> None:
+        """Say on which CPUs a vCPU may run, and on which it should; None leaves that as it is.
+
+        Raises:
+            HypercallError: EPERM; ESRCH; EINVAL no such vCPU, or no CPU that the host has.
+        """
+        domain = self._controlled("XEN_DOMCTL_setvcpuaffinity", domid)
+        if not 0 <= vcpu < domain.max_vcpus:
+            refuse(abi.EINVAL, f"d{domid} has no vCPU {vcpu}, its vCPUs are 0 to {domain.max_vcpus - 1}")
+        count = self.xen.hw.spec.cpu.count
+        row = domain.affinity.get(vcpu, [None, None])
+        for at, cpus in enumerate((hard, soft)):
+            if cpus is not None:
+                present = sorted({cpu for cpu in cpus if 0 <= cpu < count})
+                if not present:
+                    refuse(abi.EINVAL, f"none of the CPUs {list(cpus)} is there, the host has {count}")
+                row[at] = present
+        domain.affinity[vcpu] = row
+        domain.save()
+
+    @hypercall("XEN_DOMCTL_scheduler_op")
+    def domctl_scheduler_op(self, domid: int, weight: int | None = None, cap: int | None = None) -> tuple[int, int]:
+        """Set credit2's weight (1 to 65535) and cap (percent, 0 is none) of a domain; None leaves that as it is.
+
+        Returns:
+            weight and cap.
+
+        Raises:
+            HypercallError: EPERM; ESRCH; EINVAL out of range.
+        """
+        domain = self._controlled("XEN_DOMCTL_scheduler_op", domid)
+        if weight is not None and not 1 <= weight <= WEIGHT_MAX:
+            refuse(abi.EINVAL, f"weight {weight}, required 1 to {WEIGHT_MAX}")
+        if cap is not None and not 0 <= cap <= CAP_MAX * domain.max_vcpus:
+            refuse(abi.EINVAL, f"cap {cap}, required 0 to {CAP_MAX * domain.max_vcpus}")
+        domain.weight = domain.weight if weight is None else weight
+        domain.cap = domain.cap if cap is None else cap
+        domain.save()
+        return domain.weight, domain.cap
 
     @hypercall("XEN_DOMCTL_set_target")
     def domctl_set_target(self, dm_domid: int, domid: int) -> None:

@@ -116,8 +116,10 @@ class Builder:
             taken.append(Span(place(resolved, ram, taken), resolved.size))
 
     def _refuse_uuid(self, config: DomainConfig) -> None:
+        connection = self.xenstore.connection(0)
         for domain in self.xen.domains():
-            if domain.uuid == config.uuid:
+            kept = connection.read_or_none(f"/local/domain/{domain.domid}/vm") != f"/vm/{config.uuid_text}"
+            if domain.uuid == config.uuid and not kept:
                 raise Conflict(
                     f"the UUID {config.uuid_text} is that of domain {domain.domid} already",
                     code="XLPY-UUID-TAKEN",
@@ -201,6 +203,11 @@ class Builder:
         """
         for disk in config.disks:
             check_disk(disk, self._dom0_has)
+        if config.type == "hvm" and "/" in config.name:
+            raise ConfigError(
+                f"{config.name}: the device model's log would be qemu-dm-{config.name}.log, which is no file name",
+                hint="choose a name without /",
+            )
         for kind, path in _files(config):
             check_file(kind, path)
         if config.pcidevs:
@@ -389,7 +396,7 @@ def remove_with_parents(connection: Connection, path: str) -> None:
 
 def refuse_name(xenstore: XenStore, name: str, but: int | None = None) -> None:
     """Conflict when a live domain, other than ``but``, has a name."""
-    owner = named(xenstore, name)
+    owner = named(xenstore, name) if name else None
     if owner is not None and owner != but:
         raise Conflict(
             f'Domain with name "{name}" already exists.',

@@ -249,6 +249,26 @@ class DomainConfig:
         return self._action("on_soft_reset")
 
     @property
+    def hard_affinity(self) -> list[list[int]]:
+        """By vCPU, the CPUs on which it may run; an empty row says nothing."""
+        return list(self._build.get("vcpu_hard_affinity") or ())
+
+    @property
+    def soft_affinity(self) -> list[list[int]]:
+        """By vCPU, the CPUs on which it should run."""
+        return list(self._build.get("vcpu_soft_affinity") or ())
+
+    @property
+    def weight(self) -> int | None:
+        """The share of CPU time, where it is configured."""
+        return (self._build.get("sched_params") or {}).get("weight")
+
+    @property
+    def cap(self) -> int | None:
+        """The most CPU time, in percent, where it is configured."""
+        return (self._build.get("sched_params") or {}).get("cap")
+
+    @property
     def kernel(self) -> str | None:
         """The path of the kernel to boot directly."""
         return self._build.get("kernel")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xlpy.errors import Conflict, NotFound, UsageError
-from xlpy.toolstack.record import forget, load, named, save
+from xlpy.toolstack.record import forget, load, named, save, vm_path
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Lifecycle:
 
         calls = self.xen.hypercalls(0)
         self.xen.domain(domid)  # NotFound, before anything is touched
-        vm = f"/vm/{load(self.store, domid).uuid}"
+        vm = vm_path(self.xenstore, load(self.store, domid))
         device_model(self.xen, self.xenstore, self.store, domid).destroy()
         self.unpin(domid)
         calls.domctl_destroydomain(domid)
@@ -190,18 +190,18 @@ class Lifecycle:
         return domain.pause_count
 
     def rename(self, domid: int, name: str, dry_run: bool = False) -> str:
-        """Give a domain another name; the old one.
+        """Give a domain another name; the old one. As in xl, an empty name is one.
 
         Raises:
-            Conflict: the name is taken, or it is Dom0. UsageError: an empty name, or one that xenstore cannot hold.
+            Conflict: the name is taken, or it is Dom0. UsageError: a name that xenstore cannot hold.
         """
         from xlpy.toolstack.build import refuse_name
         from xlpy.toolstack.stored import current
 
         self.guest(domid)
-        if not name or len(name.encode(errors="surrogateescape")) > NAME_MAX:
+        if len(name.encode(errors="surrogateescape")) > NAME_MAX:
             raise UsageError(
-                f"a name has 1 to {NAME_MAX} bytes, this one {len(name.encode(errors='surrogateescape'))}",
+                f"a name has at most {NAME_MAX} bytes, this one {len(name.encode(errors='surrogateescape'))}",
                 hint="xlpy rename DOMAIN NAME",
             )
         refuse_name(self.xenstore, name, but=domid)
@@ -209,7 +209,7 @@ class Lifecycle:
         if not dry_run:
             with self.xenstore.connection(0).transaction() as tree:
                 tree.write(f"/local/domain/{domid}/name", name)
-                tree.write(f"/vm/{record.uuid}/name", name)
+                tree.write(f"{vm_path(self.xenstore, record)}/name", name)
             renamed = record._replace(name=name)
             save(self.store, renamed._replace(config=current(renamed)))
         return record.name

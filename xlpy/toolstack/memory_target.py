@@ -9,32 +9,34 @@ from __future__ import annotations
 import re
 
 from xlpy.errors import Constraint, UsageError
-from xlpy.toolstack.record import load, number, save
+from xlpy.toolstack.record import load, number, save, vm_path
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.lifecycle import Lifecycle
+    from xlpy.toolstack.record import DomainRecord
 
 MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance
-LEAST = 8 << 10  # KiB of RAM with which hvmloader can work
-_SIZE = re.compile(r"([0-9]{1,20})([tgmkb]?)", re.IGNORECASE)
+_SIZE = re.compile(r"\s*([+-]?[0-9]{0,20})([tgmkb]?)", re.IGNORECASE)
 _SHIFTS = {"t": 30, "g": 20, "m": 10, "": 10, "k": 0}
 
 
 def parse_kib(text: str) -> int:
     """A size in xl's form: decimal, then one of t g m k b or nothing, which means MiB (the manual says KiB).
 
+    No digits are 0, as in xl.
+
     Returns:
-        KiB.
+        KiB; it may be negative.
 
     Raises:
         UsageError: something else, or 2**53 KiB and more.
     """
     match = _SIZE.fullmatch(text)
-    if match:
-        number, unit = int(match[1]), match[2].lower()
+    if match and match[1] not in ("+", "-"):
+        number, unit = int(match[1] or 0), match[2].lower()
         size = number >> 10 if unit == "b" else number << _SHIFTS[unit]
-        if size < 1 << 53:
+        if -(1 << 53) < size < 1 << 53:
             return size
     raise UsageError(f"invalid memory size: {text}", hint="a number and t, g, m, k or b; without a letter it is MiB")
 
@@ -52,49 +54,62 @@ def set_target(life: Lifecycle, domid: int, kib: int, dry_run: bool = False) -> 
         what its allowance in Xen becomes, KiB.
 
     Raises:
-        Conflict: Dom0. Constraint: above the static maximum, or too little to work with.
+        Conflict: Dom0. Constraint: above the static maximum.
     """
-    life.guest(domid)
+    domain = life.guest(domid)
     connection = life.xenstore.connection(0)
     home = f"/local/domain/{domid}/memory"
-    most, current, video = (number(connection, f"{home}/{leaf}") for leaf in ("static-max", "target", "videoram"))
-    if kib > most:
+    most, video = (number(connection, f"{home}/{leaf}") for leaf in ("static-max", "videoram"))
+    target = kib - video
+    if target > most or kib < 0:
         raise Constraint(
             f"memory_dynamic_max must be less than or equal to memory_static_max: {kib} KiB wanted, {most} KiB is it",
-            hint="set maxmem in the configuration and start the domain again",
+            hint=f"xlpy mem-max {domid} SIZE raises it",
         )
-    if kib - video < LEAST:
-        raise Constraint(
-            f"{kib} KiB leave {max(0, kib - video)} KiB of RAM, at least {LEAST} are needed", hint="mem-set"
-        )
-    info = life.xen.hypercalls(0).domctl_getdomaininfo(domid)
-    allowance = info.max_pages * 4 - current + kib - video
+    target = max(target, 0)
     if not dry_run:
-        life.xen.hypercalls(0).domctl_max_mem(domid, allowance)
-        connection.write(f"{home}/target", str(kib - video))
-        record = load(life.store, domid)
-        build = {**record.config["b_info"], "target_memkb": kib}
-        save(life.store, record._replace(config={**record.config, "b_info": build}))
-    return allowance
+        calls = life.xen.hypercalls(0)
+        calls.domctl_max_mem(domid, target + video + MAXMEM_SLACK)
+        if domain.pod:
+            calls.memory_set_pod_target(domid, (target + MAXMEM_SLACK) // 4)
+        connection.write(f"{home}/target", str(target))
+        connection.write(f"{vm_path(life.xenstore, load(life.store, domid))}/memory", str(target // 1024))
+        _keep(life, domid, "target_memkb", target + video + target_fudge(load(life.store, domid)))
+    return target + video + MAXMEM_SLACK
+
+
+def target_fudge(record: DomainRecord) -> int:
+    """KiB by which libxl keeps the target in xenstore below the configuration's, for a domain populated on demand."""
+    build = record.config["b_info"]
+    return MAXMEM_SLACK if build.get("max_memkb", 0) > build.get("target_memkb", build.get("max_memkb", 0)) else 0
 
 
 def set_maximum(life: Lifecycle, domid: int, kib: int, dry_run: bool = False) -> int:
-    """Set what a domain may have in Xen (``mem-max``); it is forgotten when the domain starts again.
+    """Set what a domain may have (``mem-max``): its allowance in Xen, and what a target may be.
 
     Returns:
         the allowance, KiB.
 
     Raises:
-        Conflict: Dom0. Constraint: below what it is told to use.
+        Conflict: Dom0. Constraint: below what it is told to use, or no size.
     """
     life.guest(domid)
-    target = number(life.xenstore.connection(0), f"/local/domain/{domid}/memory/target")
+    connection, home = life.xenstore.connection(0), f"/local/domain/{domid}/memory"
+    target = number(connection, f"{home}/target")
     if kib < target:
         raise Constraint(
             f"memory_static_max must be greater than or equal to memory_dynamic_max: {kib} KiB wanted, "
             f"{target} KiB is the target",
-            hint=f"xlpy mem-set {domid} first",
+            hint=f"xlpy mem-set {domid} SIZE lowers it",
         )
     if not dry_run:
         life.xen.hypercalls(0).domctl_max_mem(domid, kib + MAXMEM_SLACK)
+        connection.write(f"{home}/static-max", str(kib))
+        _keep(life, domid, "max_memkb", kib)
     return kib + MAXMEM_SLACK
+
+
+def _keep(life: Lifecycle, domid: int, field: str, kib: int) -> None:
+    """The next start is to have it too."""
+    record = load(life.store, domid)
+    save(life.store, record._replace(sizes={**record.sizes, field: kib}))

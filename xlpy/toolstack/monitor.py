@@ -175,7 +175,11 @@ class Monitor:
             raise
 
     def _keep(self, record: DomainRecord) -> str:
-        """Leave a dead domain under another name and UUID, without its vNVDIMMs; the new name."""
+        """Leave a dead domain under another name, without its vNVDIMMs; the new name.
+
+        As in libxl, its ``/vm`` node is a new one that has nothing but its own UUID; Xen goes on to know it by the old.
+        """
+        from xlpy.dom0.xenstore import Perm
         from xlpy.toolstack.build import device_model
         from xlpy.toolstack.record import dashed
 
@@ -184,20 +188,18 @@ class Monitor:
         uuid = _random_uuid()
         device_model(life.xen, life.xenstore, life.store, domid).destroy()
         life.unpin(domid)
-        life.xen.hypercalls(0).domctl_setdomainhandle(domid, uuid)
-        old, new = f"/vm/{record.uuid}", f"/vm/{dashed(uuid.hex())}"
+        new = f"/vm/{dashed(uuid.hex())}"
         with life.xenstore.connection(0).transaction() as tree:
-            tree.rm(old)
             for path, value in (
-                (f"{new}/name", name),
                 (f"{new}/uuid", dashed(uuid.hex())),
-                (f"{new}/start_time", f"{record.started:.2f}"),
                 (f"/local/domain/{domid}/name", name),
                 (f"/local/domain/{domid}/vm", new),
             ):
                 tree.write(path, value)
+            for path in (new, f"{new}/uuid"):
+                tree.set_perms(path, (Perm(0, "n"), Perm(domid, "r")))
             tree.rm(f"/libxl/{domid}/device/nvdimm")
-        kept = record._replace(name=name, uuid=dashed(uuid.hex()), vnvdimms=[], settled=True)
+        kept = record._replace(name=name, vnvdimms=[], settled=True)
         save(life.store, kept._replace(config=current(kept)))
         return name
 

@@ -41,7 +41,8 @@ class DomainRecord(NamedTuple):
     text, source: the configuration as read, so that a restart can read it again; extra: its ``key=value`` additions;
     config: libxl-shaped JSON; crashes: starts in a row that ended with a crash of the firmware; update: the text that
     ``config-update`` left for the next restart; settled: it has shut down, and what was to follow has been done;
-    monitored: something is to follow at all (``xl create -e`` says no).
+    monitored: something is to follow at all (``xl create -e`` says no). sizes: target_memkb and max_memkb, where
+    mem-set and mem-max have changed them.
     """
 
     domid: int
@@ -57,6 +58,7 @@ class DomainRecord(NamedTuple):
     update: str | None = None
     settled: bool = False
     monitored: bool = True
+    sizes: dict[str, int] = {}  # noqa: RUF012 - never changed in place
 
 
 def save(store: Store, record: DomainRecord) -> None:
@@ -88,6 +90,12 @@ def number(connection: Connection, path: str) -> int:
             f"{path} in xenstore is {text[:40]!r}, a number is required", hint="xlpy xenstore write mends it"
         )
     return int(text)
+
+
+def vm_path(xenstore: XenStore, record: DomainRecord) -> str:
+    """The domain's node below ``/vm``: what xenstore says, unless somebody has put something else there."""
+    found = xenstore.connection(0).read_or_none(f"/local/domain/{record.domid}/vm") or ""
+    return found if found.startswith("/vm/") and found.count("/") == 2 else f"/vm/{record.uuid}"
 
 
 def name_of(xenstore: XenStore, domid: int) -> str | None:

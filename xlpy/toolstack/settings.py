@@ -87,6 +87,13 @@ def apply(calls: Hypercalls, domid: int, config: DomainConfig, layout: MemoryLay
     """
     if config.cpuid:
         calls.domctl_set_cpu_policy(domid, config.cpuid)
+    affinities = (config.hard_affinity, config.soft_affinity)
+    for vcpu in range(max(map(len, affinities))):
+        hard, soft = (rows[vcpu] if vcpu < len(rows) and rows[vcpu] else None for rows in affinities)
+        if hard or soft:
+            calls.domctl_setvcpuaffinity(domid, vcpu, hard, soft)
+    if config.weight is not None or config.cap is not None:
+        calls.domctl_scheduler_op(domid, config.weight, config.cap)
     if config.type == "pv":
         return
     for index, value in (

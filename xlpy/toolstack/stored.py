@@ -18,7 +18,7 @@ def reload(record: DomainRecord) -> DomainConfig:
     """The configuration with which a domain is started again.
 
     What ``config-update`` left counts alone, as in xl: name and UUID too are what it says. Otherwise it is what the
-    domain was made from, with what has changed since: name, memory target, vNVDIMMs; the UUID stays.
+    domain was made from, with what has changed since: name, memory, vNVDIMMs; the UUID stays.
 
     Raises:
         ConfigError: the text no longer reads.
@@ -29,9 +29,10 @@ def reload(record: DomainRecord) -> DomainConfig:
         return load_config(record.update, UPDATED)
     config = load_config(record.text, record.source, record.extra)
     config.tree["c_info"] |= {"name": record.name, "uuid": record.uuid}
-    target = record.config["b_info"].get("target_memkb")
-    if target is not None:
-        config.tree["b_info"]["target_memkb"] = target
+    for size in ("target_memkb", "max_memkb"):
+        kib = record.sizes.get(size, record.config["b_info"].get(size))
+        if kib is not None:
+            config.tree["b_info"][size] = kib
     config.vnvdimms = tuple(entries(record))
     return config
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xlpy import __version__
 from xlpy.addr import MIB, PAGE
-from xlpy.errors import NotFound
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
+from xlpy.toolstack.memory_target import target_fudge
 from xlpy.toolstack.record import dashed, load, name_of, number
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -40,8 +40,8 @@ def domids(host: Host) -> list[int]:
 def row(host: Host, domid: int) -> DomainRow:
     """One domain as ``xl list`` shows it."""
     domain = host.xen.domain(domid)
-    name = "Domain-0" if domid == 0 else name_of(host.xenstore, domid) or f"(domain {domid})"
-    vcpus = domain.max_vcpus if domid == 0 else _online(host, domid)
+    name = name_of(host.xenstore, domid) or ""
+    vcpus = len(online(host, domid))
     reason = "-" if domain.shutdown_code is None else f"{domain.shutdown_code:x}"
     return DomainRow(name, domain.pages * PAGE // MIB, vcpus, state(domain), 0.0, dashed(domain.uuid.hex()), reason)
 
@@ -61,14 +61,27 @@ def state(domain: Domain) -> str:
     return "".join(letter if is_so else "-" for letter, is_so in letters)
 
 
-def _online(host: Host, domid: int) -> int:
-    connection = host.xenstore.connection(0)
-    home = f"/local/domain/{domid}/cpu"
-    try:
-        cpus = connection.directory(home)
-    except NotFound:
-        return 0
-    return sum(connection.read(f"{home}/{cpu}/availability") == "online" for cpu in cpus)
+def online(host: Host, domid: int) -> list[int]:
+    """The vCPUs of a domain that are up.
+
+    A new domain has its first one, and the firmware or kernel starts the others that are available; a guest that powers
+    off takes all of them down, one that reboots or crashes all but the one that asks for it.
+    """
+    domain = host.xen.domain(domid)
+    if domid == 0:
+        return list(range(domain.max_vcpus))
+    if domain.shutdown_code is not None and domain.shutdown_code != abi.SHUTDOWN_SUSPEND:
+        return [] if domain.shutdown_code == abi.SHUTDOWN_POWEROFF else [0]
+    return available(host, domid) if domain.started else [0]
+
+
+def available(host: Host, domid: int) -> list[int]:
+    """The vCPUs that a guest may have up, by xenstore."""
+    connection, home = host.xenstore.connection(0), f"/local/domain/{domid}/cpu"
+    if connection.read_or_none(home) is None:
+        return []
+    cpus = sorted(map(int, filter(str.isdecimal, connection.directory(home))))
+    return [cpu for cpu in cpus if connection.read_or_none(f"{home}/{cpu}/availability") == "online"]
 
 
 def summary(host: Host, domid: int) -> dict[str, Any]:
@@ -95,15 +108,47 @@ def summary(host: Host, domid: int) -> dict[str, Any]:
 
 def long(host: Host, domid: int) -> dict[str, Any]:
     """One domain for ``list -l``: its stored configuration in libxl's shape, with what is true of it now."""
-    config = load(host.store, domid).config
+    if domid == 0:
+        return _long_dom0(host)
+    record = load(host.store, domid)
+    config = record.config
     build = dict(config["b_info"])
-    video = number(host.xenstore.connection(0), f"/local/domain/{domid}/memory/videoram")
-    identity = _after(config["c_info"], "name", "domid", UNSET_DOMID)
-    if video:
-        build = _after(build, "target_memkb" if "target_memkb" in build else "max_memkb", "video_memkb", video)
+    connection, home = host.xenstore.connection(0), f"/local/domain/{domid}/memory"
+    most, target, video = (number(connection, f"{home}/{leaf}") for leaf in ("static-max", "target", "videoram"))
+    build = _after(build, "avail_vcpus", "max_memkb", most)
+    build = _after(build, "max_memkb", "target_memkb", target + video + target_fudge(record))
+    build = _after(build, "target_memkb", "video_memkb", video)
+    domain = host.xen.domain(domid)
+    params = {"sched": SCHEDULER, **build.get("sched_params", {}), "weight": domain.weight, "cap": domain.cap}
+    build["sched_params"] = params
+    build["arch_x86"] = {"msr_relaxed": "False", **build.get("arch_x86", {})}
     if "max_vcpus" in build:
-        build = _after(build, "max_vcpus", "avail_vcpus", list(range(_online(host, domid))))
+        build = _after(build, "max_vcpus", "avail_vcpus", _plugged(host, domid))
+    identity = _after(config["c_info"], "name", "domid", UNSET_DOMID)
     return {"domid": domid, "config": {**config, "c_info": identity, "b_info": build}}
+
+
+def _long_dom0(host: Host) -> dict[str, Any]:
+    kib = host.xen.domain(0).pages * PAGE // 1024
+    build = {
+        "max_memkb": kib,
+        "target_memkb": kib - 1,
+        "sched_params": {"sched": SCHEDULER, "weight": host.xen.domain(0).weight, "cap": 0},
+        "type.pv": {},
+        "arch_arm": {},
+        "arch_x86": {},
+    }
+    return {"domid": 0, "config": {"c_info": {"type": "pv", "name": "Domain-0"}, "b_info": build}}
+
+
+def _plugged(host: Host, domid: int) -> list[int]:
+    """The vCPUs of a domain as its toolstack sees them: QEMU never takes one out again."""
+    domain, now = host.xen.domain(domid), available(host, domid)
+    if domain.part("xen.chipset"):
+        from xlpy.hypervisor.chipset import Chipset
+
+        now = sorted({*now, *Chipset(domain).plugged})
+    return now
 
 
 def _after(fields: dict[str, Any], place: str, key: str, value: object) -> dict[str, Any]:
@@ -143,7 +188,7 @@ def info(host: Host) -> dict[str, Any]:
         "threads_per_core": 1,
         "cpu_mhz": "2400.000",
         "hw_caps": ":".join(f"{word:08x}" for word in _hw_caps(host)),
-        "virt_caps": "pv hvm hap",
+        "virt_caps": "pv hvm hap gnttab-v1 gnttab-v2",
         "total_memory": facts.total_pages * PAGE // MIB,
         "free_memory": facts.free_pages * PAGE // MIB,
         "sharing_freed_memory": 0,
@@ -154,7 +199,7 @@ def info(host: Host) -> dict[str, Any]:
         "xen_minor": minor,
         "xen_extra": "",
         "xen_version": f"{major}.{minor}",
-        "xen_caps": "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64",
+        "xen_caps": "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ",  # the blank is Xen's
         "xen_scheduler": SCHEDULER,
         "xen_pagesize": PAGE,
         "xen_commandline": "",

@@ -6,8 +6,8 @@ from xlpy.errors import NotFound
 from xlpy.records import NamedTuple
 from xlpy.toolstack.lifecycle import BOOTED
 from xlpy.toolstack.record import dashed, load, name_of
-from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.listing import SCHEDULER
+from xlpy.typing import TYPE_CHECKING
+from xlpy.views.listing import SCHEDULER, online
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,25 +67,15 @@ def vms(host: Host) -> list[Vm]:
 def vcpus(host: Host, domid: int) -> list[Vcpu]:
     """The vCPUs of a domain. There is no scheduler: vCPU n is on the n-th CPU of its hard affinity, counted around."""
     domain = host.xen.domain(domid)
-    every = range(host.spec.cpu.count)
-    build: dict[str, Any] = load(host.store, domid).config["b_info"] if domid else {}
-    connection = host.xenstore.connection(0)
+    every, up = list(range(host.spec.cpu.count)), online(host, domid)
     rows = []
     for number in range(domain.max_vcpus):
-        hard = _affinity(build.get("vcpu_hard_affinity"), number, every)
-        soft = _affinity(build.get("vcpu_soft_affinity"), number, every)
-        path = f"/local/domain/{domid}/cpu/{number}/availability"
-        online = domid == 0 or connection.read_or_none(path) == "online"
-        cpu = hard[number % len(hard)] if online and hard else None
-        state = ("r--" if domain.running else "---") if online else "--p"
+        hard, soft = (cpus or every for cpus in domain.affinity.get(number, (None, None)))
+        cpu = hard[number % len(hard)] if number in up else None
+        state = ("r--" if domain.running else "---") if number in up else "--p"
         shown = (cpu_list(hard, every), cpu_list(soft, every))
         rows.append(Vcpu(_name(host, domid), domid, number, cpu, state, 0.0, *shown))
     return rows
-
-
-def _affinity(lists: Any, vcpu: int, every: Sequence[int]) -> list[int]:  # noqa: ANN401 - JSON
-    """The CPUs of one vCPU from libxl's list of bitmaps, one a vCPU."""
-    return list(lists[vcpu]) if lists and vcpu < len(lists) and lists[vcpu] else list(every)
 
 
 def cpu_list(cpus: Sequence[int], every: Sequence[int]) -> str:
@@ -117,4 +107,4 @@ def pools(host: Host, name: str | None = None) -> list[Pool]:
 
 
 def _name(host: Host, domid: int) -> str:
-    return name_of(host.xenstore, domid) or f"(domain {domid})"
+    return name_of(host.xenstore, domid) or ""

@@ -41,7 +41,7 @@ def default_maxmem(reader: Reader) -> None:
     if most in (None, UNSET_MEMKB) and start is not None:
         reader.put("b_info.max_memkb", start)
     elif most is not None and start is not None and most < start < UNSET_MEMKB:
-        reader.warn("maxmem", "maxmem is less than memory; xl does not check, and building the domain fails")
+        reader.warn("maxmem", "maxmem is less than memory; xl does not check, and the domain gets maxmem")
 
 
 def read_grants(reader: Reader) -> None:
