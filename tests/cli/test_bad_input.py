@@ -351,6 +351,6 @@ def test_a_size_that_cannot_be_mapped_is_told(xlpy):
 
 
 def test_mistyped_commands(xlpy):
-    assert "Did you mean 'create'?" in xlpy("crate", status=2).err
+    assert "Did you mean 'create' or 'migrate'?" in xlpy("crate", status=2).err
     assert "Did you mean 'list'?" in xlpy("pmem", "lst", status=2).err
     assert "Did you mean" not in xlpy("xyzzy", status=2).err

@@ -11,7 +11,7 @@ import os
 import select
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BUSY_MS, IDLE_MS = 1, 5  # how often the doorbell is looked at
 PATIENCE = 0.25  # seconds without a request after which looking becomes less frequent
 BACKLOG = 1 << 20  # bytes of console output that may wait for a slow reader
+SERIAL_LOG = "serial.log"  # in the domain's directory
+LOG_MAX = 16 << 20  # bytes of console output that are kept
 _CHUNK = 4096  # PIPE_BUF: what a pipe takes without blocking once it is writable
 _TAIL = 4096
 
@@ -41,7 +43,12 @@ class Run(NamedTuple):
 
 
 def run(
-    emulator: Emulator, out: int, source: int | None, deadline: float | None, doorbell: Callable[[], bool] | None
+    emulator: Emulator,
+    out: int,
+    source: int | None,
+    deadline: float | None,
+    doorbell: Callable[[], bool] | None,
+    log: int | None = None,
 ) -> Run:
     """Serve a guest until it ends or time is up.
 
@@ -51,6 +58,7 @@ def run(
         source: descriptor with its console input, or None.
         deadline: by ``time.monotonic``, or None.
         doorbell: answers a waiting request and tells whether there was one; None: there is no mailbox.
+        log: descriptor of a file that keeps the console output, or None.
 
     Raises:
         BrokenPipeError: nobody reads ``out`` any more.
@@ -79,6 +87,8 @@ def run(
         for fd, _ in poll.poll(wait):
             if fd == emulator.console_out:
                 data = os.read(fd, 1 << 16)
+                if log is not None:
+                    _log(log, data)
                 pending, tail, open_ = pending + data, (tail + data)[-_TAIL:], bool(data)
             elif fd == emulator.errors:
                 if not emulator.read_errors():
@@ -102,6 +112,13 @@ def run(
         _watch(poll, out, select.POLLOUT, wanted=bool(pending))
         _watch(poll, emulator.console_out, select.POLLIN, wanted=open_ and len(pending) < BACKLOG)
     return Run(False, tail.decode(errors="replace"), requests)
+
+
+def _log(log: int, data: bytes) -> None:
+    """Keep console output; what a full disk or a talkative guest costs is the rest of the log, never the boot."""
+    with suppress(OSError):
+        if os.fstat(log).st_size < LOG_MAX:
+            os.write(log, data)
 
 
 def _watch(poll: select.poll, fd: int, events: int, *, wanted: bool) -> None:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 from xlpy.addr import Spa, Span, format_size
 from xlpy.boot import qemu
-from xlpy.boot.console import keyboard
+from xlpy.boot.console import SERIAL_LOG, keyboard
 from xlpy.boot.console import run as serve_guest
 from xlpy.boot.emulator import Emulator
 from xlpy.boot.firmware import check_initrd as check_initrd_room
@@ -241,7 +241,8 @@ class Boot:
                     doorbell = self._doorbell(fd)
                     self._step(f"starting {words[0]}")
                     with Emulator(words, lock) as emulator, keyboard() as source:
-                        done = serve_guest(emulator, out, source, deadline, doorbell)
+                        with self._serial_log() as log:
+                            done = serve_guest(emulator, out, source, deadline, doorbell, log)
                         status = None if done.timed_out else emulator.finish()
                 finally:
                     os.close(fd)
@@ -272,6 +273,20 @@ class Boot:
                     details=_last_lines(done.tail),
                 )
         return Outcome("poweroff", round(time.monotonic() - started, 3), done.requests)
+
+    @contextmanager
+    def _serial_log(self) -> Iterator[int | None]:
+        """The file that keeps what the guest says on its serial port (``xlpy console``); None without room for it."""
+        path = self._domain.home / SERIAL_LOG
+        try:
+            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError:
+            yield None
+            return
+        try:
+            yield log
+        finally:
+            os.close(log)
 
     def _power_on(self) -> None:
         """A domain that had shut down comes up again."""

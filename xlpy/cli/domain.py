@@ -27,6 +27,17 @@ xlpy create -n configs/quickstart.cfg
 @option("-q", "--quiet", is_flag=True, help='Do not print "Parsing config from FILE".')
 @option("-d", "--debug-config", is_flag=True, help="Print the parsed configuration on stderr as well.")
 @option("-e", "no_monitor", is_flag=True, help="Do nothing when the domain shuts down: no on_* actions.")
+@option("-c", "with_console", is_flag=True, help="Print the domain's console afterwards, as xlpy console does.")
+@option("-F", "foreground", is_flag=True, help="Accepted as in xl: what follows a shutdown needs no daemon here.")
+@option("-V", "--vncviewer", "viewer", is_flag=True, help="Accepted as in xl: there is no screen to view.")
+@option("-A", "--vncviewer-autopass", "autopass", is_flag=True, help="Accepted as in xl: there is no screen to view.")
+@option(
+    "-i",
+    "--ignore-global-affinity-masks",
+    "ignore_masks",
+    is_flag=True,
+    help="Accepted as in xl: there is no xl.conf with masks.",
+)
 @option("--xl-strict", is_flag=True, help="Read exactly as xl 4.17 does, quirks included.")
 @option("--explain", is_flag=True, help="Tell for each key what was read and which default is in force.")
 @dry_run_option
@@ -39,6 +50,11 @@ def create(
     quiet: bool,
     debug_config: bool,
     no_monitor: bool,
+    with_console: bool,
+    foreground: bool,
+    viewer: bool,
+    autopass: bool,
+    ignore_masks: bool,
     xl_strict: bool,
     explain: bool,
     as_json: bool,
@@ -51,6 +67,7 @@ def create(
     """
     from xlpy.toolstack.config import load_config
 
+    del ignore_masks
     source, extra = choose_config(words, config, "create")
     if not (quiet or env.quiet):
         err(f"Parsing config from {source}")
@@ -69,6 +86,14 @@ def create(
         err(*json.dumps(loaded.to_json(), indent=4).split("\n"))
     host = env.host
     domid = host.create(loaded, paused=paused, step=env.step, monitored=not no_monitor)
+    if viewer or autopass:
+        env.note("note: -V and -A have no effect: the device model has no screen")
+    if foreground:
+        env.note("note: -F has no effect: the command in which the domain shuts down does what follows")
+    if with_console and not as_json:
+        from xlpy.cli.console import show
+
+        show(env, domid)
     if not as_json and (quiet or env.quiet):
         return
     from xlpy.views.listing import summary
@@ -77,7 +102,7 @@ def create(
     if as_json:
         json_document("xlpy.create/1", **made)
     else:
-        env.note(f"{made['name']}: domain {domid}, {made['memory_mb']} MiB, {made['vcpus']} vCPUs")
+        env.note(f"{made['name']}: domain {domid}, {made['memory_mb']} MiB, {loaded.vcpus} vCPUs")
         for device in made["vnvdimms"]:
             env.note(f"  {device['path']}: {format_size(device['size'])} of persistent memory at {device['gpa']:#x}")
 
@@ -85,9 +110,13 @@ def create(
 def choose_config(words: Sequence[str], config: str | None, command: str) -> tuple[str, list[str]]:
     """The configuration file and the ``KEY=VALUE`` words, as xl tells them apart.
 
-    The first word is the file unless it has an equals sign; ``-f`` wins over it. UsageError: no file, or two.
+    The first word is the file unless it has an equals sign. UsageError: no file, or two.
     """
     first, rest = (words[0], words[1:]) if words and "=" not in words[0] else (None, words)
+    if config and first:
+        raise UsageError(
+            f"{command} takes one configuration file, found {config!r} and {first!r}", hint=f"xlpy {command} --help"
+        )
     chosen = config or first
     for word in rest:
         if "=" not in word:

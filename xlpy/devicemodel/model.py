@@ -72,13 +72,22 @@ class DeviceModel:
 
     # -- attaching and ending -----------------------------------------------------------------------------------------
 
-    def attach(self, backings: Sequence[Backing], *, persistence: str = "", slots: int = SLOTS) -> list[Vnvdimm]:
+    def attach(
+        self,
+        backings: Sequence[Backing],
+        *,
+        persistence: str = "",
+        slots: int = SLOTS,
+        places: Sequence[tuple[int, Gpa, int]] | None = None,
+    ) -> list[Vnvdimm]:
         """Give the domain its vNVDIMMs, before its firmware runs.
 
         Args:
             backings: what they are made of, in slot order; none: nothing is done.
             persistence: the host's persistence domain (``memory_controller``, ``cpu_cache``) for the guest to know.
             slots: how many vNVDIMMs the domain may come to have.
+            places: slot, address and serial number of each, for a domain that had them before; by default they are
+                chosen.
 
         Returns:
             the vNVDIMMs in their places.
@@ -97,8 +106,12 @@ class DeviceModel:
             raise Constraint(f"{count} vNVDIMMs, a domain can have {MAX_SLOTS}")
         ram = self._ram()
         devices: list[Vnvdimm] = []
-        for backing in backings:
-            devices.append(self._place(backing, ram, devices))
+        for number, backing in enumerate(backings):
+            device = self._place(backing, ram, devices)
+            if places is not None:
+                slot, gpa, serial = places[number]
+                device = device._replace(slot=slot, gpa=gpa, serial=serial)
+            devices.append(device)
         self._devices, self._fit = devices, None
         self._record = {
             "slots": count,
@@ -165,6 +178,11 @@ class DeviceModel:
             rows = self._table.items(self._key("device/"))
             self._devices = sorted((Vnvdimm.from_json(row) for _, row in rows), key=lambda device: device.slot)
         return self._devices
+
+    @property
+    def slots(self) -> int:
+        """How many vNVDIMMs the domain may come to have."""
+        return int(self._started()["slots"])
 
     def entries(self, mailbox: Gpa | None = None) -> list[DmAcpiEntry]:
         """What hvmloader is given: the NFIT, the SRAT that covers it, and the NVDIMM root device.

@@ -143,9 +143,10 @@ class Domain:
 
     def save(self) -> None:
         """Keep the record."""
-        self.xen.store.table(RECORDS).follow(str(self.domid), self._record)
+        self.xen.store.table(RECORDS).follow(str(self.domid), self.record)
 
-    def _record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
+        """What is kept of it, beside its parts."""
         return {
             "uuid": self.uuid.hex(),
             "flags": self.flags,
@@ -175,6 +176,20 @@ class Domain:
     def keep(self, table: str, make: Callable[[], Any]) -> None:
         """Keep a part: what ``make()`` gives, in JSON, when the state is written."""
         self.xen.store.table(table).follow(str(self.domid), make)
+
+    def restore(self, record: dict[str, Any], parts: dict[str, Any]) -> None:
+        """Become what another domain was when it was saved: its parameters, processors and board; RAM comes later."""
+        for name in ("max_pages", "pod", "weight", "cap"):
+            setattr(self, name, record[name])
+        self.started = True
+        self.params.clear()
+        self.params.update({int(key): value for key, value in record["params"].items()})
+        self.affinity = {int(key): row for key, row in record["affinity"].items()}
+        self.vmce = [Vmce(*row) for row in record["vmce"]]
+        for table, saved in parts.items():
+            self.keep(table, lambda saved=saved: saved)  # type: ignore[misc]
+        self.__dict__.pop("policy", None)
+        self.save()
 
     @property
     def hw(self) -> Hardware:

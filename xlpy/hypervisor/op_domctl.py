@@ -369,6 +369,14 @@ class PlatformOps(Gate):
             self.xen.console.clear()
         return lines
 
+    @hypercall("XEN_SYSCTL_debug_keys")
+    def sysctl_debug_keys(self, keys: str) -> None:
+        """Press keys on Xen's console; EPERM."""
+        from xlpy.hypervisor.debugkeys import press
+
+        self._control("XEN_SYSCTL_debug_keys")
+        press(self.xen, keys)
+
     @hypercall("XEN_SYSCTL_physinfo", query=True)
     def sysctl_physinfo(self) -> PhysInfo:
         """What the host has; EPERM."""

@@ -21,10 +21,10 @@ from xlpy.toolstack.device_rows import attached
 from xlpy.toolstack.disks import check_disk, check_file
 from xlpy.toolstack.record import DomainRecord, named, save
 from xlpy.toolstack.rows import FRONT, LISTED, NONE, WRITE, Row, built, homes, skeleton
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.emulated import EmulatedDom0
@@ -92,7 +92,11 @@ class Builder:
                 f"{config.name}: vnvdimm needs an HVM guest, this one is {config.type}: only hvmloader passes tables",
                 hint='set type = "hvm"',
             )
-        settings.memory_layout(config)
+        if config.type == "hvm" and not config.kernel and (config.ramdisk or config.cmdline):
+            raise ConfigError(
+                f"{config.name}: direct boot parameters specified but kernel missing",
+                hint="add kernel =, or leave ramdisk, cmdline, root and extra out",
+            )
         return self.backings.resolve(config.name, config.vnvdimms)
 
     def rehearse(self, config: DomainConfig) -> None:
@@ -144,10 +148,10 @@ class Builder:
         """
         self.step(f"resolving {len(config.vnvdimms)} vnvdimm entries")
         backings = self.check(config)
-        layout = settings.memory_layout(config)
         stopped = None
         with ExitStack() as undo:
             domid = self._make(config, undo)
+            layout = settings.memory_layout(config)
             board = self._equip(config)
             self._populate(config, layout, domid)
             if board:
@@ -158,8 +162,7 @@ class Builder:
             self.write(built(domid, config.uuid_text, config, f"{started:.2f}"), domid)
             self.write(attached(domid, config, vnvdimms, self._tty()), domid)
             try:
-                if config.type == "hvm":
-                    self._firmware(domid)
+                self._start(config, domid)
             except FirmwareStopped as error:
                 stopped = error
             save(
@@ -175,6 +178,7 @@ class Builder:
                     vnvdimms,
                     started,
                     crashes + 1 if stopped else 0,
+                    disks=config.disks,
                 ),
             )
             if not paused:
@@ -201,8 +205,7 @@ class Builder:
         Raises:
             ConfigError: a file that is named is not there, or QEMU has no such device.
         """
-        for disk in config.disks:
-            check_disk(disk, self._dom0_has)
+        self.check_disks(config.disks)
         if config.type == "hvm" and "/" in config.name:
             raise ConfigError(
                 f"{config.name}: the device model's log would be qemu-dm-{config.name}.log, which is no file name",
@@ -215,6 +218,11 @@ class Builder:
                 f"{config.name}: the host has no PCI device to pass through", hint="xlpy pci-assignable-list is empty"
             )
         return devices(config) if config.type == "hvm" else []
+
+    def check_disks(self, disks: Iterable[Mapping[str, Any]]) -> None:
+        """ConfigError unless every disk can be served: here, or by the emulated Dom0."""
+        for disk in disks:
+            check_disk(disk, self._dom0_has)
 
     def _dom0_has(self, path: str) -> bool:
         try:
@@ -250,7 +258,8 @@ class Builder:
         if config.type in SPECIAL_FRAMES:
             spans.append(SPECIAL_FRAMES[config.type])
         self.step(f"domain {domid}: {sum(s.size for s in layout.ram) // MIB} MiB of RAM in {len(spans)} stretches")
-        if self.calls.memory_populate_physmap(domid, spans) < len(spans):
+        enough = sum(span.size for span in spans) <= self.xen.heap.pages
+        if not enough or self.calls.memory_populate_physmap(domid, spans) < len(spans):
             raise _no_memory(config)
         if config.type != "pv" and config.memory_kib < config.max_kib:
             hole = VGA_HOLE_PAGES if layout.vga else 0
@@ -306,8 +315,10 @@ class Builder:
             for (entry, resolved), device in zip(backings, placed, strict=True)
         ]
 
-    def _firmware(self, domid: int) -> None:
-        """Run hvmloader on the guest's own view."""
+    def _start(self, config: DomainConfig, domid: int) -> None:
+        """Run hvmloader on an HVM guest's own view."""
+        if config.type != "hvm":
+            return
         from xlpy.firmware import hvmloader
         from xlpy.hypervisor.platform import GuestPlatform
 

@@ -125,7 +125,7 @@ def _copy(domain: Domain, stretch: Segment, core: int, at: int) -> None:
     """Copy what a stretch holds to offset ``at`` of the core file."""
     for piece in stretch.parts:
         offset = at + (piece.start - stretch.start << PAGE_SHIFT)
-        for path, source, length, skip in _files(domain, piece, stretch.pmem):
+        for path, source, length, skip in files_of(domain, piece, stretch.pmem):
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 _copy_data(fd, source, length, core, offset + skip)
@@ -133,7 +133,7 @@ def _copy(domain: Domain, stretch: Segment, core: int, at: int) -> None:
                 os.close(fd)
 
 
-def _files(domain: Domain, piece: Piece, pmem: bool) -> Iterator[tuple[Path, int, int, int]]:
+def files_of(domain: Domain, piece: Piece, pmem: bool) -> Iterator[tuple[Path, int, int, int]]:
     """Where the bytes of a piece of the P2M are: file, offset, length, and how far into the piece that is."""
     if not pmem:
         for part in domain.files.frames.clip(piece.base, piece.base + piece.size):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 INITIALISING, INIT_WAIT, CONNECTED = 1, 2, 4  # XenbusState
 CONSOLE_LIMIT = 1 << 20  # bytes that xenconsoled keeps for a domain
 NO_PID = 1 << 22  # Linux's PID_MAX_LIMIT: no process ever has such a number
+DEFAULT_MTU = 1492  # libxl's
 SCRIPTS = "/etc/xen/scripts"
 QEMU_BACKENDS = ("9pfs", "console", "qusb", "vkbd")
 
@@ -76,8 +77,8 @@ def device(
 
 def attached(domid: int, config: DomainConfig, vnvdimms: Iterable[VnvdimmRecord], tty: str) -> Iterator[Row]:
     """The transactions for all devices that a domain starts with, in libxl's order; ``tty``: of its console."""
-    for number, disk in enumerate(config.disks):
-        yield from disk_rows(domid, disk, number)
+    for disk in config.disks:
+        yield from disk_rows(domid, disk)
     yield from _keyboards(domid, config)
     yield from _console(domid, tty)
     if config.type == "hvm":
@@ -123,7 +124,7 @@ def _device_model(domid: int, config: DomainConfig) -> Iterator[Row]:
     yield Row(f"/local/domain/{domid}/image/device-model-pid", str(NO_PID + domid))
 
 
-def disk_rows(domid: int, disk: Mapping[str, Any], number: int) -> Iterator[Row]:
+def disk_rows(domid: int, disk: Mapping[str, Any]) -> Iterator[Row]:
     """One disk: its back end has it open, and waits for the guest's driver."""
     from xlpy.toolstack.disks import backend_of, number_of
 
@@ -173,9 +174,10 @@ def nic_rows(domid: int, config: DomainConfig, nic: dict[str, Any]) -> Iterator[
     }
     if nic.get("rate_interval_usecs"):
         back["rate"] = f"{nic['rate_bytes_per_interval']},{nic['rate_interval_usecs']}"
-    mtu = {"mtu": nic["mtu"]} if nic.get("mtu") else {}
-    front = {"state": INITIALISING, "handle": devid, "mac": mac, "trusted": int(bool(nic.get("trusted", True))), **mtu}
-    yield from device(domid, "vif", devid, {**back, **mtu}, front)
+    if nic.get("mtu"):
+        back["mtu"] = nic["mtu"]
+    front = {"state": INITIALISING, "handle": devid, "mac": mac, "trusted": int(bool(nic.get("trusted", True)))}
+    yield from device(domid, "vif", devid, back, front, {"mtu": nic.get("mtu") or DEFAULT_MTU})
     home = backend_path("vif", domid, devid)
     yield Row(f"{home}/state", str(INIT_WAIT))
     yield Row(f"{home}/hotplug-status", "connected")

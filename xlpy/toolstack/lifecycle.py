@@ -9,6 +9,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore import XenStore
     from xlpy.hypervisor.domain import Domain
@@ -117,6 +118,12 @@ class Lifecycle:
         clear_rows(self.xenstore, domid, vm)
         self.xenstore.release(domid)
         forget(self.store, domid)
+
+    def device_model(self, domid: int) -> DeviceModel:
+        """The device model of a domain, for its vNVDIMMs."""
+        from xlpy.toolstack.build import device_model
+
+        return device_model(self.xen, self.xenstore, self.store, domid)
 
     def unpin(self, domid: int) -> None:
         """Give the backings of a domain back to Dom0."""

@@ -42,7 +42,7 @@ class DomainRecord(NamedTuple):
     config: libxl-shaped JSON; crashes: starts in a row that ended with a crash of the firmware; update: the text that
     ``config-update`` left for the next restart; settled: it has shut down, and what was to follow has been done;
     monitored: something is to follow at all (``xl create -e`` says no). sizes: target_memkb and max_memkb, where
-    mem-set and mem-max have changed them.
+    mem-set and mem-max have changed them. disks: as libxl has them, with those that came and went since.
     """
 
     domid: int
@@ -59,6 +59,16 @@ class DomainRecord(NamedTuple):
     settled: bool = False
     monitored: bool = True
     sizes: dict[str, int] = {}  # noqa: RUF012 - never changed in place
+    disks: list[dict[str, Any]] = []  # noqa: RUF012
+
+    def with_disks(self, disks: list[dict[str, Any]]) -> DomainRecord:
+        """The record with other disks, in its stored JSON too."""
+        from xlpy.toolstack.libxl_json import structure
+
+        config = {key: value for key, value in self.config.items() if key != "disks"}
+        shown = {"disks": [structure("disks", disk) for disk in disks]} if disks else {}
+        head = {key: config.pop(key) for key in ("c_info", "b_info")}
+        return self._replace(config={**head, **shown, **config}, disks=disks)
 
 
 def save(store: Store, record: DomainRecord) -> None:

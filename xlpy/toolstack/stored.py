@@ -33,6 +33,7 @@ def reload(record: DomainRecord) -> DomainConfig:
         kib = record.sizes.get(size, record.config["b_info"].get(size))
         if kib is not None:
             config.tree["b_info"][size] = kib
+    config.tree["disks"] = record.disks
     config.vnvdimms = tuple(entries(record))
     return config
 
