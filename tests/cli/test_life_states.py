@@ -265,8 +265,8 @@ class TestCreate:
         assert "Parsing config from" in xlpy("create", option, configs / "quickstart.cfg").err
         xlpy("list", "quickstart")
 
-    def test_the_option_wins_over_the_first_word(self, xlpy, configs):
-        xlpy("create", configs / "two.cfg", "-q", f"--defconfig={configs / 'device.cfg'}", "vcpus=3")
+    def test_the_file_may_come_by_option(self, xlpy, configs):
+        xlpy("create", "-q", f"--defconfig={configs / 'device.cfg'}", "vcpus=3")
         assert xlpy("list", "--json").json["items"][0]["vcpus"] == 3
         xlpy("list", "device")
 

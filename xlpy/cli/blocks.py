@@ -7,6 +7,7 @@ from xlpy.cli.changing import changing, each, target
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
+from xlpy.cli.show import exact, out
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def block_attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) ->
     elif dry:
         import json
 
-        print(f"disk: {json.dumps(shown, indent=4)}")
+        exact([f"disk: {json.dumps(shown, indent=4)}\n"])
 
 
 @command("""
@@ -54,13 +55,13 @@ def block_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
 
     items: list[dict[str, Any]] = []
     if not as_json:
-        print(f"{'Vdev':<5} {'BE':<3} {'handle':<6} {'state':<5} {'evt-ch':<6} {'ring-ref':<8} {'BE-path':<30}")
+        out(f"{'Vdev':<5} {'BE':<3} {'handle':<6} {'state':<5} {'evt-ch':<6} {'ring-ref':<8} {'BE-path':<30}")
 
     def show(domain: str) -> None:
         for row in blocks(env.host.lifecycle, env.host.domid(domain)):
             items.append(row._asdict())
             if not as_json:
-                print(
+                out(
                     f"{row.vdev:<5d} {row.backend:<3d} {row.handle:<6d} {row.state:<5d} {row.event_channel:<6d} "
                     f"{row.ring_ref:<8d} {row.path:<30}"
                 )
@@ -101,13 +102,13 @@ def network_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
 
     items: list[dict[str, Any]] = []
     if not as_json:
-        print("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path                       ")
+        out("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path                       ")
 
     def show(domain: str) -> None:
         for row in nics(env.host.lifecycle, env.host.domid(domain)):
             items.append(row._asdict())
             if not as_json:
-                print(
+                out(
                     f"{row.devid:<3d} {row.backend:<2d} {row.mac}{row.handle:6d} {row.state:5d} {row.event_channel:6d} "
                     f"{row.tx_ring:5d}/{row.rx_ring:<11d} {row.path:<30}"
                 )

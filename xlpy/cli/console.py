@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from xlpy.cli.changing import changing
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
+from xlpy.cli.show import binary, out
 from xlpy.cli.types import Choice, IntRange
 from xlpy.errors import NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING
@@ -59,10 +59,8 @@ def show(env: Env, domid: int, kind: str | None = None, number: int = 0, as_json
         json_document("xlpy.console/1", domid=domid, type=kind or primary, firmware=said, serial=text)
         return
     for line in said:
-        print(line)
-    sys.stdout.flush()
-    sys.stdout.buffer.write(serial)
-    sys.stdout.buffer.flush()
+        out(line)
+    binary().write(serial)
     if kind in (None, primary):
         _follow(env, domid, log, len(serial))
 
@@ -91,8 +89,8 @@ def _follow(env: Env, domid: int, log: Path, at: int) -> None:
     while True:
         alive = booted(env.host.store, domid) is not None
         more = _read(log, at)
-        sys.stdout.buffer.write(more)
-        sys.stdout.buffer.flush()
+        binary().write(more)
+        binary().flush()
         at += len(more)
         if not alive:
             return

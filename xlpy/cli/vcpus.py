@@ -6,6 +6,7 @@ from xlpy.cli.changing import changing, target
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
+from xlpy.cli.show import out
 from xlpy.cli.types import IntRange
 from xlpy.typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def vcpu_pin(
     elif dry:
         every = range(facts.cpus)
         shown = "-" if may is None else cpu_list(may, every)
-        print(f"cpumap: {shown}" + ("" if should is None else f" {cpu_list(should, every)}"))
+        out(f"cpumap: {shown}" + ("" if should is None else f" {cpu_list(should, every)}"))
 
 
 @command("""
@@ -126,8 +127,8 @@ def sched_credit2(
         json_items("xlpy.sched-credit2/1", rows)
         return
     if domain is None:
-        print(f"Cpupool {POOL}: ratelimit={RATELIMIT_US}us")
+        out(f"Cpupool {POOL}: ratelimit={RATELIMIT_US}us")
     if not pool:
-        print(f"{'Name':<33} {'ID':>4} {'Weight':>6} {'Cap':>4}")
+        out(f"{'Name':<33} {'ID':>4} {'Weight':>6} {'Cap':>4}")
     for row in rows:
-        print(f"{row['name']:<33} {row['domid']:4d} {row['weight']:6d} {row['cap']:4d}")
+        out(f"{row['name']:<33} {row['domid']:4d} {row['weight']:6d} {row['cap']:4d}")
