@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from xlpy.firmware.acpi.eval import acpica
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.values import Buffer, Reference, String, kind_of
 from xlpy.typing import TYPE_CHECKING
@@ -77,6 +78,8 @@ def to_string(value: Value, width: int) -> String:
 
 def to_hex_string(value: Value, width: int) -> String:
     """ToHexString: bytes of a Buffer divided by commas, each with 0x."""
+    if isinstance(value, int):
+        return String(acpica.hex_integer(value))
     if isinstance(value, Buffer):
         return String(b",".join(b"0x%02X" % byte for byte in value))
     return to_string(value, width)

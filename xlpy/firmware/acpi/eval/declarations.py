@@ -5,6 +5,7 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Field, Region
+from xlpy.firmware.acpi.eval.loader import field_at, region_at
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.references import copy
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
     from xlpy.firmware.acpi.eval.reader import Unit
-    from xlpy.firmware.acpi.eval.registry import Code
 
-CHAIN = 4  # index fields over index fields, banks over banks
+REG_ARGS, CONNECT = 2, 1  # _REG: the space, and that it can be used from now on (6.5.4)
 
 
 @handler("Name")
@@ -34,9 +34,7 @@ def _name(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
 def _alias(vm: Machine, frame: Frame, operand: tuple[Path, Path]) -> None:
     source, path = operand
     node = vm.namespace.get(frame.scope, source)
-    made = vm.declare(frame, path, None)
-    if made:
-        vm.namespace.alias(made.path, node)
+    vm.namespace.alias(vm.declare(frame, path, None).path, node)
 
 
 @handler("Method")
@@ -57,12 +55,9 @@ def _event(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
 
 @handler("Enter")
 def _enter(vm: Machine, frame: Frame, operand: tuple[Path, Container | None, int]) -> None:
-    path, container, skip = operand
+    path, container, _ = operand
     if container:
         node = vm.declare(frame, path, container)
-        if node is None:
-            frame.at = skip
-            return
     else:
         node = vm.namespace.get(frame.scope, path)
         if not isinstance(node.object, (Container, Method)):
@@ -84,19 +79,11 @@ def _region(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
     path, space = operand
     length, offset = vm.pop_integer(), vm.pop_integer()
     region = Region(str(path), space, offset, length)
-    node = vm.declare(frame, path, region)
-    if node:
-        region.home = node.path
-        vm.settle(region)
-
-
-@handler("LateRegion")
-def _late_region(vm: Machine, frame: Frame, operand: tuple[Path, int, Code]) -> None:
-    path, space, code = operand
-    region = Region(str(path), space, pending=code)
-    node = vm.declare(frame, path, region)
-    if node:
-        region.home = node.path
+    region.home = vm.declare(frame, path, region).path
+    vm.settle(region)
+    register = vm.namespace.nodes.get((*region.home[:-1], "_REG"))
+    if frame.node and register and isinstance(register.object, Method) and register.object.args == REG_ARGS:
+        vm.spawn(register, [space, CONNECT])
 
 
 FieldOperand = tuple[list[Path], int, list["Unit"]]
@@ -105,14 +92,14 @@ FieldOperand = tuple[list[Path], int, list["Unit"]]
 @handler("Field")
 def _field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
     (path,), update, units = operand
-    region = _region_at(vm, frame, path)
+    region = region_at(vm, frame.scope, path)
     _declare_units(vm, frame, units, update, lambda bits: Field(bits, region))
 
 
 @handler("IndexField")
 def _index_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
     (index_path, data_path), update, units = operand
-    index, data = _field_at(vm, frame, index_path), _field_at(vm, frame, data_path)
+    index, data = field_at(vm, frame.scope, index_path), field_at(vm, frame.scope, data_path)
     _declare_units(vm, frame, units, update, lambda bits: Field(bits, index=index, data=data))
 
 
@@ -120,24 +107,8 @@ def _index_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
 def _bank_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
     (region_path, bank_path), update, units = operand
     value = vm.pop_integer()
-    region, bank = _region_at(vm, frame, region_path), _field_at(vm, frame, bank_path)
+    region, bank = region_at(vm, frame.scope, region_path), field_at(vm, frame.scope, bank_path)
     _declare_units(vm, frame, units, update, lambda bits: Field(bits, region, bank=bank, value=value))
-
-
-def _region_at(vm: Machine, frame: Frame, path: Path) -> Region:
-    node = vm.namespace.get(frame.scope, path)
-    if not isinstance(node.object, Region):
-        raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no operation region, but a {node.type.name.lower()}")
-    return node.object
-
-
-def _field_at(vm: Machine, frame: Frame, path: Path) -> Field:
-    node = vm.namespace.get(frame.scope, path)
-    if not isinstance(node.object, Field):
-        raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no field, but a {node.type.name.lower()}")
-    if node.object.depth >= CHAIN:
-        raise AmlError("AE_LIMIT", f"{node} is a field over a field over a field; {CHAIN} levels are the limit")
-    return node.object
 
 
 def _declare_units(vm: Machine, frame: Frame, units: list[Unit], update: int, make: Callable[[Bits], Field]) -> None:
@@ -166,7 +137,7 @@ def _create(bits: int | None, unit: int) -> Handler:
                 "AE_AML_BUFFER_LIMIT",
                 f"field {operand[0]} ends at bit {offset + length} of a buffer of {len(buffer)} bytes",
             )
-        vm.declare(frame, operand[0], BufferField(buffer, offset, length))
+        vm.declare(frame, operand[0], BufferField(buffer, offset, length, plain=bits is None))
 
     return run
 

@@ -42,6 +42,22 @@ class RegionAccess(Protocol):
         ...
 
 
+class TableBytes:
+    """The machine behind a DataTableRegion."""
+
+    def __init__(self, data: bytearray) -> None:
+        self.data = data
+
+    def read(self, _space: int, address: int, width: int) -> int:
+        """Read ``width`` bytes, little-endian."""
+        return int.from_bytes(self.data[address : address + width], "little")
+
+    def write(self, _space: int, address: int, width: int, value: int) -> None:
+        """Write ``width`` bytes, little-endian; what lies behind the table is lost."""
+        fitting = value.to_bytes(width, "little")[: max(len(self.data) - address, 0)]
+        self.data[address : address + len(fitting)] = fitting
+
+
 class Scratch:
     """Memory that remembers what was written and is zero elsewhere, for tables without their machine."""
 
@@ -59,13 +75,26 @@ class Scratch:
 
 
 class Region:
-    """An operation region. Those of a definition block learn their place when it is first needed (``pending``)."""
+    """An operation region. Those of a definition block learn their place when it is first needed (``pending``).
 
-    __slots__ = ("home", "length", "name", "offset", "pending", "settled", "space")
+    A DataTableRegion has the bytes of its ``table``.
+    """
+
+    __slots__ = ("home", "length", "name", "offset", "pending", "settled", "space", "table")
     kind = ObjectType.REGION
 
-    def __init__(self, name: str, space: int, offset: int = 0, length: int = 0, pending: Code | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        space: int,
+        offset: int = 0,
+        length: int = 0,
+        *,
+        pending: Code | None = None,
+        table: bytearray | None = None,
+    ) -> None:
         self.name, self.space, self.offset, self.length, self.pending = name, space, offset, length, pending
+        self.table = table
         self.home: Absolute = ()
         self.settled = False
 
@@ -112,13 +141,13 @@ class Field:
 
 
 class BufferField:
-    """Bits of a buffer, made by one of the Create...Field operators."""
+    """Bits of a buffer, made by one of the Create...Field operators; CreateField's read as a Buffer, however few."""
 
-    __slots__ = ("buffer", "length", "offset")
+    __slots__ = ("buffer", "length", "offset", "plain")
     kind = ObjectType.BUFFER_FIELD
 
-    def __init__(self, buffer: bytearray, offset: int, length: int) -> None:
-        self.buffer, self.offset, self.length = buffer, offset, length
+    def __init__(self, buffer: bytearray, offset: int, length: int, *, plain: bool = False) -> None:
+        self.buffer, self.offset, self.length, self.plain = buffer, offset, length, plain
 
 
 def read_bits(data: bytes | bytearray, offset: int, length: int) -> bytes:
@@ -178,8 +207,8 @@ class FieldAccess:
         if field.index and field.data:
             units = [self._indexed(field, at) for at in range(first, last, width)]
         else:
-            space, base = self._open(field, last)
-            read = self.memory.read
+            memory, space, base = self._open(field, last)
+            read = memory.read
             units = [read(space, at, width) for at in range(base + first, base + last, width)]
         data = b"".join([unit.to_bytes(width, "little") for unit in units])
         return read_bits(data, bits.offset - 8 * first, bits.length)
@@ -198,7 +227,7 @@ class FieldAccess:
         if bits.update == PRESERVE and units:
             keep[0] |= (1 << lead) - 1
             keep[len(units) - 1] |= ((1 << tail) - 1) << (8 * width - tail)
-        space, base = (0, 0) if field.index else self._open(field, last)
+        memory, space, base = (self.memory, 0, 0) if field.index else self._open(field, last)
         for number, unit in enumerate(units):
             at = first + number * width
             kept = keep[number]
@@ -207,8 +236,8 @@ class FieldAccess:
                 self.write(field.index, raw(at))
                 self.write(field.data, (unit | old).to_bytes(width, "little"))
             else:
-                old = self.memory.read(space, base + at, width) & kept if kept else 0
-                self.memory.write(space, base + at, width, unit | old)
+                old = memory.read(space, base + at, width) & kept if kept else 0
+                memory.write(space, base + at, width, unit | old)
 
     def _units(self, bits: Bits) -> tuple[int, int]:
         """The bytes of the units that hold the bits: from the first to behind the last."""
@@ -217,8 +246,13 @@ class FieldAccess:
             raise AmlError("AE_AML_BUFFER_LIMIT", f"a field of {bits.length} bits; {8 * FIELD_LIMIT} is the limit")
         return bits.offset // unit * bits.width, -(-(bits.offset + bits.length) // unit) * bits.width
 
-    def _open(self, field: Field, end: int) -> tuple[int, int]:
-        """Select the field's bank; space and address of its region, which must hold ``end`` bytes."""
+    def bytes(self, region: Region, length: int) -> bytes:
+        """The first bytes of a region, read one by one."""
+        memory = self.memory if region.table is None else TableBytes(region.table)
+        return bytes(memory.read(region.space, region.offset + at, 1) for at in range(length))
+
+    def _open(self, field: Field, end: int) -> tuple[RegionAccess, int, int]:
+        """Select the field's bank; machine, space and address of its region, which must hold ``end`` bytes."""
         region = field.region
         assert region
         if field.bank:
@@ -231,7 +265,8 @@ class FieldAccess:
                 f"a field ends at byte {end:#x} of region {region.name}, which has {region.length:#x} from "
                 f"{region.offset:#x} on",
             )
-        return region.space, region.offset
+        memory = self.memory if region.table is None else TableBytes(region.table)
+        return memory, region.space, region.offset
 
     def _indexed(self, field: Field, at: int) -> int:
         """One unit behind an index/data pair."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from xlpy.firmware.acpi.eval import arithmetic, declarations, operators, statements, sync
+from xlpy.firmware.acpi.eval import acpica, arithmetic, declarations, operators, statements, sync, tables
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import Scratch
 from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
 from xlpy.firmware.acpi.eval.names import parse, show
-from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Mutex, Node
+from xlpy.firmware.acpi.eval.namespace import Container, Method, Mutex, Node
 from xlpy.firmware.acpi.eval.results import argument, result, shown
 from xlpy.firmware.acpi.eval.store import read_node
 from xlpy.firmware.acpi.eval.values import ObjectType, String
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.results import Argument, Result
     from xlpy.firmware.acpi.eval.values import Value
 
-INSTRUCTIONS = (arithmetic, declarations, operators, statements, sync)  # what they register is in HANDLERS
-
-HEADER_SIZE = 36
-AML_TABLES = ("DSDT", "SSDT", "PSDT", "OSDT")
+INSTRUCTIONS = (arithmetic, declarations, operators, statements, sync, tables)  # what they register is in HANDLERS
 
 
 class Entry(NamedTuple):
@@ -49,15 +46,6 @@ class Entry(NamedTuple):
     children: list[Entry]
 
 
-def linux_osi(text: str) -> bool:
-    """What Linux answers to ``_OSI``: yes to all Windows versions, no to itself (ACPI 6.5, 5.7.2)."""
-    return text.startswith("Windows ") or text in (
-        "Module Device",
-        "Processor Device",
-        "3.0 _SCP Extensions",
-    )
-
-
 class Interpreter:
     """A loaded namespace.
 
@@ -66,6 +54,8 @@ class Interpreter:
         clock: called with the microseconds of every Sleep, Stall and timed Wait; time does not pass otherwise.
         limits: for each evaluation.
         osi: answers ``\\_OSI``.
+        on_error: the path of a method that is called with each error (its code, its name, the thread): when it returns
+            0, evaluation goes on behind the statement that failed. ACPICA's own tests need it (acpiexec's ``\\_ERR``).
     """
 
     def __init__(
@@ -74,15 +64,18 @@ class Interpreter:
         *,
         clock: Callable[[int], None] = lambda _microseconds: None,
         limits: Limits = Limits(),  # noqa: B008 -- a tuple
-        osi: Callable[[str], bool] = linux_osi,
+        osi: Callable[[str], bool] = acpica.supported,
+        on_error: str | None = None,
     ) -> None:
         self.machine = Machine(memory or Scratch(), clock, limits)
+        self.machine.handler = parse(on_error) if on_error else None
         self.problems: list[AmlError] = []
-        self._labels: dict[str, int] = {}
 
         def answer(values: list[Value]) -> int:
             text = values[0]
-            return self.machine.mask if isinstance(text, String) and osi(text.decode("latin-1")) else 0
+            if not isinstance(text, String):
+                raise AmlError("AE_TYPE", "the argument of _OSI must be a string")
+            return self.machine.mask if osi(text.decode("latin-1")) else 0
 
         add = self.machine.namespace.add
         add(("_OSI",), Method(1, False, 0, None, answer))
@@ -110,48 +103,52 @@ class Interpreter:
 
         Args:
             table: a whole DSDT, SSDT or PSDT; a DSDT's revision decides the width of integers.
-            strict: raise the first problem. Otherwise names that exist already are left out, as operating systems do,
-                any other trouble ends the table, and ``problems`` lists both.
+            strict: raise the first problem. Otherwise a statement at the top level that fails is passed over, as
+                operating systems do, and ``problems`` tells. Where a method that such a statement calls fails, nothing
+                of the table stays.
 
         Raises:
             FormatError: the header is wrong, or the AML is malformed or fails (``AmlError``).
         """
-        signature = table[:4].decode("latin-1")
-        count = self._labels[signature] = self._labels.get(signature, 0) + 1
-        label = signature if count == 1 else f"{signature}{count}"
         vm = self.machine
         vm.problems = None if strict else self.problems
         try:
-            self._check_header(table, label)
-            if signature == "DSDT":
+            known = self.add(table)
+            self._check_header(table, known.label)
+            if table[:4] == b"DSDT":
                 vm.width = 4 if table[8] < 2 else 8
                 vm.mask = (1 << 8 * vm.width) - 1
             self._begin()
-            block = Block(bytes(table), HEADER_SIZE, len(table), label)
-            code = vm.compile(block, (), label, module=True)
-            vm.run(Frame(code, (), [], None, module=True))
+            tables.execute(vm, known)
         except AmlError as error:
             if strict:
                 raise
             self.problems.append(error)
 
+    def add(self, table: bytes) -> tables.Table:
+        """Make a table known without running it: DataTableRegion and LoadTable find it."""
+        return tables.install(self.machine, table)
+
     def _check_header(self, table: bytes, label: str) -> None:
         length = int.from_bytes(table[4:8], "little")
-        if len(table) < HEADER_SIZE or length != len(table):
+        if len(table) < tables.HEADER_SIZE or length != len(table):
             raise AmlError("AE_BAD_HEADER", f"length says {length} of {len(table)} bytes", offset=4, path=label)
         if not verify(table):
             raise AmlError("AE_BAD_CHECKSUM", "the bytes of the table do not sum to 0", offset=9, path=label)
-        if label.rstrip("0123456789") not in AML_TABLES:
+        if label[:4] not in tables.AML_TABLES:
             raise AmlError("AE_BAD_SIGNATURE", f"{label!r} holds no AML", offset=0, path=label)
 
     def compile_all(self) -> list[AmlError]:
-        """Compile every method that has not been called yet; what is wrong with them."""
+        """Compile every method that has not been called yet; what is malformed in them.
+
+        A name that does not exist is none of that: whether it matters is known when it is reached.
+        """
         found = []
         for node in list(self.machine.namespace.nodes.values()):
             if isinstance(node.object, Method) and node.object.body:
                 try:
                     self._begin()
-                    self.machine.compiled(node)
+                    found += self.machine.compiled(node).problems
                 except AmlError as error:
                     found.append(error)
         return found
@@ -176,12 +173,11 @@ class Interpreter:
             if isinstance(node.object, Method):
                 values = [argument(arg) for arg in args]
                 if len(values) != node.object.args:
-                    raise AmlError(
-                        "AE_BAD_PARAMETER", f"{node} takes {node.object.args} arguments, given {len(values)}"
-                    )
+                    status = "AE_MISSING_ARGUMENTS" if len(values) < node.object.args else "AE_BAD_PARAMETER"
+                    raise AmlError(status, f"{node} takes {node.object.args} arguments, given {len(values)}")
                 if node.object.native:
                     return result(vm, node.object.native(values))
-                frame = Frame(vm.compiled(node), node.path, values, node, module=False)
+                frame = Frame(vm.compiled(node), node.path, values, node)
                 frame.sync = node.object.sync if node.object.serialized else 0
                 return result(vm, vm.run(frame))
             if args:
@@ -228,22 +224,24 @@ class Interpreter:
 
 
 def load_tables(
-    tables: Iterable[bytes],
+    given: Iterable[bytes],
     memory: RegionAccess | None = None,
     *,
     strict: bool = True,
     clock: Callable[[int], None] = lambda _microseconds: None,
     limits: Limits = Limits(),  # noqa: B008 -- a tuple
 ) -> Interpreter:
-    """Load the DSDT, then the others in order; tables without AML are passed over.
+    """Load the DSDT, then the others in order; tables without AML are there for AML to find.
 
     Args:
-        tables: whole tables, as ``walk`` finds them.
+        given: whole tables, as ``walk`` finds them.
         memory, clock, limits: as for ``Interpreter``.
         strict: as for ``Interpreter.load``.
     """
     interpreter = Interpreter(memory, clock=clock, limits=limits)
-    blocks = [table for table in tables if table[:4].decode("latin-1") in AML_TABLES]
-    for table in sorted(blocks, key=lambda table: table[:4] != b"DSDT"):
-        interpreter.load(table, strict=strict)
+    for table in sorted(given, key=lambda table: table[:4] != b"DSDT"):
+        if table[:4].decode("latin-1") in tables.AML_TABLES:
+            interpreter.load(table, strict=strict)
+        else:
+            interpreter.add(table)
     return interpreter

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import convert
-from xlpy.firmware.acpi.eval.compiler import Compiler
-from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.compiler import Compiler, Later
+from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted, status_code
 from xlpy.firmware.acpi.eval.fields import PCI_CONFIG, FieldAccess, Region
 from xlpy.firmware.acpi.eval.names import parse
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Namespace, Node
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.namespace import Mutex, Object
     from xlpy.firmware.acpi.eval.values import Value
 
-NESTED_RUNS = 8  # regions whose place depends on regions whose place ...
+NESTED_RUNS = 8  # regions whose place depends on regions whose place ..., tables that load tables
 
 
 class Limits(NamedTuple):
@@ -48,17 +48,25 @@ class Notification(NamedTuple):
 
 
 class Frame:
-    """One invocation of a method, or the top level of a table (``module``)."""
+    """One invocation of a method, or a statement of a table's top level.
 
-    __slots__ = ("args", "at", "code", "locals", "made", "module", "node", "scope", "scopes", "sync")
+    Args:
+        code, scope, args: what runs, where, on what.
+        node: the method; None at the top level of a table.
+        made: takes the full paths of the objects that it makes; those of a method go when it ends.
+    """
 
-    def __init__(self, code: Code, scope: Absolute, args: list[Value], node: Node | None, *, module: bool) -> None:
-        self.code, self.scope, self.node, self.module = code, scope, node, module
-        self.at, self.sync = 0, 0
+    __slots__ = ("args", "at", "code", "height", "locals", "made", "node", "scope", "scopes", "sync")
+
+    def __init__(
+        self, code: Code, scope: Absolute, args: list[Value], node: Node | None, made: list[Absolute] | None = None
+    ) -> None:
+        self.code, self.scope, self.node = code, scope, node
+        self.at, self.sync, self.height = 0, 0, 0
         self.args: list[Value] = args + [None] * (7 - len(args))
         self.locals: list[Value] = [None] * 8
         self.scopes: list[Absolute] = []
-        self.made: list[Absolute] = []
+        self.made: list[Absolute] = [] if made is None else made
 
 
 class Machine:
@@ -80,7 +88,9 @@ class Machine:
         self.held: list[Mutex] = []
         self.now, self.waited = 0, 0  # microseconds
         self.budget, self.runs = limits.steps, 0
-        self.problems: list[AmlError] | None = None  # where top-level code puts names that exist already
+        self.problems: list[AmlError] | None = None  # where a table's top level puts what fails
+        self.tables: list[Table] = []  # all tables, as AML finds them
+        self.handler: Path | None = None  # the method that decides whether evaluation goes on behind an error
         self.debug: list[Value] = []
         self.notifications: list[Notification] = []
         self._code: dict[Absolute, tuple[Method, int, Code]] = {}
@@ -93,26 +103,44 @@ class Machine:
             raise AmlError("AE_AML_CIRCULAR_REFERENCE", "regions depend on each other")
         self.runs += 1
         base, height = len(self.frames), len(self.stack)
-        frames = self.frames
+        frames, frame.height = self.frames, height
         frames.append(frame)
         try:
-            while len(frames) > base:
-                frame = frames[-1]
-                handler, operand, offset = frame.code.instructions[frame.at]
-                frame.at += 1
-                self.budget -= 1
-                if self.budget < 0:
-                    self.spend(0)
-                handler(self, frame, operand)
-            return self.stack.pop()
-        except AmlError as error:
-            raise error.at(offset, frame.code.path) from None
+            while True:
+                try:
+                    while len(frames) > base:
+                        frame = frames[-1]
+                        handler, operand, offset = frame.code.instructions[frame.at]
+                        frame.at += 1
+                        self.budget -= 1
+                        if self.budget < 0:
+                            self.spend(0)
+                        handler(self, frame, operand)
+                    return self.stack.pop()
+                except AmlError as error:
+                    error.at(offset, frame.code.path)
+                    frame = frames[-1]
+                    after = frame.code.after(frame.at - 1)
+                    if after is None or not self._forgiven(error):
+                        error.aborts = error.aborts or not frames[base].node and len(frames) > base + 1
+                        raise
+                    frame.at = after
+                    del self.stack[frame.height :]
         finally:
             self.runs -= 1
             if len(frames) > base:  # something went wrong
                 for left in reversed(frames[base:]):
-                    self.namespace.remove(left.made)
+                    if left.node:
+                        self.namespace.remove(left.made)
                 del frames[base:], self.stack[height:]
+
+    def _forgiven(self, error: AmlError) -> bool:
+        """Whether the handler of errors wants the statements behind one to run."""
+        node = self.handler and self.namespace.find((), self.handler)
+        if not node or isinstance(error, Exhausted) or any(frame.node is node for frame in self.frames):
+            return False
+        values: list[Value] = [status_code(error.status), String(error.status.encode()), 1]
+        return self.run(Frame(self.compiled(node), node.path, values, node)) == 0
 
     def call(self, node: Node, args: int) -> None:
         """Invoke a method with the ``args`` topmost values."""
@@ -129,7 +157,8 @@ class Machine:
             return
         if len(self.frames) >= self.limits.depth:
             raise AmlError("AE_AML_METHOD_LIMIT", f"methods are nested deeper than {self.limits.depth}")
-        frame = Frame(self.compiled(node), node.path, values, node, module=False)
+        frame = Frame(self.compiled(node), node.path, values, node)
+        frame.height = len(self.stack)
         if method.serialized:
             if self.sync_level() > method.sync:
                 raise AmlError(
@@ -138,10 +167,20 @@ class Machine:
             frame.sync = method.sync
         self.frames.append(frame)
 
+    def spawn(self, node: Node, values: list[Value]) -> None:
+        """Run a method that the machine itself calls; whether it fails does not matter to anybody."""
+        try:
+            self.run(Frame(self.compiled(node), node.path, values, node))
+        except Exhausted:
+            raise
+        except AmlError:
+            return
+
     def leave(self, value: Value) -> None:
         """End the innermost frame; its names go, its value stays on the stack."""
         frame = self.frames.pop()
-        self.namespace.remove(frame.made)
+        if frame.node:
+            self.namespace.remove(frame.made)
         self.stack.append(value)
 
     def compiled(self, node: Node) -> Code:
@@ -152,26 +191,27 @@ class Machine:
         known = self._code.get(node.path)
         if known and known[0] is method and known[1] == self.namespace.generation:
             return known[2]
-        code = self.compile(method.body, node.path, f"{method.body.label} {node}", module=False)
+        self.spend((method.body.end - method.body.start) >> 2)
+        compiler = Compiler(method.body, node.path, self.namespace.arity, HANDLERS)
+        code = compiler.compile(f"{method.body.label} {node}")
         self._code[node.path] = method, self.namespace.generation, code
         return code
 
-    def compile(self, block: Block, scope: Absolute, path: str, *, module: bool) -> Code:
-        """Compile a block of AML in a scope."""
-        self.spend((block.end - block.start) >> 2)
-        return Compiler(block, scope, self._arity, HANDLERS, module=module).compile(path)
-
-    def _arity(self, full: Absolute) -> int | None:
-        node = self.namespace.nodes.get(full)
-        if node is None:
-            return -1
-        return node.object.args if isinstance(node.object, Method) else None
+    def reach(self, frame: Frame, later: Later) -> None:
+        """Go on with what was left to be compiled when it is reached."""
+        known = self.namespace.arity
+        changed = (known(full) for path, scope in later.unknown for full in path.candidates(scope))
+        if later.at is None or any(args is not None and args > 0 for args in changed):
+            self.spend((later.block.end - later.block.start) >> 2)
+            Compiler(later.block, later.scope, known, HANDLERS, final=True).append(frame.code, later)
+        assert later.at is not None
+        frame.at = later.at
 
     def spend(self, steps: int) -> None:
         """Take from the budget of this evaluation."""
         self.budget -= steps
         if self.budget < 0:
-            raise AmlError(
+            raise Exhausted(
                 "AE_AML_LOOP_TIMEOUT", f"more than {self.limits.steps} steps; this does not seem to come to an end"
             )
 
@@ -206,18 +246,10 @@ class Machine:
 
     # -- objects
 
-    def declare(self, frame: Frame, path: Path, thing: Object) -> Node | None:
-        """Make a named object; None when it exists already and only a note is wanted."""
-        try:
-            full = self.namespace.place(frame.scope, path)
-        except AmlError as error:
-            if self.problems is None or not frame.module or error.status != "AE_ALREADY_EXISTS":
-                raise
-            offset = frame.code.instructions[frame.at - 1][2]
-            self.problems.append(error.at(offset, frame.code.path))
-            return None
-        if not frame.module:
-            frame.made.append(full)
+    def declare(self, frame: Frame, path: Path, thing: Object) -> Node:
+        """Make a named object."""
+        full = self.namespace.place(frame.scope, path)
+        frame.made.append(full)
         return self.namespace.add(full, thing)
 
     def sync_level(self) -> int:
@@ -230,7 +262,7 @@ class Machine:
         if region.pending:
             code, region.pending = region.pending, None
             try:
-                self.run(Frame(code, region.home[:-1], [], None, module=True))
+                self.run(Frame(code, region.home[:-1], [], None))
             except AmlError:
                 region.pending = code
                 raise
@@ -254,7 +286,7 @@ class Machine:
         if node is None:
             return 0
         if isinstance(node.object, Method):
-            return self.integer(self.run(Frame(self.compiled(node), node.path, [], node, module=False)))
+            return self.integer(self.run(Frame(self.compiled(node), node.path, [], node)))
         return node.object if isinstance(node.object, int) else 0
 
     # -- the world
@@ -264,7 +296,7 @@ class Machine:
         self.now += microseconds
         self.waited += microseconds
         if self.waited > self.limits.time:
-            raise AmlError("AE_AML_LOOP_TIMEOUT", f"waited {self.waited // 1000} ms; what it waits for does not come")
+            raise Exhausted("AE_AML_LOOP_TIMEOUT", f"waited {self.waited // 1000} ms; what it waits for does not come")
         self.clock(microseconds)
 
     def log(self, value: Value) -> None:

@@ -97,6 +97,7 @@ class Node:
         return kind_of(self.object)
 
 
+UNKNOWN = -1  # how many arguments a name takes that means nothing
 PREDEFINED = ("_GPE", "_PR_", "_SB_", "_SI_", "_TZ_")
 
 
@@ -105,6 +106,7 @@ class Namespace:
 
     def __init__(self) -> None:
         self.nodes: dict[Absolute, Node] = {}
+        self.externals: dict[Absolute, int] = {}  # arguments of methods elsewhere, as External tells them
         self.generation = 0  # changes when a method's arguments may have to be counted anew
         for path in ((), *((name,) for name in PREDEFINED)):
             kind = ObjectType.DEVICE if path == ("_SB_",) else ObjectType.UNINITIALIZED
@@ -125,6 +127,13 @@ class Namespace:
         if node is None:
             raise AmlError("AE_NOT_FOUND", f"{path} does not exist in the scope {show(scope)}")
         return node
+
+    def arity(self, full: Absolute) -> int | None:
+        """How many arguments the method at a full path takes; None for another object, UNKNOWN for none at all."""
+        node = self.nodes.get(full)
+        if node is None:
+            return self.externals.get(full, UNKNOWN)
+        return node.object.args if isinstance(node.object, Method) else None
 
     def place(self, scope: Absolute, path: Path) -> Absolute:
         """The full path of a new object; AmlError when it is taken, or nothing can hold it."""

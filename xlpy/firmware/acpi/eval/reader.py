@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import decode
+from xlpy.firmware.acpi.eval.namespace import Block, Method
 from xlpy.firmware.acpi.eval.opcodes import EXTENDED, OPCODES, Op
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -75,6 +76,13 @@ class Reader:
         """A NameString."""
         path, self.at = decode(self.data, self.at, end)
         return path
+
+    def method(self, end: int, label: str) -> tuple[Path, Method]:
+        """The rest of a Method; its body is compiled when it is called."""
+        path, flags = self.path(end), self.number(1, end)
+        body = Block(self.data, self.at, end, label)
+        self.at = end
+        return path, Method(flags & 7, bool(flags & 8), flags >> 4, body)
 
     def field_list(self, access: int, end: int) -> list[Unit]:
         """The named elements of a FieldList, which begins with this access type."""

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xlpy.typing import Any
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xlpy.firmware.acpi.eval.errors import AmlError
 
 Handler = Callable[..., None]  # (machine, frame, operand)
 Instruction = tuple[Handler, Any, int]  # operand; offset of the opcode in its table
@@ -26,10 +29,23 @@ def handler(*names: str) -> Callable[[Handler], Handler]:
 
 
 class Code:
-    """Compiled AML: ``path`` names its table and method."""
+    """Compiled AML.
 
-    __slots__ = ("instructions", "path")
+    Args:
+        path: names its table and method.
+        instructions: what the machine runs.
+        statements: the first instruction of each statement and the one behind it, inner statements first.
+        problems: what could not be compiled, and fails when it is reached.
+    """
+
+    __slots__ = ("instructions", "path", "problems", "statements")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.instructions: list[Instruction] = []
+        self.statements: list[tuple[int, int]] = []
+        self.problems: list[AmlError] = []
+
+    def after(self, at: int) -> int | None:
+        """The instruction behind the innermost statement that contains one; None outside of all statements."""
+        return next((end for start, end in self.statements if start <= at < end), None)

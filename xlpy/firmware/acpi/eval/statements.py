@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.firmware.acpi.eval import convert
+from xlpy.firmware.acpi.eval import acpica, convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Method
 from xlpy.firmware.acpi.eval.references import DebugRef, NameRef, NodeRef, SlotRef
@@ -12,6 +12,7 @@ from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from xlpy.firmware.acpi.eval.compiler import Later
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
     from xlpy.firmware.acpi.eval.names import Path
 
@@ -45,7 +46,7 @@ def _ones(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("Revision")
 def _revision(vm: Machine, _frame: Frame, _operand: object) -> None:
-    vm.stack.append(2)
+    vm.stack.append(acpica.VERSION)
 
 
 @handler("Timer")
@@ -78,7 +79,7 @@ def _package(vm: Machine, frame: Frame, operand: tuple[int | None, int]) -> None
         raise AmlError("AE_NO_MEMORY", f"a package of {size} elements; {PACKAGE_LIMIT} is the limit")
     vm.spend(size)
     package = Package((elements + [None] * (size - given))[:size])
-    if not frame.module:  # a method's own names will be gone soon
+    if frame.node:  # a method's own names will be gone soon
         settle(vm, package)
     vm.stack.append(package)
 
@@ -186,12 +187,12 @@ def _fatal(vm: Machine, _frame: Frame, operand: tuple[int, int]) -> None:
     raise AmlError("AE_ERROR", f"Fatal: type {kind:#x}, code {code:#x}, argument {vm.pop_integer():#x}")
 
 
-def _unsupported(name: str) -> None:
-    def run(_vm: Machine, _frame: Frame, _operand: object) -> None:
-        raise AmlError("AE_SUPPORT", f"{name} is not supported: all tables are loaded beforehand")
+@handler("Raise")
+def _raise(_vm: Machine, _frame: Frame, error: AmlError) -> None:
+    fresh = AmlError(error.status, error.message, offset=error.offset, path=error.path)
+    raise fresh
 
-    HANDLERS[name] = run
 
-
-for _name in ("Load", "LoadTable", "Unload", "DataTableRegion"):
-    _unsupported(_name)
+@handler("Later")
+def _later(vm: Machine, frame: Frame, later: Later) -> None:
+    vm.reach(frame, later)

@@ -43,7 +43,8 @@ def read_node(vm: Holder, node: Node) -> Value:
         return value_of(vm.fields.read(thing), thing.bits.length, vm.width)
     if isinstance(thing, BufferField):
         vm.spend(thing.length >> 3)
-        return value_of(read_bits(thing.buffer, thing.offset, thing.length), thing.length, vm.width)
+        data = read_bits(thing.buffer, thing.offset, thing.length)
+        return Buffer(data) if thing.plain else value_of(data, thing.length, vm.width)
     return NodeRef(node, plain=True)
 
 

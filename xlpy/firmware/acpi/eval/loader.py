@@ -1,0 +1,314 @@
+"""Running the top level of a table (ACPI 6.5, 5.4.2): most of it declares, and is carried out as it is read.
+
+What does more than that (If, While, Store, computed sizes, ...) is compiled and run by the machine, one statement at a
+time. A statement that fails is a problem; the table goes on behind it, as in ACPICA and so in Linux.
+"""
+
+from __future__ import annotations
+
+from xlpy.firmware.acpi.eval.compiler import CONTAINERS, Compiler
+from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted
+from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, Field, Region
+from xlpy.firmware.acpi.eval.names import Path
+from xlpy.firmware.acpi.eval.machine import Frame
+from xlpy.firmware.acpi.eval.namespace import Block, Container, Event, Method, Mutex
+from xlpy.firmware.acpi.eval.opcodes import OPCODES
+from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
+from xlpy.firmware.acpi.eval.references import NameRef
+from xlpy.firmware.acpi.eval.registry import HANDLERS
+from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, String
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.firmware.acpi.eval.machine import Machine
+    from xlpy.firmware.acpi.eval.names import Absolute
+    from xlpy.firmware.acpi.eval.namespace import Node, Object
+    from xlpy.firmware.acpi.eval.reader import Unit
+    from xlpy.firmware.acpi.eval.values import Value
+
+BUFFER_LIMIT = 1 << 24  # bytes of one buffer
+CHAIN = 4  # index fields over index fields, banks over banks
+_NESTED = 4  # packages in packages that are read here; deeper ones the machine makes
+
+_NUMBERS = {0x0A: 1, 0x0B: 2, 0x0C: 4, 0x0E: 8}
+_BUFFER, _PACKAGE, _STRING, _EXTERNAL, _ELSE = 0x11, 0x12, 0x0D, 0x15, 0xA1
+
+
+class Loader(Reader):
+    """Runs the top level of one table.
+
+    Args:
+        vm: whose namespace it fills.
+        table: the whole table; its header is not looked at.
+        start: where its AML begins.
+        label: what to call the table in errors.
+        scope: where its names are made.
+        problems: takes what fails; without it the first failure is raised.
+    """
+
+    def __init__(
+        self, vm: Machine, table: bytes, start: int, label: str, scope: Absolute, problems: list[AmlError] | None
+    ) -> None:
+        super().__init__(table, start)
+        self.vm, self.label, self.problems = vm, label, problems
+        self.scope, self.end, self.next = scope, len(table), start
+        self.outer: list[tuple[Absolute, int]] = []
+        self.made: list[Absolute] = []
+
+    def run(self) -> list[Absolute]:
+        """Run it all; the full paths of what it made, in order."""
+        vm = self.vm
+        vm.spend(len(self.data) - self.at >> 2)
+        while True:
+            while self.at >= self.end:
+                if not self.outer:
+                    return self.made
+                self.scope, self.end = self.outer.pop()
+            start = self.at
+            self.next = self.end  # unless a statement tells better, a failure ends the block
+            try:
+                code = self.data[start]
+                if code == 0x5B and start + 1 < self.end:
+                    code = code << 8 | self.data[start + 1]
+                    self.at += 1
+                self.at += 1
+                statement = _STATEMENTS.get(code)
+                if statement is None or statement(self, code, start) is False:
+                    self.at = start
+                    self._compiled()
+            except Exhausted:
+                raise
+            except AmlError as error:
+                error.at(start, self.label)
+                if self.problems is None or error.aborts:
+                    raise
+                self.problems.append(error)
+                self.at = self.next
+
+    def _compiled(self) -> None:
+        """A statement that does more than declare."""
+        compiler = Compiler(
+            Block(self.data, self.at, self.end, self.label),
+            self.scope,
+            self.vm.namespace.arity,
+            HANDLERS,
+            final=True,
+        )
+        code = compiler.compile(self.label, single=True)
+        self.next = compiler.at
+        self.vm.run(Frame(code, self.scope, [], None, made=self.made))
+        self.at = self.next
+
+    def _add(self, path: Path, thing: Object) -> Node:
+        namespace = self.vm.namespace
+        full = namespace.place(self.scope, path)
+        self.made.append(full)
+        return namespace.add(full, thing)
+
+    # -- scopes
+
+    def _scope(self, _code: int, _start: int) -> None:
+        end = self.next = self.package_end(self.end)
+        node = self.vm.namespace.get(self.scope, self.path(end))
+        if not isinstance(node.object, (Container, Method)):
+            raise AmlError("AE_AML_OPERAND_TYPE", f"{node} has no scope, it is of type {node.type.name.lower()}")
+        self._enter(node.path, end)
+
+    def _container(self, code: int, _start: int) -> None:
+        op = OPCODES[code]
+        end = self.next = self.package_end(self.end)
+        path = self.path(end)
+        constants = tuple(self.number({"B": 1, "W": 2, "D": 4}[kind], end) for kind in op.args[1:-1])
+        node = self._add(path, Container(CONTAINERS[op.name], constants))
+        self._enter(node.path, end)
+
+    def _enter(self, scope: Absolute, end: int) -> None:
+        self.outer.append((self.scope, self.end))
+        self.scope, self.end = scope, end
+
+    # -- objects
+
+    def _name(self, _code: int, _start: int) -> bool:
+        path = self.path(self.end)
+        value = self._constant(self.end, 0)
+        if value is None:
+            return False
+        self.next = self.at
+        self._add(path, value)
+        return True
+
+    def _constant(self, end: int, depth: int) -> Value:
+        """A data object that needs no computation; None for another."""
+        at = self.at
+        code = self.data[at] if at < end else -1
+        self.at = at + 1
+        width = _NUMBERS.get(code)
+        if width:
+            return self.number(width, end) & self.vm.mask
+        if code == 0 or code == 1:
+            return code
+        if code == _STRING:
+            stop = self.data.find(0, at + 1, end)
+            if stop < 0:
+                return None
+            self.at = stop + 1
+            return String(self.data[at + 1 : stop])
+        if code == 0xFF:
+            return self.vm.mask
+        if code == _BUFFER:
+            inner = self.package_end(end)
+            size = self._constant(inner, depth) if self.data[self.at] in _SIZES else None
+            if not isinstance(size, int) or self.at > inner:
+                return None
+            data, self.at = self.data[self.at : inner], inner
+            if size > BUFFER_LIMIT:
+                raise AmlError("AE_NO_MEMORY", f"a buffer of {size} bytes; {BUFFER_LIMIT} is the limit")
+            self.vm.spend(size >> 3)
+            return Buffer(data.ljust(size, b"\0"))
+        if code == _PACKAGE and depth < _NESTED:
+            return self._package(end, depth)
+        return None
+
+    def _package(self, end: int, depth: int) -> Package | None:
+        inner = self.package_end(end)
+        count = self.number(1, inner)
+        elements = Package()
+        while self.at < inner:
+            if self.data[self.at] in NAME_STARTS:
+                element: Value = NameRef(self.scope, self.path(inner))
+            else:
+                element = self._constant(inner, depth + 1)
+                if element is None:
+                    return None
+            elements.append(element)
+        if len(elements) < count:
+            elements.extend([None] * (count - len(elements)))
+        del elements[count:]
+        return elements
+
+    def _method(self, _code: int, _start: int) -> None:
+        end = self.next = self.package_end(self.end)
+        self._add(*self.method(end, self.label))
+
+    def _mutex(self, _code: int, _start: int) -> None:
+        path, sync = self.path(self.end), self.number(1, self.end)
+        self.next = self.at
+        self._add(path, Mutex(sync & 0xF))
+
+    def _event(self, _code: int, _start: int) -> None:
+        path = self.path(self.end)
+        self.next = self.at
+        self._add(path, Event())
+
+    def _alias(self, _code: int, _start: int) -> None:
+        source, path = self.path(self.end), self.path(self.end)
+        self.next = self.at
+        namespace = self.vm.namespace
+        node = namespace.get(self.scope, source)
+        full = namespace.place(self.scope, path)
+        self.made.append(full)
+        namespace.alias(full, node)
+
+    def _external(self, _code: int, _start: int) -> None:
+        path, kind, args = self.path(self.end), self.number(1, self.end), self.number(1, self.end)
+        full = path.under(self.scope)
+        if kind == ObjectType.METHOD and 0 < args <= 7 and full:  # 0 also stands for a count that iasl was not told
+            self.vm.namespace.externals[full] = args
+
+    def _if(self, _code: int, start: int) -> bool:
+        """``If (0)``: what iasl puts its External declarations in, as no interpreter has to know them."""
+        end = self.package_end(self.end)
+        if self.at + 1 >= end or self.data[self.at] or self.data[self.at + 1] != _EXTERNAL:
+            return False
+        if end < self.end and self.data[end] == _ELSE:
+            return False
+        self.at += 1
+        self.next = end
+        while self.at < end and self.data[self.at] == _EXTERNAL:
+            self.at += 1
+            self._external(_EXTERNAL, start)
+        self.at = end
+        return True
+
+    # -- regions and fields
+
+    def _region(self, _code: int, start: int) -> bool:
+        path, space = self.path(self.end), self.number(1, self.end)
+        at = self.at
+        offset = self._constant(self.end, 0) if at < self.end and self.data[at] in _SIZES else None
+        length = self._constant(self.end, 0) if self.at < self.end and self.data[self.at] in _SIZES else None
+        if isinstance(offset, int) and isinstance(length, int):
+            region = Region(str(path), space, offset, length)
+        else:
+            block = Block(self.data, at, self.end, self.label)
+            compiler = Compiler(block, self.scope, self.vm.namespace.arity, HANDLERS, final=True)
+            region = Region(str(path), space, pending=compiler.values(f"{self.label} {path}", 2))
+            self.at = compiler.at
+        self.next = self.at
+        region.home = self._add(path, region).path
+        return True
+
+    def _field(self, _code: int, _start: int) -> None:
+        end = self.next = self.package_end(self.end)
+        path, flags = self.path(end), self.number(1, end)
+        units = self.field_list(flags & 0xF, end)
+        region = region_at(self.vm, self.scope, path)
+        self.units(units, flags, lambda bits: Field(bits, region))
+
+    def _index_field(self, _code: int, _start: int) -> None:
+        end = self.next = self.package_end(self.end)
+        paths, flags = (self.path(end), self.path(end)), self.number(1, end)
+        units = self.field_list(flags & 0xF, end)
+        index, data = (field_at(self.vm, self.scope, path) for path in paths)
+        self.units(units, flags, lambda bits: Field(bits, index=index, data=data))
+
+    def units(self, units: list[Unit], flags: int, make: Callable[[Bits], Field]) -> None:
+        """Declare the fields of a list; names that exist already are passed over one by one."""
+        for unit in units:
+            if unit.access >= len(ACCESS_WIDTHS):
+                raise AmlError("AE_AML_OPERAND_VALUE", f"access type {unit.access} of field {unit.name}")
+            field = make(Bits(unit.offset, unit.length, ACCESS_WIDTHS[unit.access], flags >> 5 & 3))
+            try:
+                self._add(Path(False, 0, (unit.name,)), field)
+            except AmlError as error:
+                if self.problems is None:
+                    raise
+                self.problems.append(error.at(self.at, self.label))
+
+
+def region_at(vm: Machine, scope: Absolute, path: Path) -> Region:
+    """The operation region that ``path`` means in ``scope``."""
+    node = vm.namespace.get(scope, path)
+    if not isinstance(node.object, Region):
+        raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no operation region, but a {node.type.name.lower()}")
+    return node.object
+
+
+def field_at(vm: Machine, scope: Absolute, path: Path) -> Field:
+    """The field that ``path`` means in ``scope``."""
+    node = vm.namespace.get(scope, path)
+    if not isinstance(node.object, Field):
+        raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no field, but a {node.type.name.lower()}")
+    if node.object.depth >= CHAIN:
+        raise AmlError("AE_LIMIT", f"{node} is a field over a field over a field; {CHAIN} levels are the limit")
+    return node.object
+
+
+_SIZES = frozenset((0x00, 0x01, 0xFF, *_NUMBERS))  # constant integers
+
+_STATEMENTS: dict[int, Callable[[Loader, int, int], bool | None]] = {
+    0x06: Loader._alias,
+    0x08: Loader._name,
+    0x10: Loader._scope,
+    0x14: Loader._method,
+    0x15: Loader._external,
+    0xA0: Loader._if,
+    0x5B01: Loader._mutex,
+    0x5B02: Loader._event,
+    0x5B80: Loader._region,
+    0x5B81: Loader._field,
+    0x5B86: Loader._index_field,
+    **dict.fromkeys((0x5B82, 0x5B83, 0x5B84, 0x5B85), Loader._container),
+}
