@@ -1,8 +1,10 @@
 """Foreign judges: Intel's acpica-tools, used where they are installed (``apt-get install acpica-tools``)."""
 
 import re
+import resource
 import shutil
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,6 +54,24 @@ def disassemble(folder: Path, tables):
     return bad, [(folder / name).with_suffix(".dsl").read_text() for name in tables]
 
 
+def _modestly(command, text, folder):
+    """What acpiexec prints, in bounds: some results it prints for ever, or fill all memory."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, 1 << 24))
+
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=out, stderr=out, preexec_fn=limit)
+        try:
+            process.communicate(text.encode(), timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        out.seek(0)
+        return out.read().decode("latin-1")
+
+
 STATUS = re.compile(r"Evaluation of (\S+) failed with status (AE_\w+)")
 RESULT = re.compile(r"Evaluation of (\S+) returned object \S+, external buffer length \w+\n((?: +.*\n)*)")
 
@@ -74,7 +94,7 @@ def acpiexec(folder: Path, tables, commands):
 
     def session(part, tries=3):
         lines = "".join(f"evaluate {command}\n" for command in part)
-        text = run(program, "-dt", *names, folder=folder, input=lines + "quit\n").stdout
+        text = _modestly([program, "-dt", *names], lines + "quit\n", folder)
         answers = [_answer(answer) for answer in text.split("\n- evaluate ")[1:]]
         if len(answers) == len(part):
             return answers
@@ -83,7 +103,7 @@ def acpiexec(folder: Path, tables, commands):
         raise RuntimeError(f"acpiexec answered {len(answers)} of {len(part)} questions")
 
     parts = [commands[at : at + 25] for at in range(0, len(commands), 25)]
-    with ThreadPoolExecutor(16) as pool:  # it sleeps after each command
+    with ThreadPoolExecutor(8) as pool:  # it sleeps after each command
         return [answer for part in pool.map(session, parts) for answer in part]
 
 

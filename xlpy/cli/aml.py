@@ -11,7 +11,8 @@ from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
-    from xlpy.firmware.acpi.eval import Entry
+    from xlpy.firmware.acpi.eval import Entry, Interpreter
+    from xlpy.toolstack.running import Running
 
 
 @command(r"""
@@ -35,12 +36,10 @@ def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], as_json: b
       str:TEXT           a string
       '[ARG,ARG,...]'    a package of these
     """
-    from xlpy.guest.machine import interpreter
-
     values = [_argument(word) for word in args]
     host = env.host
     with host.store.transaction(f"evaluating {path}"):
-        aml = interpreter(host.domain(domain))
+        aml = _loaded(env, host.domain(domain))
         if not aml.exists(path):
             raise _unknown(domain, path)
         if env.dry_run:
@@ -62,15 +61,23 @@ xlpy acpi namespace quickstart '\_SB.NVDR'
 @json_option
 def namespace(env: Env, domain: str, path: str, as_json: bool) -> None:
     """Print a domain's ACPI namespace as a tree, or the part of it below PATH."""
-    from xlpy.guest.machine import interpreter
-
-    root = _find(interpreter(env.host.domain(domain)).namespace(), path)
+    root = _find(_loaded(env, env.host.domain(domain)).namespace(), path)
     if root is None:
         raise _unknown(domain, path)
     if as_json:
         json_document("xlpy.acpi-namespace/1", root=_tree(root))
     else:
         _print(root, 0)
+
+
+def _loaded(env: Env, running: Running) -> Interpreter:
+    """A domain's AML; what its tables' top level could not do is told."""
+    from xlpy.guest.machine import interpreter
+
+    aml = interpreter(running, strict=False)
+    for problem in aml.problems:
+        env.warn(f"passed over: {problem}")
+    return aml
 
 
 def _argument(word: str) -> Any:  # noqa: ANN401 - an AML value

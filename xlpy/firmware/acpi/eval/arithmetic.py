@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def _arithmetic(function: Callable[[int, int], int]) -> Handler:
     def run(vm: Machine, _frame: Frame, _operand: object) -> None:
-        target, b, a = vm.pop_place(), vm.pop_integer(), vm.pop_integer()
+        target, (a, b) = vm.pop_place(), vm.pop_integers()
         finish(vm, target, function(a, b) & vm.mask)
 
     return run
@@ -81,7 +81,7 @@ HANDLERS.update(
 @handler("Divide")
 def _divide(vm: Machine, _frame: Frame, _operand: object) -> None:
     quotient, remainder = vm.pop_place(), vm.pop_place()
-    b, a = vm.pop_integer(), vm.pop_integer()
+    a, b = vm.pop_integers()
     rest = _modulo(a, b)
     if remainder is not None:
         store(vm, rest, remainder)
@@ -108,7 +108,7 @@ HANDLERS["Increment"], HANDLERS["Decrement"] = _step(1), _step(-1)
 
 def _truth(function: Callable[[int, int], bool]) -> Handler:
     def run(vm: Machine, _frame: Frame, _operand: object) -> None:
-        b, a = vm.pop_integer(), vm.pop_integer()
+        a, b = vm.pop_integers()
         vm.stack.append(vm.mask if function(a, b) else 0)
 
     return run
@@ -135,7 +135,7 @@ def order(vm: Machine, a: Value, b: Value) -> int:
 
 def _comparison(function: Callable[[int], bool]) -> Handler:
     def run(vm: Machine, _frame: Frame, _operand: object) -> None:
-        b, a = vm.stack.pop(), vm.stack.pop()
+        a, b = vm.pop_two()
         vm.stack.append(vm.mask if function(order(vm, a, b)) else 0)
 
     return run

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, decode
-from xlpy.firmware.acpi.eval.namespace import UNKNOWN, Block, Container, Method
+from xlpy.firmware.acpi.eval.namespace import UNKNOWN, Block, Container
 from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
 from xlpy.firmware.acpi.eval.registry import Code
 from xlpy.firmware.acpi.eval.values import ObjectType
@@ -88,7 +88,8 @@ class Compiler(Reader):
     Args:
         block: the bytes.
         scope: the scope they are in.
-        arity: the number of arguments of the method at a full path; None when there is no method, UNKNOWN when nothing.
+        arity: the number of arguments of the method that a path means in a scope; None for another object, UNKNOWN for
+            none at all.
         handlers: the machine's handlers by name.
         final: the block is reached: a name that means nothing is taken for an object, and fails.
     """
@@ -97,7 +98,7 @@ class Compiler(Reader):
         self,
         block: Block,
         scope: Absolute,
-        arity: Callable[[Absolute], int | None],
+        arity: Callable[[Path, Absolute], int | None],
         handlers: Mapping[str, Handler],
         *,
         final: bool = False,
@@ -181,8 +182,6 @@ class Compiler(Reader):
                 yield self._if(end, start)
             elif op.name == "Else":
                 raise AmlError("AE_AML_BAD_OPCODE", "Else without If")
-            elif op.value and op.args in _DATA:
-                raise AmlError("AE_AML_BAD_OPCODE", f"{op.name} is a value, a statement is required")
             else:
                 yield self._operation(op, end, start)
             if op is None or op.value:
@@ -213,8 +212,8 @@ class Compiler(Reader):
             return None
         return self._operation(op, end, start)
 
-    def _target(self, end: int, *, optional: bool) -> Work | None:
-        """A SuperName or Target: leaves one reference on the stack, or None for no target."""
+    def _target(self, end: int, *, optional: bool, value: bool = False) -> Work | None:
+        """A SuperName or Target: leaves one reference on the stack, or None for no target; ``value``: or any value."""
         start = self.at
         op = self.opcode(end)
         if op is None:
@@ -229,7 +228,7 @@ class Compiler(Reader):
         elif op.name == "Debug":
             self._emit("DebugPlace", None, start)
         elif op.value:
-            return self._place(op, end, start)
+            return self._operation(op, end, start) if value else self._place(op, end, start)
         else:
             raise AmlError("AE_AML_BAD_OPCODE", f"{op.name} is no place to store to")
         return None
@@ -281,7 +280,7 @@ class Compiler(Reader):
                 elif kind in _WIDTHS:
                     constants.append(self.number(_WIDTHS[kind], end))
                 else:
-                    yield self._target(end, optional=kind == "g")
+                    yield self._target(end, optional=kind == "g", value=op.name in _ANY)
             self._emit(op.name, tuple(constants), start)
         if op.package:
             if self.at > end:
@@ -294,10 +293,12 @@ class Compiler(Reader):
         for full in path.candidates(self.scope):
             if full in self.declared:
                 return self.declared[full]
-            args = self.known(full)
-            if args != UNKNOWN:
-                return args
-        return UNKNOWN
+        args = self.known(path, self.scope)
+        self.code.assumed[path, self.scope] = args
+        return args
+
+    def _is_known(self, full: Absolute) -> bool:
+        return self.known(Path(True, 0, full), ()) != UNKNOWN
 
     def _declare(self, path: Path, args: int | None = None) -> None:
         full = path.under(self.scope)
@@ -423,8 +424,8 @@ class Compiler(Reader):
         if not candidates:
             raise AmlError("AE_BAD_PATHNAME", f"{path} leads above the root")
         if container is None:
-            found = [full for full in candidates if full in self.declared or self.known(full) != UNKNOWN]
-            candidates = found or candidates
+            known = [full for full in candidates if full in self.declared or self._is_known(full)]
+            candidates = known or candidates
         outer, self.scope, self.loop = (self.scope, self.loop), candidates[0], None
         enter = self._jump("Enter", start)
         yield self._terms(end)
@@ -452,7 +453,7 @@ class Compiler(Reader):
         self._emit(op.name, (paths, flags >> 5 & 3, units), start)
 
 
-_DATA = ("", "Q", "S")  # arguments of opcodes that are no statements
+_ANY = ("ObjectType", "SizeOf", "Acquire", "Release", "Signal", "Wait", "Reset", "Notify")  # what they are given
 
 _SPECIAL: dict[str, Callable[[Compiler, Op, int, int], Work | None]] = {
     **dict.fromkeys(_CONSTANTS, Compiler._constant),

@@ -79,11 +79,16 @@ def _region(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
     path, space = operand
     length, offset = vm.pop_integer(), vm.pop_integer()
     region = Region(str(path), space, offset, length)
-    region.home = vm.declare(frame, path, region).path
+    declare_region(vm, frame, path, region)
     vm.settle(region)
+
+
+def declare_region(vm: Machine, frame: Frame, path: Path, region: Region) -> None:
+    """Make a region; the _REG beside one that a method makes is told, as for others when an operating system starts."""
+    region.home = vm.declare(frame, path, region).path
     register = vm.namespace.nodes.get((*region.home[:-1], "_REG"))
     if frame.node and register and isinstance(register.object, Method) and register.object.args == REG_ARGS:
-        vm.spawn(register, [space, CONNECT])
+        vm.spawn(register, [region.space, CONNECT])
 
 
 FieldOperand = tuple[list[Path], int, list["Unit"]]

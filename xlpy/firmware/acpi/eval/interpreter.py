@@ -7,7 +7,7 @@ from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import Scratch
 from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
 from xlpy.firmware.acpi.eval.names import parse, show
-from xlpy.firmware.acpi.eval.namespace import Container, Method, Mutex, Node
+from xlpy.firmware.acpi.eval.namespace import Container, Method, Mutex, Node, Table
 from xlpy.firmware.acpi.eval.results import argument, result, shown
 from xlpy.firmware.acpi.eval.store import read_node
 from xlpy.firmware.acpi.eval.values import ObjectType, String
@@ -90,8 +90,14 @@ class Interpreter:
 
     @property
     def debug(self) -> list[Result]:
-        """Everything that was stored to the Debug object."""
-        return [result(self.machine, value) for value in self.machine.debug]
+        """Everything that was stored to the Debug object; of what cannot be shown the reason."""
+        return [self._logged(value) for value in self.machine.debug]
+
+    def _logged(self, value: Value) -> Result:
+        try:
+            return result(self.machine, value)
+        except AmlError as error:
+            return str(error)
 
     @property
     def elapsed(self) -> int:
@@ -125,7 +131,7 @@ class Interpreter:
                 raise
             self.problems.append(error)
 
-    def add(self, table: bytes) -> tables.Table:
+    def add(self, table: bytes) -> Table:
         """Make a table known without running it: DataTableRegion and LoadTable find it."""
         return tables.install(self.machine, table)
 
@@ -178,7 +184,7 @@ class Interpreter:
                 if node.object.native:
                     return result(vm, node.object.native(values))
                 frame = Frame(vm.compiled(node), node.path, values, node)
-                frame.sync = node.object.sync if node.object.serialized else 0
+                vm.sync = node.object.sync
                 return result(vm, vm.run(frame))
             if args:
                 raise AmlError("AE_BAD_PARAMETER", f"{node} is no method and takes no arguments")

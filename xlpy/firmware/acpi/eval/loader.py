@@ -9,8 +9,8 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval.compiler import CONTAINERS, Compiler
 from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, Field, Region
-from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.machine import Frame
+from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.opcodes import OPCODES
 from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
@@ -81,7 +81,7 @@ class Loader(Reader):
             except Exhausted:
                 raise
             except AmlError as error:
-                error.at(start, self.label)
+                error.at(start if error.status in _OF_NAMES else self.at, self.label)
                 if self.problems is None or error.aborts:
                     raise
                 self.problems.append(error)
@@ -142,8 +142,9 @@ class Loader(Reader):
     def _constant(self, end: int, depth: int) -> Value:
         """A data object that needs no computation; None for another."""
         at = self.at
-        code = self.data[at] if at < end else -1
-        self.at = at + 1
+        if at >= end:
+            raise AmlError("AE_AML_PARSE", "the package ends where a value is required")
+        code, self.at = self.data[at], at + 1
         width = _NUMBERS.get(code)
         if width:
             return self.number(width, end) & self.vm.mask
@@ -296,6 +297,7 @@ def field_at(vm: Machine, scope: Absolute, path: Path) -> Field:
     return node.object
 
 
+_OF_NAMES = ("AE_NOT_FOUND", "AE_ALREADY_EXISTS", "AE_BAD_PATHNAME", "AE_AML_OPERAND_TYPE", "AE_LIMIT")
 _SIZES = frozenset((0x00, 0x01, 0xFF, *_NUMBERS))  # constant integers
 
 _STATEMENTS: dict[int, Callable[[Loader, int, int], bool | None]] = {

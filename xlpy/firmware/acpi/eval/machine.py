@@ -7,11 +7,11 @@ from xlpy.firmware.acpi.eval.compiler import Compiler, Later
 from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted, status_code
 from xlpy.firmware.acpi.eval.fields import PCI_CONFIG, FieldAccess, Region
 from xlpy.firmware.acpi.eval.names import parse
-from xlpy.firmware.acpi.eval.namespace import Block, Container, Method, Namespace, Node
+from xlpy.firmware.acpi.eval.namespace import Container, Method, Namespace, Node
 from xlpy.firmware.acpi.eval.references import ElementRef, copy, passed
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
 from xlpy.firmware.acpi.eval.store import load
-from xlpy.firmware.acpi.eval.values import Reference, String
+from xlpy.firmware.acpi.eval.values import Package, Reference, String
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.fields import RegionAccess
     from xlpy.firmware.acpi.eval.names import Absolute, Path
-    from xlpy.firmware.acpi.eval.namespace import Mutex, Object
+    from xlpy.firmware.acpi.eval.namespace import Mutex, Object, Table
     from xlpy.firmware.acpi.eval.values import Value
 
 NESTED_RUNS = 8  # regions whose place depends on regions whose place ..., tables that load tables
@@ -62,7 +62,8 @@ class Frame:
         self, code: Code, scope: Absolute, args: list[Value], node: Node | None, made: list[Absolute] | None = None
     ) -> None:
         self.code, self.scope, self.node = code, scope, node
-        self.at, self.sync, self.height = 0, 0, 0
+        self.at, self.height = 0, 0
+        self.sync: int | None = None  # the level to restore
         self.args: list[Value] = args + [None] * (7 - len(args))
         self.locals: list[Value] = [None] * 8
         self.scopes: list[Absolute] = []
@@ -86,6 +87,7 @@ class Machine:
         self.stack: list[Value] = []
         self.frames: list[Frame] = []
         self.held: list[Mutex] = []
+        self.sync = 0  # synchronisation level of the one thread
         self.now, self.waited = 0, 0  # microseconds
         self.budget, self.runs = limits.steps, 0
         self.problems: list[AmlError] | None = None  # where a table's top level puts what fails
@@ -122,7 +124,7 @@ class Machine:
                     frame = frames[-1]
                     after = frame.code.after(frame.at - 1)
                     if after is None or not self._forgiven(error):
-                        error.aborts = error.aborts or not frames[base].node and len(frames) > base + 1
+                        error.aborts = error.aborts or (not frames[base].node and len(frames) > base + 1)
                         raise
                     frame.at = after
                     del self.stack[frame.height :]
@@ -130,8 +132,7 @@ class Machine:
             self.runs -= 1
             if len(frames) > base:  # something went wrong
                 for left in reversed(frames[base:]):
-                    if left.node:
-                        self.namespace.remove(left.made)
+                    self._end(left)
                 del frames[base:], self.stack[height:]
 
     def _forgiven(self, error: AmlError) -> bool:
@@ -152,6 +153,9 @@ class Machine:
         del self.stack[len(self.stack) - args :]
         if any(value is None for value in values):
             raise AmlError("AE_AML_NO_RETURN_VALUE", f"an argument of {node} has no value")
+        for value in values:
+            if isinstance(value, Package):
+                value.fresh = False
         if method.native:
             self.stack.append(method.native(values))
             return
@@ -160,11 +164,9 @@ class Machine:
         frame = Frame(self.compiled(node), node.path, values, node)
         frame.height = len(self.stack)
         if method.serialized:
-            if self.sync_level() > method.sync:
-                raise AmlError(
-                    "AE_AML_MUTEX_ORDER", f"{node} has sync level {method.sync}, held is {self.sync_level()}"
-                )
-            frame.sync = method.sync
+            if self.sync > method.sync:
+                raise AmlError("AE_AML_MUTEX_ORDER", f"{node} has sync level {method.sync}, held is {self.sync}")
+            frame.sync, self.sync = self.sync, method.sync
         self.frames.append(frame)
 
     def spawn(self, node: Node, values: list[Value]) -> None:
@@ -179,31 +181,42 @@ class Machine:
     def leave(self, value: Value) -> None:
         """End the innermost frame; its names go, its value stays on the stack."""
         frame = self.frames.pop()
+        self._end(frame)
+        self.stack.append(value)
+
+    def _end(self, frame: Frame) -> None:
         if frame.node:
             self.namespace.remove(frame.made)
-        self.stack.append(value)
+        if frame.sync is not None:
+            self.sync = frame.sync
 
     def compiled(self, node: Node) -> Code:
         """The code of a method, compiled when it is first needed."""
         method = node.object
         assert isinstance(method, Method)
         assert method.body
+        arity, generation = self.namespace.arity, self.namespace.generation
         known = self._code.get(node.path)
-        if known and known[0] is method and known[1] == self.namespace.generation:
-            return known[2]
+        if known and known[0] is method:
+            if known[1] == generation:
+                return known[2]
+            code = known[2]
+            self.spend(len(code.assumed) >> 2)
+            if all(arity(*name) == args for name, args in code.assumed.items()):
+                self._code[node.path] = method, generation, code
+                return code
         self.spend((method.body.end - method.body.start) >> 2)
-        compiler = Compiler(method.body, node.path, self.namespace.arity, HANDLERS)
-        code = compiler.compile(f"{method.body.label} {node}")
-        self._code[node.path] = method, self.namespace.generation, code
+        code = Compiler(method.body, node.path, arity, HANDLERS).compile(f"{method.body.label} {node}")
+        self._code[node.path] = method, generation, code
         return code
 
     def reach(self, frame: Frame, later: Later) -> None:
         """Go on with what was left to be compiled when it is reached."""
-        known = self.namespace.arity
-        changed = (known(full) for path, scope in later.unknown for full in path.candidates(scope))
+        arity = self.namespace.arity
+        changed = (arity(path, scope) for path, scope in later.unknown)
         if later.at is None or any(args is not None and args > 0 for args in changed):
             self.spend((later.block.end - later.block.start) >> 2)
-            Compiler(later.block, later.scope, known, HANDLERS, final=True).append(frame.code, later)
+            Compiler(later.block, later.scope, arity, HANDLERS, final=True).append(frame.code, later)
         assert later.at is not None
         frame.at = later.at
 
@@ -222,6 +235,19 @@ class Machine:
         value = self.stack.pop()
         return value if type(value) is int else self.integer(value)
 
+    def pop_two(self) -> tuple[Value, Value]:
+        """The two topmost values, the lower one first; neither is missing."""
+        b, a = self.stack.pop(), self.stack.pop()
+        if a is None or b is None:
+            raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
+        return a, b
+
+    def pop_integers(self) -> tuple[int, int]:
+        """The two topmost values as integers, the lower one first; the upper one is converted first, as in ACPICA."""
+        a, b = self.pop_two()
+        b = b if type(b) is int else self.integer(b)
+        return a if type(a) is int else self.integer(a), b
+
     def pop_place(self) -> Reference | None:
         """The topmost value, which the compiler knows to be a place (or None for no target)."""
         place = self.stack.pop()
@@ -232,6 +258,8 @@ class Machine:
         """The value of an operand: a package element that Index just chose counts as its content."""
         if isinstance(value, ElementRef) and value.direct:
             value = load(self, value)
+        if value is None:
+            raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
         if isinstance(value, bytearray):
             self.spend(len(value) >> 8)  # whatever is done with it
         return value
@@ -251,11 +279,6 @@ class Machine:
         full = self.namespace.place(frame.scope, path)
         frame.made.append(full)
         return self.namespace.add(full, thing)
-
-    def sync_level(self) -> int:
-        """The highest synchronisation level that is held."""
-        levels = [mutex.sync for mutex in self.held] + [frame.sync for frame in self.frames]
-        return max(levels, default=0)
 
     def settle(self, region: Region) -> None:
         """Find out where a region lies, if that is still open."""

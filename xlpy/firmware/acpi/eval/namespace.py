@@ -36,6 +36,29 @@ class Block(NamedTuple):
     label: str
 
 
+class Table:
+    """A table that the machine has.
+
+    Args:
+        data: all of it; AML can change it through a DataTableRegion.
+        label: what errors call it, such as ``SSDT2``.
+    """
+
+    __slots__ = ("data", "label")
+
+    def __init__(self, data: bytearray, label: str) -> None:
+        self.data, self.label = data, label
+
+    def matches(self, signature: bytes, oem_id: bytes, oem_table_id: bytes) -> bool:
+        """Whether the header says so; an empty identifier matches all."""
+        data = self.data
+        return (
+            data[:4] == signature
+            and (not oem_id or data[10:16] == oem_id.ljust(6, b"\0"))
+            and (not oem_table_id or data[16:24] == oem_table_id.ljust(8, b"\0"))
+        )
+
+
 class Container(NamedTuple):
     """A Device, Processor, PowerResource or ThermalZone, or a predefined scope; and the constants of its definition."""
 
@@ -61,13 +84,13 @@ class Method:
 
 
 class Mutex:
-    """A Mutex; ``depth`` counts how often it is acquired."""
+    """A Mutex; ``depth`` counts how often it is acquired, ``before`` is the sync level that its release restores."""
 
-    __slots__ = ("depth", "sync")
+    __slots__ = ("before", "depth", "sync")
     kind = ObjectType.MUTEX
 
     def __init__(self, sync: int) -> None:
-        self.sync, self.depth = sync, 0
+        self.sync, self.depth, self.before = sync, 0, 0
 
 
 class Event:
@@ -128,12 +151,19 @@ class Namespace:
             raise AmlError("AE_NOT_FOUND", f"{path} does not exist in the scope {show(scope)}")
         return node
 
-    def arity(self, full: Absolute) -> int | None:
-        """How many arguments the method at a full path takes; None for another object, UNKNOWN for none at all."""
-        node = self.nodes.get(full)
-        if node is None:
-            return self.externals.get(full, UNKNOWN)
-        return node.object.args if isinstance(node.object, Method) else None
+    def arity(self, path: Path, scope: Absolute) -> int | None:
+        """How many arguments the method takes that ``path`` means in ``scope``.
+
+        None for another object; for none at all what an External says, or UNKNOWN.
+        """
+        candidates = path.candidates(scope)
+        nodes = self.nodes
+        for full in candidates:
+            node = nodes.get(full)
+            if node is not None:
+                return node.object.args if isinstance(node.object, Method) else None
+        externals = self.externals
+        return next((externals[full] for full in candidates if full in externals), UNKNOWN)
 
     def place(self, scope: Absolute, path: Path) -> Absolute:
         """The full path of a new object; AmlError when it is taken, or nothing can hold it."""
@@ -152,6 +182,12 @@ class Namespace:
         if isinstance(value, Method):
             self.generation += 1
         return node
+
+    def replace(self, node: Node, value: Object) -> None:
+        """Another object under the same name."""
+        if isinstance(value, Method) or isinstance(node.object, Method):
+            self.generation += 1
+        node.object = value
 
     def alias(self, full: Absolute, node: Node) -> None:
         """Another path to an object."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.arithmetic import order
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, NameRef, NodeRef, SlotRef
+from xlpy.firmware.acpi.eval.namespace import Container
+from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
 from xlpy.firmware.acpi.eval.store import copy_object, element, finish, load, store
-from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String, kind_of
+from xlpy.firmware.acpi.eval.templates import without_end_tag
+from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, Reference, String, kind_of
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -84,16 +86,15 @@ def _to_string(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 _NAMES = {
-    "UNINITIALIZED": "Uninitialized Object",
-    "DEVICE": "Device Object",
-    "EVENT": "Event Object",
-    "METHOD": "Control Method Object",
-    "MUTEX": "Mutex Object",
-    "REGION": "Region Object",
-    "POWER": "Power Resource Object",
-    "PROCESSOR": "Processor Object",
-    "THERMAL": "Thermal Zone Object",
-    "PACKAGE": "Package Object",
+    "DEVICE": "Device",
+    "EVENT": "Event",
+    "METHOD": "Control Method",
+    "MUTEX": "Mutex",
+    "REGION": "Region",
+    "POWER": "Power",
+    "PROCESSOR": "Processor",
+    "THERMAL": "Thermal",
+    "PACKAGE": "Package",
 }
 
 
@@ -102,20 +103,16 @@ def _text(vm: Machine, value: Value) -> Value:
     value = vm.data(value)
     if isinstance(value, (int, String, Buffer)):
         return value
-    if isinstance(value, NodeRef):
-        name = _NAMES.get(value.node.type.name, "Reference Object")
-    else:
-        name = (
-            _NAMES.get(kind_of(value).name, "Reference Object")
-            if not isinstance(value, Reference)
-            else "Reference Object"
-        )
-    return String(f"[{name}]".encode())
+    plain = value.node.object if isinstance(value, NodeRef) and value.plain else value
+    if isinstance(plain, Container) and plain.kind is ObjectType.UNINITIALIZED:
+        raise AmlError("AE_AML_UNINITIALIZED_NODE", f"{value} has no value")
+    return String(b"[%s Object]" % _NAMES.get(kind_of(plain).name, "Reference").encode())
 
 
 @handler("Concatenate")
 def _concatenate(vm: Machine, _frame: Frame, _operand: object) -> None:
-    target, b, a = vm.pop_place(), _text(vm, vm.stack.pop()), _text(vm, vm.stack.pop())
+    target, (left, right) = vm.pop_place(), vm.pop_two()
+    a, b = _text(vm, left), _text(vm, right)
     b = convert.alike(b, a, vm.width)
     result: Value
     if isinstance(a, int):
@@ -131,30 +128,12 @@ def _concatenate(vm: Machine, _frame: Frame, _operand: object) -> None:
 @handler("ConcatRes")
 def _concat_res(vm: Machine, _frame: Frame, _operand: object) -> None:
     target = vm.pop_place()
-    parts = [vm.data(vm.stack.pop()), vm.data(vm.stack.pop())][::-1]
+    parts = [convert.to_buffer(vm.data(value), vm.width) for value in vm.pop_two()]
     body = b""
     for part in parts:
-        if not isinstance(part, Buffer):
-            raise convert.type_error(part, "a buffer")
-        body += _without_end_tag(bytes(part))
+        body += without_end_tag(bytes(part))
     vm.spend(len(body) >> 3)
     finish(vm, target, Buffer(body + b"\x79\0"))
-
-
-def _without_end_tag(data: bytes) -> bytes:
-    """Resource descriptors up to their end tag (6.4)."""
-    at = 0
-    while at < len(data):
-        if data[at] & 0x80:
-            size = 3 + int.from_bytes(data[at + 1 : at + 3], "little")
-        elif data[at] >> 3 == 0xF:
-            return data[:at]
-        else:
-            size = 1 + (data[at] & 7)
-        at += size
-    if data:
-        raise AmlError("AE_AML_INVALID_RESOURCE_TYPE", "a resource template without an end tag")
-    return data
 
 
 @handler("Mid")
@@ -177,8 +156,8 @@ def _index(vm: Machine, _frame: Frame, _operand: object) -> None:
     else:
         raise convert.type_error(source, "a package, buffer or string")
     if index >= len(source):
-        limit = "PACKAGE" if isinstance(source, Package) else "BUFFER"
-        raise AmlError(f"AE_AML_{limit}_LIMIT", f"index {index} of a {limit.lower()} of {len(source)}")
+        kind = type(source).__name__
+        raise AmlError(f"AE_AML_{kind.upper()}_LIMIT", f"index {index} of a {kind.lower()} of {len(source)}")
     if target is not None:
         store(vm, place, target)
     vm.stack.append(place)
@@ -189,7 +168,7 @@ def _store(vm: Machine, _frame: Frame, _operand: object) -> None:
     target, value = vm.pop_place(), vm.stack.pop()
     if value is None:
         raise AmlError("AE_AML_NO_RETURN_VALUE", "there is no value to store")
-    store(vm, value, target)
+    store(vm, value, target, plain=True)
     vm.stack.append(value)
 
 
@@ -197,6 +176,8 @@ def _store(vm: Machine, _frame: Frame, _operand: object) -> None:
 def _copy_object(vm: Machine, _frame: Frame, _operand: object) -> None:
     target, value = vm.pop_place(), vm.stack.pop()
     assert target is not None
+    if value is None:
+        raise AmlError("AE_AML_NO_RETURN_VALUE", "there is no value to copy")
     copy_object(vm, value, target)
     vm.stack.append(value)
 
@@ -207,11 +188,15 @@ def _copy_object(vm: Machine, _frame: Frame, _operand: object) -> None:
 @handler("RefOf")
 def _ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
     """The place that lies on the stack is the value."""
+    if not isinstance(vm.stack[-1], (NodeRef, SlotRef, DebugRef)):
+        raise AmlError("AE_AML_OPERAND_TYPE", "only a named object, a local or an argument can be referred to")
 
 
 @handler("CondRefOf")
 def _cond_ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
     target, place = vm.pop_place(), vm.pop_place()
+    if place is not None and not isinstance(place, (NodeRef, SlotRef, DebugRef)):
+        raise AmlError("AE_AML_OPERAND_TYPE", "only a named object, a local or an argument can be referred to")
     if place is not None and target is not None:
         store(vm, place, target)
     vm.stack.append(vm.mask if place is not None else 0)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.values import PACKAGE_DEPTH, ObjectType, Package, Reference
+from xlpy.firmware.acpi.eval.values import ObjectType, Package, Reference
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -76,26 +75,41 @@ class DebugRef(Reference):
     kind = ObjectType.DEBUG
 
 
-def copy(value: Value, spend: Callable[[int], None], depth: int = PACKAGE_DEPTH) -> Value:
+def copy(value: Value, spend: Callable[[int], None]) -> Value:
     """A copy that shares nothing that can change with the original.
 
     Args:
         value: what to copy.
         spend: told the cost as it arises, a step for each eight bytes and each element; packages that link to packages
             can be far larger than they look.
-        depth: how deep packages may be nested.
     """
+    if not isinstance(value, Package):
+        return _copied(value, spend)
+    whole = Package()
+    pending = [(value, whole)]
+    while pending:
+        source, made = pending.pop()
+        spend(len(source) + 1)
+        for element in source:
+            if isinstance(element, LinkRef):
+                held = element.node.object
+                element = held if isinstance(held, (int, bytearray, Package)) else None
+            if isinstance(element, Package):
+                inner = Package()
+                pending.append((element, inner))
+                made.append(inner)
+            else:
+                made.append(_copied(element, spend))
+    return whole
+
+
+def _copied(value: Value, spend: Callable[[int], None]) -> Value:
     if isinstance(value, bytearray):
         spend(len(value) >> 3)
         return type(value)(value)
-    if isinstance(value, Package):
-        if not depth:
-            raise AmlError("AE_LIMIT", f"packages are nested deeper than {PACKAGE_DEPTH}")
-        spend(len(value))
-        return Package([copy(element, spend, depth - 1) for element in value])
     if isinstance(value, LinkRef):
         held = value.node.object
-        return copy(held, spend, depth) if isinstance(held, (int, bytearray, Package)) else None
+        return copy(held, spend) if isinstance(held, (int, bytearray, Package)) else None
     return passed(value)
 
 

@@ -11,6 +11,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.errors import AmlError
+    from xlpy.firmware.acpi.eval.names import Absolute, Path
 
 Handler = Callable[..., None]  # (machine, frame, operand)
 Instruction = tuple[Handler, Any, int]  # operand; offset of the opcode in its table
@@ -36,15 +37,17 @@ class Code:
         instructions: what the machine runs.
         statements: the first instruction of each statement and the one behind it, inner statements first.
         problems: what could not be compiled, and fails when it is reached.
+        assumed: how many arguments names took, in which scopes, when it was compiled.
     """
 
-    __slots__ = ("instructions", "path", "problems", "statements")
+    __slots__ = ("assumed", "instructions", "path", "problems", "statements")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.instructions: list[Instruction] = []
         self.statements: list[tuple[int, int]] = []
         self.problems: list[AmlError] = []
+        self.assumed: dict[tuple[Path, Absolute], int | None] = {}
 
     def after(self, at: int) -> int | None:
         """The instruction behind the innermost statement that contains one; None outside of all statements."""

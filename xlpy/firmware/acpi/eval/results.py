@@ -39,7 +39,9 @@ def result(vm: Machine, value: Value, depth: int = 0) -> Result:
         seen = read_node(vm, value.node)
         return ObjectPath(value.node) if depth or isinstance(seen, Reference) else result(vm, seen, 1)
     if isinstance(value, (SlotRef, ElementRef, ByteRef)):
-        return None if depth else result(vm, load(vm, value), 1)
+        if depth:
+            raise AmlError("AE_SUPPORT", "a package with a reference from Index can't be given to a caller")
+        return result(vm, load(vm, value), 1)
     return shown(value)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import acpica, convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Method
-from xlpy.firmware.acpi.eval.references import DebugRef, NameRef, NodeRef, SlotRef
-from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
+from xlpy.firmware.acpi.eval.references import DebugRef, ElementRef, NameRef, NodeRef, SlotRef
+from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load, read_node, settle
 from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String
 from xlpy.typing import TYPE_CHECKING
@@ -61,7 +61,7 @@ def _string(vm: Machine, _frame: Frame, data: bytes) -> None:
 
 @handler("Buffer")
 def _buffer(vm: Machine, _frame: Frame, data: bytes) -> None:
-    size = max(vm.pop_integer(), len(data))
+    size = max(vm.pop_integer() & 0xFFFFFFFF, len(data))
     if size > BUFFER_LIMIT:
         raise AmlError("AE_NO_MEMORY", f"a buffer of {size} bytes; {BUFFER_LIMIT} is the limit")
     vm.spend(size >> 3)
@@ -81,6 +81,7 @@ def _package(vm: Machine, frame: Frame, operand: tuple[int | None, int]) -> None
     package = Package((elements + [None] * (size - given))[:size])
     if frame.node:  # a method's own names will be gone soon
         settle(vm, package)
+        package.fresh = True
     vm.stack.append(package)
 
 
@@ -151,7 +152,11 @@ def _drop(vm: Machine, _frame: Frame, _operand: object) -> None:
 @handler("Call")
 def _call(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
     path, args = operand
-    vm.call(vm.namespace.get(frame.scope, path), args)
+    node = vm.namespace.get(frame.scope, path)
+    if args or isinstance(node.object, Method):
+        vm.call(node, args)
+    else:  # CopyObject has put something else there
+        vm.stack.append(read_node(vm, node))
 
 
 @handler("Jump")
@@ -161,13 +166,20 @@ def _jump(_vm: Machine, frame: Frame, aim: int) -> None:
 
 @handler("JumpIfNot")
 def _jump_if_not(vm: Machine, frame: Frame, aim: int) -> None:
-    if not vm.pop_integer():
+    value = vm.stack.pop()
+    if type(value) is not int:
+        if isinstance(value, (Reference, Package)):
+            raise AmlError("AE_TYPE", "a condition must be an integer, string or buffer")
+        value = vm.integer(value)
+    if not value:
         frame.at = aim
 
 
 @handler("Return")
 def _return(vm: Machine, _frame: Frame, _operand: object) -> None:
     value = vm.stack.pop()
+    if isinstance(value, ElementRef):
+        value = ElementRef(value.package, value.index, direct=True)
     vm.leave(load(vm, value) if isinstance(value, NameRef) else value)
 
 
@@ -184,7 +196,7 @@ def _noop(_vm: Machine, _frame: Frame, _operand: object) -> None:
 @handler("Fatal")
 def _fatal(vm: Machine, _frame: Frame, operand: tuple[int, int]) -> None:
     kind, code = operand
-    raise AmlError("AE_ERROR", f"Fatal: type {kind:#x}, code {code:#x}, argument {vm.pop_integer():#x}")
+    vm.log(String(b"Fatal: type %#x, code %#x, argument %#x" % (kind, code, vm.pop_integer())))
 
 
 @handler("Raise")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits
+from xlpy.firmware.acpi.eval.namespace import Method
 from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef, copy
-from xlpy.firmware.acpi.eval.values import PACKAGE_DEPTH, Buffer, Package, Reference, String, kind_of
+from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String, kind_of
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -90,17 +91,24 @@ def resolve(vm: Holder, name: NameRef) -> Value:
     return LinkRef(node) if data else read_node(vm, node)
 
 
-def settle(vm: Holder, package: Package, depth: int = PACKAGE_DEPTH) -> None:
+def settle(vm: Holder, package: Package) -> None:
     """Resolve the names in a package that exist by now."""
-    for index, value in enumerate(package):
-        if isinstance(value, NameRef) and vm.namespace.find(value.scope, value.path):
-            package[index] = resolve(vm, value)
-        elif isinstance(value, Package) and depth:
-            settle(vm, value, depth - 1)
+    pending = [package]
+    while pending:
+        package = pending.pop()
+        vm.spend(1)
+        for index, value in enumerate(package):
+            if isinstance(value, NameRef) and vm.namespace.find(value.scope, value.path):
+                package[index] = resolve(vm, value)
+            elif isinstance(value, Package):
+                pending.append(value)
 
 
-def store(vm: Holder, value: Value, place: Reference | None) -> None:
-    """Store: a copy of ``value``, converted to the type of a named target (other than a package)."""
+def store(vm: Holder, value: Value, place: Reference | None, *, plain: bool = False) -> None:
+    """Store: a copy of ``value``, converted to the type of a named target.
+
+    A named package takes a package, and that only from the Store operator itself (``plain``).
+    """
     if place is None:
         return
     if isinstance(value, NodeRef) and value.plain:
@@ -109,12 +117,12 @@ def store(vm: Holder, value: Value, place: Reference | None) -> None:
         settle(vm, value)
     if isinstance(place, SlotRef):
         held = place.slots[place.index]
-        if place.is_arg and isinstance(held, Reference) and not (isinstance(held, NodeRef) and held.plain):
-            store(vm, value, held)
+        if place.is_arg and isinstance(held, (NodeRef, SlotRef)) and not (isinstance(held, NodeRef) and held.plain):
+            _store_through(vm, value, held, plain)
         else:
-            place.slots[place.index] = copy(value, vm.spend)
+            place.slots[place.index] = taken(vm, value)
     elif isinstance(place, NodeRef):
-        _store_named(vm, value, place.node)
+        _store_named(vm, value, place.node, plain)
     elif isinstance(place, ElementRef):
         place.package[place.index] = copy(value, vm.spend)
     elif isinstance(place, ByteRef):
@@ -125,9 +133,18 @@ def store(vm: Holder, value: Value, place: Reference | None) -> None:
         raise AmlError("AE_AML_OPERAND_TYPE", "a name in a package is no place to store to")
 
 
-def _store_named(vm: Holder, value: Value, node: Node) -> None:
+def taken(vm: Holder, value: Value) -> Value:
+    """What a local keeps of a value: a copy, but for a package that nothing else holds."""
+    if isinstance(value, Package) and value.fresh:
+        value.fresh = False
+        return value
+    return copy(value, vm.spend)
+
+
+def _store_named(vm: Holder, value: Value, node: Node, plain: bool) -> None:
     thing = node.object
-    value = vm.data(value)
+    if isinstance(value, Reference) and isinstance(thing, (int, bytearray, Field, BufferField)):
+        raise convert.type_error(value, "an integer, string or buffer")
     if isinstance(thing, bytearray):
         vm.spend(len(thing) >> 8)
     if isinstance(thing, int):
@@ -142,17 +159,28 @@ def _store_named(vm: Holder, value: Value, node: Node) -> None:
         vm.fields.write(thing, raw(value))
     elif isinstance(thing, BufferField):
         write_bits(thing.buffer, thing.offset, thing.length, raw(value))
-    elif isinstance(thing, Reference) or (isinstance(thing, Package) and isinstance(value, Package)):
+    elif isinstance(thing, Reference) or (plain and isinstance(thing, Package) and isinstance(value, Package)):
         node.object = copy(value, vm.spend)
     else:
         raise AmlError(
-            "AE_AML_TARGET_TYPE",
+            "AE_AML_OPERAND_TYPE" if isinstance(thing, Method) else "AE_AML_TARGET_TYPE",
             f"a {kind_of(value).name.lower()} can't be stored to {node}, a {node.type.name.lower()}",
         )
 
 
+def _store_through(vm: Holder, value: Value, held: NodeRef | SlotRef, plain: bool) -> None:
+    """Store to an argument that is a reference from RefOf: to what it refers to, which takes over the type."""
+    if isinstance(held, SlotRef):
+        held.slots[held.index] = copy(value, vm.spend)
+    elif isinstance(held.node.object, (int, String, Buffer)):
+        if not isinstance(value, (int, String, Buffer)):
+            raise convert.type_error(value, "an integer, string or buffer")
+        held.node.object = copy(value, vm.spend)
+    else:
+        _store_named(vm, value, held.node, plain)
+
+
 def _store_byte(vm: Holder, value: Value, place: ByteRef) -> None:
-    value = vm.data(value)
     if isinstance(value, int):
         byte = value & 0xFF
     elif isinstance(value, (Buffer, String)) and value:
@@ -175,13 +203,18 @@ def retype(vm: Holder, value: Value, place: Reference) -> None:
 
 
 def copy_object(vm: Holder, value: Value, place: Reference) -> None:
-    """CopyObject: a named target takes over the type; fields convert nevertheless."""
+    """CopyObject: a named target takes over the type, whatever it is; fields convert nevertheless."""
     if isinstance(place, NodeRef) and not isinstance(place.node.object, (Field, BufferField)):
-        if not isinstance(place.node.object, (int, String, Buffer, Package, Reference)):
-            raise AmlError("AE_AML_OPERAND_TYPE", f"nothing can be copied to {place.node}")
-        place.node.object = copy(value, vm.spend)
-    elif isinstance(place, SlotRef) and isinstance(value, NodeRef):
-        place.slots[place.index] = value
+        if isinstance(value, NodeRef) and value.plain:
+            vm.namespace.replace(place.node, value.node.object)
+        else:
+            vm.namespace.replace(place.node, copy(value, vm.spend))
+    elif isinstance(place, SlotRef):
+        held = place.slots[place.index]
+        if place.is_arg and isinstance(held, (NodeRef, SlotRef)) and not (isinstance(held, NodeRef) and held.plain):
+            copy_object(vm, value, held)
+        else:
+            place.slots[place.index] = copy(value, vm.spend)
     else:
         store(vm, value, place)
 

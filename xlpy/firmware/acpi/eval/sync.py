@@ -59,8 +59,9 @@ def _event(vm: Machine) -> Event:
 def _acquire(vm: Machine, _frame: Frame, _operand: object) -> None:
     mutex = _mutex(vm)
     if not mutex.depth:
-        if vm.sync_level() > mutex.sync:
-            raise AmlError("AE_AML_MUTEX_ORDER", f"sync level {mutex.sync} while holding {vm.sync_level()}")
+        if vm.sync > mutex.sync:
+            raise AmlError("AE_AML_MUTEX_ORDER", f"sync level {mutex.sync} while holding {vm.sync}")
+        mutex.before, vm.sync = vm.sync, mutex.sync
         vm.held.append(mutex)
     mutex.depth += 1
     vm.stack.append(0)  # never times out: nobody else holds it
@@ -71,8 +72,11 @@ def _release(vm: Machine, _frame: Frame, _operand: object) -> None:
     mutex = _mutex(vm)
     if not mutex.depth:
         raise AmlError("AE_AML_MUTEX_NOT_ACQUIRED", "this mutex is not held")
+    if mutex.sync != vm.sync:
+        raise AmlError("AE_AML_MUTEX_ORDER", f"sync level {mutex.sync} is released while the level is {vm.sync}")
     mutex.depth -= 1
     if not mutex.depth:
+        vm.sync = vm.held[-1].before
         vm.held.remove(mutex)
 
 
@@ -101,7 +105,10 @@ def _wait(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("Notify")
 def _notify(vm: Machine, _frame: Frame, _operand: object) -> None:
-    value, node = vm.pop_integer(), _named(vm).node
+    value, place = vm.pop_integer(), vm.stack.pop()
+    if not isinstance(place, NodeRef):  # not even a reference to one
+        raise convert.type_error(place, "the name of a device")
+    node = place.node
     if not isinstance(node.object, Container):
         raise AmlError("AE_AML_OPERAND_TYPE", f"{node} can't be notified, it is of type {node.type.name.lower()}")
     vm.notify(node, value)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from xlpy.firmware.acpi.eval.declarations import declare_region
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import SYSTEM_MEMORY, Field, Region
 from xlpy.firmware.acpi.eval.loader import Loader
+from xlpy.firmware.acpi.eval.namespace import Table
 from xlpy.firmware.acpi.eval.references import NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load, store
@@ -18,32 +20,10 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.values import Value
 
 HEADER_SIZE = 36
+DATA_TABLE = 0x7E  # ACPICA's region space for tables
 TABLE_LIMIT = 4 << 20  # bytes of a table that AML loads
 TABLES = 256  # in all; ACPICA has 4095 owners of names
 AML_TABLES = ("DSDT", "SSDT", "PSDT", "OSDT")
-
-
-class Table:
-    """A table that the machine has.
-
-    Args:
-        data: all of it; AML can change it through a DataTableRegion.
-        label: what errors call it, such as ``SSDT2``.
-    """
-
-    __slots__ = ("data", "label")
-
-    def __init__(self, data: bytearray, label: str) -> None:
-        self.data, self.label = data, label
-
-    def matches(self, signature: bytes, oem_id: bytes, oem_table_id: bytes) -> bool:
-        """Whether the header says so; an empty identifier matches all."""
-        data = self.data
-        return (
-            data[:4] == signature
-            and (not oem_id or data[10:16] == oem_id.ljust(6, b"\0"))
-            and (not oem_table_id or data[16:24] == oem_table_id.ljust(8, b"\0"))
-        )
 
 
 def install(vm: Machine, data: bytes) -> Table:
@@ -92,11 +72,12 @@ def _text(vm: Machine, value: Value) -> bytes:
 def _data_table_region(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
     values = [_text(vm, value) for value in vm.stack[-3:]]
     del vm.stack[-3:]
+    region = Region(str(operand[0]), DATA_TABLE, table=bytearray())
+    declare_region(vm, frame, operand[0], region)
     table = find(vm, values)
     if table is None:
         raise AmlError("AE_NOT_FOUND", f"there is no table {b' '.join(values).decode('latin-1')}")
-    region = Region(str(operand[0]), SYSTEM_MEMORY, 0, len(table.data), table=table.data)
-    region.home = vm.declare(frame, operand[0], region).path
+    region.table, region.length = table.data, len(table.data)
 
 
 @handler("Load")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Union
 
-PACKAGE_DEPTH = 32  # packages in packages
+PACKAGE_DEPTH = 200  # packages in packages; in results; two of Python's frames each, where they are shown
 
 
 class ObjectType(IntEnum):
@@ -47,7 +47,12 @@ class Buffer(bytearray):
 
 
 class Package(list["Value"]):
-    """A Package; elements that were never set are None."""
+    """A Package; elements that were never set are None.
+
+    ``fresh`` until it is stored somewhere: the first local that takes it needs no copy.
+    """
+
+    fresh = False
 
     kind = ObjectType.PACKAGE
 
