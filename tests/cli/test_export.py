@@ -291,6 +291,7 @@ REFUSED = {  # what is wrong: configuration, status, what is said
     "no ACPI": (variant("acpi = 0"), 6, "acpi = 0"),
     "a name that is a path": (variant(name="a/b"), 6, "cannot be that of a file"),
     "a name that is a folder": (variant(name=".."), 6, "cannot be that of a file"),
+    "read only": (variant(vnvdimm=f"file={FILE},mode=ro"), 6, "iomem has no read-only mapping"),
     "no such file": (variant(vnvdimm="file=/mnt/pmem0/none"), 4, "no such file"),
     "a mounted device": (variant(vnvdimm="file=/dev/pmem0"), 5, "mounted"),
     "no absolute path": (variant(vnvdimm="file=vm1.img"), 4, "absolute path"),

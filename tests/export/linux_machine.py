@@ -8,6 +8,7 @@ import struct
 
 from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FS_IOC_FIEMAP
 from xlpy.dom0.linux import FS_IMMUTABLE_FL, FS_IOC_FSGETXATTR, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, LinuxDom0
+from xlpy.dom0.statx import STATX_ATTR_DAX, Attributes
 from xlpy.toolstack.export.linux import LinuxMachine
 
 RESOURCE, SIZE = 0x1_4000_0000, 1 << 30
@@ -84,7 +85,13 @@ class Box:
         self.machine = LinuxMachine(str(root / "register"), self.dom0(), str(self.sys), str(self.proc))
 
     def dom0(self):
-        return LinuxDom0(sysfs=str(self.sys), mountinfo=str(self.mounts), ioctl=self.kernel)
+        return LinuxDom0(
+            sysfs=str(self.sys),
+            mountinfo=str(self.mounts),
+            proc=str(self.proc),
+            ioctl=self.kernel,
+            statx=lambda _path: Attributes(STATX_ATTR_DAX, STATX_ATTR_DAX),
+        )
 
     @staticmethod
     def write(path, text):

@@ -111,6 +111,13 @@ def refuse_unfit(config: DomainConfig) -> None:
             code="XLPY-EXPORT-ACPI",
             hint="leave acpi out: it is on by default",
         )
+    for entry in config.vnvdimms:
+        if entry.read_only:
+            raise Constraint(
+                f"{config.name}: {entry.file} has mode=ro, and iomem has no read-only mapping: the guest could write",
+                code="XLPY-EXPORT-READ-ONLY",
+                hint="leave mode=ro out and give the guest a copy; unarmed=1 only asks a Linux guest not to write",
+            )
     if len(config.vnvdimms) > MAX_SLOTS:
         raise Constraint(f"{config.name}: {len(config.vnvdimms)} vNVDIMMs, a domain can have {MAX_SLOTS}")
     if "/" in config.name or "\0" in config.name or config.name in ("", ".", ".."):
