@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.xenstore import XenStore
     from xlpy.firmware.layout import GuestLayout
     from xlpy.hypervisor.xen import Xen
+    from xlpy.powercut.record import Recorder
     from xlpy.store import Store
 
 FOLDER = "boot"  # in the domain's directory
@@ -64,7 +65,7 @@ class Options(NamedTuple):
     kernel, initrd: files. append: words for the kernel's command line. timeout: seconds for the whole run, or None.
     stage: give the guest copies of its persistent memory, so that nothing else is within reach.
     folder: where memory files go, and the RAM file stays; None: the domain's directory, and nothing stays.
-    extra: further words for the emulator.
+    extra: further words for the emulator. record: folder for a trace of what the guest does to its vNVDIMMs.
     """
 
     kernel: Path
@@ -74,6 +75,7 @@ class Options(NamedTuple):
     stage: bool = False
     folder: Path | None = None
     extra: tuple[str, ...] = ()
+    record: Path | None = None
 
 
 class Outcome(NamedTuple):
@@ -139,6 +141,8 @@ class Boot:
         )
         self.plan: Plan = self._plan()
         self._session = self._session._replace(staged=self.plan.staged)
+        self.recorder = self._make_recorder(options.record) if options.record else None
+        self.complaints = ""  # the end of what the emulator wrote to stderr
         self._model: DeviceModel | None = device_model(xen, xenstore, store, domid) if self._record.vnvdimms else None
 
     def _refuse_state(self) -> None:
@@ -172,6 +176,18 @@ class Boot:
             self.options.stage,
         )
 
+    def _make_recorder(self, folder: Path) -> Recorder:
+        from xlpy.powercut.record import Recorder, require_version
+        from xlpy.powercut.trace import Window
+
+        require_version(self._qemu.version)
+        windows, offset = [], 0
+        for made, device in zip(self._vnvdimms(), self._record.vnvdimms, strict=True):
+            windows.append(Window(made.name, made.gpa, made.size, offset, device.path, device.extents))
+            offset += made.size
+        survive = self._xen.hw.spec.persistence == "cpu_cache"
+        return Recorder(folder, self._record.name, windows, caches_survive=survive)
+
     def _vnvdimms(self) -> Iterator[Vnvdimm]:
         hw = self._xen.hw
         for at, device in enumerate(self._record.vnvdimms):
@@ -204,8 +220,11 @@ class Boot:
         features = domain.cpuid(7)[1]
         off = [name for name, bit in qemu.POLICY_BITS.items() if not features >> bit & 1]
         online = sum(self._info.online(vcpu) for vcpu in range(self._info.nr_vcpus))
+        extra = options.extra
+        if self.recorder is not None:
+            extra = (*self.recorder.words(self.plan.backends[0].path, self._ram.low), *extra)
         return qemu.command(
-            self._qemu, self.plan, self._ram.low, online, options.kernel, options.initrd, line, off, options.extra
+            self._qemu, self.plan, self._ram.low, online, options.kernel, options.initrd, line, off, extra
         )
 
     def _firmware(self, fd: int) -> Handed:
@@ -244,6 +263,7 @@ class Boot:
                         with self._serial_log() as log:
                             done = serve_guest(emulator, out, source, deadline, doorbell, log)
                         status = None if done.timed_out else emulator.finish()
+                        self.complaints = emulator.complaints
                 finally:
                     os.close(fd)
             for device in self.plan.staged:
@@ -316,6 +336,9 @@ class Boot:
         for device in self.plan.staged:
             self._step(f"staging {device.name}: {format_size(device.size)}")
             copy_out(device, self._session.stage_file(device))
+        if self.recorder is not None:
+            self._step("keeping the vNVDIMMs as they are before the run")
+            self.recorder.begin(piece for device in self._vnvdimms() for piece in device.stretches)
         fd = os.open(self.plan.backends[0].path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             return fd, self._command(self._firmware(fd))

@@ -6,19 +6,16 @@ that a run which was killed can be finished by a later command.
 
 from __future__ import annotations
 
-import errno
 import os
 
-from xlpy.addr import MIB, PAGE
+from xlpy.addr import PAGE
+from xlpy.hw.sparse import copy, written
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from xlpy.boot.plan import Stretch, Vnvdimm
-
-CHUNK = MIB
 
 
 def copy_out(device: Vnvdimm, path: Path) -> None:
@@ -36,8 +33,7 @@ def copy_out(device: Vnvdimm, path: Path) -> None:
 def copy_stretch(stretch: Stretch, fd: int, start: int) -> None:
     """Write the bytes of a stretch to ``fd`` from offset ``start`` on, where nothing but a hole is."""
     with stretch.path.open("rb") as source:
-        for at, data in _written(source.fileno(), stretch.offset, stretch.length):
-            os.pwrite(fd, data, start + at - stretch.offset)
+        copy(source.fileno(), stretch.offset, stretch.length, fd, start)
 
 
 def copy_back(device: Vnvdimm, path: Path) -> int:
@@ -50,10 +46,10 @@ def copy_back(device: Vnvdimm, path: Path) -> int:
     with path.open("rb") as stage:
         for stretch in device.stretches:
             with stretch.path.open("r+b", buffering=0) as media:
-                for at, data in _written(stage.fileno(), start, stretch.length):
+                for at, data in written(stage.fileno(), start, stretch.length):
                     changed += _update(media.fileno(), stretch.offset + at - start, data)
                 # where the stage has become a hole, the media must read as zeros too
-                for at, old in _written(media.fileno(), stretch.offset, stretch.length):
+                for at, old in written(media.fileno(), stretch.offset, stretch.length):
                     now = os.pread(stage.fileno(), len(old), start + at - stretch.offset)
                     changed += _update(media.fileno(), at, now)
                 os.fsync(media.fileno())
@@ -73,24 +69,3 @@ def _update(fd: int, offset: int, data: bytes) -> int:
             os.pwrite(fd, page, offset + at)
             changed += len(page)
     return changed
-
-
-def _written(fd: int, start: int, length: int) -> Iterator[tuple[int, bytes]]:
-    """(offset, data) of the parts of ``[start, start + length)`` that are not holes, page aligned, in chunks."""
-    at, end = start, start + length
-    while at < end:
-        try:
-            first = os.lseek(fd, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole follows
-                return
-            raise
-        first = max(first // PAGE * PAGE, at)
-        if first >= end:
-            return
-        stop = min(-(-os.lseek(fd, first, os.SEEK_HOLE) // PAGE) * PAGE, end)
-        at = first
-        while at < stop:
-            data = os.pread(fd, min(CHUNK, stop - at), at)
-            yield at, data
-            at += len(data)

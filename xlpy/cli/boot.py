@@ -7,12 +7,14 @@ from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.show import flush, out
 from xlpy.cli.types import FilePath, Seconds
+from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.cli.env import Env
+    from xlpy.powercut.record import Recorder
 
 
 @command("""
@@ -33,6 +35,7 @@ xlpy boot quickstart --kernel "$KERNEL" --initrd "$INITRD" -- -device virtio-rng
     metavar="DIR",
     help="Where memory files go (else the domain's directory); the guest's RAM stays there afterwards.",
 )
+@option("--record", type=FilePath(file_okay=False), metavar="DIR", help="Record a trace for `xlpy trace` there.")
 @option("--print-command", is_flag=True, help="Print the emulator's command line, and start nothing.")
 @dry_run_option
 @json_option
@@ -46,6 +49,7 @@ def boot(
     timeout: float | None,
     stage: bool,
     folder: Path | None,
+    record: Path | None,
     print_command: bool,
     as_json: bool,
     qemu_args: tuple[str, ...],
@@ -64,15 +68,32 @@ def boot(
     from xlpy.boot.run import Boot, Options
 
     host = env.host
-    options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args)
+    options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args, record)
     made = Boot(host.xen, host.xenstore, host.store, host.domid(domain), options, env.note, env.step)
     if print_command or env.dry_run:
         _show(env, made.command(), made.plan.notes, as_json=as_json, wanted=print_command)
         return
     flush()
-    outcome = made.run(2 if as_json else 1)
+    try:
+        outcome = made.run(2 if as_json else 1)
+    finally:
+        if made.recorder is not None:
+            _end_recording(env, domain, made.recorder, made.complaints)
     if as_json:
         json_document("xlpy.boot/1", domain=domain, notes=made.plan.notes, **outcome._asdict())
+
+
+def _end_recording(env: Env, domain: str, recorder: Recorder, complaints: str) -> None:
+    """Say in the trace which block devices the guest makes of its namespaces."""
+    from xlpy.guest.probe import probe
+    from xlpy.powercut.trace import Device
+
+    try:
+        found = [Device(one.dev, one.mode, one.start, one.size) for one in probe(env.host.domain(domain)).pmem]
+    except XlpyError as error:
+        env.warn(f"the trace names no block devices: {error}")
+        found = []
+    recorder.end(complaints, found)
 
 
 def _show(env: Env, command: list[str], notes: tuple[str, ...], *, as_json: bool, wanted: bool) -> None:

@@ -15,6 +15,7 @@ GROUPS = {
     "guest": "A domain with a guest's eye.",
     "host": "The emulated host itself.",
     "whereis": "Where a byte lives: every hop from a configuration line to a DIMM cell.",
+    "trace": "What a recorded guest made durable, and what a power failure leaves of it.",
     "xenstore": "The store in which toolstack, firmware and guests meet.",
 }
 
@@ -67,6 +68,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "guest": ("", GROUPS["guest"]),
         "host": ("", GROUPS["host"]),
         "xenstore": ("", GROUPS["xenstore"]),
+        "trace": ("", GROUPS["trace"]),
         "whereis": ("", GROUPS["whereis"]),
         "map": ("map:show_map", "Show a domain's guest-physical memory map."),
         "dmesg": ("host:dmesg", "Print the hypervisor's log."),
@@ -79,6 +81,12 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "read": ("xenstore:read", "Print the values of nodes."),
         "write": ("xenstore:write", "Set the values of nodes."),
         "watch": ("xenstore:watch", "Print what changes."),
+    },
+    "trace": {
+        "show": ("trace:show", "Show the epochs of a trace."),
+        "check": ("trace:check", "Find stores that were never made durable, and wasted write-backs."),
+        "cut": ("trace:cut", "Build what a power failure may leave, and check each state."),
+        "replay": ("trace:replay", "Build a failing state again."),
     },
     "pmem": {
         "list": ("pmem:list_pmem", "List persistent memory devices, in ndctl's words."),

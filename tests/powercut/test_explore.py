@@ -1,0 +1,189 @@
+"""Crash states are built as the model says, checked once each, and reduced; checks may behave badly."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from random import Random
+
+import pytest
+from powercut.conftest import GPA, SIZE, program
+
+from xlpy.hw.persistency import LINE, Persistency
+from xlpy.powercut.check import KEEP, run_check
+from xlpy.powercut.counterexample import load, reduced, replay, save
+from xlpy.powercut.epochs import apply
+from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.image import Image
+from xlpy.powercut.states import STRATEGIES, states
+
+# A record at 0 is valid when the flag at 0x40 is set; the check reads both.
+CHECK = "import sys; d = open(sys.argv[1], 'rb').read(0x80);sys.exit(d[0x40] == 1 and d[0] != 5)"
+
+
+def check(text=CHECK):
+    return (sys.executable, "-c", text, "{image}")
+
+
+def explore(trace, command=None, **options):
+    results = []
+    chosen = Options(command or check(), **options)
+    summary = Exploration(trace, trace.device(None), chosen, lambda result, _: results.append(result)).run()
+    return summary, results
+
+
+def test_a_forgotten_flush_is_found(make_trace):
+    """The record is not written back before the flag is set: some state has the flag without the record."""
+    summary, results = explore(make_trace("st 0 5; st 40 1; clwb 40; fence; clwb 0; fence"))
+    assert summary.failed >= 1
+    failing = next(result for result in results if not result.verdict.passed)
+    assert failing.state.get(GPA, 0) == 0
+
+
+def test_the_right_program_passes(make_trace):
+    summary, results = explore(make_trace("st 0 5; clwb 0; fence; st 40 1; clwb 40; fence"))
+    assert (summary.failed, summary.problem) == (0, None)
+    assert summary.distinct == len(results) == 3  # nothing, the record, both
+
+
+def lines_of(text):
+    model = Persistency(lambda _address, length: bytes(length))
+    for event in program(text):
+        apply(model, event)
+    return model.lines
+
+
+@pytest.mark.parametrize(
+    ("strategy", "count"),
+    [("all-lo", 1), ("all-hi", 1), ("single", 2), ("prefix", 4), ("random", 6), ("all", 6)],
+)
+def test_strategies(strategy, count):
+    """Two stores to one line, one to another: six states in all."""
+    assert len(list(states(lines_of("st 0 1; st 40 1; st 8 1"), [strategy], Random(1), 100))) == count
+
+
+def test_all_strategies_together_give_each_state_once():
+    found = [frozenset(state.items()) for state in states(lines_of("st 0 1; st 40 1"), STRATEGIES, Random(0), 9)]
+    assert len(found) == len(set(found))
+
+
+def test_equal_contents_are_checked_once(make_trace):
+    """The second epoch can leave what the first has left already."""
+    summary, results = explore(make_trace("st 0 1; clwb 0; fence; st 0 1; clwb 0; fence"))
+    assert summary.chosen > summary.distinct == len(results)
+
+
+def test_an_interrupted_exploration_goes_on(make_trace):
+    trace = make_trace("st 0 5; clwb 0; fence; st 40 1; clwb 40; fence")
+    first, _ = explore(trace)
+    again, results = explore(trace)
+    assert (again.known, again.distinct, results) == (first.distinct, first.distinct, [])
+    assert explore(trace, check("pass"))[0].known == 0  # another check knows nothing
+
+
+def test_a_cut_at_one_epoch(make_trace):
+    summary, results = explore(make_trace("st 0 5; clwb 0; fence; st 40 1; clwb 40; fence"), epochs=frozenset((1,)))
+    assert {result.epoch for result in results} == {1}
+    assert summary.epochs == 1
+
+
+def test_a_sample_is_the_same_for_the_same_seed(make_trace):
+    trace = make_trace("; ".join(f"st {i * 64:x} 1; clwb {i * 64:x}; fence" for i in range(12)))
+    first = sorted(result.epoch for result in explore(trace, sample=4, seed=3)[1])
+    assert first == sorted(result.epoch for result in explore(trace, check("1"), sample=4, seed=3)[1])
+    assert len(set(first)) <= 4
+
+
+def test_reduction_finds_the_one_line_that_matters(make_trace, tmp_path):
+    noise = "; ".join(f"st {0x1000 + i * 64:x} 9" for i in range(30))
+    trace = make_trace(f"st 0 5; {noise}; st 40 1; clwb 40; fence")
+    options = Options(check(), strategies=("all-lo", "single", "random"), samples=4)
+    results = []
+    Exploration(trace, trace.device(None), options, lambda result, _: results.append(result)).run()
+    failing = max((r for r in results if not r.verdict.passed), key=lambda r: r.lost)
+    found = reduced(trace, "pmem0", options, failing)
+    assert found.lost == ["/mnt/pmem0/vm1.img+0x0 (pmem0+0x0): 1 of 1 stores lost"]
+    save(tmp_path / "failure.json", found)
+    verdict = replay(load(tmp_path / "failure.json"), tmp_path / "crash.img", lambda _text: None)
+    assert verdict.status == 1
+    data = (tmp_path / "crash.img").read_bytes()
+    assert (data[0x40], data[0], len(data)) == (1, 0, SIZE)
+
+
+def test_image_costs_by_changed_lines(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    with source.open("wb") as file:
+        file.truncate(1 << 40)
+    image = Image(tmp_path / "image", source, 0, 1 << 40)
+    written = []
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: written.append((at, len(data))) or real(fd, data, at))
+    image.set({0: bytes(64), 64: b"a" * 64, 1 << 30: b"b" * 64})
+    assert written == [(0, 128), (1 << 30, 64)]
+    written.clear()
+    image.set({64: b"a" * 64})
+    assert written == [(0, 64), (1 << 30, 64)]  # only what differs from the state before
+    assert image.rebuilt == 0
+
+
+def test_base_is_copied_with_its_holes(tmp_path):
+    source = tmp_path / "source"
+    with source.open("wb") as file:
+        file.truncate(1 << 30)
+        file.seek(5 << 20)
+        file.write(b"data")
+    image = Image(tmp_path / "image", source, 1 << 20, 16 << 20)
+    assert image.path.stat().st_size == 16 << 20
+    assert image.path.stat().st_blocks * 512 <= 1 << 20
+    with image.path.open("rb") as file:
+        file.seek(4 << 20)
+        assert file.read(4) == b"data"
+
+
+class TestBadChecks:
+    def test_one_that_hangs(self, tmp_path):
+        verdict = run_check(("sh", "-c", "sleep 60 & sleep 60"), tmp_path / "image", 0.3)
+        assert verdict.status is None
+
+    def test_one_that_closes_its_output_and_hangs(self, tmp_path):
+        assert run_check(("sh", "-c", "exec >&- 2>&-; sleep 60"), tmp_path / "image", 0.3).status is None
+
+    def test_one_that_dies(self, tmp_path):
+        assert run_check(("sh", "-c", "kill -9 $$"), tmp_path / "image", 10).status == 137
+
+    def test_one_that_prints_without_end(self, tmp_path):
+        verdict = run_check(("sh", "-c", "yes | head -c 50000000; echo end"), tmp_path / "image", 60)
+        assert verdict.status == 0
+        assert len(verdict.output) < 2 * KEEP
+        assert verdict.output.endswith("end\n")
+
+    def test_one_that_writes_to_its_image(self, make_trace):
+        """The next state is built anew, so that it is not mixed with what the check wrote."""
+        spoil = "import sys; f = open(sys.argv[1], 'r+b'); b = f.read(1); f.seek(0); f.write(b'x'); sys.exit(b == b'x')"
+        summary, _ = explore(make_trace("st 40 1; clwb 40; fence; st 80 1"), check(spoil))
+        assert summary.failed == 0
+        assert summary.rebuilt >= 1
+
+    def test_one_that_is_not_there(self, make_trace):
+        from xlpy.errors import NotFound
+
+        with pytest.raises(NotFound, match="no-such-program"):
+            explore(make_trace("st 0 1"), ("no-such-program", "{image}"))
+
+
+def test_results_are_json_lines(make_trace):
+    trace = make_trace("st 0 1")
+    explore(trace)
+    (log,) = trace.path.glob("results-*.jsonl")
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {row["verdict"]["status"] for row in rows} == {0}
+    assert all(set(row) >= {"key", "epoch", "lost", "state"} for row in rows)
+
+
+def test_lines_outside_the_device_do_not_count(make_trace):
+    trace = make_trace("st 0 1; st 1000 1")
+    device = trace.header.devices[0]._replace(gpa=GPA + 0x1000, size=0x1000)
+    exploration = Exploration(trace, device, Options(check("pass")), lambda _r, _c: None)
+    assert [sorted(task.lines) for task in exploration.tasks()] == [[], [0]]
+    assert LINE == 64

@@ -1,0 +1,167 @@
+"""Recording: the plugin compiles without a warning, and a real guest's stores are what the media hold afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xlpy.errors import Conflict, Constraint, MissingTool
+from xlpy.powercut import record
+from xlpy.powercut.record import Recorder, plugin, require_version
+from xlpy.powercut.trace import Trace, Window
+
+ROOT = Path(__file__).parents[2]
+WINDOW = Window("vnvdimm0", 1 << 32, 8192, 0, "/dev/pmem0", [[1 << 33, 8192]])
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (package gcc)")
+
+
+@needs_cc
+def test_the_plugin_compiles_without_a_warning(tmp_path):
+    words = ["cc", "-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC", "-o", tmp_path / "x.so", record.SOURCE]
+    subprocess.run(words, check=True)
+
+
+@needs_cc
+def test_the_plugin_is_compiled_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = plugin()
+    made = first.stat().st_mtime_ns
+    assert plugin() == first
+    assert first.stat().st_mtime_ns == made
+    assert list(first.parent.iterdir()) == [first]
+
+
+def test_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool) as raised:
+        plugin()
+    assert "gcc" in raised.value.hint
+
+
+def test_a_compiler_that_fails(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", "false")
+    with pytest.raises(Constraint, match="could not compile"):
+        plugin()
+
+
+@pytest.mark.parametrize(("version", "enough"), [((7, 2), False), ((9, 1), False), ((9, 2), True), ((10, 0), True)])
+def test_versions_of_qemu(version, enough):
+    if enough:
+        require_version(version)
+    else:
+        with pytest.raises(Constraint, match=r"9\.2 or newer is required"):
+            require_version(version)
+
+
+@needs_cc
+def test_a_folder_with_something_in_it(tmp_path):
+    (tmp_path / "mine").touch()
+    with pytest.raises(Conflict):
+        Recorder(tmp_path, "vm1", [WINDOW], caches_survive=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@needs_cc
+def test_base_holds_the_pieces_in_order(tmp_path):
+    media = tmp_path / "media"
+    media.write_bytes(b"a" * 4096 + b"b" * 4096)
+    recorder = Recorder(tmp_path / "trace", "vm1", [WINDOW], caches_survive=True)
+    recorder.begin([(media, 4096, 4096), (media, 0, 4096)])
+    made = recorder.end("", [])
+    assert made.base.read_bytes() == b"b" * 4096 + b"a" * 4096
+    assert (made.header.caches_survive, made.header.complete) == (True, False)
+
+
+@needs_cc
+def test_commas_in_a_path_are_doubled_for_qemu(tmp_path):
+    recorder = Recorder(tmp_path / "a,b", "vm1", [WINDOW], caches_survive=False)
+    word, text = recorder.words(tmp_path / "ram", 1 << 20)
+    assert word == "-plugin"
+    assert "a,,b/events.gz,ram=" in text
+    assert text.endswith("low=0x100000,port=0x504,range=0x100000000:0x100002000")
+
+
+SCRIPT = """\
+ndctl disable-region region0
+ndctl init-labels -f nmem0
+ndctl enable-region region0
+ndctl create-namespace -f -r region0 -m fsdax --map=mem >/dev/null
+/usr/sbin/mke2fs -q -t ext4 -b 4096 -O ^has_journal /dev/pmem0
+mount -o dax /dev/pmem0 /mnt
+echo one > /mnt/a
+sync
+printf '\\007' | dd of=/dev/port bs=1 seek=1284 count=1 2>/dev/null
+mv /mnt/a /mnt/b
+umount /mnt
+"""
+
+
+def newer_qemu():
+    """A QEMU that can record: XLPY_QEMU, the one on PATH, or the one that the guest kit unpacks; else a skip."""
+    for name in (os.environ.get("XLPY_QEMU", ""), "qemu-system-x86_64"):
+        if name and (path := shutil.which(name)):
+            version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+            if tuple(map(int, version.split("version ")[1].split(".")[:2])) >= record.OLDEST:
+                return path
+    words = [sys.executable, str(ROOT / "guest" / "kit.py"), "--suite", "trixie", "--qemu"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    found = [line.removeprefix("QEMU=") for line in done.stdout.splitlines() if line.startswith("QEMU=")]
+    if not found:
+        pytest.skip(f"no QEMU that can record: {done.stderr.strip()[-200:]}")
+    return found[0].strip("'\"")
+
+
+@pytest.mark.slow
+@needs_cc
+def test_a_real_guest(tmp_path, host_root, monkeypatch, capfd):
+    """What was stored by the trace is what the media hold, and ext4 without a journal does not survive everything."""
+    from xlpy.cli.main import run
+    from xlpy.host import Host
+    from xlpy.powercut.epochs import Epochs
+
+    qemu = newer_qemu()
+    monkeypatch.setenv("PATH", f"{Path(qemu).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("XLPY_ROOT", str(host_root))
+    (tmp_path / "run.sh").write_text(SCRIPT)
+    kit = subprocess.run(
+        [sys.executable, str(ROOT / "guest" / "kit.py"), "--script", str(tmp_path / "run.sh")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if kit.returncode:
+        pytest.skip(f"the guest kit could not be assembled: {kit.stderr.strip()[-200:]}")
+    parts = dict(line.replace("'", "").split("=", 1) for line in kit.stdout.splitlines())
+    assert run(["create", "-q", str(ROOT / "configs" / "quickstart.cfg")]) == 0
+    words = ["--kernel", parts["KERNEL"], "--initrd", parts["INITRD"], "--append", "quiet maxcpus=1"]
+    assert run(["boot", "quickstart", *words, "--timeout", "400", "--record", str(tmp_path / "trace")]) == 0
+    trace = Trace(tmp_path / "trace")
+    assert trace.header.complete
+    assert [(one.dev, one.mode) for one in trace.header.devices] == [("pmem0", "fsdax")]
+
+    final: dict[int, bytes] = {}
+    marks = []
+    for epoch in Epochs(trace, lambda _address, length: bytes(length)):
+        final.update(epoch.settled)
+        final.update({a: line.content(len(line.stores)) for a, line in epoch.lines.items()})
+        marks += [epoch.mark] if epoch.mark is not None else []
+    assert marks == [7]
+    assert trace.problem is None
+    host = Host.open(host_root)
+    memory = host.domain("quickstart").memory
+    assert len(final) > 1000
+    assert all(memory.read(a, 64) == data for a, data in final.items())
+    host.store.close()
+
+    assert (trace.path / "events.gz").stat().st_size <= 8 * sum(e.kind == "nontemporal" for e in trace.events())
+    e2fsck = shutil.which("e2fsck") or "/sbin/e2fsck"
+    assert (
+        run(["trace", "cut", str(trace.path), "--sample", "6", "--samples", "2", "--", e2fsck, "-fn", "{image}"]) == 10
+    )
+    capfd.readouterr()

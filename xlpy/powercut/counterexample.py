@@ -1,0 +1,132 @@
+"""A failing state made small: the fewest lines whose loss still makes the check fail. It can be replayed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from xlpy.errors import FormatError, NotFound
+from xlpy.powercut.check import run_check
+from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.states import high
+from xlpy.powercut.trace import Trace
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.powercut.check import Verdict
+    from xlpy.powercut.explore import Result
+
+SCHEMA = "xlpy.powercut/1"
+MOST_CHECKS = 200  # of one reduction
+
+
+class Counterexample(NamedTuple):
+    """A state in which a check fails. device: in the trace. state: by line, how many of its stores are left; lost: the
+    places of lines that lack a store; open_lines: how many lines might have. command, timeout: the check."""
+
+    trace: str
+    device: str
+    epoch: int
+    state: dict[int, int]
+    lost: list[str]
+    open_lines: int
+    command: list[str]
+    timeout: float
+    status: int | None
+    output: str
+
+
+def reduced(trace: Trace, device: str, options: Options, failing: Result) -> Counterexample:
+    """Give lost lines back, half of them at a time and then fewer, as long as the check still fails (ddmin).
+
+    Args:
+        trace, device, options: of the exploration. failing: one of its results.
+    """
+    exploration = Exploration(trace, trace.device(device), options, lambda _result, _chosen: None)
+    lines, durable = exploration.at(failing.epoch)
+    full = high(lines)
+    state = {a: failing.state.get(a, lines[a].durable) for a in lines}
+    verdict, checks = failing.verdict, 0
+    with TemporaryDirectory(prefix="reduce-", dir=options.folder or trace.path) as folder:
+        image = exploration.image(Path(folder) / "image")
+
+        def fails(tried: dict[int, int]) -> Verdict | None:
+            image.set(exploration.content(lines, durable, tried))
+            found = run_check(options.command, image.path, options.timeout)
+            return None if found.passed else found
+
+        lost = [a for a, most in full.items() if state[a] < most]
+        share = 2
+        while len(lost) > 1 and checks < MOST_CHECKS:
+            size = -(-len(lost) // share)
+            for at in range(0, len(lost), size):
+                back = lost[at : at + size]
+                tried = {**state, **{a: full[a] for a in back}}
+                checks += 1
+                if (found := fails(tried)) is not None:
+                    state, verdict = tried, found
+                    lost = [a for a in lost if a not in back]
+                    share = max(share - 1, 2)
+                    break
+            else:
+                if size == 1:
+                    break
+                share = min(share * 2, len(lost))
+    places = [f"{trace.place(a)}: {full[a] - state[a]} of {full[a]} stores lost" for a in sorted(lost)]
+    return Counterexample(
+        str(trace.path.absolute()),
+        device,
+        failing.epoch,
+        state,
+        places,
+        len(full),
+        list(options.command),
+        options.timeout,
+        verdict.status,
+        verdict.output,
+    )
+
+
+def save(path: Path, found: Counterexample) -> None:
+    """Write a counterexample."""
+    fields: dict[str, Any] = {"schema": SCHEMA, **found._asdict()}
+    fields["state"] = {f"{address:#x}": left for address, left in found.state.items()}
+    path.write_text(json.dumps(fields, indent=1), encoding="utf-8")
+
+
+def load(path: Path) -> Counterexample:
+    """Read a counterexample. NotFound, FormatError: there is none, or it is damaged."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if fields.pop("schema") != SCHEMA:
+            raise ValueError(f"its schema is not {SCHEMA}")
+        fields["state"] = {int(address, 16): int(left) for address, left in fields["state"].items()}
+        return Counterexample(**fields)
+    except FileNotFoundError:
+        raise NotFound(f"{path}: no such file", hint="xlpy trace cut writes one for each failure") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{path} is no counterexample: {error}") from error
+
+
+def replay(found: Counterexample, image: Path, say: Callable[[str], None]) -> Verdict:
+    """Build the state again and run its check on it.
+
+    Args:
+        image: where the image goes; it stays. say: told what is done.
+
+    Raises:
+        NotFound: the trace is not there any more. FormatError: it has changed.
+    """
+    trace = Trace(Path(found.trace))
+    exploration = Exploration(trace, trace.device(found.device), Options(found.command), lambda _r, _c: None)
+    lines, durable = exploration.at(found.epoch)
+    if not all(a in lines and lines[a].durable <= left <= len(lines[a].stores) for a, left in found.state.items()):
+        raise FormatError(f"{found.trace} is not the trace that the counterexample is of", hint="explore it anew")
+    made = exploration.image(image)
+    made.set(exploration.content(lines, durable, found.state))
+    say(f"{image}: /dev/{found.device} after a failure at the end of epoch {found.epoch}")
+    return run_check(found.command, image, found.timeout)

@@ -1,0 +1,113 @@
+"""From events to epochs: what lies between two points at which something is forced to be durable.
+
+Within an epoch lines may be written back in any order, so the states that a failure at its end may leave include those
+of a failure anywhere in it. An epoch ends in front of a fence that forces something, in front of a CLFLUSH, at a mark,
+and at the end of the trace.
+"""
+
+from __future__ import annotations
+
+from xlpy.hw.persistency import Persistency
+from xlpy.powercut.events import FENCES, FLUSHES, STORES
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xlpy.hw.persistency import Line
+    from xlpy.powercut.events import Event
+    from xlpy.powercut.trace import Trace
+
+
+class Epoch(NamedTuple):
+    """One epoch, seen at its end, before what ends it takes effect.
+
+    number: from 0. ended_by: kind of the event, or ``end``. mark: its number at a mark. stores, stored: how many, and
+    bytes. flushed: lines written back. settled: by guest address, the lines that became durable, in part at least,
+    since the epoch before. lines: all lines with stores that a failure here may lose; they live on, so they are to be
+    looked at before the next epoch is asked for.
+    """
+
+    number: int
+    ended_by: str
+    mark: int | None
+    stores: int
+    stored: int
+    flushed: int
+    settled: dict[int, bytes]
+    lines: dict[int, Line]
+
+    @property
+    def states(self) -> int:
+        """How many contents a failure here may leave."""
+        count = 1
+        for line in self.lines.values():
+            count *= line.choices
+        return count
+
+
+class Epochs:
+    """Goes through a trace once.
+
+    Args:
+        trace: whose events.
+        read: ``read(gpa, length)`` gives the memory before the run.
+    """
+
+    def __init__(self, trace: Trace, read: Callable[[int, int], bytes]) -> None:
+        self._trace = trace
+        self._before = read
+        self._settled: dict[int, bytes] = {}  # lines whose durable content differs from the base's
+
+    def __iter__(self) -> Iterator[Epoch]:
+        model = Persistency(self._read, caches_survive=self._trace.header.caches_survive)
+        number = stores = stored = flushed = 0
+        waiting: set[int] = set()  # vCPUs with a write-back that no fence has followed
+
+        def epoch(ended_by: str, mark: int | None = None) -> Epoch:
+            nonlocal number, stores, stored, flushed
+            made = Epoch(number, ended_by, mark, stores, stored, flushed, self._settle(model), model.lines)
+            number, stores, stored, flushed = number + 1, 0, 0, 0
+            return made
+
+        for event in self._trace.events():
+            if event.kind == "clflush" or event.kind == "mark":
+                if stores or event.kind == "mark":
+                    yield epoch(event.kind, event.number if event.kind == "mark" else None)
+            elif (event.kind in FENCES or event.kind == "locked") and event.vcpu in waiting:
+                yield epoch(event.kind)
+            if event.kind in FENCES or event.kind == "locked":
+                waiting.discard(event.vcpu)
+            elif event.kind in ("clwb", "clflushopt", "nontemporal"):
+                waiting.add(event.vcpu)
+            apply(model, event)
+            stores += event.kind in STORES
+            stored += len(event.data)
+            flushed += event.kind in FLUSHES
+        yield epoch("end")
+
+    def _settle(self, model: Persistency) -> dict[int, bytes]:
+        """Take over what can no longer be lost."""
+        found = model.settle()
+        self._settled.update(found)
+        return found
+
+    def _read(self, address: int, length: int) -> bytes:
+        return self._settled.get(address) or self._before(address, length)
+
+
+def apply(model: Persistency, event: Event) -> None:
+    """Let one event take effect at once: the trace has stores in the order in which they reached the cache."""
+    thread = event.vcpu
+    if event.kind == "locked":
+        model.locked(thread, event.address, event.data)
+    elif event.kind in STORES:
+        model.store(thread, event.address, event.data, nontemporal=event.kind == "nontemporal")
+    elif event.kind == "clflush":
+        model.clflush(thread, event.address)
+    elif event.kind in FLUSHES:
+        model.clwb(thread, event.address)
+    elif event.kind in FENCES:
+        model.mfence(thread)
+    model.drain(thread)

@@ -1,0 +1,106 @@
+"""Crash images: one working file that is changed from state to state, at the cost of the lines that differ.
+
+The file begins as a sparse copy of the memory before the run. It holds one block device of the guest, or everything.
+"""
+
+from __future__ import annotations
+
+import os
+
+from xlpy.digest import blake2b
+from xlpy.errors import Constraint
+from xlpy.hw.persistency import LINE
+from xlpy.hw.sparse import copy
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    Lines = Mapping[int, bytes]  # by offset in the image, the 64 bytes of a line
+
+
+def copy_sparse(source: Path, offset: int, size: int, target: Path) -> None:
+    """Make ``target`` a sparse copy of ``size`` bytes from ``offset`` on. Constraint: the disk is full."""
+    with source.open("rb") as read, target.open("wb") as write:
+        try:
+            write.truncate(size)
+            copy(read.fileno(), offset, size, write.fileno())
+        except OSError as error:
+            raise Constraint(f"{target}: {error.strerror}", hint="make room, or name another folder") from error
+
+
+class Image:
+    """A working image.
+
+    Args:
+        path: the file, made here. source, offset, size: the memory before the run.
+    """
+
+    def __init__(self, path: Path, source: Path, offset: int, size: int) -> None:
+        self.path = path
+        self._source, self._offset, self._size = source, offset, size
+        self._lines: dict[int, bytes] = {}  # what differs from the source
+        self._stamp: tuple[int, int] | None = None
+        self.rebuilt = 0
+        copy_sparse(source, offset, size, path)
+
+    def set(self, lines: Lines) -> None:
+        """Make it the state in which exactly ``lines`` differ from the memory before the run.
+
+        When a check has changed the file itself, it is made anew first.
+        """
+        if self._stamp is not None and self._seen() != self._stamp:
+            copy_sparse(self._source, self._offset, self._size, self.path)
+            self._lines, self.rebuilt = {}, self.rebuilt + 1
+        with self._source.open("rb") as before, self.path.open("r+b") as file:
+            changes = {at: data for at, data in lines.items() if self._lines.get(at) != data}
+            for at in self._lines.keys() - lines.keys():
+                changes[at] = os.pread(before.fileno(), LINE, self._offset + at)
+            for at, data in joined(changes):
+                os.pwrite(file.fileno(), data, at)
+        self._lines = dict(lines)
+        self._stamp = self._seen()
+
+    def _seen(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_mtime_ns, found.st_size
+
+
+def joined(lines: Lines) -> Iterable[tuple[int, bytes]]:
+    """Lines that follow each other as one write."""
+    run, start = bytearray(), 0
+    for at in sorted(lines):
+        if run and at == start + len(run):
+            run += lines[at]
+            continue
+        if run:
+            yield start, bytes(run)
+        run, start = bytearray(lines[at]), at
+    if run:
+        yield start, bytes(run)
+
+
+class Digest:
+    """A number that depends on the content of all lines, and is kept up to date line by line."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, int] = {}
+        self.value = 0
+
+    def put(self, at: int, data: bytes) -> None:
+        """A line has this content now."""
+        part = _part(at, data)
+        self.value ^= self._parts.get(at, 0) ^ part
+        self._parts[at] = part
+
+    def with_lines(self, lines: Iterable[tuple[int, bytes]]) -> int:
+        """The number if some lines had another content."""
+        value = self.value
+        for at, data in lines:
+            value ^= self._parts.get(at, 0) ^ _part(at, data)
+        return value
+
+
+def _part(at: int, data: bytes) -> int:
+    return int.from_bytes(blake2b(at.to_bytes(8, "little") + data, digest_size=16).digest(), "little")

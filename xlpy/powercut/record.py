@@ -1,0 +1,130 @@
+"""Recording a guest: the plugin is built, a folder for the trace is made, and QEMU gets the words that load it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from xlpy.digest import blake2b
+from xlpy.errors import Conflict, Constraint, MissingTool
+from xlpy.hw.sparse import copy
+from xlpy.powercut.trace import Device, Header, Trace, Window, write_header
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SOURCE = Path(__file__).with_name("pmtrace.c")
+OLDEST = (9, 2)  # QEMU whose plugins are told the value of a store (interface version 4)
+MARK_PORT = 0x504  # a guest marks a place in its trace by writing a byte to this I/O port
+COMPLETE = "pmtrace: complete"  # what the plugin says at its end
+
+
+def require_version(version: tuple[int, int]) -> None:
+    """Constraint unless QEMU is new enough to record."""
+    if version < OLDEST:
+        raise Constraint(
+            f"QEMU {version[0]}.{version[1]} does not tell a plugin what is stored; {OLDEST[0]}.{OLDEST[1]} or newer is"
+            " required to record",
+            code="XLPY-RECORD-QEMU",
+            hint="guest/kit.py --suite trixie --qemu unpacks one: --qemu PATH or XLPY_QEMU names it",
+        )
+
+
+def plugin() -> Path:
+    """The plugin, compiled at first use and kept in the cache folder.
+
+    Raises:
+        MissingTool: no C compiler. Constraint: it does not compile.
+    """
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    if compiler is None:
+        raise MissingTool("cc", "gcc")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy"
+    key = blake2b(SOURCE.read_bytes() + os.fsencode(compiler), digest_size=8).hexdigest()
+    path = home / f"pmtrace-{key}.so"
+    if path.exists():
+        return path
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = home / f"{path.name}.{os.getpid()}"
+    words = [compiler, "-O2", "-shared", "-fPIC", "-o", str(fresh), str(SOURCE)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise Constraint(
+            f"{compiler} could not compile the recorder",
+            code="XLPY-RECORD-COMPILER",
+            details=done.stderr.splitlines()[:8],
+            hint="install gcc and libc6-dev, or name another compiler with CC",
+        )
+    fresh.replace(path)
+    return path
+
+
+class Recorder:
+    """One recording.
+
+    Args:
+        folder: where the trace goes; absent or empty.
+        domain: its name. windows: its vNVDIMMs, ``offset`` of each counted from the one before.
+        caches_survive: whether the platform's caches are flushed when power fails.
+
+    Raises:
+        Conflict: the folder holds something.
+    """
+
+    def __init__(self, folder: Path, domain: str, windows: Sequence[Window], *, caches_survive: bool) -> None:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise Conflict(f"{folder} is there and not empty", hint="name a new folder for the trace")
+        if not windows:
+            raise Constraint(f"domain {domain} has no vNVDIMM: there is nothing to record")
+        self._folder = folder
+        self._header = Header(domain, list(windows), [], caches_survive)
+        self._plugin = plugin()
+
+    def begin(self, pieces: Iterable[tuple[Path, int, int]]) -> None:
+        """Make the folder, and keep the memory as it is before the run.
+
+        Args:
+            pieces: (file, offset, length) of all windows' bytes, in order.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        total = sum(window.size for window in self._header.windows)
+        at = 0
+        with (self._folder / "base").open("wb") as base:
+            base.truncate(total)
+            for path, offset, length in pieces:
+                with path.open("rb") as source:
+                    copy(source.fileno(), offset, length, base.fileno(), at)
+                at += length
+        (self._folder / "events.gz").touch(mode=0o600)
+        write_header(self._folder, self._header)
+
+    def words(self, ram: Path, low: int) -> list[str]:
+        """What QEMU is told.
+
+        Args:
+            ram: the guest's RAM file. low: bytes of it that lie below 4 GiB.
+        """
+        ranges = [f"range={one.gpa:#x}:{one.gpa + one.size:#x}" for one in self._header.windows]
+        arguments = [
+            str(self._plugin.absolute()),
+            f"out={(self._folder / 'events.gz').absolute()}",
+            f"ram={ram.absolute()}",
+            f"low={low:#x}",
+            f"port={MARK_PORT:#x}",
+            *ranges,
+        ]
+        return ["-plugin", ",".join(argument.replace(",", ",,") for argument in arguments)]
+
+    def end(self, complaints: str, devices: Iterable[Device]) -> Trace:
+        """Write what is known after the run.
+
+        Args:
+            complaints: QEMU's standard error, in which the plugin says that it has written everything.
+            devices: block devices that the guest makes of its namespaces.
+        """
+        header = self._header._replace(devices=list(devices), complete=COMPLETE in complaints)
+        write_header(self._folder, header)
+        return Trace(self._folder)

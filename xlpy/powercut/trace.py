@@ -1,0 +1,151 @@
+"""A trace on disk: a folder with what was recorded, and with the memory as it was before.
+
+``header.json``: what was recorded, see ``Header``. ``events.gz``: the events, gzip over the encoding of ``events``.
+``base``: the vNVDIMMs before the first event, one after the other, as a sparse file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+from xlpy.errors import FormatError, NotFound
+from xlpy.powercut.events import decode
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from xlpy.powercut.events import Event
+
+VERSION = 1
+CHUNK = 1 << 16
+MOST_HEADER = 64 << 20  # bytes
+
+
+class Window(NamedTuple):
+    """A vNVDIMM: ``size`` bytes from ``gpa`` on, whose bytes are those of ``base`` from ``offset`` on.
+
+    path: its backing. extents: [host address, length] pairs in guest order.
+    """
+
+    name: str
+    gpa: int
+    size: int
+    offset: int
+    path: str
+    extents: list[list[int]]
+
+
+class Device(NamedTuple):
+    """A block device that the guest makes of a namespace: ``size`` bytes from ``gpa`` on."""
+
+    dev: str
+    mode: str
+    gpa: int
+    size: int
+
+
+class Header(NamedTuple):
+    """What was recorded.
+
+    domain: its name. windows: its vNVDIMMs. devices: as found after the run. caches_survive: eADR. complete: the guest
+    ended by itself, and all events are there.
+    """
+
+    domain: str
+    windows: list[Window]
+    devices: list[Device]
+    caches_survive: bool = False
+    complete: bool = False
+
+
+class Trace:
+    """A recorded run. Attributes: path, header; ``problem`` is set while events are read: why they end early.
+
+    Raises:
+        NotFound: there is no trace. FormatError: it is of another version, or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problem: str | None = None
+        try:
+            with (path / "header.json").open("rb") as file:
+                values = json.loads(file.read(MOST_HEADER))
+            self.header = _header(values)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"{path} holds no trace", hint="xlpy boot DOMAIN --record DIR ... records one") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"{path}/header.json: {error}", hint="record it again") from error
+
+    @property
+    def base(self) -> Path:
+        """The file that holds the memory before the run."""
+        return self.path / "base"
+
+    def events(self) -> Iterator[Event]:
+        """The events in order. What is cut short or damaged ends them early; ``problem`` then says so."""
+        self.problem = None
+        try:
+            yield from decode(self._chunks())
+        except FormatError as error:
+            self.problem = self.problem or error.message
+
+    def _chunks(self) -> Iterator[bytes]:
+        try:
+            if not (self.path / "events.gz").stat().st_size:
+                self.problem = "events.gz is empty"
+            with gzip.open(self.path / "events.gz") as file:
+                while chunk := file.read1(CHUNK):
+                    yield chunk
+        except FileNotFoundError:
+            self.problem = "events.gz is missing"
+        except (EOFError, OSError, zlib.error) as error:
+            self.problem = f"events.gz: {error}"
+
+    def window_of(self, gpa: int) -> Window | None:
+        """The vNVDIMM at a guest address."""
+        return next((one for one in self.header.windows if one.gpa <= gpa < one.gpa + one.size), None)
+
+    def device(self, name: str | None) -> Device:
+        """A block device by its name, with or without ``/dev/``; None is the first. NotFound when there is none."""
+        wanted = name and name.removeprefix("/dev/")
+        for one in self.header.devices:
+            if wanted in (None, one.dev):
+                return one
+        known = ", ".join(one.dev for one in self.header.devices) or "none"
+        raise NotFound(f"the trace has no block device {name or ''}".rstrip(), hint=f"it has {known}")
+
+    def place(self, gpa: int) -> str:
+        """A guest address as people look for it: backing and offset, device and offset."""
+        window = self.window_of(gpa)
+        if window is None:
+            return f"{gpa:#x}"
+        text = f"{window.path}+{gpa - window.gpa:#x}"
+        for one in self.header.devices:
+            if one.gpa <= gpa < one.gpa + one.size:
+                return f"{text} ({one.dev}+{gpa - one.gpa:#x})"
+        return text
+
+
+def write_header(path: Path, header: Header) -> None:
+    """Write or replace the header of a trace at once."""
+    fields = header._asdict()
+    fields["windows"] = [one._asdict() for one in header.windows]
+    fields["devices"] = [one._asdict() for one in header.devices]
+    fresh = path / "header.json.new"
+    fresh.write_text(json.dumps({"version": VERSION, **fields}, indent=1), encoding="utf-8")
+    fresh.replace(path / "header.json")
+
+
+def _header(values: dict[str, Any]) -> Header:
+    version = values.pop("version")
+    if version != VERSION:
+        raise ValueError(f"version {version}, {VERSION} is required")
+    windows = [Window(**one) for one in values.pop("windows")]
+    devices = [Device(**one) for one in values.pop("devices")]
+    return Header(windows=windows, devices=devices, **values)
