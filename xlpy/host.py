@@ -16,6 +16,7 @@ from functools import cached_property
 
 from xlpy import statedir
 from xlpy.errors import Conflict, StateError, XlpyError
+from xlpy.private import private
 from xlpy.statedir import BOOTS, STATE, UNCLEAN
 from xlpy.store import Store
 from xlpy.typing import TYPE_CHECKING, Any
@@ -102,6 +103,7 @@ class Host:
             if host:
                 host.store.close()
             return making.resume(cls, cls.directory(where), note)
+        statedir.warn_if_open(where, note)
         statedir.check_description(where, host._table.get("description", ""))
         if host.store.table(BOOTS).keys():
             from xlpy.boot.session import recover
@@ -189,7 +191,7 @@ class Host:
         failure: XlpyError | None = None
         with self.store.transaction(what, self._clean):
             self._mend()
-            with open(self._file(UNCLEAN), "wb", buffering=0) as marker, suppress(OSError):  # its name is enough
+            with open(self._file(UNCLEAN), "wb", 0, opener=private) as marker, suppress(OSError):  # its name is enough
                 marker.write(f"{what} (pid {os.getpid()})\n".encode(errors="surrogateescape"))
             try:
                 yield

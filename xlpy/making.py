@@ -120,7 +120,7 @@ def _power_on(host: Unpowered, where: Path, text: str, spec: MachineSpec, keep_m
 
     table = host.store.table("host")
     statedir.wipe(where, keep_media)
-    (where / MACHINE).write_text(text, encoding="utf-8")
+    statedir.write(where / MACHINE, text)
     table.put("machine", spec_to_json(spec))
     table.put("description", text)
     host.power_on(Hardware.open(where, spec) if keep_media else Hardware.create(where, spec), spec)

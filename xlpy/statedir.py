@@ -6,10 +6,12 @@ import os
 from contextlib import suppress
 
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError
+from xlpy.private import claim, folder, open_to_others, private
 from xlpy.store import Store, exclusive
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from xlpy.hw.machine import MachineSpec
@@ -74,13 +76,15 @@ def prepare(where: Path, text: str | None) -> None:
     Raises:
         StateError: media without a state. Conflict: somebody else's directory, or a command is using the host.
     """
-    where.mkdir(parents=True, exist_ok=True)
+    folder(where)
     strangers = {path.name for path in where.iterdir()} - OURS
     if strangers and not ((where / STATE).exists() or (where / "hw").exists()):
         raise Conflict(
             f"{where} is not empty and holds no xlpy host (it has {sorted(strangers)[0]!r})",
             hint="choose an empty or new directory with --root",
         )
+    if not strangers:
+        claim(where)
     if text is not None:
         forget(where, "removing the host", text)
     elif not has_content(str(where / STATE)):
@@ -96,10 +100,33 @@ def refuse_media(where: Path) -> None:
         )
 
 
+def write(path: Path, text: str) -> None:
+    """Write one of our text files."""
+    with open(path, "w", encoding="utf-8", opener=private) as file:
+        file.write(text)
+
+
+def warn_if_open(where: str, note: Callable[[str], None]) -> None:
+    """Tell when others may read a host, as older versions made them, and how to end that."""
+    mode = open_to_others(where)
+    if mode:
+        note(
+            f"warning: {where} is open to other users (mode {mode:04o}), who can read guests' memory and data and hold "
+            f"its locks; end that with: chmod -R go= {_shell_word(where)}"
+        )
+
+
+def _shell_word(path: str) -> str:
+    """A path as a shell reads it."""
+    from shlex import quote
+
+    return quote(path)
+
+
 def announce(where: Path, text: str) -> None:
     """Tell later commands that a host is being made, and from which description."""
     new = where / f"{MAKING}.new"
-    new.write_text(text, encoding="utf-8")
+    write(new, text)
     new.replace(where / MAKING)
 
 
@@ -128,7 +155,7 @@ def check_description(where: str, text: str) -> None:
         with open(path, "rb") as file:
             same = file.read() == made_from
     except FileNotFoundError:
-        with suppress(OSError), open(path, "wb") as file:
+        with suppress(OSError), open(path, "wb", opener=private) as file:
             file.write(made_from)
         same = True
     except OSError:

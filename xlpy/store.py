@@ -15,6 +15,7 @@ from binascii import crc32
 from contextlib import contextmanager, suppress
 
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
+from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ class Store:
         self._known: dict[tuple[str, str], _Text] = {}  # what this transaction read or wrote
         self._unwritten: set[tuple[str, str]] = set()  # what of it SQLite does not have yet
         try:
+            if path and not os.path.exists(path):
+                with suppress(OSError):  # SQLite meets the same, and gives its journal the rights of this file
+                    os.close(private(path, os.O_RDWR | os.O_CREAT))
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=LOCK_SECONDS)
         except sqlite3.Error as error:
             raise self._damaged(error) from error
@@ -306,7 +310,7 @@ def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None
 def _locked(lock: str, deadline: float) -> int:
     """A descriptor of the lock file, held."""
     try:
-        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = private(lock, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise Constraint(
             f"{lock}: {error.strerror}", hint="choose another state directory with --root or XLPY_ROOT"

@@ -35,6 +35,7 @@ from xlpy.firmware.layout import HVM_INFO
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.hypervisor.ramfile import RAM_FILE
+from xlpy.private import private
 from xlpy.records import NamedTuple
 from xlpy.toolstack.build import device_model
 from xlpy.toolstack.record import load
@@ -331,7 +332,7 @@ class Boot:
         """Make all files; the RAM file's descriptor, and the emulator's command line."""
         for backend in self.plan.backends:
             if backend.kind == "filler":
-                with backend.path.open("wb") as gap:
+                with open(backend.path, "wb", opener=private) as gap:
                     gap.truncate(backend.size)
         for device in self.plan.staged:
             self._step(f"staging {device.name}: {format_size(device.size)}")
@@ -339,7 +340,7 @@ class Boot:
         if self.recorder is not None:
             self._step("keeping the vNVDIMMs as they are before the run")
             self.recorder.begin(piece for device in self._vnvdimms() for piece in device.stretches)
-        fd = os.open(self.plan.backends[0].path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = private(self.plan.backends[0].path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             return fd, self._command(self._firmware(fd))
         except BaseException:

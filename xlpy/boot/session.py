@@ -20,6 +20,7 @@ from pathlib import Path
 from xlpy.boot.plan import Stretch, Vnvdimm
 from xlpy.boot.stage import copy_back
 from xlpy.errors import Conflict, Constraint
+from xlpy.private import folder, private
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -215,8 +216,8 @@ def _make(record: Record) -> int:
     try:
         if not record.keep:  # what is there was left by a boot that was killed before it was on record
             shutil.rmtree(record.folder, ignore_errors=True)
-        record.folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(record.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        folder(record.folder)
+        lock = private(record.folder / LOCK, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

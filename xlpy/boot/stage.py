@@ -10,6 +10,7 @@ import os
 
 from xlpy.addr import PAGE
 from xlpy.hw.sparse import copy, written
+from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def copy_out(device: Vnvdimm, path: Path) -> None:
     """Make ``path`` hold the vNVDIMM's bytes in guest order. It has its name only once it is complete."""
     fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("wb") as out:
+    with open(fresh, "wb", opener=private) as out:
         out.truncate(device.size)
         start = 0
         for stretch in device.stretches:

@@ -13,6 +13,7 @@ from xlpy.cli.render import json_document
 from xlpy.cli.show import binary, exact, out
 from xlpy.cli.types import FilePath
 from xlpy.errors import Constraint, UsageError
+from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_j
         (at, memory.read(Gpa(at), min(CHUNK, gpa + length - at))) for at in range(gpa, gpa + max(length, 1), CHUNK)
     )
     if output is not None:
-        with nullcontext(binary()) if raw else output.open("wb") as file:
+        with nullcontext(binary()) if raw else open(output, "wb", opener=private) as file:
             for _, data in chunks:
                 file.write(data)
     if as_json and output is not None:

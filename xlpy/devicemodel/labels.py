@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from xlpy.errors import Conflict, Constraint
+from xlpy.private import private
 
 
 class LabelStore:
@@ -66,7 +67,7 @@ class LabelStore:
 
     def write(self, offset: int, data: bytes) -> None:
         """Put ``data`` at ``offset``; on return it is durable. OSError when the file fails."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = private(self.path, os.O_RDWR | os.O_CREAT)
         try:
             size = os.fstat(fd).st_size
             if size != self.size:

@@ -23,6 +23,7 @@ from _thread import allocate_lock
 from struct import Struct
 
 from xlpy.addr import PAGE
+from xlpy.private import folder, private
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -82,8 +83,8 @@ def kept_page(home: Path) -> memoryview:
     import mmap
     import os
 
-    home.mkdir(parents=True, exist_ok=True)
-    fd = os.open(home / "mailbox", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    folder(home)
+    fd = private(home / "mailbox", os.O_RDWR | os.O_CREAT)
     try:
         os.ftruncate(fd, PAGE)
         return memoryview(mmap.mmap(fd, PAGE))

@@ -18,6 +18,7 @@ from xlpy.hw.cpu import cpuid
 from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec_to_json
 from xlpy.hw.media import Media, trouble
 from xlpy.hw.poison import PoisonList
+from xlpy.private import folder, private
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -95,11 +96,11 @@ class Hardware:
         if _exists(home):
             raise Conflict(f"{root}: there is a machine already", hint="replace it with: xlpy host reset")
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            folder(root)
             _sweep(root)
             _remove(fresh)
             for part in (fresh, fresh / "media", fresh / "labels"):
-                part.mkdir()
+                folder(part)
         except OSError as error:
             raise trouble(root, error) from error
         try:
@@ -111,7 +112,8 @@ class Hardware:
                     Media.create(fresh / "labels" / dimm.id, dimm.label_size)
             bad = (Span(Spa(one.base + offset), size) for one in spec.sets for offset, size in one.poison)
             PoisonList.create(fresh / "poison.json", bad)
-            (fresh / "machine.json").write_text(json.dumps(spec_to_json(spec), indent=1), encoding="utf-8")
+            with open(fresh / "machine.json", "w", encoding="utf-8", opener=private) as file:
+                json.dump(spec_to_json(spec), file, indent=1)
             fresh.rename(home)
         except BaseException as error:
             _remove(fresh)

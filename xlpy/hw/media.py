@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from xlpy.errors import HostTrouble, StateError
+from xlpy.private import private
 
 FS_IOC_UNRESVSP64 = 0x4030582B  # linux/falloc.h; takes a struct space_resv: type, whence, start, length, ...
 _CHUNK = 1 << 20
@@ -38,7 +39,7 @@ class Media:
             Constraint: the file system cannot hold it.
         """
         try:
-            with open(path, "xb") as file:
+            with open(path, "xb", opener=private) as file:
                 file.truncate(size)
         except OSError as error:
             raise trouble(path, error, size) from error

@@ -8,6 +8,7 @@ import os
 from xlpy.addr import Spa, Span, align_down, align_up
 from xlpy.errors import StateError
 from xlpy.hw.media import trouble
+from xlpy.private import private
 from xlpy.rangemap import RangeMap
 from xlpy.typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ class PoisonList:
         text = json.dumps([(run.start, run.end) for run in self._load()])
         fresh = f"{self._path}.new"
         try:
-            with open(fresh, "w", encoding="ascii") as file:
+            with open(fresh, "w", encoding="ascii", opener=private) as file:
                 file.write(text)
             os.replace(fresh, self._path)
         except OSError as error:

@@ -18,6 +18,7 @@ from xlpy.hypervisor import abi
 from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, PmemRegion
 from xlpy.hypervisor.p2m import M2P
+from xlpy.private import folder, private
 from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -219,8 +220,8 @@ class Pmem:
 
     def _write_announcement(self, number: int) -> None:
         try:
-            os.makedirs(os.path.dirname(self._announcement), exist_ok=True)
-            with open(self._announcement, "w", encoding="ascii") as file:
+            folder(os.path.dirname(self._announcement))
+            with open(self._announcement, "w", encoding="ascii", opener=private) as file:
                 file.write(str(number))
         except OSError as error:
             raise trouble(self._announcement, error) from error

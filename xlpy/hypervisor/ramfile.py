@@ -14,6 +14,7 @@ from xlpy.errors import StateError
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START
 from xlpy.hw.media import Media, trouble
 from xlpy.hypervisor.linear import LinearMap
+from xlpy.private import folder
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class RamFiles:
             return
         path = self._path(file)
         try:
-            os.makedirs(self.home, exist_ok=True)
+            folder(self.home)
             if not os.path.exists(path):
                 Media.create(path, max(size, FOUR_GIB if file == HOLE_FILE else 0))
             elif self._media(file).size < size:

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_up
 from xlpy.errors import Constraint
+from xlpy.private import folder, private
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -83,10 +84,10 @@ def dump_core(domain: Domain, path: Path) -> None:
         raise Constraint(f"d{domain.domid} has {len(stretches)} stretches of memory, a core dump holds {PN_XNUM - 2}")
     note = _note(domain, stretches)
     start = align_up(EHDR.size + PHDR.size * (len(stretches) + 1) + len(note), PAGE)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder(path.parent)
     unfinished = path.with_name(f"{path.name}.new")
     try:
-        with unfinished.open("wb") as core:
+        with open(unfinished, "wb", opener=private) as core:
             core.write(_headers(stretches, start, note))
             core.truncate(start + sum(stretch.size for stretch in stretches))
             core.flush()

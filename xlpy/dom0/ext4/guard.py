@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
+from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def editing(image: str | os.PathLike[str], offset: int, repair: Callable[[int], 
     """
     path = lock_path(image, offset)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = private(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise Constraint(f"{path}: {error.strerror}", hint="the folder of the image must be writable") from error
     try:
