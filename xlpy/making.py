@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from xlpy import statedir
-from xlpy.errors import Conflict, NotFound
+from xlpy import limits, statedir
+from xlpy.errors import ConfigError, Conflict, NotFound
+from xlpy.inputs import read_file
 from xlpy.statedir import DEFAULT, MACHINE, MAKING, STATE
 from xlpy.typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -39,8 +40,9 @@ def read(machine: Path | None) -> tuple[str, str]:
     """A machine description, or the default one: its text, and its name in messages."""
     from xlpy.hw.describe import default_machine_text
 
-    text = machine.read_text(encoding="utf-8", errors="replace") if machine else default_machine_text()
-    return text, str(machine or DEFAULT)
+    if machine is None:
+        return default_machine_text(), DEFAULT
+    return read_file(machine, limits.MACHINE, ConfigError).decode("utf-8", "replace"), str(machine)
 
 
 def resume(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:

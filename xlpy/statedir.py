@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from xlpy import limits
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError
+from xlpy.inputs import read_file
 from xlpy.private import claim, folder, open_to_others, private
 from xlpy.store import Store, exclusive
 from xlpy.typing import TYPE_CHECKING
@@ -135,7 +137,7 @@ def description(where: Path) -> tuple[str, MachineSpec]:
     from xlpy.hw.describe import parse_machine
 
     try:
-        text = (where / MACHINE).read_text(encoding="utf-8", errors="replace")
+        text = read_file(where / MACHINE, limits.MACHINE, ConfigError).decode("utf-8", "replace")
     except OSError as error:
         raise NotFound(
             f"{where / MACHINE}: {error.strerror}: what the media in {where / 'hw'} belong to is not known",
@@ -153,7 +155,7 @@ def check_description(where: str, text: str) -> None:
     path, made_from = os.path.join(where, MACHINE), text.encode()
     try:
         with open(path, "rb") as file:
-            same = file.read() == made_from
+            same = file.read(len(made_from) + 1) == made_from
     except FileNotFoundError:
         with suppress(OSError), open(path, "wb", opener=private) as file:
             file.write(made_from)

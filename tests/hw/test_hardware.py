@@ -392,9 +392,10 @@ from pathlib import Path
 from xlpy.hw import hardware
 from xlpy.hw.describe import parse_machine
 left = int(sys.argv[2])
+names = ("create", "_store", "folder", "private", "rename", "remove", "_sweep")
 def trace(frame, event, arg):
     global left
-    if frame.f_code.co_name in ("create", "_store", "folder", "private", "rename", "remove", "_sweep") and event == "line":
+    if frame.f_code.co_name in names and event == "line":
         left -= 1
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -30,10 +30,10 @@ def read(env: Env, what: str) -> list[Source]:
     from pathlib import Path
 
     from xlpy.firmware.acpi.lint import Source, read_tables
-    from xlpy.firmware.acpi.lint.sources import at_most, tables_in
+    from xlpy.firmware.acpi.lint.sources import from_stream
 
     if what == "-":
-        return tables_in(at_most(sys.stdin.buffer, "standard input"), "standard input")
+        return from_stream(sys.stdin.buffer, "standard input")
     path = Path(what)
     if path.exists():
         return read_tables(path)

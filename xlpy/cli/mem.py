@@ -6,6 +6,7 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
+from xlpy import limits
 from xlpy.addr import LIMIT, Gpa
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import SIZE, domain_argument, dry_run_option, json_option
@@ -13,6 +14,7 @@ from xlpy.cli.render import json_document
 from xlpy.cli.show import binary, exact, out
 from xlpy.cli.types import FilePath
 from xlpy.errors import Constraint, UsageError
+from xlpy.inputs import read_file
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
@@ -82,7 +84,7 @@ def write(env: Env, domain: str, gpa: int, text: str | None, source: Path | None
                 f"--hex takes pairs of hex digits, not {text[:40]!r}", hint="write for example: --hex 48656c6c6f"
             ) from None
     else:
-        data = source.read_bytes() if source else b""
+        data = read_file(source, limits.MEMORY) if source else b""
     env.host.write_memory(domain, Gpa(gpa), data, dry_run=env.dry_run)
     if as_json:
         json_document("xlpy.mem-write/1", domain=domain, gpa=gpa, length=len(data), dry_run=env.dry_run)

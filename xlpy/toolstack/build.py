@@ -359,10 +359,11 @@ def _files(config: DomainConfig) -> list[tuple[str, str]]:
 
 
 def _content(kind: str, path: str) -> bytes:
-    from pathlib import Path
+    from xlpy import limits
+    from xlpy.inputs import read_file
 
     try:
-        return Path(path).read_bytes()
+        return read_file(path, limits.FIRMWARE, ConfigError)
     except OSError as error:
         raise ConfigError(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
 

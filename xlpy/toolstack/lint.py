@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from xlpy import limits
+from xlpy.errors import ConfigError
+from xlpy.inputs import read_file
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config import load_config
 from xlpy.toolstack.xlcfg import Problem, Refused
@@ -11,6 +12,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from xlpy.toolstack.config import DomainConfig, HostFacts
 
@@ -98,8 +100,9 @@ def check_files(
     for file in files:
         name = str(file)
         try:
-            text = Path(file).read_bytes()
-        except OSError as error:
-            yield Result(name, (Problem(None, f"cannot be read: {error.strerror or error}"),), ())
+            text = b"" if name == "/dev/null" else read_file(file, limits.CONFIG, ConfigError)
+        except (OSError, ConfigError) as error:
+            why = f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else error.message
+            yield Result(name, (Problem(None, why),), ())
             continue
         yield check_text(text, name, strict=strict, host=host, also=also)

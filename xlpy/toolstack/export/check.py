@@ -7,8 +7,10 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+from xlpy import limits
 from xlpy.addr import Gpa
 from xlpy.errors import Conflict, NotFound, XlpyError
+from xlpy.inputs import read_file
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config import load_config
 from xlpy.toolstack.export.manifest import Area, Manifest
@@ -41,7 +43,7 @@ def read(machine: Machine, path: str) -> Manifest:
     if known is not None:
         return Manifest.from_json(known, where)
     try:
-        content = Path(where).read_bytes()
+        content = read_file(where, limits.RECORD)
     except OSError as error:
         raise NotFound(
             f"{path}: {error.strerror}", hint="xlpy export check lists the exports of this machine"
@@ -57,7 +59,7 @@ def read(machine: Machine, path: str) -> Manifest:
 def origin(path: str) -> str | None:
     """Of which machine a record is, ``linux`` or ``emulated``; None: it does not say."""
     try:
-        kind = json.loads(Path(path).read_bytes()).get("dom0")
+        kind = json.loads(read_file(path, limits.RECORD)).get("dom0")
     except (OSError, ValueError, AttributeError):
         return None
     return kind if kind in ("linux", "emulated") else None
@@ -82,7 +84,7 @@ def examine(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
 
 def _changed(kind: str, path: str, manifest: Manifest) -> Iterator[Finding]:
     try:
-        content = Path(path).read_bytes()
+        content = read_file(path, limits.FIRMWARE if kind == "firmware" else limits.CONFIG)
     except OSError as error:
         yield Finding("XLPY-EXPORT-FILE", path, f"cannot be read: {error.strerror}", "export again")
         return
@@ -133,7 +135,7 @@ def _used(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
 def _in_ram(manifest: Manifest) -> Iterator[Finding]:
     """A configuration that was edited may have RAM where a vNVDIMM lies."""
     try:
-        config = load_config(Path(manifest.config).read_bytes(), manifest.config)
+        config = load_config(read_file(manifest.config, limits.CONFIG), manifest.config)
         layout = memory_layout(config)
     except (OSError, XlpyError):
         return
@@ -185,7 +187,7 @@ def _remove(manifest: Manifest) -> Iterator[str]:
     for kind, name in (("config", manifest.config), ("firmware", manifest.firmware)):
         path = Path(name)
         try:
-            same = sha256(path.read_bytes()).hexdigest() == manifest.hashes[kind]
+            same = sha256(read_file(path, limits.FIRMWARE)).hexdigest() == manifest.hashes[kind]
             if same:
                 path.unlink()
             else:

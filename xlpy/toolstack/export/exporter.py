@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from xlpy.errors import Conflict, HostTrouble
+from xlpy.inputs import read_file
+from xlpy.limits import RECORD
 from xlpy.records import NamedTuple
 from xlpy.toolstack.export import firmware, limits, text
 from xlpy.toolstack.export.manifest import Area, Device, Manifest
@@ -258,6 +260,6 @@ def _without_error(act: Callable[[], object]) -> None:
 def _is_record(path: str) -> bool:
     """Whether a file is the record of an export, perhaps of one that was released or of another machine."""
     try:
-        return str(json.loads(Path(path).read_bytes()).get("schema", "")).startswith("xlpy.export/")
+        return str(json.loads(read_file(path, RECORD)).get("schema", "")).startswith("xlpy.export/")
     except (OSError, ValueError, AttributeError):
         return False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from xlpy import limits
 from xlpy.addr import KIB
 from xlpy.devicemodel import nfit, stock
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound
 from xlpy.firmware.acpi.header import HEADER_SIZE, verify
+from xlpy.inputs import read_file
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -77,8 +79,7 @@ def passed(config: DomainConfig) -> list[bytes]:
     if not path:
         return []
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as elsewhere on this path
-            data = file.read()
+        data = read_file(path, limits.FIRMWARE)
     except OSError as error:
         raise NotFound(f"acpi_firmware: {path}: {error.strerror}", hint="check the path") from None
     tables = split(data, path)
@@ -97,7 +98,7 @@ def split(data: bytes, path: str) -> list[bytes]:
     """The tables of a file that hvmloader would take; fewer bytes than a header at the end are ignored, as there.
 
     Raises:
-        FormatError: a length that is no table's, on which hvmloader itself would crash or read on.
+        FormatError: a length that is no table's.
     """
     tables, at = [], 0
     while len(data) - at >= HEADER_SIZE:

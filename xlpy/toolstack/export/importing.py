@@ -6,10 +6,10 @@ there. Label areas are found by running the guest's own ``_LSR`` and looking whi
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from xlpy import limits
 from xlpy.addr import Gpa, Spa, Span
 from xlpy.errors import FormatError, NotFound, XlpyError
+from xlpy.inputs import read_file
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
 from xlpy.toolstack.export.firmware import split
@@ -85,7 +85,7 @@ def tables(config: DomainConfig) -> list[bytes]:
     if not path:
         return []
     try:
-        return split(Path(path).read_bytes(), path)
+        return split(read_file(path, limits.FIRMWARE), path)
     except OSError as error:
         raise NotFound(f"acpi_firmware: {path}: {error.strerror}", hint="check the path") from None
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from stat import S_ISFIFO, S_ISREG
-
-from xlpy.addr import GIB, format_size
-from xlpy.errors import Constraint, FormatError
+from xlpy import limits
+from xlpy.errors import FormatError
 from xlpy.firmware.acpi.walk import Found
+from xlpy.inputs import read_file, read_stream
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-    from typing import IO
+    from typing import BinaryIO
 
 SUFFIXES = (".dat", ".aml", ".bin")
-SIZE_LIMIT = GIB
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")  # what a redirection in PowerShell writes
 
 
@@ -42,8 +40,12 @@ def read_tables(path: Path) -> list[Source]:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not files:
             raise FormatError(f"{path}: no table in this folder", hint="tables end in .dat, .aml or .bin")
-        return [Source([_raw(_content(file)) for file in files])]
-    return tables_in(_content(path), str(path))
+        left, tables = limits.TABLES, []
+        for file in files:
+            tables.append(_raw(data := read_file(file, left)))
+            left -= len(data)
+        return [Source(tables)]
+    return tables_in(read_file(path, limits.TABLES), str(path))
 
 
 def tables_in(data: bytes, name: str) -> list[Source]:
@@ -65,23 +67,9 @@ def tables_in(data: bytes, name: str) -> list[Source]:
     return sources
 
 
-def _content(path: Path) -> bytes:
-    """All of a file; Constraint for what has no end, or too much."""
-    mode = path.stat().st_mode
-    if not (S_ISREG(mode) or S_ISFIFO(mode)):
-        raise Constraint(
-            f"{path} is not a file", hint="give a folder of .dat files, a table, or a dump made by acpidump"
-        )
-    with path.open("rb") as file:
-        return at_most(file, str(path))
-
-
-def at_most(file: IO[bytes], name: str) -> bytes:
-    """All bytes of a stream; Constraint when there are more than any dump has."""
-    data = file.read(SIZE_LIMIT + 1)
-    if len(data) > SIZE_LIMIT:
-        raise Constraint(f"{name} is longer than {format_size(SIZE_LIMIT)}: no dump of ACPI tables is")
-    return data
+def from_stream(file: BinaryIO, name: str) -> list[Source]:
+    """As ``read_tables``, of a stream, such as standard input."""
+    return tables_in(read_stream(file, name, limits.TABLES), name)
 
 
 def by_machine(tables: Sequence[Found]) -> list[list[Found]]:

@@ -1,0 +1,59 @@
+"""Reading files that somebody else has made: regular ones only, and no more of them than a limit.
+
+A device or a pipe has no end, or none that comes; a file may grow while it is read. So the kind is looked at on the
+open descriptor, the size before anything is read, and no more than the limit is read whatever the size was.
+"""
+
+from __future__ import annotations
+
+import os
+from stat import S_ISREG
+
+from xlpy.addr import format_size
+from xlpy.errors import Constraint
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from xlpy.errors import XlpyError
+
+_STEP = 1 << 20
+
+
+def read_file(path: str | os.PathLike[str], limit: int, kind: type[XlpyError] = Constraint) -> bytes:
+    """All bytes of a regular file.
+
+    Args:
+        path: the file, symbolic links followed.
+        limit: bytes that it may have.
+        kind: of the error when it is no regular file, or has more.
+
+    Raises:
+        OSError: it cannot be opened or read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO without a writer does not stall
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not S_ISREG(found.st_mode):
+            raise kind(f"{os.fspath(path)} is not a plain file", hint="copy what it holds into a file, and give that")
+        if found.st_size > limit:
+            raise _too_long(os.fspath(path), limit, kind)
+        return read_stream(file, os.fspath(path), limit, kind)
+
+
+def read_stream(file: BinaryIO, name: str, limit: int, kind: type[XlpyError] = Constraint) -> bytes:
+    """All bytes of a stream; an error of ``kind`` as soon as there are more than ``limit``."""
+    data = bytearray()
+    while part := file.read(min(_STEP, limit + 1 - len(data))):
+        data += part
+        if len(data) > limit:
+            raise _too_long(name, limit, kind)
+    return bytes(data)
+
+
+def _too_long(name: str, limit: int, kind: type[XlpyError]) -> XlpyError:
+    return kind(
+        f"{name} is longer than {format_size(limit)}, the most that is read of such a file",
+        hint="is it the right file? docs/limits.md lists what is read of each",
+    )

@@ -1,0 +1,16 @@
+"""How much of what strangers give is taken: the limits of every input, in one place (docs/limits.md).
+
+Sizes are bytes. What a format or the real program limits further is said where it is read.
+"""
+
+from __future__ import annotations
+
+KIB, MIB = 1 << 10, 1 << 20
+
+CONFIG = 16 * MIB  # a domain configuration
+MACHINE = 1 * MIB  # a machine description
+FIRMWARE = 64 * MIB  # acpi_firmware and smbios_firmware: below the 4 GiB of RAM that a guest can have for them
+TABLES = 256 * MIB  # a dump of ACPI tables, all files of a folder together
+MEMORY = 1 << 30  # what one `mem write --file` stores
+RECORD = 1 * MIB  # the record of an export
+AML_NESTING = 64  # brackets of an AML argument
