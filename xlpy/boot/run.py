@@ -300,7 +300,7 @@ class Boot:
         """The file that keeps what the guest says on its serial port (``xlpy console``); None without room for it."""
         path = self._domain.home / SERIAL_LOG
         try:
-            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            log = private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         except OSError:
             yield None
             return

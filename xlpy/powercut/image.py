@@ -11,6 +11,7 @@ from xlpy.digest import blake2b
 from xlpy.errors import Constraint
 from xlpy.hw.persistency import LINE
 from xlpy.hw.sparse import copy
+from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def copy_sparse(source: Path, offset: int, size: int, target: Path) -> None:
     """Make ``target`` a sparse copy of ``size`` bytes from ``offset`` on. Constraint: the disk is full."""
-    with source.open("rb") as read, target.open("wb") as write:
+    with source.open("rb") as read, open(target, "wb", opener=private) as write:
         try:
             write.truncate(size)
             copy(read.fileno(), offset, size, write.fileno())

@@ -11,6 +11,7 @@ from xlpy.digest import blake2b
 from xlpy.errors import Conflict, Constraint, MissingTool
 from xlpy.hw.sparse import copy
 from xlpy.powercut.trace import Device, Header, Trace, Window, write_header
+from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Recorder:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         total = sum(window.size for window in self._header.windows)
         at = 0
-        with (self._folder / "base").open("wb") as base:
+        with open(self._folder / "base", "wb", opener=private) as base:
             base.truncate(total)
             for path, offset, length in pieces:
                 with path.open("rb") as source:

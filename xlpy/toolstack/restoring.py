@@ -5,6 +5,7 @@ from __future__ import annotations
 from xlpy.addr import Gfn, Gpa, Span
 from xlpy.errors import Conflict, Constraint
 from xlpy.hypervisor import abi
+from xlpy.private import folder
 from xlpy.toolstack.build import Builder, device_model
 from xlpy.toolstack.record import DomainRecord, VnvdimmRecord, load, save
 from xlpy.toolstack.saving import Saved, pmem_digest, runs_of
@@ -136,7 +137,6 @@ def copy_pmem(source: Lifecycle, domid: int, target: Lifecycle) -> None:
     Raises:
         Conflict: a backing is in use there. Constraint: it has another size. XlpyError: it cannot be resolved there.
     """
-    import os
     import shutil
 
     from xlpy.addr import Spa
@@ -155,7 +155,7 @@ def copy_pmem(source: Lifecycle, domid: int, target: Lifecycle) -> None:
                 target.xen.hw.write(Spa(there_at + at), source.xen.hw.read(Spa(here_at + at), length))
         if one.label:
             name = theirs.label_name(entry, resolved)
-            os.makedirs(target.labels, exist_ok=True)  # noqa: PTH103
+            folder(target.labels)
             shutil.copyfile(f"{source.labels}/{one.label}", f"{target.labels}/{name}")
 
 

@@ -19,6 +19,7 @@ from xlpy.addr import PAGE, PAGE_SHIFT, Spa
 from xlpy.digest import blake2b
 from xlpy.errors import ConfigError, Constraint, StateError
 from xlpy.hypervisor.domain import PARTS
+from xlpy.private import private
 from xlpy.records import NamedTuple
 from xlpy.toolstack.coredump import files_of
 from xlpy.toolstack.record import load
@@ -77,7 +78,7 @@ def save_domain(life: Lifecycle, domid: int, path: str) -> None:
     }
     temporary = f"{path}.partial"
     try:
-        with open(temporary, "wb") as file:  # noqa: PTH123 - as everywhere on the way of short commands
+        with open(temporary, "wb", opener=private) as file:
             _write(file, header, domain)
         os.replace(temporary, path)  # noqa: PTH105
     except OSError as error:
