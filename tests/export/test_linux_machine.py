@@ -367,6 +367,14 @@ def test_reserved_device_memory_is_avoided(box, image):
     assert rdm.devices[0].data.gpa == 0x5_4000_0000
 
 
+@pytest.mark.parametrize(("vendor", "gpa"), [("GenuineIntel", 1012 << 30), ("AuthenticAMD", 1024 << 30)])
+def test_amds_hole_below_1_tib_is_avoided(box, image, vendor, gpa):
+    """All below it is taken by an entry of the configuration's own."""
+    Box.write(box.proc / "cpuinfo", f"vendor_id\t: {vendor}\naddress sizes\t: 46 bits physical, 48 bits virtual")
+    own = f'iomem = [ "4000000,{(1012 - 20) << 18:x}@500000" ]'
+    assert export(box, config(image, None, own)).devices[0].data.gpa == gpa
+
+
 @pytest.mark.parametrize(
     ("rows", "gpa"),
     [

@@ -146,7 +146,7 @@ def resolve(dom0: Dom0, path: str, read_only: bool = False) -> Resolved:
     )
 
 
-def _window(dom0: Dom0, path: str, name: str) -> tuple[str, str, Span[Spa]]:
+def window(dom0: Dom0, path: str, name: str) -> tuple[str, str, Span[Spa]]:
     """(kind, disk, SPA span) of a pmem block device or partition by its kernel name."""
     match = _PMEM.fullmatch(name)
     if not match:
@@ -184,7 +184,7 @@ def _window(dom0: Dom0, path: str, name: str) -> tuple[str, str, Span[Spa]]:
 
 
 def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
-    kind, disk, window = _window(dom0, path, name)
+    kind, disk, span = window(dom0, path, name)
     for mount in dom0.mounts():
         mounted = mount.device.rpartition("/")[2]
         if mounted in (name, disk) or (kind == "device" and mounted.startswith(f"{disk}p")):
@@ -196,15 +196,15 @@ def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
     _refuse_used(path, dom0.device_users(path, name))
     if not read_only and dom0.sysfs(f"/sys/class/block/{name}/ro") != "0":
         raise _read_only(path, f"{name} is a read-only device", f"blockdev --setrw /dev/{name}")
-    if window.start % PAGE or window.size % PAGE:
+    if span.start % PAGE or span.size % PAGE:
         raise Unsafe(
-            f"{path} covers {window}, which does not begin and end on 4 KiB pages",
+            f"{path} covers {span}, which does not begin and end on 4 KiB pages",
             code="XLPY-PMEM-UNALIGNED",
             hint="align the partition to 4096 bytes (8 sectors)",
         )
-    _check_size(path, window.size)
-    whole = [Column.of([number]) for number in (0, window.start, window.size, FIEMAP_EXTENT_LAST)]
-    return Resolved(path, kind, disk, window.size, whole)
+    _check_size(path, span.size)
+    whole = [Column.of([number]) for number in (0, span.start, span.size, FIEMAP_EXTENT_LAST)]
+    return Resolved(path, kind, disk, span.size, whole)
 
 
 def _memory(path: str, name: str, spans: Sequence[Span[Spa]]) -> Resolved:
@@ -220,13 +220,13 @@ def _memory(path: str, name: str, spans: Sequence[Span[Spa]]) -> Resolved:
 def _file(dom0: Dom0, path: str, size: int, read_only: bool) -> Resolved:
     mount = dom0.mount_of(path)
     name = mount.device.rpartition("/")[2]
-    _, disk, window = _window(dom0, path, name)
+    _, disk, span = window(dom0, path, name)
     _refuse_page_cache(path, mount, dom0.file_state(path))
     _refuse_used(path, dom0.file_users(path))
     if "ro" in mount.options and not read_only:
         raise _read_only(path, f"{mount.mountpoint} is mounted read-only", f"mount -o remount,rw {mount.mountpoint}")
     _check_size(path, size)
-    return Resolved(path, "file", disk, size, _checked(path, size, window, dom0.fiemap(path)))
+    return Resolved(path, "file", disk, size, _checked(path, size, span, dom0.fiemap(path)))
 
 
 def _refuse_used(path: str, users: list[str]) -> None:

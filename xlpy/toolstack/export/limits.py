@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TABLE = 2 * MIB  # of guest space that one page of the p2m's last level covers
 SMALL = 64  # KiB of page tables that fit into the default pool beside those of RAM
-MOST_ENTRIES = 32768
+MOST_ENTRIES = 40000
 
 
 def paging_kib(config: DomainConfig) -> int:

@@ -189,7 +189,7 @@ class LinuxMachine:
         return live.users(spans) if self.is_dom0 else []
 
     def reserved(self, config: DomainConfig) -> list[Span[Gpa]]:
-        return reserved.device_memory(config, self._sysfs)
+        return [*reserved.device_memory(config, self._sysfs), *reserved.hypertransport(self._proc)]
 
     def bars(self, config: DomainConfig) -> int:
         return reserved.large_bars(config, self._sysfs)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from xlpy.errors import XlpyError
-from xlpy.toolstack.resolve import _window as window
-from xlpy.toolstack.resolve import resolve
+from xlpy.toolstack.resolve import resolve, window
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
