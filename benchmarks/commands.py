@@ -86,7 +86,36 @@ def cases(folder: Path) -> Iterator[Case | Skip]:
         lambda: run(XLPY, "guest", "probe", "quickstart", root=root),
         creating(other, quickstart, "quickstart"),
     )
+    yield from exporting(folder, huge)
     yield from extents(folder)
+
+
+def exporting(folder: Path, huge: Path) -> Iterator[Case]:
+    """A file's size costs nothing: a device of 6 TiB, held against a file of 64 MiB."""
+    small = folder / "small"
+    Host.make(small, None).store.close()
+    yield Case(
+        "export of a 6 TiB device",
+        "export of a 64 MiB file",
+        1.1,
+        exported(folder, huge, "file=/dev/pmem0"),
+        exported(folder, small, "file=/mnt/pmem0/vm1.img"),
+    )
+
+
+def exported(folder: Path, root: Path, entry: str, status: int = 0) -> Callable[[], None]:
+    """Export a domain; it is released again after the clock has stopped. status: of the command."""
+    config, out = folder / f"{root.name}-export.cfg", folder / f"{root.name}-exported"
+    config.write_text(f'name = "vm1"\ntype = "hvm"\nmemory = 512\nvnvdimm = [ "{entry}" ]\n')
+
+    def act() -> None:
+        words = (XLPY, "export", str(config), "-o", str(out), "--dom0", "emulated")
+        done = subprocess.run(words, capture_output=True, check=False, env={**os.environ, "XLPY_ROOT": str(root)})
+        assert done.returncode == status, done.stderr
+        if not status:
+            AFTER.append(lambda: run(XLPY, "export", "release", str(out / "vm1.json"), root=root))
+
+    return act
 
 
 def creating(root: Path, config: str, name: str) -> Callable[[], None]:
@@ -164,6 +193,13 @@ def extents(folder: Path) -> Iterator[Case | Skip]:
     def resolve() -> None:
         run(XLPY, "pmem", "resolve", "--json", "/mnt/pmem0/many.img", root=root)
 
+    yield Case(
+        f"export, {EXTENTS} extents (refused)",
+        name,
+        1.5,
+        exported(folder, root, "file=/mnt/pmem0/many.img", 6),
+        resolve,
+    )
     if debugfs:
         target = f"{image}?offset={offset}"
         yield Case(

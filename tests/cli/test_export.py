@@ -433,8 +433,8 @@ def test_a_failed_renewal_leaves_the_export_as_it_was(ready, config, out, monkey
 
 
 def test_a_machine_without_nvdimms(ready, config, out, monkeypatch):
-    from xlpy.toolstack.export import linux
+    from xlpy.toolstack.export import machine
 
-    monkeypatch.setattr(linux, "here", lambda: False)
+    monkeypatch.setattr(machine, "has_nvdimms", lambda: False)
     shown = ready("export", config(), "-o", out, "--dom0", "linux", status=4)
     assert "this machine has no NVDIMM" in shown.err

@@ -317,7 +317,7 @@ def test_what_the_dimms_tell_reaches_the_guest(box, image, flags, losses, unarme
     Box.write(box.dimm / "flags", flags)
     if losses is not None:
         Box.write(box.dimm / "dirty_shutdown", losses)
-    media = box.machine.media(box.machine.resolve("", [str(image)])[0])
+    media = box.machine.media(box.machine.resolve([str(image)])[0])
     assert (media.persistence, media.unarmed, media.data_losses) == ("memory_controller", unarmed, count)
     assert export(box, config(image)).devices[0].unarmed == unarmed
 

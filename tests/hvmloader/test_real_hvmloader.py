@@ -205,7 +205,7 @@ def test_exported_tables_are_loaded(host, monkeypatch, tmp_path, passed, name):
     many.write_bytes(tables[0] * 7)
     text = BASE + rest.format(passed=passed, many=many)
     config = load_config(text + f"\nvnvdimm = {entries}\n", "judged.cfg")
-    machine = EmulatedMachine(host.xen, host.dom0, host.xenstore, host.store, str(tmp_path), host.change)
+    machine = EmulatedMachine(host, str(tmp_path))
     exporter = Exporter(machine, lambda _text: None)
     manifest = exporter.export(exporter.prepare(config, str(tmp_path / "out"), "4.17"))
     blob = tmp_path / "blob"

@@ -88,9 +88,9 @@ def export(
 def machine_of(env: Env, kernel: str | None) -> Machine:
     """The machine whose memory is meant. NotFound: Linux is asked for, and has no NVDIMM."""
     from xlpy.errors import NotFound
-    from xlpy.toolstack.export import linux
+    from xlpy.toolstack.export.machine import has_nvdimms
 
-    has_bus = linux.here()
+    has_bus = has_nvdimms()
     if kernel == "linux" and not has_bus:
         raise NotFound(
             "this machine has no NVDIMM: there is nothing in /sys/bus/nd/devices",
@@ -98,11 +98,13 @@ def machine_of(env: Env, kernel: str | None) -> Machine:
             hint="modprobe nfit; or try it on the emulated host: --dom0 emulated",
         )
     if kernel == "linux" or (kernel is None and has_bus):
-        return linux.LinuxMachine()
+        from xlpy.toolstack.export.linux import LinuxMachine
+
+        return LinuxMachine()
     from xlpy.toolstack.export.emulated import EmulatedMachine
 
     host = env.host
-    return EmulatedMachine(host.xen, host.dom0, host.xenstore, host.store, f"{host.root}/labels", host.change)
+    return EmulatedMachine(host, f"{host.root}/labels")
 
 
 def _version(env: Env, machine: Machine) -> str:

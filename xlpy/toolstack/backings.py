@@ -50,11 +50,15 @@ class Backings:
                 would not map it. Constraint, NotFound, Unsafe: see ``resolve``.
         """
         found = [(entry, resolve(self.dom0, entry.file, entry.read_only)) for entry in entries]
+        self.refuse_taken(name, found)
+        return found
+
+    def refuse_taken(self, name: str, found: list[tuple[Vnvdimm, Resolved]]) -> None:
+        """Of what was found, refuse what another entry or a domain has, or Xen would not map. Raises as ``resolve``."""
         _refuse_overlaps(name, found)
         for entry, resolved in found:
             self._refuse_taken(entry, resolved)
             self._refuse_unregistered(entry, resolved)
-        return found
 
     def _refuse_taken(self, entry: Vnvdimm, resolved: Resolved) -> None:
         for span in resolved.spans:

@@ -99,7 +99,7 @@ def _changed(kind: str, path: str, manifest: Manifest) -> Iterator[Finding]:
 
 def _moved(machine: Machine, manifest: Manifest, area: Area) -> Iterator[Finding]:
     try:
-        found = machine.resolve(manifest.name, [area.path])[0]
+        found = machine.resolve([area.path])[0]
     except XlpyError as error:
         yield Finding(error.code, area.path, str(error), error.hint or "export again")
         return

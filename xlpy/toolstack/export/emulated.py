@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from xlpy.toolstack.backings import Backings
+from functools import cached_property
+
 from xlpy.toolstack.devices.vnvdimm import Vnvdimm
-from xlpy.toolstack.export import search
 from xlpy.toolstack.export.machine import Media
-from xlpy.toolstack.record import name_of
-from xlpy.typing import TYPE_CHECKING
+from xlpy.toolstack.resolve import resolve
+from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from xlpy.addr import Gpa, Spa, Span
@@ -19,34 +19,55 @@ if TYPE_CHECKING:
     from xlpy.dom0.xenstore import XenStore
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
+    from xlpy.toolstack.backings import Backings
     from xlpy.toolstack.config import DomainConfig
     from xlpy.toolstack.resolve import Resolved
+
+
+class Actors(Protocol):
+    """Who acts on an emulated host (``xlpy.host.Host``); each is there when it is first asked for."""
+
+    @property
+    def xen(self) -> Xen: ...
+    @property
+    def dom0(self) -> EmulatedDom0: ...
+    @property
+    def xenstore(self) -> XenStore: ...
+
+    store: Store
+
+    def change(self, what: str) -> AbstractContextManager[None]: ...
 
 
 class EmulatedMachine:
     """Implements ``Machine``.
 
     Args:
-        xen, dom0, xenstore, store: the actors of a host.
+        host: the emulated host.
         labels: folder of the label areas of its domains.
-        change: the host's transaction.
     """
 
     kind = "emulated"
 
-    def __init__(
-        self,
-        xen: Xen,
-        dom0: EmulatedDom0,
-        xenstore: XenStore,
-        store: Store,
-        labels: str,
-        change: Callable[[str], AbstractContextManager[None]],
-    ) -> None:
-        self._xen, self._dom0, self._xenstore = xen, dom0, xenstore
-        self._backings = Backings(xen, dom0, labels)
-        self.register = store.table("exports")
-        self.change = change
+    def __init__(self, host: Actors, labels: str) -> None:
+        self._host = host
+        self._labels = labels
+        self.register = host.store.table("exports")
+        self.change = host.change
+
+    @property
+    def _xen(self) -> Xen:
+        return self._host.xen
+
+    @property
+    def _dom0(self) -> EmulatedDom0:
+        return self._host.dom0
+
+    @cached_property
+    def _backings(self) -> Backings:
+        from xlpy.toolstack.backings import Backings
+
+        return Backings(self._xen, self._dom0, self._labels)
 
     def absolute(self, path: str) -> str:
         return self._dom0.clean(path) if path.startswith("/") else path
@@ -57,10 +78,15 @@ class EmulatedMachine:
     def physical_bits(self) -> int:
         return self._xen.hw.spec.cpu.physical_bits
 
-    def resolve(self, name: str, paths: Sequence[str]) -> list[Resolved]:
-        return [resolved for _, resolved in self._backings.resolve(name, [Vnvdimm(path) for path in paths])]
+    def resolve(self, paths: Sequence[str]) -> list[Resolved]:
+        return [resolve(self._dom0, path) for path in paths]
+
+    def refuse_taken(self, name: str, found: Sequence[Resolved]) -> None:
+        self._backings.refuse_taken(name, [(Vnvdimm(one.path), one) for one in found])
 
     def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
+        from xlpy.toolstack.export import search
+
         return search.locate(self._dom0, self._names, spans, self._files)
 
     def _files(self, mount: Mount, size: int) -> Iterator[str]:
@@ -69,6 +95,8 @@ class EmulatedMachine:
                 yield path
 
     def pmem(self) -> list[tuple[str, Span[Spa]]]:
+        from xlpy.toolstack.export import search
+
         return [(name, span) for name, kind, span in search.devices(self._dom0, self._names) if kind == "device"]
 
     @property
@@ -102,7 +130,9 @@ class EmulatedMachine:
 
     def mapping(self, spans: Sequence[Span[Spa]]) -> list[str]:
         owners = {owner for span in spans if (owner := self._xen.pmem.owner_of(span)) is not None}
-        return [f"domain {domid} ({name_of(self._xenstore, domid)})" for domid in sorted(owners)]
+        from xlpy.toolstack.record import name_of
+
+        return [f"domain {domid} ({name_of(self._host.xenstore, domid)})" for domid in sorted(owners)]
 
     def reserved(self, config: DomainConfig) -> list[Span[Gpa]]:
         del config

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import ExitStack, suppress
-from hashlib import sha256
 from pathlib import Path
 
 from xlpy.errors import Conflict, HostTrouble
 from xlpy.inputs import read_file
 from xlpy.limits import RECORD
 from xlpy.records import NamedTuple
-from xlpy.toolstack.export import firmware, limits, text
 from xlpy.toolstack.export.manifest import Area, Device, Manifest
 from xlpy.toolstack.export.plan import plan
 from xlpy.typing import TYPE_CHECKING, Any
@@ -63,6 +60,8 @@ class Exporter:
         """
         where = Path(folder).absolute()
         found = plan(config, self.machine)
+        from xlpy.toolstack.export import firmware, limits, text  # only for what is not refused
+
         files = {kind: str(where / f"{config.name}.{kind}") for kind in ("cfg", "acpi", "json")}
         self._refuse_foreign(files)
         self._refuse_exported(found.areas, files["json"])
@@ -71,10 +70,11 @@ class Exporter:
         shadow = limits.shadow_mib(config, found.areas)
         made = text.stock_config(found, files["acpi"], files["json"], xen, shadow).encode(errors="surrogateescape")
         entries = len(found.iomem) + sum(len(area.spans) for area in found.areas)
-        limits.check_entries(config, entries)
         return Prepared(self._manifest(found, files, xen, made, blob), made, blob, entries, shadow)
 
     def _manifest(self, found: Plan, files: dict[str, str], xen: str, made: bytes, blob: bytes) -> Manifest:
+        from hashlib import sha256
+
         from xlpy import __version__
 
         config = found.config
@@ -137,7 +137,7 @@ class Exporter:
             if area.path not in known:
                 undo.callback(self.machine.unpin, area.path, how, owner)
             self.machine.sync(area.path)
-            again = self.machine.resolve(manifest.name, [area.path])[0]
+            again = self.machine.resolve([area.path])[0]
             if again.spans != area.spans:
                 raise Conflict(f"{area.path} moved on the media while it was exported", hint="run the command again")
             return area._replace(pinned=how)
@@ -156,6 +156,8 @@ class Exporter:
                 self.machine.unpin(area.path, area.pinned, old.path)
 
     def _write(self, manifest: Manifest, prepared: Prepared, undo: ExitStack) -> None:
+        import json
+
         record = json.dumps(manifest.to_json(), indent=1).encode(errors="surrogateescape") + b"\n"
         folder = Path(manifest.path).parent
         try:
@@ -259,6 +261,8 @@ def _without_error(act: Callable[[], object]) -> None:
 
 def _is_record(path: str) -> bool:
     """Whether a file is the record of an export, perhaps of one that was released or of another machine."""
+    import json
+
     try:
         return str(json.loads(read_file(path, RECORD)).get("schema", "")).startswith("xlpy.export/")
     except (OSError, ValueError, AttributeError):

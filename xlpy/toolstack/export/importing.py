@@ -224,7 +224,7 @@ def _exported(machine: Machine, spans: Sequence[Span[Spa]]) -> tuple[str | None,
 
 def _validity(machine: Machine, path: str, spans: Sequence[Span[Spa]]) -> Iterator[str]:
     try:
-        found = machine.resolve("", [path])[0]
+        found = machine.resolve([path])[0]
     except XlpyError as error:
         yield str(error)
         return

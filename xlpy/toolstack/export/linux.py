@@ -32,13 +32,6 @@ VARIABLE = "XLPY_EXPORTS"  # names another folder for it
 _LOST = re.compile(r"not_armed|flush_fail|map_fail")  # nfit/flags of a DIMM that does not keep what is written
 
 
-def here(sysfs: str = "/sys") -> bool:
-    """Whether this machine has NVDIMMs: many a kernel has the bus, with nothing on it."""
-    with suppress(OSError):
-        return any(Path(sysfs, "bus/nd/devices").iterdir())
-    return False
-
-
 class LinuxMachine:
     """Implements ``Machine``.
 
@@ -107,8 +100,7 @@ class LinuxMachine:
                 return int(found[1])
         raise Constraint(f"{self._proc}/cpuinfo does not tell the width of physical addresses")
 
-    def resolve(self, name: str, paths: Sequence[str]) -> list[Resolved]:
-        del name
+    def resolve(self, paths: Sequence[str]) -> list[Resolved]:
         if self.xen() and not self.is_dom0:
             raise Constraint(
                 "this is a Xen guest, not Dom0: its physical addresses are not those of the machine",
@@ -116,6 +108,9 @@ class LinuxMachine:
                 hint="run xlpy export in Dom0",
             )
         return [self._resolve(path) for path in paths]
+
+    def refuse_taken(self, name: str, found: Sequence[Resolved]) -> None:
+        """Nothing beyond what export asks itself: the register, running domains, and who has files open."""
 
     def _resolve(self, path: str) -> Resolved:
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +16,13 @@ if TYPE_CHECKING:
     from xlpy.store import Table
     from xlpy.toolstack.config import DomainConfig
     from xlpy.toolstack.resolve import Resolved
+
+
+def has_nvdimms(sysfs: str = "/sys") -> bool:
+    """Whether the machine that this process runs on has NVDIMMs: many a kernel has the bus, with nothing on it."""
+    with suppress(OSError):
+        return bool(os.listdir(f"{sysfs}/bus/nd/devices"))  # noqa: PTH208 - pathlib takes 6 ms to import
+    return False
 
 
 class Media(NamedTuple):
@@ -59,8 +69,12 @@ class Machine(Protocol):
         """Width of physical addresses, which a guest with hardware paging shares."""
         ...
 
-    def resolve(self, name: str, paths: Sequence[str]) -> list[Resolved]:
-        """The host memory behind each path, proved safe to map and nobody's. Raises as ``toolstack.resolve``."""
+    def resolve(self, paths: Sequence[str]) -> list[Resolved]:
+        """The host memory behind each path, proved safe to map. Raises as ``toolstack.resolve``."""
+        ...
+
+    def refuse_taken(self, name: str, found: Sequence[Resolved]) -> None:
+        """Refuse what the machine's toolstack knows to be somebody's. name: of the domain. Conflict, HypercallError."""
         ...
 
     def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import itertools
 
 from xlpy.addr import PAGE, Gfn, Gpa, Mfn, Span, format_size, gpa_of, spa_of
-from xlpy.devicemodel.backing import Backing, Vnvdimm, serial_number
-from xlpy.devicemodel.model import MAX_SLOTS
-from xlpy.devicemodel.placement import GuestRam, place
-from xlpy.devicemodel.stock import StockDevice
-from xlpy.dom0.labels import SIGNATURE, read_area
 from xlpy.errors import ConfigError, Conflict, Constraint, Unsafe
-from xlpy.firmware.layout import PCI64_WINDOW
 from xlpy.records import NamedTuple
 from xlpy.toolstack.devices.vnvdimm import LABEL_LEAST, LABEL_MOST
+from xlpy.toolstack.export.limits import check_entries
 from xlpy.toolstack.export.manifest import Area, Device
 from xlpy.toolstack.libxl_json import INVALID_GFN
 from xlpy.toolstack.settings import memory_layout
@@ -23,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from xlpy.addr import Spa
+    from xlpy.devicemodel.placement import GuestRam
+    from xlpy.devicemodel.stock import StockDevice
     from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.config import Vnvdimm as Entry
     from xlpy.toolstack.export.machine import Machine, Media
     from xlpy.toolstack.resolve import Resolved
 
@@ -65,21 +63,42 @@ def plan(config: DomainConfig, machine: Machine) -> Plan:
     entries = [entry._replace(file=machine.absolute(entry.file)) for entry in config.vnvdimms]
     labels = [machine.absolute(entry.label_file) if entry.label_file else "" for entry in entries]
     paths = [entry.file for entry in entries] + [path for path in labels if path]
-    found = dict(zip(paths, machine.resolve(config.name, paths), strict=True))
-    own = tuple(own_iomem(config))
-    _refuse_overlaps(config, [found[path] for path in paths], own)
+    resolved, own = machine.resolve(paths), tuple(own_iomem(config))
+    check_entries(config, resolved, len(own))
+    machine.refuse_taken(config.name, resolved)
+    _refuse_overlaps(config, resolved, own)
+    found = dict(zip(paths, resolved, strict=True))
     for path in paths:
         _refuse_poison(machine, found[path])
     for path in filter(None, labels):
         _check_labels(machine, found[path])
+    return _placed(config, machine, list(zip(entries, labels, strict=True)), found, own)
+
+
+def _placed(
+    config: DomainConfig,
+    machine: Machine,
+    entries: Sequence[tuple[Entry, str]],
+    found: dict[str, Resolved],
+    own: tuple[IoMemory, ...],
+) -> Plan:
+    """Give every backing a place and an identity: data first, then label areas (empty: none)."""
+    from xlpy.devicemodel.backing import Backing, Vnvdimm, serial_number
+    from xlpy.devicemodel.model import MAX_SLOTS
+    from xlpy.devicemodel.placement import GuestRam
+    from xlpy.devicemodel.stock import StockDevice
+    from xlpy.firmware.layout import PCI64_WINDOW
+
+    if len(entries) > MAX_SLOTS:
+        raise Constraint(f"{config.name}: {len(entries)} vNVDIMMs, a domain can have {MAX_SLOTS}")
     layout = memory_layout(config)
     ram = GuestRam(layout.low_end, layout.high_end, machine.physical_bits(), max(PCI64_WINDOW, machine.bars(config)))
     taken = [*(one.guest for one in own), *machine.reserved(config)]
-    data = [_area(machine, found[entry.file], ram, taken) for entry in entries]
-    label_areas = [_area(machine, found[path], ram, taken) if path else None for path in labels]
+    data = [_area(machine, found[entry.file], ram, taken) for entry, _ in entries]
+    label_areas = [_area(machine, found[path], ram, taken) if path else None for _, path in entries]
     devices: list[Device] = []
     stock, told = [], []
-    for slot, (entry, area, label_area) in enumerate(zip(entries, data, label_areas, strict=True)):
+    for slot, ((entry, _), area, label_area) in enumerate(zip(entries, data, label_areas, strict=True)):
         media = machine.media(found[entry.file])
         serial = serial_number(_identity(media), [one.serial for one in devices])
         unarmed = entry.unarmed or media.unarmed
@@ -118,8 +137,6 @@ def refuse_unfit(config: DomainConfig) -> None:
                 code="XLPY-EXPORT-READ-ONLY",
                 hint="leave mode=ro out and give the guest a copy; unarmed=1 only asks a Linux guest not to write",
             )
-    if len(config.vnvdimms) > MAX_SLOTS:
-        raise Constraint(f"{config.name}: {len(config.vnvdimms)} vNVDIMMs, a domain can have {MAX_SLOTS}")
     if "/" in config.name or "\0" in config.name or config.name in ("", ".", ".."):
         raise Constraint(
             f"the name {config.name!r} cannot be that of a file, and xl refuses a / in it",
@@ -142,6 +159,8 @@ def own_iomem(config: DomainConfig) -> Iterator[IoMemory]:
 
 def _area(machine: Machine, resolved: Resolved, ram: GuestRam, taken: list[Span[Gpa]]) -> Area:
     """Place a backing, by the same rule as a domain of the model, and mark its place as taken."""
+    from xlpy.devicemodel.placement import place
+
     gpa = place(resolved, ram, taken)
     taken.append(Span(gpa, resolved.size))
     inode = machine.inode(resolved.path) if resolved.kind == "file" else 0
@@ -194,6 +213,8 @@ def _refuse_poison(machine: Machine, resolved: Resolved) -> None:
 
 def _check_labels(machine: Machine, resolved: Resolved) -> None:
     """A label area has a size of its own, and holds labels or nothing."""
+    from xlpy.dom0.labels import SIGNATURE, read_area
+
     if not LABEL_LEAST <= resolved.size <= LABEL_MOST:
         raise Constraint(
             f"{resolved.path}: a label area of {format_size(resolved.size)}; 128K to 1G are required",
