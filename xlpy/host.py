@@ -16,6 +16,7 @@ from functools import cached_property
 
 from xlpy import statedir
 from xlpy.errors import Conflict, StateError, XlpyError
+from xlpy.hw import power
 from xlpy.private import private
 from xlpy.statedir import BOOTS, STATE, UNCLEAN
 from xlpy.store import Store
@@ -111,6 +112,7 @@ class Host:
             recover(host.store, note)
         if os.path.exists(host._file(UNCLEAN)):
             host._repair()
+        power.require_power(where)
         return host
 
     @classmethod
@@ -156,6 +158,7 @@ class Host:
         from xlpy.firmware.bios import power_on
 
         self.hw = hw
+        power.switch(self._home, on=True)
         power_on(hw)
         self.xen.boot()
         self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
@@ -360,6 +363,10 @@ class Host:
         if not dry_run:
             with self.store.transaction(f"writing to {domain}"):
                 target.memory.write(gpa, data)
+                if os.path.exists(self._file(power.CACHES)):  # else every store is safe at once
+                    from xlpy.power import make_durable
+
+                    make_durable(self.hw, target, gpa, data)
 
     def check_backings(self, running: Running) -> None:
         """Unsafe when a file that a domain was given has other blocks by now: stores would land in foreign data."""

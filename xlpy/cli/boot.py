@@ -66,6 +66,7 @@ def boot(
     (XLPY-BOOT-RESET), or QEMU failed (XLPY-BOOT-QEMU).
     """
     from xlpy.boot.run import Boot, Options
+    from xlpy.power import settle
 
     host = env.host
     options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args, record)
@@ -74,6 +75,7 @@ def boot(
         _show(env, made.command(), made.plan.notes, as_json=as_json, wanted=print_command)
         return
     flush()
+    settle(host)
     try:
         outcome = made.run(2 if as_json else 1)
     finally:

@@ -7,7 +7,7 @@ from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, table
 from xlpy.cli.show import out
-from xlpy.cli.types import FilePath
+from xlpy.cli.types import Choice, FilePath, IntRange
 from xlpy.errors import Conflict, NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,46 @@ def reset(env: Env, machine: Path | None, keep_media: bool, as_json: bool) -> No
         name = statedir.description(where)[1].name
     if as_json:
         json_document("xlpy.host-reset/1", root=str(where), machine=name, dry_run=env.dry_run)
+
+
+@command("""
+xlpy host power cut --seed 7
+xlpy host power on
+""")
+@argument("action", type=Choice(["cut", "on"]), metavar="cut|on")
+@option("--seed", type=IntRange(0), default=0, metavar="N", help="Which of the stores that are not safe are lost.")
+@option(
+    "--keep",
+    type=Choice(["random", "all", "none"]),
+    default="random",
+    help="Keep some of them by the seed (default), all of them, or none.",
+)
+@dry_run_option
+@json_option
+def power(env: Env, action: str, seed: int, keep: str, as_json: bool) -> None:
+    """Cut the machine's power, or switch it on again: BIOS, Xen and Dom0 boot anew on the media that are there.
+
+    A failure ends all domains. Of each cache line that was stored to and not made durable it leaves a prefix of the
+    stores. See `mem write --no-flush`, `mem flush`, `mem fence`.
+    """
+    from xlpy.host import Host
+
+    if action == "on":
+        if not env.dry_run:
+            Host.restart(env.root, env.note)
+        if as_json:
+            json_document("xlpy.host-power/1", action=action, dry_run=env.dry_run)
+        return
+    from xlpy.power import cut
+
+    found = cut(env.host, keep, seed, dry_run=env.dry_run)
+    if as_json:
+        json_document("xlpy.host-power/1", action=action, dry_run=env.dry_run, **found._asdict())
+        return
+    ended = ", ".join(found.domains) or "none"
+    env.note(f"{found.lines} lines were not safe, {len(found.lost)} lost stores; domains ended: {ended}")
+    for dimm in found.dirty:
+        env.note(f"{dimm}: its queue could not be written, the shutdown is dirty")
 
 
 @command("""

@@ -12,7 +12,7 @@ from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import SIZE, domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.show import binary, exact, out
-from xlpy.cli.types import FilePath
+from xlpy.cli.types import Choice, FilePath
 from xlpy.errors import Constraint, UsageError
 from xlpy.inputs import read_file
 from xlpy.private import private
@@ -70,10 +70,17 @@ xlpy mem write quickstart 0x500000000 --hex 48656c6c6f
 @argument("gpa", type=SIZE)
 @option("--hex", "text", metavar="H", help="Bytes to write, as hex digits.")
 @option("--file", "source", type=FilePath(exists=True, dir_okay=False), help="File to write.")
+@option("--no-flush", "unflushed", is_flag=True, help="Leave it in the caches: a power failure may lose it.")
 @dry_run_option
 @json_option
-def write(env: Env, domain: str, gpa: int, text: str | None, source: Path | None, as_json: bool) -> None:
-    """Write guest memory at GPA: what lies in a vNVDIMM lands on the media behind it at once."""
+def write(
+    env: Env, domain: str, gpa: int, text: str | None, source: Path | None, unflushed: bool, as_json: bool
+) -> None:
+    """Write guest memory at GPA: what lies in a vNVDIMM lands on the media behind it at once.
+
+    The store is written back and fenced, so that a power failure does not lose it; with --no-flush that is left to
+    `mem flush` and `mem fence`.
+    """
     if (text is None) == (source is None):
         raise UsageError("mem write needs either --hex or --file", hint="xlpy mem write DOMAIN GPA --hex 00ff")
     if text is not None:
@@ -85,9 +92,57 @@ def write(env: Env, domain: str, gpa: int, text: str | None, source: Path | None
             ) from None
     else:
         data = read_file(source, limits.MEMORY) if source else b""
-    env.host.write_memory(domain, Gpa(gpa), data, dry_run=env.dry_run)
+    if unflushed:
+        from xlpy.power import store
+
+        store(env.host, domain, Gpa(gpa), data, dry_run=env.dry_run)
+    else:
+        env.host.write_memory(domain, Gpa(gpa), data, dry_run=env.dry_run)
     if as_json:
         json_document("xlpy.mem-write/1", domain=domain, gpa=gpa, length=len(data), dry_run=env.dry_run)
+
+
+@command("""
+xlpy mem flush quickstart 0x500000000 64
+xlpy mem flush quickstart 0x500000000 4K --with clflush
+""")
+@domain_argument
+@argument("gpa", type=SIZE)
+@argument("length", type=SIZE)
+@option("--with", "instruction", type=Choice(["clwb", "clflushopt", "clflush"]), default="clwb", help="Instruction.")
+@dry_run_option
+@json_option
+def flush(env: Env, domain: str, gpa: int, length: int, instruction: str, as_json: bool) -> None:
+    """Write back the cache lines of guest memory. Lines of clwb and clflushopt are safe after `mem fence`."""
+    from xlpy import power
+
+    if length < 1:
+        raise UsageError("a length of at least 1 is required")
+    count, remark = power.flush(env.host, domain, gpa, length, instruction, dry_run=env.dry_run)
+    if remark:
+        env.note(f"note: {remark}")
+    if as_json:
+        json_document("xlpy.mem-flush/1", domain=domain, gpa=gpa, length=length, lines=count, dry_run=env.dry_run)
+    else:
+        env.note(f"{count} lines had something to write back")
+
+
+@command("""
+xlpy mem fence
+xlpy mem fence --drain
+""")
+@option("--drain", is_flag=True, help="Also write the flush hint addresses: memory controllers empty their queues.")
+@dry_run_option
+@json_option
+def fence(env: Env, drain: bool, as_json: bool) -> None:
+    """Make what was written back durable: SFENCE. Machines with persistence: none need --drain."""
+    from xlpy import power
+
+    left = power.fence(env.host, drain, dry_run=env.dry_run)
+    if as_json:
+        json_document("xlpy.mem-fence/1", drain=drain, lines=left, dry_run=env.dry_run)
+    elif left:
+        env.note(f"{left} lines may still be lost")
 
 
 def _hexdump(address: int, data: bytes) -> None:

@@ -109,6 +109,8 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
     "mem": {
         "read": ("mem:read", "Read guest memory."),
         "write": ("mem:write", "Write guest memory."),
+        "flush": ("mem:flush", "Write back cache lines of guest memory."),
+        "fence": ("mem:fence", "Make what was written back durable."),
     },
     "config": {
         "check": ("config:check", "Check domain configurations, many at once."),
@@ -123,6 +125,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
     "host": {
         "init": ("host:init", "Make the host from a machine description."),
         "show": ("host:show", "Show the machine, its DIMMs, regions and devices."),
+        "power": ("host:power", "Cut the machine's power, or switch it on again."),
         "reset": ("host:reset", "Remove the host, or start it anew."),
     },
 }

@@ -13,7 +13,7 @@ from functools import cache, cached_property
 
 from xlpy.addr import Dpa, Spa, Span
 from xlpy.errors import Conflict, Constraint, NotFound, StateError
-from xlpy.hw import memmap
+from xlpy.hw import memmap, power
 from xlpy.hw.cpu import cpuid
 from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec_to_json
 from xlpy.hw.media import Media, trouble
@@ -66,7 +66,7 @@ class Hardware:
     def __init__(self, root: str | os.PathLike[str], spec: MachineSpec) -> None:
         """Use ``create`` or ``open``."""
         self._root = os.fspath(root)
-        self.spec = spec
+        self.spec = spec = power.worn(root, spec)
         home = os.path.join(root, "hw")
         self.regions = tuple(
             Region(one.name, i, Span(one.base, one.size), one, os.path.join(home, "media", one.name))

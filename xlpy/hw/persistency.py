@@ -85,11 +85,17 @@ class Persistency:
     Args:
         read: ``read(address, length)`` gives what the memory holds before a store that is about to be told of.
         caches_survive: whether the platform writes its caches back when power fails (eADR).
+        queue_survives: whether it writes the memory controllers' queues back (ADR); where it does not, what was
+            flushed and fenced waits until the queue is drained.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], *, caches_survive: bool = False) -> None:
+    def __init__(
+        self, read: Callable[[int, int], bytes], *, caches_survive: bool = False, queue_survives: bool = True
+    ) -> None:
         self._read = read
         self._survive = caches_survive
+        self._queue_survives = queue_survives
+        self._queued: dict[int, int] = {}  # line -> stores that the memory controller's queue holds
         self.lines: dict[int, Line] = {}
         self._buffers: dict[int, list[_Pending]] = {}
         self._flushing: dict[int, dict[int, int]] = {}  # thread -> line -> stores that its write-back covers
@@ -167,10 +173,32 @@ class Persistency:
             for address, covered in self._flushing.pop(thread, {}).items():
                 self._force(address, covered)
 
-    def _force(self, address: int, covered: int) -> None:
+    def drain_queue(self) -> None:
+        """The memory controllers write their queues to the media (a flush hint address was written)."""
+        queued, self._queued = self._queued, {}
+        for address, covered in queued.items():
+            self._force(address, covered, drained=True)
+
+    def _force(self, address: int, covered: int, *, drained: bool = False) -> None:
         line = self.lines[address]
+        if not (drained or self._queue_survives or self._survive):
+            self._queued[address] = max(covered, self._queued.get(address, 0))
+            return
         line.durable = max(line.durable, covered)
         self._forced.add(address)
+
+    # -- between commands -------------------------------------------------------------------------------------------
+
+    def waiting(self) -> tuple[dict[str, int], dict[str, int]]:
+        """By line, as JSON: write-backs of thread 0 that wait for its fence, and what waits in queues."""
+        flushing = self._flushing.get(0, {})
+        return {f"{line:x}": n for line, n in flushing.items()}, {f"{line:x}": n for line, n in self._queued.items()}
+
+    def restore(self, waiting: Mapping[str, int], queued: Mapping[str, int]) -> None:
+        """Take up what ``waiting`` gave; the lines are there already."""
+        self._flushing[0] = {int(line, 16): n for line, n in waiting.items()}
+        self._queued = {int(line, 16): n for line, n in queued.items()}
+        self._count = sum(len(line.stores) for line in self.lines.values())
 
     # -- power fails ------------------------------------------------------------------------------------------------
 
@@ -181,7 +209,7 @@ class Persistency:
             by address, the durable content of each line that has become durable, in part at least, since the last
             call. A line with a write-back that waits for its fence keeps its stores.
         """
-        waiting = {line for lines in self._flushing.values() for line in lines}
+        waiting = {line for lines in self._flushing.values() for line in lines} | self._queued.keys()
         found = {}
         for address in sorted(self._forced):
             line = self.lines[address]

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from xlpy.errors import FormatError, NotFound
+from xlpy.inputs import read_file
 from xlpy.powercut.check import run_check
 from xlpy.powercut.explore import Exploration, Options
 from xlpy.powercut.states import high
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from xlpy.powercut.explore import Result
 
 SCHEMA = "xlpy.powercut/1"
+MOST = 64 << 20  # bytes of a file of ours
 MOST_CHECKS = 200  # of one reduction
 
 
@@ -101,7 +103,7 @@ def save(path: Path, found: Counterexample) -> None:
 def load(path: Path) -> Counterexample:
     """Read a counterexample. NotFound, FormatError: there is none, or it is damaged."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(read_file(path, MOST, FormatError))
         if fields.pop("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
         fields["state"] = {int(address, 16): int(left) for address, left in fields["state"].items()}
