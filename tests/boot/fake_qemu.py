@@ -108,6 +108,6 @@ def play(machine, words):
 
 if __name__ == "__main__":
     if "--version" in sys.argv:
-        print("QEMU emulator version 7.2.22 (made up)")
+        print(f"QEMU emulator version {os.environ.get('FAKE_QEMU_VERSION', '7.2.22')} (made up)")
     else:
         play(Machine(sys.argv[1:]), os.environ["FAKE_QEMU"].split())

@@ -55,6 +55,36 @@ def test_memory_is_laid_out_byte_for_byte(command, xlpy):
     assert sum(sizes) % 8192 == 0
 
 
+@pytest.mark.parametrize(
+    ("version", "offset"), [("7.2.22", False), ("8.0.5", False), ("8.1.0", True), ("10.0.13", True)]
+)
+def test_another_emulator(command, bin_folder, monkeypatch, version, offset):
+    """Part of a file can be mapped from 8.1 on."""
+    monkeypatch.setenv("FAKE_QEMU_VERSION", version)
+    other = bin_folder / "another"
+    other.symlink_to("qemu-system-x86_64")
+    words, _ = command("vnvdimm = [ 'file=/mnt/pmem0/vm1.img' ]", words=["--qemu", other])
+    assert words[0] == str(other)
+    media = next(word for word in words if word.startswith("memory-backend-file") and "/media/" in word)
+    assert (",offset=" in media) == offset
+
+
+@pytest.mark.parametrize(("words", "used"), [([], "another"), (["--qemu", "qemu-system-x86_64"], "qemu-system-x86_64")])
+def test_the_environment_names_an_emulator_too(command, bin_folder, monkeypatch, words, used):
+    (bin_folder / "another").symlink_to("qemu-system-x86_64")
+    monkeypatch.setenv("XLPY_QEMU", "another")
+    assert command(words=words)[0][0] == str(bin_folder / used)
+
+
+def test_read_only_media_are_mapped_read_only(command):
+    words, _ = command("vnvdimm = [ 'file=/mnt/pmem0/vm1.img,mode=ro', '/dev/pmem1' ]")
+    files = [word for word in words if word.startswith("memory-backend-file")]
+    assert [("/media/" in word, word.endswith(",readonly=on")) for word in files if "/media/" in word] == [
+        (True, True),
+        (True, False),
+    ]
+
+
 def test_processors_have_even_apic_ids(command):
     words, _ = command(vcpus=3)
     assert "cpus=5,sockets=1,cores=3,threads=2,maxcpus=6" in words

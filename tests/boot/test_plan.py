@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xlpy.addr import GIB, MIB
-from xlpy.boot.plan import Stretch, Vnvdimm, plan_memory
+from xlpy.boot.plan import MAX_NODES, Stretch, Vnvdimm, plan_memory
 from xlpy.errors import Constraint
 
 LOW, PMEM = 504 * MIB, 20 * GIB
@@ -64,6 +64,46 @@ def test_scattered_extents_are_staged_without_offset(tmp_path, media):
     made = plan(tmp_path, device)
     assert kinds(made)[2:] == [("stage", PMEM, 0, 8 * MIB)]
     assert made.staged == (device,)
+
+
+def scattered(media, count, name="v", gpa=PMEM, **more):
+    pieces = tuple(Stretch(media, 2 * at * MIB, MIB) for at in range(count))
+    return Vnvdimm(name, gpa, count * MIB, pieces, **more)
+
+
+@pytest.mark.parametrize(("count", "kind"), [(124, "media"), (125, "media"), (126, "stage")])
+def test_pieces_as_long_as_there_are_nodes(tmp_path, media, count, kind):
+    made = plan(tmp_path, scattered(media, count), has_offset=True)
+    assert made.backends[-1].kind == kind
+    assert len(made.backends) <= MAX_NODES
+    if kind == "stage":
+        assert made.notes == (
+            "v lies in 126 stretches: staged in one file, written back when the guest ends (from 126 on, since QEMU "
+            "has 128 NUMA nodes)",
+        )
+
+
+def test_nodes_are_shared_out_in_guest_order(tmp_path, media):
+    devices = [scattered(media, 60, name, PMEM + at * GIB) for at, name in enumerate("abc")]
+    made = plan(tmp_path, *devices, has_offset=True)
+    assert [device.name for device in made.staged] == ["c"]
+    assert "from 4 on" in made.notes[0]
+    assert len(made.backends) <= MAX_NODES
+
+
+def test_without_offset_the_reason_is_another(tmp_path, media):
+    (note,) = plan(tmp_path, scattered(media, 2)).notes
+    assert note.endswith("(QEMU before 8.1 maps whole files only)")
+
+
+@pytest.mark.parametrize("options", [{"has_offset": True}, {"has_offset": False}, {"stage_all": True}])
+def test_read_only_in_every_form(tmp_path, media, options):
+    made = plan(tmp_path, scattered(media, 1, read_only=True), **options)
+    assert [(b.kind in ("media", "stage"), b.read_only) for b in made.backends] == [
+        (False, False),
+        (False, False),
+        (True, True),
+    ]
 
 
 def test_stage_hides_the_rest_of_the_media(tmp_path, media):

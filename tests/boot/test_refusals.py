@@ -32,6 +32,20 @@ def test_no_emulator(xlpy, bin_folder, kernel, monkeypatch):
     assert state(xlpy.root) == before
 
 
+@pytest.mark.parametrize("how", ["--qemu", "XLPY_QEMU"])
+def test_no_such_emulator(xlpy, bin_folder, kernel, monkeypatch, how):
+    named = bin_folder / "qemu-of-mine"
+    words = [how, named] if how == "--qemu" else []
+    if not words:
+        monkeypatch.setenv(how, str(named))
+    assert "qemu-of-mine: no such program" in refusal(xlpy, "vm", "--kernel", kernel, *words, status=4)
+    named.write_text("#!/bin/sh\necho something else\n")
+    named.chmod(0o755)
+    assert "says 'something else', not a version" in refusal(xlpy, "vm", "--kernel", kernel, *words, status=6)
+    named.write_bytes(b"\x7fELF")  # nothing that can be started
+    assert "not a version" in refusal(xlpy, "vm", "--kernel", kernel, *words, status=6)
+
+
 def test_no_such_domain(xlpy, kernel):
     assert "XLPY-NOT-FOUND" in refusal(xlpy, "other", "--kernel", kernel, status=4)
 

@@ -186,6 +186,18 @@ def test_staged_data_is_on_the_media_afterwards(vm):
     assert content(vm.xlpy, "/mnt/pmem0/scattered.img", 9) == b"scattered"
 
 
+def test_read_only_data_is_not_written_back(xlpy, config, kernel, bin_folder):
+    """Whatever an emulator does to the stage file."""
+    del bin_folder
+    xlpy("destroy", "vm")
+    xlpy("create", config("reader", "vnvdimm = [ 'file=/mnt/pmem0/scattered.img,mode=ro' ]"))
+    before = content(xlpy, "/mnt/pmem0/scattered.img", 9)
+    _, err = xlpy("boot", "reader", "--kernel", kernel, guest="stage scattered off")
+    assert "not written back" in err
+    assert "back on the media" not in err
+    assert content(xlpy, "/mnt/pmem0/scattered.img", 9) == before
+
+
 def test_everything_can_be_staged(vm):
     vm("stage both off", "--stage")
     assert content(vm.xlpy, "/mnt/pmem0/scattered.img", 4) == b"both"

@@ -7,9 +7,10 @@ the guest is never told of, and each vNVDIMM is a back end at exactly its guest-
     0 ........ low    4 GiB ..... high      gpa of vNVDIMM 1        gpa of vNVDIMM 2
     |   RAM file  |   | RAM file |  filler  |  media or stage  | filler |  media or stage |
 
-A vNVDIMM that is one stretch of its media is mapped in place. Without ``offset=`` (QEMU before 8.1) the whole media
-file is mapped such that the stretch falls on its address: the rest of the file is then reachable for a guest that
-ignores its memory map. Everything else is staged: copied into one file, and copied back afterwards.
+With ``offset=`` (QEMU from 8.1 on) each stretch of a vNVDIMM is a back end of its own, as long as there are NUMA
+nodes. Without it a vNVDIMM that is one stretch is mapped with the whole media file, such that the stretch falls on its
+address: the rest of the file is then reachable for a guest that ignores its memory map. Everything else is staged:
+copied into one file, and copied back afterwards.
 """
 
 from __future__ import annotations
@@ -36,22 +37,26 @@ class Stretch(NamedTuple):
 
 
 class Vnvdimm(NamedTuple):
-    """A vNVDIMM to map. gpa, size: its guest-physical range; stretches: its media, in guest order."""
+    """A vNVDIMM to map. gpa, size: its guest-physical range; stretches: its media, in guest order; read_only: the guest
+    cannot write to it."""
 
     name: str
     gpa: int
     size: int
     stretches: tuple[Stretch, ...]
+    read_only: bool = False
 
 
 class Backend(NamedTuple):
-    """One NUMA node's memory. kind: ``ram``, ``filler``, ``media`` or ``stage``; offset: into ``path``."""
+    """One NUMA node's memory. kind: ``ram``, ``filler``, ``media`` or ``stage``; offset: into ``path``; read_only: what
+    the guest writes there is dropped."""
 
     kind: str
     path: Path
     offset: int
     size: int
     gpa: int
+    read_only: bool = False
 
 
 class Plan(NamedTuple):
@@ -94,12 +99,16 @@ def plan_memory(
     notes: list[str] = []
     end = FOUR_GIB + high
     ordered = sorted(devices, key=lambda device: device.gpa)
+    spare = MAX_NODES - 2 - 2 * len(ordered)  # nodes, beside RAM, the end, and a gap and a piece for each vNVDIMM
     for at, device in enumerate(ordered):
         following = ordered[at + 1].gpa if at + 1 < len(ordered) else None
-        pieces = None if stage_all else _in_place(device, end, following, has_offset, notes)
+        room = spare + 1 if has_offset else None
+        pieces = None if stage_all else _in_place(device, end, following, room, notes)
         if pieces is None:
             staged.append(device)
             pieces = [Backend("stage", folder / f"{device.name}.stage", 0, device.size, device.gpa)]
+        spare -= len(pieces) - 1
+        pieces = [piece._replace(read_only=device.read_only) for piece in pieces]
         if pieces[0].gpa > end:
             backends.append(Backend("filler", folder / f"{device.name}.gap", 0, pieces[0].gpa - end, end))
         backends += pieces
@@ -116,16 +125,23 @@ def plan_memory(
 
 
 def _in_place(
-    device: Vnvdimm, end: int, following: int | None, has_offset: bool, notes: list[str]
+    device: Vnvdimm, end: int, following: int | None, room: int | None, notes: list[str]
 ) -> list[Backend] | None:
-    """Back ends that map the device's own media, or None when it must be staged."""
-    if has_offset and len(device.stretches) <= MAX_NODES // 4:
+    """Back ends that map the device's own media, or None when it must be staged.
+
+    Args:
+        device: the vNVDIMM.
+        end: of what is laid out already. following: where the next one begins, or None.
+        room: how many pieces it may have; None: only whole files can be mapped.
+        notes: what the user should know is added.
+    """
+    if room is not None and len(device.stretches) <= room:
         pieces, gpa = [], device.gpa
         for stretch in device.stretches:
             pieces.append(Backend("media", stretch.path, stretch.offset, stretch.length, gpa))
             gpa += stretch.length
         return pieces
-    if len(device.stretches) == 1:
+    if len(device.stretches) == 1 and room is None:
         stretch = device.stretches[0]
         size, start = stretch.path.stat().st_size, device.gpa - stretch.offset
         if start >= end and (following is None or start + size <= following):
@@ -136,6 +152,12 @@ def _in_place(
                     "it are within reach of a guest that ignores its memory map (--stage prevents that)"
                 )
             return [Backend("media", stretch.path, 0, size, start)]
+    back = "not written back" if device.read_only else "written back when the guest ends"
     why = f"{len(device.stretches)} stretches" if len(device.stretches) > 1 else "a file too large to map whole"
-    notes.append(f"{device.name} lies in {why}: staged in one file, written back when the guest ends")
+    reason = (
+        "QEMU before 8.1 maps whole files only"
+        if room is None
+        else f"from {room + 1} on, since QEMU has {MAX_NODES} NUMA nodes"
+    )
+    notes.append(f"{device.name} lies in {why}: staged in one file, {back} ({reason})")
     return None

@@ -6,12 +6,13 @@ and the PIIX4 chipset, whose power management block SeaBIOS puts at I/O port 0x6
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 
 from xlpy.addr import GIB, KIB
-from xlpy.errors import Constraint, MissingTool
+from xlpy.errors import Constraint, MissingTool, NotFound
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.e820 import E820Entry
 
 PROGRAM = "qemu-system-x86_64"
+VARIABLE = "XLPY_QEMU"  # names another one
 PM_BASE = 0x600  # where SeaBIOS puts the PIIX4's power management ports
 COMMAND_LINE = 2048  # the longest kernel command line on x86
 LOW_RAM = 3 * GIB  # the most that its i440FX board has below 4 GiB
@@ -43,19 +45,33 @@ class Qemu(NamedTuple):
         return self.version >= (8, 1)
 
 
-def find_qemu() -> Qemu:
-    """Look QEMU up on PATH.
+def find_qemu(wanted: str = "") -> Qemu:
+    """Look QEMU up.
+
+    Args:
+        wanted: its path, or its name on PATH; empty: what ``XLPY_QEMU`` says, else ``qemu-system-x86_64``.
 
     Raises:
-        MissingTool: it is not installed. Constraint: it does not say its version.
+        MissingTool: it is not installed. NotFound: nothing of the given name can be run. Constraint: it does not say
+        its version.
     """
-    path = shutil.which(PROGRAM)
+    named = wanted or os.environ.get(VARIABLE, "")
+    path = shutil.which(named or PROGRAM)
+    if path is None and named:
+        raise NotFound(
+            f"{named}: no such program",
+            hint=f"{'--qemu' if wanted else VARIABLE} names a qemu-system-x86_64; guest/kit.py --qemu unpacks one",
+        )
     if path is None:
         raise MissingTool(PROGRAM, "qemu-system-x86")
-    text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        text = done.stdout or done.stderr
+    except OSError as error:
+        text = str(error)
     found = re.search(r"version (\d+)\.(\d+)", text)
     if not found:
-        raise Constraint(f"{path} --version says {text[:80]!r}, not a version", hint="install qemu-system-x86")
+        raise Constraint(f"{path} --version says {text.strip()[:80]!r}, not a version", hint="install qemu-system-x86")
     return Qemu(path, (int(found[1]), int(found[2])))
 
 
@@ -127,9 +143,10 @@ def command(
         *("-smp", f"cpus={2 * vcpus - 1},sockets=1,cores={vcpus},threads=2,maxcpus={2 * vcpus}"),
     ]
     for at, backend in enumerate(plan.backends):
-        offset = f",offset={backend.offset}" if backend.offset else ""
+        more = f",offset={backend.offset}" if backend.offset else ""
+        more += ",readonly=on" if backend.read_only else ""
         path = str(backend.path).replace(",", ",,")
-        words += ["-object", f"memory-backend-file,id=m{at},share=on,mem-path={path},size={backend.size}{offset}"]
+        words += ["-object", f"memory-backend-file,id=m{at},share=on,mem-path={path},size={backend.size}{more}"]
         cpus = f",cpus=0-{2 * vcpus - 1}" if at == 0 else ""
         words += ["-numa", f"node,nodeid={at}{cpus},memdev=m{at}"]
     words += ["-kernel", str(kernel)]

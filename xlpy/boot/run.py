@@ -67,6 +67,7 @@ class Options(NamedTuple):
     stage: give the guest copies of its persistent memory, so that nothing else is within reach.
     folder: where memory files go, and the RAM file stays; None: the domain's directory, and nothing stays.
     extra: further words for the emulator. record: folder for a trace of what the guest does to its vNVDIMMs.
+    qemu: the emulator, see ``find_qemu``.
     """
 
     kernel: Path
@@ -77,6 +78,7 @@ class Options(NamedTuple):
     folder: Path | None = None
     extra: tuple[str, ...] = ()
     record: Path | None = None
+    qemu: str = ""
 
 
 class Outcome(NamedTuple):
@@ -97,8 +99,9 @@ class Boot:
         note: told what the user should know, one line at a time. step: told each step.
 
     Raises:
-        NotFound: no such domain, kernel or initrd. MissingTool: no emulator. Conflict: the domain is booted, paused or
-        dying. Constraint: it cannot be booted: not an HVM guest, too little RAM, persistent memory out of reach.
+        NotFound: no such domain, kernel, initrd or emulator. MissingTool: no emulator. Conflict: the domain is booted,
+        paused or dying. Constraint: it cannot be booted: not an HVM guest, too little RAM, persistent memory out of
+        reach.
     """
 
     def __init__(
@@ -117,7 +120,7 @@ class Boot:
         self._domain = xen.domain(domid)
         self._record = load(store, domid)
         self._refuse_state()
-        self._qemu = qemu.find_qemu()
+        self._qemu = qemu.find_qemu(options.qemu)
         kernel_end = check_kernel(options.kernel)
         self._platform = GuestPlatform(self._domain, xenstore.connection(domid).read_or_none)
         self._ram = RamSize.of(self._platform.memory_map())
@@ -202,7 +205,7 @@ class Boot:
                     stretches.append(Stretch(path, offset, length))
                 if hw.poison.overlapping(Span(Spa(spa), length)):
                     self._note(f"{device.path} has poisoned lines: an emulated processor reads them as they are")
-            yield Vnvdimm(f"vnvdimm{at}", device.gpa, device.size, tuple(stretches))
+            yield Vnvdimm(f"vnvdimm{at}", device.gpa, device.size, tuple(stretches), device.read_only)
 
     # -- what would be done ---------------------------------------------------------------------------------------
 
@@ -268,6 +271,8 @@ class Boot:
                 finally:
                     os.close(fd)
             for device in self.plan.staged:
+                if device.read_only:
+                    continue
                 self._note(f"{device.name}: staged data is back on the media")
             if status is None:
                 raise Constraint(

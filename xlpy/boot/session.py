@@ -54,7 +54,7 @@ class Record(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """As the state keeps it."""
         staged = [
-            [one.name, one.gpa, one.size, [[str(s.path), s.offset, s.length] for s in one.stretches]]
+            [one.name, one.gpa, one.size, [[str(s.path), s.offset, s.length] for s in one.stretches], one.read_only]
             for one in self.staged
         ]
         return {"name": self.name, "pid": self.pid, "folder": str(self.folder), "keep": self.keep, "staged": staged}
@@ -63,8 +63,14 @@ class Record(NamedTuple):
     def from_json(cls, domid: int, fields: dict[str, Any]) -> Record:
         """Read what ``to_json`` made."""
         staged = tuple(
-            Vnvdimm(name, gpa, size, tuple(Stretch(Path(path), offset, length) for path, offset, length in stretches))
-            for name, gpa, size, stretches in fields["staged"]
+            Vnvdimm(
+                name,
+                gpa,
+                size,
+                tuple(Stretch(Path(path), offset, length) for path, offset, length in stretches),
+                *read_only,
+            )
+            for name, gpa, size, stretches, *read_only in fields["staged"]
         )
         return cls(domid, fields["name"], fields["pid"], Path(fields["folder"]), fields["keep"], staged)
 
@@ -235,7 +241,8 @@ def _bring_back(record: Record) -> int:
         stage = record.stage_file(device)
         try:
             if stage.exists():
-                changed += copy_back(device, stage)
+                if not device.read_only:
+                    changed += copy_back(device, stage)
                 stage.unlink()
         except OSError as error:
             raise Constraint(

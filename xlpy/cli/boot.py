@@ -36,6 +36,13 @@ xlpy boot quickstart --kernel "$KERNEL" --initrd "$INITRD" -- -device virtio-rng
     help="Where memory files go (else the domain's directory); the guest's RAM stays there afterwards.",
 )
 @option("--record", type=FilePath(file_okay=False), metavar="DIR", help="Record a trace for `xlpy trace` there.")
+@option(
+    "--qemu",
+    "program",
+    default="",
+    metavar="PATH",
+    help="Another QEMU than $XLPY_QEMU or the one on PATH; guest/kit.py --qemu unpacks those of other Debian suites.",
+)
 @option("--print-command", is_flag=True, help="Print the emulator's command line, and start nothing.")
 @dry_run_option
 @json_option
@@ -50,6 +57,7 @@ def boot(
     stage: bool,
     folder: Path | None,
     record: Path | None,
+    program: str,
     print_command: bool,
     as_json: bool,
     qemu_args: tuple[str, ...],
@@ -59,7 +67,7 @@ def boot(
     QEMU serves as the processor: memory map, ACPI tables and persistent memory are the domain's own, and its device
     model answers the guest's _DSM. What the guest writes to a vNVDIMM is on the host's media, what it writes to labels
     in the vNVDIMM's label area. RAM is a copy, so each boot starts from what `create` built; a domain that has powered
-    off is listed as shut down and can be booted again.
+    off is listed as shut down and can be booted again. From a vNVDIMM with mode=ro the guest can only read.
 
     The serial console goes to stdout (with --json to stderr), the keyboard to the guest; Ctrl-C ends the guest at once.
     Exit status 0: the guest powered off. 6: time was up (XLPY-BOOT-TIMEOUT), the guest reset itself, as after a panic
@@ -69,7 +77,7 @@ def boot(
     from xlpy.power import settle
 
     host = env.host
-    options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args, record)
+    options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args, record, program)
     made = Boot(host.xen, host.xenstore, host.store, host.domid(domain), options, env.note, env.step)
     if print_command or env.dry_run:
         _show(env, made.command(), made.plan.notes, as_json=as_json, wanted=print_command)
