@@ -34,11 +34,23 @@ from modules import load_order
 from packages import Suite
 
 TOOLS = ["busybox-static", "dash", "ndctl", "acpica-tools", "e2fsprogs"]
-MODULES = ["nfit", "nd_pmem", "nd_btt", "libnvdimm", "ext4", "crc32c_generic", "crc32c_intel", "ext2", "dax"]
+MODULES = [
+    "nfit",
+    "nd_pmem",
+    "nd_btt",
+    "libnvdimm",
+    "ext4",
+    "crc32c_generic",
+    "crc32c_intel",
+    "ext2",
+    "dax",
+    "device_dax",
+    "dax_pmem",
+]
 # what --with NAME stands for: (packages, modules); any other name is a package
 EXTRAS = {
     "xfs": (["xfsprogs"], ["xfs"]),
-    "daxctl": (["daxctl"], ["device_dax", "dax_pmem", "kmem"]),
+    "daxctl": (["daxctl"], ["kmem"]),
     "pmdk": (["pmdk-tools"], []),
     "dm": (["dmsetup"], ["dm_mod"]),
     "virtio": ([], ["virtio_pci", "virtio_pmem"]),

@@ -221,7 +221,7 @@ def test_a_second_domain_finds_everything_again(two):
         return sorted((one["uuid"], one["mode"], one["size"]) for one in namespaces)
 
     assert key(second.json("namespaces")) == key(first.json("namespaces"))
-    assert len(second.json("namespaces")) == 3
+    assert len(second.json("namespaces")) == 5
     assert second["files"].count(DIGEST) == 3
     assert second["files"].count("-> 0") == 2
 
@@ -264,3 +264,25 @@ def test_a_vnvdimm_becomes_memory_of_its_node(boot, tmp_path):
     before, after = (int(guest[name].split()[-2]) for name in ("free", "after"))
     assert after - before == ram["total_memblocks"] * 128 * 1024
     assert "System RAM (kmem)" in guest["iomem"]
+
+
+def test_probe_names_what_linux_names(two, capsys):
+    """Every mode, several namespaces: as ndctl lists them in the guest."""
+    root, _, guest = two
+    capsys.readouterr()
+    assert run(["--root", str(root), "guest", "probe", "two", "--json"]) == 0
+    probed = json.loads(capsys.readouterr().out)
+    listed = []
+    for region in guest.json("listed"):
+        for one in region["namespaces"]:
+            if one["size"]:
+                char = one.get("daxregion", {}).get("devices", [{}])[0]
+                dev = one.get("blockdev") or char.get("chardev")
+                facts = {key: one.get(key) for key in ("mode", "size", "uuid", "name", "target_node")}
+                listed.append({"namespace": one["dev"], "dev": dev, **facts})
+    keys = list(listed[0])
+    assert sorted(listed, key=lambda one: one["namespace"]) == [
+        {key: one[key] for key in keys} for one in probed["pmem"]
+    ]
+    assert {one["mode"] for one in listed} == {"raw", "fsdax", "devdax", "sector"}
+    assert [region["seed"] for region in probed["regions"]] == guest["seeds"].split()

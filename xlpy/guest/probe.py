@@ -6,10 +6,11 @@ else; what does not fit is a problem, in words.
 
 from __future__ import annotations
 
-from xlpy.addr import Dpa, Gpa, Spa, Span, format_size
+from xlpy.addr import Gpa, format_size
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.eval import AmlError
 from xlpy.firmware.e820 import E820_PMEM, TYPE_NAMES
+from xlpy.guest.devices import PmemDevice, devices
 from xlpy.guest.machine import interpreter
 from xlpy.guest.nvdimm import Nvdimm, ask
 from xlpy.records import NamedTuple
@@ -26,17 +27,6 @@ ROOT_HID = "ACPI0012"
 _NO_HEADER = ("RSDP", "FACS")
 
 
-class PmemDevice(NamedTuple):
-    """A block device that results. start: guest-physical; mode, size, uuid, name: as ndctl says them."""
-
-    dev: str
-    mode: str
-    start: int
-    size: int
-    uuid: str | None
-    name: str | None
-
-
 class Report(NamedTuple):
     """All findings. nvdimms: by handle. problems: empty when nothing is wrong."""
 
@@ -46,6 +36,19 @@ class Report(NamedTuple):
     nvdimms: dict[int, Nvdimm]
     pmem: list[PmemDevice]
     problems: list[str]
+
+    @property
+    def seeds(self) -> dict[int, str]:
+        """The namespace that Linux keeps ready for the next one to be made, by region; none in one without labels."""
+        labelled = {dimm.path for dimm in self.nvdimms.values() if dimm.area and dimm.area.current is not None}
+        dimms = {one.dev: self.nvdimms.get(one.handle) for one in (self.bus.dimms if self.bus else ())}
+        found = {}
+        for region in self.bus.regions if self.bus else ():
+            members = [dimms.get(mapping.dimm) for mapping in region.mappings]
+            if any(member and member.path in labelled for member in members):
+                count = sum(one.namespace.startswith(f"namespace{region.number}.") for one in self.pmem)
+                found[region.number] = f"namespace{region.number}.{count}"
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -68,6 +71,7 @@ class Report(NamedTuple):
                     "start": region.span.start,
                     "size": region.span.size,
                     "mappings": [m.dimm for m in region.mappings],
+                    "seed": self.seeds.get(region.number),
                 }
                 for region in (self.bus.regions if self.bus else ())
             ],
@@ -118,10 +122,12 @@ def probe(running: Running) -> Report:
     aml = _load(running, problems)
     bus, structures = _nfit(tables, aml, problems)
     nvdimms = _nvdimms(aml, bus, problems) if aml and bus else {}
+    nodes = _nodes(tables, structures)
     pmem: list[PmemDevice] = []
     for region in bus.regions if bus else ():
         problems += _misplaced(running, region, handover.e820)
-        pmem += _devices(running, region, bus, nvdimms, structures, problems)
+        found = devices(running, region, bus, nvdimms, structures, problems)
+        pmem += [one._replace(target_node=nodes.get(region.number)) for one in found]
     return Report(tables, handover.e820, bus, nvdimms, pmem, problems)
 
 
@@ -161,6 +167,16 @@ def _nfit(tables: list[Found], aml: Interpreter | None, problems: list[str]) -> 
         return None, []
     problems += bus.problems
     return bus, structures
+
+
+def _nodes(tables: list[Found], structures: list[Any]) -> dict[int, int | None]:
+    """The node of each region, by its number: regions are numbered as their ranges stand in the table."""
+    from xlpy.firmware.acpi.nfit import PERSISTENT_MEMORY, SpaRange
+    from xlpy.guest.numa import Nodes
+
+    nodes = Nodes(next((table.data for table in tables if table.signature == "SRAT"), b""))
+    ranges = [one for one in structures if isinstance(one, SpaRange) and one.range_type == PERSISTENT_MEMORY]
+    return {number: nodes.of(one) for number, one in enumerate(ranges)}
 
 
 def _root(aml: Interpreter) -> str | None:
@@ -211,65 +227,6 @@ def _misplaced(running: Running, region: Region, e820: list[E820Entry]) -> list[
     return found
 
 
-def _devices(
-    running: Running,
-    region: Region,
-    bus: Bus | None,
-    nvdimms: dict[int, Nvdimm],
-    structures: list[Any],
-    problems: list[str],
-) -> list[PmemDevice]:
-    """The block devices of a region: by labels where an index block is valid, else one for the whole region."""
-    from xlpy.dom0.labelset import Mapping, assemble
-    from xlpy.firmware.acpi.nfit import ControlRegion, RegionMap
-
-    handles = {dimm.dev: dimm.handle for dimm in (bus.dimms if bus else ())}
-    areas = {m.dimm: nvdimms[handles[m.dimm]].area for m in region.mappings if handles[m.dimm] in nvdimms}
-    if not any(area and area.current is not None for area in areas.values()):
-        return [_device(running, f"pmem{region.number}", region, Span(region.span.start, region.span.size))]
-    controls = {s.control_index: s for s in structures if isinstance(s, ControlRegion)}
-    maps = {s.handle: s for s in structures if isinstance(s, RegionMap) and s.spa_index}
-    mappings = []
-    for one in region.mappings:
-        entry = maps[handles[one.dimm]]
-        control = controls[entry.control_index]
-        mappings.append(
-            Mapping(
-                *(one.dimm, areas.get(one.dimm), Dpa(entry.dpa_base), one.length, entry.region_offset),
-                *(control.serial_number, control.vendor_id, control.manufacturing_date, control.manufacturing_location),
-            )
-        )
-    made = assemble(Spa(region.span.start), mappings)
-    if made.error:
-        problems.append(f"{region.dev}: {made.error}")
-    problems += [f"{region.dev}: {line}" for line in made.skipped]
-    number = region.number
-    devices = []
-    for at, space in enumerate(made.namespaces):
-        name = f"pmem{number}" + (f".{at}" if at else "")
-        found = _device(
-            running, name, region, Span(space.start, space.size), bytes.fromhex(space.uuid.replace("-", ""))
-        )
-        devices.append(found._replace(uuid=found.uuid or space.uuid, name=space.name or None))
-    return devices
-
-
-def _device(running: Running, name: str, region: Region, span: Span[Spa], parent: bytes = bytes(16)) -> PmemDevice:
-    """The block device of one namespace: what an info block makes of it, else raw."""
-    from xlpy.dom0.detect import detect
-
-    class Memory:
-        """Guest memory where a driver reads physical memory: inside the guest they are the same thing."""
-
-        @staticmethod
-        def read(address: Spa, length: int, /) -> bytes:
-            return running.memory.read(Gpa(address), length)
-
-    found = detect(Memory(), region.number, span, parent)
-    suffix = "s" if found.mode == "sector" else ""
-    return PmemDevice(f"{name}{suffix}", found.mode, found.data.start, found.data.size, found.uuid or None, None)
-
-
 def summary(report: Report) -> list[str]:
     """The report for a person, line by line."""
     lines = [f"{len(report.tables)} ACPI tables, {len(report.e820)} memory map entries"]
@@ -292,5 +249,6 @@ def summary(report: Report) -> list[str]:
         lines.append(f"{region.dev}: {format_size(region.span.size)} at {region.span.start:#x} on {mapped}")
     for device in report.pmem:
         named = f", named {device.name}" if device.name else ""
-        lines.append(f"/dev/{device.dev}: {device.mode}, {format_size(device.size)} at {device.start:#x}{named}")
+        node = "" if device.target_node is None else f", node {device.target_node}"
+        lines.append(f"/dev/{device.dev}: {device.mode}, {format_size(device.size)} at {device.start:#x}{node}{named}")
     return lines + [f"problem: {problem}" for problem in report.problems]

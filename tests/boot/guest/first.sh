@@ -10,7 +10,9 @@ run ndctl enable-region all
 run ndctl check-labels all
 section raw; ndctl create-namespace -f -r region0 -m raw -s 16M
 section fsdax0; ndctl create-namespace -f -r region0 -m fsdax --map=dev
-section fsdax1; ndctl create-namespace -f -r region1 -m fsdax --map=mem
+section fsdax1; ndctl create-namespace -f -r region1 -m fsdax --map=mem -s 48M -n data
+section devdax; ndctl create-namespace -f -r region1 -m devdax --map=mem -s 32M
+section sector; ndctl create-namespace -f -r region1 -m sector -l 512 -s 32M
 section files
 seq 1 20000 | dd of=/dev/pmem0 conv=fsync 2>/dev/null
 for disk in pmem0.1 pmem1; do
