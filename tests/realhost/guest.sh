@@ -108,7 +108,7 @@ xfs() {
   ask xfs-log "/dev/$log"; ask xfs-realtime "/dev/$rt"
   please write /mnt/y/file 300 xfs-old; ask xfs-old /mnt/y/file
   mkdir y/rt; xfs_io -c 'chattr +t' y/rt; please write /mnt/y/rt/file 16; ask xfs-realtime-file /mnt/y/rt/file
-  umount y
+  umount y; fsdax 320; x=$new
   mkfs.xfs -q -f "/dev/$x"; mount -t xfs -o dax=always "/dev/$x" x || say 'absent ["xfs-reflink"]'
   please write /mnt/x/file 300 xfs; ask xfs /mnt/x/file
   please allocate /mnt/x/new 16; ask xfs-unwritten /mnt/x/new
@@ -141,7 +141,7 @@ races() {
 other() {
   dev 32 devdax --map=mem && { ask devdax "/dev/$new"
     if [ -e /sys/bus/dax/drivers/kmem ]; then
-      daxctl reconfigure-device --mode=system-ram --no-online "$new" >/tmp/dax 2>&1 && ask system-ram "/dev/$new"; fi; }
+      daxctl reconfigure-device --mode=system-ram --no-online "$new" >/tmp/dax 2>&1 && ask system-ram "/dev/$new" || say "absent [\"system-ram\"] $(cat /tmp/dax)"; fi; }
   dev 32 sector; ask sector "/dev/$new"
   dev 16 raw; ask raw "/dev/$new"
 }
@@ -171,5 +171,5 @@ say "kernel $(uname -r)"
 for group; do $group; done
 echo end >request
 sync
-dmesg | grep -iE 'BUG|WARNING|Oops' | sed 's/^/dmesg /'
+dmesg | grep -E 'BUG:|WARNING:|Oops|Call Trace' | sed 's/^/dmesg /'
 say complete

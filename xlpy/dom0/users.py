@@ -70,7 +70,7 @@ class LinuxUsers:
         """Which other processes have a device open or mapped, as ``of_device``."""
         from xlpy.dom0.openfiles import users
 
-        return [f"in use: {who}" for who in users(path, str(self._proc))]
+        return [f"in use: {who}" for who in users([path], str(self._proc))[path]]
 
     def _related(self, name: str) -> dict[Number, Path]:
         """The device, its disk or its partitions: sysfs folders by device number."""
