@@ -125,17 +125,17 @@ def assemble(options: argparse.Namespace) -> dict[str, Path]:
     suite = Suite(options.suite, cache)
     folders = [Path(text) for text in options.modules if "/" in text]
     names = [*MODULES, *(name for text in options.modules if "/" not in text for name in text.split())]
-    packages = list(TOOLS)
+    wanted = list(TOOLS)
     for extra in options.extras:
         more, modules = EXTRAS.get(extra, ([extra], []))
-        packages += more
+        wanted += more
         names += modules
     if "/" in options.kernel:
         kernel, tree = named_kernel(Path(options.kernel).absolute(), folders[0] if folders else None)
     else:
         kernel, tree = packaged_kernel(suite, cache, options.kernel)
         tree = folders[0] if folders else tree
-    chosen = suite.closure(packages)
+    chosen = suite.closure(wanted)
     tools = cache / f"tools-{hashlib.sha256(' '.join(chosen).encode()).hexdigest()[:12]}"
     suite.unpack(chosen, tools)
     parts = {"KERNEL": kernel, "INITRD": initrd(cache, tools, kernel, tree, names, options.script)}

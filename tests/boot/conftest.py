@@ -34,6 +34,8 @@ namespaces:
       files:
         - {path: vm1.img, size: 64M, state: written}
         - {path: scattered.img, size: 64M, state: fragmented}
+        - {path: few.img, size: 256K, state: fragmented}
+        - {path: old.img, size: 1M, state: written}
   - region: set1
     mode: fsdax
     map: dev

@@ -28,9 +28,9 @@ class KitError(Exception):
     """The guest kit cannot be assembled."""
 
 
-def kit(suite="", cache=None, extras=EXTRAS, modules=MODULES, qemu=True):
+def kit(suite="", cache=None, extras=EXTRAS, modules=MODULES, qemu=True, script=None):
     """Paths of the parts that guest/kit.py makes: KERNEL, INITRD, and QEMU with another suite."""
-    words = [sys.executable, str(KIT), "--modules", modules]
+    words = [sys.executable, str(KIT), "--modules", modules, *(["--script", str(script)] if script else [])]
     words += [word for extra in extras for word in ("--with", extra)]
     words += ["--suite", suite] if suite else []
     words += ["--qemu"] if suite and qemu else []
