@@ -9,6 +9,8 @@ Exit status 1 when a row is not as the table says.
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -28,7 +30,7 @@ def examine(told: Told, kernel: str, groups: tuple[str, ...]) -> list[str]:
     for one in SITUATIONS:
         if one.group not in groups or kernel in one.absent:
             continue
-        problem = wrong(told, one) if one.name in told.answers else "was not asked"
+        problem = wrong(told, one)
         found += [f"{one.name}: {problem}"] if problem else []
     for race in RACES:
         for word, expected in (("race", race.free), ("held", race.held)):
@@ -59,6 +61,11 @@ def main() -> int:
             for problem in problems:
                 print(f"  {problem}", flush=True)
             bad += len(problems)
+    environment = os.environ | {"XLPY_TEST_SUITES": ",".join(options.suites)}
+    if options.cache:
+        environment["XLPY_GUEST_KIT"] = options.cache
+    words = [sys.executable, "-m", "pytest", "-q", "tests/boot/test_suites.py"]
+    bad += subprocess.run(words, cwd=REPO, env=environment, check=False).returncode
     return bool(bad)
 
 

@@ -115,6 +115,8 @@ class Told:
 
 def wrong(told, situation):
     """What is wrong with the answer to a situation; empty when it is right."""
+    if situation.name not in told.answers:
+        return "was not asked"
     status, document = told.answers[situation.name]
     code = document.get("code", "")
     if (status, code) != (situation.status, situation.code):

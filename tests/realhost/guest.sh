@@ -139,8 +139,9 @@ races() {
 }
 
 other() {
-  dev 32 devdax --map=mem && { ask devdax "/dev/$new"
+  dev 288 devdax --map=mem && { ask devdax "/dev/$new" # as RAM it must have a whole block of 128 MiB
     if [ -e /sys/bus/dax/drivers/kmem ]; then
+      echo offline >/sys/devices/system/memory/auto_online_blocks
       daxctl reconfigure-device --mode=system-ram --no-online "$new" >/tmp/dax 2>&1 && ask system-ram "/dev/$new" || say "absent [\"system-ram\"] $(cat /tmp/dax)"; fi; }
   dev 32 sector; ask sector "/dev/$new"
   dev 16 raw; ask raw "/dev/$new"
