@@ -45,7 +45,7 @@ def test_refused_as_announced(root, path, dry, capsys):
     assert json.loads(capsys.readouterr().out)["items"] == []
 
 
-@pytest.mark.parametrize("name", ["partition", "scattered"])
+@pytest.mark.parametrize("name", ["partition", "scattered", "devdax"])
 def test_created_on_the_machine_of_refusals(root, name, capsys):
     assert run(["--root", str(root), "create", str(CONFIGS / f"{name}.cfg")]) == 0
     assert run(["--root", str(root), "guest", "probe", name]) == 0
@@ -65,7 +65,7 @@ def test_created_on_the_default_machine(xlpy, name):
 
 
 def test_every_configuration_is_tried():
-    tried = {"partition", "scattered", "quickstart", "device", "two", "unarmed"}
+    tried = {"partition", "scattered", "quickstart", "device", "devdax", "two", "unarmed"}
     assert {path.stem for path in CONFIGS.glob("*.cfg")} == tried
 
 

@@ -166,7 +166,8 @@ def test_nesting(flags, expected):
             FSDAX._replace(mode="devdax"),
             {},
             '[{"dev":"namespace0.0","mode":"devdax","map":"dev","size":130023424,'
-            '"uuid":"0d50f988-4674-48ee-b4a9-5ee17be61703","chardev":"dax0.0","align":2097152}]',
+            '"uuid":"0d50f988-4674-48ee-b4a9-5ee17be61703","daxregion":{"id":0,"size":130023424,"align":2097152,'
+            '"devices":[{"chardev":"dax0.0","size":130023424,"align":2097152,"mode":"devdax"}]},"align":2097152}]',
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_sysfs_shows_them_as_linux_does(host):
     assert dom0.sysfs("/sys/block/pmem2/holders/dm-0/dm/name") == "vg-root"
     assert dom0.sysfs_list("/sys/block/dm-0/slaves") == ["pmem1p1", "pmem2"]
     assert dom0.sysfs("/sys/block/loop0/loop/backing_file") == "/mnt/a/disk"
-    assert [item["users"] for item in dom0.list_namespaces()] == [["swap", "loop0"], ["dm-0", "dm-1"], ["dm-0"]]
+    assert [item["uses"] for item in dom0.list_namespaces()] == [["swap", "loop0"], ["dm-0", "dm-1"], ["dm-0"]]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ _TEXT = {
     "vnvdimm": """\
 vnvdimm = [ 'file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1][,mode=rw|ro][,node=N]', ... ]
 
-PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), /dev/daxN.M (devdax, on a real host), or a file that
+PATH is /dev/pmemN (a whole device), /dev/pmemNpM (a partition), /dev/daxN.M (devdax), or a file that
 is accessed with DAX on a file system directly on a pmem device. Nothing in Dom0 may use it. A file must be fully
 written and must not move: see `xlpy pmem prepare`.
 label_size   the size of the label area behind _DSM, 128K by default, 0 for none. It lies outside the data, so turning

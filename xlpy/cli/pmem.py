@@ -37,21 +37,23 @@ def list_pmem(env: Env, as_json: bool) -> None:
         return
     rows = [
         (
-            item.get("blockdev", item["dev"]),
+            item.get("blockdev", item.get("chardev", item["dev"])),
             item["dev"],
             item["mode"],
             f"{item['resource']:#x}" if item.get("resource") is not None else "-",
             format_size(item["size"]),
             format_size(item["reserved"]),
             "yes" if item["registered"] else "no",
-            ",".join(item["users"]) or item.get("state", "-"),
+            ",".join([*item["users"], *item.get("uses", ())]) or item.get("state", "-"),
         )
         for item in items
     ]
     table(env, ("BLOCKDEV", "NAMESPACE", "MODE", "RESOURCE", "SIZE", "RESERVED", "XEN", "USED BY"), rows)
     for item in items:
         if not item["registered"] and "reason" in item:
-            env.note(f"note: Xen does not know {item.get('blockdev', item['dev'])}: {item['reason']}")
+            env.note(
+                f"note: Xen does not know {item.get('blockdev', item.get('chardev', item['dev']))}: {item['reason']}"
+            )
 
 
 @command("""

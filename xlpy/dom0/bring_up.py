@@ -13,6 +13,7 @@ from xlpy.dom0.btt import create_sector
 from xlpy.dom0.detect import detect
 from xlpy.dom0.face import Mount
 from xlpy.dom0.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
+from xlpy.dom0.infoblock import DAX_SIGNATURE, PFN_SIGNATURE
 from xlpy.dom0.partitions import Partition, build_gpt
 from xlpy.errors import Conflict, Constraint
 from xlpy.typing import TYPE_CHECKING
@@ -42,7 +43,8 @@ def create_namespace(memory: HostMemory, region: Region, spec: NamespaceSpec) ->
         else:
             costs = XEN_TABLES if spec.reserve else ()
             plan = plan_fsdax(region.span, uuid, on_media=spec.map != "mem", align=spec.align, costs=costs)
-            create_fsdax(memory, region.span, plan)
+            kind = DAX_SIGNATURE if spec.mode == "devdax" else PFN_SIGNATURE
+            create_fsdax(memory, region.span, plan._replace(signature=kind))
         found = detect(memory, region.number, region.span)
     if found.problem is None and found.mode != spec.mode:
         raise Conflict(

@@ -127,7 +127,8 @@ class EmulatedDom0(Vfs):
         """Every namespace, in ndctl's words and order of keys, then ours.
 
         Ours: ``resource`` (first address of the data, None in sector mode), ``reserved`` (bytes set aside for Xen),
-        ``registered`` and, if not, ``reason``; ``users`` (who holds it or files on it), ``mounts``, ``problem``.
+        ``registered`` and, if not, ``reason``; ``users`` (who holds it or files on it), ``uses`` (what Dom0 itself
+        does with it: ``dm-0``, ``swap``, ``loop0``), ``mounts``, ``problem``.
         """
         from xlpy.dom0.ndctl import namespace_object
 
@@ -140,10 +141,12 @@ class EmulatedDom0(Vfs):
             item["registered"] = verdict.registered
             if verdict.reason:
                 item["reason"] = verdict.reason
-            item["users"] = [
-                *self._pins.users(one.span),
-                *dict.fromkeys(name for disk, name in inside if disk == one.disk),
-            ]
+            item["users"] = self._pins.users(one.span)
+            uses = dict.fromkeys(name for disk, name in inside if disk == one.disk)
+            if uses:
+                item["uses"] = list(uses)
+            if one.char:
+                item["chardev"] = one.char
             names = {f"/dev/{device.name}" for device in self.devices if device.region == one.region}
             item["mounts"] = [m.mountpoint for m in self.disk_mounts if m.device in names]
             if one.problem:
@@ -309,6 +312,9 @@ class EmulatedDom0(Vfs):
         """A pin on a file or device as it is now."""
         clean, stat = self.clean(path), self.stat(path)
         key = f"{stat.device[0]}:{stat.device[1]}"
+        dax = self.dax_device(clean)
+        if dax is not None:
+            return Pin(f"char {key}", owner, clean, dax.data, 0, dax.size, "")
         if stat.kind == "block":
             window = self.device(clean).window
             return Pin(key, owner, clean, window, 0, window.size, "")

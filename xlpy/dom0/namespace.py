@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from xlpy.dom0.memory import Readable
 
 
+DAX_MAJOR = 252  # what Linux gives to dax, the first dynamic user of character devices with more than 256 minors
+
+
 class Namespace(NamedTuple):
     """One namespace as the driver enabled it. Numbers are bytes and host physical addresses.
 
     region: its number, as in ``namespace0.0``; span: all of it.
-    mode: ``raw``, ``fsdax``, ``sector``, or ``devdax`` (recognised, not driven).
+    mode: ``raw``, ``fsdax``, ``sector``, or ``devdax``.
     map: ``dev`` or ``mem`` in fsdax mode, else None. uuid: of the info block, empty without one.
     data: what the block device shows; in sector mode the blocks of the first arena while they still lie in order.
     reserve: room for another owner's page structures, or None.
@@ -49,6 +52,16 @@ class Namespace(NamedTuple):
         if self.problem or self.mode == "devdax":
             return None
         return f"pmem{self.region}s" if self.mode == "sector" else f"pmem{self.region}"
+
+    @property
+    def char(self) -> str | None:
+        """The name of its devdax device; None when it has none."""
+        return f"dax{self.region}.0" if self.mode == "devdax" and not self.problem else None
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """(major, minor) of the devdax device."""
+        return (DAX_MAJOR, self.region)
 
     @property
     def dax(self) -> bool:

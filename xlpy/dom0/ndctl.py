@@ -90,7 +90,7 @@ def namespace_object(one: Namespace, human: bool = False, node: int | None = Non
     if one.uuid:
         made["uuid"] = one.uuid
     if one.mode == "devdax":
-        made["chardev"] = f"dax{one.region}.0"
+        made["daxregion"] = _dax_region(one, human, node)
     else:
         made["sector_size"] = one.sector_size
     if one.align:
@@ -102,6 +102,15 @@ def namespace_object(one: Namespace, human: bool = False, node: int | None = Non
     if node is not None:
         made["numa_node"] = made["target_node"] = node
     return made
+
+
+def _dax_region(one: Namespace, human: bool, node: int | None) -> Object:
+    size = human_size(one.size) if human else one.size
+    device: Object = {"chardev": f"dax{one.region}.0", "size": size}
+    if node is not None:
+        device["target_node"] = node
+    device |= {"align": one.align, "mode": "devdax"}
+    return {"id": one.region, "size": size, "align": one.align, "devices": [device]}
 
 
 def _dimm(dimm: Dimm, human: bool) -> Object:

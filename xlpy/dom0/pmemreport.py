@@ -1,7 +1,8 @@
 """Dom0's Xen driver: telling the hypervisor about persistent memory (vNVDIMM design, section 4.2.2).
 
-Each fsdax namespace that has a reserve is reported with its whole range, the reserve and the data range. What Xen
-refuses it ignores; such a device, like one without a reserve, stays usable for Dom0 and cannot be given to a domain.
+Each fsdax or devdax namespace that has a reserve is reported with its whole range, the reserve and the data range.
+What Xen refuses it ignores; such a device, like one without a reserve, stays usable for Dom0 and cannot be given to a
+domain.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _unfit(bus: Bus, one: Namespace) -> str | None:
 
     if one.problem:
         return f"the namespace is disabled: {one.problem}"
-    if one.mode != "fsdax":
+    if one.mode not in ("fsdax", "devdax"):
         return f"a namespace in {one.mode} mode has no reserve for Xen's frame table"
     if one.reserve is None:
         return "the namespace was made without a reserve for Xen's frame table"

@@ -216,7 +216,31 @@ class Sysfs:
                 supported_alignments=" ".join(map(str, ALIGNMENTS)) + " ",
                 resource=f"{one.data.start:#x}",
             )
+        if one.char:
+            self._add_dax(one, path)
         return path
+
+    def _add_dax(self, one: Namespace, holder: str) -> None:
+        """A devdax device: on a bus of its own, below the nd device that claimed the namespace."""
+        path = f"{holder}/{one.char}"
+        number = f"{one.number[0]}:{one.number[1]}"
+        node = self.read(f"{holder}/../target_node").strip()
+        uevent = f"MAJOR={one.number[0]}\nMINOR={one.number[1]}\nDEVNAME={one.char}\nDRIVER=device_dax\nMODALIAS=dax:t0"
+        self._put(
+            path,
+            dev=number,
+            uevent=uevent,
+            resource=f"{one.data.start:#x}",
+            size=one.size,
+            align=one.align,
+            numa_node=node,
+            target_node=node,
+            mapping0__start=f"{one.data.start:#x}",
+            mapping0__end=f"{one.data.end - 1:#x}",
+            mapping0__page_offset="0x0",
+        )
+        self._link(f"/sys/bus/dax/devices/{one.char}", path)
+        self._link(f"/sys/dev/char/{number}", path)
 
     def _add_block(self, device: BlockDevice, holder: str, read_only: bool) -> None:
         disk = f"{holder}/block/{device.disk}"

@@ -176,6 +176,9 @@ class Vfs:
             for use in self.uses:
                 if use.dev and f"/dev{inner}" in use.nodes:
                     return FileStat("block", 0, use.number, 200 + use.number[1], 1)
+            dax = self.dax_device(f"/dev{inner}")
+            if dax is not None:
+                return FileStat("char", 0, dax.number, 300 + dax.region, 1)
             device = self.device(f"/dev{inner}")
             return FileStat("block", 0, device.number, 100 + device.number[1], 1)
         if mount.mountpoint == "/sys":
@@ -211,6 +214,10 @@ class Vfs:
             if use.dev and use.number == (major, minor):
                 return use.dev
         raise NotFound(f"no block device has the number {major}:{minor}")
+
+    def dax_device(self, path: str) -> Namespace | None:
+        """The namespace of a devdax device by the path of its node; None when it is no such path."""
+        return next((one for one in self.namespaces if one.char and path == f"/dev/{one.char}"), None)
 
     def device(self, path: str) -> BlockDevice:
         """The block device at ``/dev/NAME``; Unsafe while its namespace is disabled."""
@@ -264,6 +271,8 @@ class Vfs:
 
     def device_users(self, path: str, name: str) -> list[str]:
         """As ``face.Dom0.device_users``."""
+        if self.dax_device(self.clean(path)) is not None:
+            return []
         window = self.device(self.clean(path)).window
         by_name = {device.name: device.window for device in self.devices}
         del name
@@ -284,8 +293,10 @@ class Vfs:
 
     def cat(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Bytes of a file or block device, cut at its end."""
-        if self.stat(path).kind == "block":
-            window = self.device(self.clean(path)).window
+        kind = self.stat(path).kind
+        if kind in ("block", "char"):
+            dax = self.dax_device(self.clean(path))
+            window = dax.data if dax else self.device(self.clean(path)).window
             end = window.size if length is None else min(offset + length, window.size)
             return self._hw.read(Spa(window.start + offset), max(end - offset, 0))
         mount, _, inode = self.file(path)

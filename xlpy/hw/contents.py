@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from xlpy.hw.fields import Section
     from xlpy.hw.machine import SetSpec
 
-MODES = ("raw", "fsdax", "sector")
+MODES = ("raw", "fsdax", "devdax", "sector")
 FILE_STATES = ("written", "unwritten", "sparse", "fragmented")
 ALIGNS = (4096, 2 * MIB, GIB)
 BLOCK_SIZES = (1024, 2048, 4096)
@@ -36,11 +36,11 @@ def read_namespace(section: Section, machine: str, sets: Mapping[str, SetSpec]) 
     region = section.word("region", choices=tuple(sets))
     size = sets[region].size if region else 0
     mode = section.word("mode", "raw", choices=MODES)
-    fsdax = mode == "fsdax"
+    paged = mode in ("fsdax", "devdax")  # with page structs, at the front of the namespace or in RAM
     found = NamespaceSpec(
         region=region,
         mode=mode,
-        map=section.word("map", "dev", choices=("dev", "mem")) if fsdax or "map" in section else None,
+        map=section.word("map", "dev", choices=("dev", "mem")) if paged or "map" in section else None,
         reserve=section.flag("reserve", False),
         uuid=_uuid(section, machine, region),
         align=section.size("align", 2 * MIB),
@@ -48,14 +48,18 @@ def read_namespace(section: Section, machine: str, sets: Mapping[str, SetSpec]) 
         partitions=_partitions(section.sections("partitions", 128), mode, size),
         filesystem=_filesystem(section.section("filesystem"), mode, size),
     )
-    if not fsdax:
+    if not paged:
         wrong = [key for key in ("map", "align") if key in section] + ["reserve"] * found.reserve
         for key in wrong:
-            section.problem(key, f"only an fsdax namespace has it, this one is in {mode} mode")
+            section.problem(key, f"only an fsdax or devdax namespace has it, this one is in {mode} mode")
     if found.align not in ALIGNS:
         section.problem("align", f"{format_size(found.align)} is not one of 4K, 2M, 1G")
     if found.sector_size not in SECTOR_SIZES or (mode != "sector" and "sector_size" in section):
         section.problem("sector_size", "512 or 4096, and only in sector mode")
+    if mode == "devdax":
+        for key in ("partitions", "filesystem"):
+            if key in section:
+                section.problem(key, "a namespace in devdax mode has no block device for it")
     if found.partitions and found.filesystem:
         section.problem("filesystem", "the device has partitions; put the file system into one of them")
     section.done()

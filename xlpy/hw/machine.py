@@ -120,9 +120,9 @@ class PartitionSpec(NamedTuple):
 class NamespaceSpec(NamedTuple):
     """The label-less namespace of one region.
 
-    region: name of the set; mode: ``raw``, ``fsdax`` or ``sector``; map: where Linux keeps its page structs (``dev`` on
-    the namespace, ``mem`` in RAM, None outside fsdax); reserve: room for Xen's frame table; uuid: of the info block;
-    align: of the data start; sector_size: of the BTT.
+    region: name of the set; mode: ``raw``, ``fsdax``, ``devdax`` or ``sector``; map: where Linux keeps its page structs
+    (``dev`` on the namespace, ``mem`` in RAM, None in other modes); reserve: room for Xen's frame table; uuid: of the
+    info block; align: of the data start; sector_size: of the BTT.
     """
 
     region: str

@@ -73,7 +73,9 @@ class Backings:
     def _refuse_unregistered(self, entry: Vnvdimm, resolved: Resolved) -> None:
         if self.xen.pmem.registered(resolved.spans[0]):
             return
-        known = [one for one in self.dom0.list_namespaces() if one["blockdev"] == resolved.device]
+        known = [
+            one for one in self.dom0.list_namespaces() if resolved.device in (one.get("blockdev"), one.get("chardev"))
+        ]
         reason = known[0].get("reason", "it was not reported") if known else "it was not reported"
         raise HypercallError(
             f"{entry.file}: Xen does not know {resolved.device}: {reason}",

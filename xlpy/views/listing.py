@@ -167,7 +167,7 @@ def pmem(host: Host) -> list[dict[str, Any]]:
             users.setdefault(device.device, []).append(name_of(host.xenstore, domain.domid) or str(domain.domid))
     items = host.dom0.list_namespaces()
     for item in items:
-        item["users"] = sorted(set(users.get(item.get("blockdev", ""), [])))
+        item["users"] = sorted(set(users.get(item.get("blockdev", item.get("chardev", "")), [])))
     return items
 
 

@@ -134,7 +134,8 @@ class LinuxMachine:
         return [*(disk.name for disk in disks), *(part.name for part in parts)]
 
     def media(self, resolved: Resolved) -> Media:
-        base = f"/sys/block/{resolved.device}/device"
+        devdax = resolved.kind == "devdax"
+        base = f"/sys/bus/dax/devices/{resolved.device}/.." if devdax else f"/sys/block/{resolved.device}/device"
         name = self._word(f"{base}/uuid") or self._word(f"{base}/resource")
         place = f"inode{self.inode(resolved.path)}" if resolved.kind == "file" else resolved.kind
         if resolved.kind == "partition":
