@@ -78,7 +78,7 @@ def test_vnvdimms_are_where_they_are(booted):
 
 def test_programs_are_debians_own(booted):
     """Not busybox's, which has applets of the same names."""
-    assert booted[1]["shell"].splitlines() == ["/usr/sbin/mke2fs", "/usr/bin/chattr", "/usr/sbin/fsck"]
+    assert booted[1]["shell"].splitlines() == ["/usr/sbin/mke2fs", "/usr/bin/chattr", "/usr/sbin/tune2fs"]
 
 
 def test_what_was_written_is_on_the_media(booted):

@@ -1,7 +1,7 @@
 # Three vNVDIMMs: one stretch, pieces, and one that can only be read.
 section() { echo "=== $1"; }
 section kernel; uname -r
-section shell; for name in mke2fs chattr fsck; do command -v $name; done
+section shell; for name in mke2fs chattr tune2fs; do command -v $name; done
 section list; ndctl list -BDRNi
 section iomem; cat /proc/iomem
 section acpi; for table in NFIT FACP APIC; do ls /sys/firmware/acpi/tables/$table; done
