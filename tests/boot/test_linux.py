@@ -273,7 +273,7 @@ def test_probe_names_what_linux_names(two, capsys):
     assert run(["--root", str(root), "guest", "probe", "two", "--json"]) == 0
     probed = json.loads(capsys.readouterr().out)
     listed = []
-    for region in guest.json("listed"):
+    for region in guest.json("listed")["regions"]:
         for one in region["namespaces"]:
             if one["size"]:
                 char = one.get("daxregion", {}).get("devices", [{}])[0]
