@@ -32,14 +32,19 @@ def read_file(path: str | os.PathLike[str], limit: int, kind: type[XlpyError] = 
     Raises:
         OSError: it cannot be opened or read.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO without a writer does not stall
-    with os.fdopen(fd, "rb") as file:
-        found = os.fstat(fd)
-        if not S_ISREG(found.st_mode):
-            raise kind(f"{os.fspath(path)} is not a plain file", hint="copy what it holds into a file, and give that")
-        if found.st_size > limit:
+    with open_plain(path, kind) as file:
+        if os.fstat(file.fileno()).st_size > limit:
             raise _too_long(os.fspath(path), limit, kind)
         return read_stream(file, os.fspath(path), limit, kind)
+
+
+def open_plain(path: str | os.PathLike[str], kind: type[XlpyError] = Constraint) -> BinaryIO:
+    """A regular file, open for reading; errors as ``read_file``."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO without a writer does not stall
+    if S_ISREG(os.fstat(fd).st_mode):
+        return os.fdopen(fd, "rb")
+    os.close(fd)
+    raise kind(f"{os.fspath(path)} is not a plain file", hint="copy what it holds into a file, and give that")
 
 
 def read_stream(file: BinaryIO, name: str, limit: int, kind: type[XlpyError] = Constraint) -> bytes:

@@ -12,5 +12,6 @@ MACHINE = 1 * MIB  # a machine description
 FIRMWARE = 64 * MIB  # acpi_firmware and smbios_firmware: below the 4 GiB of RAM that a guest can have for them
 TABLES = 256 * MIB  # a dump of ACPI tables, all files of a folder together
 MEMORY = 1 << 30  # what one `mem write --file` stores
+SAVED_HEADER = 64 * MIB  # what stands in front of the memory of a saved domain
 RECORD = 1 * MIB  # the record of an export
 AML_NESTING = 64  # brackets of an AML argument

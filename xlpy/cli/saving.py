@@ -96,7 +96,7 @@ def restore(
 
     del debug, viewer, autopass
     saved = open_saved(path)
-    name = saved.header["record"]["name"]
+    name = str(saved.header["record"].get("name"))
     env.note(f"Loading new save file {path}")
     domid = None
     with changing(env, f"restoring {name}") as dry:

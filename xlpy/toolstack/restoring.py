@@ -8,9 +8,9 @@ from xlpy.hypervisor import abi
 from xlpy.private import folder
 from xlpy.toolstack.build import Builder, device_model
 from xlpy.toolstack.record import DomainRecord, VnvdimmRecord, load, save
-from xlpy.toolstack.saving import Saved, pmem_digest, runs_of
+from xlpy.toolstack.saving import Saved, pmem_digest, runs_of, well_formed
 from xlpy.toolstack.stored import reload
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -82,6 +82,11 @@ def restore(life: Lifecycle, saved: Saved, paused: bool = False, check_content: 
             what the guest has. XlpyError: as ``create``.
     """
     header = saved.header
+    with well_formed(saved.path):
+        return _restore(life, saved, header, paused, check_content)
+
+
+def _restore(life: Lifecycle, saved: Saved, header: dict[str, Any], paused: bool, check_content: bool) -> int:
     missing = sorted(set(header["features"]) - set(life.xen.hw.spec.cpu.features))
     if missing:
         raise Constraint(

@@ -14,11 +14,14 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from contextlib import contextmanager
 
+from xlpy import limits
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa
 from xlpy.digest import blake2b
 from xlpy.errors import ConfigError, Constraint, StateError
 from xlpy.hypervisor.domain import PARTS
+from xlpy.inputs import open_plain
 from xlpy.private import private
 from xlpy.records import NamedTuple
 from xlpy.toolstack.coredump import files_of
@@ -36,7 +39,6 @@ MAGIC = b"xlpy saved domain 1\n"
 WORD, RUN = struct.Struct("<Q"), struct.Struct("<QQ")
 DIGEST = 32
 CHUNK = 1 << 20
-HEADER_MAX = 64 << 20
 KEPT_PARTS = tuple(part for part in PARTS if part not in ("xen.ram", "xen.pmem", "xen.files", "xen.ioreq"))
 
 
@@ -173,15 +175,46 @@ def open_saved(path: str) -> Saved:
     import json
 
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open_plain(path, ConfigError) as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise ConfigError(f"{path} is no file of a saved domain", hint="xlpy save DOMAIN FILE makes one")
             _check_digest(path, file)
             file.seek(len(MAGIC))
-            (length,) = WORD.unpack(file.read(WORD.size))
-            return Saved(path, json.loads(file.read(length)), file.tell())
+            (length,) = WORD.unpack(_exactly(path, file, WORD.size))
+            if length > limits.SAVED_HEADER:
+                raise _odd(path)
+            header = json.loads(_exactly(path, file, length))
+            if not isinstance(header, dict) or not isinstance(header.get("record"), dict):
+                raise _odd(path)
+            return Saved(path, header, file.tell())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint="check the path") from None
+    except (ValueError, RecursionError):
+        raise _odd(path) from None
+
+
+def _exactly(path: str, file: BinaryIO, length: int) -> bytes:
+    data = file.read(length)
+    if len(data) < length:
+        raise _odd(path)
+    return data
+
+
+def _odd(path: str) -> StateError:
+    return StateError(f"{path} is whole, but not as xlpy save writes it", hint="save the domain again")
+
+
+@contextmanager
+def well_formed(path: str) -> Iterator[None]:
+    """What is done with a header: it may be somebody's invention, with anything in the place of anything.
+
+    Raises:
+        StateError: something in it is not of the kind that ``save`` writes.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        raise _odd(path) from error
 
 
 def _check_digest(path: str, file: BinaryIO) -> None:
@@ -199,10 +232,10 @@ def runs_of(saved: Saved) -> Iterator[tuple[int, bytes]]:
     with open(saved.path, "rb") as file:  # noqa: PTH123
         file.seek(saved.at)
         while True:
-            gpa, length = RUN.unpack(file.read(RUN.size))
+            gpa, length = RUN.unpack(_exactly(saved.path, file, RUN.size))
             if not length:
                 return
             while length:
-                data = file.read(min(CHUNK, length))
+                data = _exactly(saved.path, file, min(CHUNK, length))
                 yield gpa, data
                 gpa, length = gpa + len(data), length - len(data)
