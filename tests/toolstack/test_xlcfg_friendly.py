@@ -186,3 +186,19 @@ def reading(data, strict):
         return parse(data, "t.cfg", strict=strict)
     except Refused as refused:
         return refused
+
+
+@pytest.mark.parametrize("number", [0xD800, 0xDBFF, 0xDC00, 0xDC7F])
+def test_half_a_character_is_no_text(number):
+    half = chr(number)
+    with pytest.raises(Refused) as caught:
+        parse(f'a = 1\nname = "x{half}"\n', "t.cfg")
+    assert str(caught.value.problems[0]) == f"t.cfg:2:10: U+{number:04X} is half of a character"
+    caught.value.details[1].encode()
+    with pytest.raises(Refused, match=r"t\.cfg is not a valid configuration"):
+        parse(b"a = 1\n", "t.cfg", [f'name="{half}"'])
+
+
+@pytest.mark.parametrize("number", [0xDC80, 0xDCFF])
+def test_a_byte_that_is_not_utf8_is_text(number):
+    assert parse(f'name = "{chr(number)}"\n', "t.cfg")["name"] == chr(number)

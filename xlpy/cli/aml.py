@@ -7,6 +7,7 @@ from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.show import out, visible
 from xlpy.errors import FormatError, NotFound, UsageError
+from xlpy.limits import AML_NESTING
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,15 +81,20 @@ def _loaded(env: Env, running: Running) -> Interpreter:
     return aml
 
 
-def _argument(word: str) -> Any:  # noqa: ANN401 - an AML value
+def _argument(word: str, depth: int = 0) -> Any:  # noqa: ANN401 - an AML value
     """An AML value from a command line word."""
     from xlpy.firmware.acpi.guid import guid_bytes
 
     kind, colon, rest = word.partition(":")
     try:
         if word.startswith("[") and word.endswith("]"):
+            if depth == AML_NESTING:
+                raise UsageError(
+                    f"not an AML argument: packages nested deeper than {AML_NESTING} levels: {word[:40]}...",
+                    hint="xlpy acpi eval --help lists the forms",
+                )
             inner = word[1:-1].strip()
-            return [_argument(part.strip()) for part in inner.split(",")] if inner else []
+            return [_argument(part.strip(), depth + 1) for part in _parts(inner)] if inner else []
         if colon and kind == "uuid":
             return guid_bytes(rest)
         if colon and kind == "hex":
@@ -100,6 +106,17 @@ def _argument(word: str) -> Any:  # noqa: ANN401 - an AML value
         raise UsageError(
             f"not an AML argument: {word!r} ({error})", hint="xlpy acpi eval --help lists the forms"
         ) from None
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between commas, those inside inner brackets not counted."""
+    parts, depth, start = [], 0, 0
+    for at, letter in enumerate(text):
+        depth += (letter == "[") - (letter == "]")
+        if letter == "," and not depth:
+            parts.append(text[start:at])
+            start = at + 1
+    return [*parts, text[start:]]
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401 - an AML value

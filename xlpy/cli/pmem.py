@@ -23,9 +23,11 @@ xlpy pmem list --json
 def list_pmem(env: Env, as_json: bool) -> None:
     """List persistent memory devices, in ndctl's words.
 
-    Beside ndctl's keys: where the data lies in host physical memory (resource), what is set aside for Xen's frame table
-    (reserved), whether Xen knows the device (registered), and which domains use it (users).
+    Beside ndctl's keys, those of bad blocks in sectors of 512 bytes included: where the data lies in host physical
+    memory (resource), what is set aside for Xen's frame table (reserved), whether Xen knows the device (registered),
+    and which domains use it (users).
     """
+    from xlpy.toolstack.resolve import SECTOR
     from xlpy.views.listing import pmem
 
     items = pmem(env.host)
@@ -50,6 +52,12 @@ def list_pmem(env: Env, as_json: bool) -> None:
     ]
     table(env, ("BLOCKDEV", "NAMESPACE", "MODE", "RESOURCE", "SIZE", "RESERVED", "XEN", "USED BY"), rows)
     for item in items:
+        if item.get("badblock_count"):
+            first = item["badblocks"][0]["offset"] * SECTOR
+            env.warn(
+                f"{item['blockdev']} has {item['badblock_count']} bad blocks of {SECTOR} bytes, from {first:#x} on: "
+                "create refuses what lies on them"
+            )
         if not item["registered"] and "reason" in item:
             env.note(
                 f"note: Xen does not know {item.get('blockdev', item.get('chardev', item['dev']))}: {item['reason']}"
@@ -79,10 +87,11 @@ xlpy pmem resolve /dev/dax0.0 --dom0 linux
 def resolve_path(env: Env, path: str, kernel: str, mode: str, as_json: bool) -> None:
     """Show the host physical extents behind a device or file.
 
-    What could not be given to a domain is refused with the reason, as `create` would.
+    What could not be given to a domain is refused with the reason, as `create` would; only whether a domain has it now
+    does not matter.
     """
     from xlpy.dom0.extents import flag_names
-    from xlpy.toolstack import devdax
+    from xlpy.toolstack import devdax, poison
     from xlpy.toolstack.resolve import resolve
 
     dom0: Dom0
@@ -95,6 +104,10 @@ def resolve_path(env: Env, path: str, kernel: str, mode: str, as_json: bool) -> 
     else:
         dom0 = env.host.dom0
     found = resolve(dom0, path, read_only=mode == "ro")
+    if kernel == "linux":
+        poison.refuse(dom0, found)
+    else:
+        env.host.lifecycle.builder(env.step).backings.refuse_unmappable(path, found)
     provider = devdax.provider(dom0, found.kind, found.device)
     if provider in devdax.NOTES:
         env.note(f"note: {found.device} is {devdax.NOTES[provider]}")

@@ -58,7 +58,7 @@ class Backings:
         _refuse_overlaps(name, found)
         for entry, resolved in found:
             self._refuse_taken(entry, resolved)
-            self._refuse_unregistered(entry, resolved)
+            self._refuse_unregistered(entry.file, resolved)
 
     def _refuse_taken(self, entry: Vnvdimm, resolved: Resolved) -> None:
         for span in resolved.spans:
@@ -70,7 +70,7 @@ class Backings:
                     hint=f"xlpy destroy {owner}, or choose another backing",
                 )
 
-    def _refuse_unregistered(self, entry: Vnvdimm, resolved: Resolved) -> None:
+    def _refuse_unregistered(self, path: str, resolved: Resolved) -> None:
         if self.xen.pmem.registered(resolved.spans[0]):
             return
         known = [
@@ -78,19 +78,28 @@ class Backings:
         ]
         reason = known[0].get("reason", "it was not reported") if known else "it was not reported"
         raise HypercallError(
-            f"{entry.file}: Xen does not know {resolved.device}: {reason}",
+            f"{path}: Xen does not know {resolved.device}: {reason}",
             errno.ENXIO,
             code="XLPY-PMEM-UNREGISTERED",
             hint="xlpy pmem list shows what Xen knows; `reserve: true` in the machine description makes room for it",
         )
 
-    def refuse_poisoned(self, entry: Vnvdimm, resolved: Resolved) -> None:
+    def refuse_unmappable(self, path: str, resolved: Resolved) -> None:
+        """What the hypervisor would find on mapping a backing, whoever has it now.
+
+        Raises:
+            HypercallError: Xen does not know the device, or a line is poisoned.
+        """
+        self._refuse_unregistered(path, resolved)
+        self.refuse_poisoned(path, resolved)
+
+    def refuse_poisoned(self, path: str, resolved: Resolved) -> None:
         """For a dry run: what the hypervisor would find on mapping the backing. HypercallError: a line is poisoned."""
         from xlpy.toolstack.poison import poisoned
 
         for bad in poisoned(self.dom0, resolved):
             raise HypercallError(
-                f"{entry.file}: the host memory at {bad} is poisoned",
+                f"{path}: the host memory at {bad} is poisoned",
                 errno.EIO,
                 hint="choose a file or a partition beside it",
             )

@@ -116,7 +116,7 @@ class Builder:
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
         for entry, resolved in backings:
-            self.backings.refuse_poisoned(entry, resolved)
+            self.backings.refuse_poisoned(entry.file, resolved)
             taken.append(Span(place(resolved, ram, taken), resolved.size))
 
     def _refuse_uuid(self, config: DomainConfig) -> None:

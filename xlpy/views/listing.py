@@ -7,6 +7,7 @@ from xlpy.addr import MIB, PAGE
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.toolstack.memory_target import target_fudge
+from xlpy.toolstack.poison import bad_blocks
 from xlpy.toolstack.record import dashed, load, name_of, number
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -160,7 +161,7 @@ def _after(fields: dict[str, Any], place: str, key: str, value: object) -> dict[
 
 
 def pmem(host: Host) -> list[dict[str, Any]]:
-    """The host's persistent memory in ndctl's keys, and who uses it."""
+    """The host's persistent memory in ndctl's keys, those of ``ndctl list -M`` included, and who uses it."""
     users: dict[str, list[str]] = {}
     for domain in host.xen.domains():
         for device in load(host.store, domain.domid).vnvdimms:
@@ -168,6 +169,10 @@ def pmem(host: Host) -> list[dict[str, Any]]:
     items = host.dom0.list_namespaces()
     for item in items:
         item["users"] = sorted(set(users.get(item.get("blockdev", item.get("chardev", "")), [])))
+        bad = bad_blocks(host.dom0, f"/sys/block/{item['blockdev']}") if "blockdev" in item else []
+        if bad:
+            item["badblock_count"] = sum(length for _, length in bad)
+            item["badblocks"] = [{"offset": offset, "length": length} for offset, length in bad]
     return items
 
 

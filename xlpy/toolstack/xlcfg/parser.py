@@ -82,7 +82,21 @@ def parse(data: bytes | str, source: str, extra: Sequence[str] = (), *, strict: 
         Refused: with every syntax error found.
     """
     text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
-    return _Parser(Source(text, source, tuple(extra)), strict).run()
+    whole = Source(text, source, tuple(extra))
+    if isinstance(data, str) or extra:
+        _refuse_surrogates(whole)
+    return _Parser(whole, strict).run()
+
+
+def _refuse_surrogates(source: Source) -> None:
+    """Refuse a text that no file can hold: half of a character, other than those that stand for single bytes."""
+    try:
+        source.text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        where = source.position(error.start)
+        message = f"U+{ord(source.text[error.start]):04X} is half of a character"
+        problem = Problem(where._replace(text=printable(where.text)), message, "error")
+        raise Refused(f"{source.name} is not a valid configuration (1 error)", [problem]) from None
 
 
 class _Parser:
