@@ -54,8 +54,9 @@ def list_pmem(env: Env, as_json: bool) -> None:
     for item in items:
         if item.get("badblock_count"):
             first = item["badblocks"][0]["offset"] * SECTOR
+            device = item.get("blockdev", item.get("chardev"))
             env.warn(
-                f"{item['blockdev']} has {item['badblock_count']} bad blocks of {SECTOR} bytes, from {first:#x} on: "
+                f"{device} has {item['badblock_count']} bad blocks of {SECTOR} bytes, from {first:#x} on: "
                 "create refuses what lies on them"
             )
         if not item["registered"] and "reason" in item:

@@ -12,32 +12,28 @@ if TYPE_CHECKING:
     from xlpy.toolstack.resolve import Resolved
 
 
-def bad_blocks(dom0: Dom0, folder: str) -> list[tuple[int, int]]:
-    """First sector and number of sectors of each unreadable part of a device; a kernel without the list knows of none.
-
-    Args:
-        folder: of the device in sysfs, such as ``/sys/block/pmem0``.
-    """
+def unreadable(dom0: Dom0, device: str) -> list[Span[Spa]]:
+    """The unreadable host memory of a disk or devdax device; a kernel without the list knows of none."""
+    base = f"/sys/block/{device}"
+    begins = f"{base}/device/resource"
+    if device.startswith("dax"):  # the region above it has the list
+        base = f"/sys/bus/dax/devices/{device}/../.."
+        begins = f"{base}/resource"
     try:
-        lines = dom0.sysfs(f"{folder}/badblocks").splitlines()
+        lines = dom0.sysfs(f"{base}/badblocks").splitlines()
     except NotFound:
         return []
-    return [(int(first), int(count)) for first, count in map(str.split, lines)]
+    if not lines:
+        return []
+    start = int(dom0.sysfs(begins), 0)
+    rows = (map(int, line.split()) for line in lines)
+    return [Span(Spa(start + first * SECTOR), count * SECTOR) for first, count in rows]
 
 
 def poisoned(dom0: Dom0, resolved: Resolved) -> list[Span[Spa]]:
     """The unreadable host memory inside a backing, ascending."""
-    base = f"/sys/block/{resolved.device}"
-    begins = f"{base}/device/resource"
-    if resolved.kind == "devdax":  # the region above it has the list
-        base = f"/sys/bus/dax/devices/{resolved.device}/../.."
-        begins = f"{base}/resource"
-    blocks = bad_blocks(dom0, base)
-    if not blocks:
-        return []
-    start = int(dom0.sysfs(begins), 0)
-    bad = [Span(Spa(start + first * SECTOR), count * SECTOR) for first, count in blocks]
-    hits = (span.intersect(piece) for span in resolved.spans for piece in bad)
+    bad = unreadable(dom0, resolved.device)
+    hits = (span.intersect(piece) for span in resolved.spans for piece in bad) if bad else ()
     return sorted(hit for hit in hits if hit is not None)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from xlpy import __version__
-from xlpy.addr import MIB, PAGE
+from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.toolstack.memory_target import target_fudge
-from xlpy.toolstack.poison import bad_blocks
+from xlpy.toolstack.poison import unreadable
 from xlpy.toolstack.record import dashed, load, name_of, number
+from xlpy.toolstack.resolve import SECTOR
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -169,11 +170,19 @@ def pmem(host: Host) -> list[dict[str, Any]]:
     items = host.dom0.list_namespaces()
     for item in items:
         item["users"] = sorted(set(users.get(item.get("blockdev", item.get("chardev", "")), [])))
-        bad = bad_blocks(host.dom0, f"/sys/block/{item['blockdev']}") if "blockdev" in item else []
-        if bad:
-            item["badblock_count"] = sum(length for _, length in bad)
-            item["badblocks"] = [{"offset": offset, "length": length} for offset, length in bad]
+        item |= _bad_blocks(host, item)
     return items
+
+
+def _bad_blocks(host: Host, item: dict[str, Any]) -> dict[str, Any]:
+    """The keys with which ``ndctl list -M`` tells of unreadable sectors of 512 bytes, counted from the data's start."""
+    device = item.get("blockdev", item.get("chardev"))
+    if device is None or item["resource"] is None:
+        return {}
+    data = Span(Spa(item["resource"]), item["size"])
+    bad = [part for one in unreadable(host.dom0, device) if (part := one.intersect(data))]
+    rows = [{"offset": (one.start - data.start) // SECTOR, "length": one.size // SECTOR} for one in bad]
+    return {"badblock_count": sum(row["length"] for row in rows), "badblocks": rows} if rows else {}
 
 
 def info(host: Host) -> dict[str, Any]:
