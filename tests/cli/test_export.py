@@ -167,6 +167,7 @@ def test_check_and_release(ready, config, out):
     ready("export", config(), "-o", out)
     path = out / "vm1.json"
     assert ready("export", "check", path).out == f"{path}: ok\n"
+    assert "vm1 (exported)" in ready("pmem", "list").out
     assert ready("export", "check").out == f"{path}: ok\n"
     ready("create", config(), status=5)
     ready("export", "release", "-n", path)

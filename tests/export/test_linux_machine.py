@@ -12,12 +12,14 @@ import time
 import pytest
 from export.linux_machine import MIB, RESOURCE, Box
 
+from xlpy.columns import Column
 from xlpy.dom0 import openfiles
-from xlpy.errors import Conflict, Constraint, Unsafe
+from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.toolstack.config import load_config
 from xlpy.toolstack.export.check import examine, read, release
 from xlpy.toolstack.export.exporter import Exporter
 from xlpy.toolstack.export.importing import import_config
+from xlpy.toolstack.resolve import Resolved
 
 
 @pytest.fixture
@@ -365,6 +367,37 @@ def test_reserved_device_memory_is_avoided(box, image):
     assert export(box, config(image)).devices[0].data.gpa == 0x5_0000_0000
     rdm = export(box, config(image, None, 'rdm = "strategy=host"'))
     assert rdm.devices[0].data.gpa == 0x5_4000_0000
+
+
+def test_a_devdax_device_as_the_real_kernel_shows_it(box, monkeypatch):
+    """Whatever it resolves to, identity, poison and writing back are the region's."""
+    base = box.sys / "bus/dax/devices/dax0.0"
+    under = box.region / "dax0.1/dax0.0"
+    under.mkdir(parents=True)
+    Box.write(box.region / "dax0.1/uuid", "c1c2d3e4-0000-4000-8000-000000000002")
+    Box.write(box.region / "badblocks", "8 1")
+    Box.write(box.region / "resource", f"{RESOURCE:#x}")
+    Box.write(box.region.parent / "provider", "e820")
+    base.parent.mkdir(parents=True)
+    base.symlink_to(under)
+    flat = [Column.of([number]) for number in (0, RESOURCE + 0x200000, 0x400000, 1)]
+    found = Resolved("/dev/dax0.0", "devdax", "dax0.0", 0x400000, flat)
+    media = box.machine.media(found)
+    assert media.identity == "c1c2d3e4-0000-4000-8000-000000000002-devdax"
+    assert (media.persistence, "memory map" in media.note) == ("memory_controller", True)
+    assert box.machine.poisoned(found) == []
+    Box.write(box.region / "badblocks", f"{0x200000 // 512} 2")
+    assert [(bad.start, bad.size) for bad in box.machine.poisoned(found)] == [(RESOURCE + 0x200000, 1024)]
+
+
+def test_a_namespace_that_xens_dom0_cannot_use(box):
+    """Page structures on the NVDIMM: the driver has failed, and there is no block device."""
+    Box.write(box.sys / "bus/nd/devices/pfn0.1/uuid", "d1c2d3e4-0000-4000-8000-000000000003")
+    Box.write(box.sys / "bus/nd/devices/pfn0.0/uuid", "")
+    with pytest.raises(NotFound) as caught:
+        export(box, config("/dev/pmem7"))
+    assert caught.value.hint.startswith("pfn0.1: disabled.")
+    assert "--map=mem" in caught.value.hint
 
 
 @pytest.mark.parametrize(("vendor", "gpa"), [("GenuineIntel", 1012 << 30), ("AuthenticAMD", 1024 << 30)])

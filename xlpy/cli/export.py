@@ -130,7 +130,7 @@ def _tell(env: Env, manifest: Manifest, prepared: Prepared) -> None:
             env.note(f"  {area.path}: {format_size(area.size)} of {what} at {area.gpa:#x}")
             if area.pinned == "no":
                 env.warn(f"{area.path}: its file system has no immutable flag: nothing keeps its blocks in place")
-    for text in NOTES:
+    for text in (*prepared.notes, *NOTES):
         env.note(f"note: {text}")
     if not env.dry_run:
         env.note(f"start: xlpy export check {manifest.path} && xl create {manifest.config}")

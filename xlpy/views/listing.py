@@ -167,6 +167,10 @@ def pmem(host: Host) -> list[dict[str, Any]]:
     for domain in host.xen.domains():
         for device in load(host.store, domain.domid).vnvdimms:
             users.setdefault(device.device, []).append(name_of(host.xenstore, domain.domid) or str(domain.domid))
+    exports = host.store.table("exports")
+    for record in filter(None, map(exports.get, exports.keys())):
+        for one in record["vnvdimms"]:
+            users.setdefault(one["data"]["device"], []).append(f"{record['name']} (exported)")
     items = host.dom0.list_namespaces()
     for item in items:
         item["users"] = sorted(set(users.get(item.get("blockdev", item.get("chardev", "")), [])))

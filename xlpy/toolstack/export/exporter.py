@@ -33,6 +33,7 @@ class Prepared(NamedTuple):
     firmware: bytes
     entries: int
     shadow: int | None
+    notes: tuple[str, ...]
 
 
 class Exporter:
@@ -70,7 +71,7 @@ class Exporter:
         shadow = limits.shadow_mib(config, found.areas)
         made = text.stock_config(found, files["acpi"], files["json"], xen, shadow).encode(errors="surrogateescape")
         entries = len(found.iomem) + sum(len(area.spans) for area in found.areas)
-        return Prepared(self._manifest(found, files, xen, made, blob), made, blob, entries, shadow)
+        return Prepared(self._manifest(found, files, xen, made, blob), made, blob, entries, shadow, found.notes)
 
     def _manifest(self, found: Plan, files: dict[str, str], xen: str, made: bytes, blob: bytes) -> Manifest:
         from hashlib import sha256

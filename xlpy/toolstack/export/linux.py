@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 from xlpy.dom0.linux import LinuxDom0
 from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.store import Store
+from xlpy.toolstack import devdax
 from xlpy.toolstack.export import live, reserved, search
 from xlpy.toolstack.export.machine import Media
 from xlpy.toolstack.resolve import resolve
@@ -115,6 +117,14 @@ class LinuxMachine:
     def _resolve(self, path: str) -> Resolved:
         try:
             return resolve(self._dom0, path)
+        except NotFound as error:
+            lost = disabled(self._sysfs)
+            if path.startswith("/dev/") and lost:
+                error.hint = (
+                    f"{', '.join(lost)}: disabled. Does dmesg say why? A PV Dom0 cannot keep page structures on the "
+                    "NVDIMM: ndctl create-namespace -f -e NAMESPACE -m fsdax --map=mem"
+                )
+            raise
         except Constraint as error:
             if error.code == "XLPY-LINUX-ACCESS" and os.geteuid():
                 error.hint = "run as root: only root may read where a pmem device lies in host physical memory"
@@ -134,12 +144,13 @@ class LinuxMachine:
         return [*(disk.name for disk in disks), *(part.name for part in parts)]
 
     def media(self, resolved: Resolved) -> Media:
-        devdax = resolved.kind == "devdax"
-        base = f"/sys/bus/dax/devices/{resolved.device}/.." if devdax else f"/sys/block/{resolved.device}/device"
-        name = self._word(f"{base}/uuid") or self._word(f"{base}/resource")
+        start = resolved.spans[0].start
+        block = f"/sys/block/{resolved.device}/device"
+        base = f"/sys/bus/dax/devices/{resolved.device}/.." if resolved.kind == "devdax" else block
+        name = self._word(f"{base}/uuid") or self._word(f"{base}/resource") or f"{start:#x}"
         place = f"inode{self.inode(resolved.path)}" if resolved.kind == "file" else resolved.kind
         if resolved.kind == "partition":
-            place = f"{resolved.spans[0].start - int(self._word(f'{base}/resource'), 0):#x}"
+            place = f"{start - int(self._word(f'{base}/resource'), 0):#x}"
         dimms = [self._word(f"{base}/../mapping{n}").partition(",")[0] for n in range(self._count(base))]
         told = [f"/sys/bus/nd/devices/{dimm}/nfit" for dimm in dimms if dimm]
         losses = [int(text, 0) for dimm in told if (text := self._word(f"{dimm}/dirty_shutdown"))]
@@ -148,6 +159,7 @@ class LinuxMachine:
             self._word(f"{base}/../persistence_domain"),
             any(_LOST.search(self._word(f"{dimm}/flags")) for dimm in told),
             max(losses) if losses and len(losses) == len(dimms) else None,
+            devdax.NOTES.get(devdax.provider(self._dom0, resolved.kind, resolved.device), ""),
         )
 
     def _count(self, base: str) -> int:
@@ -194,6 +206,9 @@ class LinuxMachine:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a devdax device has no cache of the kernel's to write back
+                raise
         finally:
             os.close(fd)
 
@@ -222,6 +237,17 @@ class LinuxMachine:
         if how in ("immutable", "intended"):
             with suppress(NotFound):
                 self._dom0.set_immutable(path, False)
+
+
+def disabled(sysfs: str = "/sys") -> list[str]:
+    """Namespaces that are set up and that no driver has: their block devices are not there."""
+    found = []
+    for one in sorted(Path(sysfs, "bus/nd/devices").glob("*")):
+        if re.match(r"(namespace|pfn|btt|dax)\d", one.name) and not (one / "driver").exists():
+            with suppress(OSError):
+                if (one / "uuid").read_text().strip() and not (one / "holder").is_symlink():
+                    found.append(one.name)
+    return found
 
 
 def files_of_size(mount: Mount, size: int) -> Iterator[str]:

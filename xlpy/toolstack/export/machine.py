@@ -32,12 +32,14 @@ class Media(NamedTuple):
     persistence: what survives a power failure, ``memory_controller`` or ``cpu_cache``; empty: not told.
     unarmed: a DIMM says that it does not keep what is written now.
     data_losses: how often the DIMMs lost data at a power failure; None: not told.
+    note: what is to be known of memory that no NFIT describes; empty: nothing.
     """
 
     identity: str
     persistence: str = ""
     unarmed: bool = False
     data_losses: int | None = None
+    note: str = ""
 
 
 class Machine(Protocol):

@@ -29,7 +29,10 @@ _LOOKED_AT = 1 << 20  # bytes of a label file that are searched for foreign data
 
 
 class Plan(NamedTuple):
-    """Everything that the files of an export say. iomem: the entries that the configuration has itself."""
+    """Everything that the files of an export say.
+
+    iomem: the entries that the configuration has itself. notes: what is to be known of the memory.
+    """
 
     config: DomainConfig
     ram: GuestRam
@@ -37,6 +40,7 @@ class Plan(NamedTuple):
     stock: tuple[StockDevice, ...]
     persistence: str
     iomem: tuple[IoMemory, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def areas(self) -> Iterator[Area]:
@@ -97,17 +101,20 @@ def _placed(
     data = [_area(machine, found[entry.file], ram, taken) for entry, _ in entries]
     label_areas = [_area(machine, found[path], ram, taken) if path else None for _, path in entries]
     devices: list[Device] = []
-    stock, told = [], []
+    stock: list[StockDevice] = []
+    told: list[Media] = []
     for slot, ((entry, _), area, label_area) in enumerate(zip(entries, data, label_areas, strict=True)):
         media = machine.media(found[entry.file])
         serial = serial_number(_identity(media), [one.serial for one in devices])
         unarmed = entry.unarmed or media.unarmed
         devices.append(Device(slot, serial, unarmed, area, label_area))
-        backing = Backing(area.path, area.spans, unarmed=unarmed)
+        backing = Backing(area.path, area.spans, unarmed=unarmed, node=entry.node)
         span = None if label_area is None else Span(label_area.gpa, label_area.size)
         stock.append(StockDevice(Vnvdimm(slot, area.gpa, backing, serial), span, media.data_losses))
-        told.append(media.persistence)
-    return Plan(config, ram, tuple(devices), tuple(stock), _weakest(told), own)
+        told.append(media)
+    notes = dict.fromkeys(f"{area.path}: {one.note}" for area, one in zip(data, told, strict=True) if one.note)
+    persistence = _weakest([one.persistence for one in told])
+    return Plan(config, ram, tuple(devices), tuple(stock), persistence, own, tuple(notes))
 
 
 def refuse_unfit(config: DomainConfig) -> None:
