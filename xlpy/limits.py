@@ -7,6 +7,7 @@ from __future__ import annotations
 
 KIB, MIB = 1 << 10, 1 << 20
 
+SCRIPT = 16 * MIB  # command lines for `run`
 CONFIG = 16 * MIB  # a domain configuration
 MACHINE = 1 * MIB  # a machine description
 FIRMWARE = 64 * MIB  # acpi_firmware and smbios_firmware: below the 4 GiB of RAM that a guest can have for them

@@ -17,7 +17,7 @@ COMMANDS = sorted(
     for name, (where, _) in entries.items()
     if where or f"{branch} {name}".strip() not in TREE
 )
-WITHOUT_JSON = {"completion"}  # prints a script
+WITHOUT_JSON = {"completion", "run"}  # prints a script, or what its lines print
 CHANGING = {
     "acpi eval",
     "boot",
@@ -29,6 +29,9 @@ CHANGING = {
     "pmem prepare",
     "pmem mkfile",
     "mem write",
+    "mem flush",
+    "mem fence",
+    "host power",
     "host init",
     "host reset",
     "pause",

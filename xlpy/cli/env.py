@@ -10,6 +10,7 @@ from xlpy.cli.show import err, exact
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xlpy.cli.script import Kept
     from xlpy.errors import XlpyError
     from xlpy.host import Host
 
@@ -24,6 +25,9 @@ class Env:
         dry_run: whether ``-N`` was given to the group, or ``-n`` to the command.
         color: ``auto``, ``always`` or ``never``.
         debug: whether unexpected errors show a traceback.
+
+    Attributes:
+        kept: what the script that this line stands in keeps from line to line, or None.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Env:
         self.dry_run = dry_run
         self.color = color
         self.debug = debug
+        self.kept: Kept | None = None
         self._host: Host | None = None
         self._scratch: str | None = None
 
@@ -52,6 +57,8 @@ class Env:
 
             if self.dry_run and not Host.exists(self.root):
                 self._host = Host.open(self._try_on(), note=self.step)
+            elif self.kept:
+                self._host = self.kept.host(self.root, self.note)
             else:
                 self._host = Host.open(self.root, note=self.note)
             if self.verbose > 1:

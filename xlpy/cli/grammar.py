@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from xlpy.cli.declare import Command, Parameter
+    from xlpy.cli.script import Kept
 
 PIPE_CLOSED = 141
+KEPT = "xlpy.kept"  # in a context's meta: what a script keeps
 
 
 class LazyGroup(click.Group):
@@ -139,6 +141,8 @@ def root_group() -> LazyGroup:
     def begin(**values: Any) -> None:  # noqa: ANN401 - any values
         context = click.get_current_context()
         context.obj = shared.run(**values)
+        if kept := context.meta.get(KEPT):
+            kept.adopt(context.obj)
         context.call_on_close(context.obj.settle)
 
     group = LazyGroup(
@@ -159,8 +163,8 @@ def root_context() -> click.Context:
     return click.Context(group, info_name=group.name, **group.context_settings)
 
 
-def run(words: Sequence[str]) -> None:
-    """Run a command line as click reads it.
+def run(words: Sequence[str], kept: Kept | None = None) -> None:
+    """Run a command line as click reads it, with what a script keeps from line to line.
 
     Raises:
         UsageError: click finds it wrong.
@@ -173,6 +177,7 @@ def run(words: Sequence[str]) -> None:
     try:
         # not click's main(): it makes 1 of the status of a closed pipe
         with group.make_context("xlpy", list(words)) as context:
+            context.meta[KEPT] = kept
             group.invoke(context)
     except click.exceptions.Exit as stop:
         raise Leave(stop.exit_code) from None

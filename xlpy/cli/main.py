@@ -18,15 +18,18 @@ from xlpy.typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from xlpy.cli.script import Kept
+
 COLLECT_AFTER = 200_000  # objects; a command is short, and looking for circles among its extents doubles their time
 INTERRUPTED, PIPE_CLOSED = 130, 141
 
 
-def run(args: list[str] | None = None) -> int:
+def run(args: list[str] | None = None, kept: Kept | None = None) -> int:
     """Run one command line.
 
     Args:
         args: the words after ``xlpy``; None takes them from ``sys.argv``.
+        kept: what a script keeps from line to line.
 
     Returns:
         the exit status (``xlpy help exit-codes``).
@@ -34,7 +37,7 @@ def run(args: list[str] | None = None) -> int:
     words = sys.argv[1:] if args is None else args
     as_json = "--json" in words
     try:
-        _run(words)
+        _run(words, kept)
         sys.stdout.flush()
     except XlpyError as error:
         return report(error, as_json)
@@ -62,15 +65,17 @@ def run(args: list[str] | None = None) -> int:
     return 0
 
 
-def _run(words: Sequence[str]) -> None:
+def _run(words: Sequence[str], kept: Kept | None) -> None:
     """Run a plain line at once; click is imported for any other, and for a shell that asks what may come next."""
     line = None if plain.COMPLETING in os.environ else plain.read(words)
     if line is None:
         from xlpy.cli import grammar
 
-        grammar.run(words)
+        grammar.run(words, kept)
         return
     env = shared.run(**line.common)
+    if kept:
+        kept.adopt(env)
     try:
         line.command(env, **line.values)
     finally:

@@ -73,6 +73,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "map": ("map:show_map", "Show a domain's guest-physical memory map."),
         "dmesg": ("host:dmesg", "Print the hypervisor's log."),
         "info": ("host:info", "Describe the host."),
+        "run": ("script:run_script", "Run the command lines of a file, in one process."),
         "completion": ("completion:completion", "Print the completion script for bash, zsh or fish."),
         "help": ("help:help_topic", "Explain a command or a topic, such as exit-codes."),
     },
