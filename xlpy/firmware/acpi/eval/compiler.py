@@ -212,14 +212,19 @@ class Compiler(Reader):
             return None
         return self._operation(op, end, start)
 
-    def _target(self, end: int, *, optional: bool, value: bool = False) -> Work | None:
-        """A SuperName or Target: leaves one reference on the stack, or None for no target; ``value``: or any value."""
+    def _target(self, end: int, operator: str, *, optional: bool = False) -> Work | None:
+        """A SuperName or Target: leaves one reference on the stack, None for no target, a value where one will do."""
+        value = operator in _ANY
         start = self.at
         op = self.opcode(end)
         if op is None:
             path, self.at = decode(self.data, start, end)
             if not path.segments and not path.root and not path.up:
                 raise AmlError("AE_AML_NO_OPERAND", "a target is required")
+            args = None if operator in _NAMING else self._arity(path)
+            if args is not None and args != UNKNOWN:
+                call = self._call(path, args, end, start)
+                return call if value else self._checked(call, start)
             self._emit("NamePlace", path, start)
         elif op.name in ("Zero", "One", "Ones") and (optional or op.name != "Zero"):  # a constant keeps its value
             self._emit("NoTarget", None, start)
@@ -228,15 +233,22 @@ class Compiler(Reader):
         elif op.name == "Debug":
             self._emit("DebugPlace", None, start)
         elif op.value:
-            return self._operation(op, end, start) if value else self._place(op, end, start)
+            work = self._operation(op, end, start)
+            if op.name == "RefOf" and operator in ("Increment", "Decrement"):
+                return self._refused(work, start)
+            return work if value else self._checked(work, start)
         else:
             raise AmlError("AE_AML_BAD_OPCODE", f"{op.name} is no place to store to")
         return None
 
-    def _place(self, op: Op, end: int, start: int) -> Work:
+    def _checked(self, work: Work, start: int) -> Work:
         """A computed place."""
-        yield self._operation(op, end, start)
+        yield work
         self._emit("CheckReference", None, start)
+
+    def _refused(self, work: Work, start: int) -> Work:
+        yield work
+        self._emit("Raise", AmlError("AE_AML_OPERAND_TYPE", "a reference can't be counted up or down"), start)
 
     def _name_or_call(self, end: int, start: int) -> Work | None:
         path, self.at = decode(self.data, start, end)
@@ -256,7 +268,7 @@ class Compiler(Reader):
             op = self.opcode(end) if at < end else None
             if at >= end or (op and not op.value):
                 self.at = start
-                raise AmlError("AE_AML_UNINITIALIZED_ARG", f"{path} takes {args} arguments, the call gives {given}")
+                raise AmlError("AE_AML_TOO_FEW_ARGUMENTS", f"{path} takes {args} arguments, the call gives {given}")
             self.at = at
             yield self._term(end)
         self._emit("Call", (path, args), start)
@@ -270,6 +282,8 @@ class Compiler(Reader):
             yield special(self, op, end, start)
         else:
             constants: list[Any] = []
+            if op.name == "DerefOf" and self.at < end:
+                constants.append(self.data[self.at] in _SLOTS)
             for kind in op.args:
                 if kind == "t":
                     yield self._term(end)
@@ -280,7 +294,7 @@ class Compiler(Reader):
                 elif kind in _WIDTHS:
                     constants.append(self.number(_WIDTHS[kind], end))
                 else:
-                    yield self._target(end, optional=kind == "g", value=op.name in _ANY)
+                    yield self._target(end, op.name, optional=kind == "g")
             self._emit(op.name, tuple(constants), start)
         if op.package:
             if self.at > end:
@@ -321,8 +335,8 @@ class Compiler(Reader):
         if at < end and self.data[at] in NAME_STARTS:
             self._emit("NamePlaceIfAny", self.path(end), at)
         else:
-            yield self._target(end, optional=False)
-        yield self._target(end, optional=True)
+            yield self._target(end, op.name)
+        yield self._target(end, op.name, optional=True)
         self._emit(op.name, (), start)
 
     def _string(self, _op: Op, end: int, start: int) -> None:
@@ -454,6 +468,9 @@ class Compiler(Reader):
 
 
 _ANY = ("ObjectType", "SizeOf", "Acquire", "Release", "Signal", "Wait", "Reset", "Notify")  # what they are given
+
+_SLOTS = range(0x60, 0x6F)  # Local0 to Arg6
+_NAMING = ("RefOf", "CondRefOf", "ObjectType", "CopyObject")  # a method's name means the method, not a call
 
 _SPECIAL: dict[str, Callable[[Compiler, Op, int, int], Work | None]] = {
     **dict.fromkeys(_CONSTANTS, Compiler._constant),

@@ -124,7 +124,7 @@ class Interpreter:
             if table[:4] == b"DSDT":
                 vm.width = 4 if table[8] < 2 else 8
                 vm.mask = (1 << 8 * vm.width) - 1
-            self._begin()
+            vm.begin()
             tables.execute(vm, known)
         except AmlError as error:
             if strict:
@@ -153,7 +153,7 @@ class Interpreter:
         for node in list(self.machine.namespace.nodes.values()):
             if isinstance(node.object, Method) and node.object.body:
                 try:
-                    self._begin()
+                    self.machine.begin()
                     found += self.machine.compiled(node).problems
                 except AmlError as error:
                     found.append(error)
@@ -174,7 +174,7 @@ class Interpreter:
         """
         vm = self.machine
         node = vm.namespace.get((), parse(path))
-        self._begin()
+        vm.begin()
         try:
             if isinstance(node.object, Method):
                 values = [argument(arg) for arg in args]
@@ -221,12 +221,6 @@ class Interpreter:
         for path, node in self.machine.namespace.nodes.items():
             if isinstance(node.object, Container) and node.object.kind is ObjectType.DEVICE and len(path) > 1:
                 yield show(path)
-
-    def _begin(self) -> None:
-        vm = self.machine
-        vm.budget, vm.waited, vm.runs = vm.limits.steps, 0, 0
-        vm.frames.clear()
-        vm.stack.clear()
 
 
 def load_tables(

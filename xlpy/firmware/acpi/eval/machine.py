@@ -89,7 +89,7 @@ class Machine:
         self.held: list[Mutex] = []
         self.sync = 0  # synchronisation level of the one thread
         self.now, self.waited = 0, 0  # microseconds
-        self.budget, self.runs = limits.steps, 0
+        self.budget, self.runs, self.taken = limits.steps, 0, 0
         self.problems: list[AmlError] | None = None  # where a table's top level puts what fails
         self.tables: list[Table] = []  # all tables, as AML finds them
         self.handler: Path | None = None  # the method that decides whether evaluation goes on behind an error
@@ -220,6 +220,17 @@ class Machine:
         assert later.at is not None
         frame.at = later.at
 
+    def steps(self) -> int:
+        """How many steps all evaluations so far have taken."""
+        return self.taken + self.limits.steps - self.budget
+
+    def begin(self) -> None:
+        """A new evaluation, with the whole budget."""
+        self.taken = self.steps()
+        self.budget, self.waited, self.runs, self.sync = self.limits.steps, 0, 0, 0
+        self.frames.clear()
+        self.stack.clear()
+
     def spend(self, steps: int) -> None:
         """Take from the budget of this evaluation."""
         self.budget -= steps
@@ -269,8 +280,12 @@ class Machine:
         return convert.to_integer(self.data(value), self.width)
 
     def path(self, text: String) -> Path:
-        """The path that a string spells."""
-        return parse(text.decode("latin-1"))
+        """The path that a string spells, in small letters or capitals."""
+        try:
+            return parse(text.decode("latin-1").upper())
+        except AmlError as error:
+            fits = all(len(segment) <= 4 for segment in text.lstrip(b"\\^").split(b"."))
+            raise AmlError("AE_NOT_FOUND" if fits else "AE_BAD_PATHNAME", error.message) from None
 
     # -- objects
 

@@ -44,6 +44,9 @@ def _match(vm: Machine, _frame: Frame, operators: tuple[int, int]) -> None:
         raise AmlError("AE_AML_OPERAND_VALUE", f"match operators {operators}, 0 to 5 are defined")
     if start >= len(package):
         raise AmlError("AE_AML_PACKAGE_LIMIT", f"index {start} of a package of {len(package)}")
+    for wanted in objects:
+        if not isinstance(wanted, (int, String, Buffer)):
+            raise convert.type_error(wanted, "an integer, string or buffer")
     for index in range(start, len(package)):
         vm.spend(1)
         value = element(vm, ElementRef(package, index))
@@ -138,7 +141,10 @@ def _concat_res(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("Mid")
 def _mid(vm: Machine, _frame: Frame, _operand: object) -> None:
-    target, length, index, value = vm.pop_place(), vm.pop_integer(), vm.pop_integer(), vm.data(vm.stack.pop())
+    target = vm.pop_place()
+    if None in vm.stack[-3:]:
+        raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
+    length, index, value = vm.pop_integer(), vm.pop_integer(), vm.data(vm.stack.pop())
     if not isinstance(value, (String, Buffer)):
         value = convert.to_buffer(value, vm.width)
     vm.spend(len(value) >> 3)
@@ -147,7 +153,8 @@ def _mid(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("Index")
 def _index(vm: Machine, _frame: Frame, _operand: object) -> None:
-    target, index, source = vm.pop_place(), vm.pop_integer(), vm.data(vm.stack.pop())
+    target, (given, number) = vm.pop_place(), vm.pop_two()
+    index, source = vm.integer(number), vm.data(given)
     place: Reference
     if isinstance(source, Package):
         place = ElementRef(source, index, direct=True)
@@ -203,12 +210,16 @@ def _cond_ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("DerefOf")
-def _deref_of(vm: Machine, frame: Frame, _operand: object) -> None:
+def _deref_of(vm: Machine, frame: Frame, operand: tuple[bool]) -> None:
     value = vm.stack.pop()
     if isinstance(value, String):
         value = NodeRef(vm.namespace.get(frame.scope, vm.path(value)))
+    if value is None:
+        raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
     if not isinstance(value, Reference):
-        raise convert.type_error(value, "a reference")
+        (in_slot,) = operand
+        error = convert.type_error(value, "a reference")
+        raise AmlError("AE_TYPE", error.message) if in_slot else error
     vm.stack.append(load(vm, value))
 
 
@@ -239,7 +250,12 @@ def _object_type(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("SizeOf")
 def _size_of(vm: Machine, _frame: Frame, _operand: object) -> None:
-    thing = _behind(vm, vm.stack.pop())
+    value = vm.stack.pop()
+    thing = _behind(vm, value)
+    if value is None:
+        raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
+    if thing is None and isinstance(value, SlotRef):
+        load(vm, value)  # says which local or argument was never set
     if isinstance(thing, (String, Buffer, Package)):
         vm.stack.append(len(thing))
     elif isinstance(thing, int):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
     from xlpy.firmware.acpi.eval.names import Path
 
+STEP = 2  # microseconds that a step takes, as far as Timer can tell
 BUFFER_LIMIT = 1 << 24  # bytes of one buffer
 PACKAGE_LIMIT = 1 << 16  # elements of one package
 
@@ -51,7 +52,7 @@ def _revision(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("Timer")
 def _timer(vm: Machine, _frame: Frame, _operand: object) -> None:
-    vm.stack.append(vm.now * 10)  # in units of 100 ns
+    vm.stack.append((vm.now + STEP * vm.steps()) * 10)  # in units of 100 ns
 
 
 @handler("String")
@@ -136,8 +137,10 @@ def _no_target(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("CheckReference")
-def _check_reference(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _check_reference(vm: Machine, frame: Frame, _operand: object) -> None:
     if not isinstance(vm.stack[-1], Reference):
+        if None in vm.stack[frame.height : -1]:
+            raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
         raise convert.type_error(vm.stack[-1], "a reference")
 
 

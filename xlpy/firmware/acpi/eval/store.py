@@ -52,10 +52,7 @@ def read_node(vm: Holder, node: Node) -> Value:
 def load(vm: Holder, place: Reference) -> Value:
     """What DerefOf gives; AmlError when there is nothing."""
     if isinstance(place, NodeRef):
-        value = read_node(vm, place.node)
-        if isinstance(value, NodeRef) and value.plain:
-            raise AmlError("AE_AML_OPERAND_TYPE", f"{place.node} has no value")
-        return value
+        return read_node(vm, place.node)
     if isinstance(place, ByteRef):
         if place.index >= len(place.data):
             raise AmlError("AE_AML_BUFFER_LIMIT", f"byte {place.index} of a buffer of {len(place.data)}")
@@ -111,7 +108,7 @@ def store(vm: Holder, value: Value, place: Reference | None, *, plain: bool = Fa
     """
     if place is None:
         return
-    if isinstance(value, NodeRef) and value.plain:
+    if isinstance(value, NodeRef) and value.plain and not isinstance(place, DebugRef):
         raise AmlError("AE_AML_OPERAND_TYPE", f"{value.node} can't be stored, only a reference to it")
     if isinstance(value, Package):
         settle(vm, value)
@@ -204,6 +201,8 @@ def retype(vm: Holder, value: Value, place: Reference) -> None:
 
 def copy_object(vm: Holder, value: Value, place: Reference) -> None:
     """CopyObject: a named target takes over the type, whatever it is; fields convert nevertheless."""
+    if isinstance(value, Package):
+        settle(vm, value)
     if isinstance(place, NodeRef) and not isinstance(place.node.object, (Field, BufferField)):
         if isinstance(value, NodeRef) and value.plain:
             vm.namespace.replace(place.node, value.node.object)
