@@ -15,10 +15,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 
 from xlpy import statedir
-from xlpy.errors import Conflict, StateError, XlpyError
+from xlpy.errors import Conflict, Constraint, StateError, XlpyError
 from xlpy.hw import power
 from xlpy.private import private
-from xlpy.statedir import BOOTS, STATE, UNCLEAN
+from xlpy.statedir import BOOTS, READY, STATE, UNCLEAN
 from xlpy.store import Store
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ class Host:
     def __init__(self, root: str | os.PathLike[str], note: Callable[[str], None] = _silent) -> None:
         self._home = os.fspath(root)
         self.note = note
-        self.store = Store(self._file(STATE), self._forget)
+        self.store = Store(self._file(STATE), self._forget, self._take_back)
         self._table = self.store.table("host")
 
     # -- making, opening, removing ------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class Host:
     @classmethod
     def exists(cls, root: str | os.PathLike[str] | None = None) -> bool:
         """Whether a host was made in the state directory, see ``directory``."""
-        return os.path.exists(os.path.join(statedir.locate(root), STATE))
+        return statedir.made(statedir.locate(root))
 
     def _file(self, name: str) -> str:
         return os.path.join(self._home, name)
@@ -97,6 +97,8 @@ class Host:
             StateError: the directory holds a damaged or foreign state. ConfigError: ``machine.yaml`` was changed.
         """
         where = statedir.locate(root)
+        if os.path.exists(os.path.join(where, READY)):
+            statedir.finish(where)
         host = cls(where, note) if statedir.has_content(os.path.join(where, STATE)) else None
         if host is None or not host._table.get("ready"):
             from xlpy import making
@@ -110,8 +112,10 @@ class Host:
             from xlpy.boot.session import recover
 
             recover(host.store, note)
-        if os.path.exists(host._file(UNCLEAN)):
-            host._repair()
+        try:
+            host.repair()
+        except Constraint as error:  # no space, or no right to write: what is committed can be read all the same
+            note(f"warning: what an interrupted command left cannot be repaired yet: {error}")
         power.require_power(where)
         return host
 
@@ -130,7 +134,7 @@ class Host:
             root: the state directory, see ``directory``; it must be absent, empty, or left by an interrupted make.
             machine: the description; None takes the default machine.
             note: told what happens.
-            anew: remove the host that is there first, with its media.
+            anew: replace the host that is there, with its media; it stays as it is until the new one is whole.
 
         Raises:
             ConfigError: the description is invalid. Conflict: a host is there already. MissingTool: no mke2fs.
@@ -142,6 +146,8 @@ class Host:
     @classmethod
     def restart(cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = _silent) -> Host:
         """Start Xen and Dom0 anew on the media and labels that are there: all domains are gone, their data is not.
+
+        When it fails, or is killed, the host is as it was before.
 
         Raises:
             NotFound: there is no host. ConfigError: ``machine.yaml`` is damaged.
@@ -158,7 +164,6 @@ class Host:
         from xlpy.firmware.bios import power_on
 
         self.hw = hw
-        power.switch(self._home, on=True)
         power_on(hw)
         self.xen.boot()
         self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
@@ -179,41 +184,93 @@ class Host:
         statedir.remove(where)
         return where
 
-    # -- safety against being killed ----------------------------------------------------------------------------
+    # -- all or nothing -----------------------------------------------------------------------------------------
 
     @contextmanager
-    def change(self, what: str) -> Iterator[None]:
-        """Everything that a command changes happens inside: one transaction, marked so that a kill is noticed.
+    def change(self, what: str, frees: bool = False) -> Iterator[None]:
+        """Everything that a command changes happens inside: all of it stays or, when an error leaves it, nothing.
 
-        An expected failure (``XlpyError``) keeps what was recorded before it, because each actor has undone its own
-        part and the log of what happened must stay.
+        State, media and files are then as before, but for what was written under ``Store.surviving`` (the log of what
+        happened, requests to a guest) or was there when ``Store.keep`` was called. It is marked, so that a kill is
+        noticed and the next command takes back the same.
+
+        Args:
+            what: told to other commands that wait.
+            frees: it ends something and must go through on a full disk, if need be with the space that was kept back.
+        """
+        failure: BaseException | None = None
+        begun = False
+        try:
+            with self.store.transaction(what, self._clean):
+                begun = True
+                statedir.spend(self._home) if frees else statedir.reserve(self._home)
+                self._mend()
+                text = f"{what} (pid {os.getpid()})\n".encode(errors="surrogateescape")
+                with open(self._file(UNCLEAN), "wb", 0, opener=private) as marker, suppress(OSError):
+                    marker.write(text)  # its name is enough
+                try:
+                    with self.store.savepoint():
+                        yield
+                    self._follow()
+                except BaseException as error:
+                    failure = error
+        except BaseException:
+            if begun:  # the state itself could not be written, so all of it is as before
+                self._forget()
+                with suppress(XlpyError):
+                    self.repair()
+            raise
+        if failure is not None:
+            raise failure
+
+    @contextmanager
+    def looking(self, what: str) -> Iterator[None]:
+        """Around what looks at a domain as its guest does, which may leave traces in it.
+
+        On a root that cannot be written they are lost, and that is all.
 
         Args:
             what: told to other commands that wait.
         """
-        failure: XlpyError | None = None
-        with self.store.transaction(what, self._clean):
-            self._mend()
-            with open(self._file(UNCLEAN), "wb", 0, opener=private) as marker, suppress(OSError):  # its name is enough
-                marker.write(f"{what} (pid {os.getpid()})\n".encode(errors="surrogateescape"))
-            try:
-                yield
-            except XlpyError as error:
-                failure = error
-        if failure is not None:
-            raise failure
+        with self.store.transaction(what) if os.access(self._home, os.W_OK) else self.store.trial():
+            yield
+
+    def _follow(self) -> None:
+        """Once more for the frame tables, when the end of a domain has gone on although they could not be written."""
+        if "xen" in self.__dict__ and self.xen.behind:
+            with suppress(XlpyError), self.store.savepoint():
+                self.xen.mend_frames()
+
+    def _take_back(self) -> None:
+        """A savepoint was taken back: actors forget what they know, and what lies outside the store follows it."""
+        if "xen" in self.__dict__:
+            self.xen.reread()
+            self.xen.mend_frames()
+        if "dom0" in self.__dict__:
+            self.dom0.reread()
+            self.dom0.take_back()
 
     def _clean(self) -> None:
         """The change is committed: nothing is left to be taken back."""
+        if "dom0" in self.__dict__:
+            self.dom0.settle()
         if "xen" in self.__dict__:
             self.xen.sweep()
         with suppress(FileNotFoundError):
             os.unlink(self._file(UNCLEAN))
+        with suppress(XlpyError):
+            statedir.reserve(self._home)
 
-    def _repair(self) -> None:
-        """A command was killed: its transaction is gone; take back what it left on media and in files."""
-        with self.store.transaction("repairing after a killed command", self._clean):
-            self._mend()
+    def repair(self) -> None:
+        """If a command was killed, its transaction is gone; take back what it left on media and in files."""
+        if os.path.exists(self._file(UNCLEAN)):
+            with self.store.transaction("repairing after a killed command", self._clean):
+                statedir.spend(self._home)
+                self._mend()
+
+    def release(self) -> None:
+        """End all holds of files of Dom0's, whoever has them."""
+        self.dom0.release()
 
     def _mend(self) -> None:
         """Under the lock: repair, unless the command that set the mark was alive and has ended by now."""
@@ -226,6 +283,7 @@ class Host:
         for line in self.xen.repair():
             self.note(f"repairing: {line}")
         self.dom0.repair()
+        statedir.tidy(self.root)
 
     def _forget(self) -> None:
         """Another process has changed the state since the actors read it: they are to read it again."""
@@ -332,7 +390,7 @@ class Host:
             raise Conflict("domain 0 runs the host and is never destroyed", hint="xlpy host reset starts the host anew")
         if not dry_run:
             self.end_boot(domid)
-            with self.change(f"destroying {domain}"):
+            with self.change(f"destroying {domain}", frees=True):
                 self.lifecycle.destroy(domid)
         return domid
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 from contextlib import suppress
 
 from xlpy import limits, statedir
-from xlpy.errors import ConfigError, Conflict, NotFound
+from xlpy.errors import ConfigError, Conflict, NotFound, StateError, XlpyError
+from xlpy.hw import power
 from xlpy.inputs import read_file
 from xlpy.statedir import DEFAULT, MACHINE, MAKING, STATE
 from xlpy.typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from xlpy.hw.hardware import Hardware
@@ -31,6 +33,15 @@ class Unpowered(Protocol):
 
     def power_on(self, hw: Hardware, spec: MachineSpec) -> None:
         """Boot BIOS, Xen and Dom0."""
+
+    def change(self, what: str) -> AbstractContextManager[None]:
+        """All or nothing."""
+
+    def repair(self) -> None:
+        """Take back what a killed command left."""
+
+    def release(self) -> None:
+        """End all holds of files."""
 
 
 H = TypeVar("H", bound=Unpowered)
@@ -77,7 +88,11 @@ def make(
     from xlpy.hw.describe import parse_machine
 
     spec = parse_machine(text, source)
-    statedir.prepare(where, text if anew else None)
+    statedir.prepare(where, anew)
+    if anew:
+        with statedir.replacing(where, "replacing the host") as new:
+            make(kind, new, text, source, note).store.close()
+        return kind(where, note)
     host = kind(where, note)
     with host.store.transaction("making the host"):
         if host.store.table("host").get("ready"):  # another process was faster
@@ -85,7 +100,7 @@ def make(
                 return host
             raise Conflict(f"{where} holds a host already", hint="replace it with: xlpy host reset --machine FILE")
         statedir.refuse_media(where)
-        note(f"making the host {spec.name!r} in {where}")
+        note(f"making the host {spec.name!r} in {where.parent if where.name == statedir.NEXT else where}")
         statedir.announce(where, text)
         try:
             _power_on(host, where, text, spec)
@@ -98,11 +113,38 @@ def make(
 
 def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
     """As ``Host.restart``."""
+    from xlpy.hw.hardware import Hardware
+
     if not (where / "hw").exists() or (where / MAKING).exists():
         raise NotFound(f"no host with media in {where}", hint="xlpy host reset makes one")
-    statedir.description(where)
-    statedir.forget(where, "restarting the host")
-    return _start(kind, where, note)
+    text, spec = statedir.description(where)
+    host = None
+    if statedir.has_content(str(where / STATE)):
+        statedir.end_boots(where / STATE)
+        try:
+            host = kind(where, note)
+        except StateError as error:
+            note(f"the state is lost: {error}")
+            statedir.void(where, "restarting the host")
+    if host is None or not host.store.table("host").get("ready"):
+        return _start(kind, where, note)
+    try:
+        host.repair()
+    except XlpyError as error:  # all of it is made anew anyway
+        note(f"what an interrupted command left cannot be repaired: {error}")
+        (where / statedir.UNCLEAN).unlink(missing_ok=True)
+    note(f"restarting the host {spec.name!r} in {where}")
+    with host.change("restarting the host"):
+        try:
+            host.release()
+        except StateError as error:
+            note(f"files that were given to domains may stay immutable: {error}")
+        host.store.clear(but="xen.console")  # where the boot goes on writing
+        _record(host, text, spec)
+        host.power_on(Hardware.open(where, spec), spec)
+        host.store.table("host").put("ready", True)
+    power.switch(where, on=True)
+    return host
 
 
 def _start(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
@@ -113,18 +155,23 @@ def _start(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
         if not host.store.table("host").get("ready"):
             note(f"restarting the host {spec.name!r} in {where}")
             _power_on(host, where, text, spec, keep_media=True)
+    power.switch(where, on=True)
     return host
 
 
 def _power_on(host: Unpowered, where: Path, text: str, spec: MachineSpec, keep_media: bool = False) -> None:
     from xlpy.hw.hardware import Hardware
-    from xlpy.hw.machine import spec_to_json
 
-    table = host.store.table("host")
     statedir.wipe(where, keep_media)
     statedir.write(where / MACHINE, text)
-    table.put("machine", spec_to_json(spec))
-    table.put("description", text)
+    _record(host, text, spec)
     host.power_on(Hardware.open(where, spec) if keep_media else Hardware.create(where, spec), spec)
     (where / MAKING).unlink(missing_ok=True)  # from here on the media are kept
-    table.put("ready", True)
+    host.store.table("host").put("ready", True)
+
+
+def _record(host: Unpowered, text: str, spec: MachineSpec) -> None:
+    from xlpy.hw.machine import spec_to_json
+
+    host.store.table("host").put("machine", spec_to_json(spec))
+    host.store.table("host").put("description", text)

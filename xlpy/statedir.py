@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from xlpy import limits
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError
@@ -13,7 +13,7 @@ from xlpy.store import Store, exclusive
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from xlpy.hw.machine import MachineSpec
@@ -21,23 +21,19 @@ if TYPE_CHECKING:
 MACHINE = "machine.yaml"
 STATE = "state.db"
 JOURNAL = f"{STATE}-journal"
+_SHARE = 1 << 16  # bytes: unit of the reserve
 DEFAULT = "the default machine"
 MAKING = "making"  # the description of a host whose media are not finished, and worth nothing
 UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
 BOOTS = "boot"  # the table where xlpy.boot keeps which domains an emulator runs
+NEXT = "next"  # a host that is being made to replace the one that is there
+READY = "replacing"  # the same once it is whole: from then on it is the host, and its parts only have to be moved
+GONE = "old-is-gone"  # in READY: the parts that are there now are of the new host
+LOCK = "lock"
+RESERVE = "reserve"  # space for the commands that free some, when the disk is full
 FOLDERS = ("hw", "domains", "labels", "dump")
-OURS = {
-    STATE,
-    f"{STATE}.new",
-    f"{STATE}.new-journal",
-    JOURNAL,
-    "lock",
-    MACHINE,
-    MAKING,
-    f"{MAKING}.new",
-    UNCLEAN,
-    *FOLDERS,
-}
+FILES = (JOURNAL, STATE, MACHINE, MAKING, f"{MAKING}.new", UNCLEAN, RESERVE)
+OURS = {LOCK, NEXT, READY, *FILES, *FOLDERS}
 
 
 def locate(root: str | os.PathLike[str] | None) -> str:
@@ -68,15 +64,51 @@ def has_content(path: str) -> bool:
     return os.path.exists(path) and os.path.getsize(path) > 0
 
 
-def prepare(where: Path, text: str | None) -> None:
+def reserve(where: str) -> None:
+    """Keep space back with which a command can end a domain on a full disk.
+
+    SQLite keeps the pages that a transaction changes, so it is as much as the state has, and a little.
+
+    Raises:
+        Constraint: no space left on the device.
+    """
+    from xlpy.hw.media import trouble
+
+    path = os.path.join(where, RESERVE)
+    wanted = (os.path.getsize(os.path.join(where, STATE)) // _SHARE + 3) * _SHARE
+    try:
+        if not os.path.exists(path) or os.path.getsize(path) < wanted:
+            fd = private(path, os.O_RDWR | os.O_CREAT)
+            try:
+                os.posix_fallocate(fd, 0, wanted)
+            finally:
+                os.close(fd)
+    except OSError as error:
+        raise trouble(path, error) from error
+
+
+def spend(where: str) -> None:
+    """Give the reserve back when nothing else is left."""
+    left = os.statvfs(where)
+    if left.f_bavail * left.f_frsize < 16 * _SHARE:
+        with suppress(OSError):
+            os.truncate(os.path.join(where, RESERVE), 0)
+
+
+def made(path: str) -> bool:
+    """Whether a host was made in a directory."""
+    return os.path.exists(os.path.join(path, STATE)) or os.path.exists(os.path.join(path, READY))
+
+
+def prepare(where: Path, anew: bool) -> None:
     """Make the directory for a new host, or see that a host may be made in it.
 
     Args:
         where: the directory.
-        text: the description of the machine that is to replace the host that is there; None: there is to be none.
+        anew: a host that is there is to be replaced.
 
     Raises:
-        StateError: media without a state. Conflict: somebody else's directory, or a command is using the host.
+        StateError: media without a state. Conflict: somebody else's directory.
     """
     folder(where)
     strangers = {path.name for path in where.iterdir()} - OURS
@@ -87,9 +119,7 @@ def prepare(where: Path, text: str | None) -> None:
         )
     if not strangers:
         claim(where)
-    if text is not None:
-        forget(where, "removing the host", text)
-    elif not has_content(str(where / STATE)):
+    if not anew and not has_content(str(where / STATE)):
         refuse_media(where)
 
 
@@ -177,12 +207,22 @@ def wipe(where: Path, keep_media: bool) -> None:
     (where / UNCLEAN).unlink(missing_ok=True)
 
 
-def forget(where: Path, holder: str, text: str | None = None) -> None:
-    """End all boots and put an empty state in the place of the old one, whatever that holds.
+def void(where: Path, holder: str) -> None:
+    """Empty a state that cannot be read; media, labels and description stay. Conflict: a command is using the host."""
+    with exclusive(where / STATE, holder):
+        (where / JOURNAL).unlink(missing_ok=True)  # it must not outlive what it belongs to
+        os.truncate(where / STATE, 0)
+
+
+@contextmanager
+def replacing(where: Path, holder: str) -> Iterator[Path]:
+    """Replace a host by another one, which is made inside; the old one stays as it is until the new one is whole.
 
     Args:
         where: the directory. holder: told to commands that wait.
-        text: the description from which the host is to be made anew; None: media, labels and description stay.
+
+    Yields:
+        the directory in which to make the new host.
 
     Raises:
         Conflict: a command is using the host.
@@ -190,15 +230,55 @@ def forget(where: Path, holder: str, text: str | None = None) -> None:
     if (where / STATE).exists():
         end_boots(where / STATE)
     with exclusive(where / STATE, holder):
-        _remove_tree(where / "domains")  # the disk may be full
-        new = where / f"{STATE}.new"
-        for leftover in (where / f"{STATE}.new-journal", new):
-            leftover.unlink(missing_ok=True)
-        Store(new).close()
-        (where / JOURNAL).unlink(missing_ok=True)  # it must not outlive what it belongs to
-        new.replace(where / STATE)
-        if text is not None:
-            announce(where, text)
+        _move_in(where)
+        unclean = where / UNCLEAN
+        ours = not unclean.exists()
+        if ours:
+            write(unclean, f"{holder} (pid {os.getpid()})\n")  # whoever finds it removes NEXT
+        try:
+            _remove_tree(where / NEXT)
+            yield where / NEXT
+        except BaseException:
+            _remove_tree(where / NEXT)
+            if ours:
+                unclean.unlink(missing_ok=True)
+            raise
+        (where / NEXT).rename(where / READY)
+        _move_in(where)
+
+
+def finish(where: str) -> None:
+    """Finish what a killed command began: the new host is there and takes the place of the old one."""
+    from pathlib import Path
+
+    with exclusive(os.path.join(where, STATE), "replacing the host"):
+        _move_in(Path(where))
+
+
+def tidy(where: Path) -> None:
+    """Remove a host that a killed command was making to replace the one that is there."""
+    _remove_tree(where / NEXT)
+
+
+def _move_in(where: Path) -> None:
+    """Put the parts of a new host in the place of those of the old one; it may be killed and called again."""
+    ready = where / READY
+    if not ready.exists():
+        return
+    if not (ready / GONE).exists():
+        _remove_parts(where)
+        (ready / GONE).touch()
+    parts = [name for name in (*FOLDERS, *FILES) if (ready / name).exists()]
+    for name in sorted(parts, key=(STATE,).__contains__):  # the state comes last
+        (ready / name).rename(where / name)
+    _remove_tree(ready)
+
+
+def _remove_parts(where: Path) -> None:
+    for name in FILES:
+        (where / name).unlink(missing_ok=True)
+    for name in FOLDERS:
+        _remove_tree(where / name)
 
 
 def remove(where: Path) -> None:
@@ -207,16 +287,14 @@ def remove(where: Path) -> None:
     Raises:
         NotFound: there is no host. Conflict: a command is using it.
     """
-    if not (where / STATE).exists():
+    if not made(str(where)):
         raise NotFound(f"no host in {where}", hint="xlpy host init makes one")
     end_boots(where / STATE)
     with exclusive(where / STATE, "removing the host"):
-        for name in (JOURNAL, STATE):
-            (where / name).unlink(missing_ok=True)
-        for name in FOLDERS:
+        _remove_parts(where)
+        for name in (NEXT, READY):
             _remove_tree(where / name)
-        for name in (MACHINE, MAKING, UNCLEAN, "lock"):
-            (where / name).unlink(missing_ok=True)
+        (where / LOCK).unlink(missing_ok=True)
 
 
 def end_boots(state: Path) -> None:

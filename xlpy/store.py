@@ -1,7 +1,9 @@
 """The state of one emulated host: named tables of JSON records in one SQLite file.
 
 A command that changes something does so inside one ``transaction``: an exclusive lock file that names its holder, and
-one immediate SQLite transaction. A process killed at any instant leaves the last committed state.
+one immediate SQLite transaction. A process killed at any instant leaves the last committed state. Inside it,
+``savepoint`` takes back what a failed step has written, but for what is written under ``surviving``, or was there when
+``keep`` was called.
 """
 
 from __future__ import annotations
@@ -83,15 +85,26 @@ class Store:
     Args:
         path: the SQLite file, made on first use; None keeps everything in memory (tests).
         changed: called when a transaction begins and another process has written since the last one.
+        undone: called when a savepoint was taken back, with the store as it was before; the transaction goes on.
 
     Raises:
         StateError: the file is not a state file of this version, or is damaged.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, changed: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        changed: Callable[[], None] | None = None,
+        undone: Callable[[], None] | None = None,
+    ) -> None:
         self.path = path
         self._changed = changed
+        self._undone = undone
         self._depth = 0
+        self._savepoints = 0
+        self._trial = False
+        self._surviving = False
+        self._survivors: dict[tuple[str, str], str | None] = {}  # what a savepoint that is taken back leaves
         self._known: dict[tuple[str, str], _Text] = {}  # what this transaction read or wrote
         self._unwritten: set[tuple[str, str]] = set()  # what of it SQLite does not have yet
         try:
@@ -156,13 +169,15 @@ class Store:
         """Set one record, None to remove it: at once, or in a transaction together with all others at its end."""
         self._known[room, key] = text
         self._unwritten.add((room, key))
+        if self._surviving:
+            self._survivors[room, key] = _now(text)
         if not self._depth:
             self.flush()
             self._known.clear()
 
     def flush(self) -> None:
         """Give SQLite what was written in this transaction, so that queries find it."""
-        if not self._unwritten:
+        if not self._unwritten or self._trial:
             return
         self._check_alive()
         places = sorted(self._unwritten)
@@ -248,13 +263,82 @@ class Store:
                     self.query("ROLLBACK")
                 raise
             else:
-                self.query("COMMIT")
+                try:
+                    self.query("COMMIT")
+                except XlpyError:
+                    if self._db.in_transaction:
+                        self.query("ROLLBACK")
+                    raise
             finally:
                 self._depth = 0
                 self._known.clear()
                 self._unwritten.clear()
+                self._survivors.clear()
             if done:
                 done()
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """What is written inside is seen by ``read`` until the end, and then forgotten; nobody is kept out."""
+        self._depth, self._trial = self._depth + 1, True
+        try:
+            yield
+        finally:
+            self._depth, self._trial = self._depth - 1, False
+            self._known.clear()
+            self._unwritten.clear()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """All or nothing inside a transaction: when an exception leaves it, what was written inside is taken back.
+
+        It may be nested. ``undone`` is called then, so that what lies outside the store can follow.
+        """
+        self.flush()
+        self._savepoints += 1
+        name = f"s{self._savepoints}"
+        self.query(f"SAVEPOINT {name}")
+        try:
+            yield
+            self.flush()
+        except BaseException:
+            self._known.clear()
+            self._unwritten.clear()
+            if self._db.in_transaction:  # else a full disk has taken all of it back already
+                self.query(f"ROLLBACK TO {name}")
+                self.query(f"RELEASE {name}")
+                for (room, key), text in self._survivors.items():
+                    self.write(room, key, text)
+                if self._undone:
+                    self._undone()
+            raise
+        else:
+            self.query(f"RELEASE {name}")
+        finally:
+            self._savepoints -= 1
+
+    def clear(self, but: str) -> None:
+        """Remove all records, but for those of one table."""
+        self.flush()
+        self._known.clear()
+        self.query("DELETE FROM records WHERE room <> ?", (but,))
+
+    def keep(self) -> None:
+        """What was written in this transaction so far stays, whatever error follows."""
+        self.flush()
+        if self._savepoints:
+            self.query("RELEASE s1")
+            for number in range(self._savepoints):
+                self.query(f"SAVEPOINT s{number + 1}")
+
+    @contextmanager
+    def surviving(self) -> Iterator[None]:
+        """What is written inside stays, although the savepoint around it may be taken back: log lines, requests."""
+        before, self._surviving = self._surviving, True
+        try:
+            yield
+        finally:
+            self._surviving = before
 
     def close(self) -> None:
         """Release the file."""

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from xlpy.errors import Conflict
 from xlpy.host import Host
 
 PMEM = "0x500000000"
@@ -104,8 +105,32 @@ class TestRestart:
             host.dom0.truncate("/mnt/pmem0/vm1.img", 4096 + 1)
         host.store.close()
         found = xlpy("reboot", "quickstart", status=6)
-        assert "domain 1 was ended for its restart and is gone" in found.err
-        assert domains(xlpy) == []
+        assert "nothing has changed: domain 1 (quickstart) is as it was" in found.err
+        assert domains(xlpy) == [(1, "quickstart", "r-----")]
+
+    def test_of_several_each_is_restarted_or_as_it_was(self, xlpy, create, configs):
+        create()
+        xlpy("create", "-q", configs / "device.cfg")
+        xlpy("config-update", "quickstart", configs / "quickstart.cfg", 'name="device"')
+        found = xlpy("reboot", "-a", "--json", status=11)
+        assert [row["domain"] for row in found.json["failed"]] == ["1"]
+        assert domains(xlpy) == [(1, "quickstart", "r-----"), (3, "device", "r-----")]
+
+    def test_a_crash_stays_when_what_follows_it_fails(self, xlpy, create, host_root, monkeypatch):
+        create('on_crash="restart"')
+
+        def refuse(*_, **__):
+            raise Conflict("not now")
+
+        host = Host.open(host_root)
+        with host.change("test"):
+            host.xen.hypercalls(1).sched_shutdown(1, 3)
+            monkeypatch.setattr(host.lifecycle, "create", refuse)
+            (outcome,) = host.lifecycle.settle()
+        host.store.close()
+        assert (str(outcome.error), outcome.successor) == ("not now", None)
+        assert domains(xlpy) == [(1, "quickstart", "---sc-")]
+        assert "shut down: crash" in xlpy("dmesg").out
 
 
 class TestOtherActions:
@@ -285,7 +310,7 @@ class TestConfigUpdate:
         xlpy("config-update", "quickstart", configs / "quickstart.cfg", 'name="device"')
         found = xlpy("reboot", "quickstart", status=5)
         assert 'Domain with name "device" already exists.' in found.err
-        assert [name for _, name, _ in domains(xlpy)] == ["device"]
+        assert [name for _, name, _ in domains(xlpy)] == ["quickstart", "device"]
 
 
 class TestDumpCore:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from campaign.states import differences, snapshot
 
-from xlpy.errors import NotFound
+from xlpy.dom0.emulated import EmulatedDom0
+from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.host import Host
 from xlpy.hw.media import Media, trouble
 
@@ -53,27 +57,98 @@ BOOT = "xlpy.dom0.emulated:EmulatedDom0.boot"
 
 
 class TestKilledWhileMaking:
-    def test_a_restart_keeps_the_media(self, xlpy, config, killed):
+    def test_a_killed_restart_was_none(self, xlpy, config, killed):
+        xlpy("create", config(FILE))
+        xlpy("mem", "write", "file", GPA, "--hex", "c0ffee")
+        killed(BOOT, "host", "reset", "--keep-media")
+        assert "repairing what an interrupted command left: restarting the host" in xlpy("list").err
+        assert xlpy("mem", "read", "file", GPA, "3", "--json").json["hex"] == "c0ffee"
+        xlpy("destroy", "file")
+
+    def test_a_restart_releases_the_files_of_domains(self, xlpy, config, host_root):
+        xlpy("create", config(FILE))
+        xlpy("mem", "write", "file", GPA, "--hex", "c0ffee")
+        xlpy("host", "reset", "--keep-media")
+        host = Host.open(host_root)
+        assert not host.dom0.file("/mnt/pmem0/vm1.img")[2].immutable
+        host.store.close()
+        xlpy("create", config(FILE))
+        assert xlpy("mem", "read", "file", GPA, "3", "--json").json["hex"] == "c0ffee"
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda state: state.write_bytes(b"no database" * 1000),
+            lambda state: state.write_bytes(state.read_bytes()[:5000]),
+            lambda state: state.write_bytes(b""),
+            lambda state: state.unlink(),
+        ],
+        ids=["foreign", "cut", "empty", "gone"],
+    )
+    def test_a_restart_is_the_way_out_of_a_damaged_state(self, xlpy, config, host_root, damage):
         xlpy("create", config(DEVICE))
         xlpy("mem", "write", "device", GPA, "--hex", "c0ffee")
-        killed(BOOT, "host", "reset", "--keep-media")
-        assert "restarting the host 'default'" in xlpy("list").err
+        damage(host_root / "state.db")
+        xlpy("host", "reset", "--keep-media")
+        assert xlpy("list", "--json").json["items"] == []
+        assert not list((host_root / "domains").glob("[0-9]*"))
         xlpy("create", config(DEVICE))
         assert xlpy("mem", "read", "device", GPA, "3", "--json").json["hex"] == "c0ffee"
 
-    def test_making_over_the_media_of_a_killed_restart_is_refused(self, xlpy, killed):
-        killed(BOOT, "host", "reset", "--keep-media")
+    def test_a_damaged_record_does_not_hinder_a_restart(self, xlpy, config, host_root):
+        xlpy("create", config(FILE))
+        with sqlite3.connect(host_root / "state.db") as db:
+            db.execute("UPDATE records SET value = '[]' WHERE room = 'dom0.pins'")
+        db.close()
+        found = xlpy("host", "reset", "--keep-media")
+        assert "files that were given to domains may stay immutable" in found.err
+        assert xlpy("list", "--json").json["items"] == []
+
+    def test_making_over_media_is_refused(self, xlpy, host_root):
+        (host_root / "state.db").unlink()
         assert "nothing is made over them" in xlpy("host", "init", status=6).err
 
-    @pytest.mark.parametrize("words", [("host", "init"), ("host", "reset")])
-    def test_the_machine_that_was_asked_for_is_finished(self, xlpy, killed, configs, tmp_path, words):
+    def test_the_machine_that_was_asked_for_is_finished(self, xlpy, killed, configs, tmp_path):
         root = tmp_path / "other"
-        if words[1] == "reset":
-            xlpy("--root", root, "list")
-        killed(BOOT, *words, "--machine", configs / "machines" / "interleaved.yaml", root=root)
+        killed(BOOT, "host", "init", "--machine", configs / "machines" / "interleaved.yaml", root=root)
         shown = xlpy("--root", root, "host", "show", "--json")
         assert shown.json["name"] == "interleaved"
-        assert not {path.name for path in root.iterdir()} & {"making", "making.new", "state.db.new", "unclean"}
+        assert not {path.name for path in root.iterdir()} & {"making", "making.new", "unclean"}
+
+    def test_a_killed_reset_was_none(self, xlpy, killed, configs, host_root):
+        killed(BOOT, "host", "reset", "--machine", configs / "machines" / "interleaved.yaml")
+        assert xlpy("host", "show", "--json").json["name"] == "default"
+        assert not {path.name for path in host_root.iterdir()} & {"next", "replacing", "unclean"}
+
+    def test_a_reset_that_fails_was_none(self, xlpy, config, host_root, monkeypatch):
+        xlpy("create", config(DEVICE))
+        before = snapshot(host_root)
+
+        def refuse(*_):
+            raise Constraint("it does not fit")
+
+        monkeypatch.setattr(EmulatedDom0, "boot", refuse)
+        xlpy("host", "reset", status=6)
+        assert differences(before, snapshot(host_root)) == []
+        xlpy("host", "reset", "--keep-media", status=6)
+        assert differences(before, snapshot(host_root)) == []
+        assert "it does not fit" not in xlpy("dmesg").out
+
+    def test_a_reset_replaces_everything(self, xlpy, config, configs, host_root):
+        xlpy("create", config(DEVICE))
+        xlpy("dump-core", "device", host_root / "dump.core")
+        (host_root / "dump").mkdir()
+        (host_root / "dump" / "old.core").write_text("old")
+        xlpy("host", "reset", "--machine", configs / "machines" / "interleaved.yaml")
+        assert {path.name for path in host_root.iterdir()} == {
+            "hw",
+            "domains",
+            "lock",
+            "machine.yaml",
+            "state.db",
+            "dump.core",
+        }
+        assert xlpy("host", "show", "--json").json["name"] == "interleaved"
 
     def test_a_failure_leaves_nothing(self, xlpy, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -111,8 +186,8 @@ class TestBehindTheBack:
 
     def test_a_host_that_was_reset_is_not_changed(self, host_root, xlpy):
         early = Host.open(host_root)
-        xlpy("host", "reset", "--keep-media")
-        with pytest.raises(Exception, match="the host was reset meanwhile"):
+        xlpy("host", "reset")
+        with pytest.raises(Conflict, match="the host was reset meanwhile"):
             early.mkfile("/mnt/pmem0/new.img", 4096)
         early.store.close()
 
@@ -136,17 +211,20 @@ class TestFullDisk:
         assert not list((host_root / "domains").glob("[0-9]*"))
         xlpy("create", config(FILE))
 
-    def test_an_edit_that_cannot_begin_is_no_interruption(self, xlpy, host_root, monkeypatch):
-        pwrite = os.pwrite
+    def test_an_edit_for_which_there_is_no_space(self, xlpy, host_root, monkeypatch):
+        write = os.write
 
-        def full(fd, data, offset):
-            if data == b"editing\n":
+        def full(fd, data):
+            if ".edit-" in str(Path(f"/proc/self/fd/{fd}").readlink()):
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return pwrite(fd, data, offset)
+            return write(fd, data)
 
-        monkeypatch.setattr(os, "pwrite", full)
+        monkeypatch.setattr(os, "write", full)
         assert "No space left" in xlpy("pmem", "mkfile", "4K", "/mnt/pmem0/new.img", status=6).err
         assert not (host_root / "unclean").exists()
+        monkeypatch.undo()
+        monkeypatch.setenv("XLPY_ROOT", str(host_root))
+        xlpy("pmem", "mkfile", "4K", "/mnt/pmem0/new.img")
 
 
 class TestByHand:

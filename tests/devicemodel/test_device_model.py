@@ -327,6 +327,8 @@ def test_a_vnvdimm_is_unplugged_when_the_guest_has_let_go(world: World) -> None:
     with pytest.raises(Conflict, match="has not let go of vNVDIMM 0") as caught:
         world.model().unplug(0)
     assert caught.value.code == "XLPY-PMEM-IN-GUEST"
+    assert world.model().take_events() == []
+    world.model().request_eject(0)
     assert world.model().take_events() == [("\\_SB.NVDR.NV00", 3)]
     assert ask(world.model(), PRIVATE, 0x10000, 2, struct.pack("<I", 1)) == bytes(4)  # what _EJ0 does
     world.model().unplug(0)

@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from xlpy.addr import KIB, MIB, PAGE, Mfn, Spa, Span
 from xlpy.dom0.emulated import EmulatedDom0, Prepared
+from xlpy.dom0.ext4.inplace import InPlace
+from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.face import FileStat, Mount
 from xlpy.dom0.infoblock import parse_pfn
 from xlpy.errors import Conflict, Constraint, HypercallError, NotFound, StateError, Unsafe
@@ -450,21 +453,74 @@ def test_devices_are_held_whole(fresh):
     dom0.pin("/dev/pmem3", "domain 3")
 
 
-def test_repair_makes_flags_and_pins_agree(fresh):
+@contextmanager
+def killed(dom0):
+    """Do something as a command that is killed then: its transaction is gone, what it did to media is not."""
+
+    class Killed(Exception):
+        pass
+
+    with suppress(Killed), dom0._edits._store.transaction("killed"):
+        yield
+        raise Killed
+
+
+def test_repair_takes_back_what_was_not_committed(fresh):
     _, reopen = fresh
     path, dom0 = "/mnt/pmem0/vm1.img", reopen()
-    dom0.pin(path, "domain 1")
-    dom0._pins.remove(dom0._pins.all()[0].key)  # the command was killed: its transaction is gone, the flag is not
-    with pytest.raises(Conflict, match="immutable"):
-        dom0.unlink(path)
+    with killed(dom0):
+        dom0.pin(path, "domain 1")
+    assert dom0.file(path)[2].immutable
     dom0 = reopen()
     dom0.repair()
+    assert not dom0.file(path)[2].immutable
     dom0.pin(path, "domain 1")
-    dom0._set_immutable(path, False)  # killed while it unpinned
+    dom0.settle()
+    dom0 = reopen()
+    with killed(dom0):
+        dom0.unpin(path, "domain 1")
+    assert not dom0.file(path)[2].immutable
+    dom0 = reopen()
     dom0.repair()
     assert dom0.file(path)[2].immutable
     dom0.unpin(path, "domain 1")
     dom0.unlink(path)
+
+
+def test_a_flag_that_the_user_has_set_is_his(fresh):
+    _, reopen = fresh
+    path, dom0 = "/mnt/pmem0/vm1.img", reopen()
+    InPlace(*dom0._place(dom0.place(path)[0])).set_immutable(dom0.file(path)[2].number, True)
+    for _ in range(2):
+        dom0 = reopen()
+        dom0.pin(path, "domain 1")
+        dom0.pin(path, "domain 1")
+        dom0.check_pinned(path)
+        dom0.unpin(path, "domain 1")
+        dom0.repair()
+        assert dom0.file(path)[2].immutable
+
+
+def test_repair_costs_by_what_was_touched(fresh, monkeypatch):
+    """Counted in inodes read and bytes stored: with many files, and with none, it is the same."""
+    _, reopen = fresh
+    dom0 = reopen()
+    for number in range(30):
+        dom0.mkfile(f"/mnt/pmem0/deep/{'d/' * number}f", 4096)
+    dom0.settle()
+    read, stored = [], []
+    inode, pwrite = Ext4Image.inode, os.pwrite
+    monkeypatch.setattr(Ext4Image, "inode", lambda self, number: read.append(number) or inode(self, number))
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: stored.append(len(data)) or pwrite(fd, data, at))
+    with killed(dom0):
+        dom0.pin("/mnt/pmem0/vm1.img", "domain 1")
+    read.clear()
+    stored.clear()
+    dom0 = reopen()
+    dom0.repair()
+    assert (read, stored) == ([], [256])
+    dom0.repair()
+    assert (read, stored) == ([], [256])
 
 
 def test_a_damaged_info_block_disables_what_lies_behind(fresh):

@@ -1,7 +1,10 @@
 """Making and changing files with debugfs: every state a backing can be in, judged by e2fsck and debugfs."""
 
+import errno
 import fcntl
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,9 +16,12 @@ from dom0.ext4_images import MIB, UUID, Image, mounted, need
 
 from xlpy.dom0.ext4 import tools
 from xlpy.dom0.ext4.edit import STATES, Ext4Editor
-from xlpy.dom0.ext4.guard import Interrupted, lock_path
+from xlpy.dom0.ext4.guard import lock_path
+from xlpy.dom0.ext4.journal import Journal, Store
 from xlpy.dom0.ext4.make import EPOCH, make_ext4
 from xlpy.dom0.ext4.reader import Ext4Image
+from xlpy.dom0.ext4.scratch import Scratch
+from xlpy.dom0.ext4.tools import Interrupted
 from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_UNWRITTEN, Extent
 from xlpy.dom0.linux import LinuxDom0
 from xlpy.errors import Conflict, Constraint, FormatError, MissingTool, NotFound, Unsafe, UsageError
@@ -35,6 +41,13 @@ def image(tmp_path):
 @pytest.fixture
 def editor(image):
     return Ext4Editor(image.path, OFFSET, SIZE)
+
+
+def pin(editor, path, on):
+    """Set or clear the immutable flag of a file."""
+    with Ext4Image(*editor._where) as fs:
+        number = fs.lookup(path).number
+    editor.set_immutable(number, on)
 
 
 def extents(image, path):
@@ -358,7 +371,7 @@ def test_no_inodes_left(tmp_path):
 
 def test_an_immutable_file_does_not_change(image, editor):
     editor.mkfile("/f", MIB)
-    editor.set_immutable("/f", True)
+    pin(editor, "/f", True)
     assert "Flags: 0x80010" in image.debugfs("stat /f")
     before = extents(image, "/f")
     for change in (
@@ -373,8 +386,8 @@ def test_an_immutable_file_does_not_change(image, editor):
     assert extents(image, "/f") == before
     editor.prepare("/f")  # ready already
     image.fsck()
-    editor.set_immutable("/f", False)
-    editor.set_immutable("/f", False)
+    pin(editor, "/f", False)
+    pin(editor, "/f", False)
     editor.unlink("/f")
 
 
@@ -389,14 +402,14 @@ def test_the_flag_is_right_in_inodes_of_any_shape(tmp_path, options, features):
     image.debugfs("write /dev/null f")
     editor = Ext4Editor(image.path, 0, image.size)
     for on, flags in ((True, "0x80010"), (False, "0x80000")):
-        editor.set_immutable("/f", on)
+        pin(editor, "/f", on)
         assert f"Flags: {flags}" in image.debugfs("stat /f")
         image.fsck()
 
 
 def test_an_unprepared_file_that_is_immutable(editor):
     editor.mkfile("/f", MIB, "unwritten")
-    editor.set_immutable("/f", True)
+    pin(editor, "/f", True)
     with pytest.raises(Conflict):
         editor.prepare("/f")
 
@@ -405,7 +418,7 @@ def test_the_kernel_agrees_and_obeys_the_flag(tmp_path, image, editor):
     for state in STATES:
         editor.mkfile(f"/{state}", MIB, state)
     editor.prepare("/sparse")
-    editor.set_immutable("/written", True)
+    pin(editor, "/written", True)
     before = {state: extents(image, f"/{state}") for state in STATES}
     with mounted(image, tmp_path / "mnt", "rw") as folder:
         assert {state: LinuxDom0().fiemap(str(folder / state)) for state in STATES} == before
@@ -468,37 +481,123 @@ def test_a_question_mark_in_the_path(tmp_path):
         make_ext4(Image(tmp_path / "a?b", 8 * MIB).path, 0, 8 * MIB, uuid=UUID)
 
 
-def test_a_killed_program_is_noticed_and_mended(tmp_path, image, editor, monkeypatch):
+@pytest.mark.parametrize("run", [1, 2])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_killed_program_changes_nothing(tmp_path, image, editor, monkeypatch, run, when):
+    """debugfs dies before or after its work, the first or the second time that it is started."""
     editor.mkfile("/keep", MIB)
+    before = image.path.read_bytes()
+    count = tmp_path / "count"
+    real = shutil.which("debugfs", path="/sbin:/usr/sbin:/usr/bin")
+    die = "kill -9 $$"
     with monkeypatch.context() as patch:
-        program(tmp_path, patch, "debugfs", "kill -9 $$")
-        with pytest.raises(Interrupted, match="debugfs was killed by signal 9"):
+        program(
+            tmp_path,
+            patch,
+            "debugfs",
+            f'echo >>{count}; [ $(wc -l <{count}) = {run} ] || exec {real} "$@"\n'
+            + (die if when == "before" else f'{real} "$@"; {die}'),
+        )
+        with pytest.raises(Interrupted, match=r"debugfs was killed by signal 9.*") as caught:
             editor.mkfile("/f", MIB)
-    where = extents(unguarded(image), "/keep")[0].physical // BLOCK
-    image.debugfs(f"freeb {where} 100")  # as if it had not come to writing the bitmaps
-    with pytest.raises(Interrupted, match="killed"), Ext4Image(image.path, OFFSET, SIZE):
-        pass
-    editor.recover()
+    assert "nothing was changed" in caught.value.hint
+    assert image.path.read_bytes() == before
+    assert Journal(image.path, OFFSET).pending() == []
+    editor.mkfile("/f", MIB)
     image.fsck()
-    assert shape(image, "/keep") == [(0, 256, False)]
-    assert Path(lock_path(image.path, OFFSET)).stat().st_size == 0
 
 
-def unguarded(image):
-    """The same image under another name, which has no lock file."""
-    other = Image.__new__(Image)
-    other.path = image.path.with_suffix(".bare")
-    other.path.hardlink_to(image.path)
-    return other
+def test_an_edit_that_cannot_be_stored_is_taken_back(image, editor, monkeypatch):
+    editor.mkfile("/keep", MIB)
+    before = image.path.read_bytes()
+    pwrite, count = os.pwrite, [0]
+
+    def full(fd, data, offset):
+        if os.path.realpath(f"/proc/self/fd/{fd}") == str(image.path):
+            count[0] += 1
+            if count[0] == 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(Constraint, match="No space left"):
+        editor.mkfile("/f", MIB)
+    assert image.path.read_bytes() == before
+    assert Journal(image.path, OFFSET).pending() == []
 
 
-def test_a_repair_that_fails(tmp_path, image, editor, monkeypatch):
-    Path(lock_path(image.path, OFFSET)).write_text("editing\n")
-    program(tmp_path, monkeypatch, "e2fsck", "echo cannot; exit 8")
-    with pytest.raises(FormatError, match="status 8"):
-        editor.recover()
-    with pytest.raises(Interrupted):
-        extents(image, "/lost+found")
+def test_edits_are_finished_or_taken_back(image):
+    """What is kept of an edit serves both ways, however far the edit came."""
+    editor = Ext4Editor(image.path, OFFSET, SIZE, keep=lambda _name: None)
+    start = image.path.read_bytes()
+    for path in ("/one", "/two"):
+        editor.mkfile(path, MIB)
+    first, second = editor.journal.pending()
+    done = image.path.read_bytes()
+    editor.recover(lambda name: name == first)
+    assert editor.journal.pending() == []
+    with Ext4Image(image.path, OFFSET, SIZE) as fs:
+        assert "one" in fs.listdir(fs.lookup("/"))
+        assert "two" not in fs.listdir(fs.lookup("/"))
+    image.fsck()
+    editor.mkfile("/two", MIB)
+    third = editor.journal.pending()
+    assert third != [second]
+    editor.take_back(lambda name: name not in third)
+    image.fsck()
+    editor.unlink("/one")
+    editor.recover(lambda _name: False)
+    assert [len(start), len(done)] == [len(image.path.read_bytes())] * 2
+    with Ext4Image(image.path, OFFSET, SIZE) as fs:
+        assert "one" in fs.listdir(fs.lookup("/"))
+
+
+def test_an_edit_that_was_not_written_in_full_is_none(image):
+    journal = Journal(image.path, OFFSET)
+    name = journal.write([Store(0, bytes(4), b"abcd")])
+    kept = Path(f"{image.path}.ext4-{OFFSET:x}.edit-{name}")
+    kept.rename(f"{kept}.new")
+    assert journal.pending() == []
+    assert not list(image.path.parent.glob("*.edit-*"))
+
+
+def test_a_program_that_writes_where_it_should_not(tmp_path, image, editor, monkeypatch):
+    """A block in use that nobody has looked at is changed in the copy: that is no edit."""
+    editor.mkfile("/keep", MIB)
+    block = extents(image, "/keep")[0].physical // BLOCK
+    before = image.path.read_bytes()
+    program(
+        tmp_path,
+        monkeypatch,
+        "debugfs",
+        f'for last; do :; done; printf x | dd of="$last" bs={BLOCK} seek={block} conv=notrunc status=none',
+    )
+    with pytest.raises(FormatError, match=f"block {block}, which is in use"):
+        editor.unlink("/keep")
+    assert image.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_a_limit_on_file_sizes(image, editor, limit):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = image.path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(Constraint, match="File too large") as caught:
+            editor.mkfile("/f", MIB)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "ulimit -f" in caught.value.hint
+    assert image.path.read_bytes() == before
+
+
+def test_the_copy_holds_metadata_only(image, editor):
+    """Its size is that of what is in use of the file system's metadata, whatever the files hold."""
+    editor.mkfile("/data", 8 * MIB)
+    editor.write("/data", 0, bytes(range(256)) * (4 * MIB // 256))
+    with Scratch(image.path, OFFSET, SIZE) as scratch:
+        assert os.fstat(scratch.fd).st_blocks * 512 < MIB
+        assert scratch.changes() == []
 
 
 def test_killed_at_any_instant(image, editor):
@@ -560,7 +659,7 @@ def test_without_root():
                 editor = Ext4Editor(image.path, 0, image.size)
                 editor.mkfile("/f", 65536, "sparse")
                 editor.prepare("/f")
-                editor.set_immutable("/f", True)
+                pin(editor, "/f", True)
                 os._exit(0)
             finally:
                 os._exit(1)

@@ -13,30 +13,30 @@ from xlpy.store import Store
 
 def test_lines_outlive_the_process():
     store = Store(None)
-    one = Console(store.table("c"))
+    one = Console(store)
     one.write("first")
     one.write("a query", keep=False)
-    two = Console(store.table("c"))
+    two = Console(store)
     two.write("second")
     assert two.lines() == ["first", "second"]
     assert one.lines()[:2] == ["first", "a query"]
     two.clear()
     assert two.lines() == []
     two.write("third")
-    assert Console(store.table("c")).lines() == ["third"]
+    assert Console(store).lines() == ["third"]
 
 
 def test_the_ring_is_bounded(monkeypatch):
     monkeypatch.setattr(console, "LINES", 10)
     store = Store(None)
-    ring = Console(store.table("c"))
+    ring = Console(store)
     for i in range(25):
         ring.write(f"kept {i}")
         ring.write(f"passing {i}", keep=False)
-    assert len(store.table("c").keys()) == 10
+    assert len(store.table(console.TABLE).keys()) == 10
     assert ring.lines()[-2:] == ["kept 24", "passing 24"]
     assert len(ring.lines()) == 10
-    again = Console(store.table("c"))
+    again = Console(store)
     again.write("kept 25")
     assert again.lines() == [f"kept {i}" for i in range(16, 26)]
 

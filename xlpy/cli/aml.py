@@ -39,7 +39,7 @@ def evaluate(env: Env, domain: str, path: str, args: tuple[str, ...], as_json: b
     """
     values = [_argument(word) for word in args]
     host = env.host
-    with host.store.transaction(f"evaluating {path}"):
+    with host.looking(f"evaluating {path}"):
         aml = _loaded(env, host.domain(domain))
         if not aml.exists(path):
             raise _unknown(domain, path)

@@ -18,12 +18,12 @@ PARTIAL = 11
 
 
 @contextmanager
-def changing(env: Env, what: str) -> Iterator[bool]:
-    """The host's transaction around a change, or none for a dry run; whether it is one."""
+def changing(env: Env, what: str, frees: bool = False) -> Iterator[bool]:
+    """The host's transaction around a change (see ``Host.change``), or none for a dry run; whether it is one."""
     if env.dry_run:
         yield True
     else:
-        with env.host.change(what):
+        with env.host.change(what, frees):
             yield False
 
 
@@ -35,6 +35,19 @@ def target(env: Env, domain: str) -> int:
 
         refuse_booted(env.host.store, domid)
     return domid
+
+
+def refuse_failed(outcomes: Sequence[Outcome]) -> None:
+    """Fail inside the change when what was to follow a shutdown has failed, so that all of it is taken back.
+
+    A crash of the firmware is the guest's, and what ``on_crash`` says has followed it: that stays.
+    """
+    from xlpy.errors import FirmwareStopped
+
+    for one in outcomes:
+        if one.error and not isinstance(one.error, FirmwareStopped):
+            one.error.details += (f"nothing has changed: domain {one.domid} ({one.name}) is as it was",)
+            raise one.error
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:

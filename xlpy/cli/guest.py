@@ -29,7 +29,7 @@ def probe(env: Env, domain: str, as_json: bool) -> None:
     from xlpy.guest.probe import summary
 
     host = env.host
-    with host.store.transaction(f"probing {domain}"):
+    with host.looking(f"probing {domain}"):
         report = look(host.domain(domain))
     if as_json:
         json_document("xlpy.guest-probe/1", **report.to_json())

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from xlpy.cli.changing import PARTIAL, changing, outcome_json, target, tell
+from contextlib import nullcontext
+
+from xlpy.cli.changing import PARTIAL, changing, outcome_json, refuse_failed, target, tell
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.env import report
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
@@ -52,6 +54,7 @@ def unpause(env: Env, domain: str, as_json: bool) -> None:
         domid = target(env, domain)
         left = env.host.lifecycle.unpause(domid, dry)
         outcomes = env.host.lifecycle.settle(env.step)
+        refuse_failed(outcomes)
     if as_json:
         followed = [outcome_json(outcome) for outcome in outcomes]
         json_document("xlpy.unpause/1", domid=domid, pauses=left or 0, followed=followed, dry_run=dry)
@@ -116,15 +119,18 @@ def _ask(env: Env, word: str, domain: str | None, everyone: bool, wait: int, as_
     doing, schema = WORDS[word]
     outcomes: list[Outcome] = []
     failed: list[tuple[str, XlpyError]] = []
-    with changing(env, f"{word} of {domain or 'all domains'}") as dry:
+    with changing(env, f"{word} of {domain or 'all domains'}", frees=word == "poweroff") as dry:
         life = env.host.lifecycle
         everybody = [str(one.domid) for one in env.host.xen.domains()] if everyone else [domain or ""]
         for one in everybody:
             try:
                 domid = target(env, one)
                 env.note(f"{doing} domain {domid}")
-                power.ask(life, domid, word, dry)
-                outcomes += life.settle(env.step)
+                with env.host.store.savepoint() if everyone and not dry else nullcontext():
+                    power.ask(life, domid, word, dry)
+                    followed = life.settle(env.step)
+                    refuse_failed(followed)
+                outcomes += followed
             except XlpyError as error:
                 if not everyone:
                     raise
@@ -233,6 +239,7 @@ def _prod(
         domid = target(env, domain)
         act(env.host.lifecycle, domid, dry)
         outcomes = env.host.lifecycle.settle(env.step)
+        refuse_failed(outcomes)
     if as_json:
         followed = [outcome_json(outcome) for outcome in outcomes]
         json_document(f"xlpy.{what}/1", domid=domid, **fields, followed=followed, dry_run=dry)
@@ -258,7 +265,7 @@ def dump_core(env: Env, domain: str, path: Path, as_json: bool) -> None:
     host = env.host
     guest = host.lifecycle.guest(host.domid(domain))
     if not env.dry_run:
-        with host.store.transaction(f"dumping {domain}"):
+        with host.looking(f"dumping {domain}"):
             dump(guest, path)
     if as_json:
         rows = [

@@ -95,7 +95,7 @@ def detach(env: Env, domain: str, device: str, force: bool, as_json: bool) -> No
     """
     from xlpy.toolstack.hotplug import detach as unplug
 
-    with changing(env, f"nvdimm-detach from {domain}") as dry:
+    with changing(env, f"nvdimm-detach from {domain}", frees=True) as dry:
         domid = target(env, domain)
         gone = unplug(env.host.lifecycle, domid, device, force, dry)
     if as_json:

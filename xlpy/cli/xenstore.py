@@ -7,7 +7,7 @@ import re
 import time
 from contextlib import contextmanager
 
-from xlpy.cli.changing import changing, outcome_json, tell
+from xlpy.cli.changing import changing, outcome_json, refuse_failed, tell
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
@@ -136,6 +136,7 @@ def write(env: Env, words: tuple[str, ...], domid: int, as_json: bool) -> None:
                 if env.host.xen.find(guest) is not None:
                     life.wake(guest)
         outcomes = life.settle(env.step)
+        refuse_failed(outcomes)
     if as_json:
         rows: list[dict[str, Any]] = [{"path": path, "value": value} for path, value in pairs]
         followed = [outcome_json(outcome) for outcome in outcomes]

@@ -44,19 +44,18 @@ class HotPlug(DeviceModel):
             undo.pop_all()
         return device
 
+    def request_eject(self, slot: int) -> None:
+        """Ask the guest to let go of a vNVDIMM. NotFound: there is none."""
+        self._notify(f"{ROOT_PATH}.{self._at(slot).name}", NOTIFY_EJECT)
+
     def unplug(self, slot: int) -> Vnvdimm:
-        """Detach a vNVDIMM that the guest has let go of; otherwise ask the guest to.
+        """Detach a vNVDIMM that the guest has let go of.
 
         Raises:
-            NotFound: no such vNVDIMM.
-            Conflict: the guest still has it; it has been sent an eject request (which is kept, so commit it).
+            NotFound: no such vNVDIMM. Conflict: the guest still has it.
         """
-        self._started()
-        device = next((device for device in self.devices if device.slot == slot), None)
-        if device is None:
-            raise NotFound(f"domain {self.domid} has no vNVDIMM in slot {slot}", hint="xlpy nvdimm-list shows them")
+        device = self._at(slot)
         if not device.released:
-            self._notify(f"{ROOT_PATH}.{device.name}", NOTIFY_EJECT)
             raise Conflict(
                 f"domain {self.domid} has not let go of vNVDIMM {slot} ({device.backing.path})",
                 code="XLPY-PMEM-IN-GUEST",
@@ -64,6 +63,13 @@ class HotPlug(DeviceModel):
             )
         self._unmap(device)
         self._change_devices([other for other in self.devices if other.slot != slot])
+        return device
+
+    def _at(self, slot: int) -> Vnvdimm:
+        self._started()
+        device = next((device for device in self.devices if device.slot == slot), None)
+        if device is None:
+            raise NotFound(f"domain {self.domid} has no vNVDIMM in slot {slot}", hint="xlpy nvdimm-list shows them")
         return device
 
     def _change_devices(self, devices: list[Vnvdimm]) -> None:

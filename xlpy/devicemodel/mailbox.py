@@ -79,17 +79,31 @@ def serve(page: memoryview, answer: Callable[[Request], bytes]) -> bool:
 
 
 def kept_page(home: Path) -> memoryview:
-    """The page as MMIO has it, in a file below ``home`` so that each command finds what the last one left."""
+    """The page as MMIO has it, in a file below ``home`` so that each command finds what the last one left.
+
+    Where nothing can be written the page lasts as long as the process.
+
+    Raises:
+        Constraint: it cannot be made there: no space left on the device, a limit, permissions.
+    """
     import mmap
     import os
 
-    folder(home)
-    fd = private(home / "mailbox", os.O_RDWR | os.O_CREAT)
+    from xlpy.hw.media import READ_ONLY, trouble
+
     try:
-        os.ftruncate(fd, PAGE)
-        return memoryview(mmap.mmap(fd, PAGE))
-    finally:
-        os.close(fd)
+        folder(home)
+        fd = private(home / "mailbox", os.O_RDWR | os.O_CREAT)
+        try:
+            kept = os.pread(fd, PAGE, 0)
+            os.pwrite(fd, kept.ljust(PAGE, b"\0"), 0)  # it has its block then: a mapped hole could not be filled
+            return memoryview(mmap.mmap(fd, PAGE))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in READ_ONLY:
+            return memoryview(mmap.mmap(-1, PAGE))
+        raise trouble(home / "mailbox", error, PAGE) from error
 
 
 class Port:

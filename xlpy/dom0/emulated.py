@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.ext4.edit import Ext4Editor
     from xlpy.dom0.ext4.inode import Inode
+    from xlpy.dom0.ext4.inplace import InPlace
     from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.face import Mount
     from xlpy.dom0.pmemreport import Platform, Report
@@ -42,12 +43,14 @@ class EmulatedDom0(Vfs):
 
     Args:
         hw: the machine.
-        store: the host's state; tables ``dom0`` and ``dom0.pins``. Writers hold a transaction.
+        store: the host's state; tables ``dom0``, ``dom0.pins`` and ``dom0.edits``. Writers hold a transaction.
     """
 
     def __init__(self, hw: Hardware, store: Store) -> None:
         super().__init__(hw, store)
         self._pins = Pins(store.table("dom0.pins"))
+        self._edits = store.table("dom0.edits")
+        self._edited = False  # in this transaction
 
     @classmethod
     def boot(cls, hw: Hardware, xen: Platform, store: Store, spec: MachineSpec) -> EmulatedDom0:
@@ -70,6 +73,7 @@ class EmulatedDom0(Vfs):
         from xlpy.dom0.usage import described_uses
 
         made = cls(hw, store)
+        made._edited = True  # by the one before it, whose holds have ended
         bus = probe(lambda address, length: hw.read(Spa(address), length))
         bases = {one.name: one.base for one in spec.sets}
         wanted = {bases[one.region]: one for one in spec.namespaces}
@@ -165,15 +169,27 @@ class EmulatedDom0(Vfs):
         def zero(at: int, length: int) -> None:
             self._hw.zero(Span(Spa(start + at), length))
 
-        return Ext4Editor(*self._place(mount), zero=zero)
+        return Ext4Editor(*self._place(mount), zero=zero, keep=self._keep)
+
+    def _keep(self, edit: str) -> None:
+        """An edit of a file system stays when the store has its record, and is taken back when it has not."""
+        if not self._edited:
+            for name in self._edits.keys():  # noqa: SIM118 - a Table is not a dict
+                self._edits.delete(name)  # of earlier transactions, and final
+        self._edited = True
+        self._edits.put(edit, True)
 
     def _place(self, mount: Mount) -> tuple[str, int, int]:
         """Image, offset and size of a file system that is to change; what was read of it is read anew afterwards."""
         opened = self._open_images.pop(mount.mountpoint, None)
         if opened is not None:
             opened.close()
-        window = self.device(mount.device).window
+        window = self._window(mount)
         return *self._hw.locate_file(window.start), window.size
+
+    def _window(self, mount: Mount) -> Span[Spa]:
+        """Where the device of a mount lies, be it disabled or not."""
+        return next(device.window for device in self.devices if mount.device == f"/dev/{device.name}")
 
     def _refuse_held(self, path: str, mount: Mount, inode: Inode) -> None:
         major, minor = self.device(mount.device).number
@@ -276,19 +292,33 @@ class EmulatedDom0(Vfs):
                 code="XLPY-PMEM-MOUNTED",
                 hint=f"use a file below {busy[0].mountpoint}, or another device",
             )
-        self._pins.add(new)
+        old = self._pins.get(new.key)
         if new.inode:
-            self._set_immutable(path, True)
+            mount, _, inode = self.file(path)
+            free = not inode.immutable and "ro" not in mount.options  # nothing moves on a mount that is read-only
+            new = new._replace(flagged=old.flagged if old else free)
+        self._pins.add(new)
+        if new.inode and free:
+            self._set_immutable(new, True)
 
     def unpin(self, path: str, owner: str) -> None:
         """As ``face.Dom0.unpin``."""
         clean = self.clean(path)
         for pin in self._pins.all():
             if (pin.path, pin.owner) == (clean, owner):
-                self._pins.remove(pin.key)
-                if pin.inode:
-                    with suppress(Unsafe, FormatError, NotFound):  # a damaged device must not keep a domain alive
-                        self._set_immutable(clean, False)
+                self._release(pin)
+
+    def release(self, owner: str | None = None) -> None:
+        """End all holds of an owner, or of everybody, whatever has become of the files."""
+        for pin in self._pins.all():
+            if owner in (None, pin.owner):
+                self._release(pin)
+
+    def _release(self, pin: Pin) -> None:
+        self._pins.remove(pin.key)
+        if pin.inode and pin.flagged:
+            with suppress(Unsafe, FormatError, NotFound):  # a damaged device must not keep a domain alive
+                self._set_immutable(pin, False)
 
     def check_pinned(self, path: str) -> None:
         """As ``face.Dom0.check_pinned``. NotFound when nobody holds the path."""
@@ -296,7 +326,7 @@ class EmulatedDom0(Vfs):
         pin = next((pin for pin in self._pins.all() if pin.path == clean), None)
         if pin is None:
             raise NotFound(f"{path} is not held by any domain")
-        if self._hold(path, pin.owner) != pin:
+        if self._hold(path, pin.owner)._replace(flagged=pin.flagged) != pin:
             raise Unsafe(
                 f"{path} is not the file, or does not have the size or the blocks, that {pin.owner} was given",
                 code="XLPY-PMEM-MOVED",
@@ -323,30 +353,54 @@ class EmulatedDom0(Vfs):
         window = self.device(mount.device).window
         return Pin(f"{key}:{inode.number}", owner, clean, window, inode.number, inode.size, extents)
 
-    def _set_immutable(self, path: str, on: bool) -> None:
+    def _set_immutable(self, pin: Pin, on: bool) -> None:
+        """Set or clear the flag of the inode that is held, whatever its path is by now."""
         from xlpy.dom0.ext4.inplace import InPlace
 
-        mount, inner, inode = self.file(path)
-        if inode.immutable != on and "ro" not in mount.options:  # nothing moves on a mount that is read-only
-            InPlace(*self._place(mount)).set_immutable(inner, on)
+        mount = next(one for one in self.disk_mounts if self._window(one) == pin.window)
+        InPlace(*self._place(mount), keep=self._keep).set_immutable(pin.inode, on)
+
+    # --- after a failure ---------------------------------------------------------------------------------------------
+
+    def reread(self) -> None:
+        """What was changed since the last savepoint is taken back: read the state anew when it is asked for."""
+        for image in self._open_images.values():
+            image.close()
+        self._open_images.clear()
+        for name in ("bus", "namespaces", "devices", "_sysfs", "disk_mounts", "reports"):
+            self.__dict__.pop(name, None)
+
+    def take_back(self) -> None:
+        """Take back the edits of file systems that the store does not have."""
+        for fs in self._filesystems():
+            fs.take_back(self._stays)
 
     def repair(self) -> None:
-        """After a command was killed: finish or undo what it left on file systems, so that media and pins agree."""
+        """After a command was killed: finish or take back its edits of file systems; costs by what it touched."""
+        for fs in self._filesystems():
+            fs.recover(self._stays)
+
+    def settle(self) -> None:
+        """The transaction is committed: its edits are final."""
+        if self._edited:
+            for fs in self._filesystems():
+                for name in fs.journal.pending():
+                    fs.journal.forget(name)
+        self._edited = False
+
+    def _stays(self, edit: str) -> bool:
+        return self._edits.get(edit) is not None
+
+    def _filesystems(self) -> Iterator[InPlace]:
         from xlpy.dom0.ext4.inplace import InPlace
 
         for mount in self.disk_mounts:
-            if "ro" in mount.options:
-                continue
-            with suppress(Unsafe):  # a disabled device is as it is
-                window = self.device(mount.device).window
-                held = {pin.inode for pin in self._pins.all() if pin.inode and pin.window == window}
-                InPlace(*self._place(mount)).recover()
-                for path, inode in list(self.files(mount)):
-                    self._set_immutable(path, inode.number in held)
+            if "ro" not in mount.options:
+                yield InPlace(*self._place(mount))
 
     def files(self, mount: Mount) -> Iterator[tuple[str, Inode]]:
         """Path and inode of every regular file on a mount."""
-        for path, inode in _walk(self.image(mount), "/"):
+        for path, inode in _walk(self.image(mount)):
             yield f"{mount.mountpoint}{path}", inode
 
 
@@ -359,14 +413,14 @@ def _refuse_read_only(path: str, mount: Mount) -> None:
         )
 
 
-def _walk(image: Ext4Image, folder: str) -> Iterator[tuple[str, Inode]]:
-    """Every regular file below a directory."""
-    todo = [folder]
+def _walk(image: Ext4Image) -> Iterator[tuple[str, Inode]]:
+    """Every regular file."""
+    todo = [("", image.lookup("/"))]
     while todo:
-        path = todo.pop()
-        for name, number in sorted(image.listdir(image.lookup(path), path).items()):
+        path, folder = todo.pop()
+        for name, number in sorted(image.listdir(folder, path or "/").items()):
             inode = image.inode(number)
             if inode.kind == "dir":
-                todo.append(f"{path.rstrip('/')}/{name}")
+                todo.append((f"{path}/{name}", inode))
             elif inode.kind == "file":
-                yield f"{path.rstrip('/')}/{name}", inode
+                yield f"{path}/{name}", inode

@@ -21,6 +21,7 @@ class Pin(NamedTuple):
 
     key: ``MAJOR:MINOR`` of a device, or ``MAJOR:MINOR:INODE`` of a file on it. window: host memory of that device.
     inode, size, digest: of the file when the hold began; 0, the device's size and ``""`` for a device.
+    flagged: the immutable flag was set for this hold; a file that had it before keeps it afterwards.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Pin(NamedTuple):
     inode: int
     size: int
     digest: str
+    flagged: bool = False
 
 
 class Pins:
@@ -67,7 +69,7 @@ class Pins:
                     hint="a file or device backs one domain at a time: end that domain first",
                 )
         window = [pin.window.start, pin.window.size]
-        self._table.put(pin.key, [pin.owner, pin.path, window, pin.inode, pin.size, pin.digest])
+        self._table.put(pin.key, [pin.owner, pin.path, window, pin.inode, pin.size, pin.digest, pin.flagged])
 
     def remove(self, key: str) -> None:
         """Forget a hold; no error when there is none."""
@@ -75,8 +77,8 @@ class Pins:
 
 
 def _load(key: str, record: list) -> Pin:  # type: ignore[type-arg]
-    owner, path, (start, size), inode, length, extents = record
-    return Pin(key, owner, path, Span(Spa(start), size), inode, length, extents)
+    owner, path, (start, size), inode, length, extents, *flagged = record
+    return Pin(key, owner, path, Span(Spa(start), size), inode, length, extents, flagged != [False])
 
 
 def digest(extents: Extents) -> str:

@@ -31,29 +31,33 @@ def power_on(hw: Hardware) -> None:
     spec = hw.spec
     area = memmap.acpi_span(spec.ram)
     facs = memmap.nvs_span(spec.ram)
-    hw.zero(area)
-    hw.zero(facs)
-    hw.write(facs.start, FACS.build({"version": 2}))
-    place = _Allocator(hw, area)
+    place = _Allocator(area)
     dsdt = place(tables.dsdt(spec))
     entries = [place(tables.fadt(facs.start, dsdt)), place(tables.madt(spec)), place(tables.srat(spec))]
     if tables.domains(spec) > 1:
         entries.append(place(tables.slit(spec)))
     entries.append(place(host_nfit(hw)))
     xsdt = place(build_xsdt(entries, **tables.IDENTITY))
-    hw.write(RSDP_ADDRESS, build_rsdp(Rsdp(0, xsdt, tables.IDENTITY["oem_id"])))
+    rsdp = build_rsdp(Rsdp(0, xsdt, tables.IDENTITY["oem_id"]))
+    stores = [(facs.start, FACS.build({"version": 2})), *place.tables, (RSDP_ADDRESS, rsdp)]
+    if any(hw.read(where, len(table)) != table for where, table in stores):  # else a kill would break what is whole
+        hw.zero(area)
+        hw.zero(facs)
+        for where, table in stores:
+            hw.write(where, table)
 
 
 class _Allocator:
     """Puts one table behind the other, each on 16 bytes."""
 
-    def __init__(self, hw: Hardware, area: Span[Spa]) -> None:
-        self._hw, self._area, self._next = hw, area, area.start
+    def __init__(self, area: Span[Spa]) -> None:
+        self.tables: list[tuple[Spa, bytes]] = []
+        self._area, self._next = area, area.start
 
     def __call__(self, table: bytes) -> Spa:
         where = Spa(align_up(self._next, 16))
         if where + len(table) > self._area.end:
             raise Constraint(f"the ACPI tables do not fit into the {self._area.size:#x} bytes at {self._area.start:#x}")
-        self._hw.write(where, table)
+        self.tables.append((where, table))
         self._next = Spa(where + len(table))
         return where

@@ -220,15 +220,31 @@ class Hardware:
             media.zero(offset, step)
 
     def view(self, span: Span[Spa]) -> memoryview:
-        """The bytes of ``span`` themselves, writable; Constraint unless one file holds them all.
+        """The bytes of ``span`` themselves, writable; they get blocks on the disk.
 
-        A store through a view into a full file system kills the process (SIGBUS); ``write`` raises instead.
+        Raises:
+            Constraint: not one file holds them all, or no space left on the device.
         """
+        media, offset = self._piece(span)
+        media.fill(offset, span.size)
+        return media.view()[offset : offset + span.size]
+
+    def mapping(self, span: Span[Spa]) -> memoryview:
+        """As ``view``, but only what is ``solid`` may be touched."""
+        media, offset = self._piece(span)
+        return media.view()[offset : offset + span.size]
+
+    def solid(self, spa: Spa, length: int) -> bool:
+        """Whether a range in one file has blocks on the disk throughout."""
+        media, offset = self._piece(Span(spa, length))
+        return media.solid(offset, length)
+
+    def _piece(self, span: Span[Spa]) -> tuple[Media, int]:
         pieces = list(self._pieces(span.start, span.size))
         if len(pieces) != 1:
             raise Constraint(f"{span} is not in one piece, it can be read but not viewed")
-        media, offset, step = pieces[0]
-        return media.view()[offset : offset + step]
+        media, offset, _ = pieces[0]
+        return media, offset
 
     def backing(self, spa: Spa) -> tuple[Path, int]:
         """(file, offset) of the byte at ``spa``."""

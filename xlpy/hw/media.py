@@ -6,6 +6,7 @@ see each other at once: they share the page cache.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from xlpy.errors import HostTrouble, StateError
@@ -23,12 +24,13 @@ class Media:
         size: its length in bytes.
     """
 
-    __slots__ = ("_fd", "_view", "path", "size")
+    __slots__ = ("_fd", "_refused", "_view", "path", "size")
 
     def __init__(self, path: str | os.PathLike[str], size: int) -> None:
         self.path = path
         self.size = size
         self._fd = -1
+        self._refused: OSError | None = None  # why the file can only be read
         self._view: memoryview | None = None
 
     @staticmethod
@@ -53,7 +55,12 @@ class Media:
         """
         if self._fd < 0:
             try:
-                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                except OSError as error:
+                    if error.errno not in READ_ONLY:
+                        raise
+                    fd, self._refused = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), error
             except FileNotFoundError as error:
                 raise StateError(f"{self.path}: the media file is missing", hint=_AGAIN) from error
             except OSError as error:
@@ -84,21 +91,40 @@ class Media:
         Raises:
             Constraint: no space left on the device.
         """
-        rest = memoryview(data)
+        rest, fd = memoryview(data), self.fd
+        if self._refused:
+            raise trouble(self.path, self._refused, self.size)
         try:
             while rest:
-                done = os.pwrite(self.fd, rest, offset)
+                done = os.pwrite(fd, rest, offset)
                 rest, offset = rest[done:], offset + done
         except OSError as error:
             raise trouble(self.path, error, self.size) from error
 
+    def solid(self, offset: int, length: int) -> bool:
+        """Whether a range has blocks throughout: touching a hole through a mapping kills when the disk is full."""
+        return os.lseek(self.fd, offset, os.SEEK_HOLE) >= offset + length
+
+    def fill(self, offset: int, length: int) -> None:
+        """Give a range blocks throughout. Constraint: no space left on the device."""
+        try:
+            if length and not self.solid(offset, length):
+                os.posix_fallocate(self.fd, offset, length)
+        except OSError as error:
+            raise trouble(self.path, error, self.size) from error
+
     def view(self) -> memoryview:
-        """All bytes of the file, writable and shared with everybody who maps it."""
+        """All bytes of the file, writable and shared with everybody who maps it.
+
+        Only what is ``solid`` may be touched through it.
+        """
         if self._view is None:
             import mmap
 
             try:
-                self._view = memoryview(mmap.mmap(self.fd, self.size))
+                fd = self.fd
+                access = mmap.ACCESS_READ if self._refused else mmap.ACCESS_WRITE
+                self._view = memoryview(mmap.mmap(fd, self.size, access=access))
             except OSError as error:
                 raise trouble(self.path, error, self.size) from error
         return self._view
@@ -133,14 +159,17 @@ class Media:
             os.close(self._fd)
             self._fd = -1
 
+    def __del__(self) -> None:
+        """Nobody uses it any longer."""
+        self.close()
 
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)  # on opening for writes
 _AGAIN = "start the host anew with: xlpy host reset"
 
 
 def trouble(path: str | os.PathLike[str], error: OSError, size: int | None = None) -> HostTrouble:
     """What an OSError on a file of the host means, with the way out."""
-    import errno
-
     hints = {
         errno.EFBIG: "the file system or ulimit -f forbids files that large; use another with --root, or a smaller set",
         errno.EINVAL: "the file system cannot hold a file that large; use another with --root, or a smaller set",

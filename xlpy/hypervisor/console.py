@@ -1,7 +1,7 @@
 """Xen's console ring: what ``xl dmesg`` prints.
 
-One record per line, numbered, the last ``LINES`` kept. Lines of queries (which change nothing) live only as long as the
-process, so that listing domains writes nothing.
+One record per line, numbered, the last ``LINES`` kept. They tell of failures, so they survive them. Lines of queries
+(which change nothing) live only as long as the process, so that listing domains writes nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.store import Table
+    from xlpy.store import Store
 
+TABLE = "xen.console"
 LINES = 4096
 
 
@@ -20,12 +21,13 @@ class Console:
     """The ring of lines.
 
     Args:
-        table: where the lines are kept, under ten-digit keys.
+        store: where the lines are kept, in ``TABLE`` under ten-digit keys.
         heard: told each line as it is written, as a serial cable would.
     """
 
-    def __init__(self, table: Table, heard: Callable[[str], None] | None = None) -> None:
-        self._table = table
+    def __init__(self, store: Store, heard: Callable[[str], None] | None = None) -> None:
+        self._store = store
+        self._table = store.table(TABLE)
         self._heard = heard
         self._first = self._next = -1
         self._passing: list[tuple[int, str]] = []
@@ -39,18 +41,22 @@ class Console:
         """
         if self._heard:
             self._heard(line)
-        if self._next < 0:
-            kept = self._table.ends()
-            self._first, self._next = (int(kept[0]), int(kept[1]) + 1) if kept else (0, 0)
+        self._count()
         if not keep:
             self._passing.append((self._next, line))
             del self._passing[:-LINES]
             return
-        self._table.put(f"{self._next:010d}", line)
-        self._next += 1
-        while self._next - self._first > LINES:
-            self._table.delete(f"{self._first:010d}")
-            self._first += 1
+        with self._store.surviving():
+            self._table.put(f"{self._next:010d}", line)
+            self._next += 1
+            while self._next - self._first > LINES:
+                self._table.delete(f"{self._first:010d}")
+                self._first += 1
+
+    def _count(self) -> None:
+        if self._next < 0:
+            kept = self._table.ends()
+            self._first, self._next = (int(kept[0]), int(kept[1]) + 1) if kept else (0, 0)
 
     def lines(self) -> list[str]:
         """The lines, oldest first."""
@@ -58,7 +64,8 @@ class Console:
         return [line for _, line in sorted(self._passing + kept, key=lambda row: row[0])][-LINES:]
 
     def clear(self) -> None:
-        """Forget everything (``xl dmesg -c``)."""
+        """Forget everything (``xl dmesg -c``); the numbers go on."""
+        self._count()
         for key in self._table.keys():  # noqa: SIM118 - a Table is not a dict
             self._table.delete(key)
         self._passing.clear()

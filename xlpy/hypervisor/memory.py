@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 SMALL = 64 << 10  # bytes: less goes by system call
 MANY = 64  # small reads of one stretch after which it is mapped
-CHUNK = 2 << 20  # bytes: unit in which a stretch is known to have been written
 
 
 class GuestCrashed(HypercallError):
@@ -82,11 +81,11 @@ class MemorySpan(NamedTuple):
 class _Stretch:
     """Guest memory ``[start, end)`` that lies together in one file.
 
-    The first touch of a page through a mapping costs far more than a system call, and in a full file system it kills
-    the process instead of failing. So what is small or new goes by ``read`` and ``write``, and bulk by ``view``.
+    Bulk goes through a mapping, and so do small reads once they are many. In a full file system, touching a hole
+    through a mapping kills the process instead of failing: what has no blocks goes by ``read`` and ``write``.
     """
 
-    __slots__ = ("_base", "_file", "_view", "_written", "end", "once", "read_only", "reads", "start")
+    __slots__ = ("_base", "_file", "_solid", "_view", "end", "once", "read_only", "reads", "start")
 
     def __init__(
         self, start: int, end: int, file: Media | Hardware, base: int, *, once: bool = False, read_only: bool = False
@@ -97,33 +96,47 @@ class _Stretch:
         self.reads = 0
         self._file, self._base = file, base
         self._view: memoryview | None = None
-        self._written: set[int] = set()
+        self._solid: dict[int, bool] = {}  # pages that have been looked at: whether they have blocks
 
     def read(self, gpa: int, length: int) -> bytes:
         at = gpa - self.start
-        if self._view is None:
-            self.reads += 1
-            if length < SMALL and self.reads < MANY:
-                return self._file.read(Spa(self._base + at), length)
-        return self.view()[at : at + length].tobytes()
+        self.reads += 1
+        if length >= SMALL:
+            solid = self._file.solid(Spa(self._base + at), length)
+        elif self.reads < MANY or at // PAGE != (at + length - 1) // PAGE:
+            solid = False
+        else:
+            page = at // PAGE
+            known = self._solid.get(page)
+            if known is None:
+                known = self._solid[page] = self._file.solid(Spa(self._base + page * PAGE), PAGE)
+            solid = known
+        if solid:
+            return self._mapped()[at : at + length].tobytes()
+        return self._file.read(Spa(self._base + at), length)
 
     def write(self, gpa: int, data: bytes | bytearray | memoryview) -> None:
         at, length = gpa - self.start, len(data)
-        if length >= SMALL:
-            chunks = range(at // CHUNK, (at + length - 1) // CHUNK + 1)
-            if self._written.issuperset(chunks):
-                self.view()[at : at + length] = data
-                return
-            self._written.update(chunks)
+        if length >= SMALL and self._file.solid(Spa(self._base + at), length):
+            self._mapped()[at : at + length] = data
+            return
         self._file.write(Spa(self._base + at), memoryview(data))
 
-    def view(self) -> memoryview:
+    def view(self, gpa: int, length: int) -> memoryview:
+        at = gpa - self.start
+        if isinstance(self._file, Media):
+            self._file.fill(self._base + at, length)
+        else:
+            self._file.view(Span(Spa(self._base + at), length)).release()
+        return self._mapped()[at : at + length]
+
+    def _mapped(self) -> memoryview:
         if self._view is None:
             size = self.end - self.start
             if isinstance(self._file, Media):
                 self._view = self._file.view()[self._base : self._base + size]
             else:
-                self._view = self._file.view(Span(Spa(self._base), size))
+                self._view = self._file.mapping(Span(Spa(self._base), size))
             if self.read_only:
                 self._view = self._view.toreadonly()
         return self._view
@@ -212,14 +225,13 @@ class GuestMemory:
         """The bytes of ``span`` themselves, writable unless the guest may only read them.
 
         Raises:
-            Constraint: they do not lie together in one file.
+            Constraint: they do not lie together in one file, or no space left on the device for their blocks.
         """
         if not self._select(span.start) or span.end > self._here.end:
             raise Constraint(
                 f"guest memory {span} of d{self._domain.domid} is not in one piece: read it, do not view it"
             )
-        at = span.start - self._here.start
-        return self._here.view()[at : at + span.size]
+        return self._here.view(span.start, span.size)
 
     def forget(self) -> None:
         """What is mapped where has changed."""

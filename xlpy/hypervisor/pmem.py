@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from contextlib import suppress
 from operator import add, sub
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.p2m import P2M
     from xlpy.store import Store
 
-ANNOUNCEMENT = "frames"  # a file beside the domains' directories: number of the last process that wrote frame tables
+# A file beside the domains' directories: number of the last change to frame tables, and the frames that were touched
+# since the number in the store, from the first to behind the last.
+ANNOUNCEMENT = "frames"
 
 
 class Owner(Protocol):
@@ -78,6 +81,7 @@ class Pmem:
         self.regions = [PmemRegion(*(Span(Mfn(a), n) for a, n in row)) for row in saved["regions"]]
         self.broken: list[int] = saved["broken"]
         self._sequence: int = saved["sequence"]
+        self._touched: Span[Mfn] | None = None
 
     @property
     def m2p(self) -> M2P:
@@ -114,7 +118,8 @@ class Pmem:
         """Check a report and record it; see ``Hypercalls.platform_pmem_add`` for the errors."""
         self._check(region, reserved, data)
         new = PmemRegion(region, reserved, data)
-        self._announce()
+        self._catch_up()
+        self._announce(region)
         try:
             self.frame_table(new).rebuild()
         except XlpyError as error:
@@ -140,21 +145,29 @@ class Pmem:
         Raises:
             XlpyError: the media cannot be written. The frame tables are then not trusted until they were derived anew.
         """
-        self._announce()
-        windows = []
-        for one in self.regions:
-            inside = one.region.intersect(Span.between(Mfn(start), Mfn(end)))
-            if inside is not None:
-                table = self.frame_table(one)
-                windows.append((table, table.window(inside.start, inside.end)))
-        change()
-        self._save()
+        touched = Span.between(Mfn(start), Mfn(end))
         try:
-            for table, (first, last) in windows:
+            self._catch_up()
+            self._announce(touched)
+            windows = self._windows(touched)
+            change()
+            self._save()
+            for table, first, last in windows:
                 table.write(first, last)
         except XlpyError:
-            self._write_announcement(self._sequence + 1)
+            with suppress(XlpyError):  # where it cannot be written, no frame table was
+                self._write_announcement(self._sequence + 1, self._touched)
             raise
+
+    def _windows(self, touched: Span[Mfn]) -> list[tuple[FrameTable, int, int]]:
+        """The frame tables of some frames, and what must be written of them after a change to those frames."""
+        found = []
+        for one in self.regions:
+            inside = one.region.intersect(touched)
+            if inside is not None:
+                table = self.frame_table(one)
+                found.append((table, *table.window(inside.start, inside.end)))
+        return found
 
     def release(self, domain: Owner) -> None:
         """Unmap all pmem of a domain. Content, media and heap are not touched; the pages are free for the next
@@ -184,45 +197,76 @@ class Pmem:
     @property
     def unclean(self) -> bool:
         """Whether a process died between writing a frame table and committing its state."""
-        return self._read_announcement() != self._sequence
+        return self._read_announcement()[0] != self._sequence
 
-    def repair(self) -> None:
-        """Derive all frame tables anew from the owners; nothing on the media is trusted."""
-        self._m2p = None
-        self._announce()
-        self._rebuild()
+    def repair(self) -> list[str]:
+        """Derive all frame tables anew from the owners; nothing on the media is trusted. What was done, a line each."""
+        return self._repair(None)
 
-    def _announce(self) -> None:
+    def mend(self) -> list[str]:
+        """As ``repair``, as far as a process that has died touched the frame tables."""
+        return self._repair(self._read_announcement()[1])
+
+    def _repair(self, touched: Span[Mfn] | None) -> list[str]:
+        self._m2p = self._touched = None
+        self._announce(touched)
+        return self._derive(touched)
+
+    def _catch_up(self) -> None:
+        """Before a change: what a process that has died touched is brought in line first."""
+        number, touched = self._read_announcement()
+        if number != self._sequence:
+            self._touched = None
+            self._announce(touched)
+            self._derive(touched)
+
+    def _announce(self, touched: Span[Mfn] | None) -> None:
         """Count up outside the transaction and inside, before frame tables are written.
 
         When the transaction does not commit, the two differ: the frame tables are ahead of the store.
+
+        Args:
+            touched: which frames are about to change; None: it is not known.
         """
-        if self.unclean:
-            self._rebuild()
-        self._sequence = max(self._sequence, self._read_announcement()) + 1
-        self._write_announcement(self._sequence)
+        if touched is None or self._touched is None:
+            self._touched = touched
+        else:
+            start, end = min(touched.start, self._touched.start), max(touched.end, self._touched.end)
+            self._touched = Span.between(start, end)
+        self._sequence = max(self._sequence, self._read_announcement()[0]) + 1
+        self._write_announcement(self._sequence, self._touched)
         self._save()
 
-    def _rebuild(self) -> None:
-        for one in self.regions:
-            self.frame_table(one).rebuild()
+    def _derive(self, touched: Span[Mfn] | None) -> list[str]:
+        """Write what belongs into the frame tables at some frames, or everywhere when it is not known where."""
+        if touched is None:
+            for one in self.regions:
+                self.frame_table(one).rebuild()
+            return [f"rebuilt the frame table of {one.region} in {one.reserved}" for one in self.regions]
+        windows = self._windows(touched)
+        for table, first, last in windows:
+            table.write(first, last)
+        return [f"rewrote the frame table for [{first:#x}, {last:#x})" for _, first, last in windows]
 
     @property
     def _announcement(self) -> str:
         return self._xen.hw.beside("domains", ANNOUNCEMENT)
 
-    def _read_announcement(self) -> int:
+    def _read_announcement(self) -> tuple[int, Span[Mfn] | None]:
+        """The number, and the frames that were touched; 0 when there is none, and None when that is not known."""
         try:
             with open(self._announcement, "rb") as file:
-                return int(file.read())
+                number, *touched = map(int, file.read().split())
+            return number, Span.between(Mfn(touched[0]), Mfn(touched[1])) if len(touched) == 2 else None
         except (FileNotFoundError, ValueError):
-            return 0
+            return 0, None
 
-    def _write_announcement(self, number: int) -> None:
+    def _write_announcement(self, number: int, touched: Span[Mfn] | None) -> None:
+        text = f"{number}" if touched is None else f"{number} {touched.start} {touched.end}"
         try:
             folder(os.path.dirname(self._announcement))
             with open(self._announcement, "w", encoding="ascii", opener=private) as file:
-                file.write(str(number))
+                file.write(text)
         except OSError as error:
             raise trouble(self._announcement, error) from error
 

@@ -54,8 +54,7 @@ class Xen:
     ) -> None:
         self._machine = hw
         self.store = store
-        self._heard = heard
-        self.console = Console(store.table("xen.console"), heard)
+        self.console = Console(store, heard)
         self.preempt_after: int | None = None
         self.ended: list[int] = []
         self.continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]] = {}
@@ -68,14 +67,12 @@ class Xen:
         from xlpy.hypervisor.heap import Heap
         from xlpy.hypervisor.pmem import ANNOUNCEMENT, metadata_pages
 
-        for table in (_STATE, RECORDS, "xen.console", *PARTS):
+        for table in (_STATE, RECORDS, *PARTS):
             rows = self.store.table(table)
             for key in rows.keys():  # noqa: SIM118 - a Table is not a dict
                 rows.delete(key)
-        self._domains.clear()
-        for name in ("pmem", "heap", "mca"):
-            self.__dict__.pop(name, None)
-        self.console = Console(self.store.table("xen.console"), self._heard)
+        self.reread()
+        self.console.clear()
         (self.hw.root / "domains" / ANNOUNCEMENT).unlink(missing_ok=True)
         ram = [
             (-(-start >> PAGE_SHIFT), (start + size) >> PAGE_SHIFT)
@@ -102,7 +99,13 @@ class Xen:
             f"(XEN) System RAM: {total >> 8}MB ({total << 2}kB), {own} pages for the frame table and M2P"
         )
         self.console.write(f"(XEN) Dom0 has {dom0} pages and {cpus} vCPUs")
-        self.sweep()
+
+    def reread(self) -> None:
+        """What was changed since the last savepoint is taken back: read the state anew when it is asked for."""
+        self._domains.clear()
+        self.continuations.clear()
+        for name in ("pmem", "heap", "mca"):
+            self.__dict__.pop(name, None)
 
     def repair(self) -> list[str]:
         """Bring what lies outside the store in line with it, after a process died.
@@ -110,14 +113,19 @@ class Xen:
         Returns:
             what was done, one line each; empty when everything was in order.
         """
-        done = []
-        if self.pmem.unclean:
-            self.pmem.repair()
-            done += [f"rebuilt the frame table of {one.region} in {one.reserved}" for one in self.pmem.regions]
-        done += self.sweep()
+        done = self.mend_frames() + self.sweep()
         for line in done:
             self.console.write(f"(XEN) repair: {line}")
         return done
+
+    @property
+    def behind(self) -> bool:
+        """Whether this object has left a frame table as it was, because it could not be written."""
+        return "pmem" in self.__dict__ and self.pmem.unclean
+
+    def mend_frames(self) -> list[str]:
+        """Bring frame tables in line with the store, when they are ahead of it; what was done."""
+        return self.pmem.mend() if self.pmem.unclean else []
 
     def sweep(self) -> list[str]:
         """Remove RAM files of domains that are gone. Call it after the transaction that destroyed them is committed."""
@@ -230,7 +238,8 @@ class Xen:
             domid = next((number for number in free if number not in taken), None)
             if domid is None:
                 return None
-            self._state.put("last_domid", domid)
+            with self.store.surviving():  # it is not handed out again, even when the domain comes to nothing
+                self._state.put("last_domid", domid)
         elif domid in taken or not 0 < domid < abi.DOMID_FIRST_RESERVED:
             return None
         home = self.hw.beside("domains", str(domid))

@@ -125,11 +125,11 @@ def detach(life: Lifecycle, domid: int, device: str, force: bool = False, dry_ru
         )
     if force:
         model.release(placed)
-    try:
-        model.unplug(gone.slot)
-    except Conflict:
-        life.xenstore.connection(0).write(f"{nvdimm_home(domid, gone.slot)}/state", str(CLOSING))
-        raise
+    if not (force or placed.released):
+        with life.store.surviving():  # the detach fails, the request stays
+            life.xenstore.connection(0).write(f"{nvdimm_home(domid, gone.slot)}/state", str(CLOSING))
+            model.request_eject(gone.slot)
+    model.unplug(gone.slot)
     Backings(life.xen, life.dom0, life.labels).unpin(domid, gone.path)
     life.xenstore.connection(0).rm(nvdimm_home(domid, gone.slot))
     _remember(life, domid, [one for one in record.vnvdimms if one.slot != gone.slot])

@@ -102,6 +102,7 @@ class Lifecycle:
             action = config.on_crash if monitored else "preserve"
             again = Monitor(self, step).crashed_at_start(domid, action, crashes, stopped)
             if again is None:
+                self.store.keep()  # the crash is the guest's, and what on_crash says has been done
                 raise stopped
             config = again
 
@@ -127,8 +128,7 @@ class Lifecycle:
 
     def unpin(self, domid: int) -> None:
         """Give the backings of a domain back to Dom0."""
-        for device in load(self.store, domid).vnvdimms:
-            self.dom0.unpin(device.path, f"domain {domid}")
+        self.dom0.release(f"domain {domid}")
 
     # -- finding --------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from xlpy.errors import XlpyError
+from xlpy.errors import FirmwareStopped, XlpyError
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.toolstack.record import DomainRecord, load, named, save
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from xlpy.dom0.xenstore import XenStore
-    from xlpy.errors import FirmwareStopped
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
     from xlpy.toolstack.build import Builder
@@ -105,17 +104,18 @@ class Monitor:
         self._step(f"Domain {record.domid} has shut down, reason code {reason} {reason:#x}")
         self._step(f"Action for shutdown reason code {reason} is {action}")
         outcome = Outcome(record.domid, record.name, abi.SHUTDOWN_NAMES[reason], action)
+        if action.startswith("coredump"):
+            outcome = outcome._replace(core=self._dump(record))
         try:
-            if action.startswith("coredump"):
-                outcome = outcome._replace(core=self._dump(record))
-            if action == "preserve":
-                save(self._life.store, record._replace(settled=True))
-            elif action == "soft-reset":
-                self._soft_reset(record)
-            elif action.endswith("restart"):
-                outcome = self._restart(outcome, record)
-            else:
-                self._life.destroy(record.domid)
+            with self._life.store.savepoint():
+                if action == "preserve":
+                    save(self._life.store, record._replace(settled=True))
+                elif action == "soft-reset":
+                    self._soft_reset(record)
+                elif action.endswith("restart"):
+                    outcome = self._restart(outcome, record)
+                else:
+                    self._life.destroy(record.domid)
         except XlpyError as error:
             return outcome._replace(error=error)
         self._step("Done. Rebooting now" if outcome.successor else "Done. Exiting now")
@@ -170,7 +170,7 @@ class Monitor:
             ended = f"domain {record.domid} was ended for its restart and is gone"
         try:
             return outcome._replace(successor=self._life.create(config, step=self._step))
-        except XlpyError as error:
+        except FirmwareStopped as error:
             error.details = (ended, *error.details)
             raise
 
@@ -232,18 +232,14 @@ class Monitor:
 
         life, domid = self._life, record.domid
         tty = life.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/console/tty")
-        try:
-            config = reload(record._replace(update=None))
-            device_model(life.xen, life.xenstore, life.store, domid).restart()
-            clear_rows(life.xenstore, domid, f"/vm/{record.uuid}")
-            builder = life.builder(self._step)
-            builder.write(skeleton(domid, config, record.name, record.uuid), domid)
-            builder.write(built(domid, record.uuid, config, f"{record.started:.2f}"), domid)
-            builder.write(attached(domid, config, record.vnvdimms, tty or ""), domid)
-            life.xen.hypercalls(0).domctl_resumedomain(domid)
-        except XlpyError:
-            life.destroy(domid)
-            raise
+        config = reload(record._replace(update=None))
+        device_model(life.xen, life.xenstore, life.store, domid).restart()
+        clear_rows(life.xenstore, domid, f"/vm/{record.uuid}")
+        builder = life.builder(self._step)
+        builder.write(skeleton(domid, config, record.name, record.uuid), domid)
+        builder.write(built(domid, record.uuid, config, f"{record.started:.2f}"), domid)
+        builder.write(attached(domid, config, record.vnvdimms, tty or ""), domid)
+        life.xen.hypercalls(0).domctl_resumedomain(domid)
 
 
 def _action(record: DomainRecord, event: str | None) -> str:

@@ -2,8 +2,8 @@
 
 debugfs leaves holes for written zeros and makes unwritten extents with ``fallocate``; neither can be mapped into a
 guest. So ``prepare`` fills the holes with unwritten extents, zeroes those blocks on the media, and only then rewrites
-the leaf entries as written, through debugfs' own extent editor, which keeps checksums right. A death in between leaves
-extents that still read as zeros.
+the leaf entries as written, through debugfs' own extent editor, which keeps checksums right. All of it happens on a
+copy of the metadata and comes to the media as one edit, whatever becomes of debugfs.
 
 A pinned file carries the immutable flag, which the kernel obeys and debugfs ignores: here it is obeyed too.
 """
@@ -11,23 +11,25 @@ A pinned file carries the immutable flag, which the kernel obeys and debugfs ign
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager
 
 from xlpy.addr import LIMIT, align_up
-from xlpy.dom0.ext4.guard import Interrupted
+from xlpy.dom0.ext4.guard import editing
 from xlpy.dom0.ext4.inode import ROOT, Inode, refuse_unreadable
 from xlpy.dom0.ext4.inplace import InPlace
 from xlpy.dom0.ext4.media import opened, punch
+from xlpy.dom0.ext4.reader import Ext4Image
+from xlpy.dom0.ext4.scratch import Scratch
 from xlpy.dom0.ext4.tools import debugfs, no_space, quote
 from xlpy.dom0.ext4.tree import MAX_WRITTEN
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
-from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, UsageError, XlpyError
+from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, UsageError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from xlpy.dom0.ext4.reader import Ext4Image
+    from xlpy.dom0.ext4.reader import Ext4
     from xlpy.dom0.extents import Extent
 
 MODE = 0o100644
@@ -43,6 +45,7 @@ class Ext4Editor(InPlace):
         offset, size: where the device lies in it, in bytes.
         zero: zero(offset, length) on the device; by default holes are punched into the image.
         now: seconds since 1970 for new time stamps; None for the clock.
+        keep: as for ``InPlace``.
 
     Every method raises Unsafe or FormatError where the file system cannot be read safely, NotFound for a missing path,
     Conflict for a pinned file or a file system that another process is changing, Constraint where space is lacking, and
@@ -57,8 +60,9 @@ class Ext4Editor(InPlace):
         *,
         zero: Callable[[int, int], None] | None = None,
         now: int | None = None,
+        keep: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__(image, offset, size)
+        super().__init__(image, offset, size, keep=keep)
         self._zero_device = zero
         self._preamble = [] if now is None else [f"set_current_time @{now}"]
 
@@ -85,14 +89,14 @@ class Ext4Editor(InPlace):
         if not 0 <= size < LIMIT or not 1 <= chunk <= MAX_WRITTEN:
             raise UsageError(f"a file of {size} bytes in pieces of {chunk} blocks")
         with self._editing():
-            with self._open() as fs:
-                blocks = 0 if state == "sparse" else -(-size // fs.block_size)
-                pieces = -(-blocks // chunk) if state == "fragmented" else 0
-                _check_space(fs, blocks + pieces // (ENTRIES_PER_NODE // 2) + 4, f"{path} needs {blocks} blocks")
-                if size > fs.block_size << 32:
-                    raise Constraint(f"{path}: a file of {size} bytes; ext4 ends at {fs.block_size << 32}")
-                if _exists(fs, path):
-                    raise Conflict(f"{path} exists already", hint="choose another name, or: xlpy pmem prepare PATH")
+            fs = self._open()
+            blocks = 0 if state == "sparse" else -(-size // fs.block_size)
+            pieces = -(-blocks // chunk) if state == "fragmented" else 0
+            _check_space(fs, blocks + pieces // (ENTRIES_PER_NODE // 2) + 4, f"{path} needs {blocks} blocks")
+            if size > fs.block_size << 32:
+                raise Constraint(f"{path}: a file of {size} bytes; ext4 ends at {fs.block_size << 32}")
+            if _exists(fs, path):
+                raise Conflict(f"{path} exists already", hint="choose another name, or: xlpy pmem prepare PATH")
             folder, _, name = path.rstrip("/").rpartition("/")
             word, here = quote(name), _here(name)
             parent = self._mkdir(folder)
@@ -102,17 +106,11 @@ class Ext4Editor(InPlace):
                 f"sif {here} mode 0{MODE:o}",
                 f"sif {here} size {size}",
             ]
-            try:
-                self._debugfs([*create, f"fallocate {here} 0 {blocks - 1}"] if blocks else create)
-                if blocks and state in ("written", "fragmented"):
-                    self._prepare(path)
-                if state == "fragmented":
-                    self._fragment(path, chunk)
-            except Interrupted:
-                raise
-            except XlpyError:
-                self._forget(parent, name)
-                raise
+            self._debugfs([*create, f"fallocate {here} 0 {blocks - 1}"] if blocks else create)
+            if blocks and state in ("written", "fragmented"):
+                self._prepare(path)
+            if state == "fragmented":
+                self._fragment(path, chunk)
 
     def prepare(self, path: str) -> bool:
         """Make every block of a file allocated and written, so that it can be mapped; existing data stays.
@@ -133,11 +131,11 @@ class Ext4Editor(InPlace):
             start, length: bytes, widened to whole blocks.
         """
         with self._editing():
-            with self._open() as fs:
-                inode = _changeable(fs, path)
-                first, last = start // fs.block_size, -(-(start + length) // fs.block_size) - 1
-                lacking = _missing(fs.tree(inode), first * fs.block_size, (last + 1) * fs.block_size)
-                _check_space(fs, lacking // fs.block_size, path)
+            fs = self._open()
+            inode = _changeable(fs, path)
+            first, last = start // fs.block_size, -(-(start + length) // fs.block_size) - 1
+            lacking = _missing(fs.tree(inode), first * fs.block_size, (last + 1) * fs.block_size)
+            _check_space(fs, lacking // fs.block_size, path)
             grow = [f"sif <{inode.number}> size {start + length}"] if start + length > inode.size else []
             if last >= first:
                 self._debugfs([f"fallocate <{inode.number}> {first} {last}", *grow])
@@ -145,40 +143,39 @@ class Ext4Editor(InPlace):
     def punch(self, path: str, start: int, length: int) -> None:
         """Make a hole of whole blocks: ``start`` and ``length`` are bytes, multiples of the block size."""
         with self._editing():
-            with self._open() as fs:
-                inode = _changeable(fs, path)
-                if start % fs.block_size or length % fs.block_size or length <= 0:
-                    raise Constraint(
-                        f"a hole of {length} bytes at {start}; it must be whole {fs.block_size}-byte blocks"
-                    )
+            fs = self._open()
+            inode = _changeable(fs, path)
+            if start % fs.block_size or length % fs.block_size or length <= 0:
+                raise Constraint(f"a hole of {length} bytes at {start}; it must be whole {fs.block_size}-byte blocks")
             first = start // fs.block_size
             self._debugfs([f"punch <{inode.number}> {first} {first + length // fs.block_size - 1}"])
 
     def truncate(self, path: str, size: int) -> None:
         """Set the size in bytes; growing leaves a hole."""
         with self._editing():
-            with self._open() as fs:
-                inode = _changeable(fs, path)
-                block = fs.block_size
-                if not 0 <= size <= block << 32:
-                    raise Constraint(f"{path}: a size of {size} bytes; ext4 ends at {block << 32}")
-                tail = _written_at(fs.tree(inode), size)
+            fs = self._open()
+            inode = _changeable(fs, path)
+            block = fs.block_size
+            if not 0 <= size <= block << 32:
+                raise Constraint(f"{path}: a size of {size} bytes; ext4 ends at {block << 32}")
+            tail = _written_at(fs.tree(inode), size)
             commands = [f"sif <{inode.number}> size {size}"]
             if size < inode.size:
                 commands.append(f"punch <{inode.number}> {-(-size // block)}")
                 if size % block and tail is not None:
-                    self._zero(tail, block - size % block)
+                    self._scratch.write(tail, bytes(block - size % block))
             self._debugfs(commands)
 
     def unlink(self, path: str) -> None:
         """Remove a file."""
         with self._editing():
-            with self._open() as fs:
-                inode = fs.lookup(path, follow=False)
-                if inode.kind == "dir":
-                    raise Constraint(f"{path} is a directory; only files are removed")
-                _refuse_pinned(inode, path)
-                parent = fs.lookup(path.rstrip("/").rpartition("/")[0] or "/")
+            fs = self._open()
+            inode = fs.lookup(path, follow=False)
+            if inode.kind == "dir":
+                raise Constraint(f"{path} is a directory; only files are removed")
+            _refuse_pinned(inode, path)
+            fs.tree(inode)  # debugfs frees what hangs on it
+            parent = fs.lookup(path.rstrip("/").rpartition("/")[0] or "/")
             self._debugfs([f"cd <{parent.number}>", f"rm {_here(path.rstrip('/').rpartition('/')[2])}"])
 
     def write(self, path: str, offset: int, data: bytes) -> None:
@@ -187,7 +184,7 @@ class Ext4Editor(InPlace):
         Raises:
             Unsafe: part of the range is a hole or unwritten, or lies beyond the end.
         """
-        with self._editing(), self._open() as fs:
+        with editing(self._image, self._offset), Ext4Image(*self._where, guarded=False) as fs:
             inode = fs.lookup(path)
             pieces, end = [], offset + len(data)
             for extent in fs.fiemap(inode, path):
@@ -204,8 +201,18 @@ class Ext4Editor(InPlace):
 
     # --- inside one edit -------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _editing(self) -> Iterator[None]:
+        """Work on a copy; at the end all that has changed comes to the media, or none of it when there is an error."""
+        with editing(self._image, self._offset), Scratch(*self._where) as self._scratch:
+            yield
+            self._make(self._scratch.changes())
+
+    def _open(self) -> Ext4:
+        return self._scratch.open()
+
     def _debugfs(self, commands: Sequence[str]) -> None:
-        debugfs(self._hold, self._image, self._offset, [*self._preamble, *commands])
+        debugfs(self._scratch.fd, [*self._preamble, *commands])
 
     def _zero(self, offset: int, length: int) -> None:
         if self._zero_device:
@@ -216,40 +223,40 @@ class Ext4Editor(InPlace):
 
     def _mkdir(self, path: str) -> int:
         """The inode number of a directory, made where missing."""
-        with self._open() as fs:
-            inode, parts = fs.inode(ROOT), [part for part in path.split("/") if part]
-            done = 0
-            while done < len(parts) and inode.kind == "dir" and _exists(fs, "/".join(parts[: done + 1])):
-                done += 1
-                inode = fs.lookup("/".join(parts[:done]))
-            if inode.kind != "dir":
-                raise Conflict(f"/{'/'.join(parts[:done])} is a {inode.kind}, not a directory")
+        fs = self._open()
+        inode, parts = fs.inode(ROOT), [part for part in path.split("/") if part]
+        done = 0
+        while done < len(parts) and inode.kind == "dir" and _exists(fs, "/".join(parts[: done + 1])):
+            done += 1
+            inode = fs.lookup("/".join(parts[:done]))
+        if inode.kind != "dir":
+            raise Conflict(f"/{'/'.join(parts[:done])} is a {inode.kind}, not a directory")
         if done == len(parts):
             return inode.number
         commands = [f"cd <{inode.number}>"]
         for part in parts[done:]:
             commands += [f"mkdir {quote(part)}", f"cd {_here(part)}"]
         self._debugfs(commands)
-        with self._open() as fs:
-            return fs.lookup(path).number
+        fs = self._open()
+        return fs.lookup(path).number
 
     def _prepare(self, path: str) -> bool:
-        with self._open() as fs:
-            inode = _file(fs, path)
-            size = fs.block_size
-            end = align_up(inode.size, size)
-            if not end:
-                raise Constraint(f"{path} is empty: there is nothing to prepare", hint="xlpy pmem mkfile SIZE PATH")
-            tree = fs.tree(inode)
-            holes = _missing(tree, 0, end) // size
-            if not holes and not _unwritten(tree, end):
-                return False
-            _refuse_pinned(inode, path)
-            _check_space(fs, holes, f"{path} lacks {holes} blocks")
+        fs = self._open()
+        inode = _file(fs, path)
+        size = fs.block_size
+        end = align_up(inode.size, size)
+        if not end:
+            raise Constraint(f"{path} is empty: there is nothing to prepare", hint="xlpy pmem mkfile SIZE PATH")
+        tree = fs.tree(inode)
+        holes = _missing(tree, 0, end) // size
+        if not holes and not _unwritten(tree, end):
+            return False
+        _refuse_pinned(inode, path)
+        _check_space(fs, holes, f"{path} lacks {holes} blocks")
         if holes:
             self._debugfs([f"fallocate <{inode.number}> 0 {end // size - 1}"])
-            with self._open() as fs:
-                tree = fs.tree(fs.inode(inode.number))
+            fs = self._open()
+            tree = fs.tree(fs.inode(inode.number))
         commands = [f"extent_open <{inode.number}>"]
         for extent in _unwritten(tree, end):
             inside = min(extent.length, end - extent.logical)
@@ -260,18 +267,18 @@ class Ext4Editor(InPlace):
             if beyond:
                 commands.append(f"insert_node --after --uninit {logical + count} {beyond} {physical + count}")
         self._debugfs([*commands, "extent_close"])
-        with self._open() as fs:
-            tree = fs.tree(fs.inode(inode.number))
+        fs = self._open()
+        tree = fs.tree(fs.inode(inode.number))
         if _missing(tree, 0, end) or _unwritten(tree, end):
             raise FormatError(f"{path}: debugfs left parts of it unwritten", code="XLPY-EXT4-DEBUGFS")
         return True
 
     def _fragment(self, path: str, chunk: int) -> None:
         """Give the blocks of a fresh file to it again, ``chunk`` at a time and in reverse order."""
-        with self._open() as fs:
-            inode = fs.lookup(path)
-            tree = fs.tree(inode)
-            size = fs.block_size
+        fs = self._open()
+        inode = fs.lookup(path)
+        tree = fs.tree(inode)
+        size = fs.block_size
         pieces = [
             ((extent.physical + first) // size, min(chunk, (extent.length - first) // size))
             for extent in tree
@@ -286,11 +293,6 @@ class Ext4Editor(InPlace):
             logical += count
         self._debugfs([*commands, "extent_close"])
 
-    def _forget(self, parent: int, name: str) -> None:
-        """Remove what a failed mkfile has left, if anything."""
-        with suppress(XlpyError):
-            self._debugfs([f"cd <{parent}>", f"rm {_here(name)}"])
-
 
 def _here(name: str) -> str:
     """A name in debugfs' current directory; without the dot, ``<5>`` would mean inode 5."""
@@ -298,7 +300,7 @@ def _here(name: str) -> str:
     return quote(name).replace('"', '"./', 1)
 
 
-def _exists(fs: Ext4Image, path: str) -> bool:
+def _exists(fs: Ext4, path: str) -> bool:
     try:
         fs.lookup(path, follow=False)
     except NotFound:
@@ -306,7 +308,7 @@ def _exists(fs: Ext4Image, path: str) -> bool:
     return True
 
 
-def _file(fs: Ext4Image, path: str) -> Inode:
+def _file(fs: Ext4, path: str) -> Inode:
     inode = fs.lookup(path)
     if inode.kind != "file":
         raise Unsafe(f"{path} is a {inode.kind}, not a regular file", code="XLPY-PMEM-KIND")
@@ -314,7 +316,7 @@ def _file(fs: Ext4Image, path: str) -> Inode:
     return inode
 
 
-def _changeable(fs: Ext4Image, path: str) -> Inode:
+def _changeable(fs: Ext4, path: str) -> Inode:
     inode = _file(fs, path)
     _refuse_pinned(inode, path)
     return inode
@@ -329,7 +331,7 @@ def _refuse_pinned(inode: Inode, path: str) -> None:
         )
 
 
-def _check_space(fs: Ext4Image, blocks: int, what: str) -> None:
+def _check_space(fs: Ext4, blocks: int, what: str) -> None:
     if blocks > fs.superblock.free_blocks:
         raise no_space(f"{what}, {fs.superblock.free_blocks} of {fs.block_size} bytes are free")
 

@@ -1,8 +1,6 @@
-"""Keeping an image whole: one editor at a time, and a mark by which the next one sees that an editor was killed.
+"""One editor of an image at a time, and no reader meanwhile: each image has a lock file beside it.
 
-The programs of e2fsprogs write metadata in place and allocation bitmaps at the end. An editor that dies between the two
-leaves blocks in use that count as free. So each image has a lock file beside it, which is not empty while an editor is
-at work.
+Its time stamp says when the last edit ended, so that readers know when to look again.
 """
 
 from __future__ import annotations
@@ -12,20 +10,14 @@ import os
 import time
 from contextlib import contextmanager
 
-from xlpy.errors import Conflict, Constraint, StateError, XlpyError
+from xlpy.errors import Conflict, Constraint
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 LOCK_SECONDS = 10.0
-
-
-class Interrupted(StateError):
-    """A program that was changing the image was killed; ``recover`` mends it."""
-
-    code = "XLPY-EXT4-INTERRUPTED"
 
 
 def lock_path(image: str | os.PathLike[str], offset: int) -> str:
@@ -41,7 +33,7 @@ def reading(image: str | os.PathLike[str], offset: int) -> Iterator[int]:
         when the last edit ended, in nanoseconds; 0 when there was none.
 
     Raises:
-        Conflict: an editor is at work for longer than ``LOCK_SECONDS``. Interrupted: one was killed at work.
+        Conflict: an editor is at work for longer than ``LOCK_SECONDS``.
     """
     path = lock_path(image, offset)
     try:
@@ -51,34 +43,17 @@ def reading(image: str | os.PathLike[str], offset: int) -> Iterator[int]:
         return
     try:
         _lock(fd, path, fcntl.LOCK_SH)
-        found = os.fstat(fd)
-        if found.st_size:
-            raise Interrupted(
-                f"{os.fspath(image)}: a program was killed while it changed the file system",
-                hint="the next command that changes it repairs it first; by hand: e2fsck -fy",
-            )
-        yield found.st_mtime_ns
+        yield os.fstat(fd).st_mtime_ns
     finally:
         os.close(fd)
 
 
-def interrupted(image: str | os.PathLike[str], offset: int) -> bool:
-    """Whether an editor was killed at work, or is at work."""
-    path = lock_path(image, offset)
-    return os.path.exists(path) and os.path.getsize(path) > 0  # noqa: PTH110, PTH202 - as all of this room
-
-
 @contextmanager
-def editing(image: str | os.PathLike[str], offset: int, repair: Callable[[int], None]) -> Iterator[int]:
+def editing(image: str | os.PathLike[str], offset: int) -> Iterator[int]:
     """Hold the image for changes.
 
-    The programs that change it inherit the descriptor: should this process die, the image stays held until they end.
-
-    Args:
-        repair: called with the descriptor first, when the previous editor was killed.
-
     Yields:
-        the descriptor that holds the lock.
+        the descriptor that holds the lock, for a program that is to hold it even when this process dies.
 
     Raises:
         Conflict: an editor or reader holds the image for longer than ``LOCK_SECONDS``.
@@ -91,20 +66,10 @@ def editing(image: str | os.PathLike[str], offset: int, repair: Callable[[int], 
         raise Constraint(f"{path}: {error.strerror}", hint="the folder of the image must be writable") from error
     try:
         _lock(fd, path, fcntl.LOCK_EX)
-        if os.fstat(fd).st_size:
-            repair(fd)
-        try:
-            os.pwrite(fd, b"editing\n", 0)
-        except OSError as error:
-            raise Constraint(f"{path}: {error.strerror}", hint="free some space and run the command again") from error
         try:
             yield fd
-        except Interrupted:
-            raise
-        except XlpyError:
-            os.ftruncate(fd, 0)  # refused or failed in order: the programs have closed the file system properly
-            raise
-        os.ftruncate(fd, 0)
+        finally:
+            os.utime(fd)
     finally:
         os.close(fd)
 

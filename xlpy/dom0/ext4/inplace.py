@@ -1,22 +1,20 @@
-"""Changes that are single stores into an ext4 image, and the guard around every change.
+"""Changes that are single stores into an ext4 image, and the way of every change to the media.
 
 No program is started for them, and none of what starting one needs is loaded: each domain that is made pins its files.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
-
-from xlpy.dom0.ext4.guard import editing, interrupted
+from xlpy.dom0.ext4.guard import editing
 from xlpy.dom0.ext4.inode import IMMUTABLE_FL, with_flags
-from xlpy.dom0.ext4.media import opened
+from xlpy.dom0.ext4.journal import Journal, Store
 from xlpy.dom0.ext4.reader import Ext4Image
-from xlpy.errors import FormatError
+from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import os
+    from collections.abc import Callable, Sequence
 
 
 class InPlace:
@@ -25,45 +23,69 @@ class InPlace:
     Args:
         image: the file that holds the device.
         offset, size: where the device lies in it, in bytes.
+        keep: told the name of each edit before it is made; the edit can be taken back until ``Journal.forget``. None:
+            an edit is final once it is made.
     """
 
-    def __init__(self, image: str | os.PathLike[str], offset: int, size: int) -> None:
+    def __init__(
+        self, image: str | os.PathLike[str], offset: int, size: int, *, keep: Callable[[str], None] | None = None
+    ) -> None:
         self._image, self._offset, self._size = image, offset, size
-        self._hold = -1
+        self._keep = keep
+        self.journal = Journal(image, offset)
 
-    def set_immutable(self, path: str, on: bool) -> None:
-        """Set or clear the immutable flag: the pin under which no kernel moves, shrinks or removes the file.
-
-        One store of one inode, and so not worth starting a program.
-        """
-        with self._editing(), self._open() as fs:
-            inode = fs.lookup(path)
-            raw, at = fs.inode_bytes(inode.number)
+    def set_immutable(self, number: int, on: bool) -> None:
+        """Set or clear an inode's immutable flag: the pin under which no kernel moves, shrinks or removes the file."""
+        with editing(self._image, self._offset), Ext4Image(*self._where, guarded=False) as fs:
+            raw, at = fs.inode_bytes(number)
+            inode = fs.inode(number)
             flags = inode.flags | IMMUTABLE_FL if on else inode.flags & ~IMMUTABLE_FL
-            with opened(self._image) as fd:
-                os.pwrite(fd, with_flags(fs.superblock, inode, raw, flags), self._offset + at)
+            self._make([Store(at, raw, with_flags(fs.superblock, inode, raw, flags))])
 
-    def recover(self) -> None:
-        """Repair the file system when the last program that changed it was killed."""
-        if interrupted(self._image, self._offset):
-            with self._editing():
-                pass
+    def recover(self, done: Callable[[str], bool] | None = None) -> None:
+        """Decide on all edits that are kept: finish them, or take them back.
 
-    @contextmanager
-    def _editing(self) -> Iterator[None]:
-        with editing(self._image, self._offset, self._repair) as self._hold:
-            yield
+        Args:
+            done: whether the edit of this name is to stay; None: each is.
+        """
+        names = self.journal.pending()
+        if not names:
+            return
+        with editing(self._image, self._offset):
+            for name in reversed(names):
+                if done is not None and not done(name):
+                    self.journal.undo(name)
+                    self.journal.forget(name)
+            for name in names:
+                if done is None or done(name):
+                    self.journal.redo(name)
+                    self.journal.forget(name)
 
-    def _repair(self, hold: int) -> None:
-        from xlpy.dom0.ext4.tools import device_argument, run
+    def take_back(self, done: Callable[[str], bool]) -> None:
+        """Take back the kept edits that are not to stay; the others are still kept."""
+        names = [name for name in self.journal.pending() if not done(name)]
+        if names:
+            with editing(self._image, self._offset):
+                for name in reversed(names):
+                    self.journal.undo(name)
+                    self.journal.forget(name)
 
-        status, output, errors = run(hold, "e2fsck", "-fy", device_argument(self._image, self._offset))
-        if status & ~3:
-            raise FormatError(
-                f"{os.fspath(self._image)}: e2fsck could not repair the file system (status {status})",
-                code="XLPY-EXT4-DAMAGED",
-                details=(output + errors).splitlines()[-5:],
-            )
+    @property
+    def _where(self) -> tuple[str | os.PathLike[str], int, int]:
+        return self._image, self._offset, self._size
 
-    def _open(self) -> Ext4Image:
-        return Ext4Image(self._image, self._offset, self._size, guarded=False)
+    def _make(self, stores: Sequence[Store]) -> None:
+        """Make an edit, while the image is held: all of it or, when an error is raised, none."""
+        if not stores:
+            return
+        name = self.journal.write(stores)
+        if self._keep:
+            self._keep(name)
+        try:
+            self.journal.redo(name)
+        except XlpyError:
+            self.journal.undo(name)
+            self.journal.forget(name)
+            raise
+        if not self._keep:
+            self.journal.forget(name)

@@ -59,7 +59,7 @@ def make_ext4(
     args += ["-O", f"none,{FEATURES}", "-U", uuid, "-L", label]
     # built-in defaults only: the machine's mke2fs.conf must not decide what the emulated host looks like
     environment = {"MKE2FS_CONFIG": os.devnull, "E2FSPROGS_FAKE_TIME": str(epoch)}
-    with editing(image, offset, lambda _hold: None) as hold, opened(image) as fd:
+    with editing(image, offset) as hold, opened(image) as fd:
         if os.fstat(fd).st_size < offset + size:
             raise Constraint(f"{os.fspath(image)} ends before the device does, at {offset + size:#x}")
         if zero:

@@ -257,7 +257,7 @@ class Ext4Image(Ext4):
         size: bytes of its device; None up to the end of the image.
         guarded: False for the editor itself, which holds the image already.
 
-    Every call raises Conflict when another process keeps changing it, and Interrupted when one was killed at that.
+    Every call raises Conflict when another process keeps changing it.
 
     Raises:
         NotFound: no such image. As ``Ext4`` otherwise.
@@ -268,6 +268,7 @@ class Ext4Image(Ext4):
     ) -> None:
         self._path, self._offset = path, offset
         self._guarded = guarded
+        self._fd = -1
         self._edition: int | None = None  # when the edit ended that was seen last
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -314,6 +315,9 @@ class Ext4Image(Ext4):
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Ext4Image:
         return self

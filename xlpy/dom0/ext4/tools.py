@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from xlpy.dom0.ext4.guard import Interrupted
-from xlpy.errors import Constraint, FormatError, MissingTool, UsageError
+from xlpy.errors import Constraint, FormatError, HostTrouble, MissingTool, UsageError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +25,12 @@ def find_program(program: str) -> str:
     raise MissingTool(program, "e2fsprogs")
 
 
+class Interrupted(HostTrouble):
+    """A program that was changing a file system was killed."""
+
+    code = "XLPY-EXT4-INTERRUPTED"
+
+
 def run(
     hold: int, program: str, *args: str, script: str = "", environment: Mapping[str, str] | None = None
 ) -> tuple[int, str, str]:
@@ -35,7 +40,8 @@ def run(
     dies of a broken pipe, but ends its work.
 
     Args:
-        hold: descriptor of the lock that the program keeps until it ends, even when this process is killed.
+        hold: descriptor that the program inherits: of a lock that it keeps even when this process is killed, or of
+            what it works on.
         script: standard input.
         environment: variables in addition to those of this process.
 
@@ -45,6 +51,7 @@ def run(
     Raises:
         MissingTool: it is not installed. Interrupted: it was killed.
     """
+    import signal
     import subprocess
 
     command = [find_program(program), *args]
@@ -58,7 +65,10 @@ def run(
             pass_fds=(hold,),
         )
         if status < 0:
-            raise Interrupted(f"{program} was killed by signal {-status}", hint="run the command again")
+            limit = " (the limit on file sizes, ulimit -f)" if -status == signal.SIGXFSZ else ""
+            raise Interrupted(
+                f"{program} was killed by signal {-status}{limit}", hint="nothing was changed; run the command again"
+            )
         return status, _text(output), _text(errors)
 
 
@@ -85,16 +95,21 @@ def device_argument(image: str | os.PathLike[str], offset: int) -> str:
     return f"{path}?offset={offset}"
 
 
-def debugfs(hold: int, image: str | os.PathLike[str], offset: int, commands: Sequence[str]) -> None:
+def debugfs(fd: int, commands: Sequence[str]) -> None:
     """Let debugfs change a file system.
 
     Its exit status says nothing: any line on standard error but the first, its version, is a failure.
 
+    Args:
+        fd: descriptor of a file that begins with the file system.
+        commands: lines for debugfs.
+
     Raises:
-        Constraint: no space. FormatError: debugfs refused. MissingTool: it is not installed.
+        Constraint: no space. FormatError: debugfs refused. MissingTool: it is not installed. Interrupted: it was
+            killed.
     """
-    device = device_argument(image, offset)
-    _, _, errors = run(hold, "debugfs", "-w", "-f", "-", device, script="\n".join(commands) + "\n")
+    script = "\n".join(commands) + "\n"
+    _, _, errors = run(fd, "debugfs", "-w", "-f", "-", f"/proc/self/fd/{fd}", script=script)
     problems = [line.strip() for line in errors.splitlines() if line.strip() and not line.startswith("debugfs ")]
     if problems:
         text = " ".join(problems).lower()
