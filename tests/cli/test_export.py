@@ -160,6 +160,31 @@ def test_json_and_dry_run(ready, config, out):
     ready("create", config())
 
 
+def test_an_interleaved_machine(xlpy, config, out, tmp_path, monkeypatch):
+    """Interleaving is below host addresses: a file is as contiguous there as without."""
+    from pathlib import Path
+
+    machine = Path(__file__).parents[2] / "configs" / "machines" / "interleaved.yaml"
+    monkeypatch.setenv("XLPY_ROOT", str(tmp_path / "interleaved"))
+    xlpy("host", "init", "--machine", machine)
+    devices = [one["blockdev"] for one in xlpy("pmem", "list", "--json").json["items"] if one.get("resource")]
+    mounts = [mount for one in xlpy("pmem", "list", "--json").json["items"] for mount in one["mounts"]]
+    paths = [f"{mount}/exported" for mount in mounts] or [f"/dev/{device}" for device in devices[:1]]
+    for path in paths:
+        if not path.startswith("/dev"):
+            xlpy("pmem", "mkfile", "4M", path)
+    xlpy("export", config(variant(vnvdimm=[f"file={path}" for path in paths])), "-o", out)
+    for one, path in zip(record(out)["vnvdimms"], paths, strict=True):
+        resolved = xlpy("pmem", "resolve", "--json", path).json["extents"]
+        assert sum(size for _, size in one["data"]["spans"]) == sum(piece["length"] for piece in resolved)
+        assert one["data"]["spans"][0][0] == resolved[0]["spa"]
+
+
+def test_the_model_keeps_labels_itself(ready, config):
+    shown = ready("create", config(variant(vnvdimm=f"file={FILE},label_file={LABELS}")))
+    assert "this host keeps the labels itself" in shown.err
+
+
 # --- check, renew, release ------------------------------------------------------------------------------------------
 
 

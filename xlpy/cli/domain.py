@@ -74,6 +74,8 @@ def create(
     loaded = load_config(read_config(source), source, extra, strict=xl_strict)
     for warning in loaded.warnings:
         env.note(*warning.lines())
+    if any(device.label_file for device in loaded.vnvdimms):
+        env.note("note: label_file is for a real Xen (xlpy export); this host keeps the labels itself")
     if explain:
         _explain(env, loaded, as_json)
         return

@@ -141,7 +141,7 @@ def _tell(env: Env, manifest: Manifest, prepared: Prepared) -> None:
 xlpy export check /etc/xen/exported/vm1.json && xl create /etc/xen/exported/vm1.cfg
 xlpy export check
 """)
-@argument("records", nargs=-1, metavar="[NAME.json]...")
+@argument("records", nargs=-1, metavar="[NAME.json]...", shell_complete="configurations")
 @dom0_option
 @json_option
 def check(env: Env, records: tuple[str, ...], kernel: str | None, as_json: bool) -> None:
@@ -201,7 +201,7 @@ def _rows(findings: list[Finding]) -> list[dict[str, str]]:
 @command("""
 xlpy export release /etc/xen/exported/vm1.json
 """)
-@argument("records", nargs=-1, required=True, metavar="NAME.json...")
+@argument("records", nargs=-1, required=True, metavar="NAME.json...", shell_complete="configurations")
 @dom0_option
 @dry_run_option
 @json_option
