@@ -383,7 +383,7 @@ class Host:
         """Everything that ``create`` would find wrong before it makes anything."""
         self.lifecycle.check(config)
 
-    def destroy(self, domain: str, dry_run: bool = False) -> int:
+    def destroy(self, domain: str | int, dry_run: bool = False) -> int:
         """End a domain at once, by name or domid. Returns its domid; NotFound when there is none."""
         domid = self.domid(domain)
         if domid == 0:
@@ -401,13 +401,13 @@ class Host:
 
             end(self.store, domid)
 
-    def domid(self, domain: str) -> int:
+    def domid(self, domain: str | int) -> int:
         """The domid of a domain given by name or number. NotFound when there is none."""
-        return self.lifecycle.domid(domain)
+        return self.lifecycle.domid(str(domain))
 
     def domain(self, domain: str | int) -> Running:
         """A running domain, by name or domid, with its device model connected."""
-        return self.lifecycle.running(self.domid(str(domain)))
+        return self.lifecycle.running(self.domid(domain))
 
     def write_memory(self, domain: str, gpa: Gpa, data: bytes, dry_run: bool = False) -> None:
         """Write guest memory.

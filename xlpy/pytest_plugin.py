@@ -1,0 +1,179 @@
+"""A pytest plugin: hosts, domains and guests for the tests of whoever writes firmware, drivers or configurations.
+
+    import pytest
+
+    @pytest.mark.xlpy_machine("configs/machines/interleaved.yaml")
+    def test_a_byte_lasts(xlpy_host, xlpy_domain):
+        vm = xlpy_domain("vm1.cfg")
+        vm.memory.write(0x5_0000_0000, b"kept")
+        again = xlpy_domain("vm1.cfg")              # destroys the one before it, which has the same name
+        assert again.memory.read(0x5_0000_0000, 4) == b"kept"
+
+Fixtures: ``xlpy_host``, ``xlpy_domain``, ``xlpy_guest``. Marker: ``xlpy_machine(path)``. Options: ``--xlpy-keep`` keeps
+the state directory of a test that failed, ``--xlpy-kernel`` and ``--xlpy-initrd`` are what ``xlpy_guest`` boots.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from xlpy import __version__
+from xlpy.digest import blake2b
+from xlpy.errors import NotFound
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xlpy.host import Host
+    from xlpy.toolstack.running import Running
+
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the command line."""
+    group = parser.getgroup("xlpy")
+    group.addoption("--xlpy-keep", action="store_true", help="keep the state directory of a test that failed")
+    group.addoption("--xlpy-kernel", metavar="BZIMAGE", help="kernel that xlpy_guest boots (else $KERNEL)")
+    group.addoption("--xlpy-initrd", metavar="FILE", help="initial RAM disk that xlpy_guest boots (else $INITRD)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker is known."""
+    config.addinivalue_line("markers", "xlpy_machine(path): the machine description of xlpy_host")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember whether a test failed, for ``--xlpy-keep``."""
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+
+
+@pytest.fixture
+def xlpy_host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A fresh host in a folder of its own: a copy of one that was made from the same description before."""
+    from xlpy.host import Host
+
+    marker = request.node.get_closest_marker("xlpy_machine")
+    machine = Path(request.config.rootpath, marker.args[0]) if marker else None
+    home = Path(tempfile.mkdtemp(prefix="xlpy-"))
+    root = home / "host"
+    _copy_host(_made(machine), root)
+    host = Host.open(root)
+    try:
+        yield host
+    finally:
+        for domid in [domain.domid for domain in host.xen.domains()]:
+            host.end_boot(domid)
+        host.store.close()
+        if request.config.getoption("--xlpy-keep") and request.node.stash.get(FAILED, False):
+            warnings.warn(f"the host of the failed test is kept: {root}", stacklevel=1)
+        else:
+            shutil.rmtree(home)
+
+
+@pytest.fixture
+def xlpy_domain(xlpy_host: Host, request: pytest.FixtureRequest) -> Callable[..., Running]:
+    """``xlpy_domain(config, *extra)`` creates a domain and gives it, running.
+
+    ``config`` is the path of a configuration or its text (with a line end in it); ``extra`` are ``KEY=VALUE`` settings
+    as on the command line. A domain of the same name is destroyed first.
+    """
+    from xlpy.toolstack.config import load_config
+
+    def create(config: str | os.PathLike[str], *extra: str) -> Running:
+        text, name = os.fspath(config), "xlpy_domain"
+        if "\n" not in text:
+            path = Path(request.config.rootpath, text)
+            text, name = path.read_text(encoding="utf-8"), str(path)
+        read = load_config(text, name, extra)
+        with suppress(NotFound):
+            xlpy_host.destroy(read.name)
+        return xlpy_host.domain(xlpy_host.create(read))
+
+    return create
+
+
+@pytest.fixture
+def xlpy_guest(xlpy_host: Host, request: pytest.FixtureRequest) -> Callable[..., str]:
+    """``xlpy_guest(domain, command, timeout=300)`` boots a kernel on a domain, runs a shell command, gives the console.
+
+    Kernel and initial RAM disk are what ``guest/kit.py`` prints, by ``--xlpy-kernel`` and ``--xlpy-initrd`` or in the
+    environment; a test is skipped without them. The command is passed on the kernel's command line (``xlpy.run=``),
+    with plus signs for blanks, as the kit's /init reads it.
+    """
+    kernel = request.config.getoption("--xlpy-kernel") or os.environ.get("KERNEL")
+    initrd = request.config.getoption("--xlpy-initrd") or os.environ.get("INITRD")
+    if not (kernel and initrd):
+        pytest.skip('there is no guest to boot: eval "$(python3 guest/kit.py)", or --xlpy-kernel and --xlpy-initrd')
+
+    def run(domain: Running, command: str, timeout: float = 300) -> str:
+        from xlpy.boot.run import Boot, Options
+
+        options = Options(
+            Path(kernel), Path(initrd), append=f"quiet xlpy.run={command.replace(' ', '+')}", timeout=timeout
+        )
+        silent: Callable[[str], None] = lambda _text: None  # noqa: E731
+        boot = Boot(xlpy_host.xen, xlpy_host.xenstore, xlpy_host.store, domain.domid, options, silent, silent)
+        with tempfile.TemporaryFile() as out:
+            boot.run(out.fileno())
+            out.seek(0)
+            return out.read().decode(errors="replace").replace("\r\n", "\n")
+
+    return run
+
+
+def _made(machine: Path | None) -> Path:
+    """A host that was made from a description, in the cache; workers that make it at once do not meet."""
+    from xlpy.host import Host
+    from xlpy.making import read
+
+    text, _ = read(machine)
+    key = blake2b(f"{__version__}\0{_sources()}\0{text}".encode(), digest_size=10).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy" / "hosts"
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = cache / key
+    if not found.exists():
+        fresh = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=cache))
+        try:
+            Host.make(fresh / "host", machine).store.close()
+            (fresh / "host").rename(found)
+        except OSError:
+            if not found.exists():  # another worker was not faster: it is a real failure
+                raise
+        finally:
+            shutil.rmtree(fresh)
+    return found
+
+
+def _sources() -> str:
+    """When the package was changed last: a host of older sources is not a fresh one of these."""
+    home = Path(__file__).parent
+    return str(max(path.stat().st_mtime_ns for path in home.rglob("*.py")))
+
+
+def _copy_host(source: Path, target: Path) -> None:
+    """A copy of a host whose holes stay holes."""
+    from xlpy.hw.sparse import copy
+    from xlpy.private import folder, private
+
+    folder(target)
+    for path in sorted(source.rglob("*")):
+        where = target / path.relative_to(source)
+        if path.is_dir():
+            folder(where)
+            continue
+        with path.open("rb") as read, open(where, "wb", opener=private) as write:
+            size = path.stat().st_size
+            write.truncate(size)
+            copy(read.fileno(), 0, size, write.fileno())
