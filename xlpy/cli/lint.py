@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-
+from xlpy.cli.acpi import read
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items, table
 from xlpy.cli.show import out
 from xlpy.cli.types import Choice
-from xlpy.errors import NotFound, UsageError
+from xlpy.errors import UsageError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from xlpy.cli.env import Env
+    from xlpy.firmware.acpi.diff import Difference
     from xlpy.firmware.acpi.lint import Source
 
 FINDINGS = 10
-
-
-def read(env: Env, what: str) -> list[Source]:
-    """The tables that a word on the command line stands for: of each machine in a folder or file, or of a domain.
-
-    Raises:
-        NotFound: it is neither. FormatError: the file holds no table.
-    """
-    from pathlib import Path
-
-    from xlpy.firmware.acpi.lint import Source, read_tables
-    from xlpy.firmware.acpi.lint.sources import from_stream
-
-    if what == "-":
-        return from_stream(sys.stdin.buffer, "standard input")
-    path = Path(what)
-    if path.exists():
-        return read_tables(path)
-    host = env.existing_host
-    if host is None or "/" in what:
-        there = "" if host is not None else " (there is no host yet)"
-        raise NotFound(
-            f"there is no file or folder {what}, and no such domain{there}",
-            hint="give a folder of .dat files, a table, a dump made by acpidump, or a domain (xlpy list)",
-        )
-    return [Source(host.domain(what).acpi_tables(), walked=True)]
 
 
 @command("""
@@ -144,3 +118,62 @@ def _codes_like(patterns: str | None, known: Collection[str]) -> set[str]:
             raise UsageError(f"no finding has the code {pattern!r}", hint="xlpy acpi check --codes lists them")
         found |= named
     return found
+
+
+@command("""
+xlpy acpi diff before.out after.out
+xlpy acpi diff first second --ignore derived
+xlpy acpi diff tables/ quickstart --json
+""")
+@argument("old", metavar="A")
+@argument("new", metavar="B")
+@option(
+    "--ignore",
+    type=Choice(["derived"]),
+    help="derived: no lengths, checksums and addresses that follow from other differences.",
+)
+@json_option
+def diff(env: Env, old: str, new: str, ignore: str | None, as_json: bool) -> None:
+    """Compare ACPI tables: of domains, in folders of .dat files, in dumps, or single tables, in any mixture.
+
+    Known tables are compared field by field, AML object by object (methods as statements of ASL), others by bytes. The
+    exit status is 10 when something differs.
+    """
+    from xlpy.firmware.acpi.diff import compare
+
+    sides = [read(env, what) for what in (old, new)]
+    if len(sides[0]) != len(sides[1]):
+        counts = " and ".join(_count(len(side), "machine") for side in sides)
+        raise UsageError(f"{old} and {new} hold the tables of {counts}", hint="compare files of one machine each")
+    found = []
+    for one, other in zip(*sides, strict=True):
+        found += [item for item in compare(one.tables, other.tables) if not (ignore and item.derived)]
+    if as_json:
+        json_items("xlpy.acpi-diff/1", [item._asdict() for item in found])
+    else:
+        out(*(line for item in found for line in _difference(item)))
+        env.note(_count(len(found), "difference"))
+    if found:
+        leave(FINDINGS)
+
+
+def _difference(item: Difference) -> Iterator[str]:
+    """One difference as text: a line, or a head and the lines of ASL that differ."""
+    head = f"{item.table}: {item.where}" if item.where else item.table
+    old, new = item.old, item.new
+    if isinstance(old, list) or isinstance(new, list):
+        from difflib import unified_diff
+
+        yield f"{head}: {item.change}"
+        lines = unified_diff(
+            old if isinstance(old, list) else [], new if isinstance(new, list) else [], n=2, lineterm=""
+        )
+        yield from (f"  {line}" for line in list(lines)[2:] if not line.startswith("@@"))
+    elif item.change == "changed":
+        yield f"{head}: {_shown(old)} -> {_shown(new)}"
+    else:
+        yield f"{head}: {item.change}: {_shown(old if new is None else new)}"
+
+
+def _shown(value: object) -> str:
+    return f"{value:#x}" if isinstance(value, int) else str(value)

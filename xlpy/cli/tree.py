@@ -99,6 +99,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "dump": ("acpi:dump", "Dump ACPI tables, as acpidump does."),
         "eval": ("aml:evaluate", "Evaluate an object of a domain's ACPI namespace."),
         "check": ("lint:check", "Lint ACPI tables, of a domain or made elsewhere."),
+        "diff": ("lint:diff", "Compare ACPI tables: fields, and objects of AML."),
         "namespace": ("aml:namespace", "Print a domain's ACPI namespace."),
     },
     "whereis": {

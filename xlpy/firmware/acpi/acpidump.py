@@ -90,12 +90,16 @@ def is_dump(data: bytes) -> bool:
 
 
 def file_names(tables: Sequence[Found]) -> list[str]:
-    """A file name for each table, as ``acpidump -b`` names them: ``facp.dat``; ``ssdt1.dat`` if there are several."""
+    """A file name for each table, as ``acpidump -b`` names them: ``facp.dat``; ``ssdt1.dat`` if there are several.
+
+    Characters of a broken signature that have a meaning in paths, or none, become ``_``.
+    """
     total = Counter(table.signature for table in tables)
     seen: Counter[str] = Counter()
     names = []
     for table in tables:
         seen[table.signature] += 1
         number = str(seen[table.signature]) if total[table.signature] > 1 else ""
-        names.append(f"{table.signature.lower()}{number}.dat")
+        stem = re.sub(r"[^ -.0-?A-\[\]-~]", "_", table.signature.lower())
+        names.append(f"{stem}{number}.dat")
     return names

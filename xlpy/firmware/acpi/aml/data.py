@@ -79,13 +79,16 @@ def var_package(size: Term, *elements: Term) -> bytes:
 
 
 def eisaid(text: str) -> bytes:
-    """An EISA id such as ``PNP0A03`` as a DWord: three letters of five bits, big-endian, and four hex digits."""
+    """An EISA id such as ``PNP0A03`` as an integer: three letters of five bits, big-endian, and four hex digits.
+
+    The constant is the shortest that holds it, as iasl writes it: ``PNP0000`` is a word.
+    """
     if not _EISA_ID.fullmatch(text):
         raise FormatError(f"not an EISA id: {text!r}", hint="an EISA id is three capitals and four hexadecimal digits")
     letters = 0
     for letter in text[:3]:
         letters = letters << 5 | ord(letter) - 0x40
-    return b"\x0c" + letters.to_bytes(2, "big") + bytes.fromhex(text[3:])
+    return integer(int.from_bytes(letters.to_bytes(2, "big") + bytes.fromhex(text[3:]), "little"))
 
 
 def touuid(text: str) -> bytes:

@@ -4,34 +4,37 @@ Each reads its own local APIC entry in the MADT: firmware leaves the entries' ad
 guest does not have, or that is not online, answers ``_STA`` with 0. On event 2 the bitmap of online processors at port
 0xAF00 is compared with the entries; what changed is written there, and the MADT's checksum is kept right.
 
-The 128 are stamped out of a template: building each on its own would take most of the time of a boot.
+The 128 are stamped out of a few templates, one for each size that their constants have: building each on its own would
+take most of the time of a boot. Constants are as short as iasl makes them.
 """
 
 from __future__ import annotations
 
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.hvm_info import MAX_VCPUS
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _BLOCK, _BLOCK_LENGTH = 0x10, 6  # behind the start of the power management block
 _BITMAP_PORT = 0xAF00
 _EJECT_MS = 200
 _INSERTED, _EJECT_REQUEST = 1, 3
 
-_NAME, _NUMBER, _OFFSET = "PRXX", 0xA5A5, 0x5A5A  # what the template has in place of name, number and entry offset
+# What a template has in place of name, number and entry offset; the offset's size is that of its constant
+_NAME, _NUMBER, _OFFSETS = "PRXX", aml.byte(0xA5), {2: aml.byte(0x5A), 3: aml.word(0x5A5A)}
+_ENTRY = 8  # bytes of a local APIC entry
 
 
 def processors(pm_base: int) -> bytes:
     r"""For ``\_SB``: ``MSUM``, ``PMAT``, ``PR00`` to ``PR7F``, ``PRST`` and ``PRSC``."""
-    template, first = _processor(guarded=True), _processor(guarded=False)
     return b"".join(
         (
             aml.op_region("MSUM", aml.Space.SYSTEM_MEMORY, aml.ref("\\_SB.MSUA"), 1),
             aml.field("MSUM", (("MSU", 8),), aml.Access.BYTE),
             _pmat(),
-            *(
-                aml.processor(_name(n), n, pm_base + _BLOCK, _BLOCK_LENGTH, _stamp(template if n else first, n))
-                for n in range(MAX_VCPUS)
-            ),
+            *(aml.processor(_name(n), n, pm_base + _BLOCK, _BLOCK_LENGTH, body) for n, body in enumerate(_bodies())),
             aml.op_region("PRST", aml.Space.SYSTEM_IO, _BITMAP_PORT, MAX_VCPUS // 8),
             aml.field("PRST", (("PRS", MAX_VCPUS),), aml.Access.BYTE),
             _prsc(),
@@ -43,12 +46,15 @@ def _name(number: int) -> str:
     return f"PR{number:02X}"
 
 
-def _stamp(template: bytes, number: int) -> bytes:
-    return (
-        template.replace(_NAME.encode(), _name(number).encode())
-        .replace(aml.word(_NUMBER), aml.word(number))
-        .replace(aml.word(_OFFSET), aml.word(8 * number))
-    )
+def _bodies() -> Iterator[bytes]:
+    """What is in each processor. The first is always there and needs no guard; 0 and 1 are constants of one byte."""
+    yield _processor(aml.integer(0), aml.integer(0), guarded=False)
+    yield _processor(aml.integer(1), aml.integer(_ENTRY), guarded=True)
+    templates = {size: _processor(_NUMBER, offset, guarded=True) for size, offset in _OFFSETS.items()}
+    for n in range(2, MAX_VCPUS):
+        offset = aml.integer(_ENTRY * n)
+        size = len(offset)
+        yield templates[size].replace(_NUMBER, aml.integer(n)).replace(_OFFSETS[size], offset)
 
 
 def _pmat() -> bytes:
@@ -62,16 +68,14 @@ def _pmat() -> bytes:
     )
 
 
-def _processor(*, guarded: bool) -> bytes:
-    """What is in a processor; the first is always there and needs no guard."""
-    number = aml.word(_NUMBER)
+def _processor(number: bytes, offset: bytes, *, guarded: bool) -> bytes:
     entry = aml.call("PMAT", number, aml.ref("MAT")) if guarded else aml.to_buffer(aml.ref("MAT"))
     online = aml.land(aml.less(number, aml.ref("\\_SB.NCPU")), aml.ref("FLG")) if guarded else aml.ref("FLG")
     return b"".join(
         (
             aml.name("_HID", aml.string("ACPI0007")),
             aml.name("_UID", number),
-            aml.op_region("MATR", aml.Space.SYSTEM_MEMORY, aml.add(aml.ref("\\_SB.MAPA"), aml.word(_OFFSET)), 8),
+            aml.op_region("MATR", aml.Space.SYSTEM_MEMORY, aml.add(aml.ref("\\_SB.MAPA"), offset), 8),
             aml.field("MATR", (("MAT", 64),), aml.Access.BYTE),
             aml.field("MATR", ((None, 32), ("FLG", 1)), aml.Access.BYTE),
             aml.method("_MAT", 0, aml.return_(entry)),
@@ -110,7 +114,7 @@ def _prsc() -> bytes:
             aml.if_(
                 aml.less(first, aml.ref("NCPU")),
                 aml.store(aml.deref_of(aml.index(bits, first // 8)), octet),
-                *(_stamp(compare, number) for number in range(first, first + 8)),
+                *(compare.replace(_NAME.encode(), _name(n).encode()) for n in range(first, first + 8)),
             )
             for first in range(0, MAX_VCPUS, 8)
         ),
