@@ -6,6 +6,11 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# what takes long on a busy machine is not wrong
+settings.register_profile("xlpy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("xlpy")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -17,6 +17,9 @@ COMMANDS = sorted(
     for name, (where, _) in entries.items()
     if where
 )
+SPELLINGS = {  # every command's module is imported here, not while examples are drawn
+    where: [one for parameter in plain.find(where).parameters for one in parameter.spellings] for _, where in COMMANDS
+}
 SHARED = ("--root", "/tmp/x", "-v", "-q", "-N", "--color", "never", "--color=always", "--debug", "-h", "--version")
 VALUES = (
     "quickstart",
@@ -53,7 +56,7 @@ def clicked(words):
 def lines(draw):
     """Command lines made of words that a command knows, and some that it does not."""
     path, where = draw(st.sampled_from(COMMANDS))
-    spellings = [one for parameter in plain.find(where).parameters for one in parameter.spellings]
+    spellings = SPELLINGS[where]
     word = st.sampled_from([*spellings, *VALUES, *(f"{one}={value}" for one in spellings for value in VALUES[:3])])
     return [*draw(st.lists(st.sampled_from(SHARED), max_size=2)), *path.split(), *draw(st.lists(word, max_size=4))]
 

@@ -42,6 +42,8 @@ def test_start(ram: GuestRam, host: tuple[int, int], start: int) -> None:
         ([(512 * MIB, 4 * GIB), (16 * GIB, 8 * GIB)], 0),  # more to gain with the second
         ([(512 * MIB, 8 * GIB), (16 * GIB, 4 * GIB)], 512 * MIB),
         ([(512 * MIB, 2 * GIB), (16 * GIB, 2 * GIB)], 0),  # 1 page there, 2 here
+        ([(512 * MIB, 2 * GIB), (16 * GIB + 256 * MIB, 2 * GIB)], 256 * MIB),  # 1 page each: the lower one
+        ([(256 * MIB, 2 * GIB), (16 * GIB + 512 * MIB, 2 * GIB)], 256 * MIB),
     ],
 )
 def test_the_skew_wins_most_1_gib_pages(spans: list[tuple[int, int]], skew: int) -> None:

@@ -142,6 +142,13 @@ def test_entries_beyond_the_disk_are_left_out():
     assert read_table(reader(image), SIZE).partitions == (Partition(2, 4096 * 512, 4096),)
 
 
+@pytest.mark.parametrize(("count", "fits"), [(8, True), (9, False)])
+def test_an_entry_may_end_where_the_disk_does(count, fits):
+    image = bytearray(SIZE)
+    image[:512] = mbr((0x83, SIZE // 512 - 8, count))
+    assert read_table(reader(image), SIZE).partitions == ((Partition(1, SIZE - 4096, 4096),) if fits else ())
+
+
 def test_no_table():
     assert read_table(reader(bytes(SIZE)), SIZE) == Table("none")
     assert read_table(reader(bytes(512)), 512) == Table("none")

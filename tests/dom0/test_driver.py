@@ -86,6 +86,22 @@ def test_a_two_way_set():
     assert Bus.load(json.loads(json.dumps(bus.dump()))) == bus
 
 
+@pytest.mark.parametrize(("ways", "fits"), [(32, True), (33, False)])
+def test_as_many_devices_as_a_region_can_have(ways, fits):
+    """Linux' ND_MAX_MAPPINGS."""
+    maps = [
+        RegionMap(n, 1, n, 64 * MIB, region_offset=n << 12, physical_id=n, interleave_ways=ways)
+        for n in range(1, ways + 1)
+    ]
+    structures = [SpaRange(1, 4 * GIB, ways * 64 * MIB), *maps, *[control(n, n) for n in range(1, ways + 1)]]
+    if fits:
+        (region,) = interpret(structures, revision=1).regions
+        assert len(region.mappings) == 32
+    else:
+        with pytest.raises(FormatError, match="33 mappings, at most 32"):
+            interpret(structures, revision=1)
+
+
 def single(flags=0, length=64 * MIB, **dcr):
     return [SpaRange(1, 4 * GIB, length), RegionMap(1, 1, 1, length, flags=flags), control(1, 0x123456, **dcr)]
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -683,30 +682,17 @@ def test_a_host_without_dom0(tmp_path):
         dom0.list_namespaces()
 
 
-def test_listing_is_quick_and_imports_no_parser(host):
+def test_listing_imports_no_parser(host):
     root, _ = host
     script = f"""
-import sys, time
+import sys
 from pathlib import Path
 from xlpy.hw.hardware import Hardware
 from xlpy.store import Store
 hw, store = Hardware.open(Path({str(root)!r})), Store(Path({str(root)!r}) / "state.db")
 from xlpy.dom0.emulated import EmulatedDom0
-start = time.perf_counter()
 assert len(EmulatedDom0.open(hw, store).list_namespaces()) == 5
-print(time.perf_counter() - start)
 print([name for name in ("construct", "yaml", "subprocess", "xlpy.firmware") if name in sys.modules])
 """
-    best = 1.0
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        seconds, modules = done.stdout.splitlines()
-        assert modules == "[]"
-        best = min(best, float(seconds))
-    assert best < 0.02, f"{best * 1000:.1f} ms"
-
-
-def test_time_of_boot(tmp_path):
-    start = time.perf_counter()
-    boot(tmp_path, DIMMS + "namespaces: [{region: pair, mode: fsdax, reserve: true}]")
-    assert time.perf_counter() - start < 2
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

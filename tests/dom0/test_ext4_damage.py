@@ -322,7 +322,7 @@ def explore(recorder):
         fs.lookup("/d/none")
 
 
-@settings(max_examples=100, deadline=2000)
+@settings(max_examples=100)
 @given(st.data())
 def test_flipped_bytes_never_crash_or_hang(recorders, data):
     recorder = data.draw(st.sampled_from(recorders))
@@ -338,7 +338,7 @@ def test_flipped_bytes_never_crash_or_hang(recorders, data):
         recorder.data[:] = saved
 
 
-@settings(max_examples=60, deadline=2000)
+@settings(max_examples=60)
 @given(st.binary(min_size=1024, max_size=1024), st.integers(11, 45))
 def test_any_superblock(raw, shift):
     block = bytearray(raw)

@@ -104,3 +104,60 @@ def test_a_leaf_may_not_reach_into_the_next():
     inode, read = tree_of((0, [(0, 9, 50)]), (8, [(9, 4, 60)]))
     with pytest.raises(FormatError, match="logical blocks 0 to 8"):
         read_tree(SUPERBLOCK, inode, read)
+
+
+def chain(depth, leaf=None):
+    """An inode whose tree has one node a level, at blocks 100, 101, ..., and the device."""
+    entries = [leaf_entry(0, 4, 50)] if leaf is None else leaf
+    root = node(depth, [struct.pack("<IIHxx", 0, 100, 0)] if depth else entries, 4).ljust(60, b"\0")
+    blocks = {}
+    for at in range(depth):
+        level = depth - 1 - at
+        below = [struct.pack("<IIHxx", 0, 101 + at, 0)] if level else entries
+        blocks[100 + at] = node(level, below, 84).ljust(SIZE, b"\0")
+    inode = SimpleNamespace(number=12, root=root, sectors=2 * depth, seed=0)
+    return inode, lambda offset, length: blocks[offset // SIZE][:length]
+
+
+@pytest.mark.parametrize("depth", range(6))
+def test_a_tree_of_every_depth(depth):
+    nodes = []
+    assert read_tree(SUPERBLOCK, *chain(depth), nodes) == [Extent(0, 50 * SIZE, 4 * SIZE, 0)]
+    assert nodes == list(range(100, 100 + depth))
+
+
+def test_a_tree_that_is_too_deep():
+    with pytest.raises(FormatError, match="eh_depth is 6, must be at most 5"):
+        read_tree(SUPERBLOCK, *chain(6))
+
+
+@pytest.mark.parametrize("leaves", [1, 3])
+def test_a_tree_has_as_many_blocks_as_its_inode_says(leaves):
+    inode, read = tree_of(*[(8 * n, [(8 * n, 1, 50 + n)]) for n in range(leaves)])
+    assert len(read_tree(SUPERBLOCK, inode, read)) == leaves
+    inode.sectors -= 1
+    with pytest.raises(FormatError, match="of more blocks than i_blocks"):
+        read_tree(SUPERBLOCK, inode, read)
+
+
+@pytest.mark.parametrize(
+    ("block", "fits"), [(FIRST_DATA, False), (FIRST_DATA + 1, True), (BLOCKS - 1, True), (BLOCKS, False)]
+)
+def test_where_a_node_may_lie(block, fits):
+    root = node(1, [struct.pack("<IIHxx", 0, block & 0xFFFFFFFF, block >> 32)], 4).ljust(60, b"\0")
+    inode = SimpleNamespace(number=12, root=root, sectors=2, seed=0)
+    leaf = node(0, [leaf_entry(0, 4, 50)], 84).ljust(SIZE, b"\0")
+    if fits:
+        assert len(read_tree(SUPERBLOCK, inode, lambda _offset, length: leaf[:length])) == 1
+    else:
+        with pytest.raises(FormatError, match="ei_leaf"):
+            read_tree(SUPERBLOCK, inode, lambda _offset, length: leaf[:length])
+
+
+@pytest.mark.parametrize(("physical", "fits"), [(BLOCKS - 4, True), (BLOCKS - 3, False)])
+def test_where_an_extent_may_end(physical, fits):
+    if fits:
+        assert len(read_tree(SUPERBLOCK, *chain(1, [leaf_entry(0, 4, physical)]))) == 1
+    else:
+        with pytest.raises(FormatError, match="outside its"):
+            read_tree(SUPERBLOCK, *chain(1, [leaf_entry(0, 4, physical)]))

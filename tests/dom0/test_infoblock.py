@@ -72,6 +72,7 @@ def test_pfn_field_places():
         (0, {"start_pad": 0, "end_trunc": 0, "align": 0x400000, "page_size": 4096, "page_struct_size": 64}),
         (1, {"start_pad": 4096, "end_trunc": 8192, "align": 0x400000, "page_size": 4096, "page_struct_size": 64}),
         (2, {"start_pad": 4096, "end_trunc": 8192, "align": 0x10000, "page_size": 4096, "page_struct_size": 64}),
+        (3, {"start_pad": 4096, "end_trunc": 8192, "align": 0x10000, "page_size": 4096, "page_struct_size": 64}),
         (4, {"start_pad": 4096, "end_trunc": 8192, "align": 0x10000, "page_size": 16384, "page_struct_size": 128}),
     ],
 )
@@ -116,6 +117,17 @@ def test_refused_pfn_blocks(change, number, text):
     with pytest.raises(InfoBlockError, match=text) as caught:
         validate_pfn(block, START, SIZE, FSDAX_DEV.parent)
     assert caught.value.errno == number
+
+
+@pytest.mark.parametrize(("times", "fits"), [(1, True), (2, False)])
+def test_the_alignment_may_be_the_size_of_the_namespace(times, fits):
+    """The data begins on a multiple of it, a little above the start."""
+    block, start = FSDAX_DEV._replace(align=times * SIZE), 32 * SIZE - FSDAX_DEV.dataoff
+    if fits:
+        validate_pfn(block, start, SIZE, FSDAX_DEV.parent)
+    else:
+        with pytest.raises(InfoBlockError, match="alignment 0x10000000 found"):
+            validate_pfn(block, start, SIZE, FSDAX_DEV.parent)
 
 
 def test_accepted_pfn_blocks():

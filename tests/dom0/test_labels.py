@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import KIB
+from xlpy.dom0.fletcher import seal
 from xlpy.dom0.labels import (
     ABSTRACTIONS,
+    INDEX_CHECKSUM,
     TYPE_PMEM,
     IndexBlock,
     Label,
@@ -222,6 +224,16 @@ def test_an_invalid_block_leaves_the_other(change: dict[str, int], problem: str)
     assert seen.problems[0].startswith(f"index block 0: {problem}")
 
 
+@pytest.mark.parametrize(("size", "valid"), [(71, False), (72, True), (256, True), (257, False)])
+def test_the_size_that_an_index_block_gives_itself(size: int, valid: bool) -> None:
+    """From its head up to what is there for it."""
+    block = bytearray(empty_index(SIZE, 0).build())
+    block[32:40] = size.to_bytes(8, "little")
+    seen = read(area((0, bytes(seal(block, INDEX_CHECKSUM))), (0x100, empty_index(SIZE, 1).build())))
+    assert (seen.blocks[0] is not None) == valid
+    assert any(problem.startswith(f"index block 0: own size {size}") for problem in seen.problems) != valid
+
+
 def test_the_smaller_format_is_tried_first() -> None:
     seen = read(area((0, empty_index(SIZE, 0, 1).build()), (0x100, empty_index(SIZE, 1, 2).build())))
     assert seen.current == 0
@@ -261,10 +273,20 @@ def test_a_damaged_label_is_ignored() -> None:
         (NS1._replace(dpa=1 << 30), "slots 0 and 1 name the same namespace 11111111-2222-3333-4444-555555555555"),
         (NS1._replace(uuid=bytes(16), dpa=0x7FFF000), "slots 0 and 1 claim the same bytes from 0x7fff000"),
         (NS1._replace(uuid=bytes(16), dpa=0x8000000), None),
+        (NS1._replace(uuid=bytes(16), dpa=0x1000, rawsize=1), "slots 0 and 1 claim the same bytes from 0x1000"),
+        (NS1._replace(uuid=bytes(16), dpa=0x1000, rawsize=0), None),
     ],
 )
 def test_conflicting_labels_make_the_device_unusable(second: Label, conflict: str | None) -> None:
     assert read(with_labels(NS1._replace(slot=0), second)).conflict == conflict
+
+
+def test_a_label_of_no_bytes_hides_no_overlap() -> None:
+    """It lies between two that claim the same bytes."""
+    small = NS1._replace(uuid=bytes(15) + b"1", slot=1, dpa=0x1000, rawsize=0)
+    other = NS1._replace(uuid=bytes(15) + b"2", slot=2, dpa=0x2000)
+    conflict = read(with_labels(NS1._replace(slot=0), small, other)).conflict
+    assert conflict == "slots 0 and 2 claim the same bytes from 0x2000"
 
 
 def test_zeros_are_an_area_that_is_not_initialised() -> None:

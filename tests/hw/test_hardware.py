@@ -5,13 +5,13 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from work import calls
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, TIB, Dpa, Spa, Span
 from xlpy.errors import Conflict, Constraint, NotFound, StateError
@@ -124,9 +124,7 @@ def test_zero_gives_blocks_back(hw, monkeypatch, can_punch):
     assert hw.read(Spa(FIRST + MIB - 101), 202) == b"\0" + b"x" * 200 + b"\0"
     if can_punch:
         assert path.stat().st_blocks * 512 <= 64 * KIB
-    began = time.monotonic()
     hw.zero(hw.regions[0].span)
-    assert time.monotonic() - began < 1
     assert hw.read(FIRST, 2 * MIB) == bytes(2 * MIB)
 
 
@@ -334,9 +332,12 @@ def test_damage_is_told(hw, tmp_path, damage, text):
         Hardware.open(tmp_path).read(FIRST, 1)
 
 
-def test_six_tebibytes_are_instant(tmp_path):
+def test_six_tebibytes_cost_no_more_than_a_few(tmp_path):
     spec = parse_machine((MACHINES / "huge.yaml").read_text())
-    began = time.monotonic()
+    assert calls(lambda: _use(tmp_path, spec)) < 20_000
+
+
+def _use(tmp_path, spec):
     hw = Hardware.create(tmp_path, spec)
     span = hw.regions[0].span
     assert span.size == 6 * TIB
@@ -345,7 +346,6 @@ def test_six_tebibytes_are_instant(tmp_path):
     assert hw.locate(Spa(span.end - 1))[0].id == "d11"
     assert [part.size for _, part in hw.locate_span(span)] == [512 * GIB] * 12
     hw.zero(span)
-    assert time.monotonic() - began < 1.5
     assert hw.regions[0].path.stat().st_blocks < 64
     hw.close()
 

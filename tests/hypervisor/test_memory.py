@@ -2,9 +2,9 @@
 
 import os
 import random
-import time
 
 import pytest
+import work
 from hypervisor_helpers import extent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -207,26 +207,16 @@ def test_file_system_full(xen, calls, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["ram", "pmem"])
-def test_bulk_copies_run_at_memory_speed(xen, calls, device, where):
-    """At least half the rate of a plain bytearray copy here; the benchmark asks for 0.8."""
+def test_bulk_copies_are_few_calls(xen, calls, device, where):
+    """Some for each MiB, none for each page; the benchmark holds their speed against a plain copy."""
     domid = big_guest(calls)
     calls.memory_pmem_map(domid, [extent(0x200000, device.first, 0x4000)])
     memory = xen.domain(domid).memory
     gpa = Gpa(0x100000 if where == "ram" else 0x200000 * PAGE)
     data = bytes(16 * MIB)
-    plain = bytearray(data)
-
-    def best(action):
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            action()
-            times.append(time.perf_counter() - start)
-        return min(times)
-
     memory.write(gpa, data)
-    assert best(lambda: memory.read(gpa, 16 * MIB)) < 2 * best(lambda: bytes(plain)) + 0.002
-    assert best(lambda: memory.write(gpa, data)) < 2 * best(lambda: plain.__setitem__(slice(None), data)) + 0.002
+    assert work.calls(lambda: memory.read(gpa, 16 * MIB)) < 16 * 40
+    assert work.calls(lambda: memory.write(gpa, data)) < 16 * 40
 
 
 def test_writing_to_a_full_disk_is_an_error(xen, calls, monkeypatch):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+
+from work import calls
 
 from xlpy.toolstack.config import load_config
 from xlpy.toolstack.explain import explain, written
@@ -99,14 +100,11 @@ def test_a_file_that_cannot_be_read_is_an_error_of_its_own(tmp_path):
     assert results[1].errors[0].message == "cannot be read: No such file or directory"
 
 
-def test_hundreds_of_files_take_less_than_a_second(tmp_path):
+def test_a_file_costs_no_more_for_those_before_it(tmp_path):
     text = (Path(__file__).parent / "examples" / "hvm-server.cfg").read_text(encoding="utf-8")
-    for number in range(200):
-        (tmp_path / f"{number}.cfg").write_text(text.replace("web1", f"web{number}"))
+    for number in range(100):
+        (tmp_path / f"{number:03}.cfg").write_text(text.replace("web1", f"web{number:03}"))
     files = sorted(tmp_path.glob("*.cfg"))
-    best = 9.0
-    for _ in range(3):
-        start = time.perf_counter()
-        assert all(result.valid for result in check_files(files))
-        best = min(best, time.perf_counter() - start)
-    assert best <= 1.0, "200 files; the benchmark asks for 1,000, on a quiet machine"
+    results = check_files(files)
+    first, *middle, last = [calls(lambda: next(results)) for _ in files]
+    assert last <= min(first, *middle) * 1.1

@@ -112,6 +112,20 @@ class TestDevices:
         assert found.kind == "partition"
 
     @pytest.mark.parametrize(
+        ("first", "count", "fits"),
+        [(SIZE // 512 - 8, 8, True), (SIZE // 512 - 8, 16, False), (SIZE // 512, 8, False), (0, SIZE // 512, True)],
+    )
+    def test_a_partition_ends_where_its_disk_does(self, first, count, fits, monkeypatch):
+        monkeypatch.setitem(SYSFS, "/sys/block/pmem0/pmem0p1/start", str(first))
+        monkeypatch.setitem(SYSFS, "/sys/block/pmem0/pmem0p1/size", str(count))
+        if fits:
+            assert resolve(Kernel(), "/dev/pmem0p1").spans == (Span(BASE + first * 512, count * 512),)
+        else:
+            with pytest.raises(Unsafe) as caught:
+                resolve(Kernel(), "/dev/pmem0p1")
+            assert caught.value.code == "XLPY-PMEM-RANGE"
+
+    @pytest.mark.parametrize(
         ("path", "error", "code"),
         [
             ("/dev/pmem0p2", Unsafe, "XLPY-PMEM-UNALIGNED"),
@@ -248,14 +262,29 @@ class TestFiles:
             ([(0, 0x5000, 0x2000, 0), (0x1000, 0x9000, 0x2000, LAST)], "ORDER"),
             ([(0, 0x5200, 0x3000, LAST)], "UNALIGNED"),
             ([(0, SIZE - 0x1000, 0x3000, LAST)], "RANGE"),
+            ([(0, SIZE - 0x2000, 0x3000, LAST)], "RANGE"),
             ([(0, 0x5000, 0x2000, 0), (0x2000, 0x6000, 0x1000, LAST)], "SHARED"),
         ],
-        ids=["empty", "start", "middle", "end", "overlap", "unaligned", "beyond the device", "same block twice"],
+        ids=[
+            "empty",
+            "start",
+            "middle",
+            "end",
+            "overlap",
+            "unaligned",
+            "beyond the device",
+            "one page beyond",
+            "same block twice",
+        ],
     )
     def test_maps_that_do_not_hold_together(self, extents, code):
         with pytest.raises(Unsafe) as caught:
             resolve(on_dax(*extents), "/mnt/a")
         assert caught.value.code == f"XLPY-PMEM-{code}"
+
+    def test_the_last_pages_of_the_device(self):
+        found = resolve(on_dax((0, SIZE - 0x3000, 0x3000, LAST)), "/mnt/a")
+        assert found.spans == (Span(BASE + SIZE - 0x3000, 0x3000),)
 
     def test_unwritten_names_the_mend(self):
         with pytest.raises(Unsafe) as caught:

@@ -285,9 +285,9 @@ def _conflict(labels: list[Label]) -> str | None:
         if label.uuid in seen:
             return f"slots {seen[label.uuid]} and {label.slot} name the same namespace {uuid_text(label.uuid)}"
         seen[label.uuid] = label.slot
-    ordered = sorted(labels, key=lambda label: label.dpa)
+    ordered = sorted((label for label in labels if label.rawsize), key=lambda label: label.dpa)
     for one, two in pairwise(ordered):
-        if one.dpa + one.rawsize > two.dpa and two.rawsize:
+        if one.dpa + one.rawsize > two.dpa:
             return f"slots {one.slot} and {two.slot} claim the same bytes from {two.dpa:#x}"
     return None
 
