@@ -38,7 +38,9 @@ def booted(request, boot_machine, one_at_a_time, tmp_path_factory):
     suite = "" if request.param == "debian" else request.param
     script = REPO / "tests" / "boot" / "guest" / "suite.sh"
     try:
-        parts = kit(suite, os.environ.get("XLPY_GUEST_KIT"), extras=(), modules="", script=script)
+        parts = kit(
+            suite, os.environ.get("XLPY_GUEST_KIT"), extras=("xfs", "daxctl", "pmdk"), modules="", script=script
+        )
     except KitError as error:
         pytest.skip(f"the guest kit cannot be assembled: {error}")
     folder = tmp_path_factory.mktemp(f"suite-{request.param}")
@@ -79,6 +81,14 @@ def test_vnvdimms_are_where_they_are(booted):
 def test_programs_are_debians_own(booted):
     """Not busybox's, which has applets of the same names."""
     assert booted[1]["shell"].splitlines() == ["/usr/sbin/mke2fs", "/usr/bin/chattr", "/usr/sbin/tune2fs"]
+
+
+def test_tools_on_request(booted):
+    """XFS, daxctl and PMDK, each with the libraries that it needs."""
+    told = booted[1]["tools"].splitlines()
+    assert [line.split()[0] for line in told[:2]] == ["mkfs.xfs", "xfs_io"]
+    assert told[2][0].isdigit()
+    assert told[3].startswith("pmempool")
 
 
 def test_what_was_written_is_on_the_media(booted):

@@ -2,6 +2,7 @@
 section() { echo "=== $1"; }
 section kernel; uname -r
 section shell; for name in mke2fs chattr tune2fs; do command -v $name; done
+section tools; mkfs.xfs -V; xfs_io -V; daxctl --version; pmempool --version
 section list; ndctl list -BDRNi
 section iomem; cat /proc/iomem
 section acpi; for table in NFIT FACP APIC; do ls /sys/firmware/acpi/tables/$table; done
