@@ -7,8 +7,9 @@ from, if it came from one.
 from __future__ import annotations
 
 from xlpy.addr import PAGE, Spa, Span
-from xlpy.errors import Conflict, NotFound, Unsafe
+from xlpy.errors import NotFound, Unsafe
 from xlpy.records import NamedTuple
+from xlpy.toolstack.refusals import read_only_backing, refuse_used
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,10 +57,8 @@ def find(dom0: Dom0, path: str, number: tuple[int, int], read_only: bool) -> Dax
     driver = facts.get("DRIVER", "")
     if driver not in MAPPED_BY:
         what = "system RAM (driver kmem)" if driver == "kmem" else f"bound to the driver {driver}"
-        raise _used(path, [what], f"daxctl reconfigure-device --mode=devdax {name}")
-    users = dom0.device_users(path, name)
-    if users:
-        raise _used(path, users, "end that use, or choose another device")
+        refuse_used(path, [what], f"daxctl reconfigure-device --mode=devdax {name}")
+    refuse_used(path, dom0.device_users(path, name))
     region = f"{base}/../.."
     if not _read(dom0, f"{region}/../provider"):
         raise Unsafe(
@@ -68,11 +67,7 @@ def find(dom0: Dom0, path: str, number: tuple[int, int], read_only: bool) -> Dax
             hint="use a devdax device that ndctl list shows",
         )
     if not read_only and _read(dom0, f"{region}/read_only") == "1":
-        raise Unsafe(
-            f"{path}: its region is read-only, and a guest's stores would change it all the same",
-            code="XLPY-PMEM-READ-ONLY",
-            hint="write mode=ro in the vnvdimm entry, so that the guest can only read",
-        )
+        raise read_only_backing(path, "its region is read-only", "write 0 to the region's read_only in sysfs")
     return DaxDevice(name, _ranges(dom0, path, base))
 
 
@@ -102,15 +97,6 @@ def _ranges(dom0: Dom0, path: str, base: str) -> tuple[Span[Spa], ...]:
             )
         point += span.size
     return tuple(span for _, span in found)
-
-
-def _used(path: str, users: list[str], hint: str) -> Conflict:
-    return Conflict(
-        f"{path} is in use in Dom0: it is {users[0]}",
-        code="XLPY-PMEM-IN-USE",
-        details=[f"it is {user}" for user in users[1:]],
-        hint=hint,
-    )
 
 
 def _read(dom0: Dom0, path: str) -> str:

@@ -28,13 +28,14 @@ from xlpy.dom0.extents import (
 )
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.records import NamedTuple
+from xlpy.toolstack.refusals import read_only_backing, refuse_page_cache, refuse_used
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xlpy.dom0.extents import Extent, Extents
-    from xlpy.dom0.face import Dom0, FileState, Mount
+    from xlpy.dom0.face import Dom0
 
 SECTOR = 512
 _ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
@@ -193,9 +194,9 @@ def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
                 code="XLPY-PMEM-MOUNTED",
                 hint=f"give the domain a file on it (file={mount.mountpoint}/NAME), or another device",
             )
-    _refuse_used(path, dom0.device_users(path, name))
+    refuse_used(path, dom0.device_users(path, name))
     if not read_only and dom0.sysfs(f"/sys/class/block/{name}/ro") != "0":
-        raise _read_only(path, f"{name} is a read-only device", f"blockdev --setrw /dev/{name}")
+        raise read_only_backing(path, f"{name} is a read-only device", f"blockdev --setrw /dev/{name}")
     if span.start % PAGE or span.size % PAGE:
         raise Unsafe(
             f"{path} covers {span}, which does not begin and end on 4 KiB pages",
@@ -221,78 +222,14 @@ def _file(dom0: Dom0, path: str, size: int, read_only: bool) -> Resolved:
     mount = dom0.mount_of(path)
     name = mount.device.rpartition("/")[2]
     _, disk, span = window(dom0, path, name)
-    _refuse_page_cache(path, mount, dom0.file_state(path))
-    _refuse_used(path, dom0.file_users(path))
+    refuse_page_cache(path, mount, dom0.file_state(path))
+    refuse_used(path, dom0.file_users(path))
     if "ro" in mount.options and not read_only:
-        raise _read_only(path, f"{mount.mountpoint} is mounted read-only", f"mount -o remount,rw {mount.mountpoint}")
+        raise read_only_backing(
+            path, f"{mount.mountpoint} is mounted read-only", f"mount -o remount,rw {mount.mountpoint}"
+        )
     _check_size(path, size)
     return Resolved(path, "file", disk, size, _checked(path, size, span, dom0.fiemap(path)))
-
-
-def _refuse_used(path: str, users: list[str]) -> None:
-    if users:
-        raise Conflict(
-            f"{path} is in use in Dom0: it is {users[0]}",
-            code="XLPY-PMEM-IN-USE",
-            details=[f"it is {user}" for user in users[1:]],
-            hint="end that use, or choose another backing",
-        )
-
-
-def _read_only(path: str, what: str, remedy: str) -> Unsafe:
-    return Unsafe(
-        f"{path}: {what}, and a guest's stores would change it all the same",
-        code="XLPY-PMEM-READ-ONLY",
-        hint=f"write mode=ro in the vnvdimm entry, so that the guest can only read, or: {remedy}",
-    )
-
-
-# why the kernel keeps a file in the page cache although its mount has DAX: code, reason, what to do
-_CACHED = {
-    "verity": (
-        "VERITY",
-        "is sealed by fs-verity: the kernel reads it through the page cache, and a store would break its seal",
-        "copy the content into a new file",
-    ),
-    "encrypted": (
-        "ENCODED",
-        "is encrypted: the bytes on the media are not the bytes of the file",
-        "copy the content into a file outside the encrypted directory",
-    ),
-    "journal": (
-        "JOURNAL",
-        "is written through the journal (chattr +j): its newest bytes are in the page cache and the journal, not in "
-        "its blocks",
-        "copy the content into a new file in a directory without that attribute",
-    ),
-}
-
-
-def _refuse_page_cache(path: str, mount: Mount, state: FileState) -> None:
-    """DAX is a property of the file: a mount may give it to files that ask for it, or deny it to some."""
-    if state.dax:
-        return
-    if state.why:
-        code, reason, remedy = _CACHED[state.why]
-        raise Unsafe(f"{path} {reason}", code=f"XLPY-PMEM-{code}", hint=remedy)
-    if state.dax is None:
-        raise Unsafe(
-            f"{path}: the kernel does not tell (statx) whether the file is accessed with DAX",
-            code="XLPY-PMEM-DAX-UNKNOWN",
-            hint="Linux tells from 5.11 on, on ext4 and XFS",
-        )
-    if any(option in ("dax", "dax=always") for option in mount.options):
-        raise Unsafe(
-            f"{path}: the kernel keeps it in the page cache although {mount.mountpoint} is mounted with DAX",
-            code="XLPY-PMEM-NOT-DAX",
-            hint="close the file everywhere, and look at lsattr and dmesg; or copy it into a new file",
-        )
-    raise Unsafe(
-        f"{path}: {mount.mountpoint} is mounted without DAX, so its pages live in the page cache",
-        code="XLPY-PMEM-NOT-DAX",
-        hint=f"umount {mount.mountpoint}; mount -o dax {mount.device} {mount.mountpoint} (in fsdax mode only); or make "
-        "the file in a directory with chattr +x",
-    )
 
 
 def _check_size(path: str, size: int) -> None:
