@@ -85,6 +85,12 @@ def test_read_only_media_are_mapped_read_only(command):
     ]
 
 
+def test_processors_of_different_nodes_share_no_socket(command):
+    vnuma = 'vnuma = [ [ "size=256", "vcpus=0", "vdistances=10,20" ], [ "size=256", "vcpus=1", "vdistances=20,10" ] ]'
+    words, _ = command(vnuma)
+    assert "cpus=3,sockets=2,cores=1,threads=2,maxcpus=4" in words
+
+
 def test_processors_have_even_apic_ids(command):
     words, _ = command(vcpus=3)
     assert "cpus=5,sockets=1,cores=3,threads=2,maxcpus=6" in words

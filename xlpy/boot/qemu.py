@@ -116,6 +116,7 @@ def command(
     line: str,
     cpu_off: Sequence[str] = (),
     extra: Sequence[str] = (),
+    apart: bool = False,
 ) -> list[str]:
     """The emulator's command line.
 
@@ -129,7 +130,10 @@ def command(
         line: the kernel command line.
         cpu_off: features that the processor must not have, in QEMU's words.
         extra: further words, last; an ``-accel`` among them replaces software emulation.
+        apart: each processor has a socket of its own. Processors of one socket share a cache, and Linux warns when they
+            belong to different NUMA nodes.
     """
+    sockets, cores = (vcpus, 1) if apart else (1, vcpus)
     cpu = ",".join(("max", "vendor=GenuineIntel", *(f"{name}=off" for name in cpu_off)))
     words = [
         qemu.path,
@@ -140,7 +144,7 @@ def command(
         *("-no-reboot", "-no-user-config", "-nodefaults", "-net", "none"),
         *("-machine", f"pc,max-ram-below-4g={low}"),
         *("-m", f"{plan.memory // KIB}K"),
-        *("-smp", f"cpus={2 * vcpus - 1},sockets=1,cores={vcpus},threads=2,maxcpus={2 * vcpus}"),
+        *("-smp", f"cpus={2 * vcpus - 1},sockets={sockets},cores={cores},threads=2,maxcpus={2 * vcpus}"),
     ]
     for at, backend in enumerate(plan.backends):
         more = f",offset={backend.offset}" if backend.offset else ""

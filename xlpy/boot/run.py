@@ -224,11 +224,12 @@ class Boot:
         features = domain.cpuid(7)[1]
         off = [name for name, bit in qemu.POLICY_BITS.items() if not features >> bit & 1]
         online = sum(self._info.online(vcpu) for vcpu in range(self._info.nr_vcpus))
-        extra = options.extra
+        extra, nodes = options.extra, self._platform.vnuma()
+        apart = nodes is not None and len(set(nodes.vcpu_to_node)) > 1
         if self.recorder is not None:
             extra = (*self.recorder.words(self.plan.backends[0].path, self._ram.low), *extra)
         return qemu.command(
-            self._qemu, self.plan, self._ram.low, online, options.kernel, options.initrd, line, off, extra
+            self._qemu, self.plan, self._ram.low, online, options.kernel, options.initrd, line, off, extra, apart
         )
 
     def _firmware(self, fd: int) -> Handed:
