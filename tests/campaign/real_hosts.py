@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every situation of docs/real-hosts.md on three kernels, and the quickstart on three QEMUs; about half an hour.
 
-    python tests/campaign/realhost.py [--cache DIR] [SUITE ...]     # suites: debian (this machine's), trixie, sid
+    python tests/campaign/real_hosts.py [--cache DIR] [SUITE ...]     # suites: debian (this machine's), trixie, sid
 
 Exit status 1 when a row is not as the table says.
 """
