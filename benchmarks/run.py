@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import aml
 import commands
 import language
+import laptop
 import memory
 from case import AFTER, Case, Skip
 
@@ -60,7 +61,7 @@ def measure(case: Case) -> dict[str, object]:
 
 def subjects(folder: Path) -> Iterator[Case | Skip]:
     """Every comparison, made as it is asked for."""
-    for module in (commands, memory, aml, language):
+    for module in (commands, memory, aml, laptop, language):
         yield from module.cases(folder)
 
 

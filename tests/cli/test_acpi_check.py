@@ -147,4 +147,4 @@ def test_files_that_are_no_tables(lint, tmp_path, data):
 
 
 def test_a_device_without_end_is_refused(lint):
-    assert "not a file" in lint("/dev/zero", status=6).err
+    assert "not a plain file" in lint("/dev/zero", status=6).err
