@@ -1,6 +1,7 @@
 """The label methods that need no device model: run by our evaluator and by acpiexec, clean in iasl."""
 
 import os
+from contextlib import suppress
 
 import pytest
 from acpi.judges import acpiexec, compile_asl, disassemble
@@ -11,6 +12,7 @@ from xlpy.addr import GIB, KIB, Gpa, Spa, Span
 from xlpy.devicemodel import stock
 from xlpy.devicemodel.backing import Backing, Vnvdimm
 from xlpy.devicemodel.stock import MICROSOFT_UUID, StockDevice, ssdt
+from xlpy.dom0.labels import TYPE_PMEM, Label, empty_index, read_area
 from xlpy.firmware.acpi.eval import Scratch, load
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.firmware.acpi.sdt import build_table
@@ -219,3 +221,42 @@ def test_acpiexec_runs_it_alike(tmp_path):
         spelt = " ".join(f"({a.hex(' ')})" if isinstance(a, bytes) else "[0]" if a == [] else f"{a:#x}" for a in args)
         commands.append(f"{NV00}.{name} {spelt}")
     assert acpiexec(tmp_path, tables, commands) == ours
+
+
+class PowerFailure(Exception):
+    """The machine is off."""
+
+
+def test_labels_survive_a_power_failure_at_any_store():
+    """Linux writes a label into a free slot, then the index block that is not current: old labels, or old and new."""
+
+    def label(slot):
+        return Label(bytes([slot + 1]) * 16, "", 0, 1, 0, 1, 512, slot << 24, 1 << 24, slot, 0, TYPE_PMEM)
+
+    first, second = (empty_index(SIZE, block) for block in (0, 1))
+    slots = first.labels
+    old = first._replace(sequence=1, free=first.free & ~1)
+    new = second._replace(sequence=2, free=first.free & ~3)
+    writes = [(slots + 256, label(1).build()), (new.own, new.build())]
+    outcomes = set()
+    for stores in range(2 * stock.SMALL_WINDOW // 8 + 1):
+        vm, memory = machine()
+        area = memory.areas[AREA]
+        area[:] = bytes(SIZE)
+        area[: len(old.build())] = old.build()
+        area[new.own : new.own + 256] = empty_index(SIZE, 1)._replace(sequence=3).build()
+        area[slots : slots + 256] = label(0).build()
+        real = memory.write
+
+        def write(space, address, width, value, real=real, memory=memory, stores=stores):
+            if len(memory.written) == stores:
+                raise PowerFailure
+            real(space, address, width, value)
+
+        memory.write = write
+        with suppress(PowerFailure):
+            for offset, data in writes:
+                vm.evaluate(f"{NV00}._LSW", offset, len(data), data)
+        found = read_area(SIZE, lambda at, length, area=area: bytes(area[at : at + length]))
+        outcomes.add(tuple(one.slot for one in found.labels))
+    assert outcomes == {(0,), (0, 1)}

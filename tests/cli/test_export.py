@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -456,6 +457,30 @@ def test_a_failed_renewal_leaves_the_export_as_it_was(ready, config, out, monkey
         ready("export", config(variant(memory=1024)), "-o", out, status=6)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
     ready("export", "check", out / "vm1.json")
+
+
+def test_a_command_that_is_killed(ready, config, out, monkeypatch):
+    """At the second of the three files: the next command takes back pins, and the export can be made or released."""
+    real, seen = exporter.replace, []
+
+    def killed(path, content, undo):
+        seen.append(path)
+        if len(seen) == 2:
+            os._exit(9)
+        real(path, content, undo)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporter, "replace", killed)
+        child = os.fork()
+        if not child:
+            ready("export", config(), "-o", out)
+        os.waitpid(child, 0)
+    codes = {one["code"] for one in ready("export", "check", "--json", status=10).json["items"][0]["findings"]}
+    assert codes >= {"XLPY-EXPORT-INTERRUPTED", "XLPY-EXPORT-FILE"}
+    ready("export", config(), "-o", out)
+    ready("export", "check", out / "vm1.json")
+    ready("export", "release", out / "vm1.json")
+    ready("create", config())
 
 
 def test_a_machine_without_nvdimms(ready, config, out, monkeypatch):
