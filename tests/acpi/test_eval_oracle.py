@@ -274,6 +274,8 @@ CASES = [  # the body of a method, and its result
     ('Method (MM, 1) { Arg0 = "abc" } MM (RefOf (INT)) Return (INT)', "abc"),
     ('Method (MM, 1) { Arg0 = "abc" } MM (RefOf (PKG)) Return (PKG)', "AE_AML_TARGET_TYPE"),
     ("Local0 = Package () {INT} INT = 9 Return (Local0)", [9]),
+    ("Name (PPP, Package () {1, 2}) Local0 = PPP Local0 [0] = 7 Return (PPP)", [1, 2]),
+    ("Method (MM, 1) { RefOf (Arg0) = 7 Return (Arg0) } Local0 = MM (RefOf (INT)) Return (INT)", 0x1234),
     ("Method (MM) { Return (Package () {INT}) } Local0 = MM () INT = 9 Return (Local0)", [9]),
     ("Local0 = Package () {INT} Local1 = Local0 INT = 9 Return (Local1)", [0x1234]),
     ("Local1 = 7 Local0 = RefOf (Local1) Local1 = 8 Return (DerefOf (Local0))", 8),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.references import ByteRef
-from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
+from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.store import finish, load, store
 from xlpy.typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.registry import Handler
     from xlpy.firmware.acpi.eval.values import Value
 
 # -- integers

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import re
-
 from xlpy.firmware.acpi.eval import acpica
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.values import Buffer, Reference, String, kind_of
@@ -15,8 +13,15 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.values import Value
 
-_HEX = re.compile(rb"[ \t\n\r\v\f]*(?:0[xX])?0*([0-9A-Fa-f]{0,16})")
-_NUMBER = re.compile(rb"[ \t\n\r\v\f]*(?:0[xX]0*([0-9A-Fa-f]{0,16})|0*([0-9]{0,20}))")
+_BLANKS = b" \t\n\r\v\f"
+_DECIMAL = b"0123456789"
+_HEXADECIMAL = b"0123456789ABCDEFabcdef"
+
+
+def _digits(text: bytearray, alphabet: bytes, most: int) -> bytes:
+    """The digits that a text begins with, without leading zeros, and no more than ``most``."""
+    length = len(text) - len(text.lstrip(alphabet))
+    return bytes(text[:length]).lstrip(b"0")[:most] or b"0"
 
 
 def type_error(value: Value, wanted: str) -> AmlError:
@@ -32,8 +37,8 @@ def to_integer(value: Value, width: int) -> int:
     if isinstance(value, int):
         return value & ((1 << 8 * width) - 1)
     if isinstance(value, String):
-        match = _HEX.match(value)
-        return int((match and match[1][: 2 * width]) or b"0", 16)
+        text = value.lstrip(_BLANKS)
+        return int(_digits(text[2:] if text[:2].lower() == b"0x" else text, _HEXADECIMAL, 2 * width), 16)
     if isinstance(value, Buffer):
         if not value:
             raise AmlError("AE_AML_BUFFER_LIMIT", "an empty buffer is no integer")
@@ -45,10 +50,10 @@ def number(value: Value, width: int) -> int:
     """ToInteger: a String holds a decimal number, or a hexadecimal one after 0x; digits count as far as they fit."""
     if not isinstance(value, String):
         return to_integer(value, width)
-    match = _NUMBER.match(value)
-    if match and match[1] is not None:
-        return int(match[1][: 2 * width] or b"0", 16)
-    found = int((match and match[2]) or b"0")
+    text = value.lstrip(_BLANKS)
+    if text[:2].lower() == b"0x":
+        return int(_digits(text[2:], _HEXADECIMAL, 2 * width), 16)
+    found = int(_digits(text, _DECIMAL, 20))
     while found >= 1 << 8 * width:
         found //= 10
     return found

@@ -9,7 +9,7 @@ from xlpy.firmware.acpi.eval.loader import field_at, region_at
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.references import copy
-from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
+from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.values import Buffer, Package
 from xlpy.typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
     from xlpy.firmware.acpi.eval.reader import Unit
+    from xlpy.firmware.acpi.eval.registry import Handler
 
 REG_ARGS, CONNECT = 2, 1  # _REG: the space, and that it can be used from now on (6.5.4)
 
@@ -25,6 +26,8 @@ REG_ARGS, CONNECT = 2, 1  # _REG: the space, and that it can be used from now on
 @handler("Name")
 def _name(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
     value = vm.stack.pop()
+    if isinstance(value, Package):
+        value.fresh = False
     vm.declare(
         frame, operand[0], value if isinstance(value, Package) else copy(value, vm.spend)
     )  # packages are always new

@@ -188,6 +188,12 @@ def raw(value: Value) -> bytes:
     raise AmlError("AE_AML_OPERAND_TYPE", "only an integer, string or buffer can be stored in a field")
 
 
+def _check_register(register: Field, value: int) -> None:
+    """A bank or index register must be able to hold its value."""
+    if value >> register.bits.length:
+        raise AmlError("AE_AML_REGISTER_LIMIT", f"{value:#x} does not fit in a register of {register.bits.length} bits")
+
+
 class FieldAccess:
     """Reads and writes fields.
 
@@ -256,6 +262,7 @@ class FieldAccess:
         region = field.region
         assert region
         if field.bank:
+            _check_register(field.bank, field.value)
             self.write(field.bank, raw(field.value))
         self.locate(region)
         width = field.bits.width
@@ -272,5 +279,6 @@ class FieldAccess:
         """One unit behind an index/data pair."""
         assert field.index
         assert field.data
+        _check_register(field.index, at)
         self.write(field.index, raw(at))
         return int.from_bytes(self.read(field.data), "little") & ((1 << 8 * field.bits.width) - 1)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.records import NamedTuple
 
 Absolute = tuple[str, ...]  # the segments of a full path; () is the root
 
-_PREFIX = re.compile(rb"\\|\^*")
-_SEGMENTS = re.compile(rb"(?:[A-Z_][A-Z0-9_]{3})*")
-_TEXT = re.compile(r"(\\|\^*)((?:[A-Z_][A-Z0-9_]{0,3})(?:\.[A-Z_][A-Z0-9_]{0,3})*)?")
+_LEADS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
+_ROOT, _PARENT, _MULTI, _DUAL = 0x5C, 0x5E, 0x2F, 0x2E
 
 
 class Path(NamedTuple):
@@ -48,25 +46,27 @@ def decode(data: bytes, at: int, limit: int) -> tuple[Path, int]:
     if at + 4 <= limit and (plain := _KNOWN.get(data[at : at + 4])):  # most are: four bytes are just one segment
         return plain, at + 4
     start = at
-    match = _PREFIX.match(data, at, limit)
-    at = match.end() if match else at
+    root = at < limit and data[at] == _ROOT
+    at += root
+    while not root and at < limit and data[at] == _PARENT:
+        at += 1
+    names = at
     lead = data[at] if at < limit else -1
-    if lead == 0x2F:
+    if lead == _MULTI:
         count = data[at + 1] if at + 1 < limit else 0
         at += 2
     else:
-        count = {0: 0, 0x2E: 2}.get(lead, 1)
-        at += lead in (0, 0x2E)
+        count = {0: 0, _DUAL: 2}.get(lead, 1)
+        at += lead in (0, _DUAL)
     end = at + 4 * count
     raw = data[start:end]
     path = _KNOWN.get(raw)
     if path is None or end > limit:
-        segments = _SEGMENTS.match(data, at, min(end, limit))
-        if end > limit or (lead == 0x2F and not count) or not segments or segments.end() != end:
+        words = [data[i : i + 4] for i in range(at, end, 4)]
+        sound = all(word and word[0] in _LEADS and not word.translate(None, _CHARACTERS) for word in words)
+        if end > limit or (lead == _MULTI and not count) or not sound:
             raise AmlError("AE_AML_BAD_NAME", f"no name, but {data[start:limit][:8].hex(' ') or 'the end'}")
-        words = tuple(data[i : i + 4].decode() for i in range(at, end, 4))
-        prefix = data[start : match.end() if match else start]
-        path = Path(prefix == b"\\", prefix.count(b"^"), words)
+        path = Path(root, 0 if root else names - start, tuple(word.decode() for word in words))
         if len(_KNOWN) < 4096:
             _KNOWN[raw] = path
     return path, end
@@ -74,12 +74,14 @@ def decode(data: bytes, at: int, limit: int) -> tuple[Path, int]:
 
 def parse(text: str) -> Path:
     """A path as people write it, such as ``\\_SB.PCI0``; AmlError when it is not one."""
-    match = _TEXT.fullmatch(text)
-    if not match:
-        raise AmlError("AE_BAD_PATHNAME", f"not a name path: {text!r}")
-    prefix, names = match[1], match[2]
-    segments = tuple(name.ljust(4, "_") for name in names.split(".")) if names else ()
-    return Path(prefix == "\\", prefix.count("^"), segments)
+    root = text.startswith("\\")
+    rest = text[1:] if root else text.lstrip("^")
+    names = rest.split(".") if rest else []
+    for name in names:
+        known = 1 <= len(name) <= 4 and name.isascii() and not name.encode().translate(None, _CHARACTERS)
+        if not known or name[0].isdigit():
+            raise AmlError("AE_BAD_PATHNAME", f"not a name path: {text!r}")
+    return Path(root, 0 if root else len(text) - len(rest), tuple(name.ljust(4, "_") for name in names))
 
 
 def show(path: Absolute) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import show
 from xlpy.firmware.acpi.eval.values import ObjectType, kind_of
@@ -12,13 +10,15 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import TypeAlias
 
     from xlpy.firmware.acpi.eval.fields import BufferField, Field, Region
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.values import Value
 
 
-Object: TypeAlias = "Value | Container | Method | Mutex | Event | Region | Field | BufferField"
+if TYPE_CHECKING:
+    Object: TypeAlias = "Value | Container | Method | Mutex | Event | Region | Field | BufferField"
 
 
 class Block(NamedTuple):
@@ -44,10 +44,10 @@ class Table:
         label: what errors call it, such as ``SSDT2``.
     """
 
-    __slots__ = ("data", "label")
+    __slots__ = ("data", "label", "loaded")
 
     def __init__(self, data: bytearray, label: str) -> None:
-        self.data, self.label = data, label
+        self.data, self.label, self.loaded = data, label, False
 
     def matches(self, signature: bytes, oem_id: bytes, oem_table_id: bytes) -> bool:
         """Whether the header says so; an empty identifier matches all."""

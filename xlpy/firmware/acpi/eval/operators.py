@@ -7,7 +7,7 @@ from xlpy.firmware.acpi.eval.arithmetic import order
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Container
 from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, NameRef, NodeRef, SlotRef
-from xlpy.firmware.acpi.eval.registry import HANDLERS, Handler, handler
+from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.store import copy_object, element, finish, load, store
 from xlpy.firmware.acpi.eval.templates import without_end_tag
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, Reference, String, kind_of
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.registry import Handler
     from xlpy.firmware.acpi.eval.values import Value
 
 HOPS = 16  # references to references
@@ -195,17 +196,25 @@ def _copy_object(vm: Machine, _frame: Frame, _operand: object) -> None:
 @handler("RefOf")
 def _ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
     """The place that lies on the stack is the value."""
-    if not isinstance(vm.stack[-1], (NodeRef, SlotRef, DebugRef)):
+    vm.stack[-1] = _referred(vm.stack[-1])
+
+
+def _referred(place: Value) -> Reference:
+    """A reference to a place. One to an argument means the argument, whatever reference that holds."""
+    if isinstance(place, SlotRef):
+        return SlotRef(place.slots, place.index, False)
+    if not isinstance(place, (NodeRef, DebugRef)):
         raise AmlError("AE_AML_OPERAND_TYPE", "only a named object, a local or an argument can be referred to")
+    return place
 
 
 @handler("CondRefOf")
 def _cond_ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
     target, place = vm.pop_place(), vm.pop_place()
-    if place is not None and not isinstance(place, (NodeRef, SlotRef, DebugRef)):
-        raise AmlError("AE_AML_OPERAND_TYPE", "only a named object, a local or an argument can be referred to")
-    if place is not None and target is not None:
-        store(vm, place, target)
+    if place is not None:
+        place = _referred(place)
+        if target is not None:
+            store(vm, place, target)
     vm.stack.append(vm.mask if place is not None else 0)
 
 

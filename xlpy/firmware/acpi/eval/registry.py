@@ -5,16 +5,17 @@ The names are those of the opcodes, and of the steps that the compiler adds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from xlpy.firmware.acpi.eval.errors import AmlError
     from xlpy.firmware.acpi.eval.names import Absolute, Path
 
-Handler = Callable[..., None]  # (machine, frame, operand)
-Instruction = tuple[Handler, Any, int]  # operand; offset of the opcode in its table
+    Handler: TypeAlias = Callable[..., None]  # (machine, frame, operand)
+    Instruction: TypeAlias = tuple[Handler, Any, int]  # operand; offset of the opcode in its table
 
 HANDLERS: dict[str, Handler] = {}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Union
-
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.store import element, load, read_node
@@ -12,6 +10,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeAlias
 
     from xlpy.firmware.acpi.eval.machine import Machine
     from xlpy.firmware.acpi.eval.namespace import Object
@@ -24,8 +23,9 @@ class ObjectPath(str):
     __slots__ = ()
 
 
-Result = Union[int, str, bytes, list["Result"], ObjectPath, None]  # noqa: UP007 -- evaluated, with its own name
-Argument = Union[int, str, bytes, "Sequence[Argument]"]
+if TYPE_CHECKING:
+    Result: TypeAlias = "int | str | bytes | list[Result] | ObjectPath | None"
+    Argument: TypeAlias = "int | str | bytes | Sequence[Argument]"
 
 
 def result(vm: Machine, value: Value, depth: int = 0) -> Result:

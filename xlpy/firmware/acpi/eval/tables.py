@@ -43,12 +43,15 @@ def execute(vm: Machine, table: Table, scope: Absolute = ()) -> None:
     Raises:
         AmlError: ``vm.problems`` is None and a statement fails; or a method that a statement calls fails.
     """
+    if table.loaded:
+        raise AmlError("AE_ALREADY_EXISTS", f"{table.label} is loaded already")
     loader = Loader(vm, bytes(table.data), HEADER_SIZE, table.label, scope, vm.problems)
     try:
         loader.run()
     except AmlError:
         vm.namespace.remove(reversed(loader.made))
         raise
+    table.loaded = True
 
 
 def find(vm: Machine, values: list[bytes]) -> Table | None:
@@ -142,8 +145,6 @@ def _load_table(vm: Machine, frame: Frame, _operand: object) -> None:
     node = None
     if target:
         node = vm.namespace.get(frame.scope if target[:1] in b"\\^" else scope, vm.path(String(target)))
-    if table.label.startswith("DSDT"):
-        raise AmlError("AE_ALREADY_EXISTS", "the DSDT is loaded already")
     execute(vm, table, scope)
     if node:
         store(vm, parameter, NodeRef(node))

@@ -6,32 +6,45 @@ Index reaches into them, and storing makes copies.
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Union
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 PACKAGE_DEPTH = 200  # packages in packages; in results; two of Python's frames each, where they are shown
 
 
-class ObjectType(IntEnum):
-    """What ObjectType() answers (ACPI 6.5, table 19.37)."""
+class ObjectType(int):
+    """What ObjectType() answers (ACPI 6.5, table 19.37): a number with a name. (Importing enum would take longer.)"""
 
-    UNINITIALIZED = 0
-    INTEGER = 1
-    STRING = 2
-    BUFFER = 3
-    PACKAGE = 4
-    FIELD_UNIT = 5
-    DEVICE = 6
-    EVENT = 7
-    METHOD = 8
-    MUTEX = 9
-    REGION = 10
-    POWER = 11
-    PROCESSOR = 12
-    THERMAL = 13
-    BUFFER_FIELD = 14
-    DDB_HANDLE = 15
-    DEBUG = 16
+    name: str
+    UNINITIALIZED: ObjectType
+    INTEGER: ObjectType
+    STRING: ObjectType
+    BUFFER: ObjectType
+    PACKAGE: ObjectType
+    FIELD_UNIT: ObjectType
+    DEVICE: ObjectType
+    EVENT: ObjectType
+    METHOD: ObjectType
+    MUTEX: ObjectType
+    REGION: ObjectType
+    POWER: ObjectType
+    PROCESSOR: ObjectType
+    THERMAL: ObjectType
+    BUFFER_FIELD: ObjectType
+    DDB_HANDLE: ObjectType
+    DEBUG: ObjectType
+
+
+_NAMES = (
+    "UNINITIALIZED INTEGER STRING BUFFER PACKAGE FIELD_UNIT DEVICE EVENT METHOD MUTEX REGION POWER PROCESSOR THERMAL "
+    "BUFFER_FIELD DDB_HANDLE DEBUG"
+)
+for _number, _name in enumerate(_NAMES.split()):
+    _type = ObjectType(_number)
+    _type.name = _name
+    setattr(ObjectType, _name, _type)
 
 
 class String(bytearray):
@@ -63,7 +76,8 @@ class Reference:
     __slots__ = ()
 
 
-Value = Union[int, String, Buffer, Package, Reference, None]  # noqa: UP007 -- evaluated at run time, with forward names
+if TYPE_CHECKING:
+    Value: TypeAlias = int | String | Buffer | Package | Reference | None
 
 
 def kind_of(thing: object) -> ObjectType:
