@@ -13,23 +13,25 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
 else:
-    from functools import cache
-    from operator import itemgetter
-    from types import FunctionType
+    FunctionType = type(lambda: None)  # importing types or functools would cost more than all records together
 
     try:
         from _collections import _tuplegetter as _field  # as in the standard library: twice as fast as a property
     except ImportError:
+        from operator import itemgetter
 
         def _field(index: int, doc: str) -> property:
             return property(itemgetter(index), doc=doc)
 
     _GLOBALS = {"_tuple": tuple.__new__}
 
-    @cache
+    _TEMPLATES = {}
+
     def _template(count):
-        names = "".join(f"_{i}, " for i in range(count))
-        return eval(f"lambda _cls, {names}: _tuple(_cls, ({names}))").__code__
+        if count not in _TEMPLATES:
+            names = "".join(f"_{i}, " for i in range(count))
+            _TEMPLATES[count] = eval(f"lambda _cls, {names}: _tuple(_cls, ({names}))").__code__
+        return _TEMPLATES[count]
 
     def _constructor(fields, defaults):
         code = _template(len(fields)).replace(co_varnames=("_cls", *fields), co_name="__new__")
