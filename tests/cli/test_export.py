@@ -415,6 +415,22 @@ def test_files_of_others_stay(ready, config, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_folder_that_is_none(ready, config, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "file" in ready("export", config(), "-o", tmp_path / "file", status=6).err
+    assert "file" in ready("export", config(), "-o", tmp_path / "file" / "below", status=6).err
+    assert ready("export", "check", "--json").json["items"] == []
+
+
+def test_names_with_spaces_and_quotes(ready, config, tmp_path):
+    """What is printed can be pasted, what is written can be read."""
+    shown = ready("export", config(variant(name="my vm")), "-o", tmp_path / 'a "b" c')
+    assert f"release: xlpy export release '{tmp_path}/a \"b\" c/my vm.json'" in shown.err
+    folder = tmp_path / 'a "b" c'
+    assert stock(folder, "my vm").acpi_firmware == str(folder / "my vm.acpi")
+    ready("export", "release", folder / "my vm.json")
+
+
 def test_poison(xlpy, config, out, tmp_path, monkeypatch):
     from pathlib import Path
 

@@ -114,7 +114,19 @@ def test_check_knows_the_pattern(xlpy, exported, before, after, message):
     assert any(message in text for text in warnings(xlpy, path)[0])
 
 
+def test_check_needs_no_host(xlpy, exported, monkeypatch):
+    """Nor one whose state is damaged."""
+    path = by_hand(exported, xlpy)
+    broken = exported / "broken"
+    broken.mkdir()
+    (broken / "state.db").write_bytes(b"no database" * 1000)
+    monkeypatch.setenv("XLPY_ROOT", str(broken))
+    assert "hand.cfg: ok" in xlpy("config", "check", path).out
+
+
 def test_check_without_the_tables(xlpy, exported):
     path = by_hand(exported, xlpy)
     (exported / "hand.acpi").unlink()
     assert "No such file" in xlpy("config", "check", path).err
+    path.write_text(path.read_text().replace(str(exported / "hand.acpi"), "/of/another/machine.acpi"))
+    assert "machine.acpi" not in xlpy("config", "check", path).err

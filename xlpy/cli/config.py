@@ -13,10 +13,23 @@ if TYPE_CHECKING:
 
     from xlpy.cli.env import Env
     from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.export.machine import Machine
     from xlpy.toolstack.lint import Also
     from xlpy.toolstack.xlcfg import Problem
 
 INVALID = 3
+
+
+def _machines(env: Env) -> list[Machine]:
+    """Whose persistent memory is known; a host whose state cannot be used is none, for files alone are checked."""
+    from xlpy.cli.export import machines
+    from xlpy.errors import XlpyError
+
+    try:
+        return machines(env)
+    except XlpyError as error:
+        env.note(f"note: the emulated host was not asked: {error}")
+        return machines(env, "linux")
 
 
 def _iomem(env: Env) -> Also:
@@ -28,10 +41,9 @@ def _iomem(env: Env) -> Also:
         if not config.tree["b_info"].get("iomem"):
             return ()
         if watch is None:
-            from xlpy.cli.export import machines
             from xlpy.toolstack.export.watch import Watch
 
-            watch = Watch(lambda: machines(env))
+            watch = Watch(lambda: _machines(env))
         return watch(config)
 
     return look

@@ -133,8 +133,11 @@ def _tell(env: Env, manifest: Manifest, prepared: Prepared) -> None:
     for text in (*prepared.notes, *NOTES):
         env.note(f"note: {text}")
     if not env.dry_run:
-        env.note(f"start: xlpy export check {manifest.path} && xl create {manifest.config}")
-        env.note(f"release: xlpy export release {manifest.path}")
+        from shlex import quote
+
+        made, config = quote(manifest.path), quote(manifest.config)
+        env.note(f"start: xlpy export check {made} && xl create {config}")
+        env.note(f"release: xlpy export release {made}")
 
 
 @command("""

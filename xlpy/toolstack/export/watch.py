@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 
 from xlpy.addr import Gpa, Span
 from xlpy.errors import XlpyError
@@ -68,17 +70,22 @@ class Watch:
 
     @cached_property
     def _pmem(self) -> list[tuple[str, Span[Spa]]]:
-        return [one for machine in self._machines() for one in machine.pmem()]
+        found: list[tuple[str, Span[Spa]]] = []
+        for machine in self._machines():
+            with suppress(XlpyError):  # what this user may not look at, it says nothing of
+                found += machine.pmem()
+        return found
 
     @cached_property
     def _held(self) -> RangeMap[None]:
         found: RangeMap[None] = RangeMap()
-        records = (row for machine in self._machines() for row in machine.register.items())
-        for path, record in records:
-            for area in Manifest.from_json(record, path).areas:
-                for span in area.spans:
-                    found.remove(span.start, span.end)
-                    found.add(span.start, span.end, None)
+        for machine in self._machines():
+            with suppress(XlpyError):
+                for path, record in machine.register.items():
+                    for area in Manifest.from_json(record, path).areas:
+                        for span in area.spans:
+                            found.remove(span.start, span.end)
+                            found.add(span.start, span.end, None)
         return found
 
 
@@ -88,7 +95,8 @@ def _pattern(config: DomainConfig, entries: Sequence[IoMemory]) -> Iterator[Prob
         nfits = [table for table in tables(config) if table[:4] == b"NFIT"]
         ranges = [span for nfit in nfits for _, _, _, span in dimms(nfit)]
     except XlpyError as error:
-        yield Problem(config.settings.where("acpi_firmware"), str(error), "warning", error.hint)
+        if Path(config.acpi_firmware or "").parent.is_dir():  # else the configuration is of another machine
+            yield Problem(config.settings.where("acpi_firmware"), str(error), "warning", error.hint)
         return
     frames = guest_map(entries)
     for span in ranges:
