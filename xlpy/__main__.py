@@ -1,5 +1,5 @@
 """``python -m xlpy``."""
 
-from xlpy.cli.main import main
+from xlpy.start import main
 
 main()

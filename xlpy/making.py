@@ -106,7 +106,8 @@ def make(
             _power_on(host, where, text, spec)
         except BaseException:
             statedir.wipe(where, keep_media=False)
-            (where / MAKING).unlink(missing_ok=True)
+            if not (where / "hw").exists():  # else the next command must know what to begin anew
+                (where / MAKING).unlink(missing_ok=True)
             raise
     return host
 

@@ -27,7 +27,7 @@ from xlpy.boot.firmware import place, run_firmware
 from xlpy.boot.kernel import check_initrd, check_kernel
 from xlpy.boot.memory import EmulatorMemory, RamSize
 from xlpy.boot.plan import Plan, Stretch, Vnvdimm, plan_memory
-from xlpy.boot.session import Record, refuse_booted, session
+from xlpy.boot.session import ENDED, Record, refuse_booted, session
 from xlpy.boot.stage import copy_out, copy_stretch
 from xlpy.errors import Conflict, Constraint
 from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
@@ -249,7 +249,8 @@ class Boot:
             out: descriptor for the serial console.
 
         Raises:
-            Constraint: time was up (XLPY-BOOT-TIMEOUT), the guest reset itself (XLPY-BOOT-RESET), the emulator failed
+            Constraint: another command ended the domain (XLPY-BOOT-ENDED), time was up (XLPY-BOOT-TIMEOUT), the guest
+                reset itself (XLPY-BOOT-RESET), the emulator failed
                 (XLPY-BOOT-QEMU), or staged data could not be copied back (XLPY-BOOT-STAGE).
             Conflict: the domain is booted already.
         """
@@ -258,7 +259,7 @@ class Boot:
         for note in self.plan.notes:
             self._note(note)
         with _ending_signals():
-            with session(self._store, self._session) as lock:
+            with session(self._store, self._session) as lock, self._ending():
                 self._power_on()
                 fd, words = self._lay_out()
                 try:
@@ -300,6 +301,20 @@ class Boot:
                     details=_last_lines(done.tail),
                 )
         return Outcome("poweroff", round(time.monotonic() - started, 3), done.requests)
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Tell it when another command has asked for the end."""
+        try:
+            yield
+        except SystemExit:
+            if not (self._session.folder / ENDED).exists():
+                raise
+            raise Constraint(
+                f"{self._record.name} was ended by another command while its guest ran",
+                code="XLPY-BOOT-ENDED",
+                hint="the guest's persistent memory has what it wrote so far",
+            ) from None
 
     @contextmanager
     def _serial_log(self) -> Iterator[int | None]:

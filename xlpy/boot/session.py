@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TABLE = "boot"
 LOCK = "lock"
+ENDED = "ended"  # another command has told the boot to end
 DEATH_SECONDS = 5.0  # how long an emulator may take to die after its xlpy
 END_SECONDS = 60.0  # how long a boot that was told to end may take to copy back
 
@@ -182,6 +183,8 @@ def end(store: Store, domid: int) -> None:
     record = booted(store, domid)
     if record is None:
         return
+    with suppress(OSError):
+        (record.folder / ENDED).touch()
     with suppress(ProcessLookupError):
         os.kill(record.pid, signal.SIGTERM)
     deadline = time.monotonic() + END_SECONDS
@@ -259,6 +262,6 @@ def _clear(record: Record) -> None:
     if not record.keep:
         shutil.rmtree(record.folder, ignore_errors=True)
         return
-    for pattern in ("*.new", "*.gap", LOCK):
+    for pattern in ("*.new", "*.gap", LOCK, ENDED):
         for path in record.folder.glob(pattern):
             path.unlink(missing_ok=True)

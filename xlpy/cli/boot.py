@@ -71,7 +71,7 @@ def boot(
 
     The serial console goes to stdout (with --json to stderr), the keyboard to the guest; Ctrl-C ends the guest at once.
     Exit status 0: the guest powered off. 6: time was up (XLPY-BOOT-TIMEOUT), the guest reset itself, as after a panic
-    (XLPY-BOOT-RESET), or QEMU failed (XLPY-BOOT-QEMU).
+    (XLPY-BOOT-RESET), another command ended the domain (XLPY-BOOT-ENDED), or QEMU failed (XLPY-BOOT-QEMU).
     """
     from xlpy.boot.run import Boot, Options
     from xlpy.power import settle

@@ -10,6 +10,7 @@ from xlpy.cli.show import err, exact
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xlpy.cli.scratch import Scratch
     from xlpy.cli.script import Kept
     from xlpy.errors import XlpyError
     from xlpy.host import Host
@@ -47,7 +48,7 @@ class Env:
         self.debug = debug
         self.kept: Kept | None = None
         self._host: Host | None = None
-        self._scratch: str | None = None
+        self._scratch: Scratch | None = None
 
     @property
     def host(self) -> Host:
@@ -67,11 +68,11 @@ class Env:
 
     def _try_on(self) -> str:
         """A place for a host that is gone after the command."""
-        from tempfile import mkdtemp
+        from xlpy.cli.scratch import Scratch
 
         self.note("note: there is no host yet, so this is tried on a new one that is thrown away")
-        self._scratch = mkdtemp(prefix="xlpy-dry-run-")
-        return self._scratch
+        self._scratch = Scratch()
+        return self._scratch.path
 
     @property
     def existing_host(self) -> Host | None:
@@ -86,9 +87,7 @@ class Env:
         A guest that read poison, for example: Xen has crashed it. What the toolstack then cannot do is a warning.
         """
         if self._scratch:
-            from shutil import rmtree
-
-            rmtree(self._scratch)
+            self._scratch.remove()
             return
         if self._host is None or not self._host.shut_down:
             return

@@ -16,7 +16,7 @@ from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from xlpy.cli.script import Kept
 
@@ -115,11 +115,17 @@ def _open_streams() -> None:
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
 
 
-def main() -> NoReturn:
-    """Console script ``xlpy``."""
+def main(listen: Callable[[bool], object] = bool) -> NoReturn:
+    """Run the command line of this process, and end it.
+
+    Args:
+        listen: called with True before the command and False after it: Ctrl-C is to end it in order.
+    """
     gc.set_threshold(COLLECT_AFTER)
     _open_streams()
+    listen(True)
     status = run()
+    listen(False)
     try:
         sys.stdout.flush()
     except OSError as error:

@@ -173,6 +173,7 @@ def trouble(path: str | os.PathLike[str], error: OSError, size: int | None = Non
     hints = {
         errno.EFBIG: "the file system or ulimit -f forbids files that large; use another with --root, or a smaller set",
         errno.EINVAL: "the file system cannot hold a file that large; use another with --root, or a smaller set",
+        errno.EMFILE: "the process may open too few files (ulimit -n); 64 are enough",
         errno.ENOSPC: "free some space, or use another file system with --root",
         errno.ENOMEM: "the address space is full (ulimit -v), or the set is too large to be mapped",
     }

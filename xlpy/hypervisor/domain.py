@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from xlpy.addr import PAGE_SHIFT, Spa
-from xlpy.errors import XlpyError
+from xlpy.errors import HostTrouble, XlpyError
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any, Protocol
@@ -379,6 +379,8 @@ class Domain:
             for mfn, size in runs:
                 self.files.frames.take(mfn, mfn + size)
                 self.xen.heap.release(mfn, mfn + size)
+            if isinstance(error, HostTrouble):  # the host lacks no RAM
+                raise
             return error.message
         self.tot_pages += count
         self.xen.save_heap()

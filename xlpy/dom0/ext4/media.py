@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 
-from xlpy.errors import Constraint, NotFound
+from xlpy.errors import NotFound
 from xlpy.hw import media
 from xlpy.typing import TYPE_CHECKING
 
@@ -31,9 +31,7 @@ def opened(image: str | os.PathLike[str]) -> Iterator[int]:
     except FileNotFoundError as error:
         raise NotFound(f"{os.fspath(image)}: {error.strerror}") from error
     except OSError as error:
-        raise Constraint(
-            f"{os.fspath(image)}: {error.strerror}", hint="see whether it is writable and there is space"
-        ) from error
+        raise media.trouble(image, error) from error
 
 
 def punch(fd: int, offset: int, length: int) -> None:
