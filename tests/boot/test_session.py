@@ -296,7 +296,8 @@ def test_ending_a_boot(vm):
     end(store, 1)
     end(store, 1)
     store.close()
-    assert process.wait(20) == 143
+    assert process.wait(20) == 6
+    assert "error: vm was ended by another command while its guest ran" in process.stderr.read()
     assert left_behind(vm.xlpy) == NOTHING
     assert content(vm.xlpy, "/mnt/pmem0/scattered.img", 5) == b"ended"
 

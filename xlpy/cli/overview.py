@@ -88,7 +88,7 @@ def remember_dom0(host: Host) -> None:
     home, kib = "/local/domain/0/memory", str(host.xen.domain(0).pages * PAGE // 1024)
     connection = host.xenstore.connection(0)
     if connection.read_or_none(f"{home}/target") is None:
-        with host.store.transaction("list -l"):
+        with host.looking("list -l"):
             for leaf in ("target", "static-max"):
                 connection.write(f"{home}/{leaf}", kib)
 
