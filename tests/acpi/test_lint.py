@@ -176,7 +176,16 @@ FINDINGS = {
         (nfit_of(*raw(SPA._replace(flags=2, proximity_domain=3), MAP, CONTROL)), srat(memory(0, 0, GIB))),
         [("warning", "nfit-range-node", 40)],
     ),
-    # FADT
+    "a bad checksum": (bytes([*NEAR[:9], NEAR[9] ^ 1, *NEAR[10:]]), [("error", "table-checksum", 9)]),
+    "a bad checksum of an OEM's own": (
+        b"OEMB" + NEAR[4:9] + bytes([NEAR[9] - 4 & 0xFF]) + NEAR[10:],
+        [("warning", "table-checksum", 9)],
+    ),
+    # FADT and others
+    "reserved boot flags": (build_fadt({"iapc_boot_arch": 0x43}, 6), [("note", "reserved-bits", 109)]),
+    "reserved FADT flags": (build_fadt({"flags": 1 << 24 | 1}, 6), [("note", "reserved-bits", 112)]),
+    "reserved flags of the WAET": (build_table("WAET", pack("<I", 4)), [("note", "reserved-bits", 36)]),
+    "reserved flags of the FACS": (pack("<4sI12xI40x", b"FACS", 64, 8), [("note", "reserved-bits", 20)]),
     "general-purpose events without a width": (
         build_fadt({"x_gpe0_blk": {"space_id": 1, "bit_width": 64, "address": 0x620}}, 6),
         [("note", "fadt-access-width", 223)],
@@ -215,6 +224,7 @@ FINE = {
     "a cookie and its flag": nfit_of(*raw(SPA._replace(flags=4, location_cookie=1), MAP, CONTROL)),
     "two UEFI tables": (build_table("UEFI", bytes(18)), build_table("UEFI", bytes(range(18)))),
     "OEM tables of one name": (build_table("OEMB", bytes(2)), build_table("OEMB", bytes(3))),
+    "all flags of the FADT": build_fadt({"flags": 0xFFFFFF, "iapc_boot_arch": 0x3F}, 6),
     "an FADT of revision 2": build_table("FACP", bytes(96), 2),
     "an FADT of ACPI 1.0": build_fadt({}, 1),
     "an FADT that is longer": build_table("FACP", bytes(300), 6),

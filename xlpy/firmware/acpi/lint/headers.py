@@ -5,7 +5,8 @@ from __future__ import annotations
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.formats import FORMATS
 from xlpy.firmware.acpi.header import verify
-from xlpy.firmware.acpi.lint.findings import Finding, finding
+from xlpy.firmware.acpi.lint.findings import WARNING, Finding, finding
+from xlpy.firmware.acpi.lint.structures import Reserved, Structure, reserved
 from xlpy.firmware.acpi.sdt import HEADER_SIZE
 from xlpy.typing import TYPE_CHECKING
 
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.walk import Found
 
 # Tables with rules of their own, each of which tells more than the format would; and the bytes that the rules need
+# Tables that are one structure, and what must be 0 in them. FADT flags: bits 0 to 23 have a meaning
+_RESERVED = {
+    "FACP": (
+        Reserved("IA-PC boot flags", 109, 2, 0x3F),
+        Reserved("byte 111", 111, 1),
+        Reserved("flags", 112, 4, 0xFFFFFF),
+    ),
+    "FACS": (Reserved("flags", 20, 4, 0b11), Reserved("the reserved field", 33, 3), Reserved("OSPM flags", 36, 4, 1)),
+    "RSDP": (Reserved("the reserved field", 33, 3),),
+    "WAET": (Reserved("flags", 36, 4, 0b11),),
+}
 _LEAST = {"APIC": 44, "SRAT": 48, "SLIT": 44, "NFIT": 40, "FACP": 116}
 
 
@@ -24,9 +36,9 @@ def check(name: str, table: Found) -> list[Finding]:
     if table.signature == "RSDP":
         from xlpy.firmware.acpi.roots import parse_rsdp
 
-        return tried("rsdp-invalid", name, lambda: parse_rsdp(data))
+        return tried("rsdp-invalid", name, lambda: parse_rsdp(data)) or _reserved(name, table)
     if table.signature == "FACS":
-        return tried("facs-layout", name, lambda: FORMATS["FACS"].parse(data))
+        return tried("facs-layout", name, lambda: FORMATS["FACS"].parse(data)) or _reserved(name, table)
     if len(data) < HEADER_SIZE:
         return [finding("table-short", name, len(data), f"{len(data)} bytes, a header has {HEADER_SIZE}")]
     found = []
@@ -37,14 +49,20 @@ def check(name: str, table: Found) -> list[Finding]:
         found.append(finding("table-length", name, 4, f"length says {length} of {len(data)} bytes"))
     if not verify(data):
         right = (data[9] - sum(data)) & 0xFF
-        found.append(finding("table-checksum", name, 9, f"checksum {data[9]:#04x}, {right:#04x} is required"))
+        severity = WARNING if table.signature.startswith("OEM") else None  # no operating system uses those by itself
+        what = f"checksum {data[9]:#04x}, {right:#04x} is required"
+        found.append(finding("table-checksum", name, 9, what, severity))
     if len(data) < _LEAST.get(table.signature, 0):
         what = f"{len(data)} bytes, {_LEAST[table.signature]} are required"
         return [*found, finding("table-layout", name, len(data), what)]
     form = FORMATS.get(table.signature)
     if form is not None and not found and table.signature not in _LEAST:
         found += tried("table-layout", name, lambda: form.parse(data))
-    return found
+    return found or _reserved(name, table)
+
+
+def _reserved(name: str, table: Found) -> list[Finding]:
+    return reserved(name, [Structure(0, 0, table.data)], {0: _RESERVED.get(table.signature, ())})
 
 
 def tried(code: str, name: str, act: Callable[[], object]) -> list[Finding]:
