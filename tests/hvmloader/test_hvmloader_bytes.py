@@ -23,7 +23,7 @@ XEN_DSDT = 37539
 @pytest.fixture
 def _xen_length(monkeypatch):
     table = build_table("DSDT", bytes(XEN_DSDT - 36), 2)
-    monkeypatch.setattr("xlpy.firmware.hvmloader.compiled.dsdt", lambda _: table)
+    monkeypatch.setattr("xlpy.firmware.hvmloader.compiled.dsdt", lambda *_: table)
 
 
 pytestmark = pytest.mark.usefixtures("_xen_length")
