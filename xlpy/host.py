@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, nullcontext, suppress
-from functools import cached_property, partial
+from functools import cached_property
 
 from xlpy import statedir
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
@@ -21,7 +21,6 @@ from xlpy.private import private
 from xlpy.statedir import BOOTS, READY, STATE, UNCLEAN
 from xlpy.store import Store
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.xen_version import DEFAULT, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +48,6 @@ class Host:
     Args:
         root: its state directory.
         note: told what happens, one line at a time.
-        xen: the version of Xen that it boots, when it is powered on by this object (``xen_version.VERSIONS``).
 
     Attributes:
         heard: told each line of the hypervisor's console as it is written; set it before the host is used.
@@ -57,11 +55,8 @@ class Host:
 
     heard: Callable[[str], None] | None = None
 
-    def __init__(
-        self, root: str | os.PathLike[str], note: Callable[[str], None] = _silent, xen: str | None = None
-    ) -> None:
+    def __init__(self, root: str | os.PathLike[str], note: Callable[[str], None] = _silent) -> None:
         self._home = os.fspath(root)
-        self._wanted = xen
         self.note = note
         self.store = Store(self._file(STATE), self._forget, self._take_back)
         self._table = self.store.table("host")
@@ -91,18 +86,12 @@ class Host:
         return Path(self._home)
 
     @classmethod
-    def open(
-        cls,
-        root: str | os.PathLike[str] | None = None,
-        note: Callable[[str], None] = _silent,
-        xen: str | None = None,
-    ) -> Host:
+    def open(cls, root: str | os.PathLike[str] | None = None, note: Callable[[str], None] = _silent) -> Host:
         """Open the host in its state directory; make it from the default machine when there is none.
 
         Args:
             root: the state directory, see ``directory``.
             note: told what happens.
-            xen: the version of Xen that a host which is made gets; else ``XLPY_XEN`` or the first that is modelled.
 
         Raises:
             StateError: the directory holds a damaged or foreign state. ConfigError: ``machine.yaml`` was changed.
@@ -116,7 +105,7 @@ class Host:
 
             if host:
                 host.store.close()
-            return making.resume(partial(cls, xen=xen), cls.directory(where), note)
+            return making.resume(cls, cls.directory(where), note)
         statedir.warn_if_open(where, note)
         statedir.check_description(where, host._table.get("description", ""))
         if host.store.table(BOOTS).keys():
@@ -138,7 +127,6 @@ class Host:
         note: Callable[[str], None] = _silent,
         *,
         anew: bool = False,
-        xen: str | None = None,
     ) -> Host:
         """Make a host from a machine description and boot it: BIOS, Xen, Dom0.
 
@@ -147,20 +135,16 @@ class Host:
             machine: the description; None takes the default machine.
             note: told what happens.
             anew: replace the host that is there, with its media; it stays as it is until the new one is whole.
-            xen: as for ``open``.
 
         Raises:
             ConfigError: the description is invalid. Conflict: a host is there already. MissingTool: no mke2fs.
         """
         from xlpy import making
 
-        kind = partial(cls, xen=xen)
-        return making.make(kind, cls.directory(root), *making.read(machine), note, anew=anew)
+        return making.make(cls, cls.directory(root), *making.read(machine), note, anew=anew)
 
     @classmethod
-    def restart(
-        cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = _silent, xen: str | None = None
-    ) -> Host:
+    def restart(cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = _silent) -> Host:
         """Start Xen and Dom0 anew on the media and labels that are there: all domains are gone, their data is not.
 
         When it fails, or is killed, the host is as it was before.
@@ -170,7 +154,7 @@ class Host:
         """
         from xlpy import making
 
-        return making.restart(partial(cls, xen=xen), cls.directory(root), note)
+        return making.restart(cls, cls.directory(root), note)
 
     def power_on(self, hw: Hardware, spec: MachineSpec) -> None:
         """Boot BIOS, Xen and Dom0 on hardware that was just made, or kept its media."""
@@ -181,7 +165,7 @@ class Host:
 
         self.hw = hw
         power_on(hw)
-        self.xen.boot(chosen(self._wanted) or DEFAULT)
+        self.xen.boot()
         self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
         self.lifecycle.start(time())
         hw.sync()

@@ -293,7 +293,7 @@ class TestConfigUpdate:
         ("words", "status", "text"),
         [
             ((), 2, "Config file not specified"),
-            (("a.cfg", "-f", "/nonexistent.cfg"), 2, "/nonexistent.cfg"),
+            (("a.cfg", "-f", "/nonexistent.cfg"), 3, "/nonexistent.cfg"),
             (("memory=1",), 2, "Config file not specified"),
             (("/nonexistent.cfg",), 3, "Failed to read config file"),
             (("a.cfg", "b.cfg"), 2, "b.cfg"),

@@ -81,3 +81,8 @@ def compare_all(
         else:
             found += [(step, finding) for finding in compare(step, theirs, mine, counts)]
     return found, counts
+
+
+def told(counts: Counter[str]) -> str:
+    """What was counted, in one line."""
+    return ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))

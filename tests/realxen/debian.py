@@ -145,7 +145,7 @@ class Debian:
         with locked(self.folder):
             if not tree.exists():
                 self._configure()
-                self._apt("install", "--yes", "--download-only", *packages)
+                self._download(*packages)
                 made = tree.with_suffix(".new")
                 shutil.rmtree(made, ignore_errors=True)
                 self._unpack(made)
@@ -153,6 +153,14 @@ class Debian:
                 shutil.rmtree(self.folder / "archives")
                 (self.folder / "archives" / "partial").mkdir(parents=True)
         return tree
+
+    def _download(self, *packages: str) -> None:
+        words = ("install", "--yes", "--download-only", *packages)
+        try:
+            self._apt(*words)
+        except Unavailable:  # the mirror has newer packages than the lists of the cache name
+            self._apt("update")
+            self._apt(*words)
 
     def _unpack(self, tree: Path) -> None:
         for name in MERGED:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from realxen.machine import INSIDE, LABELS, NVDIMM_AT, Machine, assemble_guest
+from realxen.machine import INSIDE, LABELS, NVDIMM_AT, Machine, assemble
 from realxen.scene import receive, send
 from realxen.steps import QUICK
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+README = Path(__file__).parents[2] / "README.md"
 SIZE = (128 << 20) + LABELS
-SECONDS = 900  # of one boot; about 200 on an idle machine
+SECONDS = 1800  # of one boot; about 200 on an idle machine
+
+
+def minute() -> list[str]:
+    """The commands of README.md's minute on a real Xen."""
+    section = README.read_text().partition("\n## A minute on a real Xen\n")[2].partition("\n## ")[0]
+    return re.findall(r"(?m)^\$ (.+)$", section)
 
 
 class Judged:
@@ -36,7 +40,7 @@ class Judged:
 
     def guest(self, number: int) -> dict[str, str]:
         """Sections of what a guest wrote on its console."""
-        text = (self.out / f"console{number}").read_text(errors="replace").replace("\r", "")
+        text = (self.out / "guests" / f"guest-vm{number}.log").read_text(errors="replace").replace("\r", "")
         parts = re.split(r"(?m)^=== (\w+)\n", text)
         return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -79,9 +83,10 @@ def judge(folder: Path, xen: str = "4.17") -> None:
     ended = Machine("none", nvdimm).boot("prepare.sh", first, SECONDS)
     assert ended.status == 0, ended.console[-2000:] + (first / "log").read_text()[-2000:]
     for number in (1, 2):
-        kernel, initramfs = assemble_guest(INSIDE / f"guest{number}.sh")
+        kernel, initramfs = assemble(INSIDE / f"guest{number}.sh")
         shutil.copy(kernel, second / "kernel")
         shutil.copy(initramfs, second / f"guest{number}")
     send(second, QUICK)
+    (second / "minute").write_text("".join(f"{line}\n" for line in minute()))
     ended = machine.boot("judge.sh", second, SECONDS)
     assert "=== end" in (second / "log").read_text(), ended.console[-3000:] + (second / "log").read_text()[-3000:]

@@ -1,6 +1,6 @@
 """A machine with a real Xen: QEMU as hardware, Debian's hypervisor, kernel and tools, an NVDIMM; made of packages.
 
-    with Machine("4.17") as machine: machine.boot("judge.sh", folder)
+    Machine("4.17", nvdimm).boot("judge.sh", folder)
 
 The processor is emulated (AMD's virtualisation with nested paging among its features), so neither KVM nor root is
 needed. Dom0's root is a disk of unpacked packages below a layer in memory; xlpy and the libraries it needs are on a
@@ -10,27 +10,21 @@ second disk, in Dom0's PYTHONPATH; the folder given to `boot` is /out there, a s
 from __future__ import annotations
 
 import gzip
-import hashlib
 import importlib.util
-import os
+import shlex
 import shutil
-import stat
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from realxen.debian import Debian, Unavailable, cache, file_system, locked
-
-from guest import kit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from realxen.debian import Debian, Unavailable, cache, file_system, locked, run
 
 INSIDE = Path(__file__).parent / "inside"
+KIT = Path(__file__).parents[2] / "guest" / "kit.py"
 RELEASES = {"4.17": "bookworm", "4.20": "trixie"}
-MODULES = "libnvdimm nfit nd_btt nd_pmem crc32c_generic ext4 overlay virtio_pci virtio_blk 9pnet_virtio 9p"
+MODULES = "overlay virtio_pci virtio_blk 9pnet_virtio 9p"
 XEN_MODULES = "xen-privcmd xenfs xen-evtchn xen-gntdev xen-gntalloc"
 TOOLS = "bash coreutils sed grep mawk util-linux mount e2fsprogs kmod procps seabios ndctl python3 qemu-system-xen"
 LIBRARIES = ("xlpy", "click", "construct", "rich", "pygments", "markdown_it", "mdurl", "yaml")
@@ -41,23 +35,16 @@ NVDIMM_AT = 0x1_4000_0000  # where QEMU's pc machine puts the first one, with th
 MEMORY, DOM0_MEMORY = 4096, 1024  # MiB; xlpy gives Dom0 a quarter too
 
 
-def guest_kit() -> Path:
-    """The cache that guest/kit.py shares with other tests."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy-guest-kit"
-    return Path(os.environ.get("XLPY_GUEST_KIT") or default)
-
-
-def assemble_guest(script: Path | None, modules: Iterable[str] = ()) -> tuple[Path, Path]:
-    """Debian's kernel and an initramfs that runs a script.
+def assemble(script: Path, modules: str = "") -> tuple[Path, Path]:
+    """Debian's kernel and an initramfs that loads modules and runs a script, made by guest/kit.py.
 
     Raises:
         Unavailable: apt does not have what the kit needs.
     """
     with locked(cache()):
-        try:
-            return kit.assemble(guest_kit(), script, list(modules))
-        except SystemExit as error:
-            raise Unavailable(f"the guest kit cannot be assembled: {error}") from None
+        told = run(sys.executable, str(KIT), "--script", str(script), "--modules", modules)
+    parts = dict(word.split("=", 1) for word in shlex.split(told))
+    return Path(parts["KERNEL"]), Path(parts["INITRD"])
 
 
 def libraries(image: Path) -> None:
@@ -84,43 +71,21 @@ class Machine:
     Args:
         xen: version as in RELEASES, or ``none`` for Linux alone.
         nvdimm: image of the NVDIMM, its label area at the end; kept from boot to boot.
-        cpus: of the machine.
+        cpus: of the machine; with one QEMU needs one thread, which is far quicker where others want the processor too.
 
     Raises:
         Unavailable: what is missing on this machine, and which package has it.
     """
 
-    def __init__(self, xen: str, nvdimm: Path, cpus: int = 2) -> None:
+    def __init__(self, xen: str, nvdimm: Path, cpus: int = 1) -> None:
         if shutil.which("qemu-system-x86_64") is None:
             raise Unavailable("qemu-system-x86_64 is not installed (package qemu-system-x86)")
         self.xen, self.nvdimm, self.cpus = xen, nvdimm, cpus
-        self.kernel, _ = assemble_guest(None)
+        self.kernel, self.initramfs = assemble(INSIDE / "init.sh", f"{MODULES} {XEN_MODULES}")
         version = next(iter(RELEASES)) if xen == "none" else xen
         tools = f"{TOOLS} xen-utils-{version} xen-hypervisor-{version}-amd64".split()
         debian = Debian(RELEASES[version])
         self.tree, self.root = debian.tree(*tools), debian.image(*tools)
-
-    def _initramfs(self) -> Path:
-        """busybox, the modules that a root of this kind needs, and /init."""
-        init = (INSIDE / "init.sh").read_bytes()
-        tree = guest_kit() / kit.kernel_package()
-        key = hashlib.sha256(init + f"{tree} {MODULES} {XEN_MODULES}".encode()).hexdigest()[:12]
-        file = cache() / f"initramfs-{key}.cpio.gz"
-        if not file.exists():
-            with locked(cache()):
-                cpio = kit.Cpio()
-                for name in ("bin", "dev", "proc", "sys", "modules", "tree", "libraries", "layer", "root"):
-                    cpio.add(name, stat.S_IFDIR | 0o755)
-                cpio.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-                busybox = next((guest_kit() / "tools").rglob("bin/busybox"))
-                cpio.add("bin/busybox", stat.S_IFREG | 0o755, busybox.read_bytes())
-                for at, (name, data) in enumerate(kit.load_order(tree, f"{MODULES} {XEN_MODULES}".split())):
-                    cpio.add(f"modules/{at:02}-{name}.ko", stat.S_IFREG | 0o644, data)
-                cpio.add("init", stat.S_IFREG | 0o755, init)
-                new = file.with_suffix(".new")
-                new.write_bytes(gzip.compress(cpio.close(), 1, mtime=0))
-                new.replace(file)
-        return file
 
     def _hypervisor(self) -> Path:
         """The unpacked hypervisor: QEMU's loader takes no compressed one."""
@@ -134,7 +99,8 @@ class Machine:
 
     def command(self, folder: Path, script: str, xen_arguments: str = "") -> list[str]:
         """QEMU's command line for one boot."""
-        words = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", str(self.cpus)]
+        threads = "single" if self.cpus == 1 else "multi"
+        words = ["qemu-system-x86_64", "-accel", f"tcg,thread={threads}", "-cpu", CPU, "-smp", str(self.cpus)]
         words += ["-machine", "pc,nvdimm=on", "-m", f"{MEMORY}M,slots=2,maxmem={MEMORY + 8192}M"]
         words += ["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"]
         words += ["-serial", f"file:{folder}/console"]
@@ -146,14 +112,14 @@ class Machine:
             words += ["-drive", f"file={image},format=raw,if=virtio,readonly=on"]
         words += ["-virtfs", f"local,path={folder},mount_tag=out,security_model=none,multidevs=remap"]
         console = "ttyS0" if self.xen == "none" else "hvc0"
-        linux = f"console={console} quiet panic=-1 mitigations=off xlpy.run={script}"
+        linux = f"console={console} quiet panic=-1 mitigations=off realxen={script}"
         if self.xen == "none":
-            return [*words, "-kernel", str(self.kernel), "-initrd", str(self._initramfs()), "-append", linux]
+            return [*words, "-kernel", str(self.kernel), "-initrd", str(self.initramfs), "-append", linux]
         memory = f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M"
         words += ["-kernel", str(self._hypervisor())]
         arguments = f"console=com1 com1=115200,8n1 {memory} loglvl=all guest_loglvl=all {xen_arguments}"
         words += ["-append", arguments.strip()]
-        return [*words, "-initrd", f"{self.kernel} {linux.replace(',', ',,')},{self._initramfs()}"]
+        return [*words, "-initrd", f"{self.kernel} {linux.replace(',', ',,')},{self.initramfs}"]
 
     def boot(self, script: str, folder: Path, seconds: int = 400, xen_arguments: str = "") -> Ended:
         """Start the machine, run a script of ``inside/`` or of the folder as root, wait for the end.

@@ -5,6 +5,7 @@ Each rule carries its reason, so that nothing is left out silently.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import NamedTuple
 
@@ -23,8 +24,8 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule("", UUID.pattern, "UUID", "drawn at random unless the configuration names one"),
-    Rule("xl list", r"(?m) ([r-][b-][p-][s-][c-][d-]) +\d+\.\d", r" \1 TIME", "processor time"),
-    Rule("xl list", r" [r-][b-]---- TIME", " run TIME", "whether it runs or waits at this moment"),
+    Rule("xl list", r"(?m) ([r-][b-][p-][s-][a-z-][d-]) +\d+\.\d", r" \1 TIME", "processor time"),
+    Rule("xl list", r" [r-][b-](?=[p-][s-][a-z-][d-] TIME)", " ..", "whether it runs or waits at this moment"),
     Rule(
         "xl vcpu-list",
         r"(?m)\d+   [r-][b-]-  +\d+\.\d",
@@ -52,6 +53,7 @@ VALUES = {
     r"/(port|ring-ref|event-channel)$": "event channels and frames as they were free",
     r"/image/device-model-pid$": "process id",
     r"/start_time$": "clock",
+    r"/vkbd/(\d+/)?\d+/state$": "the device model announces its keyboard some time after the toolstack went on",
     r"/console/tty$": "the next free pseudo terminal",
     r"/local/domain/\d+/vm$|/uuid$": "drawn at random; which domain has which is in the path",
     r"/tool/xenstored$": "where the program lies",
@@ -60,7 +62,9 @@ LINE = re.compile(r'^(/.*?) = "(.*)"   \((.*)\)$', re.MULTILINE | re.DOTALL)
 
 
 def output(command: str, text: str) -> list[str]:
-    """Lines of an output, without what every run has anew."""
+    """Lines of an output, without what every run has anew; of a JSON text what it says, not how it is laid out."""
+    if command.startswith("xl list -l"):
+        text = json.dumps(json.loads(text), indent=1, sort_keys=True)
     for rule in RULES:
         if command.startswith(rule.command):
             text = re.sub(rule.pattern, rule.text, text)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MACHINE = """
 name: realxen
 ram: 5G
-cpu: {count: 2, physical_bits: 40}
+cpu: {count: 1, physical_bits: 40}
 dimms:
   - {id: dimm0, capacity: 256M, handle: 0x01}
 sets:

@@ -66,7 +66,6 @@ xl rename h2 h
 xl rename h h
 xl rename h Domain-0
 xl rename nosuch x
-xl create h.cfg
 xl mem-set h 32                                     # tree
 xl mem-set h 4096
 xl mem-set h abc
@@ -122,7 +121,7 @@ xl network-list g
 xl pause g
 xl list g
 xl destroy g                                        # tree
-xl create g.cfg 'kernel="crash"' 'on_crash="preserve"'  # model: xl create g.cfg
+xl create g.cfg 'kernel="crash"' 'on_crash="preserve"'
 xl list g                                           # until=c- ; model: xl sysrq g c
 xl list g
 xl vcpu-list g
@@ -130,13 +129,18 @@ xl pause g
 xl list g
 xl unpause g                                        # tree
 xl destroy g
-xl create g.cfg 'kernel="off"' 'on_poweroff="preserve"' # model: xl create g.cfg 'on_poweroff="preserve"'
+xl create g.cfg 'kernel="off"' 'on_poweroff="preserve"'
 xl list g                                           # until=s-- ; model: xl shutdown g
 xl list g
 xl list -v g
 xl vcpu-list g
 xl list -l g                                        # tree
 xl destroy g
+xl create g.cfg 'kernel="again"' 'on_reboot="preserve"'
+xl list g                                           # until=sr- ; model: xl reboot g
+xl list -v g
+xl destroy g
+xl list                                             # tree
 """
 
 MADE = """
@@ -154,6 +158,13 @@ xl create -p card.cfg                               # tree
 xl list
 xl list -l card
 xl destroy card
+xl create -p card.cfg 'vga="stdvga"'
+xl list card
+xl destroy card
+xl create -p h.cfg 'name=""'                        # tree
+xl list
+xl rename 10 h
+xl destroy h
 """
 
 NOBODY = """
@@ -208,13 +219,14 @@ xl create -p h.cfg 'name="a/b"'
 xl create -p h.cfg 'ramdisk="/nosuch"'
 xl create -p h.cfg 'disk=["/nosuch,raw,xvda,rw"]'
 xl create -p h.cfg 'uuid="xyz"'
-xl create -p h.cfg 'cpus="99"'
+xl create -p h.cfg vcpus=1 'cpus="99"'
 xl create nosuch.cfg
 xl create
 xl create -f h.cfg g.cfg
 xl bogus
 xl list
-xl create -p h.cfg 'name=""'                        # tree
+xl create -p h.cfg
+xl create -p h.cfg
 xl list
 """
 

@@ -268,7 +268,7 @@ TRAPS = [
     ("msr_relaxed = 0", "msr_relaxed will go away in a later Xen"),
     (
         'disk = ["/x,,xvda,w", "vdev=xvdb,untrusted"]',
-        "disk: xl before 4.19 takes untrusted for a target, format or vdev",
+        "disk: xl 4.17 does not know untrusted and takes it for a target, format or vdev",
     ),
 ]
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 
 from xlpy.cli.show import err, exact
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.xen_version import chosen
 
 if TYPE_CHECKING:
     from xlpy.cli.scratch import Scratch
@@ -27,7 +26,6 @@ class Env:
         dry_run: whether ``-N`` was given to the group, or ``-n`` to the command.
         color: ``auto``, ``always`` or ``never``.
         debug: whether unexpected errors show a traceback.
-        xen: ``--xen`` as given, or None.
 
     Attributes:
         kept: what the script that this line stands in keeps from line to line, or None.
@@ -41,7 +39,6 @@ class Env:
         dry_run: bool = False,
         color: str = "auto",
         debug: bool = False,
-        xen: str | None = None,
     ) -> None:
         self.root = root
         self.verbose = verbose
@@ -49,40 +46,22 @@ class Env:
         self.dry_run = dry_run
         self.color = color
         self.debug = debug
-        self.xen = xen
         self.kept: Kept | None = None
         self._host: Host | None = None
         self._scratch: Scratch | None = None
 
     @property
     def host(self) -> Host:
-        """The emulated host, made on first use. A dry run without one makes one that is thrown away.
-
-        Raises:
-            Conflict: it runs another Xen than ``--xen`` or ``XLPY_XEN`` says.
-        """
-        host = self._opened()
-        wanted = chosen(self.xen)
-        if wanted not in (None, host.xen.version):
-            from xlpy.errors import Conflict
-
-            raise Conflict(
-                f"the host runs Xen {host.xen.version}, and {wanted} is asked for",
-                code="XLPY-XEN-VERSION",
-                hint=f"xlpy --xen {wanted} host reset --keep-media starts it anew with that",
-            )
-        return host
-
-    def _opened(self) -> Host:
+        """The emulated host, made on first use. A dry run without one makes one that is thrown away."""
         if self._host is None:
             from xlpy.host import Host
 
             if self.dry_run and not Host.exists(self.root):
-                self._host = Host.open(self._try_on(), note=self.step, xen=self.xen)
+                self._host = Host.open(self._try_on(), note=self.step)
             elif self.kept:
-                self._host = self.kept.host(self.root, self.note, self.xen)
+                self._host = self.kept.host(self.root, self.note)
             else:
-                self._host = Host.open(self.root, note=self.note, xen=self.xen)
+                self._host = Host.open(self.root, note=self.note)
             if self.verbose > 1:
                 self._host.heard = self.note
         return self._host
@@ -97,10 +76,10 @@ class Env:
 
     @property
     def existing_host(self) -> Host | None:
-        """The emulated host if it has been made already, whichever Xen it runs."""
+        """The emulated host if it has been made already."""
         from xlpy.host import Host
 
-        return self._opened() if Host.exists(self.root) else None
+        return self.host if Host.exists(self.root) else None
 
     def settle(self) -> None:
         """Carry out what follows for domains that shut down during the command without its being about that.

@@ -60,7 +60,6 @@ class Kept:
     def __init__(self, env: Env) -> None:
         self._env = env
         self._host: Host | None = None
-        self._xen: str | None = None
 
     def adopt(self, line: Env) -> None:
         """Give a line's environment what the script's has and the line does not say."""
@@ -69,20 +68,19 @@ class Kept:
         line.quiet |= self._env.quiet
         line.dry_run |= self._env.dry_run
         line.color = self._env.color if line.color == "auto" else line.color
-        line.xen = line.xen or self._env.xen
         line.kept = self
 
-    def host(self, root: str | None, note: Callable[[str], None], xen: str | None) -> Host:
+    def host(self, root: str | None, note: Callable[[str], None]) -> Host:
         """The host of a line: the one that is open, unless it is another or has to be looked at again."""
         from xlpy.host import Host
         from xlpy.statedir import UNCLEAN
 
         where = Host.directory(root)
-        if self._host is not None and (self._host.root != where or xen != self._xen or (where / UNCLEAN).exists()):
+        if self._host is not None and (self._host.root != where or (where / UNCLEAN).exists()):
             self.close()
         if self._host is None:
-            self._host = Host.open(root, note, xen)
-        self._host.note, self._xen = note, xen
+            self._host = Host.open(root, note)
+        self._host.note = note
         return self._host
 
     def close(self) -> None:

@@ -12,10 +12,9 @@ from xlpy.toolstack.reading.reader import HostFacts, Node, Reader
 from xlpy.toolstack.reading.steps import STEPS
 from xlpy.toolstack.xlcfg import Problem, Refused, Text, parse
 from xlpy.typing import TYPE_CHECKING
-from xlpy.xen_version import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from xlpy.toolstack.xlcfg import Settings
 
@@ -27,10 +26,6 @@ _MAC_MASK = (0x7F, 0xFF, 0xFF)  # what libxl leaves of a random address
 _DEFAULT_GROUPS = ("base", "freq", "time_ref_count", "apic_assist", "crash_ctl", "no_vp_limit", "cpu_hotplug")
 
 
-BINARY_SINCE = (4, 20)  # the first whose package is built with a C library that reads C23
-ANY_MACHINE = HostFacts(4096, 64)  # for configurations of which a real xl will be the judge
-
-
 class DomainConfig:
     """What a configuration says, with libxl's defaults where it is silent.
 
@@ -40,7 +35,6 @@ class DomainConfig:
         settings: the raw settings, with their places.
         vnvdimms: the virtual NVDIMMs in order.
         warnings: what xl would accept and that may not be meant.
-        xen: as which version of Xen it was read.
     """
 
     def __init__(
@@ -50,14 +44,12 @@ class DomainConfig:
         settings: Settings,
         vnvdimms: tuple[Vnvdimm, ...] = (),
         warnings: tuple[Problem, ...] = (),
-        xen: str = DEFAULT,
     ) -> None:
         self.tree = tree
         self.type = guest
         self.settings = settings
         self.vnvdimms = vnvdimms
         self.warnings = warnings
-        self.xen = xen
         self._create: Node = tree["c_info"]
         self._build: Node = tree["b_info"]
         self._guest: Node = self._build["u"]
@@ -373,8 +365,7 @@ def load_config(
     source: str,
     extra: Sequence[str] = (),
     strict: bool = False,
-    host: HostFacts | Callable[[], HostFacts] | None = None,
-    xen: str = DEFAULT,
+    host: HostFacts | None = None,
 ) -> DomainConfig:
     """Read a domain configuration.
 
@@ -383,15 +374,13 @@ def load_config(
         source: its name in messages.
         extra: ``KEY=VALUE`` settings from the command line, which win over the file's.
         strict: read exactly as xl does, refusing what only a friendlier reading can take.
-        host: what the hypervisor says of the machine, for CPU lists and vnuma; by default the default machine.
-        xen: as which version of Xen (``xen_version.VERSIONS``).
+        host: what the hypervisor says of the machine, for CPU lists and vnuma.
 
     Raises:
         ConfigError: as ``Refused``, with every problem at ``file:line:column``.
     """
     settings = parse(text, source, extra, strict=strict)
-    reader = Reader(settings, host or HostFacts(), xen)
-    settings.binary = reader.version >= BINARY_SINCE
+    reader = Reader(settings, host or HostFacts())
     for step in STEPS:
         step(reader)
     vnvdimms = _read_vnvdimms(reader)
@@ -403,7 +392,7 @@ def load_config(
             warnings=reader.warnings,
             xl_status=reader.status,
         )
-    return DomainConfig(reader.tree, reader.type, settings, vnvdimms, tuple(reader.warnings), xen)
+    return DomainConfig(reader.tree, reader.type, settings, vnvdimms, tuple(reader.warnings))
 
 
 def _read_vnvdimms(reader: Reader) -> tuple[Vnvdimm, ...]:

@@ -22,8 +22,7 @@ class MapRow(NamedTuple):
     """One stretch of guest-physical space.
 
     start, end: half-open. kind: ``ram``, ``pmem``, ``broken``, ``mmio``, ``acpi``. spa: host address behind it, or
-    None. dimms: ids of the DIMMs that hold it. what: file and offset, E820 type, or who answers. read_only: the guest
-    cannot write there.
+    None. dimms: ids of the DIMMs that hold it. what: file and offset, E820 type, or who answers.
     """
 
     start: int
@@ -32,7 +31,6 @@ class MapRow(NamedTuple):
     spa: int | None
     dimms: tuple[str, ...]
     what: str
-    read_only: bool = False
 
 
 ACPI = "ACPI tables"
@@ -156,8 +154,9 @@ class Running:
                 first, last = max(gpa, start), min(gpa + length, end)
                 if first < last:
                     behind = host + first - gpa
-                    dimms, place = self._dimms(behind, last - first), _place(device, first)
-                    rows.append(MapRow(first, last, "pmem", behind, dimms, place, device.read_only))
+                    rows.append(
+                        MapRow(first, last, "pmem", behind, self._dimms(behind, last - first), _place(device, first))
+                    )
                 gpa += length
         return rows or [MapRow(start, end, "pmem", spa, self._dimms(spa, end - start), "vNVDIMM")]
 

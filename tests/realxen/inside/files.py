@@ -1,26 +1,30 @@
-"""Make the files of the judge: vm1.img in four extents that lie in the wrong order, and an area for its labels."""
+"""Leave room on the file system in pieces only, so that a new file of 32 MiB lies in several extents out of order.
+
+The allocator takes the larger pieces first, and they lie behind the smaller ones.
+"""
 
 import os
+from pathlib import Path
 
 MIB = 1 << 20
-PART = 8 * MIB
+PLACE = "/mnt/dax"
+PIECES = (3, 5, 9, 17)  # MiB of each free piece, from the front to the back
 
 
-def scattered(path: str, parts: int) -> None:
-    """Written parts, allocated from the last to the first, with a page of another file between them."""
-    with open(path, "wb") as file:  # noqa: PTH123 - run by whichever Python the Dom0 has
-        file.truncate(parts * PART)
-        for part in reversed(range(parts)):
-            os.posix_fallocate(file.fileno(), part * PART, PART)
-            file.seek(part * PART)
-            for _ in range(PART // MIB):
-                file.write(bytes(MIB))
-            os.fsync(file.fileno())
-            with open(f"{path}.gap{part}", "wb") as gap:  # noqa: PTH123
-                gap.write(bytes(4096))
+def write(name: str, size: int) -> None:
+    """A file with every block written."""
+    with Path(PLACE, name).open("wb") as file:
+        for at in range(0, size, MIB):
+            file.write(bytes(min(MIB, size - at)))
+        file.flush()
+        os.fsync(file.fileno())
 
 
-scattered("/mnt/dax/vm1.img", 4)
-with open("/mnt/dax/vm1.labels", "wb") as labels:  # noqa: PTH123
-    labels.write(bytes(128 << 10))
+for number, size in enumerate(PIECES):
+    write(f"piece{number}", size * MIB)
+    write(f"between{number}", 16 << 10)
+room = os.statvfs(PLACE)
+write("rest", (room.f_bavail - 64) * room.f_bsize)
+for number in range(len(PIECES)):
+    Path(PLACE, f"piece{number}").unlink()
 os.sync()

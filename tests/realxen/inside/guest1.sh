@@ -1,4 +1,4 @@
-#!/bin/busybox sh
+#!/bin/dash
 # Runs in the first guest, an unmodified Linux on a stock Xen: labels, a namespace, a file system, a file.
 say() { echo "=== $1"; }
 say list
@@ -25,3 +25,4 @@ dmesg
 say taint
 cat /proc/sys/kernel/tainted
 say end
+exec sleep 9999 # until xl shuts it down

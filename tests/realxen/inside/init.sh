@@ -1,11 +1,8 @@
-#!/bin/busybox sh
-# /init of the machine: Dom0's root is a disk of unpacked packages, below a layer in memory.
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
+#!/bin/dash
+# Runs in the guest kit's initramfs: Dom0's root is a disk of unpacked packages below a layer in memory. What the machine
+# is started for runs there; its status and what it prints go to /out.
 word() { sed -n "s/.* $1=\([^ ]*\).*/\1/p" /proc/cmdline; }
-for module in /modules/*.ko; do insmod "$module" 2>/dev/null; done
+mkdir -p /tree /layer /root
 mount -t ext4 -o ro /dev/vda /tree || poweroff -f
 mount -t tmpfs -o size=70% tmpfs /layer
 mkdir /layer/upper /layer/work
@@ -29,7 +26,7 @@ if [ -e proc/xen/capabilities ]; then
   PATH=$(echo /root/usr/lib/xen-4.*/bin | sed s,^/root,,):$PATH
   chroot /root /bin/bash /out/services.sh
 fi
-chroot /root /bin/bash "/out/$(word xlpy.run)" >out/log 2>&1 </dev/null
+chroot /root /bin/bash "/out/$(word realxen)" >out/log 2>&1 </dev/null
 echo $? >out/status
 sync
 poweroff -f

@@ -1,5 +1,5 @@
 # What Debian's /etc/init.d/xen does, without start-stop-daemon: xenstored, Dom0's nodes, xenconsoled.
-mkdir -p /run/xenstored /run/xen /var/lib/xen/dump /var/lib/xenstored /var/log/xen/console
+mkdir -p /run/xenstored /run/xen /var/lib/xen/dump /var/lib/xenstored /var/log/xen /out/guests
 folder=$(echo /usr/lib/xen-4.*/bin)
 "$folder/oxenstored" --pid-file /run/xenstored.pid
 for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -7,4 +7,4 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
   sleep 1
 done
 "$folder/xen-init-dom0"
-"$folder/xenconsoled" --log=guest --log-dir=/var/log/xen/console --pid-file=/run/xenconsoled.pid
+"$folder/xenconsoled" --log=guest --log-dir=/out/guests --pid-file=/run/xenconsoled.pid
