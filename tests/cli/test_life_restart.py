@@ -293,7 +293,8 @@ class TestConfigUpdate:
         ("words", "status", "text"),
         [
             ((), 2, "Config file not specified"),
-            (("a.cfg", "-f", "/nonexistent.cfg"), 3, "/nonexistent.cfg"),
+            (("a.cfg", "-f", "/nonexistent.cfg"), 2, "takes one configuration file"),
+            (("-f", "/nonexistent.cfg"), 3, "/nonexistent.cfg"),
             (("memory=1",), 2, "Config file not specified"),
             (("/nonexistent.cfg",), 3, "Failed to read config file"),
             (("a.cfg", "b.cfg"), 2, "b.cfg"),

@@ -40,11 +40,23 @@ def power_on(hw: Hardware) -> None:
     xsdt = place(build_xsdt(entries, **tables.IDENTITY))
     rsdp = build_rsdp(Rsdp(0, xsdt, tables.IDENTITY["oem_id"]))
     stores = [(facs.start, FACS.build({"version": 2})), *place.tables, (RSDP_ADDRESS, rsdp)]
-    if any(hw.read(where, len(table)) != table for where, table in stores):  # else a kill would break what is whole
+    if _differs(hw, stores, area, facs):  # else a kill would break what is whole
         hw.zero(area)
         hw.zero(facs)
         for where, table in stores:
             hw.write(where, table)
+
+
+def _differs(hw: Hardware, stores: list[tuple[Spa, bytes]], *areas: Span[Spa]) -> bool:
+    """Whether memory holds anything but these stores, or anything else in areas that are zero beside them."""
+    for area in areas:
+        wanted = bytearray(area.size)
+        for where, table in stores:
+            if where in area:
+                wanted[where - area.start : where - area.start + len(table)] = table
+        if hw.read(area.start, area.size) != wanted:
+            return True
+    return any(hw.read(where, len(table)) != table for where, table in stores)
 
 
 class _Allocator:
