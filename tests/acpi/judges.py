@@ -72,16 +72,19 @@ def _modestly(command, text, folder):
         return out.read().decode("latin-1")
 
 
+SESSION = 25  # commands that one acpiexec is asked
+NODE = re.compile(r" *(\d+) +(\w{4}) \w+ +0x")
 STATUS = re.compile(r"Evaluation of (\S+) failed with status (AE_\w+)")
 RESULT = re.compile(r"Evaluation of (\S+) returned object \S+, external buffer length \w+\n((?: +.*\n)*)")
 
 
-def acpiexec(folder: Path, tables, commands):
+def acpiexec(folder: Path, tables, commands, options=()):
     """Let acpiexec load tables and evaluate objects, each in a namespace that only few others have used.
 
     Args:
         tables: the DSDT first.
         commands: what follows ``evaluate``: a path, and arguments.
+        options: of acpiexec.
 
     Returns:
         values in order of the commands: int, str, bytes, list, ``AE_...`` for a failure, None for no result.
@@ -94,7 +97,7 @@ def acpiexec(folder: Path, tables, commands):
 
     def session(part, tries=3):
         lines = "".join(f"evaluate {command}\n" for command in part)
-        text = _modestly([program, "-dt", *names], lines + "quit\n", folder)
+        text = _modestly([program, "-dt", *options, *names], lines + "quit\n", folder)
         answers = [_answer(answer) for answer in text.split("\n- evaluate ")[1:]]
         if len(answers) == len(part):
             return answers
@@ -102,16 +105,33 @@ def acpiexec(folder: Path, tables, commands):
             return session(part, tries - 1)
         raise RuntimeError(f"acpiexec answered {len(answers)} of {len(part)} questions")
 
-    parts = [commands[at : at + 25] for at in range(0, len(commands), 25)]
+    parts = [commands[at : at + SESSION] for at in range(0, len(commands), SESSION)]
     with ThreadPoolExecutor(8) as pool:  # it sleeps after each command
         return [answer for part in pool.map(session, parts) for answer in part]
+
+
+def acpiexec_namespace(folder: Path, tables):
+    """The full paths in acpiexec's namespace once the tables are loaded, without running any _INI or _STA."""
+    program = tool("acpiexec")
+    names = [f"table{number}.aml" for number in range(len(tables))]
+    for name, table in zip(names, tables, strict=True):
+        (folder / name).write_bytes(table)
+    found, path = set(), []
+    for line in _modestly([program, "-dt", "-di", *names], "namespace\nquit\n", folder).splitlines():
+        if match := NODE.match(line):
+            path[int(match[1]) :] = [match[2].rstrip("_") or "_"]
+            found.add("\\" + ".".join(path))
+    return found
 
 
 def _answer(text):
     if match := STATUS.search(text):
         return match[2]
     found = RESULT.search(text)
-    return _value(found[2].splitlines()) if found else None
+    try:
+        return _value(found[2].splitlines()) if found else None
+    except (IndexError, ValueError, TypeError) as error:
+        raise RuntimeError(f"what acpiexec shows is not understood: {text[:2000]}") from error
 
 
 def _value(lines):
@@ -132,7 +152,7 @@ def _value(lines):
             data += bytes.fromhex(lines.pop(0).partition(": ")[2].partition("  ")[0].partition("//")[0])
         return data
     if kind == "[Package":
-        return [_value(lines) for _ in range(int(rest.split()[1], 16))]
+        return [_value(lines) for _ in range(int(rest.split()[1]))]
     if kind == "[Object Reference":
         return rest.split("Name ")[1].split()[0] if "Name " in rest else rest
     return None if line.startswith("[Null Object]") else line

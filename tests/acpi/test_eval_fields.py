@@ -195,19 +195,21 @@ def test_pci_configuration_space():
     assert memory.log == [("Read", PCI, 1 << 28 | 2 << 20 | 0x1F << 15 | 3 << 12 | 0x60, 1, 0)]
 
 
-def test_a_region_is_located_when_it_is_first_used():
-    """Its place may depend on what the table defines later, and on what memory holds by then."""
-    vm, memory = machine(
-        aml.op_region("REG", MEMORY, aml.add(aml.ref("BASE"), 0x10), aml.ref("SIZE")),
-        aml.field("REG", [("FLD", 8)], aml.Access.BYTE),
+def test_a_region_is_located_when_it_is_made():
+    """Its place may be what memory holds by then; what the table defines later cannot tell it, as in ACPICA."""
+    memory = Recorder()
+    memory.write(MEMORY, 0x500, 4, 0x20000)
+    body = [
         aml.op_region("INFO", MEMORY, 0x500, 4),
         aml.field("INFO", [("BASE", 32)], aml.Access.DWORD),
         aml.name("SIZE", 4),
-    )
-    assert memory.log == []
-    memory.write(MEMORY, 0x500, 4, 0x20000)
-    vm.evaluate("FLD")
-    assert memory.log[-1] == ("Read", MEMORY, 0x20010, 1, 0)
+        aml.op_region("REG", MEMORY, aml.add(aml.ref("BASE"), 0x10), aml.ref("SIZE")),
+        aml.field("REG", [("FLD", 8)], aml.Access.BYTE),
+        aml.op_region("SOON", MEMORY, aml.ref("LATE"), 4),
+        aml.name("LATE", 4),
+    ]
+    vm = load([build_table("DSDT", b"".join(body), 2)], memory, strict=False)
+    assert [problem.status for problem in vm.problems] == ["AE_NOT_FOUND"]
     memory.write(MEMORY, 0x500, 4, 0x30000)
     vm.evaluate("FLD")
     assert memory.log[-1] == ("Read", MEMORY, 0x20010, 1, 0)
@@ -246,9 +248,8 @@ def test_no_address_lies_beyond_64_bits():
     ],
 )
 def test_regions_that_need_themselves(table):
-    vm, _ = machine(table)
     with pytest.raises(AmlError):
-        vm.evaluate("FLD")
+        machine(table)
 
 
 def test_a_huge_field_is_refused():

@@ -123,7 +123,7 @@ def test_what_fails_at_table_level_is_passed_over(tmp_path):
     mine = [evaluate(vm, f"\\{name}") for name in NAMES]
     assert mine == acpiexec(tmp_path, [data], [f"\\{name}" for name in NAMES])
     assert mine == [1] * 14 + [1, "AE_NOT_FOUND", "AE_NOT_FOUND", "AE_NOT_FOUND", 0]
-    assert len(vm.problems) == 11
+    assert len(vm.problems) == 12
     assert all(data[problem.offset :] and problem.path == "DSDT" for problem in vm.problems)
     with pytest.raises(AmlError, match="AE_ALREADY_EXISTS"):
         load([data])

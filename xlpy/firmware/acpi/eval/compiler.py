@@ -119,13 +119,6 @@ class Compiler(Reader):
         self._emit("End", None, self.block.start)
         return code
 
-    def values(self, path: str, count: int) -> Code:
-        """Code that leaves the values of the terms that the block begins with; ``at`` is then behind them."""
-        code = Code(path)
-        self._drive(code, self._several(count, self.block.end))
-        self._emit("End", None, self.block.start)
-        return code
-
     def append(self, code: Code, later: Later) -> None:
         """Compile what was put off, behind all other code."""
         self.loop, later.at = later.loop, len(code.instructions)
@@ -190,10 +183,6 @@ class Compiler(Reader):
             if single:
                 break
         self.blocks.pop()
-
-    def _several(self, count: int, end: int) -> Work:
-        for _ in range(count):
-            yield self._term(end)
 
     def _term(self, end: int) -> Work | None:
         """A TermArg: leaves one value on the stack."""

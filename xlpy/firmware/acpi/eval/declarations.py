@@ -83,7 +83,6 @@ def _region(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
     length, offset = vm.pop_integer(), vm.pop_integer()
     region = Region(str(path), space, offset, length)
     declare_region(vm, frame, path, region)
-    vm.settle(region)
 
 
 def declare_region(vm: Machine, frame: Frame, path: Path, region: Region) -> None:

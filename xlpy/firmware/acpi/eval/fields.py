@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.firmware.acpi.eval.names import Absolute
-    from xlpy.firmware.acpi.eval.registry import Code
     from xlpy.firmware.acpi.eval.values import Value
 
 SYSTEM_MEMORY, SYSTEM_IO, PCI_CONFIG = 0, 1, 2
@@ -75,12 +74,9 @@ class Scratch:
 
 
 class Region:
-    """An operation region. Those of a definition block learn their place when it is first needed (``pending``).
+    """An operation region. A DataTableRegion has the bytes of its ``table``."""
 
-    A DataTableRegion has the bytes of its ``table``.
-    """
-
-    __slots__ = ("home", "length", "name", "offset", "pending", "settled", "space", "table")
+    __slots__ = ("home", "length", "name", "offset", "settled", "space", "table")
     kind = ObjectType.REGION
 
     def __init__(
@@ -90,10 +86,9 @@ class Region:
         offset: int = 0,
         length: int = 0,
         *,
-        pending: Code | None = None,
         table: bytearray | None = None,
     ) -> None:
-        self.name, self.space, self.offset, self.length, self.pending = name, space, offset, length, pending
+        self.name, self.space, self.offset, self.length = name, space, offset, length
         self.table = table
         self.home: Absolute = ()
         self.settled = False

@@ -240,14 +240,10 @@ class Loader(Reader):
         at = self.at
         offset = self._constant(self.end, 0) if at < self.end and self.data[at] in _SIZES else None
         length = self._constant(self.end, 0) if self.at < self.end and self.data[self.at] in _SIZES else None
-        if isinstance(offset, int) and isinstance(length, int):
-            region = Region(str(path), space, offset, length)
-        else:
-            block = Block(self.data, at, self.end, self.label)
-            compiler = Compiler(block, self.scope, self.vm.namespace.arity, HANDLERS, final=True)
-            region = Region(str(path), space, pending=compiler.values(f"{self.label} {path}", 2))
-            self.at = compiler.at
+        if not isinstance(offset, int) or not isinstance(length, int):
+            return False
         self.next = self.at
+        region = Region(str(path), space, offset, length)
         region.home = self._add(path, region).path
         return True
 

@@ -296,20 +296,11 @@ class Machine:
         return self.namespace.add(full, thing)
 
     def settle(self, region: Region) -> None:
-        """Find out where a region lies, if that is still open."""
-        if region.pending:
-            code, region.pending = region.pending, None
-            try:
-                self.run(Frame(code, region.home[:-1], [], None))
-            except AmlError:
-                region.pending = code
-                raise
-            region.length, region.offset = self.pop_integer(), self.pop_integer()
-        elif region.settled:
-            return
-        region.settled = True
-        if region.space == PCI_CONFIG:
-            region.offset += self._pci_function(region.home)
+        """Find out where a region of PCI configuration space lies: what says so may be defined after it."""
+        if not region.settled:
+            region.settled = True
+            if region.space == PCI_CONFIG:
+                region.offset += self._pci_function(region.home)
 
     def _pci_function(self, home: Absolute) -> int:
         """The ECAM address of the function whose device a region of PCI configuration space belongs to (5.5.2.4.1)."""

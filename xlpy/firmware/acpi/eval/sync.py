@@ -92,12 +92,12 @@ def _reset(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("Wait")
 def _wait(vm: Machine, _frame: Frame, _operand: object) -> None:
-    timeout, event = vm.pop_integer(), _event(vm)
+    timeout, event = vm.pop_integer() & FOREVER, _event(vm)
     if event.signals:
         event.signals -= 1
         vm.stack.append(0)
         return
-    if timeout >= FOREVER:
+    if timeout == FOREVER:
         raise AmlError("AE_AML_LOOP_TIMEOUT", "waiting for an event that nobody can signal")
     vm.pass_time(timeout * 1000)
     vm.stack.append(vm.mask)
