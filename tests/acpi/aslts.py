@@ -53,7 +53,7 @@ def _source_package():
         except (FileNotFoundError, subprocess.TimeoutExpired) as error:
             pytest.skip(f"ACPICA's suite: XLPY_ASLTS is not set, and apt-get does not fetch it: {error}")
         if run.returncode and command[0] == "source":
-            reason = (run.stderr.strip().splitlines() or ["no reason"])[0]
+            reason = next((line for line in run.stderr.splitlines() if line.startswith("E:")), "no reason given")
             pytest.skip(f"ACPICA's suite: XLPY_ASLTS is not set, and apt-get source acpica-unix fails: {reason}")
     (archive,) = folder.glob("acpica-unix_*.orig.tar.*")
     subprocess.run(["tar", "xf", archive, "--strip-components=1"], cwd=folder, check=True)

@@ -13,10 +13,15 @@ DIFFERENT = {
 NO_END = {"bdemo-ACPICA-0239_ACTION_REQUIRED", "bdemo-ACPICA-0240_ACTION_REQUIRED", "bdemo-ACPICA-0251_ACTION_REQUIRED"}
 
 
+@pytest.fixture(scope="module")
+def root():
+    return suite()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("collection", COLLECTIONS)
-def test_collection(collection, tmp_path):
-    files = build(suite(), collection, tmp_path)
+def test_collection(root, collection, tmp_path):
+    files = build(root, collection, tmp_path)
     assert files
     with ProcessPoolExecutor(2) as processes, ThreadPoolExecutor(8) as threads:
         judged = threads.map(theirs, files.values())
