@@ -8,11 +8,18 @@ from __future__ import annotations
 KIB, MIB = 1 << 10, 1 << 20
 
 SCRIPT = 16 * MIB  # command lines for `run`
-CONFIG = 16 * MIB  # a domain configuration
+CONFIG = 1 * MIB  # a domain configuration
+FINDINGS = 10_000  # errors, and warnings, of one configuration; what is beyond is not told
+NUMA_NODES = 1024  # of one guest
 MACHINE = 1 * MIB  # a machine description
 FIRMWARE = 64 * MIB  # acpi_firmware and smbios_firmware: below the 4 GiB of RAM that a guest can have for them
 TABLES = 256 * MIB  # a dump of ACPI tables, all files of a folder together
 MEMORY = 1 << 30  # what one `mem write --file` stores
-SAVED_HEADER = 64 * MIB  # what stands in front of the memory of a saved domain
+SAVED_HEADER = 16 * MIB  # what stands in front of the memory of a saved domain
 RECORD = 1 * MIB  # the record of an export
+EXTENTS = 1 << 20  # of one file
+GROUPS = 1 << 18  # of one ext4 file system: 32 TiB with the usual 128 MiB each
+DIRECTORIES = 256 * MIB  # bytes of directories that are searched for one path
+GUEST_TABLES = 64 * MIB  # all ACPI tables that pointers in one memory lead to
+GUEST_ENTRIES = 4096  # pointers to tables that are followed
 AML_NESTING = 64  # brackets of an AML argument

@@ -21,6 +21,7 @@ from xlpy.dom0.ext4.tree import read_tree
 from xlpy.dom0.ext4.zones import Zones
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
+from xlpy.limits import DIRECTORIES
 from xlpy.typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ R = TypeVar("R")
 
 MAX_SYMLINKS = 8
 MAX_NAME = 255
-MAX_DIRECTORY = 256 << 20
 _RUN = 256  # directory blocks in one read
 
 
@@ -119,6 +119,8 @@ class Ext4:
         """
         todo = path.split("/")[::-1]
         trail = [self.inode(ROOT)]
+        found: dict[tuple[int, bytes], int | None] = {}
+        searched = 0
         links = 0
         while todo:
             name = todo.pop()
@@ -131,7 +133,13 @@ class Ext4:
                     raise Unsafe(f"{path} leaves the file system upwards", code="XLPY-EXT4-SYMLINK")
                 trail.pop()
                 continue
-            number = self._find(trail[-1], os.fsencode(name), path)
+            place = trail[-1].number, os.fsencode(name)
+            if place not in found:
+                searched += trail[-1].size
+                if searched > DIRECTORIES:
+                    raise Constraint(f"{path}: more than {DIRECTORIES} bytes of directories lie on the way")
+                found[place] = self._find(trail[-1], place[1], path)
+            number = found[place]
             if number is None:
                 raise NotFound(f"{path}: no such file", hint="the path is taken from the root of the file system")
             inode = self.inode(number)
@@ -190,8 +198,8 @@ class Ext4:
             raise Unsafe(f"{path}: the directory folds case", code="XLPY-EXT4-FEATURE")
         if inode.size % self.block_size:
             raise damaged(f"directory {inode.number}.i_size", f"{inode.size}, must be whole blocks")
-        if inode.size > MAX_DIRECTORY:
-            raise Constraint(f"{path}: a directory of {inode.size} bytes; at most {MAX_DIRECTORY} are searched")
+        if inode.size > DIRECTORIES:
+            raise Constraint(f"{path}: a directory of {inode.size} bytes; at most {DIRECTORIES} are searched")
         size = self.block_size
         for extent in self.fiemap(inode, path):
             if extent.flags & FIEMAP_EXTENT_UNWRITTEN:

@@ -10,6 +10,7 @@ import struct
 
 from xlpy.dom0.ext4.checksum import crc16, crc32c
 from xlpy.errors import FormatError, Unsafe
+from xlpy.limits import GROUPS
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -204,6 +205,12 @@ def parse_superblock(raw: bytes, device_size: int) -> Superblock:
             "superblock.s_inode_size", f"{inode_size} with descriptors of {desc_size}, both must be powers of two", 0x58
         )
     groups = -(-(blocks - first_data) // per_group)
+    if groups > GROUPS:
+        raise Unsafe(
+            f"the file system has {groups} block groups; at most {GROUPS} are read",
+            code="XLPY-EXT4-FEATURE",
+            hint="make the file system with mke2fs -t ext4 -b 4096, and no -g",
+        )
     if inodes != groups * inodes_per_group:
         raise damaged("superblock.s_inodes_count", f"{inodes}, must be {groups} groups of {inodes_per_group}", 0x00)
 

@@ -13,6 +13,8 @@ from xlpy.columns import Column
 from xlpy.dom0.ext4.checksum import crc32c_blocks
 from xlpy.dom0.ext4.superblock import damaged
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
+from xlpy.errors import Constraint
+from xlpy.limits import EXTENTS
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -106,6 +108,7 @@ def _leaves(
         if superblock.checksums:
             _check(superblock, inode, nodes, blocks, where)
         leaves: list[_Leaf] = []
+        total = 0
         below: list[_Node] = []
         for node, raw in zip(nodes, blocks, strict=True):
             entries, depth = _header(raw, where, node.block * size, room=(size - _ENTRY) // _ENTRY)
@@ -115,6 +118,12 @@ def _leaves(
                 below += _indexes(superblock, raw, entries, node, where)
             else:
                 leaves.append(_Leaf(node, _cut(raw, entries)))
+                total += entries
+        if total > EXTENTS or len(below) > EXTENTS:
+            raise Constraint(
+                f"inode {inode.number} has more than {EXTENTS} extents, the most that are read of a file",
+                hint="copy it into a new file, whose blocks lie together",
+            )
         nodes = below
     return leaves
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.header import verify
+from xlpy.limits import GUEST_ENTRIES, GUEST_TABLES
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ class _Walker:
         self.read, self.problems = read, problems
         self.found: list[Found] = []
         self.seen: set[int] = set()
+        self.left = GUEST_TABLES  # bytes that may still be read
+        self.full = False
 
     def trouble(self, message: str, path: str) -> None:
         error = FormatError(message, path=path)
@@ -105,6 +108,8 @@ class _Walker:
             if not verify(root.data):
                 self.trouble(f"{root.signature.lower()} at {root.address:#x}: bad checksum", root.signature.lower())
             for entry in _numbers(root.data, width):
+                if self.full:
+                    break
                 self.entry(entry, root.signature)
 
     def entry(self, address: int, root: str) -> None:
@@ -117,8 +122,12 @@ class _Walker:
                 self.table(target, name, f"facp.{name.lower()}")
 
     def table(self, address: int, wanted: str | None, path: str = "rsdp") -> Found | None:
-        """The table at ``address``, unless it was met already."""
-        if address in self.seen:
+        """The table at ``address``, unless it was met already, or too much was read."""
+        if address in self.seen or self.full:
+            return None
+        if len(self.seen) == GUEST_ENTRIES:
+            self.full = True
+            self.trouble(f"{path}: more than {GUEST_ENTRIES} tables; no further ones are looked at", path)
             return None
         self.seen.add(address)
         head = self.read(address, HEADER_SIZE)
@@ -130,6 +139,11 @@ class _Walker:
             self.trouble(
                 f"{path}: {signature} at {address:#x} claims a length of {length}", f"{signature.lower()}.length"
             )
+            return None
+        self.left -= length
+        if self.left < 0:
+            self.full = True
+            self.trouble(f"{path}: more than {GUEST_TABLES} bytes of tables; no further ones are read", path)
             return None
         found = Found(signature, address, self.read(address, length))
         self.found.append(found)

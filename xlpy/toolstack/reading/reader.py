@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from functools import cache
 
+from xlpy.limits import FINDINGS
 from xlpy.records import NamedTuple
 from xlpy.toolstack.cnumbers import i32, u32, u64
 from xlpy.toolstack.xlcfg import Items, Problem, Text, Unusable
@@ -79,6 +80,7 @@ class Reader:
         self.warnings: list[Problem] = list(settings.warnings)
         self.status: int | None = 0
         self._searches = 0
+        self._somewhere = settings.source.position(0)
 
     # Findings.
 
@@ -88,10 +90,14 @@ class Reader:
         """Note why the configuration is refused; ``status`` is what xl exits with, None when only xlpy refuses."""
         if status is None or self.status == 0:
             self.status = status
+        if len(self.problems) >= FINDINGS:
+            return
         self.problems.append(Problem(self._place(where), _short(message), "error", hint))
 
     def warn(self, where: Position | str | Text | Items | None, message: str, hint: str | None = None) -> None:
         """Note something that xl accepts and that may not be meant."""
+        if len(self.warnings) >= FINDINGS:
+            return
         self.warnings.append(Problem(self._place(where), _short(message), "warning", hint))
 
     def nearest(self, word: str, known: Iterable[str]) -> str | None:
@@ -110,7 +116,9 @@ class Reader:
         return f"known are {', '.join(known)}" if len(known) <= 12 else None
 
     def at(self, text: Text, index: int) -> Position:
-        """Where a character of a string stands."""
+        """Where a character of a string stands; anywhere, once nothing more is told of this configuration."""
+        if len(self.problems) >= FINDINGS or len(self.warnings) >= FINDINGS:
+            return self._somewhere
         return self.settings.where_in(text, index)
 
     def _place(self, where: Position | str | Text | Items | None) -> Position | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xlpy.limits import NUMA_NODES
 from xlpy.toolstack.cnumbers import ULONG_MAX, i32, strtoul, u32, u64
 from xlpy.toolstack.libxl_json import UNSET_MEMKB
 from xlpy.toolstack.reading.cpulists import bitmap_bits, parse_range
@@ -25,6 +26,9 @@ def read_vnuma(reader: Reader) -> None:
     if not nodes:
         if "vnuma" in reader.settings and nodes is None:
             reader.warn("vnuma", "vnuma is not a list; xl ignores it")
+        return
+    if len(nodes) > NUMA_NODES:
+        reader.error(nodes, f"vnuma has {len(nodes)} nodes, and a guest at most {NUMA_NODES}", status=None)
         return
     given = i32(reader.integer("maxvcpus", quiet=True) or 0)
     bits = bitmap_bits(given if given > 0 else reader.host.cpus)

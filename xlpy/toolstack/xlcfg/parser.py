@@ -11,6 +11,7 @@ import re
 import sys
 from functools import cache
 
+from xlpy.limits import FINDINGS
 from xlpy.toolstack.xlcfg import lexer
 from xlpy.toolstack.xlcfg.lexer import (
     ADD,
@@ -128,17 +129,21 @@ class _Parser:
             if start < len(text):
                 start = self.statements(text, start)
         if self.problems:
-            count = len(self.problems)
-            raise Refused(
-                f"{self.source.name} is not a valid configuration ({count} error{'s' if count > 1 else ''})",
-                self.problems,
-                hint="xl configurations are not Python: no tuples, signs, dots, calls or expressions"
-                if self.pythonic
-                else None,
-                warnings=self.warnings,
-            )
+            raise self.refused()
         self.join()
         return Settings(self.source, self.settings, self.warnings, self.strict)
+
+    def refused(self) -> Refused:
+        """The refusal, with all errors found so far."""
+        count = len(self.problems)
+        return Refused(
+            f"{self.source.name} is not a valid configuration ({count} error{'s' if count > 1 else ''})",
+            self.problems,
+            hint="xl configurations are not Python: no tuples, signs, dots, calls or expressions"
+            if self.pythonic
+            else None,
+            warnings=self.warnings,
+        )
 
     def statements(self, text: str, start: int) -> int:
         """The state machine over the tokens of ``text``; return where a statement begins after all went well again."""
@@ -356,11 +361,13 @@ class _Parser:
         self.report(at, "lists are nested too deep", "libxlutil stops at about 4,996 levels")
 
     def report(self, at: int, message: str, hint: str | None = None, xl_line: int | None = None) -> None:
-        """Note an error, unless its line had a lexical one already."""
+        """Note an error, unless its line had a lexical one already. Refused: there are too many to go on."""
         line = self.source.line_of(at)
         if line > self.lexical_line:
             where = self.source.position(at)
             self.problems.append(Problem(where, message, "error", hint, line if xl_line is None else xl_line))
+            if len(self.problems) == FINDINGS:
+                raise self.refused()
 
     def warn(self, at: int, message: str) -> None:
         """Note something that reads, but perhaps not as its writer meant."""
