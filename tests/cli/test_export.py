@@ -415,6 +415,15 @@ def test_files_of_others_stay(ready, config, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_files_of_another_machine_stay(ready, config, out, tmp_path, monkeypatch):
+    """A folder that two machines share: what is not in the register of this one is not its own."""
+    ready("export", config(), "-o", out)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setenv("XLPY_ROOT", str(tmp_path / "another"))
+    assert "is not of an export of this machine" in ready("export", config(), "-o", out, status=5).err
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_a_folder_that_is_none(ready, config, tmp_path):
     (tmp_path / "file").write_text("")
     assert "file" in ready("export", config(), "-o", tmp_path / "file", status=6).err

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from xlpy.addr import PAGE
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 FILE, LABELS = "/mnt/pmem0/vm1.img", "/mnt/pmem0/vm1.labels"
 CONFIG = f"""\
@@ -60,6 +64,23 @@ def test_what_nobody_holds_is_found_on_the_media(xlpy, exported):
     (one,) = shown.json["items"]
     assert (one["data"]["path"], one["data"]["exported"]) == (FILE, None)
     assert "no export holds it" in shown.err
+
+
+def test_a_devdax_device(xlpy, tmp_path, monkeypatch):
+    """It has neither a file system nor a block device, and is found by its ranges."""
+    machine = next(one for one in (CONFIGS / "machines").glob("*.yaml") if "mode: devdax" in one.read_text())
+    monkeypatch.setenv("XLPY_ROOT", str(tmp_path / "devdax"))
+    xlpy("host", "init", "--machine", machine)
+    device = next(one for one in xlpy("pmem", "list", "--json").json["items"] if one["mode"] == "devdax")["chardev"]
+    path = tmp_path / "domain.cfg"
+    path.write_text(f'name = "vm1"\ntype = "hvm"\nmemory = 512\nvnvdimm = [ "file=/dev/{device}" ]\n')
+    xlpy("export", path, "-o", tmp_path)
+    (one,) = xlpy("import", "--json", tmp_path / "vm1.cfg").json["items"]
+    assert (one["data"]["path"], one["data"]["kind"], one["valid"]) == (f"/dev/{device}", "devdax", True)
+    hand = by_hand(tmp_path, xlpy)
+    (one,) = xlpy("import", "--json", hand, status=10).json["items"]
+    assert (one["data"]["path"], one["data"]["exported"]) == (f"/dev/{device}", None)
+    assert f"lies on {device}" in xlpy("config", "check", hand).err
 
 
 def test_a_gap(xlpy, exported):

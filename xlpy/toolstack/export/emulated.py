@@ -87,7 +87,8 @@ class EmulatedMachine:
     def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
         from xlpy.toolstack.export import search
 
-        return search.locate(self._dom0, self._names, spans, self._files)
+        found = search.locate(self._dom0, self._names, spans, self._files)
+        return found or search.devdax(self._dom0, self._dax, spans)
 
     def _files(self, mount: Mount, size: int) -> Iterator[str]:
         for path, inode in self._dom0.files(mount):
@@ -97,7 +98,12 @@ class EmulatedMachine:
     def pmem(self) -> list[tuple[str, Span[Spa]]]:
         from xlpy.toolstack.export import search
 
-        return [(name, span) for name, kind, span in search.devices(self._dom0, self._names) if kind == "device"]
+        found = [(name, span) for name, kind, span in search.devices(self._dom0, self._names) if kind == "device"]
+        return found + [(name, span) for name, spans in search.daxes(self._dom0, self._dax) for span in spans]
+
+    @property
+    def _dax(self) -> list[str]:
+        return [one.char for one in self._dom0.namespaces if one.char]
 
     @property
     def _names(self) -> list[str]:

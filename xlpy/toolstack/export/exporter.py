@@ -7,8 +7,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from xlpy.errors import Conflict, HostTrouble
-from xlpy.inputs import read_file
-from xlpy.limits import RECORD
 from xlpy.records import NamedTuple
 from xlpy.toolstack.export.manifest import Area, Device, Manifest
 from xlpy.toolstack.export.plan import plan
@@ -180,11 +178,11 @@ class Exporter:
     # --- who else has the memory -----------------------------------------------------------------------------------
 
     def _refuse_foreign(self, files: dict[str, str]) -> None:
-        """A file of one of the three names that no export of ours made stays as it is."""
+        """A file of one of the three names stays as it is, unless an export of this machine made it."""
         if self.machine.register.get(files["json"]) is not None:
             return
         for name in files.values():
-            if os.path.lexists(name) and not _is_record(files["json"]):
+            if os.path.lexists(name):
                 raise Conflict(
                     f"{name} exists, and is not of an export of this machine",
                     code="XLPY-EXPORT-EXISTS",
@@ -258,13 +256,3 @@ def replace(path: Path, content: bytes, undo: ExitStack) -> None:
 def _without_error(act: Callable[[], object]) -> None:
     with suppress(OSError):
         act()
-
-
-def _is_record(path: str) -> bool:
-    """Whether a file is the record of an export, perhaps of one that was released or of another machine."""
-    import json
-
-    try:
-        return str(json.loads(read_file(path, RECORD)).get("schema", "")).startswith("xlpy.export/")
-    except (OSError, ValueError, AttributeError):
-        return False

@@ -131,10 +131,16 @@ class LinuxMachine:
             raise
 
     def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
-        return search.locate(self._dom0, self._names, spans, files_of_size)
+        found = search.locate(self._dom0, self._names, spans, files_of_size)
+        return found or search.devdax(self._dom0, self._dax, spans)
 
     def pmem(self) -> list[tuple[str, Span[Spa]]]:
-        return [(name, span) for name, kind, span in search.devices(self._dom0, self._names) if kind == "device"]
+        found = [(name, span) for name, kind, span in search.devices(self._dom0, self._names) if kind == "device"]
+        return found + [(name, span) for name, spans in search.daxes(self._dom0, self._dax) for span in spans]
+
+    @property
+    def _dax(self) -> list[str]:
+        return sorted(one.name for one in Path(self._sysfs, "bus/dax/devices").glob("dax*"))
 
     @property
     def _names(self) -> list[str]:

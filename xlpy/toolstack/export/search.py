@@ -23,6 +23,20 @@ def devices(dom0: Dom0, names: Iterable[str]) -> Iterator[tuple[str, str, Span[S
         yield name, kind, span
 
 
+def daxes(dom0: Dom0, names: Iterable[str]) -> Iterator[tuple[str, tuple[Span[Spa], ...]]]:
+    """Name and host memory of each devdax device that can be exported; the others are passed over."""
+    for name in names:
+        try:
+            yield name, resolve(dom0, f"/dev/{name}").spans
+        except XlpyError:
+            continue
+
+
+def devdax(dom0: Dom0, names: Iterable[str], spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
+    """Path and kind of the devdax device that is exactly this host memory."""
+    return next(((f"/dev/{name}", "devdax") for name, whole in daxes(dom0, names) if whole == tuple(spans)), None)
+
+
 def locate(
     dom0: Dom0,
     names: Iterable[str],
