@@ -180,6 +180,12 @@ def test_xens_own_tables(tmp_path):
         ([aml.external("\\FOO", 8, 2)], 36, "External (\\FOO) is an opcode"),
         ([aml.name("REF0", aml.package(aml.ref("\\FOO")))], 36, "names of other tables"),
         ([aml.name("ZERO", 1)], 37, "the name ZERO is a word of ASL"),
+        ([aml.name("ONE", 1), aml.integer(7)], 42, "Byte stands as a statement, and is a value"),
+        (
+            [aml.method("BAR", 0, b"\\FOO_", aml.arg(0), aml.integer(7))],
+            43,
+            "how many arguments \\FOO takes is a guess",
+        ),
         ([aml.name("ONE", 1), b"\xb0\x01\x02"], 42, "unknown opcode 0xb0; 3 bytes are left out: b0 01 02"),
     ],
 )
@@ -205,6 +211,17 @@ def test_calls_of_other_tables():
     assert "External (\\FOO, MethodObj)" in disassemble([dsdt, user])[1].text
     guarded = ssdt(aml.external("\\FOO", 8, 2), aml.method("BAR", 0, aml.call("\\FOO", 1, 2)))
     assert "\\FOO (One, 0x02)" in disassemble([guarded])[0].text
+
+
+def test_iasls_own_external_opcodes_come_out_equal(tmp_path):
+    """iasl puts them into If (Zero) in front of a table; it does so again for the declarations."""
+    source = """External (\\_SB.DEV0, DeviceObj)  External (\\_SB.DEV0.MTH0, MethodObj)  External (\\ABCD, IntObj)
+        Scope (\\_SB.DEV0) { Method (MTH1) { Return (MTH0 (ABCD, 2)) } }"""
+    (table,) = compile_asl(tmp_path, [source], options=("-oa",))
+    assert table[36] == 0xA0
+    (listing,) = disassemble([table])
+    assert list(listing.remarks) == []
+    assert recompiled(tmp_path, listing.text) == said(table)
 
 
 @settings(max_examples=150, deadline=None)

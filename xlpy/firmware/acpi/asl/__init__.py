@@ -79,6 +79,7 @@ def _unsaid(table: bytes, printer: Printer) -> Iterable[Remark]:
         raw = table[offset : offset + size].rstrip(b"\0")
         if not raw.isascii() or 0 in raw or not raw.decode("latin-1").isprintable():
             yield Remark(offset, f"the {what} is no text")
-    if printer.externals:
-        names = ", ".join(printer.externals)
+    others = [name for name in printer.externals if name not in printer.declared]
+    if others:
+        names = ", ".join(others)
         yield Remark(36, f"names of other tables: iasl puts External opcodes for them in front ({names})")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.opcodes import Op
 
 DEPTH = 150  # terms in terms: our own stack
+_EXTERNAL = 0x15
+_VALUES = frozenset((*range(2), *range(0x0A, 0x10), 0x11, 0x12, *range(0x60, 0x6F), 0xFF))  # that are no statements
 _ROW = 8  # bytes of a buffer in a line
 _CONSTANTS = {"Byte": 1, "Word": 2, "DWord": 4, "QWord": 8}
 _NUMBERS = {"B": 1, "W": 2, "D": 4}
@@ -54,6 +56,7 @@ class Printer(Reader):
         self.remarks: list[Remark] = []
         self.objects: dict[str, Named] = {}
         self.externals: dict[str, str] = {}
+        self.declared: set[str] = set()  # those that the table declares as iasl does
         self.scope: Absolute = ()
         self._depth = 0
 
@@ -93,9 +96,12 @@ class Printer(Reader):
         start = self.at
         op = self.opcode(end)
         if op is None:
-            return self._name(end).split("\n")
+            return self._call(end, start).split("\n")
         end, declare = self._package(op, end, start), _STATEMENTS.get(op.name)
         lines = declare(self, op, end) if declare else self._operator(op, end, start).split("\n")
+        if self.data[start] in _VALUES:
+            self.remark(start, f"{op.name} stands as a statement, and is a value")
+            lines = [f"// {line}" for line in lines]
         if op.package:
             self.at = end
         return lines
@@ -236,10 +242,10 @@ class Printer(Reader):
     def _resolve(self, path: Path) -> int | None:
         """How many arguments a name takes; None when it is no method. What other tables have is declared external."""
         full, args = self.known.find(self.scope, path)
-        if full is None:
-            self.externals.setdefault(str(path), "UnknownObj")
-        elif not self.known.is_own(full):
-            self.externals.setdefault(show(full), "UnknownObj" if args is None else TYPES[METHOD_TYPE])
+        if full is None or not self.known.is_own(full):
+            outer = [show(one) for one in path.candidates(self.scope)]
+            name = next((one for one in outer if one in self.declared), str(path) if full is None else show(full))
+            self.externals.setdefault(name, "UnknownObj" if args is None else TYPES[METHOD_TYPE])
         return args
 
     def _name(self, end: int) -> str:
@@ -252,11 +258,51 @@ class Printer(Reader):
         self._depth -= 1
         return f"{self._text(path)} ({', '.join(values)})"
 
+    def _call(self, end: int, start: int) -> str:
+        """A name as a statement: a call. Of a method that no table declares, the values that follow are arguments."""
+        path = self._path(end)
+        full, _ = self.known.find(self.scope, path)
+        self.at = start
+        if full is not None:
+            return self._name(end)
+        self.path(end)
+        values = []
+        while self.at < end and self.data[self.at] in _VALUES:
+            values.append(self.term(end))
+        self.externals[str(path)] = TYPES[METHOD_TYPE]
+        self.remark(start, f"how many arguments {path} takes is a guess")
+        return f"{self._text(path)} ({', '.join(values)})"
+
     # -- control flow
 
     def _flow(self, op: Op, end: int) -> list[str]:
+        if op.name == "If" and not self.scope and self._declares_only(end):
+            return []
         head = f"{op.name} ({self.term(end)})" if "t" in op.args else op.name
         return block(head, self.body(end))
+
+    def _declares_only(self, end: int) -> bool:
+        """Whether an If is ``If (Zero)`` around nothing but External opcodes, as iasl puts it in front of a table.
+
+        If so it is read: iasl makes it again of the declarations.
+        """
+        start, found, twice = self.at, dict[str, str](), list[Remark]()
+        if self.data[start : start + 1] == b"\0":
+            self.at += 1
+            while self.at < end and self.data[self.at] == _EXTERNAL:
+                place = self.at
+                self.at += 1
+                path, kind, _ = self.path(end), self.number(1, end), self.number(1, end)
+                if str(path) in found:
+                    twice.append(Remark(place, f"External ({path}) is there twice; iasl writes it once"))
+                found[str(path)] = TYPES[kind] if kind < len(TYPES) else TYPES[0]
+        if found and self.at == end:
+            self.externals |= found
+            self.remarks += twice
+            self.declared |= set(found)
+            return True
+        self.at = start
+        return False
 
     # -- named objects
 
