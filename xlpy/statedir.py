@@ -111,6 +111,7 @@ def prepare(where: Path, anew: bool) -> None:
         StateError: media without a state. Conflict: somebody else's directory.
     """
     folder(where)
+    refuse_foreign(where)
     strangers = {path.name for path in where.iterdir()} - OURS
     if strangers and not ((where / STATE).exists() or (where / "hw").exists()):
         raise Conflict(
@@ -138,8 +139,20 @@ def write(path: Path, text: str) -> None:
         file.write(text)
 
 
+def refuse_foreign(where: str | os.PathLike[str]) -> None:
+    """Conflict: the folder belongs to another user, who may have put anything into it; root may do what he wants."""
+    owner, me = os.stat(where).st_uid, os.geteuid()
+    if me and owner not in (me, 0):
+        raise Conflict(
+            f"{os.fspath(where)} belongs to another user (uid {owner}), who may have put anything into it",
+            code="XLPY-ROOT-OWNER",
+            hint="choose a root of your own with --root or XLPY_ROOT",
+        )
+
+
 def warn_if_open(where: str, note: Callable[[str], None]) -> None:
-    """Tell when others may read a host, as older versions made them, and how to end that."""
+    """Tell when others may read a host, as older versions made them, and how to end that. Conflict: it is not ours."""
+    refuse_foreign(where)
     mode = open_to_others(where)
     if mode:
         note(

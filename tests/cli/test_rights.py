@@ -91,6 +91,20 @@ def test_a_lock_of_somebody_else(shell, tmp_path):
         assert subprocess.run(stranger, capture_output=True, check=False).returncode != 0
 
 
+@pytest.mark.parametrize(("owner", "me", "status"), [(1, 2, 5), (0, 2, 0), (2, 2, 0), (1, 0, 0)])
+def test_a_root_of_somebody_else(xlpy, host_root, tmp_path, monkeypatch, owner, me, status):
+    """One that root has made for a user is fine; one that another user has laid out is not, empty or with a host."""
+    if os.geteuid():
+        pytest.skip("needs root, to give folders away")
+    (tmp_path / "empty").mkdir()
+    for path in (host_root, tmp_path / "empty"):
+        os.chown(path, owner, owner)
+    monkeypatch.setattr(os, "geteuid", lambda: me)
+    found = xlpy("list", status=status)
+    assert ("belongs to another user (uid 1)" in found.err) == bool(status)
+    xlpy("--root", tmp_path / "empty", "host", "init", status=status)
+
+
 class TestPrivate:
     @pytest.fixture(autouse=True, params=[0o000, 0o022, 0o777])
     def umask(self, request):

@@ -58,6 +58,18 @@ def test_memory_that_ends_too_early(xlpy, saved, memory):
     assert xlpy("list", "--json").json["items"] == []
 
 
+@pytest.mark.parametrize(
+    "part", ["xen.ram", "xen.pmem", "xen.files", "xen.ioreq", "xen.domain", "libxl", "host", "new"]
+)
+def test_only_the_parts_that_are_saved_are_taken(xlpy, saved, part):
+    """Not the maps of host memory, which would be other guests' too, nor other tables of the state."""
+    header, memory, build = saved
+    assert part not in header["parts"]
+    header["parts"][part] = [[0x100000, 0x100001, 0]]
+    assert "not as xlpy save writes it" in xlpy("restore", build(header, memory), status=6).err
+    assert xlpy("list", "--json").json["items"] == []
+
+
 def test_anything_in_the_place_of_anything(xlpy, saved):
     """Every value of the header in turn: absent, and of another kind. An error each time, or it did not matter."""
     header, memory, build = saved

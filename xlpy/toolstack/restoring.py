@@ -8,7 +8,7 @@ from xlpy.hypervisor import abi
 from xlpy.private import folder
 from xlpy.toolstack.build import Builder, device_model
 from xlpy.toolstack.record import DomainRecord, VnvdimmRecord, load, save
-from xlpy.toolstack.saving import Saved, pmem_digest, runs_of, well_formed
+from xlpy.toolstack.saving import KEPT_PARTS, Saved, pmem_digest, runs_of, well_formed
 from xlpy.toolstack.stored import reload
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,10 @@ class Restorer(Builder):
             raise Constraint(
                 f"{config.name}: the host has not enough RAM left", code="XLPY-NO-MEMORY", hint="xlpy info free_memory"
             )
-        self.xen.domain(domid).restore(header["domain"], header["parts"])
+        parts = header["parts"]
+        if not parts.keys() <= set(KEPT_PARTS):  # such as what says which host memory it has
+            raise ValueError(sorted(parts))
+        self.xen.domain(domid).restore(header["domain"], parts)
 
     def _board(self, domid: int, board: list[Device], layout: MemoryLayout) -> None:
         """The board is among the parts."""
