@@ -422,7 +422,7 @@ class Host:
             with self.store.transaction(f"writing to {domain}"):
                 target.memory.write(gpa, data)
                 if os.path.exists(self._file(power.CACHES)):  # else every store is safe at once
-                    from xlpy.power import make_durable
+                    from xlpy.toolstack.durable import make_durable
 
                     make_durable(self.hw, target, gpa, data)
 

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import random
 
-from xlpy.addr import PAGE_SHIFT, Gpa, Spa
+from xlpy.addr import Gpa, Spa
 from xlpy.errors import Constraint
 from xlpy.hw import power
 from xlpy.hw.caches import Caches
 from xlpy.hw.persistency import LINE
 from xlpy.records import NamedTuple
+from xlpy.toolstack.durable import caches, pieces
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from xlpy.host import Host
-    from xlpy.hw.hardware import Hardware
     from xlpy.hw.persistency import Line
-    from xlpy.toolstack.running import Running
 
 FEATURES = {"clwb": 24, "clflushopt": 23}  # CPUID leaf 7, EBX
 RANDOM, ALL, NONE = "random", "all", "none"  # which stores a failure leaves
@@ -37,28 +36,6 @@ class Failure(NamedTuple):
     domains: list[str]
 
 
-def caches(hw: Hardware) -> Caches:
-    """The caches of a machine."""
-    return Caches(hw.beside(power.CACHES), lambda spa, length: hw.read(Spa(spa), length), hw.spec.persistence)
-
-
-def _pieces(running: Running, gpa: int, length: int) -> Iterator[tuple[Spa, int, int]]:
-    """(host address, offset in the range, bytes) of the parts of a guest's range that are persistent memory."""
-    first, last = gpa >> PAGE_SHIFT, (gpa + length - 1 >> PAGE_SHIFT) + 1
-    for piece in running.domain.p2m.pmem.clip(first, last):
-        start, end = max(gpa, piece.start << PAGE_SHIFT), min(gpa + length, piece.end << PAGE_SHIFT)
-        yield Spa((piece.base - piece.start << PAGE_SHIFT) + start), start - gpa, end - start
-
-
-def make_durable(hw: Hardware, running: Running, gpa: int, data: bytes) -> None:
-    """A store that has just been made is written back, fenced, and drained from all queues."""
-    model = caches(hw)
-    for spa, at, size in _pieces(running, gpa, len(data)):
-        model.store(spa, data[at : at + size])
-        model.write_back(spa, size)
-    model.fence(drain=True)
-
-
 def store(host: Host, domain: str, gpa: Gpa, data: bytes, dry_run: bool = False) -> None:
     """Write guest memory and leave it in the caches. Errors as ``Host.write_memory``."""
     running = host.domain(domain)
@@ -68,7 +45,7 @@ def store(host: Host, domain: str, gpa: Gpa, data: bytes, dry_run: bool = False)
         return
     with host.store.transaction(f"writing to {domain}"):
         model = caches(host.hw)
-        for spa, at, size in _pieces(running, gpa, len(data)):
+        for spa, at, size in pieces(running, gpa, len(data)):
             model.store(spa, data[at : at + size])
         running.memory.write(gpa, data)
 
@@ -88,7 +65,7 @@ def flush(
         Constraint: no byte of the range is persistent memory.
     """
     running = host.domain(domain)
-    parts = list(_pieces(running, gpa, length))
+    parts = list(pieces(running, gpa, length))
     if not parts:
         raise Constraint(
             f"domain {domain} has no persistent memory in the {length} bytes at {gpa:#x}",

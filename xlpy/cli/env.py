@@ -10,8 +10,8 @@ from xlpy.cli.show import err, exact
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xlpy.cli.kept import Kept
     from xlpy.cli.scratch import Scratch
-    from xlpy.cli.script import Kept
     from xlpy.errors import XlpyError
     from xlpy.host import Host
 
@@ -73,6 +73,20 @@ class Env:
         self.note("note: there is no host yet, so this is tried on a new one that is thrown away")
         self._scratch = Scratch()
         return self._scratch.path
+
+    def options(self) -> dict[str, Any]:
+        """What stood before the command, for the lines of a script."""
+        return {name: getattr(self, name) for name in ("root", "verbose", "quiet", "dry_run", "color")}
+
+    def adopt(self, kept: Kept) -> None:
+        """Stand in a script: take its options where this line does not say, and the host that it has open."""
+        self.kept = kept
+        script = kept.options
+        self.root = script["root"] if self.root is None else self.root
+        self.verbose = max(self.verbose, script["verbose"])
+        self.quiet |= script["quiet"]
+        self.dry_run |= script["dry_run"]
+        self.color = script["color"] if self.color == "auto" else self.color
 
     @property
     def existing_host(self) -> Host | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from xlpy.cli.declare import Command, Parameter
-    from xlpy.cli.script import Kept
+    from xlpy.cli.kept import Kept
 
 PIPE_CLOSED = 141
 KEPT = "xlpy.kept"  # in a context's meta: what a script keeps
@@ -142,7 +142,7 @@ def root_group() -> LazyGroup:
         context = click.get_current_context()
         context.obj = shared.run(**values)
         if kept := context.meta.get(KEPT):
-            kept.adopt(context.obj)
+            context.obj.adopt(kept)
         context.call_on_close(context.obj.settle)
 
     group = LazyGroup(

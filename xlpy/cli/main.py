@@ -18,7 +18,7 @@ from xlpy.typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from xlpy.cli.script import Kept
+    from xlpy.cli.kept import Kept
 
 COLLECT_AFTER = 200_000  # objects; a command is short, and looking for circles among its extents doubles their time
 INTERRUPTED, PIPE_CLOSED = 130, 141
@@ -75,7 +75,7 @@ def _run(words: Sequence[str], kept: Kept | None) -> None:
         return
     env = shared.run(**line.common)
     if kept:
-        kept.adopt(env)
+        env.adopt(kept)
     try:
         line.command(env, **line.values)
     finally:

@@ -7,16 +7,16 @@ import sys
 
 from xlpy import limits
 from xlpy.cli.declare import argument, command, leave
+from xlpy.cli.kept import Kept
 from xlpy.cli.show import err, flush
 from xlpy.errors import UsageError
 from xlpy.inputs import read_file, read_stream
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from xlpy.cli.env import Env
-    from xlpy.host import Host
 
 RENEW = ("host", "boot")  # commands after which a host is not what it was
 running = False  # a script that runs scripts has no end that can be foreseen
@@ -39,7 +39,7 @@ def run_script(env: Env, script: str) -> None:
     if running:
         raise UsageError("a script cannot run a script", hint="write its lines into this one")
     running = True
-    kept = Kept(env)
+    kept = Kept(env.options())
     try:
         for number, words in _lines(_read(script), script):
             status = run(words, kept)
@@ -52,42 +52,6 @@ def run_script(env: Env, script: str) -> None:
     finally:
         running = False
         kept.close()
-
-
-class Kept:
-    """The environment of a script: options of its own command line, and the host, as long as lines mean the same."""
-
-    def __init__(self, env: Env) -> None:
-        self._env = env
-        self._host: Host | None = None
-
-    def adopt(self, line: Env) -> None:
-        """Give a line's environment what the script's has and the line does not say."""
-        line.root = self._env.root if line.root is None else line.root
-        line.verbose = max(line.verbose, self._env.verbose)
-        line.quiet |= self._env.quiet
-        line.dry_run |= self._env.dry_run
-        line.color = self._env.color if line.color == "auto" else line.color
-        line.kept = self
-
-    def host(self, root: str | None, note: Callable[[str], None]) -> Host:
-        """The host of a line: the one that is open, unless it is another or has to be looked at again."""
-        from xlpy.host import Host
-        from xlpy.statedir import UNCLEAN
-
-        where = Host.directory(root)
-        if self._host is not None and (self._host.root != where or (where / UNCLEAN).exists()):
-            self.close()
-        if self._host is None:
-            self._host = Host.open(root, note)
-        self._host.note = note
-        return self._host
-
-    def close(self) -> None:
-        """Let go of the host: the next line opens it anew."""
-        if self._host is not None:
-            self._host.store.close()
-        self._host = None
 
 
 def _read(script: str) -> str:

@@ -1,0 +1,41 @@
+"""What the lines of a script have in common: the options that stand before all of them, and the host that is open."""
+
+from __future__ import annotations
+
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.host import Host
+
+
+class Kept:
+    """What is kept from line to line.
+
+    Args:
+        options: of the script's own command line, by name: root, verbose, quiet, dry_run, color.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self._host: Host | None = None
+
+    def host(self, root: str | None, note: Callable[[str], None]) -> Host:
+        """The host of a line: the one that is open, unless it is another or has to be looked at again."""
+        from xlpy.host import Host
+        from xlpy.statedir import UNCLEAN
+
+        where = Host.directory(root)
+        if self._host is not None and (self._host.root != where or (where / UNCLEAN).exists()):
+            self.close()
+        if self._host is None:
+            self._host = Host.open(root, note)
+        self._host.note = note
+        return self._host
+
+    def close(self) -> None:
+        """Let go of the host: the next line opens it anew."""
+        if self._host is not None:
+            self._host.store.close()
+        self._host = None
