@@ -70,7 +70,7 @@ class EmulatedDom0(Vfs):
         from xlpy.dom0.detect import detect
         from xlpy.dom0.pmemreport import report
         from xlpy.dom0.probe import probe
-        from xlpy.dom0.usage import described_uses
+        from xlpy.dom0.usage_described import described_uses
 
         made = cls(hw, store)
         made._edited = True  # by the one before it, whose holds have ended

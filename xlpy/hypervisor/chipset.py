@@ -14,7 +14,7 @@ from xlpy.errors import HypercallError
 from xlpy.firmware.layout import HVM_INFO
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.board import DEFAULT, IO, ROM_BAR, SCREENS, WIDE, Device, board_of
-from xlpy.hypervisor.hypercalls import Hypercalls
+from xlpy.hypervisor.op_memory import MemoryOps
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,7 @@ class Chipset:
         """
         self.devices, self._screen, self._roms = list(devices), [], []
         self._build()
-        at, calls, domid = ram_end, Hypercalls(self._domain.xen, 0), self._domain.domid
+        at, calls, domid = ram_end, MemoryOps(self._domain.xen, 0), self._domain.domid
         for devfn, (model, function, memory) in self.board.items():
             video = memory >> PAGE_SHIFT - 10 if model in SCREENS else 0
             if video:
@@ -161,7 +161,7 @@ class Chipset:
         to, domain = bar.start >> PAGE_SHIFT, self._domain
         if domain.p2m.overlaps(to, to + pages):
             return  # the guest has put the BAR over its own memory
-        calls = Hypercalls(domain.xen, 0)
+        calls = MemoryOps(domain.xen, 0)
         for done in range(0, pages, abi.GMFN_RANGE_MAX):
             count = min(pages - done, abi.GMFN_RANGE_MAX)
             space = abi.XENMAPSPACE_GMFN_RANGE
