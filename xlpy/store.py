@@ -103,6 +103,7 @@ class Store:
         self._depth = 0
         self._savepoints = 0
         self._trial = False
+        self._after: list[Callable[[], object]] = []  # what is to be done once this transaction is committed
         self._surviving = False
         self._survivors: dict[tuple[str, str], str | None] = {}  # what a savepoint that is taken back leaves
         self._known: dict[tuple[str, str], _Text] = {}  # what this transaction read or wrote
@@ -259,6 +260,7 @@ class Store:
                 self.flush()
                 self._check_alive()
             except BaseException:
+                self._after.clear()
                 if self._db.in_transaction:  # a full disk has rolled back already
                     self.query("ROLLBACK")
                 raise
@@ -266,6 +268,7 @@ class Store:
                 try:
                     self.query("COMMIT")
                 except XlpyError:
+                    self._after.clear()
                     if self._db.in_transaction:
                         self.query("ROLLBACK")
                     raise
@@ -274,6 +277,9 @@ class Store:
                 self._known.clear()
                 self._unwritten.clear()
                 self._survivors.clear()
+                after, self._after = self._after, []
+            for act in after:
+                act()
             if done:
                 done()
 
@@ -295,6 +301,7 @@ class Store:
         It may be nested. ``undone`` is called then, so that what lies outside the store can follow.
         """
         self.flush()
+        after = len(self._after)
         self._savepoints += 1
         name = f"s{self._savepoints}"
         self.query(f"SAVEPOINT {name}")
@@ -304,6 +311,7 @@ class Store:
         except BaseException:
             self._known.clear()
             self._unwritten.clear()
+            del self._after[after:]
             if self._db.in_transaction:  # else a full disk has taken all of it back already
                 self.query(f"ROLLBACK TO {name}")
                 self.query(f"RELEASE {name}")
@@ -316,6 +324,13 @@ class Store:
             self.query(f"RELEASE {name}")
         finally:
             self._savepoints -= 1
+
+    def afterwards(self, act: Callable[[], object]) -> None:
+        """Do what cannot be taken back once the transaction is committed; at once when there is none."""
+        if self._depth:
+            self._after.append(act)
+        else:
+            act()
 
     def clear(self, but: str) -> None:
         """Remove all records, but for those of one table."""

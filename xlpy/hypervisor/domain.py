@@ -214,7 +214,8 @@ class Domain:
         """Where the bytes of its RAM are."""
         from xlpy.hypervisor.ramfile import RamFiles
 
-        return RamFiles(self.hw.beside("domains", str(self.domid)), self.part("xen.files"))
+        home = self.hw.beside("domains", str(self.domid))
+        return RamFiles(home, lambda: self.part("xen.files"))
 
     @cached_property
     def memory(self) -> GuestMemory:
@@ -397,6 +398,7 @@ class Domain:
         self.tot_pages -= done
         self.xen.save_heap()
         self.save_ram()
+        self.xen.store.afterwards(self.files.scrub)
         return done
 
     def backing(self, gfn: int) -> Spa | None:

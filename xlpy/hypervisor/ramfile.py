@@ -8,9 +8,10 @@ keeps its place when the guest moves it to another frame.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from xlpy.addr import PAGE, PAGE_SHIFT
-from xlpy.errors import StateError
+from xlpy.errors import StateError, XlpyError
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START
 from xlpy.hw.media import Media, trouble
 from xlpy.hypervisor.linear import LinearMap
@@ -18,6 +19,7 @@ from xlpy.private import folder
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 RAM_FILE, HOLE_FILE = 0, 1
@@ -30,14 +32,17 @@ class RamFiles:
 
     Args:
         home: the domain's directory; made when there is RAM.
-        saved: what ``to_json`` gave, or None.
+        kept: gives what ``to_json`` gave last, or None.
 
     Attributes:
         frames: machine frame to page number in a file, tagged with the file.
     """
 
-    def __init__(self, home: str, saved: dict[str, Any] | None) -> None:
+    def __init__(self, home: str, kept: Callable[[], dict[str, Any] | None]) -> None:
         self.home = home
+        self._kept = kept
+        self._leaving: list[tuple[int, int, int]] = []  # file, page, count: given back, and not scrubbed yet
+        saved = kept()
         self.frames = LinearMap().load(saved["frames"] if saved else [])
         self._high: int | None = saved["high"] if saved else None  # file page of guest address 4 GiB
         self._open: dict[int, Media] = {}
@@ -70,13 +75,30 @@ class RamFiles:
             file = HOLE_FILE
         if self._taken(file, page, count):  # a page that was populated here is at another gfn now, bytes and all
             file, page = HOLE_FILE, max(self._end(HOLE_FILE), _HIGH)
+        path = self._path(file)
+        if os.path.exists(path) and os.path.getsize(path) > page * PAGE:
+            self._grow(file, (page + count) * PAGE)
+            self._media(file).zero(page * PAGE, count * PAGE)  # a killed process may not have come to scrubbing it
         self._grow(file, (page + count) * PAGE)
         self.frames.add(mfn, mfn + count, page, file)
 
     def forget(self, mfn: int, count: int) -> None:
-        """Scrub pages that go back to the heap; their blocks go back to the file system."""
+        """Pages go back to the heap; nothing takes their place before ``scrub``."""
         for piece in self.frames.take(mfn, mfn + count):
-            self._media(piece.tag).zero(piece.base * PAGE, piece.size * PAGE)
+            self._leaving.append((piece.tag, piece.base, piece.size))
+
+    def scrub(self) -> None:
+        """Scrub the pages that were given back, once that is committed; the file system has their blocks then."""
+        leaving, self._leaving = self._leaving, []
+        saved = self._kept()
+        if saved is None:  # the domain is gone, and its files with it
+            return
+        frames = LinearMap().load(saved["frames"])
+        for file, page, count in leaving:
+            used = [(piece.base, piece.base + piece.size) for piece in frames if piece.tag == file]
+            for start, end in _without(page, page + count, used):
+                with suppress(XlpyError):  # they are scrubbed before they are given to anybody in any case
+                    self._media(file).zero(start * PAGE, (end - start) * PAGE)
 
     def find(self, mfn: int, count: int) -> tuple[Media, int, int]:
         """Where up to ``count`` pages from ``mfn`` on are, as far as they lie together.
@@ -120,12 +142,24 @@ class RamFiles:
             raise trouble(path, error, size) from error
 
     def _end(self, file: int) -> int:
-        return max((piece.base + piece.size for piece in self.frames if piece.tag == file), default=0)
+        there = [(piece.tag, piece.base, piece.size) for piece in self.frames]
+        return max((base + size for tag, base, size in (*there, *self._leaving) if tag == file), default=0)
 
     def _taken(self, file: int, page: int, count: int) -> bool:
+        there = [(piece.tag, piece.base, piece.size) for piece in self.frames]
         return any(
-            piece.tag == file and piece.base < page + count and page < piece.base + piece.size for piece in self.frames
+            tag == file and base < page + count and page < base + size for tag, base, size in (*there, *self._leaving)
         )
+
+
+def _without(start: int, end: int, used: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is left of ``[start, end)`` without some ranges."""
+    for first, last in sorted(used):
+        if start < min(first, end):
+            yield start, min(first, end)
+        start = max(start, last)
+    if start < end:
+        yield start, end
 
 
 _LOST = "the domain's RAM is lost: destroy the domain"
