@@ -50,6 +50,27 @@ class TestAttach:
         xlpy("nvdimm-attach", vm, "file=/dev/pmem1", "label_size=0", "unarmed=1")
         assert (devices(xlpy)[1]["label_size"], devices(xlpy)[1]["unarmed"]) == (0, True)
 
+    def test_a_node_of_the_domain(self, xlpy, tmp_path):
+        """It is kept: in the listing, in the stored configuration, in xenstore, and over a reboot."""
+        one, other = (
+            f'["pnode=0","size=256","vcpus={n}","vdistances={way}"]' for n, way in ((0, "10,20"), (1, "20,10"))
+        )
+        nodes = f"vnuma = [{one}, {other}]"
+        head = 'name="nodes"\ntype="hvm"\nmemory=512\nvcpus=2\nvnvdimm=["/mnt/pmem0/vm1.img,node=1"]\n'
+        (tmp_path / "nodes.cfg").write_text(f"{head}{nodes}\n")
+        xlpy("create", "-q", tmp_path / "nodes.cfg")
+        xlpy("nvdimm-attach", "nodes", "/dev/pmem1", "node=1")
+        for turn in range(2):
+            found = xlpy("nvdimm-list", "nodes", "--json").json["items"]
+            assert [one["node"] for one in found] == [1, 1]
+            domid = found[0]["domid"]
+            assert xlpy("xenstore", "read", f"/libxl/{domid}/device/nvdimm/1/node").out == "1\n"
+            stored = json.loads(xlpy("list", "-l", "nodes").out)[0]["config"]["vnvdimms"]
+            assert [one["node"] for one in stored] == [1, 1]
+            if not turn:
+                xlpy("reboot", "nodes")
+        assert xlpy("acpi", "check", "nodes", "--fail-on", "note").out == ""
+
     def test_dry_run_prints_what_was_read(self, xlpy, vm):
         shown = xlpy("nvdimm-attach", "-n", vm, "/dev/pmem1").out
         assert json.loads(shown.removeprefix("nvdimm: ")) == {"file": "/dev/pmem1", "label_size": 131072}
@@ -64,6 +85,8 @@ class TestAttach:
             ("file=/dev/pmem1,label_size=12", 3, "128 KiB"),
             ("file=/dev/pmem1,file=/dev/pmem1", 3, "twice"),
             ("file=/dev/pmem1,unarmed=maybe", 3, "must be 0 or 1"),
+            ("file=/dev/pmem1,node=x", 3, "number of a virtual NUMA node"),
+            ("file=/dev/pmem1,node=1", 6, "the domain has no NUMA node 1; its nodes are 0 to 0"),
             ("file=/dev/pmem9", 4, "/dev/pmem9"),
             ("file=/dev/pmem0", 5, "mounted"),
             ("file=/mnt/pmem0/vm1.img", 5, "in use by domain 1"),

@@ -308,6 +308,16 @@ class DeviceModel:
         high = max((row.end for row in rows), default=Gpa(0))
         return GuestRam(Gpa(min(low, FOUR_GIB)), high, self._domain.physical_bits)
 
+    def check_node(self, path: str, node: int) -> None:
+        """Constraint: the domain has no such NUMA node; ``path`` of the backing is for the message."""
+        nodes = len(self._nodes().distances)
+        if node >= nodes:
+            raise Constraint(
+                f"{path}: the domain has no NUMA node {node}; its nodes are 0 to {nodes - 1}",
+                code="XLPY-NODE",
+                hint="leave node out, or write node=0",
+            )
+
     def _nodes(self) -> Vnuma:
         """The domain's virtual NUMA nodes; one that has everything when it was given none."""
         from xlpy.firmware.platform import Vnuma, VnumaRange
@@ -326,13 +336,7 @@ class DeviceModel:
     def _place(self, backing: Backing, ram: GuestRam, others: Sequence[Vnvdimm], slot: int | None = None) -> Vnvdimm:
         """Check a backing and find it a place and an identity."""
         check_backing(backing)
-        nodes = len(self._nodes().distances)
-        if backing.node >= nodes:
-            raise Constraint(
-                f"{backing.path}: the domain has no NUMA node {backing.node}; its nodes are 0 to {nodes - 1}",
-                code="XLPY-NODE",
-                hint="leave node out, or write node=0",
-            )
+        self.check_node(backing.path, backing.node)
         gpa = place(backing, ram, [other.span for other in others])
         serial = serial_number(backing.identity, [other.serial for other in others])
         device = Vnvdimm(len(others) if slot is None else slot, gpa, backing, serial)

@@ -39,6 +39,7 @@ class Attached(NamedTuple):
     file: str
     label_size: int
     unarmed: bool
+    node: int
     pending: list[tuple[str, int]]
 
 
@@ -83,6 +84,7 @@ def attach(life: Lifecycle, domid: int, entry: Vnvdimm, dry_run: bool = False) -
     ((_, resolved),) = backings.resolve(record.name, [entry])
     model = _device_model(life, domid)
     model.free_slot()
+    model.check_node(entry.file, entry.node)
     if dry_run:
         return None
     with ExitStack() as undo:
@@ -157,6 +159,7 @@ def attached(life: Lifecycle, domid: int) -> list[Attached]:
                 device.path,
                 device.label_size,
                 device.unarmed,
+                device.node,
                 [event for event in events if event[0] in (ROOT_PATH, f"{ROOT_PATH}.{one.name}")],
             )
         )
