@@ -20,12 +20,12 @@ A0, A1, L0 = aml.arg(0), aml.arg(1), aml.local(0)
 
 
 def test_every_opcode_is_understood():
-    from xlpy.firmware.acpi.eval.compiler import _SPECIAL
     from xlpy.firmware.acpi.eval.opcodes import OPCODES
     from xlpy.firmware.acpi.eval.registry import HANDLERS
+    from xlpy.firmware.acpi.eval.structures import SPECIAL
 
     assert len(OPCODES) == len({op.name for op in OPCODES.values()})
-    assert {op.name for op in OPCODES.values()} - set(HANDLERS) - set(_SPECIAL) == {"If", "Else"}
+    assert {op.name for op in OPCODES.values()} - set(HANDLERS) - set(SPECIAL) == {"If", "Else"}
 
 
 # -- evaluate

@@ -13,42 +13,24 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, decode
-from xlpy.firmware.acpi.eval.namespace import UNKNOWN, Block, Container
-from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
+from xlpy.firmware.acpi.eval.namespace import UNKNOWN
+from xlpy.firmware.acpi.eval.reader import Reader
 from xlpy.firmware.acpi.eval.registry import Code
-from xlpy.firmware.acpi.eval.values import ObjectType
+from xlpy.firmware.acpi.eval.structures import SPECIAL, WIDTHS, if_else
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from xlpy.firmware.acpi.eval.names import Absolute
+    from xlpy.firmware.acpi.eval.namespace import Block
     from xlpy.firmware.acpi.eval.opcodes import Op
     from xlpy.firmware.acpi.eval.registry import Handler
+    from xlpy.firmware.acpi.eval.structures import Loop
 
     Work = Iterator["Work | None"]  # a frame of the compiler: it yields the frames whose end it waits for
 
 NESTING = 4000  # the compiler's frames, two for a term in a term; ACPICA knows no bound, real tables need about 60
-
-_CONSTANTS = {"Byte": 1, "Word": 2, "DWord": 4, "QWord": 8}
-_WIDTHS = {"B": 1, "W": 2, "D": 4}
-CONTAINERS = {
-    "Device": ObjectType.DEVICE,
-    "Processor": ObjectType.PROCESSOR,
-    "PowerResource": ObjectType.POWER,
-    "ThermalZone": ObjectType.THERMAL,
-}
-_ELSE = 0xA1
-
-
-class Loop:
-    """A While: its first instruction, the jumps that leave it, and the instruction behind it once that is known."""
-
-    __slots__ = ("breaks", "exit", "start")
-
-    def __init__(self, start: int) -> None:
-        self.start, self.exit = start, 0
-        self.breaks: list[int] = []
 
 
 class Later:
@@ -115,15 +97,15 @@ class Compiler(Reader):
     def compile(self, path: str, *, single: bool = False) -> Code:
         """The whole block, or the statement that it begins with; ``at`` is then where the next one is."""
         code = Code(path)
-        self._drive(code, self._terms(self.block.end, single=single))
-        self._emit("End", None, self.block.start)
+        self._drive(code, self.terms(self.block.end, single=single))
+        self.emit("End", None, self.block.start)
         return code
 
     def append(self, code: Code, later: Later) -> None:
         """Compile what was put off, behind all other code."""
         self.loop, later.at = later.loop, len(code.instructions)
-        self._drive(code, self._terms(self.block.end))
-        self._emit("Jump", later.resume, self.block.start)
+        self._drive(code, self.terms(self.block.end))
+        self.emit("Jump", later.resume, self.block.start)
         later.unknown = self.unknown
 
     def _drive(self, code: Code, work: Work) -> None:
@@ -146,11 +128,11 @@ class Compiler(Reader):
                     raise
                 code.problems.append(error)
                 block = self._give_up()
-                self._emit("Raise", error, block.start)
+                self.emit("Raise", error, block.start)
             except _Unknown:
                 block = self._give_up()
                 rest = self.block._replace(start=block.start, end=block.end)
-                self._emit("Later", Later(rest, block.scope, block.loop, len(self.out) + 1), block.start)
+                self.emit("Later", Later(rest, block.scope, block.loop, len(self.out) + 1), block.start)
 
     def _give_up(self) -> _Statements:
         """Drop the statement at hand, and pass over the rest of its block."""
@@ -161,7 +143,7 @@ class Compiler(Reader):
 
     # -- terms
 
-    def _terms(self, end: int, *, single: bool = False) -> Work:
+    def terms(self, end: int, *, single: bool = False) -> Work:
         """A TermList, or its first statement."""
         block = _Statements(len(self.frames), end, self.scope, self.loop)
         self.blocks.append(block)
@@ -172,19 +154,19 @@ class Compiler(Reader):
             if op is None:
                 yield self._name_or_call(end, start)
             elif op.name == "If":
-                yield self._if(end, start)
+                yield if_else(self, end, start)
             elif op.name == "Else":
                 raise AmlError("AE_AML_BAD_OPCODE", "Else without If")
             else:
                 yield self._operation(op, end, start)
             if op is None or op.value:
-                self._emit("Drop", None, start)
+                self.emit("Drop", None, start)
             bounds.append((mark, len(out)))
             if single:
                 break
         self.blocks.pop()
 
-    def _term(self, end: int) -> Work | None:
+    def term(self, end: int) -> Work | None:
         """A TermArg: leaves one value on the stack."""
         start = self.at
         op = self.opcode(end)
@@ -193,15 +175,15 @@ class Compiler(Reader):
         if not op.value:
             raise AmlError("AE_AML_BAD_OPCODE", f"{op.name} has no value, one is required")
         if not op.args:
-            special = _SPECIAL.get(op.name)
+            special = SPECIAL.get(op.name)
             if special:
                 special(self, op, end, start)
             else:
-                self._emit(op.name, (), start)
+                self.emit(op.name, (), start)
             return None
         return self._operation(op, end, start)
 
-    def _target(self, end: int, operator: str, *, optional: bool = False) -> Work | None:
+    def target(self, end: int, operator: str, *, optional: bool = False) -> Work | None:
         """A SuperName or Target: leaves one reference on the stack, None for no target, a value where one will do."""
         value = operator in _ANY
         start = self.at
@@ -210,17 +192,17 @@ class Compiler(Reader):
             path, self.at = decode(self.data, start, end)
             if not path.segments and not path.root and not path.up:
                 raise AmlError("AE_AML_NO_OPERAND", "a target is required")
-            args = None if operator in _NAMING else self._arity(path)
+            args = None if operator in _NAMING else self.arity(path)
             if args is not None and args != UNKNOWN:
                 call = self._call(path, args, end, start)
                 return call if value else self._checked(call, start)
-            self._emit("NamePlace", path, start)
+            self.emit("NamePlace", path, start)
         elif op.name in ("Zero", "One", "Ones") and (optional or op.name != "Zero"):  # a constant keeps its value
-            self._emit("NoTarget", None, start)
+            self.emit("NoTarget", None, start)
         elif op.name.startswith(("Local", "Arg")):
-            self._emit("SlotPlace", (op.name.startswith("Arg"), int(op.name[-1])), start)
+            self.emit("SlotPlace", (op.name.startswith("Arg"), int(op.name[-1])), start)
         elif op.name == "Debug":
-            self._emit("DebugPlace", None, start)
+            self.emit("DebugPlace", None, start)
         elif op.value:
             work = self._operation(op, end, start)
             if op.name == "RefOf" and operator in ("Increment", "Decrement"):
@@ -233,22 +215,22 @@ class Compiler(Reader):
     def _checked(self, work: Work, start: int) -> Work:
         """A computed place."""
         yield work
-        self._emit("CheckReference", None, start)
+        self.emit("CheckReference", None, start)
 
     def _refused(self, work: Work, start: int) -> Work:
         yield work
-        self._emit("Raise", AmlError("AE_AML_OPERAND_TYPE", "a reference can't be counted up or down"), start)
+        self.emit("Raise", AmlError("AE_AML_OPERAND_TYPE", "a reference can't be counted up or down"), start)
 
     def _name_or_call(self, end: int, start: int) -> Work | None:
         path, self.at = decode(self.data, start, end)
-        args = self._arity(path)
+        args = self.arity(path)
         if args == UNKNOWN:
             if not self.final:
                 raise _Unknown
             self.unknown.append((path, self.scope))
         elif args is not None:
             return self._call(path, args, end, start)
-        self._emit("GetName", path, start)
+        self.emit("GetName", path, start)
         return None
 
     def _call(self, path: Path, args: int, end: int, start: int) -> Work:
@@ -259,14 +241,14 @@ class Compiler(Reader):
                 self.at = start
                 raise AmlError("AE_AML_TOO_FEW_ARGUMENTS", f"{path} takes {args} arguments, the call gives {given}")
             self.at = at
-            yield self._term(end)
-        self._emit("Call", (path, args), start)
+            yield self.term(end)
+        self.emit("Call", (path, args), start)
 
     def _operation(self, op: Op, end: int, start: int) -> Work:
         """The arguments of an opcode, then the opcode itself."""
         if op.package:
             end = self.package_end(end)
-        special = _SPECIAL.get(op.name)
+        special = SPECIAL.get(op.name)
         if special:
             yield special(self, op, end, start)
         else:
@@ -275,16 +257,16 @@ class Compiler(Reader):
                 constants.append(self.data[self.at] in _SLOTS)
             for kind in op.args:
                 if kind == "t":
-                    yield self._term(end)
+                    yield self.term(end)
                 elif kind == "n":
                     constants.append(self.path(end))
                     if not op.value:
-                        self._declare(constants[-1])
-                elif kind in _WIDTHS:
-                    constants.append(self.number(_WIDTHS[kind], end))
+                        self.declare(constants[-1])
+                elif kind in WIDTHS:
+                    constants.append(self.number(WIDTHS[kind], end))
                 else:
-                    yield self._target(end, op.name, optional=kind == "g")
-            self._emit(op.name, tuple(constants), start)
+                    yield self.target(end, op.name, optional=kind == "g")
+            self.emit(op.name, tuple(constants), start)
         if op.package:
             if self.at > end:
                 raise AmlError("AE_AML_PACKAGE_LIMIT", f"{op.name} does not fit in its package")
@@ -292,7 +274,7 @@ class Compiler(Reader):
 
     # -- names
 
-    def _arity(self, path: Path) -> int | None:
+    def arity(self, path: Path) -> int | None:
         for full in path.candidates(self.scope):
             if full in self.declared:
                 return self.declared[full]
@@ -300,180 +282,35 @@ class Compiler(Reader):
         self.code.assumed[path, self.scope] = args
         return args
 
-    def _is_known(self, full: Absolute) -> bool:
+    def is_known(self, full: Absolute) -> bool:
         return self.known(Path(True, 0, full), ()) != UNKNOWN
 
-    def _declare(self, path: Path, args: int | None = None) -> None:
+    def declare(self, path: Path, args: int | None = None) -> None:
         full = path.under(self.scope)
         if full is not None:
             self.declared[full] = args
 
-    def _emit(self, name: str, operand: Any, start: int) -> None:  # noqa: ANN401 -- as many types as handlers
+    def emit(self, name: str, operand: Any, start: int) -> None:  # noqa: ANN401 -- as many types as handlers
         self.out.append((self.handlers[name], operand, start))
 
-    # -- data
+    # -- jumps
 
-    def _constant(self, op: Op, end: int, start: int) -> None:
-        self._emit("Constant", self.number(_CONSTANTS[op.name], end), start)
-
-    def _slot(self, op: Op, _end: int, start: int) -> None:
-        self._emit("GetSlot", (op.name.startswith("Arg"), int(op.name[-1])), start)
-
-    def _cond_ref_of(self, op: Op, end: int, start: int) -> Work:
-        at = self.at
-        if at < end and self.data[at] in NAME_STARTS:
-            self._emit("NamePlaceIfAny", self.path(end), at)
-        else:
-            yield self._target(end, op.name)
-        yield self._target(end, op.name, optional=True)
-        self._emit(op.name, (), start)
-
-    def _string(self, _op: Op, end: int, start: int) -> None:
-        stop = self.data.find(0, self.at, end)
-        if stop < 0:
-            raise AmlError("AE_AML_STRING_LIMIT", "a string without its NUL")
-        self._emit("String", self.data[self.at : stop], start)
-        self.at = stop + 1
-
-    def _buffer(self, _op: Op, end: int, start: int) -> Work:
-        yield self._term(end)
-        self._emit("Buffer", self.data[self.at : end], start)
-        self.at = end
-
-    def _package(self, op: Op, end: int, start: int) -> Work:
-        count = self.number(1, end) if op.name == "Package" else None
-        if count is None:
-            yield self._term(end)
-        elements = 0
-        while self.at < end:
-            at = self.at
-            if self.data[at] in NAME_STARTS:
-                self._emit("GetElement", self.path(end), at)
-            else:
-                yield self._term(end)
-            elements += 1
-        self._emit("Package", (count, elements), start)
-
-    # -- control flow
-
-    def _if(self, outer: int, start: int) -> Work:
-        """An If, and the Else that may follow it."""
-        end = self.package_end(outer)
-        yield self._term(end)
-        branch = self._jump("JumpIfNot", start)
-        yield self._terms(end)
-        if end < outer and self.data[end] == _ELSE:
-            out = self._jump("Jump", end)
-            self._label(branch)
-            self.at = end + 1
-            end = self.package_end(outer)
-            yield self._terms(end)
-            branch = out
-        self._label(branch)
-        self.at = end
-
-    def _while(self, _op: Op, end: int, start: int) -> Work:
-        outer, self.loop = self.loop, Loop(len(self.out))
-        loop = self.loop
-        yield self._term(end)
-        loop.breaks.append(self._jump("JumpIfNot", start))
-        yield self._terms(end)
-        self._emit("Jump", loop.start, start)
-        loop.exit = len(self.out)
-        for jump in loop.breaks:
-            self._aim(jump, loop.exit)
-        self.loop = outer
-
-    def _break(self, op: Op, _end: int, start: int) -> None:
-        if self.loop is None:
-            raise AmlError("AE_AML_NO_WHILE", f"{op.name} outside of While")
-        if op.name == "Continue":
-            self._emit("Jump", self.loop.start, start)
-        elif self.loop.exit:  # the loop is compiled already, but for what was put off
-            self._emit("Jump", self.loop.exit, start)
-        else:
-            self.loop.breaks.append(self._jump("Jump", start))
-
-    def _jump(self, name: str, start: int) -> int:
+    def jump(self, name: str, start: int) -> int:
         """A jump whose aim is not known yet."""
-        self._emit(name, None, start)
+        self.emit(name, None, start)
         return len(self.out) - 1
 
-    def _label(self, jump: int) -> None:
+    def label(self, jump: int) -> None:
         """Make a jump lead here."""
-        self._aim(jump, len(self.out))
+        self.aim(jump, len(self.out))
 
-    def _aim(self, at: int, operand: object) -> None:
+    def aim(self, at: int, operand: object) -> None:
         if at < len(self.out):  # not among what was dropped
             handler, _, start = self.out[at]
             self.out[at] = handler, operand, start
-
-    # -- named objects
-
-    def _alias(self, _op: Op, end: int, start: int) -> None:
-        source, path = self.path(end), self.path(end)
-        args = self._arity(source)
-        self._declare(path, None if args == UNKNOWN else args)
-        self._emit("Alias", (source, path), start)
-
-    def _scope(self, op: Op, end: int, start: int) -> Work:
-        path = self.path(end)
-        container = None
-        if op.name != "Scope":
-            constants = tuple(self.number(_WIDTHS[kind], end) for kind in op.args[1:-1])
-            container = Container(CONTAINERS[op.name], constants)
-            self._declare(path)
-        candidates = path.candidates(self.scope)
-        if not candidates:
-            raise AmlError("AE_BAD_PATHNAME", f"{path} leads above the root")
-        if container is None:
-            known = [full for full in candidates if full in self.declared or self._is_known(full)]
-            candidates = known or candidates
-        outer, self.scope, self.loop = (self.scope, self.loop), candidates[0], None
-        enter = self._jump("Enter", start)
-        yield self._terms(end)
-        self._emit("Leave", None, start)
-        self._aim(enter, (path, container, len(self.out)))
-        self.scope, self.loop = outer
-
-    def _method(self, _op: Op, end: int, start: int) -> None:
-        path, method = self.method(end, self.block.label)
-        self._declare(path, method.args)
-        self._emit("Method", (path, method), start)
-
-    def _external(self, _op: Op, end: int, _start: int) -> None:
-        self.path(end)
-        self.number(2, end)
-
-    def _field(self, op: Op, end: int, start: int) -> Work:
-        paths = [self.path(end) for kind in op.args if kind == "n"]
-        if "t" in op.args:
-            yield self._term(end)
-        flags = self.number(1, end)
-        units = self.field_list(flags & 0xF, end)
-        for unit in units:
-            self._declare(Path(False, 0, (unit.name,)))
-        self._emit(op.name, (paths, flags >> 5 & 3, units), start)
 
 
 _ANY = ("ObjectType", "SizeOf", "Acquire", "Release", "Signal", "Wait", "Reset", "Notify")  # what they are given
 
 _SLOTS = range(0x60, 0x6F)  # Local0 to Arg6
 _NAMING = ("RefOf", "CondRefOf", "ObjectType", "CopyObject")  # a method's name means the method, not a call
-
-_SPECIAL: dict[str, Callable[[Compiler, Op, int, int], Work | None]] = {
-    **dict.fromkeys(_CONSTANTS, Compiler._constant),
-    **{f"Local{n}": Compiler._slot for n in range(8)},
-    **{f"Arg{n}": Compiler._slot for n in range(7)},
-    **dict.fromkeys(("Scope", *CONTAINERS), Compiler._scope),
-    **dict.fromkeys(("Field", "IndexField", "BankField"), Compiler._field),
-    **dict.fromkeys(("Break", "Continue"), Compiler._break),
-    **dict.fromkeys(("Package", "VarPackage"), Compiler._package),
-    "String": Compiler._string,
-    "CondRefOf": Compiler._cond_ref_of,
-    "Buffer": Compiler._buffer,
-    "While": Compiler._while,
-    "Alias": Compiler._alias,
-    "Method": Compiler._method,
-    "External": Compiler._external,
-}

@@ -6,7 +6,7 @@ time. A statement that fails is a problem; the table goes on behind it, as in AC
 
 from __future__ import annotations
 
-from xlpy.firmware.acpi.eval.compiler import CONTAINERS, Compiler
+from xlpy.firmware.acpi.eval.compiler import Compiler
 from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, Field, Region
 from xlpy.firmware.acpi.eval.machine import Frame
@@ -16,6 +16,7 @@ from xlpy.firmware.acpi.eval.opcodes import OPCODES
 from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
 from xlpy.firmware.acpi.eval.references import NameRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS
+from xlpy.firmware.acpi.eval.structures import CONTAINERS
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, String
 from xlpy.typing import TYPE_CHECKING
 
