@@ -88,8 +88,9 @@ def ours(file):
         length = int.from_bytes(data[4:8], "little")
         vm.load(data[:length], strict=False)
         data = data[length:]
+    main = next((entry for entry in vm.namespace().children if entry.name == "MAIN"), None)
     try:
-        vm.evaluate("\\MAIN")
+        vm.evaluate("\\MAIN", *range((main and main.args) or 0))
         ended = True
     except AmlError:
         ended = False

@@ -114,7 +114,7 @@ LEVEL = r"""
     Name (A00C, Buffer (\NONE (1)) {}) Name (A00D, 1)
     Method (A00E, 0) { Return (1) } Method (A00E, 0) { Return (2) } Name (A00F, 1)
 """
-NAMES = [*(f"A{n:03X}" for n in (*range(12), 13, 15)), "DEV0.AA", "DEV0.BB", "INIF", "INEL", "FLD1"]
+NAMES = [*(f"A{n:03X}" for n in (*range(12), 13, 15)), "DEV0.AA", "DEV0.BB", "INIF", "INEL", "FLD0", "FLD1"]
 
 
 def test_what_fails_at_table_level_is_passed_over(tmp_path):
@@ -122,7 +122,7 @@ def test_what_fails_at_table_level_is_passed_over(tmp_path):
     vm = load([data], strict=False)
     mine = [evaluate(vm, f"\\{name}") for name in NAMES]
     assert mine == acpiexec(tmp_path, [data], [f"\\{name}" for name in NAMES])
-    assert mine == [1] * 14 + [1, "AE_NOT_FOUND", "AE_NOT_FOUND", "AE_NOT_FOUND", 0]
+    assert mine == [1] * 14 + [1, "AE_NOT_FOUND", "AE_NOT_FOUND", "AE_NOT_FOUND", "AE_AML_UNINITIALIZED_NODE", 0]
     assert len(vm.problems) == 12
     assert all(data[problem.offset :] and problem.path == "DSDT" for problem in vm.problems)
     with pytest.raises(AmlError, match="AE_ALREADY_EXISTS"):

@@ -27,7 +27,7 @@ from xlpy.firmware.acpi.eval import AmlError, Entry, Interpreter, ObjectPath, Ob
 
 CONSTANT = (ObjectType.INTEGER, ObjectType.STRING, ObjectType.BUFFER, ObjectType.PACKAGE)
 METHODS = {"_ADR", "_BBN", "_CID", "_CRS", "_DDN", "_DSD", "_HID", "_PRS", "_PRT", "_PRW", "_STA", "_STR", "_UID"}
-OPTIONS = ("-di", "-dr", "-to", "2")  # no _INI, no repair of what predefined names return, loops of 2 s
+OPTIONS = ("-l", "-dr", "-to", "2")  # no method runs at the start, nothing that is returned is repaired, loops of 2 s
 OWN = ("_T_", "_TI", "_T9")  # names that iasl and acpiexec make for themselves
 AML = ("DSDT", "SSDT", "PSDT")
 

@@ -1,4 +1,4 @@
-"""``xlpy acpi namespace`` and ``acpi eval`` where a table fails in parts: what is left works, and stderr tells the rest."""
+"""``xlpy acpi namespace`` and ``acpi eval`` where a table fails in parts: the rest works, and stderr tells."""
 
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.sdt import build_table

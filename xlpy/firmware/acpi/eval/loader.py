@@ -252,7 +252,12 @@ class Loader(Reader):
         end = self.next = self.package_end(self.end)
         path, flags = self.path(end), self.number(1, end)
         units = self.field_list(flags & 0xF, end)
-        region = region_at(self.vm, self.scope, path)
+        try:
+            region = region_at(self.vm, self.scope, path)
+        except AmlError:
+            for unit in units:  # the names are there all the same, as in ACPICA
+                self._add(Path(False, 0, (unit.name,)), Container(ObjectType.UNINITIALIZED))
+            raise
         self.units(units, flags, lambda bits: Field(bits, region))
 
     def _index_field(self, _code: int, _start: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits
-from xlpy.firmware.acpi.eval.namespace import Method
+from xlpy.firmware.acpi.eval.namespace import Container, Method
 from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef, copy
-from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String, kind_of
+from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, Reference, String, kind_of
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def read_node(vm: Holder, node: Node) -> Value:
         vm.spend(thing.length >> 3)
         data = read_bits(thing.buffer, thing.offset, thing.length)
         return Buffer(data) if thing.plain else value_of(data, thing.length, vm.width)
+    if isinstance(thing, Container) and thing.kind is ObjectType.UNINITIALIZED:
+        raise AmlError("AE_AML_UNINITIALIZED_NODE", f"{node} has no value")
     return NodeRef(node, plain=True)
 
 
