@@ -172,5 +172,5 @@ say "kernel $(uname -r)"
 for group; do $group; done
 echo end >request
 sync
-dmesg | grep -E 'BUG:|WARNING:|Oops|Call Trace' | sed 's/^/dmesg /'
+dmesg | grep -E 'kernel BUG|BUG: unable|WARNING: CPU|Oops' | sed 's/^/dmesg /'
 say complete
