@@ -32,19 +32,17 @@ namespaces:
 
 
 @contextlib.contextmanager
-def _place(folder: Path, root: Path) -> Iterator[None]:
-    """Stand in a folder, with a host to work on."""
-    before, named = os.getcwd(), os.environ.get("XLPY_ROOT")  # noqa: PTH109
+def _place(folder: Path, **environment: str) -> Iterator[None]:
+    """Stand in a folder, with more in the environment."""
+    before, kept = os.getcwd(), dict(os.environ)  # noqa: PTH109
     os.chdir(folder)
-    os.environ["XLPY_ROOT"] = str(root)
+    os.environ.update(environment)
     try:
         yield
     finally:
         os.chdir(before)
-        if named is None:
-            del os.environ["XLPY_ROOT"]
-        else:
-            os.environ["XLPY_ROOT"] = named
+        os.environ.clear()
+        os.environ.update(kept)
 
 
 def _call(words: Iterable[str]) -> Answer:
@@ -64,19 +62,20 @@ def _undo(step: Step) -> None:
     _call(["destroy", *(named or [word.removesuffix(".cfg") for word in step.words if word.endswith(".cfg")][:1])])
 
 
-def replay(steps: Iterable[Step], real: Iterable[Answer], folder: Path) -> Iterator[Answer | None]:
+def replay(steps: Iterable[Step], real: Iterable[Answer], folder: Path, xen: str = "4.17") -> Iterator[Answer | None]:
     """What xlpy does at each step; None where it is not asked.
 
     Args:
         real: what xl did.
         folder: gets the host and the files that the steps name.
+        xen: the version that xlpy answers as.
     """
     folder.mkdir(exist_ok=True)
     lay(folder / "work")
     (folder / "machine.yaml").write_text(MACHINE)
     root = folder / "host"
     Host.make(root, folder / "machine.yaml").store.close()
-    with _place(folder / "work", root):
+    with _place(folder / "work", XLPY_ROOT=str(root), XLPY_XEN=xen):
         for step, theirs in zip(steps, real, strict=True):
             if step.model is None:
                 yield None

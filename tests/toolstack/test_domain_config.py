@@ -266,6 +266,7 @@ TRAPS = [
     ("vncviewer = 1", "vncviewer is ignored"),
     ('vif2 = ["x"]', "vif2 is ignored: netchannel2 is gone"),
     ("msr_relaxed = 0", "msr_relaxed will go away in a later Xen"),
+    ('cpus = "0"', "cpus has no effect without vcpus: xl applies it to as many as are written"),
     (
         'disk = ["/x,,xvda,w", "vdev=xvdb,untrusted"]',
         "disk: xl 4.17 does not know untrusted and takes it for a target, format or vdev",

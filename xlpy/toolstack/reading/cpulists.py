@@ -118,6 +118,8 @@ def read_affinity(reader: Reader, key: str, path: str) -> None:
         if reader.string(key) is None:
             return
         cpus = _cpus(reader, key, value)
+        if not count:  # seen on a running Xen 4.17.7: cpus = "99" is refused with vcpus = 1, and accepted without
+            reader.warn(key, f"{key} has no effect without vcpus: xl applies it to as many as are written", "vcpus = 1")
         reader.put(path, [cpus] * count)
         if key == "cpus_soft":
             reader.put("b_info.numa_placement", False)
