@@ -298,7 +298,13 @@ class Recorder:
 def recorders(tmp_path_factory):
     """Small images with and without checksums, read once so that the metadata is known."""
     found = []
-    for features in ("", "^metadata_csum,^64bit", "bigalloc,^metadata_csum", "meta_bg,^resize_inode,^metadata_csum"):
+    for features in (
+        "",
+        "^metadata_csum,^64bit",
+        "bigalloc,^metadata_csum",
+        "meta_bg,^resize_inode,^metadata_csum",
+        "64bit,quota,orphan_file,^metadata_csum",
+    ):
         image = Image(tmp_path_factory.mktemp("fuzz") / "fs.img", 4 * MIB).mke2fs(
             "-N", 400, features=f"^has_journal,{features}"
         )

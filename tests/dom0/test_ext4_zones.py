@@ -235,11 +235,13 @@ def test_descriptors_of_other_groups_are_checked(tmp_path):
 
 
 @pytest.mark.parametrize("at", [0, 4, 8])
-def test_a_bitmap_or_table_outside_the_file_system(tmp_path, at):
-    image = make(tmp_path / "fs.img", features="^metadata_csum,^64bit", args=("-g", 2048))
+@pytest.mark.parametrize(("wide", "value"), [("^64bit", "7fffffff"), ("64bit", "00000100"), ("64bit", "000000ff")])
+def test_a_bitmap_or_table_outside_the_file_system(tmp_path, at, wide, value):
+    image = make(tmp_path / "fs.img", features=f"^metadata_csum,{wide}", args=("-g", 2048))
     image.debugfs("write /dev/null f")
     with Ext4Image(image.path) as fs:
-        image.poke(fs.superblock.descriptor_position(2) + at, struct.pack("<I", 0x7FFFFFFF))
+        high = 0 if wide == "^64bit" else 32
+        image.poke(fs.superblock.descriptor_position(2) + at + high, bytes.fromhex(value))
     with Ext4Image(image.path) as fs, pytest.raises(FormatError, match="group 2 descriptor"):
         fs.fiemap(fs.lookup("/f"))
 

@@ -173,8 +173,11 @@ def _groups(superblock: Superblock, read: Callable[[int, int], bytes]) -> Iterat
     _check_descriptors(superblock, raw)
     table = -(-superblock.inodes_per_group * superblock.inode_size // superblock.block_size)
     for what, at, length in (("block bitmap", 0, 1), ("inode bitmap", 4, 1), ("inode table", 8, table)):
-        places = [*range(at, at + 4), *(range(at + 32, at + 36) if size >= 64 else ())]
-        starts = Column.field(raw, size, places)
+        wide = size >= 64
+        if wide and (beyond := Column.field(raw, size, (at + 34, at + 35))).any():  # 2**48 blocks and more
+            group = next(number for number, value in enumerate(beyond) if value)
+            raise damaged(f"group {group} descriptor", f"for a {what} beyond all blocks")
+        starts = Column.field(raw, size, [*range(at, at + 4), *((at + 32, at + 33) if wide else ())])
         ends = starts + length
         goes_on = list(ends.same(starts.following(0)).ending(0))
         begins = [not on for on in (0, *goes_on[:-1])]
