@@ -5,6 +5,7 @@ Each row is a small table with one thing that is off, or with one that only look
 
 from __future__ import annotations
 
+from pathlib import Path
 from struct import pack
 
 import pytest
@@ -480,5 +481,61 @@ def test_truncated_behind_a_right_header(signature, data):
     lint.check(Source([Found(signature, 0x1000, table)]))
 
 
+CALL = aml.method("FOO", 2, aml.return_(aml.arg(0)))
+BLOCKS = {
+    "a call with too few arguments": (
+        [CALL, aml.method("BAR", 0, aml.call("FOO", 1), aml.noop())],
+        ("error", "aml-arguments", "FOO takes 2 arguments, the call gives 1"),
+    ),
+    "one at the end of its package": (
+        [CALL, aml.method("BAR", 0, aml.if_(1, aml.call("FOO", 1)))],
+        ("error", "aml-arguments", "FOO takes 2 arguments, the call gives 1"),
+    ),
+    "an opcode that does not exist": (
+        [aml.method("BAR", 0, b"\xb0")],
+        ("error", "aml-parse", "unknown opcode 0xb0"),
+    ),
+    "a scope that does not exist": (
+        [aml.scope("\\_SB.NONE", aml.name("X", 1))],
+        ("error", "aml-reference", "does not exist"),
+    ),
+    "a name that exists": (
+        [aml.name("ABCD", 1), aml.name("ABCD", 2)],
+        ("error", "aml-reference", "exists already"),
+    ),
+    "a term that fails without the machine": (
+        [aml.name("ABCD", aml.buffer(b"x")), aml.create_dword_field(aml.ref("ABCD"), 0, "EFGH")],
+        ("note", "aml-run", "EFGH"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_definition_blocks(name):
+    terms, (severity, code, words) = BLOCKS[name]
+    table = build_table("DSDT", b"".join(terms), 2)
+    (found,) = [one for one in lint.check(Source([Found("DSDT", 0, table)])) if one.code != PARTIAL]
+    assert (found.severity, found.code, found.table) == (severity, code, "dsdt")
+    assert words in found.message
+    assert found.offset is not None
+
+
+FINE_BLOCKS = {
+    "a guarded call of an absent method": [
+        aml.external("\\ABSN", 8, 1),
+        aml.method("BADM", 1, aml.if_(aml.cond_ref_of(aml.ref("\\ABSN")), aml.return_(aml.call("\\ABSN", aml.arg(0))))),
+    ],
+    "a name that nobody has": [aml.method("BAR", 0, aml.return_(aml.ref("\\_SB.GONE")))],
+}
+
+
+@pytest.mark.parametrize("name", FINE_BLOCKS)
+def test_names_matter_when_they_are_reached(name):
+    assert found_in(build_table("DSDT", b"".join(FINE_BLOCKS[name]), 2)) == []
+
+
 def test_every_code_is_documented_and_used():
     assert all(rule.severity in lint.SEVERITIES and rule.meaning for rule in RULES.values())
+    folder = Path(lint.__file__).parent
+    source = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "findings.py")
+    assert [code for code in RULES if f'"{code}"' not in source] == []

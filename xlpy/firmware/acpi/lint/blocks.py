@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 AML = ("DSDT", "SSDT", "PSDT")
 # Statuses of names that are not there, or there twice: an operating system goes on without the object
 _REFERENCES = ("AE_NOT_FOUND", "AE_ALREADY_EXISTS", "AE_BAD_PATHNAME")
+# Statuses of AML that cannot be taken apart, whatever machine it runs on
+_MALFORMED = (
+    "AE_AML_PARSE",
+    "AE_AML_BAD_OPCODE",
+    "AE_AML_BAD_NAME",
+    "AE_AML_PACKAGE_LIMIT",
+    "AE_AML_STRING_LIMIT",
+    "AE_AML_NO_OPERAND",
+    "AE_AML_NO_WHILE",
+)
+_CODES = {
+    **dict.fromkeys(_REFERENCES, "aml-reference"),
+    **dict.fromkeys(_MALFORMED, "aml-parse"),
+    "AE_AML_TOO_FEW_ARGUMENTS": "aml-arguments",
+}
 
 
 def check(names: Sequence[str], tables: Sequence[Found]) -> list[Finding]:
@@ -39,7 +54,7 @@ def _finding(name: str, problem: AmlError, complete: bool) -> Finding | None:
     """None for what the header's rules have told already, and for names that a missing DSDT may hold."""
     if problem.status.startswith("AE_BAD_") and problem.status not in _REFERENCES:
         return None
-    code = "aml-reference" if problem.status in _REFERENCES else "aml-parse"
+    code = _CODES.get(problem.status, "aml-run")
     if code == "aml-reference" and not complete and problem.status == "AE_NOT_FOUND":
         return None
     return finding(code, name, problem.offset, f"{problem.status}: {problem.message}")
