@@ -205,7 +205,8 @@ def _found(machine: Machine, frames: RangeMap[int], span: Span[Gpa]) -> Found:
         if path is None:
             problems.append("no file or device of this machine lies there: it moved, or belongs to another machine")
         elif exported is None:
-            problems.append("no export holds it: the file system may move it at any time")
+            risk = "the file system may move it" if kind == "file" else "anything in Dom0 may use it"
+            problems.append(f"no export holds it: {risk} at any time")
     else:
         problems += _validity(machine, path, spans)
     return Found(span.start, span.size, spans, path, kind, exported, tuple(problems))
