@@ -137,3 +137,23 @@ def test_what_cannot_be_opened(tmp_path, path):
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises((OSError, Constraint)):
         read_file(tmp_path / path, 10)
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("words", "file", "status"),
+    [
+        (["trace", "show", "{}"], "header.json", 6),
+        (["trace", "replay", "{}/x.json", "-o", "{}/image"], "x.json", 6),
+        (["export", "check", "{}/x.json"], "x.json", 6),
+        (["restore", "{}/x.json"], "x.json", 3),
+        (["host", "init", "--machine", "{}/x.json"], "x.json", 3),
+        (["create", "-n", "{}/x.json"], "x.json", 3),
+    ],
+    ids=lambda words: " ".join(words[:2]) if isinstance(words, list) else None,
+)
+def test_files_that_are_nested_deeply(xlpy, tmp_path, words, file, status):
+    (tmp_path / file).write_text(DEEP)
+    assert xlpy(*[word.replace("{}", str(tmp_path)) for word in words], status=status).err.count("error: ") == 1

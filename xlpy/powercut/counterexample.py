@@ -110,7 +110,7 @@ def load(path: Path) -> Counterexample:
         return Counterexample(**fields)
     except FileNotFoundError:
         raise NotFound(f"{path}: no such file", hint="xlpy trace cut writes one for each failure") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(f"{path} is no counterexample: {error}") from error
 
 

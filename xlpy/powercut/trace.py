@@ -11,6 +11,7 @@ import json
 import zlib
 
 from xlpy.errors import FormatError, NotFound
+from xlpy.inputs import read_file
 from xlpy.powercut.events import decode
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -74,12 +75,11 @@ class Trace:
         self.path = path
         self.problem: str | None = None
         try:
-            with (path / "header.json").open("rb") as file:
-                values = json.loads(file.read(MOST_HEADER))
+            values = json.loads(read_file(path / "header.json", MOST_HEADER, FormatError))
             self.header = _header(values)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"{path} holds no trace", hint="xlpy boot DOMAIN --record DIR ... records one") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(f"{path}/header.json: {error}", hint="record it again") from error
 
     @property

@@ -50,9 +50,8 @@ def read(machine: Machine, path: str) -> Manifest:
         ) from None
     try:
         fields = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError):
         fields = None
-        del error
     return Manifest.from_json(fields, path)
 
 
@@ -60,7 +59,7 @@ def origin(path: str) -> str | None:
     """Of which machine a record is, ``linux`` or ``emulated``; None: it does not say."""
     try:
         kind = json.loads(read_file(path, limits.RECORD)).get("dom0")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return kind if kind in ("linux", "emulated") else None
 
