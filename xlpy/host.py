@@ -11,55 +11,29 @@ Actors are powered on only when somebody asks for them, so that a command pays f
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext, suppress
-from functools import cached_property
+from contextlib import nullcontext
 
 from xlpy import statedir
-from xlpy.errors import Conflict, Constraint, StateError, XlpyError
+from xlpy.actors import Actors, silent
+from xlpy.errors import Conflict, Constraint
 from xlpy.hw import power
-from xlpy.private import private
-from xlpy.statedir import BOOTS, READY, STATE, UNCLEAN
-from xlpy.store import Store
+from xlpy.statedir import BOOTS, READY, STATE
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from xlpy.addr import Gpa
-    from xlpy.dom0.emulated import EmulatedDom0
-    from xlpy.dom0.xenstore import XenStore
     from xlpy.firmware.acpi.walk import Found
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec
-    from xlpy.hypervisor.xen import Xen
     from xlpy.toolstack.config import DomainConfig
-    from xlpy.toolstack.lifecycle import Lifecycle
     from xlpy.toolstack.running import Running
 
 
-def _silent(_text: str) -> None:
-    """The default listener: nobody."""
-
-
-class Host:
-    """One emulated host.
-
-    Args:
-        root: its state directory.
-        note: told what happens, one line at a time.
-
-    Attributes:
-        heard: told each line of the hypervisor's console as it is written; set it before the host is used.
-    """
-
-    heard: Callable[[str], None] | None = None
-
-    def __init__(self, root: str | os.PathLike[str], note: Callable[[str], None] = _silent) -> None:
-        self._home = os.fspath(root)
-        self.note = note
-        self.store = Store(self._file(STATE), self._forget, self._take_back)
-        self._table = self.store.table("host")
+class Host(Actors):
+    """One emulated host. See ``Actors`` for its parts, and for how a change is made."""
 
     # -- making, opening, removing ------------------------------------------------------------------------------
 
@@ -75,18 +49,8 @@ class Host:
         """Whether a host was made in the state directory, see ``directory``."""
         return statedir.made(statedir.locate(root))
 
-    def _file(self, name: str) -> str:
-        return os.path.join(self._home, name)
-
-    @cached_property
-    def root(self) -> Path:
-        """The state directory."""
-        from pathlib import Path
-
-        return Path(self._home)
-
     @classmethod
-    def open(cls, root: str | os.PathLike[str] | None = None, note: Callable[[str], None] = _silent) -> Host:
+    def open(cls, root: str | os.PathLike[str] | None = None, note: Callable[[str], None] = silent) -> Host:
         """Open the host in its state directory; make it from the default machine when there is none.
 
         Args:
@@ -124,7 +88,7 @@ class Host:
         cls,
         root: str | os.PathLike[str] | None,
         machine: Path | None,
-        note: Callable[[str], None] = _silent,
+        note: Callable[[str], None] = silent,
         *,
         anew: bool = False,
     ) -> Host:
@@ -144,7 +108,7 @@ class Host:
         return making.make(cls, cls.directory(root), *making.read(machine), note, anew=anew)
 
     @classmethod
-    def restart(cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = _silent) -> Host:
+    def restart(cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = silent) -> Host:
         """Start Xen and Dom0 anew on the media and labels that are there: all domains are gone, their data is not.
 
         When it fails, or is killed, the host is as it was before.
@@ -184,115 +148,6 @@ class Host:
         statedir.remove(where)
         return where
 
-    # -- all or nothing -----------------------------------------------------------------------------------------
-
-    @contextmanager
-    def change(self, what: str, frees: bool = False) -> Iterator[None]:
-        """Everything that a command changes happens inside: all of it stays or, when an error leaves it, nothing.
-
-        State, media and files are then as before, but for what was written under ``Store.surviving`` (the log of what
-        happened, requests to a guest) or was there when ``Store.keep`` was called. It is marked, so that a kill is
-        noticed and the next command takes back the same.
-
-        Args:
-            what: told to other commands that wait.
-            frees: it ends something and must go through on a full disk, if need be with the space that was kept back.
-        """
-        failure: BaseException | None = None
-        begun = False
-        try:
-            with self.store.transaction(what, self._clean):
-                begun = True
-                statedir.spend(self._home) if frees else statedir.reserve(self._home)
-                self._mend()
-                text = f"{what} (pid {os.getpid()})\n".encode(errors="surrogateescape")
-                with open(self._file(UNCLEAN), "wb", 0, opener=private) as marker, suppress(OSError):
-                    marker.write(text)  # its name is enough
-                try:
-                    with self.store.savepoint():
-                        yield
-                    self._follow()
-                except BaseException as error:
-                    failure = error
-        except BaseException:
-            if begun:  # the state itself could not be written, so all of it is as before
-                self._forget()
-                with suppress(XlpyError):
-                    self.repair()
-            raise
-        if failure is not None:
-            raise failure
-
-    @contextmanager
-    def looking(self, what: str) -> Iterator[None]:
-        """Around what looks at a domain as its guest does, which may leave traces in it.
-
-        On a root that cannot be written they are lost, and that is all.
-
-        Args:
-            what: told to other commands that wait.
-        """
-        with self.store.transaction(what) if os.access(self._home, os.W_OK) else self.store.trial():
-            yield
-
-    def _follow(self) -> None:
-        """Once more for the frame tables, when the end of a domain has gone on although they could not be written."""
-        if "xen" in self.__dict__ and self.xen.behind:
-            with suppress(XlpyError), self.store.savepoint():
-                self.xen.mend_frames()
-
-    def _take_back(self) -> None:
-        """A savepoint was taken back: actors forget what they know, and what lies outside the store follows it."""
-        if "xen" in self.__dict__:
-            self.xen.reread()
-            self.xen.mend_frames()
-        if "dom0" in self.__dict__:
-            self.dom0.reread()
-            self.dom0.take_back()
-
-    def _clean(self) -> None:
-        """The change is committed: nothing is left to be taken back."""
-        if "dom0" in self.__dict__:
-            self.dom0.settle()
-        if "xen" in self.__dict__:
-            self.xen.sweep()
-        with suppress(FileNotFoundError):
-            os.unlink(self._file(UNCLEAN))
-        with suppress(XlpyError):
-            statedir.reserve(self._home)
-
-    def repair(self) -> None:
-        """If a command was killed, its transaction is gone; take back what it left on media and in files."""
-        if os.path.exists(self._file(UNCLEAN)):
-            with self.store.transaction("repairing after a killed command", self._clean):
-                statedir.spend(self._home)
-                self._mend()
-
-    def release(self) -> None:
-        """End all holds of files of Dom0's, whoever has them."""
-        self.dom0.release()
-
-    def _mend(self) -> None:
-        """Under the lock: repair, unless the command that set the mark was alive and has ended by now."""
-        try:
-            with open(self._file(UNCLEAN), "rb") as marker:
-                who = marker.read().decode(errors="replace").strip()
-        except FileNotFoundError:
-            return
-        self.note(f"repairing what an interrupted command left: {who or 'it is not known which'}")
-        for line in self.xen.repair():
-            self.note(f"repairing: {line}")
-        self.dom0.repair()
-        statedir.tidy(self.root)
-
-    def _forget(self) -> None:
-        """Another process has changed the state since the actors read it: they are to read it again."""
-        ended = self.shut_down
-        for actor in ("lifecycle", "xenstore", "dom0", "xen", "hw"):
-            self.__dict__.pop(actor, None)
-        if ended:
-            self.xen.ended = ended
-
     @staticmethod
     def describe(machine: Path | None) -> MachineSpec:
         """Read and check a machine description, or the default one, without making anything. ConfigError: invalid."""
@@ -301,60 +156,13 @@ class Host:
 
         return parse_machine(*read(machine))
 
-    # -- the actors ---------------------------------------------------------------------------------------------
-
-    @cached_property
-    def spec(self) -> MachineSpec:
-        """The machine as it was described."""
-        from xlpy.hw.machine import spec_from_json
-
-        stored = self._table.get("machine")
-        if stored is None:
-            raise StateError(f"{self.root}: no machine is recorded", hint="xlpy host reset")
-        return spec_from_json(stored)
-
-    @cached_property
-    def hw(self) -> Hardware:
-        """The powered machine."""
-        from xlpy.hw.hardware import Hardware
-
-        return Hardware.open(self._home, self.spec)
-
-    @cached_property
-    def xen(self) -> Xen:
-        """The hypervisor."""
-        from xlpy.hypervisor.xen import Xen
-
-        return Xen(lambda: self.hw, self.store, self.heard)
-
-    @cached_property
-    def dom0(self) -> EmulatedDom0:
-        """The emulated Dom0 kernel."""
-        from xlpy.dom0.emulated import EmulatedDom0
-
-        return EmulatedDom0.open(self.hw, self.store)
-
-    @cached_property
-    def xenstore(self) -> XenStore:
-        """The store that toolstack, device model and firmware meet in."""
-        from xlpy.dom0.xenstore import XenStore
-
-        return XenStore(self.store)
-
-    @cached_property
-    def lifecycle(self) -> Lifecycle:
-        """The toolstack: making and ending domains."""
-        from xlpy.toolstack.lifecycle import Lifecycle
-
-        return Lifecycle(self.xen, self.dom0, self.xenstore, self.store, self._file("labels"), self._file("dump"))
-
     # -- domains ------------------------------------------------------------------------------------------------
 
     def create(
         self,
         config: DomainConfig,
         paused: bool = False,
-        step: Callable[[str], None] = _silent,
+        step: Callable[[str], None] = silent,
         monitored: bool = True,
     ) -> int:
         """Build a domain and start it.
@@ -373,11 +181,6 @@ class Host:
         """
         with self.change(f"creating {config.name}"):
             return self.lifecycle.create(config, paused, step, monitored)
-
-    @property
-    def shut_down(self) -> list[int]:
-        """Domains that shut down in this process, and for which ``lifecycle.settle`` has done nothing yet."""
-        return self.xen.ended if "xen" in self.__dict__ else []
 
     def check(self, config: DomainConfig) -> None:
         """Everything that ``create`` would find wrong before it makes anything."""
