@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import aml
 import commands
 import language
-import laptop
 import memory
 from case import AFTER, Case, Skip
 
@@ -61,7 +60,7 @@ def measure(case: Case) -> dict[str, object]:
 
 def subjects(folder: Path) -> Iterator[Case | Skip]:
     """Every comparison, made as it is asked for."""
-    for module in (commands, memory, aml, laptop, language):
+    for module in (commands, memory, aml, language):
         yield from module.cases(folder)
 
 
