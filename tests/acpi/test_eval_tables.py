@@ -110,6 +110,7 @@ LEVEL = r"""
     OperationRegion (RG02, SystemMemory, \NONE (1), 10) Name (A008, 1)
     CreateByteField (PKG0, 0, CBF0) Name (A009, 1)
     Field (RG00, ByteAcc) { FLD1, 8 } Name (A00A, 1)
+    OperationRegion (RG03, SystemMemory, DEV0, 10) Field (RG03, ByteAcc) { FLD2, 8 }
     Alias (\NOPE, ALI0) Name (A00B, 1)
     Name (A00C, Buffer (\NONE (1)) {}) Name (A00D, 1)
     Method (A00E, 0) { Return (1) } Method (A00E, 0) { Return (2) } Name (A00F, 1)
@@ -123,7 +124,7 @@ def test_what_fails_at_table_level_is_passed_over(tmp_path):
     mine = [evaluate(vm, f"\\{name}") for name in NAMES]
     assert mine == acpiexec(tmp_path, [data], [f"\\{name}" for name in NAMES])
     assert mine == [1] * 14 + [1, "AE_NOT_FOUND", "AE_NOT_FOUND", "AE_NOT_FOUND", "AE_AML_UNINITIALIZED_NODE", 0]
-    assert len(vm.problems) == 12
+    assert len(vm.problems) == 13
     assert all(data[problem.offset :] and problem.path == "DSDT" for problem in vm.problems)
     with pytest.raises(AmlError, match="AE_ALREADY_EXISTS"):
         load([data])

@@ -80,9 +80,9 @@ def _leave(_vm: Machine, frame: Frame, _operand: object) -> None:
 @handler("OperationRegion")
 def _region(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
     path, space = operand
-    length, offset = vm.pop_integer(), vm.pop_integer()
-    region = Region(str(path), space, offset, length)
-    declare_region(vm, frame, path, region)
+    region = Region(str(path), space)
+    declare_region(vm, frame, path, region)  # which a table keeps even where the numbers are none, as in ACPICA
+    region.offset, region.length = vm.pop_integers()
 
 
 def declare_region(vm: Machine, frame: Frame, path: Path, region: Region) -> None:
