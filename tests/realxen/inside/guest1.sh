@@ -1,6 +1,9 @@
 #!/bin/dash
 # Runs in the first guest, an unmodified Linux on a stock Xen: labels, a namespace, a file system, a file.
 say() { echo "=== $1"; }
+# what the kernel runs when xl asks it to shut down
+printf '#!/bin/sh\nexec /usr/bin/busybox poweroff -f\n' >/sbin/poweroff
+chmod +x /sbin/poweroff
 say list
 ndctl list -DRN
 say size
