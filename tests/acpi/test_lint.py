@@ -510,6 +510,15 @@ BLOCKS = {
 }
 
 
+def test_elements_of_packages_that_name_nothing():
+    """Found once for each, in the table that has the package; an SSDT may bring what the DSDT names."""
+    package = aml.name("PKG0", aml.package(1, aml.package(aml.ref("LNKA"), aml.ref("LNKB"))))
+    tables = [build_table("DSDT", package, 2), build_table("SSDT", aml.device("LNKA"), 2)]
+    (found,) = [one for one in lint.check(Source([Found(t[:4].decode(), 0, t) for t in tables])) if one.code != PARTIAL]
+    assert (found.severity, found.code, found.table) == ("warning", "aml-element", "dsdt")
+    assert found.message == "\\PKG0[1][1] names LNKB, which does not exist"
+
+
 @pytest.mark.parametrize("name", BLOCKS)
 def test_definition_blocks(name):
     terms, (severity, code, words) = BLOCKS[name]

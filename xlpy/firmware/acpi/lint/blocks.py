@@ -6,9 +6,11 @@ from xlpy.firmware.acpi.lint.findings import Finding, finding
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from xlpy.firmware.acpi.eval import AmlError
+    from xlpy.firmware.acpi.eval.names import Absolute
+    from xlpy.firmware.acpi.eval.namespace import Namespace
     from xlpy.firmware.acpi.walk import Found
 
 AML = ("DSDT", "SSDT", "PSDT")
@@ -40,14 +42,33 @@ def check(names: Sequence[str], tables: Sequence[Found]) -> list[Finding]:
 
     interpreter = Interpreter()
     found, seen = [], 0
+    homes: dict[Absolute, str] = {}
     complete = any(t.signature == "DSDT" for _, t in blocks)
     for name, table in sorted(blocks, key=lambda block: block[1].signature != "DSDT"):
         interpreter.load(table.data, strict=False)
         found += [_finding(name, problem, complete) for problem in interpreter.problems[seen:]]
         seen = len(interpreter.problems)
+        homes = dict.fromkeys(interpreter.machine.namespace.nodes, name) | homes
     for problem in interpreter.compile_all():
         found.append(_finding((problem.path or "aml").split(" ")[0].lower(), problem, complete))
-    return [one for one in found if one is not None]
+    told = [one for one in found if one is not None]
+    return told + (list(_elements(interpreter.machine.namespace, homes)) if complete else [])
+
+
+def _elements(namespace: Namespace, homes: Mapping[Absolute, str]) -> Iterator[Finding]:
+    """Names in packages are looked up when a table is loaded: where there is no such object, the element is empty."""
+    from xlpy.firmware.acpi.eval.names import show
+    from xlpy.firmware.acpi.eval.references import NameRef
+    from xlpy.firmware.acpi.eval.values import Package
+
+    for full, node in namespace.nodes.items():
+        waiting: list[tuple[object, str]] = [(node.object, "")]
+        for value, place in waiting:  # which grows
+            if isinstance(value, Package):
+                waiting += [(item, f"{place}[{at}]") for at, item in enumerate(value)]
+            elif isinstance(value, NameRef) and namespace.find(value.scope, value.path) is None:
+                what = f"{show(full)}{place} names {value.path}, which does not exist"
+                yield finding("aml-element", homes.get(full, "aml"), None, what)
 
 
 def _finding(name: str, problem: AmlError, complete: bool) -> Finding | None:

@@ -79,6 +79,7 @@ nfit-capabilities  warning 5.2.25.9 capabilities above the highest valid one, or
 aml-parse          error   20.2     AML that cannot be taken apart
 aml-reference      error   5.3      a name that does not exist, or a duplicate
 aml-arguments      error   20.2.5.4 a call with fewer arguments than its method takes
+aml-element        warning 5.3      an element of a package names an object that does not exist
 aml-run            note    5.4      a term fails when a table is loaded where memory and registers read as 0
 """
 
