@@ -201,6 +201,10 @@ class Actors:
         """End all holds of files of Dom0's, whoever has them."""
         self.dom0.release()
 
+    def release_lost(self) -> None:
+        """End the holds that a state had which is lost."""
+        self.dom0.release_lost()
+
     def _mend(self) -> None:
         """Under the lock: repair, unless the command that set the mark was alive and has ended by now."""
         try:

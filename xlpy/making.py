@@ -43,6 +43,9 @@ class Unpowered(Protocol):
     def release(self) -> None:
         """End all holds of files."""
 
+    def release_lost(self) -> None:
+        """End those of a state that is lost."""
+
 
 H = TypeVar("H", bound=Unpowered)
 
@@ -139,10 +142,11 @@ def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
         try:
             host.release()
         except StateError as error:
-            note(f"files that were given to domains may stay immutable: {error}")
+            note(f"who held which file is lost: {error}")
         host.store.clear(but="xen.console")  # where the boot goes on writing
         _record(host, text, spec)
         host.power_on(Hardware.open(where, spec), spec)
+        host.release_lost()
         host.store.table("host").put("ready", True)
     power.switch(where, on=True)
     return host
@@ -156,6 +160,8 @@ def _start(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
         if not host.store.table("host").get("ready"):
             note(f"restarting the host {spec.name!r} in {where}")
             _power_on(host, where, text, spec, keep_media=True)
+    with host.change("releasing files that domains held"):
+        host.release_lost()
     power.switch(where, on=True)
     return host
 

@@ -29,7 +29,10 @@ def snapshot(root: Path) -> State:
     del found["xen/pmem"]["sequence"], found["xen/last_domid"]
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
-        lasting = not name.startswith(("state.db", "lock", "reserve", "domains/frames")) and path.suffix != ".lock"
+        lasting = (
+            not name.startswith(("state.db", "lock", "reserve", "domains/frames", "hw/holds"))
+            and path.suffix != ".lock"
+        )
         if path.is_file() and lasting:
             found[name] = (path.stat().st_size, content(path))
     return found

@@ -88,10 +88,14 @@ class TestKilledWhileMaking:
     def test_a_restart_is_the_way_out_of_a_damaged_state(self, xlpy, config, host_root, damage):
         xlpy("create", config(DEVICE))
         xlpy("mem", "write", "device", GPA, "--hex", "c0ffee")
+        xlpy("create", config(FILE))
         damage(host_root / "state.db")
         xlpy("host", "reset", "--keep-media")
         assert xlpy("list", "--json").json["items"] == []
         assert not list((host_root / "domains").glob("[0-9]*"))
+        host = Host.open(host_root)
+        assert not host.dom0.file("/mnt/pmem0/vm1.img")[2].immutable
+        host.store.close()
         xlpy("create", config(DEVICE))
         assert xlpy("mem", "read", "device", GPA, "3", "--json").json["hex"] == "c0ffee"
 
@@ -101,8 +105,11 @@ class TestKilledWhileMaking:
             db.execute("UPDATE records SET value = '[]' WHERE room = 'dom0.pins'")
         db.close()
         found = xlpy("host", "reset", "--keep-media")
-        assert "files that were given to domains may stay immutable" in found.err
+        assert "who held which file is lost" in found.err
         assert xlpy("list", "--json").json["items"] == []
+        host = Host.open(host_root)
+        assert not host.dom0.file("/mnt/pmem0/vm1.img")[2].immutable
+        host.store.close()
 
     def test_making_over_media_is_refused(self, xlpy, host_root):
         (host_root / "state.db").unlink()

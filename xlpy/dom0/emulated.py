@@ -355,10 +355,12 @@ class EmulatedDom0(Vfs):
 
     def _set_immutable(self, pin: Pin, on: bool) -> None:
         """Set or clear the flag of the inode that is held, whatever its path is by now."""
+        self._flag(next(one for one in self.disk_mounts if self._window(one) == pin.window), pin.inode, on)
+
+    def _flag(self, mount: Mount, inode: int, on: bool) -> None:
         from xlpy.dom0.ext4.inplace import InPlace
 
-        mount = next(one for one in self.disk_mounts if self._window(one) == pin.window)
-        InPlace(*self._place(mount), keep=self._keep).set_immutable(pin.inode, on)
+        InPlace(*self._place(mount), keep=self._keep).set_immutable(inode, on)
 
     # --- after a failure ---------------------------------------------------------------------------------------------
 
@@ -386,7 +388,39 @@ class EmulatedDom0(Vfs):
             for fs in self._filesystems():
                 for name in fs.journal.pending():
                     fs.journal.forget(name)
+            self._write_holds()
         self._edited = False
+
+    @property
+    def _holds(self) -> str:
+        """A copy of the holds beside the media, for the case that the state is lost."""
+        return self._hw.beside("hw", "holds.json")
+
+    def _write_holds(self) -> None:
+        import json
+        import os
+
+        from xlpy.private import private
+
+        rows = [[pin.window.start, pin.inode] for pin in self._pins.all() if pin.inode and pin.flagged]
+        with suppress(OSError):
+            with open(f"{self._holds}.new", "w", encoding="ascii", opener=private) as file:  # noqa: PTH123
+                json.dump(rows, file)
+            os.replace(f"{self._holds}.new", self._holds)  # noqa: PTH105 - pathlib takes 6 ms to import
+
+    def release_lost(self) -> None:
+        """End the holds that a state had which is lost: as far as their copy tells, the files are free again."""
+        import json
+
+        with suppress(OSError, ValueError, TypeError):
+            with open(self._holds, "rb") as file:  # noqa: PTH123
+                rows = [(int(start), int(inode)) for start, inode in json.load(file)]
+            for start, inode in rows:
+                for mount in self.disk_mounts:
+                    if self._window(mount).start == start and "ro" not in mount.options:
+                        with suppress(Unsafe, FormatError, NotFound):
+                            if self.image(mount).inode(inode).immutable:
+                                self._flag(mount, inode, False)
 
     def _stays(self, edit: str) -> bool:
         return self._edits.get(edit) is not None
