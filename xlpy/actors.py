@@ -38,6 +38,7 @@ class Actors:
     Args:
         root: the state directory.
         note: told what happens, one line at a time.
+        xen: the version of Xen that it boots, when it is powered on by this object (``xen_version.VERSIONS``).
 
     Attributes:
         heard: told each line of the hypervisor's console as it is written; set it before the host is used.
@@ -45,8 +46,11 @@ class Actors:
 
     heard: Callable[[str], None] | None = None
 
-    def __init__(self, root: str | os.PathLike[str], note: Callable[[str], None] = silent) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], note: Callable[[str], None] = silent, xen: str | None = None
+    ) -> None:
         self._home = os.fspath(root)
+        self._wanted = xen
         self.note = note
         self.store = Store(self._file(STATE), self._forget, self._take_back)
         self._table = self.store.table("host")

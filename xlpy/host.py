@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from functools import partial
 
 from xlpy import statedir
 from xlpy.actors import Actors, silent
@@ -19,6 +20,7 @@ from xlpy.errors import Conflict, Constraint
 from xlpy.hw import power
 from xlpy.statedir import BOOTS, READY, STATE
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.xen_version import DEFAULT, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,12 +52,18 @@ class Host(Actors):
         return statedir.made(statedir.locate(root))
 
     @classmethod
-    def open(cls, root: str | os.PathLike[str] | None = None, note: Callable[[str], None] = silent) -> Host:
+    def open(
+        cls,
+        root: str | os.PathLike[str] | None = None,
+        note: Callable[[str], None] = silent,
+        xen: str | None = None,
+    ) -> Host:
         """Open the host in its state directory; make it from the default machine when there is none.
 
         Args:
             root: the state directory, see ``directory``.
             note: told what happens.
+            xen: the version of Xen that a host which is made gets; else ``XLPY_XEN`` or the first that is modelled.
 
         Raises:
             StateError: the directory holds a damaged or foreign state. ConfigError: ``machine.yaml`` was changed.
@@ -69,7 +77,7 @@ class Host(Actors):
 
             if host:
                 host.store.close()
-            return making.resume(cls, cls.directory(where), note)
+            return making.resume(partial(cls, xen=xen), cls.directory(where), note)
         statedir.warn_if_open(where, note)
         statedir.check_description(where, host._table.get("description", ""))
         if host.store.table(BOOTS).keys():
@@ -91,6 +99,7 @@ class Host(Actors):
         note: Callable[[str], None] = silent,
         *,
         anew: bool = False,
+        xen: str | None = None,
     ) -> Host:
         """Make a host from a machine description and boot it: BIOS, Xen, Dom0.
 
@@ -99,16 +108,20 @@ class Host(Actors):
             machine: the description; None takes the default machine.
             note: told what happens.
             anew: replace the host that is there, with its media; it stays as it is until the new one is whole.
+            xen: as for ``open``.
 
         Raises:
             ConfigError: the description is invalid. Conflict: a host is there already. MissingTool: no mke2fs.
         """
         from xlpy import making
 
-        return making.make(cls, cls.directory(root), *making.read(machine), note, anew=anew)
+        kind = partial(cls, xen=xen)
+        return making.make(kind, cls.directory(root), *making.read(machine), note, anew=anew)
 
     @classmethod
-    def restart(cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = silent) -> Host:
+    def restart(
+        cls, root: str | os.PathLike[str] | None, note: Callable[[str], None] = silent, xen: str | None = None
+    ) -> Host:
         """Start Xen and Dom0 anew on the media and labels that are there: all domains are gone, their data is not.
 
         When it fails, or is killed, the host is as it was before.
@@ -118,7 +131,7 @@ class Host(Actors):
         """
         from xlpy import making
 
-        return making.restart(cls, cls.directory(root), note)
+        return making.restart(partial(cls, xen=xen), cls.directory(root), note)
 
     def power_on(self, hw: Hardware, spec: MachineSpec) -> None:
         """Boot BIOS, Xen and Dom0 on hardware that was just made, or kept its media."""
@@ -129,7 +142,7 @@ class Host(Actors):
 
         self.hw = hw
         power_on(hw)
-        self.xen.boot()
+        self.xen.boot(chosen(self._wanted) or DEFAULT)
         self.dom0 = EmulatedDom0.boot(hw, self.xen.hypercalls(0), self.store, spec)
         self.lifecycle.start(time())
         hw.sync()

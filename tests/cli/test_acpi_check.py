@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from struct import pack
 
@@ -140,10 +141,20 @@ def test_a_dump_on_standard_input(xlpy, tmp_path, monkeypatch, configs):
     assert "tables" in xlpy("acpi", "check", "-").err
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"hello\n", bytes(range(256)) * 40, b"\xff\xfe", b" @ " * 1000])
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"hello\n", b"hello " * 20, bytes(range(256)) * 40, b"\xff\xfe", b" @ " * 1000, SLIT[:35]]
+)
 def test_files_that_are_no_tables(lint, tmp_path, data):
     (tmp_path / "x").write_bytes(data)
-    lint(tmp_path / "x", status=10 if data[:2] != b"\xff\xfe" else 6)
+    assert re.search(r"neither an ACPI table nor a dump|no table in this text", lint(tmp_path / "x", status=6).err)
+
+
+def test_tables_back_to_back(lint, tmp_path):
+    """As acpixtract -m writes them."""
+    (tmp_path / "amltables.dat").write_bytes(MADT + SLIT)
+    assert lint(tmp_path / "amltables.dat", status=10).err == "2 tables, 4 findings\n"
+    (tmp_path / "cut.dat").write_bytes(MADT + SLIT[:-1])
+    assert "length says" in lint(tmp_path / "cut.dat", status=10).out
 
 
 def test_a_device_without_end_is_refused(lint):

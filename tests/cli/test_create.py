@@ -198,7 +198,7 @@ def test_dry_run_changes_nothing(xlpy, configs, host_root):
 def test_a_dry_run_as_json_has_a_schema(xlpy, configs):
     words = (configs / "quickstart.cfg", 'uuid="6bd0b6d9-31b0-4cdd-91a1-26ba45b1a1b1"')
     bare, document = (xlpy("create", *options, *words).json for options in (["-n"], ["-n", "--json"]))
-    assert document == {"schema": "xlpy.create-plan/1", "config": bare}
+    assert document == {"schema": "xlpy.create-plan/1", "xen": "4.17", "config": bare}
 
 
 def test_dry_run_needs_no_host(xlpy, configs, tmp_path):

@@ -54,6 +54,8 @@ def test_a_guest_that_only_reads(xlpy, tmp_path, path):
     assert xlpy("mem", "read", "reader", gpa, 64)[0] == before
     (dimm,) = json.loads(xlpy("guest", "probe", "reader", "--json")[0])["dimms"]
     assert dimm["flags"] == ["not_armed"]
+    (shown,) = (line for line in xlpy("map", "reader")[0].splitlines() if " pmem " in line)
+    assert shown.endswith(f"{path} (read-only)")
     assert xlpy("xenstore", "read", "/libxl/1/device/nvdimm/0/mode")[0] == "r\n"
     listed = json.loads(xlpy("list", "-l", "reader")[0])
     assert '"mode": "ro"' in json.dumps(listed)

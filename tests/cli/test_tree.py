@@ -108,6 +108,7 @@ def test_help_imports_no_command():
     assert not loaded & HEAVY
     assert {name for name in loaded if name.startswith("xlpy.")} == {
         "xlpy.addr",
+        "xlpy.xen_version",
         "xlpy.errors",
         "xlpy.records",
         "xlpy.typing",

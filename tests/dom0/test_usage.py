@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from dom0.ext4_images import tool
 
 from xlpy.cli.main import run
 from xlpy.errors import XlpyError
@@ -114,3 +115,40 @@ def test_descriptions_that_cannot_be(tmp_path, capsys, uses, status, said):
     shown = json.loads(capsys.readouterr().out)
     assert said in "\n".join([shown["message"], *shown["details"]])
     assert not (tmp_path / "host/hw").exists()
+
+
+# --- DAX is a property of the file -----------------------------------------------------------------------------------
+
+PLAIN = MACHINE.replace("      mount: /mnt/a\n", "      mount: /mnt/a\n      dax: DAX\n")
+EXTENTS, JOURNAL, VERITY, ENCRYPT, DAX = 0x80000, 0x4000, 0x100000, 0x800, 0x2000000
+
+
+@pytest.mark.parametrize(
+    ("dax", "flags", "code"),
+    [
+        ("true", 0, None),
+        ("true", JOURNAL, "XLPY-PMEM-JOURNAL"),
+        ("true", VERITY, "XLPY-PMEM-VERITY"),
+        ("true", ENCRYPT, "XLPY-PMEM-ENCODED"),
+        ("false", 0, "XLPY-PMEM-NOT-DAX"),
+        ("false", DAX, None),
+        ("false", DAX | JOURNAL, "XLPY-PMEM-JOURNAL"),
+    ],
+)
+def test_flags_of_a_file(tmp_path, dax, flags, code):
+    """As chattr sets them: x makes a file DAX on any mount, j, fs-verity and fscrypt take it away."""
+    made = make(tmp_path, PLAIN.replace("DAX", dax))
+    image, offset = made.hw.locate_file(made.dom0.device("/dev/pmem0").window.start)
+    made.store.close()
+    command = f"set_inode_field /free flags {EXTENTS | flags:#x}"
+    tool("debugfs", "-w", "-R", command, f"{image}?offset={offset}")
+    host = Host.open(tmp_path / "host")
+    try:
+        if code is None:
+            assert resolve(host.dom0, "/mnt/a/free").size == 1 << 20
+        else:
+            with pytest.raises(XlpyError) as caught:
+                resolve(host.dom0, "/mnt/a/free")
+            assert (caught.value.code, caught.value.exit) == (code, 7)
+    finally:
+        host.store.close()

@@ -23,7 +23,7 @@ XEN_DSDT = 37539
 @pytest.fixture
 def _xen_length(monkeypatch):
     table = build_table("DSDT", bytes(XEN_DSDT - 36), 2)
-    monkeypatch.setattr("xlpy.firmware.hvmloader.compiled.dsdt", lambda _: table)
+    monkeypatch.setattr("xlpy.firmware.hvmloader.compiled.dsdt", lambda *_: table)
 
 
 pytestmark = pytest.mark.usefixtures("_xen_length")
@@ -266,10 +266,15 @@ def test_no_tpm_behind_ids_of_zeros_or_ones(ids):
     assert names(boot(platform)) == ALL
 
 
-def test_tpm20():
+@pytest.mark.parametrize(("minor", "found"), [(17, False), (18, True), (20, True)])
+def test_tpm20_since_418(minor, found):
     platform = case("A", keys={"platform/tpm_version": "2"})
+    platform.leaves[0x40000001] = (4 << 16 | minor, 0, 0, 0)
     platform.poke(0xFED40030, bytes.fromhex("4100000014100100"))
     result = boot(platform)
+    if not found:
+        assert "TPM2" not in names(result)
+        return
     table = result.one("TPM2")
     assert (len(table), table[8]) == (76, 4)
     assert table[36:] == pack("<HHQI12xIQ", 0, 0, 0xFED40040, 7, 0x10000, 0xFED50000)

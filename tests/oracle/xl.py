@@ -47,15 +47,48 @@ def stub(directory: Path) -> Path:
     return library
 
 
-def create(library: Path, config: Path, extra=(), cpus: int = CPUS, nodes: int = NODES) -> Verdict:
-    """Ask ``xl create -n CONFIG EXTRA...``."""
+class Unpacked(NamedTuple):
+    """An xl that is not installed: its packages lie in a folder, and it runs with their libraries."""
+
+    version: str
+    tree: Path
+
+    @property
+    def words(self) -> list[str | Path]:
+        """The start of a command line."""
+        loader, libraries = self.tree / "lib64/ld-linux-x86-64.so.2", self.tree / "usr/lib/x86_64-linux-gnu"
+        return [loader, "--library-path", libraries, self.tree / f"usr/lib/xen-{self.version}/bin/xl"]
+
+    def stub(self, directory: Path) -> Path:
+        """The stand-in, compiled for it."""
+        library = directory / f"xl_stub_{self.version}.so"
+        headers = self.tree / "usr/include"
+        names = [headers / name for name in ("xenctrl.h", "xenstore.h")]
+        assert all(name.exists() for name in names)
+        if not library.exists():
+            kept = directory / f"include-{self.version}"
+            kept.mkdir()
+            for name in headers.glob("xen*"):
+                (kept / name.name).symlink_to(name)
+            words = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-I", kept, "-o", library, STUB]
+            subprocess.run(words, check=True)
+        return library
+
+
+INSTALLED: list[str | Path] = [XL]
+
+
+def create(library: Path, config: Path, extra=(), cpus: int = CPUS, nodes: int = NODES, xl=None) -> Verdict:
+    """Ask ``xl create -n CONFIG EXTRA...``, the installed xl or an unpacked one."""
+    minor = xl.version.partition(".")[2] if xl else "17"
     done = subprocess.run(
-        [XL, "create", "-n", config, *extra],
+        [*(xl.words if xl else INSTALLED), "create", "-n", config, *extra],
         env={
             "LD_PRELOAD": str(library),
             "PATH": os.environ.get("PATH", ""),
             "XL_STUB_CPUS": str(cpus),
             "XL_STUB_NODES": str(nodes),
+            "XL_STUB_MINOR": minor,
         },
         capture_output=True,
         timeout=20,

@@ -1,5 +1,5 @@
 /*
- * A machine that answers just enough for "xl create -n": preloaded into Debian's xl 4.17, it stands in for the libxenctrl
+ * A machine that answers just enough for "xl create -n": preloaded into Debian's xl, it stands in for the libxenctrl
  * and libxenstore calls that open the hypervisor, so that the real parser can be asked without one.
  *
  * The machine has XL_STUB_CPUS CPUs (8) in XL_STUB_NODES NUMA nodes (2). Everything else fails with ENOSYS.
@@ -41,8 +41,16 @@ int xc_interface_close(xc_interface *xch) { (void)xch; return 0; }
 int xc_version(xc_interface *xch, int cmd, void *arg)
 {
     (void)xch, (void)arg;
-    return cmd == 0 ? (4 << 16) | 17 : missing();
+    return cmd == 0 ? (4 << 16) | (int)number("XL_STUB_MINOR", 17) : missing();
 }
+
+/* From 4.18 on these texts come by calls of their own. */
+static char *no_text(void) { missing(); return NULL; }
+char *xc_xenver_extraversion(xc_interface *xch) { (void)xch; return no_text(); }
+char *xc_xenver_capabilities(xc_interface *xch) { (void)xch; return no_text(); }
+char *xc_xenver_changeset(xc_interface *xch) { (void)xch; return no_text(); }
+char *xc_xenver_commandline(xc_interface *xch) { (void)xch; return no_text(); }
+char *xc_xenver_buildid(xc_interface *xch) { (void)xch; return no_text(); }
 
 int xc_physinfo(xc_interface *xch, xc_physinfo_t *info)
 {

@@ -269,7 +269,7 @@ TRAPS = [
     ('cpus = "0"', "cpus has no effect without vcpus: xl applies it to as many as are written"),
     (
         'disk = ["/x,,xvda,w", "vdev=xvdb,untrusted"]',
-        "disk: xl 4.17 does not know untrusted and takes it for a target, format or vdev",
+        "disk: xl before 4.19 takes untrusted for a target, format or vdev",
     ),
 ]
 

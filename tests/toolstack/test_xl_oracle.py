@@ -52,24 +52,24 @@ def comparable(document, text):
     return ordered(document)
 
 
-def reading(text, name, extra, strict):
+def reading(text, name, extra, strict, version):
     """Our configuration, or our refusal."""
     try:
-        return load_config(text, name, extra, strict=strict, host=HOST)
+        return load_config(text, name, extra, strict=strict, host=HOST, xen=version)
     except Refused as refused:
         return refused
 
 
-def compare(library, path, extra=(), strict=True):
-    """Ask both and compare; return whether the configuration was accepted."""
+def compare(library, path, extra=(), strict=True, judge=None):
+    """Ask both and compare; return whether the configuration was accepted. ``judge``: an unpacked xl."""
     text = path.read_bytes()
-    ours = reading(text, str(path), extra, strict)
+    ours = reading(text, str(path), extra, strict, judge.version if judge else "4.17")
     if isinstance(ours, Refused):
         if all(problem.message.startswith("vnvdimm") for problem in ours.problems):
             return False  # xl knows no such key
         if ours.xl_status is None:
             return False  # refused by xlpy alone: there is nothing to compare
-    theirs = xl.create(library, path, extra)
+    theirs = xl.create(library, path, extra, xl=judge)
     if isinstance(ours, Refused):
         assert theirs.status == ours.xl_status, (text, theirs.messages, ours.problems)
         return False

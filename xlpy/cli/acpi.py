@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from contextlib import suppress
 
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.render import json_document
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.firmware.acpi.lint.sources import Source
     from xlpy.firmware.acpi.walk import Found
+    from xlpy.toolstack.running import Running
 
     Named = Sequence[tuple[str, Found]]  # with their file names
 
@@ -38,14 +39,22 @@ def read(env: Env, what: str) -> list[Source]:
     path = Path(what)
     if path.exists():
         return read_tables(path)
-    host = env.existing_host
-    if host is None or "/" in what:
-        there = "" if host is not None else " (there is no host yet)"
+    domain = _domain(env, what)
+    if domain is None:
         raise NotFound(
-            f"there is no file or folder {what}, and no such domain{there}",
+            f"there is no file or folder {what}, and no such domain",
             hint="give a folder of .dat files, a table, a dump made by acpidump, or a domain (xlpy list)",
         )
-    return [Source(host.domain(what).acpi_tables(), walked=True)]
+    return [Source(domain.acpi_tables(), walked=True)]
+
+
+def _domain(env: Env, what: str) -> Running | None:
+    """The domain of that name or number; None when there is none, or no host yet: none is made."""
+    host = None if what == "-" or "/" in what else env.existing_host
+    if host is not None:
+        with suppress(NotFound):
+            return host.domain(what)
+    return None
 
 
 @command("""
@@ -99,14 +108,8 @@ def dump(
 
 def _of_domain_or_file(env: Env, what: str) -> list[Sequence[Found]]:
     """A domain's tables, although there may be a file or folder of that name."""
-    host = None if what == "-" or "/" in what else env.existing_host
-    if host is not None:
-        try:
-            return [host.domain(what).acpi_tables()]
-        except NotFound:
-            if not os.path.exists(what):  # noqa: PTH110 - pathlib takes 6 ms to import
-                raise
-    return [source.tables for source in read(env, what)]
+    domain = _domain(env, what)
+    return [source.tables for source in read(env, what)] if domain is None else [domain.acpi_tables()]
 
 
 def _raw(env: Env, chosen: Named, folder: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.judging import Judge, judge_options
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
 from xlpy.cli.show import err, out
@@ -54,9 +55,18 @@ xlpy config check *.cfg
 xlpy config check --xl-strict --json domain.cfg
 """)
 @argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete="configurations")
-@option("--xl-strict", is_flag=True, help="Judge exactly as xl 4.17 does, quirks included.")
+@option("--xl-strict", is_flag=True, help="Judge exactly as xl does, quirks included.")
+@judge_options
 @json_option
-def check(env: Env, files: tuple[str, ...], xl_strict: bool, as_json: bool) -> None:
+def check(
+    env: Env,
+    files: tuple[str, ...],
+    xl_strict: bool,
+    host_cpus: int | None,
+    host_nodes: int | None,
+    xen: str | None,
+    as_json: bool,
+) -> None:
     """Check domain configurations: what is wrong with each, and what it may not mean.
 
     Unknown keys, ignored values and traps are warnings; the status is 0 when every file can be used, 3 when one cannot.
@@ -66,9 +76,10 @@ def check(env: Env, files: tuple[str, ...], xl_strict: bool, as_json: bool) -> N
     """
     from xlpy.toolstack.lint import check_files
 
+    judge = Judge(env, host_cpus, host_nodes, xen)
     good = True
     items = []
-    for result in check_files(files, strict=xl_strict, also=_iomem(env)):
+    for result in check_files(files, strict=xl_strict, host=judge.facts, also=_iomem(env), xen=judge.xen):
         good &= result.valid
         if as_json:
             items.append(result.to_json())
@@ -76,6 +87,7 @@ def check(env: Env, files: tuple[str, ...], xl_strict: bool, as_json: bool) -> N
         for problem in result.errors if env.quiet else (*result.errors, *result.warnings):
             err(*problem.lines())
         out(f"{result.file}: {'ok' if result.valid else 'cannot be used'}")
+    judge.tell()
     if as_json:
         json_items("xlpy.config-check/1", items)
     if not good:

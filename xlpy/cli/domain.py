@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.judging import Judge, judge_options
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items, table
 from xlpy.cli.show import err, exact
@@ -38,8 +39,9 @@ xlpy create -n configs/quickstart.cfg
     is_flag=True,
     help="Accepted as in xl: there is no xl.conf with masks.",
 )
-@option("--xl-strict", is_flag=True, help="Read exactly as xl 4.17 does, quirks included.")
+@option("--xl-strict", is_flag=True, help="Read exactly as xl does, quirks included.")
 @option("--explain", is_flag=True, help="Tell for each key what was read and which default is in force.")
+@judge_options
 @dry_run_option
 @json_option
 def create(
@@ -57,6 +59,9 @@ def create(
     ignore_masks: bool,
     xl_strict: bool,
     explain: bool,
+    host_cpus: int | None,
+    host_nodes: int | None,
+    xen: str | None,
     as_json: bool,
 ) -> None:
     """Create a domain from a configuration file.
@@ -71,7 +76,11 @@ def create(
     source, extra = choose_config(words, config, "create")
     if not (quiet or env.quiet):
         err(f"Parsing config from {source}")
-    loaded = load_config(read_config(source), source, extra, strict=xl_strict)
+    judge = Judge(env, host_cpus, host_nodes, xen)
+    try:
+        loaded = load_config(read_config(source), source, extra, xl_strict, judge.facts, judge.xen)
+    finally:
+        judge.tell()
     for warning in loaded.warnings:
         env.note(*warning.lines())
     if any(device.label_file for device in loaded.vnvdimms):
@@ -161,7 +170,7 @@ def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noq
         else:
             host.check(loaded)
     if as_json:
-        json_document("xlpy.create-plan/1", config=loaded.to_json())
+        json_document("xlpy.create-plan/1", xen=loaded.xen, config=loaded.to_json())
         return
     exact([json.dumps(loaded.to_json(), indent=4), "\n"])
 

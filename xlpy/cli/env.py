@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from xlpy.cli.show import err, exact
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.xen_version import chosen
 
 if TYPE_CHECKING:
     from xlpy.cli.kept import Kept
@@ -26,6 +27,7 @@ class Env:
         dry_run: whether ``-N`` was given to the group, or ``-n`` to the command.
         color: ``auto``, ``always`` or ``never``.
         debug: whether unexpected errors show a traceback.
+        xen: ``--xen`` as given, or None.
 
     Attributes:
         kept: what the script that this line stands in keeps from line to line, or None.
@@ -39,6 +41,7 @@ class Env:
         dry_run: bool = False,
         color: str = "auto",
         debug: bool = False,
+        xen: str | None = None,
     ) -> None:
         self.root = root
         self.verbose = verbose
@@ -46,22 +49,40 @@ class Env:
         self.dry_run = dry_run
         self.color = color
         self.debug = debug
+        self.xen = xen
         self.kept: Kept | None = None
         self._host: Host | None = None
         self._scratch: Scratch | None = None
 
     @property
     def host(self) -> Host:
-        """The emulated host, made on first use. A dry run without one makes one that is thrown away."""
+        """The emulated host, made on first use. A dry run without one makes one that is thrown away.
+
+        Raises:
+            Conflict: it runs another Xen than ``--xen`` or ``XLPY_XEN`` says.
+        """
+        host = self._opened()
+        wanted = chosen(self.xen)
+        if wanted not in (None, host.xen.version):
+            from xlpy.errors import Conflict
+
+            raise Conflict(
+                f"the host runs Xen {host.xen.version}, and {wanted} is asked for",
+                code="XLPY-XEN-VERSION",
+                hint=f"xlpy --xen {wanted} host reset --keep-media starts it anew with that",
+            )
+        return host
+
+    def _opened(self) -> Host:
         if self._host is None:
             from xlpy.host import Host
 
             if self.dry_run and not Host.exists(self.root):
-                self._host = Host.open(self._try_on(), note=self.step)
+                self._host = Host.open(self._try_on(), note=self.step, xen=self.xen)
             elif self.kept:
-                self._host = self.kept.host(self.root, self.note)
+                self._host = self.kept.host(self.root, self.note, self.xen)
             else:
-                self._host = Host.open(self.root, note=self.note)
+                self._host = Host.open(self.root, note=self.note, xen=self.xen)
             if self.verbose > 1:
                 self._host.heard = self.note
         return self._host
@@ -76,7 +97,7 @@ class Env:
 
     def options(self) -> dict[str, Any]:
         """What stood before the command, for the lines of a script."""
-        return {name: getattr(self, name) for name in ("root", "verbose", "quiet", "dry_run", "color")}
+        return {name: getattr(self, name) for name in ("root", "verbose", "quiet", "dry_run", "color", "xen")}
 
     def adopt(self, kept: Kept) -> None:
         """Stand in a script: take its options where this line does not say, and the host that it has open."""
@@ -86,14 +107,15 @@ class Env:
         self.verbose = max(self.verbose, script["verbose"])
         self.quiet |= script["quiet"]
         self.dry_run |= script["dry_run"]
+        self.xen = self.xen or script["xen"]
         self.color = script["color"] if self.color == "auto" else self.color
 
     @property
     def existing_host(self) -> Host | None:
-        """The emulated host if it has been made already."""
+        """The emulated host if it has been made already, whichever Xen it runs."""
         from xlpy.host import Host
 
-        return self.host if Host.exists(self.root) else None
+        return self._opened() if Host.exists(self.root) else None
 
     def settle(self) -> None:
         """Carry out what follows for domains that shut down during the command without its being about that.

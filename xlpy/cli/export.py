@@ -62,13 +62,13 @@ def export(
     `xlpy export check` before every start. See docs/real-xen.md.
     """
     from xlpy.errors import UsageError
-    from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.config import ANY_MACHINE, load_config
     from xlpy.toolstack.export.exporter import Exporter
 
     wrong = next((word for word in settings if "=" not in word), None)
     if wrong is not None:
         raise UsageError(f"export takes one configuration file, found {config!r} and {wrong!r}")
-    loaded = load_config(read_config(config), config, settings)
+    loaded = load_config(read_config(config), config, settings, host=ANY_MACHINE)
     for warning in loaded.warnings:
         env.note("\n".join(warning.lines()))
     machine = machine_of(env, kernel)

@@ -40,7 +40,7 @@ def init(env: Env, machine: Path | None, as_json: bool) -> None:
             raise Conflict(f"{where} holds a host already", hint="replace it with: xlpy host reset --machine FILE")
         _made(as_json, str(where), spec.name, dry_run=True)
         return
-    made = Host.make(env.root, machine, env.note)
+    made = Host.make(env.root, machine, env.note, xen=env.xen)
     _made(as_json, str(where), made.spec.name, dry_run=False)
 
 
@@ -118,7 +118,11 @@ def reset(env: Env, machine: Path | None, keep_media: bool, as_json: bool) -> No
     where = Host.directory(env.root)
     name = "" if keep_media else Host.describe(machine).name
     if not env.dry_run:
-        made = Host.restart(env.root, env.note) if keep_media else Host.make(env.root, machine, env.note, anew=True)
+        made = (
+            Host.restart(env.root, env.note, env.xen)
+            if keep_media
+            else Host.make(env.root, machine, env.note, anew=True, xen=env.xen)
+        )
         name = made.spec.name
     elif keep_media:
         name = statedir.description(where)[1].name

@@ -98,12 +98,14 @@ def config_update(env: Env, domain: str, words: tuple[str, ...], config: str | N
     from xlpy.cli.domain import choose_config, read_config
     from xlpy.toolstack.config import load_config
     from xlpy.toolstack.stored import update
+    from xlpy.toolstack.vcpus import facts_of
 
     source, extra = choose_config(words, config, "config-update")
     domid = env.host.domid(domain)
     env.host.lifecycle.guest(domid)
     env.warn("prefer to change the file and create the domain anew: this is used once, at the next restart")
-    loaded = load_config(read_config(source), source, extra)
+    facts = facts_of(env.host.spec)
+    loaded = load_config(read_config(source), source, extra, host=facts, xen=env.host.xen.version)
     for warning in loaded.warnings:
         env.note("\n".join(warning.lines()))
     with changing(env, f"config-update of {domain}") as dry:

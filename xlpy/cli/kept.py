@@ -14,24 +14,25 @@ class Kept:
     """What is kept from line to line.
 
     Args:
-        options: of the script's own command line, by name: root, verbose, quiet, dry_run, color.
+        options: of the script's own command line, by name: root, verbose, quiet, dry_run, color, xen.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self._host: Host | None = None
+        self._xen: str | None = None
 
-    def host(self, root: str | None, note: Callable[[str], None]) -> Host:
+    def host(self, root: str | None, note: Callable[[str], None], xen: str | None) -> Host:
         """The host of a line: the one that is open, unless it is another or has to be looked at again."""
         from xlpy.host import Host
         from xlpy.statedir import UNCLEAN
 
         where = Host.directory(root)
-        if self._host is not None and (self._host.root != where or (where / UNCLEAN).exists()):
+        if self._host is not None and (self._host.root != where or xen != self._xen or (where / UNCLEAN).exists()):
             self.close()
         if self._host is None:
-            self._host = Host.open(root, note)
-        self._host.note = note
+            self._host = Host.open(root, note, xen)
+        self._host.note, self._xen = note, xen
         return self._host
 
     def close(self) -> None:

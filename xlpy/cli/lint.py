@@ -115,7 +115,10 @@ def _codes_like(patterns: str | None, known: Collection[str]) -> set[str]:
     for pattern in patterns.split(","):
         named = {code for code in known if fnmatchcase(code, pattern.strip())}
         if not named:
-            raise UsageError(f"no finding has the code {pattern!r}", hint="xlpy acpi check --codes lists them")
+            raise UsageError(
+                f"no finding has the code {pattern!r}",
+                hint="xlpy acpi check --codes lists them; nfit-* are all that begin so",
+            )
         found |= named
     return found
 

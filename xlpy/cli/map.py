@@ -58,7 +58,7 @@ def show_map(env: Env, domain: str | None, svg_file: Path | None, html_file: Pat
             r.kind,
             f"{r.spa:#x}" if r.spa is not None else "-",
             ",".join(r.dimms) or "-",
-            r.what,
+            f"{r.what} (read-only)" if r.read_only else r.what,
         )
         for r in regions
     ]

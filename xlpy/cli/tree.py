@@ -8,7 +8,7 @@ from __future__ import annotations
 GROUPS = {
     "": "commands",
     "pmem": "Persistent memory of the host: devices, files, and the extents behind them.",
-    "acpi": "ACPI tables, of a domain or of the host.",
+    "acpi": "ACPI tables, of a domain, of the host, or made elsewhere.",
     "mem": "Guest memory, by guest-physical address.",
     "config": "Domain configurations, without a host.",
     "export": "vNVDIMMs on a real, unmodified Xen.",

@@ -158,6 +158,11 @@ class MachineSpec(NamedTuple):
     swap: tuple[str, ...] = ()
     loop: tuple[str, ...] = ()
 
+    @property
+    def nodes(self) -> int:
+        """NUMA nodes: as many as the interleave sets' proximity domains need. The CPUs are split evenly among them."""
+        return 1 + max((one.proximity for one in self.sets), default=0)
+
 
 # fields that hold records, or tuples of records
 _INNER: dict[type, dict[str, type]] = {

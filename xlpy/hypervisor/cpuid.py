@@ -12,6 +12,7 @@ from xlpy.hypervisor import abi
 from xlpy.hypervisor.abi import refuse
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.xen_version import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -157,7 +158,7 @@ def guest_policy(
     return policy
 
 
-def xen_leaf(index: int, subleaf: int, base: int, domid: int) -> Registers:
+def xen_leaf(index: int, subleaf: int, base: int, domid: int, version: str) -> Registers:
     """Xen's own leaves, ``index`` counted from ``base`` (0x40000000, or 0x40000100 behind Viridian's).
 
     0: highest leaf and signature. 1: version. 2: hypercall pages and the MSR that installs them. 3: time; sub-leaf 0
@@ -166,7 +167,8 @@ def xen_leaf(index: int, subleaf: int, base: int, domid: int) -> Registers:
     if index == 0:
         return (base + abi.CPUID_XEN_LEAVES, *abi.CPUID_XEN_SIGNATURE)
     if index == 1:
-        return (abi.XEN_VERSION[0] << 16 | abi.XEN_VERSION[1], 0, 0, 0)
+        major, minor = numbers(version)
+        return (major << 16 | minor, 0, 0, 0)
     if index == 2:
         return (1, 0x40000000 if base == abi.CPUID_XEN_BASE else 0x40000200, 0, 0)
     if index == 3 and subleaf == 0:

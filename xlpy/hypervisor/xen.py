@@ -16,6 +16,7 @@ from xlpy.hypervisor import abi
 from xlpy.hypervisor.console import Console
 from xlpy.hypervisor.domain import PARTS, RECORDS, Domain
 from xlpy.typing import TYPE_CHECKING
+from xlpy.xen_version import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +62,12 @@ class Xen:
         self._state = store.table(_STATE)
         self._domains: dict[int, Domain] = {}
 
-    def boot(self) -> None:
-        """Start on a machine that was just powered on: no domains but Dom0, nothing known of persistent memory."""
+    def boot(self, version: str = DEFAULT) -> None:
+        """Start on a machine that was just powered on: no domains but Dom0, nothing known of persistent memory.
+
+        Args:
+            version: as which Xen, one of ``xen_version.VERSIONS``.
+        """
         from xlpy.firmware.e820 import E820_RAM
         from xlpy.hypervisor.heap import Heap
         from xlpy.hypervisor.pmem import ANNOUNCEMENT, metadata_pages
@@ -87,14 +92,14 @@ class Xen:
             heap.allocate(count, 0)
         self.heap = heap
         self.save_heap()
-        major, minor = abi.XEN_VERSION
+        self._state.put("version", version)
         cpus = self.hw.spec.cpu.count
         record = Domain.new_record(bytes(16), 0, cpus)
         record |= {"max_pages": dom0, "tot_pages": dom0, "pause_count": 0, "started": True}
         self.store.table(RECORDS).put("0", record)
         self._state.put("last_domid", 0)
         self._state.put("total_pages", total)
-        self.console.write(f"(XEN) Xen version {major}.{minor}")
+        self.console.write(f"(XEN) Xen version {version}")
         self.console.write(
             f"(XEN) System RAM: {total >> 8}MB ({total << 2}kB), {own} pages for the frame table and M2P"
         )
@@ -171,6 +176,11 @@ class Xen:
     def save_heap(self) -> None:
         """Keep the heap."""
         self._state.follow("heap", self.heap.to_json)
+
+    @property
+    def version(self) -> str:
+        """Which Xen it is, such as ``4.17``."""
+        return str(self._state.get("version", DEFAULT))
 
     @property
     def total_pages(self) -> int:

@@ -12,9 +12,10 @@ from xlpy.toolstack.reading.reader import HostFacts, Node, Reader
 from xlpy.toolstack.reading.steps import STEPS
 from xlpy.toolstack.xlcfg import Problem, Refused, Text, parse
 from xlpy.typing import TYPE_CHECKING
+from xlpy.xen_version import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from xlpy.toolstack.xlcfg import Settings
 
@@ -26,6 +27,10 @@ _MAC_MASK = (0x7F, 0xFF, 0xFF)  # what libxl leaves of a random address
 _DEFAULT_GROUPS = ("base", "freq", "time_ref_count", "apic_assist", "crash_ctl", "no_vp_limit", "cpu_hotplug")
 
 
+BINARY_SINCE = (4, 20)  # the first whose package is built with a C library that reads C23
+ANY_MACHINE = HostFacts(4096, 64)  # for configurations of which a real xl will be the judge
+
+
 class DomainConfig:
     """What a configuration says, with libxl's defaults where it is silent.
 
@@ -35,6 +40,7 @@ class DomainConfig:
         settings: the raw settings, with their places.
         vnvdimms: the virtual NVDIMMs in order.
         warnings: what xl would accept and that may not be meant.
+        xen: as which version of Xen it was read.
     """
 
     def __init__(
@@ -44,12 +50,14 @@ class DomainConfig:
         settings: Settings,
         vnvdimms: tuple[Vnvdimm, ...] = (),
         warnings: tuple[Problem, ...] = (),
+        xen: str = DEFAULT,
     ) -> None:
         self.tree = tree
         self.type = guest
         self.settings = settings
         self.vnvdimms = vnvdimms
         self.warnings = warnings
+        self.xen = xen
         self._create: Node = tree["c_info"]
         self._build: Node = tree["b_info"]
         self._guest: Node = self._build["u"]
@@ -365,7 +373,8 @@ def load_config(
     source: str,
     extra: Sequence[str] = (),
     strict: bool = False,
-    host: HostFacts | None = None,
+    host: HostFacts | Callable[[], HostFacts] | None = None,
+    xen: str = DEFAULT,
 ) -> DomainConfig:
     """Read a domain configuration.
 
@@ -374,13 +383,15 @@ def load_config(
         source: its name in messages.
         extra: ``KEY=VALUE`` settings from the command line, which win over the file's.
         strict: read exactly as xl does, refusing what only a friendlier reading can take.
-        host: what the hypervisor says of the machine, for CPU lists and vnuma.
+        host: what the hypervisor says of the machine, for CPU lists and vnuma; by default the default machine.
+        xen: as which version of Xen (``xen_version.VERSIONS``).
 
     Raises:
         ConfigError: as ``Refused``, with every problem at ``file:line:column``.
     """
     settings = parse(text, source, extra, strict=strict)
-    reader = Reader(settings, host or HostFacts())
+    reader = Reader(settings, host or HostFacts(), xen)
+    settings.binary = reader.version >= BINARY_SINCE
     for step in STEPS:
         step(reader)
     vnvdimms = _read_vnvdimms(reader)
@@ -392,7 +403,7 @@ def load_config(
             warnings=reader.warnings,
             xl_status=reader.status,
         )
-    return DomainConfig(reader.tree, reader.type, settings, vnvdimms, tuple(reader.warnings))
+    return DomainConfig(reader.tree, reader.type, settings, vnvdimms, tuple(reader.warnings), xen)
 
 
 def _read_vnvdimms(reader: Reader) -> tuple[Vnvdimm, ...]:

@@ -176,6 +176,26 @@ FEATURES = (
         "1 tsa-sq-no 2 tsa-l1-no",
     ),
 )
+# Names that came later: since which Xen, leaf, sub-leaf, register, and each bit with its name.
+LATER = (
+    ((4, 18), 0x7, 0, "ecx", "24 bld 31 pks"),
+    ((4, 18), 0x7, 1, "eax", "19 wrmsrns 23 avx-ifma"),
+    ((4, 18), 0x80000021, None, "eax", "17 cpuid-user-dis"),
+    ((4, 18), 0x7, 2, "edx", "3 ddp-ctrl"),
+    ((4, 18), 0x7, 1, "edx", "4 avx-vnni-int8 5 avx-ne-convert"),
+    ((4, 19), 0x80000001, None, "ecx", "30 addr-msk-ext"),
+    ((4, 19), 0x7, 0, "edx", "5 uintr 19 arch-lbr 24 amx-tile"),
+    ((4, 19), 0x7, 1, "eax", "0 sha512 1 sm3 2 sm4 17 fred"),
+    ((4, 19), 0x80000021, None, "eax", "0 no-nest-bp 1 fs-gs-ns 10 amd-fsrs 11 amd-fsrc 18 epsf 19 fsrsc"),
+    ((4, 19), 0x80000021, None, "eax", "20 amd-prefetchi"),
+    ((4, 19), 0x7, 1, "edx", "10 avx-vnni-int16 14 prefetchi"),
+    ((4, 20), 0x1, None, "ecx", "11 sdbg"),
+    ((4, 20), 0xD, 1, "eax", "4 xfd"),
+    ((4, 20), 0x7, 0, "ecx", "5 waitpkg 13 tme 16 la57 30 sgx-lc"),
+    ((4, 20), 0x7, 0, "edx", "1 sgx-keys 18 pconfig 22 amx-bf16 25 amx-int8"),
+    ((4, 20), 0x7, 1, "eax", "7 cmpccxadd 21 amx-fp16"),
+    ((4, 20), 0x7, 1, "edx", "8 amx-complex"),
+)
 # Bits of MSR_ARCH_CAPABILITIES.
 MSR_FEATURES = (
     0x10A,
@@ -184,6 +204,7 @@ MSR_FEATURES = (
     "fb-clear 18 fb-clear-ctrl 19 rrsba 20 bhi-no 21 xapic-status 23 ovrclk-status 24 pbrsb-no 25 gds-ctrl 26 "
     "gds-no 27 rfds-no 28 rfds-clear 62 its-no",
 )
+MSR_LATER = " 32 pb-opt-ctrl"  # since 4.18
 REGISTERS = ("eax", "ebx", "ecx", "edx")
 _NO_LEAF = 0xFFFFFFFF
 _FIELD_ERRORS = {
@@ -203,10 +224,11 @@ Entry = dict[str, Any]
 
 
 @cache
-def names() -> dict[str, tuple[int, int | None, str, int, int]]:
-    """Where each CPUID name lies: leaf, sub-leaf, register, lowest bit, width. The older names come first."""
+def names(xen: tuple[int, int] = (4, 17)) -> dict[str, tuple[int, int | None, str, int, int]]:
+    """Where each CPUID name of a version of Xen lies: leaf, sub-leaf, register, lowest bit, width. The older names come
+    first."""
     found = {name: (leaf, sub, register, bit, width) for name, leaf, sub, register, bit, width in FIELDS}
-    for leaf, subleaf, register, text in FEATURES:
+    for leaf, subleaf, register, text in (*FEATURES, *(row[1:] for row in LATER if row[0] <= xen)):
         words = text.split()
         for bit, name in zip(words[::2], words[1::2], strict=True):
             found.setdefault(name, (leaf, subleaf, register, int(bit), 1))
@@ -214,17 +236,22 @@ def names() -> dict[str, tuple[int, int | None, str, int, int]]:
 
 
 @cache
-def msr_names() -> dict[str, tuple[int, int]]:
+def msr_names(xen: tuple[int, int] = (4, 17)) -> dict[str, tuple[int, int]]:
     """Where each feature that an MSR shows lies: MSR index and bit."""
     index, text = MSR_FEATURES
-    words = text.split()
+    words = (text + (MSR_LATER if xen >= (4, 18) else "")).split()
     return {name: (index, int(bit)) for bit, name in zip(words[::2], words[1::2], strict=True)}
 
 
 class CpuidPolicy:
-    """The overrides so far, in the order in which leaves and MSRs were first named."""
+    """The overrides so far, in the order in which leaves and MSRs were first named.
 
-    def __init__(self) -> None:
+    Args:
+        xen: which names there are.
+    """
+
+    def __init__(self, xen: tuple[int, int] = (4, 17)) -> None:
+        self._names, self._msr_names = names(xen), msr_names(xen)
         self.cpuid: list[Entry] = []
         self.msr: list[Entry] = []
 
@@ -250,14 +277,14 @@ class CpuidPolicy:
         name, equals, value = setting.partition("=")
         if not equals:
             return 1
-        if name in names():
+        if name in self._names:
             return self._field(name, value)
-        if name in msr_names():
-            return self._msr(*msr_names()[name], value)
+        if name in self._msr_names:
+            return self._msr(*self._msr_names[name], value)
         return 2
 
     def _field(self, name: str, value: str) -> int:
-        leaf, subleaf, register, bit, width = names()[name]
+        leaf, subleaf, register, bit, width = self._names[name]
         entry = self.leaf(leaf, subleaf)
         number, end = strtoul(value, 0)
         if end:
@@ -333,7 +360,7 @@ def read_cpuid(reader: Reader) -> None:
     """``cpuid``: what cannot be read is complained about and left out, as xl does."""
     if "cpuid" not in reader.settings:
         return
-    policy = CpuidPolicy()
+    policy = CpuidPolicy(reader.version)
     if reader.is_list("cpuid"):
         for item in reader.texts("cpuid") or ():
             error = policy.add_line(item)
@@ -362,5 +389,5 @@ def _read_flags(reader: Reader, policy: CpuidPolicy) -> None:
         first = False
         if error:
             name = part.partition("=")[0].strip()
-            hint = reader.nearest(name, (*names(), *msr_names())) if error == 2 else None
+            hint = reader.nearest(name, (*names(reader.version), *msr_names(reader.version))) if error == 2 else None
             reader.warn(reader.at(text, at), f"cpuid: {part!r}: {_FIELD_ERRORS[error]}; xl goes on without it", hint)

@@ -55,7 +55,7 @@ def explain(config: DomainConfig) -> list[Row]:
     rows += [
         Row(option.key, None, option.default, DEFAULT)
         for option in OPTIONS.values()
-        if option.key not in config.settings and not option.since and config.type in option.guests
+        if option.key not in config.settings and option.known_to(config.xen) and config.type in option.guests
     ]
     return rows
 

@@ -67,7 +67,7 @@ NIC_COLO = [
 STRUCTURES = {
     name: tuple(fields.split())
     for name, fields in {
-        "domain_config": "+c_info +b_info *disks *nics *pcidevs *rdms *dtdevs *vfbs *vkbs *vtpms *p9s "
+        "domain_config": "+c_info +b_info *disks *nics *pcidevs *rdms *dtdevs *vfbs *vkbs *virtios *vtpms *p9s "
         "*pvcallsifs *vdispls *vsnds *channels *usbctrls *usbdevs "
         "on_poweroff on_reboot on_watchdog on_crash on_soft_reset",
         "c_info": "type hap oos ssidref ssid_label name domid uuid xsdata platformdata poolid pool_name "
@@ -77,14 +77,16 @@ STRUCTURES = {
         "localtime disable_migrate cpuid blkdev_start *vnuma_nodes max_grant_frames max_maptrack_frames "
         "max_grant_version device_model_version device_model_stubdomain stubdomain_memkb stubdomain_kernel "
         "stubdomain_cmdline stubdomain_ramdisk device_model device_model_ssidref device_model_ssid_label "
-        "device_model_user extra extra_pv extra_hvm +sched_params *ioports irqs *iomem claim_mode event_channels "
-        "kernel cmdline ramdisk device_tree acpi bootloader bootloader_args timer_mode nested_hvm apic dm_restrict tee "
+        "device_model_user extra extra_pv extra_hvm +sched_params *ioports irqs *iomem llc_colors claim_mode "
+        "event_channels kernel cmdline ramdisk device_tree acpi bootloader bootloader_args bootloader_restrict "
+        "bootloader_user timer_mode nested_hvm apic dm_restrict tee "
         "+u +arch_arm +arch_x86 altp2m vmtrace_buf_kb vpmu",
         "hvm": "firmware bios pae acpi acpi_s3 acpi_s4 acpi_laptop_slate nx viridian viridian_enable "
-        "viridian_disable timeoffset hpet vpt_align mmio_hole_memkb altp2m system_firmware smbios_firmware "
+        "viridian_disable timeoffset hpet vpt_align mmio_hole_memkb altp2m system_firmware smbios_firmware *smbios "
         "acpi_firmware hdtype nographic +vga +vnc keymap +sdl +spice gfx_passthru gfx_passthru_kind serial boot usb "
         "usbversion usbdevice vkb_device soundhw xen_platform_pci usbdevice_list vendor_device ms_vm_genid serial_list "
-        "+rdm rdm_mem_boundary_memkb mca_caps",
+        "+rdm rdm_mem_boundary_memkb mca_caps pirq",
+        "smbios": "key value",
         "pv": "slack_memkb features e820_host",
         "pvh": "pvshim pvshim_path pvshim_cmdline pvshim_extra",
         "vga": "kind",
@@ -94,15 +96,15 @@ STRUCTURES = {
         "usbredirection image_compression streaming_video",
         "rdm": "strategy policy",
         "sched_params": "sched weight cap period budget extratime slice latency",
-        "arch_arm": "gic_version vuart",
+        "arch_arm": "gic_version vuart sve_vl nr_spis",
         "arch_x86": "msr_relaxed",
         "vnuma_nodes": "memkb distances pnode vcpus",
         "ioports": "first number",
         "iomem": "start number gfn",
         "disks": "backend_domid backend_domname pdev_path vdev backend format script removable readwrite is_cdrom "
         "direct_io_safe discard_enable specification transport irq base colo_enable colo_restore_enable colo_host "
-        "colo_port colo_export active_disk hidden_disk trusted",
-        "nics": "backend_domid backend_domname devid mtu model mac ip bridge ifname script nictype "
+        "colo_port colo_export active_disk hidden_disk trusted grant_usage",
+        "nics": "backend_domid backend_domname devid mtu vlan model mac ip bridge ifname script nictype "
         "rate_bytes_per_interval rate_interval_usecs gatewaydev " + " ".join(NIC_COLO) + " trusted",
         "pcidevs": "func dev bus domain vdevfn vfunc_mask msitranslate power_mgmt permissive seize rdm_policy name",
         "rdms": "start size policy",
@@ -112,7 +114,9 @@ STRUCTURES = {
         "feature_disable_pointer feature_abs_pointer feature_raw_pointer feature_multi_touch width height "
         "multi_touch_width multi_touch_height multi_touch_num_contacts",
         "vtpms": "backend_domid backend_domname devid uuid",
-        "p9s": "backend_domid backend_domname tag path security_model devid",
+        "p9s": "backend_domid backend_domname tag path security_model devid type max_space max_files max_open_files "
+        "auto_delete",
+        "virtios": "backend_domid backend_domname type transport grant_usage devid",
         "pvcallsifs": "backend_domid backend_domname devid",
         "vdispls": "backend_domid backend_domname devid be_alloc *connectors",
         "connectors": "unique_id width height",
@@ -165,6 +169,8 @@ DEFAULTS = {
     "vuart": "unknown",
     "gic_version": "default",
     "tee": "none",
+    "sve_vl": "disabled",
+    "transport": "unknown",
     "gfx_passthru_kind": "default",
     "vendor_device": "none",
     "backend_type": "unknown",
@@ -182,6 +188,7 @@ DEFAULTS = {
 PLAIN_BOOLEANS = frozenset(
     [
         "direct_io_safe",
+        "auto_delete",
         "msitranslate",
         "power_mgmt",
         "permissive",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from xlpy.toolstack.running import Running
 
 BOOTED = "booted"  # in libxl's table: when Dom0 came up, seconds since the epoch
-VERSION = "4.17"
 NAME_MAX = 4096  # what a xenstore value can hold
 
 
@@ -53,7 +52,7 @@ class Lifecycle:
         for path, value in (
             ("/@introduceDomain", ""),
             ("/@releaseDomain", ""),
-            ("/tool/xenstored", f"/usr/lib/xen-{VERSION}/bin/oxenstored"),
+            ("/tool/xenstored", f"/usr/lib/xen-{self.xen.version}/bin/oxenstored"),
             (f"{home}/domid", "0"),
             (f"{home}/name", "Domain-0"),
             *((f"{home}/control/feature-{feature}", "1") for feature in ("poweroff", "reboot", "suspend")),

@@ -9,6 +9,7 @@ from xlpy.records import NamedTuple
 from xlpy.toolstack.config import load_config
 from xlpy.toolstack.xlcfg import Problem, Refused
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.xen_version import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -70,8 +71,9 @@ def check_text(
     name: str,
     *,
     strict: bool = False,
-    host: HostFacts | None = None,
+    host: HostFacts | Callable[[], HostFacts] | None = None,
     also: Also = nothing_else,
+    xen: str = DEFAULT,
 ) -> Result:
     """Check one configuration.
 
@@ -81,9 +83,10 @@ def check_text(
         strict: judge exactly as xl does.
         host: what the hypervisor says of the machine.
         also: gives further warnings about a configuration that reads.
+        xen: as which version of Xen.
     """
     try:
-        config = load_config(text, name, strict=strict, host=host)
+        config = load_config(text, name, strict=strict, host=host, xen=xen)
         return Result(name, (), (*config.warnings, *also(config)))
     except Refused as refused:
         return Result(name, refused.problems, refused.warnings)
@@ -93,8 +96,9 @@ def check_files(
     files: Iterable[str | Path],
     *,
     strict: bool = False,
-    host: HostFacts | None = None,
+    host: HostFacts | Callable[[], HostFacts] | None = None,
     also: Also = nothing_else,
+    xen: str = DEFAULT,
 ) -> Iterator[Result]:
     """Check file after file; one that cannot be read is an error of its own."""
     for file in files:
@@ -105,4 +109,4 @@ def check_files(
             why = f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else error.message
             yield Result(name, (Problem(None, why),), ())
             continue
-        yield check_text(text, name, strict=strict, host=host, also=also)
+        yield check_text(text, name, strict=strict, host=host, also=also, xen=xen)

@@ -141,7 +141,7 @@ class Monitor:
             if core is not None:
                 stopped.details += (f"core dump: {core}",)
         if action.endswith("restart") and crashes < STARTS:
-            config = reload(record)
+            config = reload(record, self._life.xen)
             if action == "rename-restart":
                 self._keep(record)
             else:
@@ -161,7 +161,7 @@ class Monitor:
 
     def _restart(self, outcome: Outcome, record: DomainRecord) -> Outcome:
         """Start the domain anew: another domid, the same name, UUID and vNVDIMMs."""
-        config = reload(record)
+        config = reload(record, self._life.xen)
         if outcome.action == "rename-restart":
             outcome = outcome._replace(kept_as=self._keep(record))
             ended = f"domain {record.domid} is kept as {outcome.kept_as}"
@@ -232,7 +232,7 @@ class Monitor:
 
         life, domid = self._life, record.domid
         tty = life.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/console/tty")
-        config = reload(record._replace(update=None))
+        config = reload(record._replace(update=None), life.xen)
         device_model(life.xen, life.xenstore, life.store, domid).restart()
         clear_rows(life.xenstore, domid, f"/vm/{record.uuid}")
         builder = life.builder(self._step)

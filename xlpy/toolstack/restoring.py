@@ -99,7 +99,7 @@ def _restore(life: Lifecycle, saved: Saved, header: dict[str, Any], paused: bool
     fields = dict(header["record"])
     fields["vnvdimms"] = [VnvdimmRecord(*device) for device in fields["vnvdimms"]]
     record = DomainRecord(**fields)
-    config = reload(record._replace(update=None))
+    config = reload(record._replace(update=None), life.xen)
     life.check(config)
     builder = Restorer(life.xen, life.dom0, life.xenstore, life.store, life.labels, lambda _text: None)
     builder.saved = saved

@@ -22,7 +22,8 @@ class MapRow(NamedTuple):
     """One stretch of guest-physical space.
 
     start, end: half-open. kind: ``ram``, ``pmem``, ``broken``, ``mmio``, ``acpi``. spa: host address behind it, or
-    None. dimms: ids of the DIMMs that hold it. what: file and offset, E820 type, or who answers.
+    None. dimms: ids of the DIMMs that hold it. what: file and offset, E820 type, or who answers. read_only: the guest
+    cannot write there.
     """
 
     start: int
@@ -31,6 +32,7 @@ class MapRow(NamedTuple):
     spa: int | None
     dimms: tuple[str, ...]
     what: str
+    read_only: bool = False
 
 
 ACPI = "ACPI tables"
@@ -154,9 +156,8 @@ class Running:
                 first, last = max(gpa, start), min(gpa + length, end)
                 if first < last:
                     behind = host + first - gpa
-                    rows.append(
-                        MapRow(first, last, "pmem", behind, self._dimms(behind, last - first), _place(device, first))
-                    )
+                    dimms, place = self._dimms(behind, last - first), _place(device, first)
+                    rows.append(MapRow(first, last, "pmem", behind, dimms, place, device.read_only))
                 gpa += length
         return rows or [MapRow(start, end, "pmem", spa, self._dimms(spa, end - start), "vNVDIMM")]
 

@@ -7,6 +7,7 @@ from xlpy.toolstack.record import load, save
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
     from xlpy.toolstack.config import DomainConfig
     from xlpy.toolstack.record import DomainRecord
@@ -14,20 +15,26 @@ if TYPE_CHECKING:
 UPDATED = "<updated>"  # xl's name for a text from config-update
 
 
-def reload(record: DomainRecord) -> DomainConfig:
+def reload(record: DomainRecord, xen: Xen) -> DomainConfig:
     """The configuration with which a domain is started again.
 
     What ``config-update`` left counts alone, as in xl: name and UUID too are what it says. Otherwise it is what the
     domain was made from, with what has changed since: name, memory, vNVDIMMs; the UUID stays.
 
+    Args:
+        record: of the domain.
+        xen: on which it will run.
+
     Raises:
         ConfigError: the text no longer reads.
     """
     from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.vcpus import facts_of
 
+    facts = facts_of(xen.hw.spec)
     if record.update is not None:
-        return load_config(record.update, UPDATED)
-    config = load_config(record.text, record.source, record.extra)
+        return load_config(record.update, UPDATED, host=facts, xen=xen.version)
+    config = load_config(record.text, record.source, record.extra, host=facts, xen=xen.version)
     config.tree["c_info"] |= {"name": record.name, "uuid": record.uuid}
     for size in ("target_memkb", "max_memkb"):
         kib = record.sizes.get(size, record.config["b_info"].get(size))

@@ -17,7 +17,7 @@ INT_MAX = 0x7FFFFFFF
 
 def facts_of(spec: MachineSpec) -> HostFacts:
     """What xl asks the hypervisor for of this machine."""
-    return HostFacts(spec.cpu.count, 1)
+    return HostFacts(spec.cpu.count, spec.nodes)
 
 
 def set_online(

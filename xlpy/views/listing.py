@@ -11,6 +11,7 @@ from xlpy.toolstack.poison import unreadable
 from xlpy.toolstack.record import dashed, load, name_of, number
 from xlpy.toolstack.resolve import SECTOR
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.xen_version import numbers
 
 if TYPE_CHECKING:
     from xlpy.host import Host
@@ -193,7 +194,8 @@ def info(host: Host) -> dict[str, Any]:
     """``xl info``'s keys in its order, as far as the model has them, then what is particular to persistent memory."""
     facts = host.xen.hypercalls(0).sysctl_physinfo()
     cpu = host.spec.cpu
-    major, minor = abi.XEN_VERSION
+    version = host.xen.version
+    major, minor = numbers(version)
     return {
         "host": host.spec.name,
         "release": "xlpy",
@@ -201,8 +203,8 @@ def info(host: Host) -> dict[str, Any]:
         "machine": "x86_64",
         "nr_cpus": cpu.count,
         "max_cpu_id": cpu.count - 1,
-        "nr_nodes": 1,
-        "cores_per_socket": cpu.count,
+        "nr_nodes": host.spec.nodes,
+        "cores_per_socket": -(-cpu.count // host.spec.nodes),
         "threads_per_core": 1,
         "cpu_mhz": "2400.000",
         "hw_caps": ":".join(f"{word:08x}" for word in _hw_caps(host)),
@@ -216,7 +218,7 @@ def info(host: Host) -> dict[str, Any]:
         "xen_major": major,
         "xen_minor": minor,
         "xen_extra": "",
-        "xen_version": f"{major}.{minor}",
+        "xen_version": version,
         "xen_caps": "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ",  # the blank is Xen's
         "xen_scheduler": SCHEDULER,
         "xen_pagesize": PAGE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xlpy.addr import KIB, MIB, Gpa
 from xlpy.firmware.hvmloader import keys
+from xlpy.firmware.hvmloader.board import TPM_KEY_SINCE
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import HPET, TPM_TIS
 from xlpy.typing import TYPE_CHECKING
@@ -46,12 +47,12 @@ def battery(platform: Platform) -> bool:
     return platform.io_in(_BATTERY_PORT, 1) == _BATTERY
 
 
-def tpm(platform: Platform) -> int:
+def tpm(platform: Platform, xen: tuple[int, int]) -> int:
     """The version of the TPM whose interface answers: 1 (TIS) or 2 (CRB), else 0.
 
-    The key ``platform/tpm_version`` says which one to look for.
+    From Xen 4.18 on the key ``platform/tpm_version`` says which one to look for; before, it is a TIS.
     """
-    version = keys.strtoll(keys.text(platform, "platform/tpm_version", "1"))[0]
+    version = 1 if xen < TPM_KEY_SINCE else keys.strtoll(keys.text(platform, "platform/tpm_version", "1"))[0]
     if version == 1:
         ids = platform.read(Gpa(TPM_TIS + 0xF00), 4)
         present = all(word not in (b"\0\0", b"\xff\xff") for word in (ids[:2], ids[2:]))

@@ -87,7 +87,7 @@ def _boot(platform: Platform, layout: GuestLayout) -> None:
     acpi = None
     if keys.flag(platform, "platform/acpi", "1"):
         platform.log("Loading ACPI ...")
-        acpi = tables.build(memory, bios, info, windows, passed)
+        acpi = tables.build(memory, bios, info, windows, passed, cpu.xen_numbers)
         handed.append(acpi.rsdp)
         devices.enable_acpi_mode(platform, layout.pm_base)
         platform.set_param(HVM_PARAM_ACPI_IOPORTS_LOCATION, 1)

@@ -45,8 +45,9 @@ class Acpi(NamedTuple):
 class Writer:
     """Puts tables into guest memory and remembers the secondary ones."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, xen: tuple[int, int]) -> None:
         self.memory = memory
+        self.xen = xen
         self.secondary: list[Gpa] = []
 
     def put(self, table: bytes, *, room: int | None = None, align: int = 16) -> Gpa:
@@ -68,7 +69,9 @@ class Writer:
         return address
 
 
-def build(memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed: dm_acpi.DmAcpi) -> Acpi:
+def build(
+    memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed: dm_acpi.DmAcpi, xen: tuple[int, int]
+) -> Acpi:
     """Build everything.
 
     Args:
@@ -77,6 +80,7 @@ def build(memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed
         info: the domain's processors.
         windows: PCI address space, for the DSDT.
         passed: the keys of the device model's area.
+        xen: as which version of hvmloader: Xen's major and minor number.
 
     Raises:
         FirmwareStopped: out of memory, a collision, too many tables, a malformed passed-through table.
@@ -88,9 +92,9 @@ def build(memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed
     if vnuma is not None:
         _keep_vnuma(memory, vnuma)
     rsdp = memory.scratch_alloc(fixed_tables.RSDP_SIZE) if bios.rsdp is None else bios.rsdp
-    writer = Writer(memory)
+    writer = Writer(memory, xen)
     facs = writer.put(fixed_tables.build_facs(), align=64)
-    dsdt_at = writer.put(compiled.dsdt(layout))
+    dsdt_at = writer.put(compiled.dsdt(layout, xen))
     old_fadt, fadt = (
         writer.put(fixed_tables.build_fadt(facs, dsdt_at, layout.pm_base, revision)) for revision in (1, 4)
     )
@@ -140,15 +144,15 @@ def _add_own(writer: Writer, info: HvmInfo, vnuma: Vnuma | None, *, srat: bool) 
         writer.add(fixed_tables.build_hpet())
     writer.add(fixed_tables.build_waet())
     if devices.battery(platform):
-        writer.add(compiled.table("power"))
+        writer.add(compiled.table("power", writer.xen))
     for key, default, name in (
         ("platform/acpi_s3", "1", "sleep_s3"),
         ("platform/acpi_s4", "1", "sleep_s4"),
         ("platform/acpi_laptop_slate", "0", "laptop_slate"),
     ):
         if keys.flag(platform, key, default):
-            writer.add(compiled.table(name))
-    _add_tpm(writer, devices.tpm(platform))
+            writer.add(compiled.table(name, writer.xen))
+    _add_tpm(writer, devices.tpm(platform, writer.xen))
     if vnuma is not None:
         if srat:
             writer.add(build_srat(vnuma))
@@ -159,14 +163,14 @@ def _add_own(writer: Writer, info: HvmInfo, vnuma: Vnuma | None, *, srat: bool) 
 def _add_tpm(writer: Writer, version: int) -> None:
     memory = writer.memory
     if version == 1:
-        writer.add(compiled.table("tpm12"))
+        writer.add(compiled.table("tpm12", writer.xen))
         size = len(fixed_tables.build_tcpa(Gpa(0)))
         tcpa = memory.acpi_alloc(size)
         log = memory.acpi_alloc(fixed_tables.TPM_LOG_SIZE)
         memory.platform.write(tcpa, fixed_tables.build_tcpa(log))
         writer.secondary.append(tcpa)
     elif version == 2:
-        writer.add(compiled.table("tpm20"))
+        writer.add(compiled.table("tpm20", writer.xen))
         writer.add(fixed_tables.build_tpm2(TPM_EVENT_LOG))
         for page in range(fixed_tables.TPM_LOG_SIZE // PAGE):
             memory.populate(Gfn((TPM_EVENT_LOG >> PAGE_SHIFT) + page))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FORMATS = ("raw", "qcow", "qcow2", "vhd", "empty", "qed")
 BACKENDS = ("phy", "tap", "qdisk", "standalone")
 SPECIFICATIONS = ("xen", "virtio")
-# The manual has them, and the scanner that 4.17 was built with does not.
-_UNKNOWN_FLAGS = ("trusted", "untrusted")
+# The manual has them, and the scanners that 4.17 and 4.18 were built with do not.
+_LATER_FLAGS, LATER_SINCE = ("trusted", "untrusted"), (4, 19)
 _ACCESS = {"r": 0, "ro": 0, "rw": 1, "w": 1, "": 1}
 
 
@@ -34,12 +34,15 @@ class BadDisk(Exception):
         self.index = index
 
 
-def parse_disk(operands: Sequence[str], notes: list[tuple[int, str]] | None = None) -> Node:
+def parse_disk(
+    operands: Sequence[str], notes: list[tuple[int, str]] | None = None, xen: tuple[int, int] = (4, 17)
+) -> Node:
     """Read a disk from one text or, as in ``block-attach``, several.
 
     Args:
         operands: the texts, all about one disk.
         notes: gets (index in the text, what may not be meant).
+        xen: as which version of Xen.
 
     Returns:
         the disk in libxl's structure.
@@ -47,7 +50,7 @@ def parse_disk(operands: Sequence[str], notes: list[tuple[int, str]] | None = No
     Raises:
         BadDisk: the first error.
     """
-    scan = _Scan()
+    scan = _Scan(xen >= LATER_SINCE)
     for number, operand in enumerate(operands):
         scan.operand = number
         scan.read(operand)
@@ -59,7 +62,8 @@ def parse_disk(operands: Sequence[str], notes: list[tuple[int, str]] | None = No
 class _Scan:
     """The disk so far, and what the rules need to remember."""
 
-    def __init__(self) -> None:
+    def __init__(self, later: bool = False) -> None:
+        self.later = later  # whether there are the settings that came after 4.17
         self.disk: dict[str, Any] = {"readwrite": 1}
         self.operand = 0
         self.index = 0
@@ -73,7 +77,7 @@ class _Scan:
         lines = "\n" in text
         while self.index < len(text):
             taken, action, piece = 0, None, ""
-            for end, rule, matched in _candidates(text, self.index, lines):
+            for end, rule, matched in _candidates(text, self.index, lines, self.later):
                 if end > taken:
                     taken, action, piece = end, rule, matched
             if action is None:
@@ -126,8 +130,8 @@ class _Scan:
         """Target, format, vdev, access: whichever of them is still missing."""
         value = text.removesuffix(",")
         disk = self.disk
-        if value in _UNKNOWN_FLAGS:
-            self.notes.append((self.index, f"xl 4.17 does not know {value} and takes it for a target, format or vdev"))
+        if value in _LATER_FLAGS and not self.later:
+            self.notes.append((self.index, f"xl before 4.19 takes {value} for a target, format or vdev"))
         if disk.get("pdev_path") is None:
             self.once("pdev_path", "target", value)
         elif not self.prefixed and "format" not in disk:
@@ -225,6 +229,12 @@ _FLAGS = {
     "colo": _set("colo_enable", True),
     "no-colo": _set("colo_enable", False),
 }
+_LATER = {
+    "trusted": _set("trusted", True),
+    "untrusted": _set("trusted", False),
+    "grant_usage=1": _set("grant_usage", True),
+    "grant_usage=0": _set("grant_usage", False),
+}
 _VALUES: dict[str, Callable[[_Scan, str], None]] = {
     "format": lambda scan, text: scan.format(_value(text)),
     "devtype": _devtype,
@@ -246,15 +256,19 @@ _PREFIXES = {
     **dict.fromkeys(("tapdisk", "tap", "tap2", "aio", "ioemu", "file", "phy"), _plain_prefix),
 }
 SETTINGS = (*_VALUES, "target", *_FLAGS)
+_LATER_WORD = re.compile(r"(?:un)?trusted|grant_usage=[01]")
 _WORD = re.compile(r"[a-z][-a-z0-9]*")
 _BLANKS = re.compile(r"[ \t\n]+")
 _PREFIX = re.compile(r"([a-z][a-z0-9]*):")
 
 
-def _candidates(text: str, at: int, lines: bool) -> Iterator[tuple[int, Callable[[_Scan, str], None], str]]:
+def _candidates(
+    text: str, at: int, lines: bool, later: bool
+) -> Iterator[tuple[int, Callable[[_Scan, str], None], str]]:
     """The rules that match here, in order: (end of the match with what must follow it, what to do, the match).
 
-    ``lines`` tells whether the text has line ends, beyond which some rules do not look.
+    ``lines`` tells whether the text has line ends, beyond which some rules do not look; ``later`` whether the settings
+    that came after 4.17 are known.
     """
     comma = text.find(",", at)
     piece_end = comma + 1 if comma >= 0 else len(text)
@@ -273,6 +287,9 @@ def _candidates(text: str, at: int, lines: bool) -> Iterator[tuple[int, Callable
             if text[after + 1 : after + 2] not in ("", ","):
                 end = after + 2 + text.startswith(",", after + 2)
                 yield end, _fail("unknown parameter"), text[at:end]
+        late = _LATER_WORD.match(text, at) if later else None
+        if late:
+            yield late.end() + text.startswith(",", late.end()), _LATER[late[0]], late[0]
         if name in _FLAGS:
             end = after + text.startswith(",", after)
             yield end, _FLAGS[name], text[at:end]
@@ -305,7 +322,7 @@ def read_disks(reader: Reader) -> None:
     for text in reader.texts("disk") or ():
         notes: list[tuple[int, str]] = []
         try:
-            disks.append(parse_disk([text], notes))
+            disks.append(parse_disk([text], notes, reader.version))
         except BadDisk as bad:
             reader.error(reader.at(text, bad.index), f"disk: {bad.message}")
         for index, note in notes:

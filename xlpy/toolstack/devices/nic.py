@@ -27,6 +27,7 @@ _TEXTS = {
     **{name: name for name in NIC_COLO if name != "coloft_forwarddev"},
 }
 _FLAGS = {"trusted": True, "untrusted": False}
+VLAN_SINCE = (4, 19)
 SETTINGS = ("type", "mac", "rate", "accel", "devid", "mtu", *_TEXTS, *_FLAGS)
 _RATE = re.compile(r"([0-9]+)([GMK]?)([Bb])/s")
 _INTERVAL = re.compile(r"([0-9]+)([mu]?)(s?)")
@@ -119,6 +120,8 @@ def _read_piece(reader: Reader, text: Text, piece: Piece, nic: Node) -> None:
             nic["trusted"] = _FLAGS[key]
         else:
             unknown(reader, text, piece, "vif", SETTINGS, fatal=False)
+    elif key == "vlan" and reader.version >= VLAN_SINCE:
+        nic["vlan"] = value
     elif key in _TEXTS:
         nic[_TEXTS[key]] = value
         if key == "netdev":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from xlpy.toolstack.cnumbers import i32, strtoul
 from xlpy.toolstack.devices.spec import pieces, unknown
 from xlpy.typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ _BLANKS = " \t\n\v\f\r"
 VTPM_SETTINGS = ("backend", "uuid")
 PVCALLS_SETTINGS = ("backend",)
 P9_SETTINGS = ("tag", "path", "security_model", "backend")
+P9_ALONE_SINCE = (4, 19)
+P9_TYPES = ("qemu", "xen_9pfsd")
+P9_NUMBERS = {"max-space": "max_space", "max-files": "max_files", "max-open-files": "max_open_files"}
+P9_ALL = (*P9_SETTINGS, "type", *P9_NUMBERS, "auto-delete")
+LOG_DIR = "/var/log/xen"
+NO_CHANNEL_DEVID_SINCE = (4, 18)
 CHANNEL_SETTINGS = ("backend", "name", "path", "connection")
 
 
@@ -53,7 +60,10 @@ def read_vtpms(reader: Reader) -> None:
 
 
 def read_p9s(reader: Reader) -> None:
-    """``p9``. What one specification leaves out it takes over from the one before."""
+    """``p9``. Before Xen 4.19 a specification takes over from the one before what it leaves out."""
+    if reader.version >= P9_ALONE_SINCE:
+        reader.put("p9s", [_p9(reader, text) for text in reader.texts("p9") or ()])
+        return
     shares: list[Node] = []
     held: Node = {}
     for text in reader.texts("p9") or ():
@@ -72,6 +82,36 @@ def read_p9s(reader: Reader) -> None:
     reader.put("p9s", shares)
 
 
+def _p9(reader: Reader, text: Text) -> Node:
+    """One share, as since Xen 4.19: nothing is required, blanks do not count."""
+    node: Node = {}
+    if not text:
+        reader.error(text, "p9: nothing is said of it", "write tag=TAG,path=PATH,security_model=none", status=None)
+    for piece in pieces(text):
+        key, equals, value = (part.strip(_BLANKS) for part in piece.text.partition("="))
+        where = reader.at(text, piece.at)
+        if not equals or not piece.text.partition("=")[2]:
+            reader.error(where, f"p9: {piece.text!r} is not KEY=VALUE")
+        elif key in P9_NUMBERS:
+            number, end = strtoul(value, 0)
+            if end == 0 or end != len(value):
+                reader.error(where, f"p9: {key} is {value!r} and must be a number")
+            node[P9_NUMBERS[key]] = i32(number)
+        elif key == "auto-delete":
+            node["auto_delete"] = strtoul(value, 0)[0] != 0
+        elif key == "type":
+            if value.lower() not in P9_TYPES:
+                reader.error(where, f"p9: unknown type {value!r}", f"choose one of: {', '.join(P9_TYPES)}")
+            node["type"] = value.lower()
+        elif key in P9_SETTINGS:
+            node["backend_domname" if key == "backend" else key] = value
+        else:
+            reader.error(where, f"p9: unknown setting {key!r}", reader.nearest(key, P9_ALL))
+    if node.get("type") == "xen_9pfsd":
+        node.setdefault("path", f"{LOG_DIR}/guests/{reader.get('c_info.name') or ''}")
+    return node
+
+
 def read_pvcalls(reader: Reader) -> None:
     """``pvcalls``."""
     interfaces: list[Node] = []
@@ -87,7 +127,7 @@ def read_channels(reader: Reader) -> None:
     """``channel``: blanks around keys and values do not count."""
     channels: list[Node] = []
     for text in reader.texts("channel") or ():
-        node: Node = {"devid": len(channels)}
+        node: Node = {} if reader.version >= NO_CHANNEL_DEVID_SINCE else {"devid": len(channels)}
         given: dict[str, str] = {}
         parts = list(pieces(text))
         if not parts:

@@ -12,7 +12,7 @@ from xlpy.addr import Gpa
 from xlpy.errors import Conflict, NotFound, XlpyError
 from xlpy.inputs import read_file
 from xlpy.records import NamedTuple
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config import ANY_MACHINE, load_config
 from xlpy.toolstack.export.manifest import Area, Manifest
 from xlpy.toolstack.settings import memory_layout
 from xlpy.typing import TYPE_CHECKING
@@ -134,7 +134,7 @@ def _used(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
 def _in_ram(manifest: Manifest) -> Iterator[Finding]:
     """A configuration that was edited may have RAM where a vNVDIMM lies."""
     try:
-        config = load_config(read_file(manifest.config, limits.CONFIG), manifest.config)
+        config = load_config(read_file(manifest.config, limits.CONFIG), manifest.config, host=ANY_MACHINE)
         layout = memory_layout(config)
     except (OSError, XlpyError):
         return

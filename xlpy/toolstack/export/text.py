@@ -114,10 +114,10 @@ def _comment(text: str) -> str:
 
 def _refuse_unreadable(text: str, config: DomainConfig) -> None:
     """What is written must read in xl as it does here."""
-    from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.config import ANY_MACHINE, load_config
 
     try:
-        load_config(text, config.source, strict=True)
+        load_config(text, config.source, strict=True, host=ANY_MACHINE)
     except Refused as error:
         raise ConfigError(
             f"{config.source}: the stock xl would refuse the exported configuration",

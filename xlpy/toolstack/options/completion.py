@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from xlpy.toolstack.options import OPTIONS
 from xlpy.toolstack.options.option import BOOLEAN, BOOLEAN_OR_LIST, LIST, LISTS
+from xlpy.xen_version import DEFAULT, chosen
 
 
 def complete(text: str) -> list[tuple[str, str]]:
     """What ``text`` may become: (whole word, help).
 
-    Before the ``=`` these are the keys of Xen 4.17 with their ``=``; behind it the legal values, quoted for the
-    configuration language.
+    Before the ``=`` these are the keys, with their ``=``, of the version of Xen that is asked for; behind it the legal
+    values, quoted for the configuration language.
     """
     key, equals, value = text.partition("=")
     key = key.removesuffix("+")
@@ -18,7 +19,7 @@ def complete(text: str) -> list[tuple[str, str]]:
         return [
             (f"{option.key}=", option.help.partition(".")[0])
             for option in OPTIONS.values()
-            if option.key.startswith(key) and not option.since
+            if option.key.startswith(key) and option.known_to(chosen() or DEFAULT)
         ]
     option = OPTIONS.get(key)
     if option is None:

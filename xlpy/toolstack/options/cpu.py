@@ -179,7 +179,7 @@ OPTIONS = (
         path="b_info.u.altp2m",
         instead="altp2m",
     ),
-    Option("altp2m_count", INTEGER, "How many alternate views there are.", default="10", since="4.20"),
+    Option("altp2m_count", INTEGER, "How many alternate views there are.", default="10", since="4.21"),
     Option(
         "msr_relaxed",
         BOOLEAN,

@@ -115,11 +115,11 @@ OPTIONS = (
         STRING,
         "The trusted execution environment (Arm).",
         default="none",
-        legal=("none", "optee"),
+        legal=("none", "optee", "ffa"),
         path="b_info.tee",
     ),
     Option("sve", STRING, "The vector length (Arm).", since="4.18"),
-    Option("nr_spis", INTEGER, "Shared interrupts (Arm).", since="4.19"),
+    Option("nr_spis", INTEGER, "Shared interrupts (Arm).", path="b_info.arch_arm.nr_spis", store="u32", since="4.19"),
     Option("arm_sci", STRING, "The firmware interface (Arm).", since="4.21"),
     Option(
         "trap_unmapped_accesses", BOOLEAN, "Stop the guest at accesses to nothing (Arm).", default="0", since="4.21"

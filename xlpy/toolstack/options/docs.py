@@ -14,10 +14,11 @@ _HEAD = """# Keys of a domain configuration
 This page is made from the table in `xlpy/toolstack/options/`; change it there and run
 `python -m xlpy.toolstack.options.docs > docs/xl.cfg.md`.
 
-The keys are those of Xen 4.17, read as its `xl` reads them; a few of later versions are known so that they can be told
-from misspelt ones. A value of the wrong type is warned of and counts as absent, except where "wrong type" says more.
-Integers may be decimal, `0x` hexadecimal or `0` octal; booleans are integers of which only 0 is false. Where guests are
-named, the key has no effect on others.
+The keys are those of Xen 4.17 to 4.22, each read as the `xl` of the version that is chosen reads it (`--xen` or
+`XLPY_XEN`, 4.17 to 4.20; 4.17 unless told). A key that came after 4.17 says since when it counts; an earlier `xl`
+ignores it, and `xlpy config check` tells. A value of the wrong type is warned of and counts as absent, except where
+"wrong type" says more. Integers may be decimal, `0x` hexadecimal or `0` octal; booleans are integers of which only 0
+is false. Where guests are named, the key has no effect on others.
 """
 _DEVICES = """
 ## Settings of device specifications
@@ -71,7 +72,7 @@ def _entry(option: Option) -> str:
     if option.fatal:
         facts.append(f"wrong type: {option.fatal}")
     if option.since:
-        facts.append(f"Xen {option.since} and later; 4.17 ignores it")
+        facts.append(f"Xen {option.since} and later")
     return f"\n**`{option.key}`** ({'; '.join(facts)})\n{option.help}\n"
 
 

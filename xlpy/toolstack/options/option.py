@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.records import NamedTuple
+from xlpy.xen_version import numbers
 
 # Types of values.
 STRING, INTEGER, BOOLEAN, LIST, LISTS = "string", "integer", "boolean", "list of strings", "list of lists"
@@ -31,7 +32,7 @@ class Option(NamedTuple):
         legal: the values it may have; enumerations compare without case.
         instead: for a deprecated key, what replaces it.
         fatal: what a value of the wrong type leads to, when not merely to a warning.
-        since: the Xen version that knows the key, when 4.17 does not.
+        since: the version of Xen from which on the key counts, when 4.17 does not know it.
     """
 
     key: str
@@ -45,3 +46,7 @@ class Option(NamedTuple):
     instead: str = ""
     fatal: str = ""
     since: str = ""
+
+    def known_to(self, xen: str) -> bool:
+        """Whether a version of Xen knows the key."""
+        return not self.since or numbers(self.since) <= numbers(xen)

@@ -15,6 +15,26 @@ from xlpy.toolstack.options.option import (
     Option,
 )
 
+SMBIOS_KEYS = (
+    "bios_vendor",
+    "bios_version",
+    "system_manufacturer",
+    "system_product_name",
+    "system_version",
+    "system_serial_number",
+    "baseboard_manufacturer",
+    "baseboard_product_name",
+    "baseboard_version",
+    "baseboard_serial_number",
+    "baseboard_asset_tag",
+    "baseboard_location_in_chassis",
+    "enclosure_manufacturer",
+    "enclosure_serial_number",
+    "enclosure_asset_tag",
+    "battery_manufacturer",
+    "battery_device_name",
+    "oem",
+)
 BIOSES = ("rombios", "seabios", "ovmf")
 PASSTHROUGH = ("default", "disabled", "enabled", "sync_pt", "share_pt")
 
@@ -107,7 +127,7 @@ OPTIONS = (
         "Leave the platform device's memory uncached.",
         default="1",
         guests=(HVM,),
-        since="4.20",
+        since="4.21",
     ),
     Option(
         "hvm_pirq",
@@ -115,6 +135,7 @@ OPTIONS = (
         "Deliver interrupts of emulated devices as event channels.",
         default="0",
         guests=(HVM,),
+        path="b_info.u.pirq",
         since="4.19",
     ),
     Option(
@@ -154,9 +175,22 @@ OPTIONS = (
         guests=DIRECT,
     ),
     Option(
-        "bootloader_restrict", BOOLEAN, "Run the bootloader with few rights.", default="0", guests=DIRECT, since="4.18"
+        "bootloader_restrict",
+        BOOLEAN,
+        "Run the bootloader with few rights.",
+        default="0",
+        guests=DIRECT,
+        path="b_info.bootloader_restrict",
+        since="4.18",
     ),
-    Option("bootloader_user", STRING, "The user as whom the bootloader runs.", guests=DIRECT, since="4.18"),
+    Option(
+        "bootloader_user",
+        STRING,
+        "The user as whom the bootloader runs.",
+        guests=DIRECT,
+        path="b_info.bootloader_user",
+        since="4.18",
+    ),
     Option(
         "boot",
         STRING,

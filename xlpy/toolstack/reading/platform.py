@@ -9,7 +9,8 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader
 
-FIRMWARE_DIR = "/usr/lib/xen-4.17/boot"
+FIRMWARE_DIR = "/usr/lib/xen-{}/boot"
+"""Where Debian's packages have a version's firmware."""
 _LMCE = 1
 
 
@@ -130,7 +131,7 @@ def read_firmware(reader: Reader) -> None:
             reader.error(text, "both kernel and firmware are given", "leave one of them out")
         if not ("pvgrub32".startswith(text) or "pvgrub64".startswith(text)):
             reader.error(text, f"firmware: {str(text)!r} is not known", "choose one of: pvgrub32, pvgrub64")
-        reader.put("b_info.kernel", f"{FIRMWARE_DIR}/{text}.bin")
+        reader.put("b_info.kernel", f"{FIRMWARE_DIR.format(reader.xen)}/{text}.bin")
     elif reader.get("b_info.kernel") is None and reader.get("b_info.bootloader") is None:
         reader.error(
             None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-from functools import cache
+from functools import cache, cached_property
 
 from xlpy.limits import FINDINGS
 from xlpy.records import NamedTuple
 from xlpy.toolstack.cnumbers import i32, u32, u64
 from xlpy.toolstack.xlcfg import Items, Problem, Text, Unusable
 from xlpy.typing import TYPE_CHECKING, Any, TypeVar
+from xlpy.xen_version import DEFAULT, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,10 +29,12 @@ class HostFacts(NamedTuple):
     Args:
         cpus: physical CPUs.
         nodes: NUMA nodes; the CPUs are split evenly among them.
+
+    Without arguments these are the facts of the default machine.
     """
 
-    cpus: int = 8
-    nodes: int = 2
+    cpus: int = 4
+    nodes: int = 1
 
     def node_cpus(self, node: int) -> range:
         """The CPUs of one node."""
@@ -55,6 +58,7 @@ def _short(message: str) -> str:
 
 
 _SEARCHES = 50
+FFA_SINCE = (4, 18)
 _STORES = {"i32": i32, "u32": u32, "u64": u64, "kib": _kib}
 
 
@@ -63,16 +67,19 @@ class Reader:
 
     Args:
         settings: what was parsed.
-        host: the machine.
+        host: the machine, or what tells of it when it is asked for.
+        xen: as which version of Xen, such as ``4.17``.
 
     ``tree`` is the configuration in libxl's structure, holding what was set; ``type`` is the kind of guest once known.
     Errors are collected; ``status`` is the exit status of xl, decided by the first error in xl's order of reading, or
     None when one of them is a refusal of ours alone.
     """
 
-    def __init__(self, settings: Settings, host: HostFacts) -> None:
+    def __init__(self, settings: Settings, host: HostFacts | Callable[[], HostFacts], xen: str = DEFAULT) -> None:
         self.settings = settings
-        self.host = host
+        self._host = host
+        self.xen = xen
+        self.version = numbers(xen)
         self.strict = settings.strict
         self.type = ""
         self.tree: Node = {"c_info": {}, "b_info": {"u": {}}}
@@ -81,6 +88,11 @@ class Reader:
         self.status: int | None = 0
         self._searches = 0
         self._somewhere = settings.source.position(0)
+
+    @cached_property
+    def host(self) -> HostFacts:
+        """The machine."""
+        return self._host if isinstance(self._host, HostFacts) else self._host()
 
     # Findings.
 
@@ -226,6 +238,8 @@ class Reader:
     def choose(self, option: Option, text: Text, status: int = 1) -> str | None:
         """One of the legal values, whatever the case; an error otherwise."""
         lowered = text.lower()
+        if option.key == "tee" and lowered == "ffa" and self.version < FFA_SINCE:
+            lowered = "?"
         if lowered in option.legal or (option.key == "vuart" and lowered == "unknown"):  # libxl's name for unset
             return lowered
         self.error(

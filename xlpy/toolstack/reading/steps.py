@@ -18,7 +18,7 @@ def _read_plain(reader: Reader) -> None:
     """Every key whose value libxl keeps as it is."""
     for key in reader.settings:
         option = OPTIONS.get(key)
-        if option and option.path and not option.legal and _read_for(reader, key):
+        if option and option.path and not option.legal and _read_for(reader, key) and option.known_to(reader.xen):
             reader.read(option)
 
 
@@ -62,7 +62,7 @@ def _lazily(module: str, key: str, function: str) -> Callable[[Reader], None]:
     """A step that imports its module only when the configuration has the key."""
 
     def step(reader: Reader) -> None:
-        if key in reader.settings:
+        if key in reader.settings and OPTIONS[key].known_to(reader.xen):
             getattr(import_module(f"xlpy.toolstack.{module}"), function)(reader)
 
     return step
@@ -103,13 +103,13 @@ def _note_ignored(reader: Reader) -> None:
     """Warn of keys that nobody reads: misspelt ones, those of other guests, those of other versions of Xen."""
     for key in reader.settings:
         option = OPTIONS.get(key)
-        if option and not option.since and reader.type in option.guests:
+        if option and option.known_to(reader.xen) and reader.type in option.guests:
             continue
         where, hint = reader.settings.where_key(key), None
         if option is None:
             message, hint = f"unknown key {key}; xl ignores it", reader.nearest(key, OPTIONS)
-        elif option.since:
-            message = f"{key} is for Xen {option.since} and later; 4.17 ignores it"
+        elif not option.known_to(reader.xen):
+            message = f"{key} is for Xen {option.since} and later; {reader.xen} ignores it"
         else:
             message = f"{key} has no effect on a {reader.type} guest"
         reader.warn(where, message, hint)
@@ -147,6 +147,8 @@ STEPS: tuple[Callable[[Reader], None], ...] = (
     _lazily("devices.ports", "ioports", "read_ioports"),
     _lazily("devices.ports", "irqs", "read_irqs"),
     _lazily("devices.ports", "iomem", "read_iomem"),
+    _lazily("reading.later", "llc_colors", "read_llc_colors"),
+    _lazily("reading.later", "smbios", "read_smbios"),
     _lazily("devices.disk", "disk", "read_disks"),
     _lazily("devices.simple", "p9", "read_p9s"),
     _lazily("devices.simple", "vtpm", "read_vtpms"),
@@ -163,7 +165,9 @@ STEPS: tuple[Callable[[Reader], None], ...] = (
     display.read_screen,
     _read_hvm_devices,
     _read_enumerations,
+    _lazily("reading.later", "sve", "read_sve"),
     _lazily("devices.screen", "vkb", "read_vkbs"),
+    _lazily("reading.later", "virtio", "read_virtios"),
     _warn_of_old_keys,
     cpulists.check_affinity,
     _note_ignored,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from xlpy.toolstack.reading.reader import Reader
 
+PAIRS_SINCE = (4, 18)
 _KEYS = ("pnode", "size", "vcpus", "vdistances")
 _BLANKS = " \t\n\v\f\r"
 # More vCPUs than any guest can have.
@@ -60,8 +61,9 @@ def read_vnuma(reader: Reader) -> None:
 
 def _read_item(reader: Reader, item: Text, fields: dict[str, Any], cpus: set[int], bits: int) -> int | None:
     """Read one KEY=VALUE; return how many vCPUs it names, or None after an error."""
-    parts = [part for part in item.split("=") if part]
-    if len(parts) < 2:
+    # later versions split at the first =, and only the value must be there
+    parts = item.split("=", 1) if reader.version >= PAIRS_SINCE else [part for part in item.split("=") if part]
+    if len(parts) < 2 or not parts[1]:
         reader.error(item, f"vnuma: {str(item)!r} is not KEY=VALUE")
         return None
     key, value = parts[0].strip(_BLANKS), parts[1].strip(_BLANKS)

@@ -42,9 +42,10 @@ class Settings:
         settings: by key.
         warnings: found while parsing.
         strict: how it was read.
+    binary: whether ``0b`` begins a number, as in the C library with which xl 4.20 comes.
     """
 
-    __slots__ = ("settings", "source", "strict", "warnings")
+    __slots__ = ("binary", "settings", "source", "strict", "warnings")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Settings:
         self.settings = settings
         self.warnings = warnings
         self.strict = strict
+        self.binary = False
 
     def __contains__(self, key: object) -> bool:
         return key in self.settings
@@ -94,7 +96,7 @@ class Settings:
         text = self.string(key)
         if self._setting(key).added:
             raise Unusable(errno.EINVAL, f"{key} is a number, and += joins text; write = instead")
-        value = to_long(text, key)
+        value = to_long(text, key, self.binary)
         if value < low:
             raise Unusable(errno.EINVAL, f"{key}: {value} is smaller than the least value {low}")
         if value > high:
@@ -140,8 +142,13 @@ def leading_texts(items: Items) -> list[Text]:
 _BLANKS, _HEXADECIMAL = " \t\n\v\f\r", "0123456789abcdefABCDEF"
 
 
-def to_long(text: str, what: str = "value") -> int:
+def to_long(text: str, what: str = "value", binary: bool = False) -> int:
     """What C's ``strtol(text, &end, 0)`` reads, when it reads all of the text.
+
+    Args:
+        text: the number.
+        what: named in the error.
+        binary: whether ``0b`` begins a binary number: the C library of Debian 13 reads C23.
 
     Raises:
         Unusable: ``ERANGE`` when the number leaves 64 bits (tested first), ``EINVAL`` when something follows it.
@@ -152,6 +159,8 @@ def to_long(text: str, what: str = "value") -> int:
     base, allowed = (8, "01234567") if rest[:1] == "0" else (10, "0123456789")
     if rest[:2] in ("0x", "0X") and rest[2:3] and rest[2] in _HEXADECIMAL:
         base, allowed, rest = 16, _HEXADECIMAL, rest[2:]
+    elif binary and rest[:2] in ("0b", "0B") and rest[2:3] in ("0", "1"):
+        base, allowed, rest = 2, "01", rest[2:]
     behind = rest.lstrip(allowed)
     if behind != rest:
         digits = rest[: len(rest) - len(behind)].lstrip("0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xlpy import limits
 from xlpy.errors import FormatError
+from xlpy.firmware.acpi.header import HEADER_SIZE
 from xlpy.firmware.acpi.walk import Found
 from xlpy.inputs import read_file, read_stream
 from xlpy.records import NamedTuple
@@ -52,7 +53,7 @@ def tables_in(data: bytes, name: str) -> list[Source]:
     """As ``read_tables``, of a file's content; ``name`` is for messages."""
     lines = _lines(data)
     if lines is None:
-        return [Source([_raw(data)])]
+        return [Source(_bare(data, name))]
     from xlpy.firmware.acpi.acpidump import from_hex
 
     problems: dict[int, FormatError] = {}
@@ -65,6 +66,29 @@ def tables_in(data: bytes, name: str) -> list[Source]:
         sources.append(Source(part, [error for at, error in problems.items() if start <= at < end]))
         start = end
     return sources
+
+
+def _bare(data: bytes, name: str) -> list[Found]:
+    """One table, or several back to back, as ``acpixtract -m`` and acpi_firmware have them.
+
+    Raises:
+        FormatError: it does not look like a table at all.
+    """
+    if data[:8] == b"RSD PTR ":
+        return [_raw(data)]
+    if len(data) < HEADER_SIZE or data[7]:  # a length of 16 MiB and more is text, or anything else
+        raise FormatError(
+            f"{name} is neither an ACPI table nor a dump of any",
+            hint='a table begins with its signature and its length; a dump has lines such as "DSDT @ 0x1000"',
+        )
+    found, at = [], 0
+    while at + HEADER_SIZE <= len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        found.append(_raw(data[at : at + length]))
+        if length < HEADER_SIZE:
+            break
+        at += length
+    return found if at == len(data) and all(one.signature.isascii() for one in found) else [_raw(data)]
 
 
 def from_stream(file: BinaryIO, name: str) -> list[Source]:

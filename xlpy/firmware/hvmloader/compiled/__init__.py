@@ -8,25 +8,42 @@ from __future__ import annotations
 
 import os
 
+from xlpy.firmware.acpi.header import set_checksum
+from xlpy.firmware.hvmloader.board import AML_COMPILERS
 from xlpy.firmware.layout import XEN_HVM
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.layout import GuestLayout
 
+CHECKSUM, CREATOR_REVISION = 9, 32  # offsets in a table's header
 FOLDER = os.path.dirname(__file__)
 
 
-def table(name: str) -> bytes:
-    """A whole table: ``dsdt``, or one of ``ssdt`` by the name of the function that makes it."""
+def table(name: str, xen: tuple[int, int] | None = None) -> bytes:
+    """A whole table: ``dsdt``, or one of ``ssdt`` by the name of the function that makes it.
+
+    Args:
+        name: of the table.
+        xen: whose hvmloader it comes from: that was built with another compiler, which signs.
+    """
     with open(os.path.join(FOLDER, f"{name}.aml"), "rb") as file:
-        return file.read()
+        return _signed(file.read(), xen)
 
 
-def dsdt(layout: GuestLayout) -> bytes:
+def dsdt(layout: GuestLayout, xen: tuple[int, int] | None = None) -> bytes:
     """The DSDT for a layout. It holds two of the layout's numbers; for others than hvmloader's own it is built."""
     if (layout.acpi_info, layout.pm_base) == (XEN_HVM.acpi_info, XEN_HVM.pm_base):
-        return table("dsdt")
+        return table("dsdt", xen)
     from xlpy.firmware.hvmloader.dsdt import build_dsdt
 
-    return build_dsdt(layout.acpi_info, layout.pm_base)
+    return _signed(build_dsdt(layout.acpi_info, layout.pm_base), xen)
+
+
+def _signed(table: bytes, xen: tuple[int, int] | None) -> bytes:
+    revision = AML_COMPILERS.get(xen) if xen else None
+    if revision is None:
+        return table
+    signed = bytearray(table)
+    signed[CREATOR_REVISION : CREATOR_REVISION + 4] = revision.to_bytes(4, "little")
+    return set_checksum(bytes(signed), CHECKSUM)
