@@ -114,7 +114,7 @@ class TestRestart:
         xlpy("config-update", "quickstart", configs / "quickstart.cfg", 'name="device"')
         found = xlpy("reboot", "-a", "--json", status=11)
         assert [row["domain"] for row in found.json["failed"]] == ["1"]
-        assert domains(xlpy) == [(1, "quickstart", "r-----"), (3, "device", "r-----")]
+        assert domains(xlpy) == [(1, "quickstart", "r-----"), (4, "device", "r-----")]  # the name took number 3
 
     def test_a_crash_stays_when_what_follows_it_fails(self, xlpy, create, host_root, monkeypatch):
         create('on_crash="restart"')

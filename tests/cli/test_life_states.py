@@ -42,7 +42,7 @@ class TestList:
         xlpy("rename", vm, "renamed")
         xlpy("mem-set", "renamed", "384")
         (entry,) = json.loads(xlpy("list", "-l", "renamed").out)
-        assert list(entry) == ["domid", "config"]
+        assert list(entry) == ["domid", "xen", "config"]
         assert entry["domid"] == 1
         config = entry["config"]
         assert list(config["c_info"])[:4] == ["type", "name", "domid", "uuid"]
@@ -116,8 +116,10 @@ class TestPause:
 class TestShutdown:
     def test_the_guest_answers_and_is_destroyed(self, xlpy, vm):
         found = xlpy("shutdown", "-w", vm)
-        assert found.out == "Waiting for 1 domains\n"
-        assert found.err == "Shutting down domain 1\nDomain 1 has been shut down, reason code 0\n"
+        assert found.out == ""
+        assert (
+            found.err == "Shutting down domain 1\nWaiting for 1 domains\nDomain 1 has been shut down, reason code 0\n"
+        )
         xlpy("list", vm, status=4)
         log = xlpy("dmesg").out
         assert "(XEN) d1 SCHEDOP_shutdown(DOMID_SELF, 0) = 0" in log

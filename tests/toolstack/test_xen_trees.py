@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from xlpy.host import Host
 from xlpy.toolstack.config import load_config
 
 TREES = Path(__file__).parent / "trees"
@@ -88,3 +89,23 @@ def test_no_process_has_the_number_of_the_device_model(host):
     """A script that kills what it reads there must hit nobody."""
     host.create(load_config(HVM, "h1.cfg"), paused=True)
     assert int(host.xenstore.connection(0).read("/local/domain/1/image/device-model-pid")) > 1 << 22
+
+
+def test_what_is_other_in_420(tmp_path):
+    """The path of xenstored; QEMU's consoles; strings for SMBIOS, of which earlier versions know nothing."""
+    host = Host.make(tmp_path / "host", xen="4.20")
+    config = HVM + 'smbios = ["oem=a", "system_serial_number=42", "oem=b"]\n'
+    host.create(load_config(config, "h1.cfg", xen="4.20"), paused=True)
+    mine, theirs = tree(host), recorded("hvm")
+    assert [row for row in theirs if row not in mine] == [
+        '/local/domain/0/device-model/1/backends/console = "" (n0,n1)',
+        '/tool/xenstored = "/usr/lib/xen-4.17/bin/oxenstored" (n0)',
+    ]
+    strings = "/local/domain/1/bios-strings"
+    assert [row for row in mine if row not in theirs] == [
+        f'{strings} = "" (n0,r1)',
+        f'{strings}/oem-1 = "a" (n0,r1)',
+        f'{strings}/oem-2 = "b" (n0,r1)',
+        f'{strings}/system-serial-number = "42" (n0,r1)',
+        '/tool/xenstored = "/usr/lib/xen-4.20/bin/oxenstored" (n0)',
+    ]

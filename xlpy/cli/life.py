@@ -10,7 +10,6 @@ from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.env import report
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
-from xlpy.cli.show import out
 from xlpy.cli.types import FilePath, IntRange
 from xlpy.errors import UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
@@ -156,7 +155,7 @@ def _tell_ends(
     """What xl says while it waits: for a shutdown with one -w, for the end of the domain with two."""
     from xlpy.hypervisor.abi import SHUTDOWN_NAMES
 
-    out(f"Waiting for {len(asked) - len(failed)} domains")
+    env.note(f"Waiting for {len(asked) - len(failed)} domains")
     for outcome in outcomes:
         code = SHUTDOWN_NAMES.index(outcome.reason)
         env.note(f"Domain {outcome.domid} has been shut down, reason code {code}")

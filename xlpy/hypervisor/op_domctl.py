@@ -75,9 +75,14 @@ class DomctlOps(Gate):
             its domid.
 
         Raises:
-            HypercallError: EPERM; EINVAL a bad argument; EEXIST the id is taken or reserved, or none is free.
+            HypercallError: EPERM; EINVAL a bad argument, which uses up an id all the same; EEXIST
+                the id is taken or reserved, or none is free.
         """
         self._control("XEN_DOMCTL_createdomain")
+        picked = self.xen.pick_domid(domid)
+        if picked is None:
+            what = "no domain id is free" if domid is None else f"domain id {domid:#x} is taken or reserved"
+            refuse(abi.EEXIST, f"{what}; ids go from 1 to {abi.DOMID_FIRST_RESERVED - 1:#x}")
         if flags is None:
             flags = abi.XEN_DOMCTL_CDF_HVM | abi.XEN_DOMCTL_CDF_HAP if hvm else 0
         if len(uuid) != 16:
@@ -90,11 +95,7 @@ class DomctlOps(Gate):
             refuse(abi.EINVAL, f"flags {flags:#x} ask for hardware-assisted paging of a domain that is not HVM")
         if not 1 <= max_vcpus <= abi.HVM_MAX_VCPUS:
             refuse(abi.EINVAL, f"{max_vcpus} vCPUs, required 1 to {abi.HVM_MAX_VCPUS}")
-        made = self.xen.add_domain(domid, uuid, flags, max_vcpus)
-        if made is None:
-            what = "no domain id is free" if domid is None else f"domain id {domid:#x} is taken or reserved"
-            refuse(abi.EEXIST, f"{what}; ids go from 1 to {abi.DOMID_FIRST_RESERVED - 1:#x}")
-        return made.domid
+        return self.xen.add_domain(picked, uuid, flags, max_vcpus).domid
 
     @hypercall("XEN_DOMCTL_destroydomain")
     def domctl_destroydomain(self, domid: int) -> None:

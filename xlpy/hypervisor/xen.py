@@ -236,10 +236,10 @@ class Xen:
         domids = sorted(map(int, self.store.table(RECORDS).keys()))
         return [self.domain(domid) for domid in domids if domid]
 
-    def add_domain(self, domid: int | None, uuid: bytes, flags: int, max_vcpus: int) -> Domain | None:
-        """Make a domain; None when the id is taken or reserved, or no id is free.
+    def pick_domid(self, domid: int | None = None) -> int | None:
+        """An id for a domain; None when ``domid`` is taken or reserved, or no id is free.
 
-        Without an id it gets the next one after the last handed out, wrapping, never 0.
+        By default the next one after the last handed out, wrapping, never 0; it counts as handed out from now on.
         """
         taken = set(map(int, self.store.table(RECORDS).keys()))
         if domid is None:
@@ -252,6 +252,10 @@ class Xen:
                 self._state.put("last_domid", domid)
         elif domid in taken or not 0 < domid < abi.DOMID_FIRST_RESERVED:
             return None
+        return domid
+
+    def add_domain(self, domid: int, uuid: bytes, flags: int, max_vcpus: int) -> Domain:
+        """Make a domain with an id that was picked."""
         home = self.hw.beside("domains", str(domid))
         if os.path.exists(home):  # RAM of an earlier domain with this id
             import shutil

@@ -147,7 +147,11 @@ class Builder:
             XlpyError: any other failure; everything done before it has been undone, in reverse order.
         """
         self.step(f"resolving {len(config.vnvdimms)} vnvdimm entries")
-        backings = self.check(config)
+        try:
+            backings = self.check(config)
+        except Conflict:
+            self.xen.pick_domid()  # libxl finds the name taken when the domain is there already
+            raise
         stopped = None
         with ExitStack() as undo:
             domid = self._make(config, undo)

@@ -184,6 +184,11 @@ class DomainConfig:
         return self._guest.get("acpi_firmware")
 
     @property
+    def smbios(self) -> list[tuple[str, str]]:
+        """Key and value of each string for the guest's SMBIOS tables."""
+        return [(item["key"], item["value"]) for item in self._guest.get("smbios", ())]
+
+    @property
     def smbios_firmware(self) -> str | None:
         """The path of extra SMBIOS structures."""
         return self._guest.get("smbios_firmware")

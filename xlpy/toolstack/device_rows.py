@@ -10,6 +10,7 @@ from __future__ import annotations
 from xlpy.toolstack.rows import FRONT, LISTED, NONE, READ, Row
 from xlpy.toolstack.settings import CONSOLE_PFN, CONSOLE_PORT
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.xen_version import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ NO_PID = 1 << 22  # Linux's PID_MAX_LIMIT: no process ever has such a number
 DEFAULT_MTU = 1492  # libxl's
 SCRIPTS = "/etc/xen/scripts"
 QEMU_BACKENDS = ("9pfs", "console", "qusb", "vkbd")
+NO_CONSOLE_SINCE = (4, 19)  # from which Xen on QEMU, 8.2 or later by then, has consoles in another way
 
 
 def backend_path(kind: str, domid: int, devid: int, server: int = 0) -> str:
@@ -119,6 +121,8 @@ def _device_model(domid: int, config: DomainConfig) -> Iterator[Row]:
     yield Row(home, "", NONE)
     yield Row(f"{home}/backends", "", NONE)
     for kind in QEMU_BACKENDS:
+        if kind == "console" and numbers(config.xen) >= NO_CONSOLE_SINCE:
+            continue
         yield Row(f"{home}/backends/{kind}", "", LISTED)
     yield Row(f"{home}/state", "running", NONE)
     yield Row(f"/local/domain/{domid}/image/device-model-pid", str(NO_PID + domid))

@@ -7,9 +7,11 @@ written unless it equals its default, or a structure of its own (``+name``), wri
 
 from __future__ import annotations
 
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xlpy.toolstack.reading.reader import Leaf, Node
 
 NIC_COLO = [
@@ -245,6 +247,12 @@ def structure(name: str, values: Node, guest: str = "") -> Node:
         elif value or isinstance(value, str):
             written[field] = value
     return written
+
+
+def in_order(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object of a structure with its fields in the order of their declaration."""
+    places = {field.lstrip("+*"): place for place, field in enumerate(STRUCTURES[name])}
+    return dict(sorted(fields.items(), key=lambda item: places["u" if item[0].startswith("type.") else item[0]]))
 
 
 _HIDDEN = "[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # DEL, C1, directional marks

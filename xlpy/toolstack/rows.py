@@ -88,6 +88,10 @@ def built(domid: int, uuid: str, config: DomainConfig, started: str) -> Iterator
             parts = (config.generation_id[:8], config.generation_id[8:])
             numbers = ":".join(str(int.from_bytes(part, "little")) for part in parts)
             yield Row(f"{home}/platform/generation-id", numbers)
+        oem = 0
+        for key, string in config.smbios:
+            oem += key == "oem"
+            yield Row(f"{home}/bios-strings/{f'oem-{oem}' if key == 'oem' else key.replace('_', '-')}", string)
         yield Row(f"{home}/hvmloader/bios", config.bios)
         yield Row(f"{home}/hvmloader/allow-memory-relocate", "0")
         yield Row(f"{vm}/image/ostype", "hvm")

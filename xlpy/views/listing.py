@@ -6,6 +6,7 @@ from xlpy import __version__
 from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
+from xlpy.toolstack.libxl_json import in_order
 from xlpy.toolstack.memory_target import target_fudge
 from xlpy.toolstack.poison import unreadable
 from xlpy.toolstack.record import dashed, load, name_of, number
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain
 
 XL_CONFIG_FORMAT = 4
+PIRQ_SINCE = (4, 19)  # from which Xen on libxl says whether a guest gets physical interrupts
 SCHEDULER = "credit2"  # what Xen 4.17 has by default
 REASONS = "-rscwS"  # by shutdown code
 UNSET_DOMID = 0xFFFFFFFF  # c_info.domid where Xen chose the id
@@ -115,20 +117,21 @@ def long(host: Host, domid: int) -> dict[str, Any]:
         return _long_dom0(host)
     record = load(host.store, domid)
     config = record.config
-    build = dict(config["b_info"])
-    connection, home = host.xenstore.connection(0), f"/local/domain/{domid}/memory"
+    build, home = dict(config["b_info"]), f"/local/domain/{domid}/memory"
+    connection, domain = host.xenstore.connection(0), host.xen.domain(domid)
     most, target, video = (number(connection, f"{home}/{leaf}") for leaf in ("static-max", "target", "videoram"))
-    build = _after(build, "avail_vcpus", "max_memkb", most)
-    build = _after(build, "max_memkb", "target_memkb", target + video + target_fudge(record))
-    build = _after(build, "target_memkb", "video_memkb", video)
-    domain = host.xen.domain(domid)
+    build["max_memkb"], build["video_memkb"] = most, video
+    build["target_memkb"] = target + video + target_fudge(record)
     params = {"sched": SCHEDULER, **build.get("sched_params", {}), "weight": domain.weight, "cap": domain.cap}
     build["sched_params"] = params
     build["arch_x86"] = {"msr_relaxed": "False", **build.get("arch_x86", {})}
     if "max_vcpus" in build:
-        build = _after(build, "max_vcpus", "avail_vcpus", _plugged(host, domid))
-    identity = _after(config["c_info"], "name", "domid", UNSET_DOMID)
-    return {"domid": domid, "config": {**config, "c_info": identity, "b_info": build}}
+        build["avail_vcpus"] = _plugged(host, domid)
+    if "type.hvm" in build and numbers(host.xen.version) >= PIRQ_SINCE:
+        build["type.hvm"] = in_order("hvm", {"pirq": "False"} | build["type.hvm"])
+    identity = in_order("c_info", {"domid": UNSET_DOMID} | config["c_info"])
+    config = {**config, "c_info": identity, "b_info": in_order("b_info", build)}
+    return {"domid": domid, "xen": host.xen.version, "config": config}
 
 
 def _long_dom0(host: Host) -> dict[str, Any]:
@@ -141,7 +144,11 @@ def _long_dom0(host: Host) -> dict[str, Any]:
         "arch_arm": {},
         "arch_x86": {},
     }
-    return {"domid": 0, "config": {"c_info": {"type": "pv", "name": "Domain-0"}, "b_info": build}}
+    return {
+        "domid": 0,
+        "xen": host.xen.version,
+        "config": {"c_info": {"type": "pv", "name": "Domain-0"}, "b_info": build},
+    }
 
 
 def _plugged(host: Host, domid: int) -> list[int]:
@@ -152,14 +159,6 @@ def _plugged(host: Host, domid: int) -> list[int]:
 
         now = sorted({*now, *Chipset(domain).plugged})
     return now
-
-
-def _after(fields: dict[str, Any], place: str, key: str, value: object) -> dict[str, Any]:
-    """The fields with one more behind ``place``: libxl writes them in the order of their declaration."""
-    fields = {name: old for name, old in fields.items() if name != key}
-    at = list(fields).index(place) + 1 if place in fields else len(fields)
-    items = list(fields.items())
-    return dict([*items[:at], (key, value), *items[at:]])
 
 
 def pmem(host: Host) -> list[dict[str, Any]]:

@@ -1,0 +1,63 @@
+"""``--xen`` and ``XLPY_XEN``: which Xen a host gets, and as which one a configuration is read."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "a.cfg"
+    path.write_text('name = "a"\ntype = "hvm"\nmemory = 64\nsmbios = ["oem=a"]\n')
+    return str(path)
+
+
+def key(out, name):
+    return next(line.partition(":")[2].strip() for line in out.splitlines() if line.startswith(name))
+
+
+@pytest.mark.parametrize("version", ["4.17", "4.18", "4.19", "4.20"])
+def test_a_host_has_the_version_that_was_asked_for(xlpy, config, version):
+    xlpy("--xen", version, "host", "reset", "--keep-media")
+    xlpy("create", "-q", config)
+    info = xlpy("info").out
+    assert (key(info, "xen_minor"), key(info, "xen_version")) == (version.partition(".")[2], version)
+    assert f"Xen version {version}" in xlpy("dmesg").out
+    assert f"xen-{version}" in xlpy("xenstore", "read", "/tool/xenstored").out
+    assert json.loads(xlpy("list", "-l", "a").out)[0]["xen"] == version
+    assert json.loads(xlpy("create", "-n", "--json", config).out)["xen"] == version
+
+
+def test_the_variable_chooses_and_the_option_wins(xlpy, config, monkeypatch):
+    monkeypatch.setenv("XLPY_XEN", "4.19")
+    assert json.loads(xlpy("create", "-n", "--json", config).out)["xen"] == "4.19"
+    assert json.loads(xlpy("create", "-n", "--json", "--xen", "4.18", config).out)["xen"] == "4.18"
+
+
+@pytest.mark.parametrize("version", ["4.16", "4.21", "x", "4"])
+def test_other_versions_are_refused(xlpy, config, monkeypatch, version):
+    assert "4.17" in xlpy("--xen", version, "list", status=2).err
+    monkeypatch.setenv("XLPY_XEN", version)
+    assert f"error: Xen {version} is not modelled" in xlpy("create", config, status=2).err
+
+
+def test_a_host_keeps_its_version(xlpy, monkeypatch):
+    xlpy("--xen", "4.20", "host", "reset", "--keep-media")
+    assert xlpy("--xen", "4.20", "list").status == 0
+    refused = xlpy("--xen", "4.17", "list", status=5).err
+    assert "4.20" in refused
+    assert "4.17" in refused
+    monkeypatch.setenv("XLPY_XEN", "4.17")
+    assert xlpy("list", status=5).err == refused
+
+
+def test_check_says_from_when_on_a_key_counts(xlpy, config):
+    assert "smbios is for Xen 4.18 and later; 4.17 ignores it" in xlpy("config", "check", config).err
+    assert "smbios" not in xlpy("config", "check", "--xen", "4.18", config).err
+
+
+def test_a_configuration_is_judged_for_another_machine(xlpy, tmp_path):
+    path = tmp_path / "cpus.cfg"
+    path.write_text('name = "a"\ntype = "hvm"\nmemory = 64\nvcpus = 1\ncpus = "12"\n')
+    assert xlpy("config", "check", "--host-cpus", "16", str(path)).status == 0
+    assert xlpy("config", "check", "--host-cpus", "8", str(path), status=3).err.count("it has 8") == 1
