@@ -267,6 +267,18 @@ TRAPS = [
     ('vif2 = ["x"]', "vif2 is ignored: netchannel2 is gone"),
     ("msr_relaxed = 0", "msr_relaxed will go away in a later Xen"),
     ('cpus = "0"', "cpus has no effect without vcpus: xl applies it to as many as are written"),
+    ("memory = 2\nmemory = 3", "memory is set in line 3 already; the last assignment counts"),
+    ('vif = ["trusted=0"]', "vif: trusted takes no value; xl ignores it"),
+    ('vif = ["mtu"]', "vif: mtu takes a value; xl ignores it"),
+    ('pci_seize = "x"', "pci_seize: 'x' is not a valid number; xl ignores it (the default stays in force)"),
+    (
+        "pci_permissive = []",
+        "pci_permissive is a list but should be a single value; xl ignores it (the default stays in force)",
+    ),
+    (
+        'p9 = ["tag=a,path=/a,security_model=none,backend=b", "tag=c,path=/c,security_model=none"]',
+        "p9: xl takes backend from the share before",
+    ),
     (
         'disk = ["/x,,xvda,w", "vdev=xvdb,untrusted"]',
         "disk: xl before 4.19 takes untrusted for a target, format or vdev",
@@ -285,6 +297,24 @@ def test_traps_are_warned_of(text, message):
 )
 def test_types_are_matched_by_their_beginning(word, kind):
     assert load_config(f'name = "a"\nkernel = "/k"\ntype = "{word}"', "a").type == kind
+
+
+def test_a_type_that_is_none_is_the_only_error():
+    with pytest.raises(Refused) as caught:
+        load_config('name = "a"\ntype = "foo"\n', "a.cfg")
+    assert [problem.message for problem in caught.value.problems] == ["type: 'foo' is no kind of guest"]
+
+
+@pytest.mark.parametrize("padding", ["", "# a long file is read in another way\n" * 500])
+def test_a_key_that_is_set_again_is_warned_of_once(padding):
+    config = load_config(f'{padding}name = "a"\nvcpus = 1\nvcpus = 2\nvcpus = 1\n', "a.cfg")
+    first = padding.count("\n") + 2
+    (warning,) = config.warnings
+    assert (warning.message, warning.where.line) == (
+        f"vcpus is set in line {first} already; the last assignment counts",
+        first + 1,
+    )
+    assert not load_config(f'{padding}name = "a"\nvcpus = 1\n', "a.cfg", ["vcpus=2"]).warnings
 
 
 def test_as_many_vcpus_as_are_allowed():

@@ -93,7 +93,7 @@ def test_no_process_has_the_number_of_the_device_model(host):
 
 def test_what_is_other_in_420(tmp_path):
     """The path of xenstored; QEMU's consoles; strings for SMBIOS, of which earlier versions know nothing."""
-    host = Host.make(tmp_path / "host", xen="4.20")
+    host = Host.make(tmp_path / "host", None, xen="4.20")
     config = HVM + 'smbios = ["oem=a", "system_serial_number=42", "oem=b"]\n'
     host.create(load_config(config, "h1.cfg", xen="4.20"), paused=True)
     mine, theirs = tree(host), recorded("hvm")

@@ -110,6 +110,25 @@ def test_settings_of_the_command_line(library, extra):
     compare(library, HERE / "examples" / "hvm-server.cfg", extra)
 
 
+@xl.needs_xl
+@pytest.mark.parametrize(
+    "body",
+    [
+        'vif = [ "rate=018Mb/s", "rate=10Mb/s@019ms", "rate=0778Kb/s@1s", "rate=0100KB/s@020ms" ]',
+        'vif = [ "rate=010b/s", "rate=1B/s@07", "rate=1GB/s@08s" ]',
+        'iomem = [ "1,0x", "0x,2@0x" ]',
+        'pci = [ "a:0x.0" ]',
+        'pci = [ "0x:1:2.0x" ]',
+        "pci_permissive = 'x'\npci_seize = []",
+        'name = "\xe9"',
+    ],
+)
+def test_what_is_read_in_a_way_of_its_own(library, tmp_path, body):
+    path = tmp_path / "a.cfg"
+    path.write_bytes(f'name = "a"\ntype = "hvm"\nmemory = 64\n{body}\n'.encode("latin-1"))
+    compare(library, path)
+
+
 def test_the_examples_have_every_key():
     text = "\n".join(path.read_text(encoding="latin-1") for path in EXAMPLES)
     settings_of_examples = {line.partition("=")[0].strip(" +") for line in text.replace(";", "\n").splitlines()}

@@ -7,7 +7,7 @@ from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.judging import Judge, judge_options
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items, table
-from xlpy.cli.show import err, exact
+from xlpy.cli.show import binary, err
 from xlpy.errors import UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -161,7 +161,7 @@ def read_config(source: str) -> bytes:
 
 
 def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noqa: ANN401
-    import json
+    from xlpy.toolstack.libxl_json import dumps
 
     if loaded.vnvdimms and not strict:
         host = env.existing_host
@@ -172,7 +172,7 @@ def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noq
     if as_json:
         json_document("xlpy.create-plan/1", xen=loaded.xen, config=loaded.to_json())
         return
-    exact([json.dumps(loaded.to_json(), indent=4), "\n"])
+    binary().write(dumps(loaded.to_json()) + b"\n")  # bytes above 127 as they are in the file
 
 
 def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401

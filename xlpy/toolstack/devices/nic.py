@@ -49,6 +49,9 @@ class BadRate(Exception):
 def parse_rate(text: str) -> tuple[int, int]:
     """``RATE[@INTERVAL]`` such as ``10Mb/s@20ms``: (bytes for each interval, interval in microseconds).
 
+    As in libxlutil a number with a leading zero is octal and ends at the first other digit, where the unit is looked
+    for, so that there is none.
+
     Raises:
         BadRate: it has another form, is zero, or overflows.
     """
@@ -56,21 +59,21 @@ def parse_rate(text: str) -> tuple[int, int]:
     found = _RATE.fullmatch(speed)
     if not found:
         raise BadRate(f"{speed!r} is not a rate such as 10Mb/s or 1GB/s")
-    number = strtoul(speed, 0)[0]
+    number, end = strtoul(speed, 0)
     if not 0 < number <= _UINT32_MAX:
         raise BadRate(f"rate {speed!r} is out of range")
-    number *= _SCALE[found[2]]
-    if found[3] == "b":
+    number *= _SCALE.get(speed[end], 1)
+    if "b" in speed[end : end + 2]:
         number //= 8
     usecs = 50_000
     if at:
         found = _INTERVAL.fullmatch(interval)
         if not found:
             raise BadRate(f"{interval!r} is not an interval such as 20ms")
-        usecs = strtoul(interval, 0)[0]
+        usecs, end = strtoul(interval, 0)
         if not 0 < usecs <= _UINT32_MAX:
             raise BadRate(f"interval {interval!r} is out of range")
-        usecs *= {"m": 1000, "u": 1}.get(found[2], 10**6)
+        usecs *= {"m": 1000, "s": 10**6, "": 10**6}.get(interval[end : end + 1], 1)
         if usecs > _UINT32_MAX:
             raise BadRate(f"interval {interval!r} is out of range")
     if number > ULONG_MAX // usecs:

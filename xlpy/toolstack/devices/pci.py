@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Node, Reader
 
 ALL_FUNCTIONS = 0xFFFFFFFF
-# What sscanf's %x takes.
-_HEX = r"[ \t\n\v\f\r]*([+-]?(?:0[xX](?=[0-9a-fA-F]))?[0-9a-fA-F]+)"
+# What sscanf's %x takes: a bare 0x is 0.
+_HEX = r"[ \t\n\v\f\r]*([+-]?(?:0[xX][0-9a-fA-F]*|[0-9a-fA-F]+))"
 _COLONS = re.compile(r"[0-9a-fA-F:]*")
 _SHORT = re.compile(rf"{_HEX}:{_HEX}\.")
 _LONG = re.compile(rf"{_HEX}:{_HEX}:{_HEX}\.")
@@ -83,7 +83,7 @@ def parse_pci(text: str, defaults: Node) -> Node:
 
 
 def _hex(text: str) -> int:
-    value = int(text, 16) if len(text) < 30 else 1 << 64
+    value = int(f"{text}0" if text[-1] in "xX" else text, 16) if len(text) < 30 else 1 << 64
     return min(value, 0xFFFFFFFF) if value >= 0 else value & 0xFFFFFFFF
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.xlcfg import Text
 
 _UINT32_MAX = 0xFFFFFFFF
-_HEX = r"[ \t\n\v\f\r]*([+-]?(?:0[xX](?=[0-9a-fA-F]))?[0-9a-fA-F]+)"
+_HEX = r"[ \t\n\v\f\r]*([+-]?(?:0[xX][0-9a-fA-F]*|[0-9a-fA-F]+))"
 _IOMEM = re.compile(rf"{_HEX},{_HEX}(?:@{_HEX})?")
 
 

@@ -68,9 +68,9 @@ def read_p9s(reader: Reader) -> None:
     held: Node = {}
     for text in reader.texts("p9") or ():
         given = {piece.key: piece.value for piece in _settings(reader, text, "p9", P9_SETTINGS)}
-        missing = [key for key in P9_SETTINGS[:3] if key not in given]
-        if missing and not any(key not in held for key in missing):
-            reader.warn(text, f"p9: xl takes {', '.join(missing)} from the share before")
+        taken = [key for key in P9_SETTINGS if key in held and key not in given]
+        if taken:
+            reader.warn(text, f"p9: xl takes {', '.join(taken)} from the share before")
         held.update(given)
         missing = [key for key in P9_SETTINGS[:3] if key not in held]
         if missing:

@@ -42,8 +42,14 @@ def pieces(text: str, separator: str = ",") -> Iterator[Piece]:
 def unknown(reader: Reader, text: Text, piece: Piece, kind: str, known: Iterable[str], *, fatal: bool) -> None:
     """Report a setting that does not belong in a specification."""
     where: Position = reader.at(text, piece.at)
+    known, hint = tuple(known), None
     message = f"{kind}: unknown setting {piece.key!r}"
-    if fatal:
-        reader.error(where, message, reader.nearest(piece.key, known))
+    if piece.key in known:
+        message = f"{kind}: {piece.key} takes {'a' if piece.value is None else 'no'} value"
+        hint = f"write {piece.key}=VALUE" if piece.value is None else f"write {piece.key}"
     else:
-        reader.warn(where, f"{message}; xl ignores it", reader.nearest(piece.key, known))
+        hint = reader.nearest(piece.key, known)
+    if fatal:
+        reader.error(where, message, hint)
+    else:
+        reader.warn(where, f"{message}; xl ignores it", hint)

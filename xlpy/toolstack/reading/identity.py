@@ -28,7 +28,8 @@ def read_type(reader: Reader) -> None:
         reader.warn("builder", "builder is deprecated since Xen 4.10", f'write type = "{built}"')
         if found and found != built:
             reader.error("builder", f"builder and type contradict each other: {built} and {found}")
-    reader.type = built or found or "pv"
+    unreadable = any(reader.string(key, quiet=True) for key in ("type", "builder"))
+    reader.type = built or found or ("hvm" if unreadable else "pv")  # HVM asks least of the rest, which is judged too
     reader.put("c_info.type", reader.type)
 
 

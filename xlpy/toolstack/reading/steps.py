@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from xlpy.toolstack.reading.reader import Reader
 
 
+PCI_FLAGS = ("pci_msitranslate", "pci_power_mgmt", "pci_permissive", "pci_seize")
+
+
 def _read_plain(reader: Reader) -> None:
     """Every key whose value libxl keeps as it is."""
     for key in reader.settings:
@@ -66,6 +69,13 @@ def _lazily(module: str, key: str, function: str) -> Callable[[Reader], None]:
             getattr(import_module(f"xlpy.toolstack.{module}"), function)(reader)
 
     return step
+
+
+def _read_pci(reader: Reader) -> None:
+    if any(key in reader.settings for key in ("pci", *PCI_FLAGS)):
+        from xlpy.toolstack.devices.pci import read_pci
+
+        read_pci(reader)
 
 
 def _read_passthrough(reader: Reader) -> None:
@@ -132,7 +142,7 @@ STEPS: tuple[Callable[[Reader], None], ...] = (
     memory.read_grants,
     identity.read_actions,
     memory.read_rdm,
-    _lazily("devices.pci", "pci", "read_pci"),
+    _read_pci,
     _lazily("devices.pci", "dtdev", "read_dtdevs"),
     _read_passthrough,
     platform.read_tsc_mode,

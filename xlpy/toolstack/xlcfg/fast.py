@@ -52,6 +52,7 @@ def read(
     at: int,
     settings: dict[str, Setting | re.Match[str]],
     store: Callable[[str, int, Value, bool], None],
+    again: Callable[[str, int], None],
 ) -> int:
     """Note setting after setting from ``at`` on; return where the first other thing starts, or the text's length.
 
@@ -60,6 +61,7 @@ def read(
         at: where to start, in front of a statement.
         settings: gets the match of each plain assignment, for ``expand``.
         store: is called for additions.
+        again: is called for a key that is in ``settings`` already, with its place.
     """
     while True:
         for match in _compiled(_SETTING, re.X).finditer(text, at):
@@ -73,6 +75,8 @@ def read(
                     return match.start(1)
                 at = end.end()
             if match[2] == "=":
+                if match[1] in settings:
+                    again(match[1], match.start(1))
                 settings[match[1]] = match
             else:
                 setting = expand(match)

@@ -112,6 +112,7 @@ class _Parser:
         self.settings: dict[str, Setting | re.Match[str]] = {}
         self.pieces: dict[str, list[Text]] = {}  # of strings that += added to
         self.departed: set[str] = set()
+        self.repeated: set[str] = set()  # keys that were warned of
         self.lexical_line = 0
         self.pythonic = False
 
@@ -125,7 +126,7 @@ class _Parser:
             if self.long:
                 from xlpy.toolstack.xlcfg import fast
 
-                start = fast.read(text, start, self.settings, self.store)
+                start = fast.read(text, start, self.settings, self.store, self.again)
             if start < len(text):
                 start = self.statements(text, start)
         if self.problems:
@@ -260,8 +261,10 @@ class _Parser:
 
     def store(self, key: str, key_at: int, value: Value, added: bool) -> None:
         """Make ``value`` the newest setting of ``key``; ``+=`` joins it to the one before."""
-        before = self.settings.get(key) if added else None
-        if before is not None:
+        before = self.settings.get(key)
+        if before is not None and not added:
+            self.again(key, key_at)
+        elif before is not None:
             if isinstance(before, re.Match):
                 from xlpy.toolstack.xlcfg.fast import expand
 
@@ -286,6 +289,14 @@ class _Parser:
                 )
                 return
         self.settings[key] = Setting(key, value, key_at, added)
+
+    def again(self, key: str, at: int) -> None:
+        """Warn of the first assignment that takes the place of another in the same source."""
+        before = self.settings[key]
+        old = self.source.position(before.start(1) if isinstance(before, re.Match) else before.key_offset)
+        if key not in self.repeated and old.source == self.source.position(at).source:
+            self.repeated.add(key)
+            self.warn(at, f"{key} is set in line {old.line} already; the last assignment counts")
 
     def join(self) -> None:
         """Put together the strings that were written in pieces, each once however many there were."""
