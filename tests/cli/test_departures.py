@@ -152,6 +152,11 @@ def compiler(xlpy, vm, tmp_path):
     assert revisions == ["20200925"] * 3 + ["20250404"]
 
 
+@row("`list -l`")
+def long_list(xlpy, vm, tmp_path):
+    assert [list(entry) for entry in json.loads(xlpy("list", "-l").out)] == [["domid", "xen", "config"]] * 2
+
+
 @row("`vcpu-list`")
 def vcpus(xlpy, vm, tmp_path):
     assert " 0.0 " in xlpy("vcpu-list", vm).out
@@ -209,6 +214,7 @@ def top(xlpy, vm, tmp_path):
 # Rows that a test of their subject checks.
 ELSEWHERE = {
     "the monitoring daemon": "cli/test_life_states.py::test_the_guest_answers_and_is_destroyed",
+    "a restart that fails": "cli/test_life_restart.py::test_of_several_each_is_restarted_or_as_it_was",
     "restarts when hvmloader crashes": "cli/test_life_restart.py::test_on_crash",
     "`rename-restart` of a domain with vNVDIMMs": "cli/test_life_restart.py::test_rename_restart",
     "a second `rename-restart` in the same minute": "cli/test_life_restart.py::test_rename_restart_keeps_each",
