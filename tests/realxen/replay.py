@@ -74,7 +74,7 @@ def replay(steps: Iterable[Step], real: Iterable[Answer], folder: Path, xen: str
     lay(folder / "work")
     (folder / "machine.yaml").write_text(MACHINE)
     root = folder / "host"
-    Host.make(root, folder / "machine.yaml").store.close()
+    Host.make(root, folder / "machine.yaml", xen=xen).store.close()
     with _place(folder / "work", XLPY_ROOT=str(root), XLPY_XEN=xen):
         for step, theirs in zip(steps, real, strict=True):
             if step.model is None:
