@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -131,4 +132,5 @@ def replay(found: Counterexample, image: Path, say: Callable[[str], None]) -> Ve
     made = exploration.image(image)
     made.set(exploration.content(lines, durable, found.state))
     say(f"{image}: /dev/{found.device} after a failure at the end of epoch {found.epoch}")
+    say(f"running its check: {shlex.join(found.command)}")
     return run_check(found.command, image, found.timeout)
