@@ -14,6 +14,7 @@ pytest.importorskip("unicorn", reason="the processor emulator unicorn is not ins
 
 from hvmloader.real.left import observe
 from hvmloader.real.loader import HVMLOADER, SEABIOS, Loader
+from realxen.debian import Debian, Unavailable
 
 from xlpy.dom0.xenstore_node import Perm
 from xlpy.errors import Conflict
@@ -130,13 +131,13 @@ def create(host, monkeypatch, config, firmware, prepare):
 ours = hvmloader.run
 
 
-def compare(host, monkeypatch, text, prepare=lambda _domain: None):
-    """Boot both; returns what they left."""
-    config = load_config((BASE + text).encode(), "judged.cfg")
+def compare(host, monkeypatch, text, prepare=lambda _domain: None, **binary):
+    """Boot both; returns what they left. ``binary``: another version's path and number, as for ``Loader``."""
+    config = load_config((BASE + text).encode(), "judged.cfg", xen=host.xen.version)
     loaders = []
 
     def theirs(platform, domain):
-        loaders.append(Loader(platform, domain))
+        loaders.append(Loader(platform, domain, **binary))
         loaders[0].run()
 
     real = create(host, monkeypatch, config, theirs, prepare)
@@ -150,6 +151,37 @@ def compare(host, monkeypatch, text, prepare=lambda _domain: None):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_equal_to_ours(host, monkeypatch, passed, structures, name):
     compare(host, monkeypatch, CONFIGS[name].format(passed=passed, structures=structures))
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory):
+    """A host with Xen 4.20, and the hvmloader of Debian 13."""
+    try:
+        tree = Debian("trixie").tree("xen-utils-4.20", "libxen-dev")
+    except Unavailable as why:
+        pytest.skip(str(why))
+    opened = Host.make(tmp_path_factory.mktemp("later") / "host", None, xen="4.20")
+    yield opened, {"binary": tree / "usr/lib/xen-4.20/boot/hvmloader", "version": (4, 20)}
+    opened.store.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("one vCPU", "four vCPUs", "vCPUs that start offline", "6 GiB", "no S3", "no S4", "laptop slate", "no APIC"),
+        *("generation id", "tables passed through", "virtual NUMA", "OVMF", "no VGA", "USB"),
+    ],
+)
+def test_420_equal_to_ours(later, monkeypatch, passed, name):
+    host, binary = later
+    compare(host, monkeypatch, CONFIGS[name].format(passed=passed), **binary)
+
+
+def test_420_has_strings_of_the_configuration(later, monkeypatch):
+    host, binary = later
+    text = 'memory = 512\nsmbios = [ "system_serial_number=S 1", "oem=A", "bios_vendor=V", "oem=B" ]'
+    left = compare(host, monkeypatch, text, **binary)
+    assert any(b"S 1\0" in value for key, value in left.items() if key.startswith("SMBIOS structures"))
 
 
 @pytest.mark.parametrize(

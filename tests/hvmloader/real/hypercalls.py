@@ -9,7 +9,7 @@ from struct import Struct, pack
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn
 from xlpy.errors import HypercallError
 
-MEMORY_OP, XEN_VERSION, SCHED_OP, EVENT_CHANNEL_OP, HVM_OP = 12, 17, 29, 32, 34
+MEMORY_OP, XEN_VERSION, VCPU_OP, SCHED_OP, EVENT_CHANNEL_OP, HVM_OP = 12, 17, 24, 29, 32, 34
 ENOBUFS, ENOSYS, EOPNOTSUPP = 105, 38, 95
 DOMID_SELF = 0x7FF0
 
@@ -30,12 +30,14 @@ class Hypercalls:
         platform: where calls about memory, parameters and the end of the domain go.
         version: Xen's (major, minor). uuid: the domain's 16 bytes.
         kick: called when an event is sent. shared_info: called with the page where the guest wants it.
+        start: called with a vCPU's number and its registers by name, when it is brought up.
     """
 
-    def __init__(self, cpu, platform, *, version, uuid, kick, shared_info):
+    def __init__(self, cpu, platform, *, version, uuid, kick, shared_info, start):
         self._cpu, self._platform = cpu, platform
         self._version, self._uuid = version, uuid
-        self._kick, self._shared_info = kick, shared_info
+        self._kick, self._shared_info, self._start = kick, shared_info, start
+        self._contexts = {}
 
     def call(self, number):
         """Carry out hypercall ``number`` with the arguments in the registers; the result is in EAX."""
@@ -44,6 +46,7 @@ class Hypercalls:
         handler = {
             MEMORY_OP: self._memory,
             XEN_VERSION: self._xen_version,
+            VCPU_OP: self._vcpu,
             SCHED_OP: self._sched,
             EVENT_CHANNEL_OP: self._event,
             HVM_OP: self._hvm,
@@ -115,6 +118,19 @@ class Hypercalls:
             return self._version[0] << 16 | self._version[1]
         data = {1: b"".ljust(16, b"\0"), 8: self._uuid}[command]
         self._cpu.write(argument, data)
+        return 0
+
+    def _vcpu(self, command, number, argument):
+        """VCPUOP_initialise with a 32-bit context (``struct vcpu_hvm_context``), up, down: since Xen 4.20."""
+        if command == 0:
+            mode, _, *registers = self._fields("<II9I", argument)
+            assert mode == 0
+            names = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip")
+            self._contexts[number] = dict(zip(names, registers, strict=True))
+        elif command == 1:
+            self._start(number, self._contexts.pop(number))
+        else:
+            assert command == 2, f"vcpu_op {command}"
         return 0
 
     def _sched(self, command, argument, _):

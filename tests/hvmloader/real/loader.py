@@ -54,7 +54,7 @@ class Loader:
         cpu: the processor, when it is over.
     """
 
-    def __init__(self, platform, domain):
+    def __init__(self, platform, domain, binary=HVMLOADER, version=(4, 17)):
         self.platform, self._domain = platform, domain
         self.asked, self.started = [], []
         xen = (base for base in range(0x40000000, 0x40010000, 0x100) if platform.cpuid(base, 0)[1:] == SIGNATURE)
@@ -75,12 +75,13 @@ class Loader:
         self._calls = Hypercalls(
             cpu,
             platform,
-            version=(4, 17),
+            version=version,
             uuid=domain.uuid,
             kick=self._kick,
             shared_info=self._shared_info,
+            start=self._up,
         )
-        entry = load_elf(HVMLOADER, cpu.write)
+        entry = load_elf(binary, cpu.write)
         ovmf = platform.xenstore("hvmloader/bios") == "ovmf"
         start_info(cpu.write, HALT * (2 * MIB) if ovmf else SEABIOS.read_bytes())
         code = cpu.read(entry, MIB)
@@ -122,6 +123,15 @@ class Loader:
         self._map(second)
         second.run()
         self.started.append(apic_id)
+
+    def _up(self, number, registers):
+        """The same, asked for by number, with registers given."""
+        second = Processor(self.platform, self._domain.memory, self._devices)
+        self._map(second)
+        for name, value in registers.items():
+            second[name] = value
+        second.run()
+        self.started.append(2 * number)
 
     def _map(self, cpu):
         for span in self._low:
