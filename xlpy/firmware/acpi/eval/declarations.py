@@ -10,7 +10,7 @@ from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.references import copy
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
-from xlpy.firmware.acpi.eval.values import Buffer, Package
+from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -133,18 +133,27 @@ def _create(bits: int | None, unit: int) -> Handler:
     """A Create...Field operator: ``bits`` wide (None: computed), its position counted in ``unit`` bits."""
 
     def run(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
+        try:
+            field = make(vm, operand[0])
+        except AmlError:
+            if not frame.node:  # a table keeps the name, as in ACPICA
+                vm.declare(frame, operand[0], Container(ObjectType.UNINITIALIZED))
+            raise
+        vm.declare(frame, operand[0], field)
+
+    def make(vm: Machine, path: Path) -> BufferField:
         length = vm.pop_integer() if bits is None else bits
         offset = vm.pop_integer() * unit
         source = vm.data(vm.stack.pop())
         buffer = source if isinstance(source, Buffer) else convert.to_buffer(source, vm.width)
         if not length:
-            raise AmlError("AE_AML_OPERAND_VALUE", f"field {operand[0]} has no bits")
+            raise AmlError("AE_AML_OPERAND_VALUE", f"field {path} has no bits")
         if offset + length > 8 * len(buffer):
             raise AmlError(
                 "AE_AML_BUFFER_LIMIT",
-                f"field {operand[0]} ends at bit {offset + length} of a buffer of {len(buffer)} bytes",
+                f"field {path} ends at bit {offset + length} of a buffer of {len(buffer)} bytes",
             )
-        vm.declare(frame, operand[0], BufferField(buffer, offset, length, plain=bits is None))
+        return BufferField(buffer, offset, length, plain=bits is None)
 
     return run
 
