@@ -1,8 +1,15 @@
 """``--xen`` and ``XLPY_XEN``: which Xen a host gets, and as which one a configuration is read."""
 
 import json
+from pathlib import Path
 
 import pytest
+
+from xlpy.cli.main import run
+from xlpy.host import Host
+from xlpy.toolstack.reading.reader import HostFacts
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture
@@ -49,6 +56,21 @@ def test_a_host_keeps_its_version(xlpy, monkeypatch):
     assert "4.17" in refused
     monkeypatch.setenv("XLPY_XEN", "4.17")
     assert xlpy("list", status=5).err == refused
+
+
+def test_the_topology_has_the_nodes_by_which_configurations_are_judged(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XLPY_ROOT", str(tmp_path / "host"))
+    Host.make(tmp_path / "host", CONFIGS / "machines" / "interleaved.yaml").store.close()
+    assert run(["info", "-n"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    cpus, nodes = (int(key("\n".join(lines), name)) for name in ("nr_cpus", "nr_nodes"))
+    assert nodes > 1
+    start = lines.index("cpu:    core    socket     node") + 1
+    of_cpu = [int(line.split()[3]) for line in lines[start : start + cpus]]
+    assert of_cpu == [node for node in range(nodes) for _ in HostFacts(cpus, nodes).node_cpus(node)]
+    rows = lines[lines.index("node:    memsize    memfree    distances") + 1 :][:nodes]
+    assert [int(row.split(":")[0]) for row in rows] == list(range(nodes))
+    assert rows[1].split()[-1].split(",")[:2] == ["20", "10"]
 
 
 def test_check_says_from_when_on_a_key_counts(xlpy, config):

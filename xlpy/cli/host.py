@@ -210,9 +210,16 @@ def info(env: Env, key: str | None, numa: bool, as_json: bool) -> None:
 
 
 def _print_topology(facts: dict[str, Any]) -> None:
-    """xl's two tables: one socket, one node."""
+    """xl's two tables: a socket for each node, and RAM in the first."""
+    from xlpy.toolstack.reading.reader import HostFacts
+
+    machine = HostFacts(facts["nr_cpus"], facts["nr_nodes"])
     out("cpu_topology           :", "cpu:    core    socket     node")
-    for cpu in range(facts["nr_cpus"]):
-        out(f"{cpu:3d}:    {cpu:4d}     {0:4d}     {0:4d}")
+    for node in range(machine.nodes):
+        for core, cpu in enumerate(machine.node_cpus(node)):
+            out(f"{cpu:3d}:    {core:4d}     {node:4d}     {node:4d}")
     out("numa_info              :", "node:    memsize    memfree    distances")
-    out(f"{0:4d}:    {facts['total_memory']:6d}     {facts['free_memory']:6d}      10")
+    for node in range(machine.nodes):
+        size, free = (0, 0) if node else (facts["total_memory"], facts["free_memory"])
+        distances = ",".join("10" if other == node else "20" for other in range(machine.nodes))
+        out(f"{node:4d}:    {size:6d}     {free:6d}      {distances}")
