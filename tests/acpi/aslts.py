@@ -97,6 +97,12 @@ def ours(file):
     return dict(VERDICT.findall("\n".join(map(str, vm.debug)))), ended
 
 
+def version():
+    """acpiexec's version, such as ``20260408``."""
+    told = subprocess.run([tool("acpiexec"), "-v"], capture_output=True, text=True, check=False).stdout
+    return re.search(r"version (\d{8})", told)[1]
+
+
 def theirs(file, seconds=240):
     """The same of acpiexec."""
     with tempfile.TemporaryFile() as out:
