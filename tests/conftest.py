@@ -49,3 +49,13 @@ def host(host_root):
     opened = Host.open(host_root)
     yield opened
     opened.store.close()
+
+
+SHARED = {"test_picture_browser.py", "test_kit.py"}  # files whose tests share something that is slow to start
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share a booted machine run in one process; the longest such group is begun first (loadgroup)."""
+    for item in items:
+        if item.get_closest_marker("slow") or item.path.name in SHARED:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
