@@ -40,7 +40,7 @@ xlpy create -q vm.cfg
 is domid "$(xlpy domid vm)" 1
 is domname "$(xlpy domname 1)" vm
 is state "$(state)" r-----
-fails 5 xlpy create -q vm.cfg
+fails 5 xlpy create -q vm.cfg  # it uses up domid 2, as with the real xl
 xlpy vm-list | grep -q ' 1    vm '
 is "vCPUs" "$(xlpy vcpu-list vm | wc -l)" 3
 xlpy uptime -s vm | grep -q ', vm (1)$'
@@ -61,7 +61,7 @@ is state "$(state)" r-----
 step "persistent memory outlives a reboot"
 xlpy mem write vm 0x500000000 --hex "$(printf 'lasting' | od -An -tx1 | tr -d ' ')"
 xlpy reboot vm
-is "domid after the reboot" "$(xlpy domid vm)" 2
+is "domid after the reboot" "$(xlpy domid vm)" 3
 is content "$(pmem 7)" lasting
 
 step "rename, memory, xenstore"
@@ -69,11 +69,11 @@ xlpy rename vm other
 fails 4 xlpy domid vm
 xlpy rename other vm
 xlpy mem-set vm 200
-is target "$(xlpy xenstore read /local/domain/2/memory/target)" $((192 * 1024))
+is target "$(xlpy xenstore read /local/domain/3/memory/target)" $((192 * 1024))
 fails 6 xlpy mem-set vm 1g
-xlpy xenstore write /local/domain/2/data/note hello
-is note "$(xlpy xenstore read --domid 2 data/note)" hello
-is event "$(xlpy xenstore watch -n 1 /local/domain/2/data)" /local/domain/2/data
+xlpy xenstore write /local/domain/3/data/note hello
+is note "$(xlpy xenstore read --domid 3 data/note)" hello
+is event "$(xlpy xenstore watch -n 1 /local/domain/3/data)" /local/domain/3/data
 
 step "another vNVDIMM comes and goes"
 xlpy nvdimm-attach vm file=/dev/pmem1,label_size=128K
@@ -86,7 +86,7 @@ is devices "$(xlpy nvdimm-list vm | wc -l)" 2
 
 step "a crash: core dump, and a new start"
 xlpy sysrq vm c
-is "domid after the crash" "$(xlpy domid vm)" 3
+is "domid after the crash" "$(xlpy domid vm)" 4
 is core "$(head -c 4 "$XLPY_ROOT/dump/vm.core" | tail -c 3)" ELF
 is content "$(pmem 7)" lasting
 
