@@ -51,11 +51,10 @@ def host(host_root):
     opened.store.close()
 
 
-SHARED = {"test_picture_browser.py", "test_kit.py"}  # files whose tests share something that is slow to start
-
-
 def pytest_collection_modifyitems(items):
-    """Tests that share a booted machine run in one process; the longest such group is begun first (loadgroup)."""
-    for item in items:
-        if item.get_closest_marker("slow") or item.path.name in SHARED:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    """Tests that share a booted machine come first, a real Xen, which takes longest, before all.
+
+    xdist deals out tests that follow each other: so one process has them all and boots each machine once, while the
+    others do the rest.
+    """
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.parent.name != "realxen"))

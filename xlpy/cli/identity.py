@@ -97,8 +97,8 @@ def config_update(env: Env, domain: str, words: tuple[str, ...], config: str | N
     """
     from xlpy.cli.domain import choose_config, read_config
     from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.reading.reader import facts_of
     from xlpy.toolstack.stored import update
-    from xlpy.toolstack.vcpus import facts_of
 
     source, extra = choose_config(words, config, "config-update")
     domid = env.host.domid(domain)

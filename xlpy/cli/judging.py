@@ -55,8 +55,7 @@ class Judge:
 
     def facts(self) -> HostFacts:
         """CPUs and nodes: those that were given, the host's, or those of the default machine, which is then told."""
-        from xlpy.toolstack.reading.reader import HostFacts
-        from xlpy.toolstack.vcpus import facts_of
+        from xlpy.toolstack.reading.reader import HostFacts, facts_of
 
         try:
             host = self._env.existing_host

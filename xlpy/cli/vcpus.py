@@ -61,7 +61,8 @@ def vcpu_pin(
     no scheduler here that acts on it.
     """
     from xlpy.errors import UsageError
-    from xlpy.toolstack.vcpus import cpu_set, facts_of, pin
+    from xlpy.toolstack.reading.reader import facts_of
+    from xlpy.toolstack.vcpus import cpu_set, pin
     from xlpy.views.overview import cpu_list
 
     del ignore_masks

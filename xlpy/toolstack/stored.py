@@ -29,7 +29,7 @@ def reload(record: DomainRecord, xen: Xen) -> DomainConfig:
         ConfigError: the text no longer reads.
     """
     from xlpy.toolstack.config import load_config
-    from xlpy.toolstack.vcpus import facts_of
+    from xlpy.toolstack.reading.reader import facts_of
 
     facts = facts_of(xen.hw.spec)
     if record.update is not None:

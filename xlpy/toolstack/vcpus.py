@@ -5,19 +5,13 @@ from __future__ import annotations
 from xlpy.errors import Constraint, HypercallError, UsageError
 from xlpy.toolstack.cnumbers import strtoul
 from xlpy.toolstack.reading.cpulists import BadCpuList, parse_cpu_list
-from xlpy.toolstack.reading.reader import HostFacts
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.hw.machine import MachineSpec
     from xlpy.toolstack.lifecycle import Lifecycle
+    from xlpy.toolstack.reading.reader import HostFacts
 
 INT_MAX = 0x7FFFFFFF
-
-
-def facts_of(spec: MachineSpec) -> HostFacts:
-    """What xl asks the hypervisor for of this machine."""
-    return HostFacts(spec.cpu.count, spec.nodes)
 
 
 def set_online(

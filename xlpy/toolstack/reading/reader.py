@@ -15,6 +15,7 @@ from xlpy.xen_version import DEFAULT, numbers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from xlpy.hw.machine import MachineSpec
     from xlpy.toolstack.options.option import Option
     from xlpy.toolstack.xlcfg import Position, Settings
 
@@ -40,6 +41,11 @@ class HostFacts(NamedTuple):
         """The CPUs of one node."""
         share = -(-self.cpus // self.nodes)
         return range(node * share, min((node + 1) * share, self.cpus))
+
+
+def facts_of(spec: MachineSpec) -> HostFacts:
+    """What xl asks the hypervisor for of this machine."""
+    return HostFacts(spec.cpu.count, spec.nodes)
 
 
 def _kib(mib: int) -> int:
