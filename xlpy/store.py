@@ -69,7 +69,7 @@ class Table:
         self._store.flush()
         room = "FROM records WHERE room = ?1"
         first, last = self._store.query(f"SELECT (SELECT min(key) {room}), (SELECT max(key) {room})", (self._name,))[0]
-        return None if first is None else (first, last)
+        return (first, last) if isinstance(first, str) and isinstance(last, str) else None  # damage shows as NULL
 
     def items(self, prefix: str = "") -> list[tuple[str, Any]]:
         """(key, value) of all keys that start with ``prefix``, sorted by key."""

@@ -56,7 +56,8 @@ class Console:
     def _count(self) -> None:
         if self._next < 0:
             kept = self._table.ends()
-            self._first, self._next = (int(kept[0]), int(kept[1]) + 1) if kept else (0, 0)
+            sound = kept is not None and kept[0].isdecimal() and kept[1].isdecimal()  # a damaged log begins anew
+            self._first, self._next = (int(kept[0]), int(kept[1]) + 1) if kept and sound else (0, 0)
 
     def lines(self) -> list[str]:
         """The lines, oldest first."""
