@@ -127,8 +127,10 @@ def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
         statedir.end_boots(where / STATE)
         try:
             host = kind(where, note)
+            host.store.require_sound()
         except StateError as error:
             note(f"the state is lost: {error}")
+            host = None
             statedir.void(where, "restarting the host")
     if host is None or not host.store.table("host").get("ready"):
         return _start(kind, where, note)

@@ -294,6 +294,12 @@ class Store:
             self._known.clear()
             self._unwritten.clear()
 
+    def require_sound(self) -> None:
+        """StateError when the file is damaged anywhere, be it where nothing has been read yet."""
+        found = self.query("PRAGMA quick_check(1)", ())
+        if found != [("ok",)]:
+            raise StateError(f"{self.path}: {found[0][0] if found else 'it cannot be checked'}", hint="xlpy host reset")
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """All or nothing inside a transaction: when an exception leaves it, what was written inside is taken back.
