@@ -130,7 +130,9 @@ def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
             host.store.require_sound()
         except StateError as error:
             note(f"the state is lost: {error}")
-            host = None
+            if host is not None:
+                host.store.close()
+                host = None
             statedir.void(where, "restarting the host")
     if host is None or not host.store.table("host").get("ready"):
         return _start(kind, where, note)
