@@ -13,7 +13,7 @@ from xlpy.firmware.acpi import aml as asl
 from xlpy.firmware.acpi.sdt import build_table
 from xlpy.guest.machine import interpreter
 from xlpy.host import Host
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

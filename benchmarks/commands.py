@@ -178,7 +178,7 @@ def monitor(qemu: str, folder: Path, words: tuple[str, ...]) -> None:
 def extents(folder: Path) -> Iterator[Case | Skip]:
     """A DAX file of 40,000 extents, resolved by us and listed by e2fsprogs."""
     from xlpy.dom0.ext4.edit import Ext4Editor
-    from xlpy.toolstack.resolve import resolve as resolved
+    from xlpy.toolstack.backing.resolve import resolve as resolved
 
     root = folder / "scattered"
     host = Host.make(root, None)

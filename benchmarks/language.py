@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from case import Case, Skip
 
-from xlpy.toolstack.xlcfg import parse
+from xlpy.toolstack.config.xlcfg import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ def cases(folder: Path) -> Iterator[Case | Skip]:
     """A megabyte of settings, and a thousand files."""
     import time
 
-    from xlpy.toolstack.lint import check_files
+    from xlpy.toolstack.config.lint import check_files
 
     line = b"key%06d = [ \"value\", 12, 'other' ]  # a comment\n"
     text = b"".join(line % at for at in range(MEGABYTE // len(line % 0)))

@@ -8,7 +8,7 @@ from case import Case
 
 from xlpy.addr import Gpa
 from xlpy.host import Host
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.dom0.emulated import EmulatedDom0
-    from xlpy.dom0.xenstore import XenStore
+    from xlpy.dom0.xenstore.daemon import XenStore
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec
     from xlpy.hypervisor.xen import Xen
-    from xlpy.toolstack.lifecycle import Lifecycle
+    from xlpy.toolstack.domain.lifecycle import Lifecycle
 
 
 def silent(_text: str) -> None:
@@ -101,14 +101,14 @@ class Actors:
     @cached_property
     def xenstore(self) -> XenStore:
         """The store that toolstack, device model and firmware meet in."""
-        from xlpy.dom0.xenstore import XenStore
+        from xlpy.dom0.xenstore.daemon import XenStore
 
         return XenStore(self.store)
 
     @cached_property
     def lifecycle(self) -> Lifecycle:
         """The toolstack: making and ending domains."""
-        from xlpy.toolstack.lifecycle import Lifecycle
+        from xlpy.toolstack.domain.lifecycle import Lifecycle
 
         return Lifecycle(self.xen, self.dom0, self.xenstore, self.store, self._file("labels"), self._file("dump"))
 

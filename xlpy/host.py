@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.walk import Found
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec
-    from xlpy.toolstack.config import DomainConfig
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.config.domain_config import DomainConfig
+    from xlpy.toolstack.domain.running import Running
 
 
 class Host(Actors):
@@ -181,7 +181,7 @@ class Host(Actors):
         """Build a domain and start it.
 
         Args:
-            config: from ``xlpy.toolstack.config.load_config``.
+            config: from ``xlpy.toolstack.config.domain_config.load_config``.
             paused: leave it paused.
             step: told each step as it begins.
             monitored: ``on_poweroff``, ``on_crash``, ... are carried out when it shuts down.
@@ -238,7 +238,7 @@ class Host(Actors):
             with self.store.transaction(f"writing to {domain}"):
                 target.memory.write(gpa, data)
                 if os.path.exists(self._file(power.CACHES)):  # else every store is safe at once
-                    from xlpy.toolstack.durable import make_durable
+                    from xlpy.toolstack.domain.durable import make_durable
 
                     make_durable(self.hw, target, gpa, data)
 

@@ -14,7 +14,7 @@ from xlpy.hw import power
 from xlpy.hw.caches import Caches
 from xlpy.hw.persistency import LINE
 from xlpy.records import NamedTuple
-from xlpy.toolstack.durable import caches, pieces
+from xlpy.toolstack.domain.durable import caches, pieces
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from xlpy.host import Host
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.running import Running
 
 FAILED = pytest.StashKey[bool]()
 
@@ -89,7 +89,7 @@ def xlpy_domain(xlpy_host: Host, request: pytest.FixtureRequest) -> Callable[...
     ``config`` is the path of a configuration or its text (with a line end in it); ``extra`` are ``KEY=VALUE`` settings
     as on the command line. A domain of the same name is destroyed first.
     """
-    from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.config.domain_config import load_config
 
     def create(config: str | os.PathLike[str], *extra: str) -> Running:
         text, name = os.fspath(config), "xlpy_domain"

@@ -82,7 +82,7 @@ def _unpacked(cache):
 def dump(host):
     """The text of ``xlpy acpi dump``, of a new domain or of the host."""
     from xlpy.firmware.acpi.acpidump import to_hex
-    from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.config.domain_config import load_config
 
     def of(config):
         if config is None:

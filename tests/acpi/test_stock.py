@@ -12,7 +12,7 @@ from xlpy.addr import GIB, KIB, Gpa, Spa, Span
 from xlpy.devicemodel import stock
 from xlpy.devicemodel.backing import Backing, Vnvdimm
 from xlpy.devicemodel.stock import MICROSOFT_UUID, StockDevice, ssdt
-from xlpy.dom0.labels import TYPE_PMEM, Label, empty_index, read_area
+from xlpy.dom0.nvdimm.labels import TYPE_PMEM, Label, empty_index, read_area
 from xlpy.firmware.acpi.eval import Scratch, load
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.firmware.acpi.sdt import build_table

@@ -82,7 +82,7 @@ def boot_machine(tmp_path_factory):
     from xlpy.dom0.ext4.tools import find_program
     from xlpy.errors import MissingTool
     from xlpy.host import Host
-    from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.config.domain_config import load_config
 
     try:
         find_program("mke2fs")

@@ -6,7 +6,7 @@ import pytest
 
 from xlpy.boot import session
 from xlpy.host import Host
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from xlpy.addr import GIB, MIB, Spa
 from xlpy.cli.main import run
 from xlpy.dom0.ext4.tools import find_program
 from xlpy.host import Host
-from xlpy.toolstack.resolve import resolve
+from xlpy.toolstack.backing.resolve import resolve
 
 pytestmark = pytest.mark.slow
 

@@ -53,7 +53,7 @@ def content(xlpy, path, length):
     """The first bytes of a file or device as Dom0 sees it."""
     from xlpy.addr import Spa
     from xlpy.host import Host
-    from xlpy.toolstack.resolve import resolve
+    from xlpy.toolstack.backing.resolve import resolve
 
     host = Host.open(xlpy.root)
     data = host.hw.read(Spa(resolve(host.dom0, path).extents[0].spa), length)

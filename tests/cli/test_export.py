@@ -9,7 +9,7 @@ import pytest
 
 from xlpy.addr import GIB, PAGE
 from xlpy.firmware.acpi.header import build_table
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 from xlpy.toolstack.export import exporter, limits
 from xlpy.toolstack.export.firmware import split
 
@@ -361,9 +361,9 @@ def test_the_size_of_a_label_file(xlpy, config, out, size, status):
 def test_a_label_file_with_other_data(ready, config, out, host_root):
     """Labels that are there are kept; any other byte might be somebody's."""
     from xlpy.addr import Spa
-    from xlpy.dom0.labels import empty_index
+    from xlpy.dom0.nvdimm.labels import empty_index
     from xlpy.host import Host
-    from xlpy.toolstack.resolve import resolve
+    from xlpy.toolstack.backing.resolve import resolve
 
     path = config(variant(vnvdimm=f"file={FILE},label_file={LABELS}"))
     host = Host.open(host_root)

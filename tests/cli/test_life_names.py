@@ -8,7 +8,7 @@ import pytest
 
 from xlpy.cli.overview import _duration
 from xlpy.errors import UsageError
-from xlpy.toolstack.memory_target import parse_kib
+from xlpy.toolstack.domain.memory_target import parse_kib
 from xlpy.views.overview import cpu_list
 
 

@@ -345,7 +345,7 @@ class TestDumpCore:
         assert not list(tmp_path.glob("x.core*"))
 
     def test_names_that_are_no_file_names(self, tmp_path):
-        from xlpy.toolstack.coredump import dump_path
+        from xlpy.toolstack.domain.coredump import dump_path
 
         assert dump_path(tmp_path, "../../etc/x") == tmp_path / ".._.._etc_x.core"
         assert dump_path(tmp_path, "") == tmp_path / ".core"

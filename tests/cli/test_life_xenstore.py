@@ -180,7 +180,7 @@ class TestWatch:
         assert watcher.returncode == 0
 
     def test_what_goes_is_told(self, host):
-        from xlpy.toolstack.watching import Watcher
+        from xlpy.toolstack.domain.watching import Watcher
 
         with host.store.transaction("test"):
             connection = host.xenstore.connection(0)

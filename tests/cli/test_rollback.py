@@ -16,7 +16,7 @@ from campaign.states import copy, differences, snapshot, stable
 from xlpy.cli.main import run
 from xlpy.dom0.ext4 import tools
 from xlpy.dom0.ext4.journal import Journal
-from xlpy.dom0.xenstore_transaction import Transaction
+from xlpy.dom0.xenstore.transaction import Transaction
 from xlpy.errors import Constraint, HypercallError
 from xlpy.host import Host
 from xlpy.hypervisor.hypercalls import Hypercalls

@@ -9,7 +9,7 @@ import pytest
 
 from xlpy.cli.main import run
 from xlpy.digest import blake2b
-from xlpy.toolstack.saving import DIGEST, MAGIC, RUN, WORD
+from xlpy.toolstack.domain.saving import DIGEST, MAGIC, RUN, WORD
 
 
 def sealed(body):

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xlpy.cli.show import visible
-from xlpy.dom0.labels import TYPE_PMEM, Label, empty_index
-from xlpy.dom0.labelset import Mapping, cookies
+from xlpy.dom0.nvdimm.labels import TYPE_PMEM, Label, empty_index
+from xlpy.dom0.nvdimm.labelset import Mapping, cookies
 from xlpy.firmware.acpi.nfit import ControlRegion
 from xlpy.firmware.acpi.nfit_format import parse_nfit
 from xlpy.guest.machine import interpreter

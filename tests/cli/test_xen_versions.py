@@ -7,7 +7,7 @@ import pytest
 
 from xlpy.cli.main import run
 from xlpy.host import Host
-from xlpy.toolstack.reading.reader import HostFacts
+from xlpy.toolstack.config.reading.reader import HostFacts
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

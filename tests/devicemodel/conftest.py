@@ -9,7 +9,7 @@ import pytest
 from xlpy.addr import MIB, PAGE, Gfn, Gpa, Mfn, Spa, Span
 from xlpy.devicemodel.backing import Backing
 from xlpy.devicemodel.hotplug import HotPlug
-from xlpy.dom0.xenstore import XenStore
+from xlpy.dom0.xenstore.daemon import XenStore
 from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.hw.describe import parse_machine
 from xlpy.hw.hardware import Hardware

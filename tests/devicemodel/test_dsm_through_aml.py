@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from xlpy.addr import GIB, KIB, MIB, Gpa, Span
-from xlpy.dom0.labels import empty_index, read_area
+from xlpy.dom0.nvdimm.labels import empty_index, read_area
 from xlpy.firmware.acpi.aml import device, name, package, scope
 from xlpy.firmware.acpi.eval import Interpreter, load
 from xlpy.firmware.acpi.nfit import ControlRegion

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import KIB, MIB
-from xlpy.dom0.partitions import Partition, Table, build_gpt, read_table
+from xlpy.dom0.files.partitions import Partition, Table, build_gpt, read_table
 
 GUID = bytes(range(16))
 SIZE = 4 * MIB

@@ -8,13 +8,13 @@ import pytest
 
 from xlpy.addr import MIB, PAGE, Span
 from xlpy.cli.main import run
-from xlpy.dom0.face import FileStat
+from xlpy.dom0.kernel import FileStat
 from xlpy.errors import Conflict, NotFound, Unsafe
 from xlpy.host import Host
-from xlpy.toolstack.config import load_config
-from xlpy.toolstack.devdax import provider
-from xlpy.toolstack.poison import poisoned
-from xlpy.toolstack.resolve import resolve
+from xlpy.toolstack.backing.devdax import provider
+from xlpy.toolstack.backing.poison import poisoned
+from xlpy.toolstack.backing.resolve import resolve
+from xlpy.toolstack.config.domain_config import load_config
 
 MACHINE = """
 dimms: [{id: a, capacity: 64M}, {id: b, capacity: 64M}]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from xlpy.addr import GIB, MIB, Span
-from xlpy.dom0.driver import Bus, Mapping
-from xlpy.dom0.probe import cookies, interpret
+from xlpy.dom0.nvdimm.driver import Bus, Mapping
+from xlpy.dom0.nvdimm.probe import cookies, interpret
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.nfit import VOLATILE_MEMORY, Capabilities, ControlRegion, FlushHints, RegionMap, SpaRange
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from xlpy.addr import GIB, MIB, Spa, Span
-from xlpy.dom0.namespace import Namespace
-from xlpy.dom0.ndctl import human_size, listing, to_json
-from xlpy.dom0.probe import interpret
+from xlpy.dom0.nvdimm.namespace import Namespace
+from xlpy.dom0.nvdimm.ndctl import human_size, listing, to_json
+from xlpy.dom0.nvdimm.probe import interpret
 from xlpy.firmware.acpi.nfit import HEALTH_OBSERVED, NOT_ARMED, Capabilities, ControlRegion, RegionMap, SpaRange
 
 PAIR = interpret(

@@ -13,8 +13,8 @@ from xlpy.addr import KIB, MIB, PAGE, Mfn, Spa, Span
 from xlpy.dom0.emulated import EmulatedDom0, Prepared
 from xlpy.dom0.ext4.inplace import InPlace
 from xlpy.dom0.ext4.reader import Ext4Image
-from xlpy.dom0.face import FileStat, Mount
-from xlpy.dom0.infoblock import parse_pfn
+from xlpy.dom0.kernel import FileStat, Mount
+from xlpy.dom0.nvdimm.infoblock import parse_pfn
 from xlpy.errors import Conflict, Constraint, HypercallError, NotFound, StateError, Unsafe
 from xlpy.firmware.bios import power_on
 from xlpy.hw.describe import parse_machine

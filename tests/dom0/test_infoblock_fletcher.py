@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlpy.dom0.fletcher import fletcher64, seal, sealed
+from xlpy.dom0.nvdimm.fletcher import fletcher64, seal, sealed
 
 INDEX_BLOCK = (
     bytes.fromhex(

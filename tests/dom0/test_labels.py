@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import KIB
-from xlpy.dom0.fletcher import seal
-from xlpy.dom0.labels import (
+from xlpy.dom0.nvdimm.fletcher import seal
+from xlpy.dom0.nvdimm.labels import (
     ABSTRACTIONS,
     INDEX_CHECKSUM,
     TYPE_PMEM,

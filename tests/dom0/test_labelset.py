@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from xlpy.addr import MIB, Dpa, Spa
-from xlpy.dom0.labels import ABSTRACTIONS, TYPE_PMEM, Label, LabelArea, empty_index
-from xlpy.dom0.labelset import Mapping, assemble, cookies
+from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM, Label, LabelArea, empty_index
+from xlpy.dom0.nvdimm.labelset import Mapping, assemble, cookies
 
 if TYPE_CHECKING:
     from collections.abc import Callable

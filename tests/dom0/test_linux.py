@@ -13,9 +13,9 @@ from xlpy.dom0.extents import (
     FS_IOC_FIEMAP,
     Extent,
 )
-from xlpy.dom0.face import FileState, Mount
+from xlpy.dom0.files.statx import Attributes
+from xlpy.dom0.kernel import FileState, Mount
 from xlpy.dom0.linux import FS_IOC_FSGETXATTR, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, LinuxDom0
-from xlpy.dom0.statx import Attributes
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 from xlpy.store import Store
 

@@ -13,11 +13,11 @@ from dom0.ext4_images import need
 
 import xlpy
 from xlpy.addr import MIB, PAGE
-from xlpy.dom0.btt import parse_btt
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent, flag_names
-from xlpy.dom0.infoblock import parse_pfn
-from xlpy.dom0.labels import ABSTRACTIONS, read_area, uuid_text
+from xlpy.dom0.nvdimm.btt import parse_btt
+from xlpy.dom0.nvdimm.infoblock import parse_pfn
+from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, read_area, uuid_text
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from dom0.ext4_images import tool
 from xlpy.cli.main import run
 from xlpy.errors import XlpyError
 from xlpy.host import Host
-from xlpy.toolstack.resolve import resolve
+from xlpy.toolstack.backing.resolve import resolve
 
 MACHINE = """
 dimms:

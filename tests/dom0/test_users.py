@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from xlpy.dom0.face import Mount
-from xlpy.dom0.statx import STATX_ATTR_DAX, attributes, decode
-from xlpy.dom0.users import LinuxUsers
+from xlpy.dom0.files.statx import STATX_ATTR_DAX, attributes, decode
+from xlpy.dom0.files.users import LinuxUsers
+from xlpy.dom0.kernel import Mount
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def machine(tmp_path, monkeypatch):
     (tmp_path / "proc/swaps").write_text("Filename\tType\tSize\tUsed\tPriority\n")
     nodes = {str(tmp_path / "dev" / name): number for name, number in (("pmem0", 0), ("pmem0p1", 1), ("pmem1", 2))}
     monkeypatch.setattr(
-        "xlpy.dom0.users._identity", lambda path: ((259, nodes[path]), None) if path in nodes else (None, None)
+        "xlpy.dom0.files.users._identity", lambda path: ((259, nodes[path]), None) if path in nodes else (None, None)
     )
     return tmp_path
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlpy.dom0.xenstore import Event, Perm, XenStore, XenstoreError
+from xlpy.dom0.xenstore.daemon import Event, Perm, XenStore, XenstoreError
 from xlpy.store import Store
 
 

@@ -7,8 +7,8 @@ import os
 import struct
 
 from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FS_IOC_FIEMAP
+from xlpy.dom0.files.statx import STATX_ATTR_DAX, Attributes
 from xlpy.dom0.linux import FS_IMMUTABLE_FL, FS_IOC_FSGETXATTR, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, LinuxDom0
-from xlpy.dom0.statx import STATX_ATTR_DAX, Attributes
 from xlpy.toolstack.export.linux import LinuxMachine
 
 RESOURCE, SIZE = 0x1_4000_0000, 1 << 30

@@ -13,13 +13,13 @@ import pytest
 from export.linux_machine import MIB, RESOURCE, Box
 
 from xlpy.columns import Column
-from xlpy.dom0 import openfiles
+from xlpy.dom0.files import openfiles
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.backing.resolve import Resolved
+from xlpy.toolstack.config.domain_config import load_config
 from xlpy.toolstack.export.check import examine, read, release
 from xlpy.toolstack.export.exporter import Exporter
 from xlpy.toolstack.export.importing import import_config
-from xlpy.toolstack.resolve import Resolved
 
 
 @pytest.fixture

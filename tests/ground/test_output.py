@@ -12,7 +12,7 @@ import xlpy
 PACKAGE = Path(xlpy.__file__).parent
 EXEMPT = {
     "cli/show.py",  # the place itself
-    "toolstack/options/docs.py",  # makes a page of the documentation, run by hand
+    "toolstack/config/options/docs.py",  # makes a page of the documentation, run by hand
 }
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
 WRITES = {"write", "writelines", "buffer", "print"}

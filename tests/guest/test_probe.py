@@ -10,7 +10,7 @@ from xlpy.addr import Gpa
 from xlpy.cli.main import run
 from xlpy.guest.machine import interpreter
 from xlpy.guest.probe import probe
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 
 DEVICE = "4309ac30-0d11-11e4-9191-0800200c9a66"
 GUEST = 'name="g"; type="hvm"; memory=256; vnvdimm=["/mnt/pmem0/vm1.img","/dev/pmem1,label_size=256K"]'
@@ -40,8 +40,8 @@ def test_a_right_domain_has_no_problems(host, domain):
 
 def test_labels_that_the_guest_wrote_make_namespaces(host, domain):
     """Index blocks and one label, written through _LSW, as a driver would."""
-    from xlpy.dom0.labels import TYPE_PMEM, Label, empty_index
-    from xlpy.dom0.labelset import Mapping, cookies
+    from xlpy.dom0.nvdimm.labels import TYPE_PMEM, Label, empty_index
+    from xlpy.dom0.nvdimm.labelset import Mapping, cookies
     from xlpy.firmware.acpi.nfit import ControlRegion
     from xlpy.firmware.acpi.nfit_format import parse_nfit
 

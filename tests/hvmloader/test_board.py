@@ -7,7 +7,7 @@ import pytest
 from xlpy.addr import MIB
 from xlpy.errors import ConfigError
 from xlpy.hypervisor.chipset import Chipset
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 
 BASE = 'name = "h"\ntype = "hvm"\nmemory = 64\nvnc = 0\n'
 PLATFORM = ["02:0 bar 10 size 000000100: 00000c001", "01:1 bar 20 size 000000010: 00000c101"]

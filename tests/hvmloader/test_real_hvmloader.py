@@ -16,11 +16,11 @@ from hvmloader.real.left import observe
 from hvmloader.real.loader import HVMLOADER, SEABIOS, Loader
 from realxen.debian import Debian, Unavailable
 
-from xlpy.dom0.xenstore_node import Perm
+from xlpy.dom0.xenstore.node import Perm
 from xlpy.errors import Conflict
 from xlpy.firmware import hvmloader
 from xlpy.host import Host
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 from xlpy.toolstack.export.check import release
 from xlpy.toolstack.export.emulated import EmulatedMachine
 from xlpy.toolstack.export.exporter import Exporter

@@ -16,14 +16,14 @@ from xlpy import limits
 from xlpy.dom0.ext4 import reader, tree
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.ext4.superblock import parse_superblock
-from xlpy.dom0.labels import empty_index, read_area
+from xlpy.dom0.nvdimm.labels import empty_index, read_area
 from xlpy.errors import Constraint, FormatError, Unsafe, XlpyError
 from xlpy.firmware.acpi.sdt import build_table, set_checksum
 from xlpy.firmware.acpi.walk import walk
 from xlpy.firmware.dm_acpi import parse_stream
 from xlpy.hw.describe import parse_machine
-from xlpy.toolstack.config import load_config
-from xlpy.toolstack.xlcfg import Refused
+from xlpy.toolstack.config.domain_config import load_config
+from xlpy.toolstack.config.xlcfg import Refused
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

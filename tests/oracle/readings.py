@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xlpy.toolstack.xlcfg import Refused, Unusable, parse, parser
+from xlpy.toolstack.config.xlcfg import Refused, Unusable, parse, parser
 
 
 def encoded(value):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from xlpy.toolstack import cpuid
-from xlpy.toolstack.options.cpu import GROUPS
-from xlpy.toolstack.options.docs import specifications
+from xlpy.toolstack.config import cpuid
+from xlpy.toolstack.config.options.cpu import GROUPS
+from xlpy.toolstack.config.options.docs import specifications
 
 WORDS = (
     *("1", "0", "2", "x", "", "5 ", "0x1f", "-1", "+3", "08", "99999999999999999999", "4294967295", "abc", "all"),

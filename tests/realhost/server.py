@@ -17,7 +17,7 @@ from struct import pack, pack_into
 
 from xlpy.cli.main import run
 from xlpy.dom0.linux import LinuxDom0
-from xlpy.toolstack.resolve import resolve
+from xlpy.toolstack.backing.resolve import resolve
 
 BLOCK = 4096
 COLLAPSE_RANGE = 8

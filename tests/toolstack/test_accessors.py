@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from xlpy.toolstack.xlcfg import Unusable, leading_texts, parse, to_long
+from xlpy.toolstack.config.xlcfg import Unusable, leading_texts, parse, to_long
 
 NUMBERS = [
     *(("5", 5), ("007", 7), ("0x1f", 31), ("0X1F", 31), ("-5", -5), (" \t+5", 5), ("\n8", 8), ("0", 0), ("-0", 0)),

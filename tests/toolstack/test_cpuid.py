@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracle.libxlutil import isolated
 from oracle.specs import FEATURE_VALUES, FEATURES
 
-from xlpy.toolstack.cpuid import FIELDS, CpuidPolicy, msr_names, names
+from xlpy.toolstack.config.cpuid import FIELDS, CpuidPolicy, msr_names, names
 
 NO = 0xFFFFFFFF
 

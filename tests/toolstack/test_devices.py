@@ -12,11 +12,11 @@ from oracle import libxlutil
 from oracle.libxlutil import needs_libxlutil
 from oracle.specs import WORDS
 
-from xlpy.toolstack.config import load_config
-from xlpy.toolstack.devices.disk import SETTINGS, BadDisk, parse_disk
-from xlpy.toolstack.devices.nic import BadRate, parse_mac, parse_rate
-from xlpy.toolstack.libxl_json import structure
-from xlpy.toolstack.xlcfg import Refused
+from xlpy.toolstack.config.devices.disk import SETTINGS, BadDisk, parse_disk
+from xlpy.toolstack.config.devices.nic import BadRate, parse_mac, parse_rate
+from xlpy.toolstack.config.domain_config import load_config
+from xlpy.toolstack.config.libxl_json import structure
+from xlpy.toolstack.config.xlcfg import Refused
 
 DISKS = [
     # Operands, and the disk or the error.

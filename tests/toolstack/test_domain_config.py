@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from xlpy.errors import ConfigError
-from xlpy.toolstack.config import HostFacts, load_config
-from xlpy.toolstack.libxl_json import dumps
-from xlpy.toolstack.xlcfg import Refused
+from xlpy.toolstack.config.domain_config import HostFacts, load_config
+from xlpy.toolstack.config.libxl_json import dumps
+from xlpy.toolstack.config.xlcfg import Refused
 
 HVM = 'name = "vm1"\ntype = "hvm"\n'
 GIB_KIB = 1 << 20

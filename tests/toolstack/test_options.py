@@ -6,13 +6,13 @@ from pathlib import Path
 
 from work import calls
 
-from xlpy.toolstack.config import load_config
-from xlpy.toolstack.explain import explain, written
-from xlpy.toolstack.lint import check_files, check_text
-from xlpy.toolstack.options import OPTIONS, SECTIONS
-from xlpy.toolstack.options.completion import complete
-from xlpy.toolstack.options.docs import page
-from xlpy.toolstack.xlcfg import parse
+from xlpy.toolstack.config.domain_config import load_config
+from xlpy.toolstack.config.explain import explain, written
+from xlpy.toolstack.config.lint import check_files, check_text
+from xlpy.toolstack.config.options import OPTIONS, SECTIONS
+from xlpy.toolstack.config.options.completion import complete
+from xlpy.toolstack.config.options.docs import page
+from xlpy.toolstack.config.xlcfg import parse
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -26,7 +26,7 @@ def test_each_key_is_there_once_and_explained():
 
 def test_the_reference_page_is_current():
     found = (DOCS / "xl.cfg.md").read_text(encoding="utf-8")
-    assert found == page(), "run: python -m xlpy.toolstack.options.docs > docs/xl.cfg.md"
+    assert found == page(), "run: python -m xlpy.toolstack.config.options.docs > docs/xl.cfg.md"
 
 
 def test_departures_are_documented():

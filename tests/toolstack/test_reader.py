@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from xlpy.toolstack.config import HostFacts
-from xlpy.toolstack.reading.reader import Reader
-from xlpy.toolstack.xlcfg import parse
+from xlpy.toolstack.config.domain_config import HostFacts
+from xlpy.toolstack.config.reading.reader import Reader
+from xlpy.toolstack.config.xlcfg import parse
 
 
 def reader(text: str) -> Reader:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from xlpy.addr import MIB, Span
 from xlpy.dom0.extents import Extent, Extents
-from xlpy.dom0.face import FileStat, FileState, Mount
+from xlpy.dom0.kernel import FileStat, FileState, Mount
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
-from xlpy.toolstack.resolve import Piece, resolve
+from xlpy.toolstack.backing.resolve import Piece, resolve
 
 BASE = 0x4_0020_0000  # data start of pmem0 in host physical memory
 SIZE = 64 * MIB

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlpy.toolstack.xlcfg import parse
-from xlpy.toolstack.xlcfg.rewrite import comment_out, statements
+from xlpy.toolstack.config.xlcfg import parse
+from xlpy.toolstack.config.xlcfg.rewrite import comment_out, statements
 
 KEYS = ("iomem", "vnvdimm", "memory", "name", "disk")
 VALUES = ("5", "'a;b#c'", '"[x]"', "[]", "['a', 'b']", "[ 1,\n  # why ; [\n  'two', ['three'],\n]", r'"q\"; x = [1"')

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from xlpy.host import Host
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 
 TREES = Path(__file__).parent / "trees"
 HVM = 'name = "h1"\ntype = "hvm"\nmemory = 128\nvcpus = 1\nvga = "none"\nvnc = 0\n'

@@ -10,8 +10,8 @@ from oracle.specs import configurations
 from realxen.debian import Debian, Unavailable
 from toolstack.test_xl_oracle import CONFIGS, EXAMPLES, HEADS, VALUES, compare
 
-from xlpy.toolstack.config import load_config
-from xlpy.toolstack.options import OPTIONS
+from xlpy.toolstack.config.domain_config import load_config
+from xlpy.toolstack.config.options import OPTIONS
 
 XEN = "4.20"
 KNOWN = sorted(key for key, option in OPTIONS.items() if option.known_to(XEN) and key != "vnvdimm")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlpy.toolstack.xlcfg import Items, Refused, Text, fast, parse, parser
+from xlpy.toolstack.config.xlcfg import Items, Refused, Text, fast, parse, parser
 
 DEPARTURES = [
     (b"x=1\r\ny=2\r\n", {"x": "1", "y": "2"}, "t.cfg:1:4: warning: the real xl refuses lines that end in CR LF"),

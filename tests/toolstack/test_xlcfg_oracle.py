@@ -11,7 +11,7 @@ from oracle import libxlutil, readings
 from oracle.libxlutil import ask_many, needs_libxlutil
 from work import calls
 
-from xlpy.toolstack.xlcfg import Refused, parse
+from xlpy.toolstack.config.xlcfg import Refused, parse
 
 KEYS = (b"x", b"y")
 # Pieces of text, chosen so that anything may follow anything.

@@ -12,7 +12,7 @@ import re
 import pytest
 from oracle.libxlutil import ask_many, needs_libxlutil
 
-from xlpy.toolstack.xlcfg import Items, Refused, Unusable, parse
+from xlpy.toolstack.config.xlcfg import Items, Refused, Unusable, parse
 
 ROWS = [
     # Strings and escapes

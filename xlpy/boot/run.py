@@ -37,8 +37,8 @@ from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.hypervisor.ramfile import RAM_FILE
 from xlpy.private import private
 from xlpy.records import NamedTuple
-from xlpy.toolstack.build import device_model
-from xlpy.toolstack.record import load
+from xlpy.toolstack.domain.build import device_model
+from xlpy.toolstack.domain.record import load
 from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from xlpy.boot.firmware import Handed
     from xlpy.devicemodel.model import DeviceModel
-    from xlpy.dom0.xenstore import XenStore
+    from xlpy.dom0.xenstore.daemon import XenStore
     from xlpy.firmware.layout import GuestLayout
     from xlpy.hypervisor.xen import Xen
     from xlpy.powercut.record import Recorder

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.firmware.acpi.lint.sources import Source
     from xlpy.firmware.acpi.walk import Found
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.running import Running
 
     Named = Sequence[tuple[str, Found]]  # with their file names
 

@@ -13,7 +13,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.firmware.acpi.eval import Entry, Interpreter
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.running import Running
 
 
 @command(r"""

@@ -28,8 +28,8 @@ def block_attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) ->
 
     It is in xenstore, for a driver to connect to, and in the stored configuration. No data moves.
     """
-    from xlpy.toolstack.blocks import attach, parse_disk_words
-    from xlpy.toolstack.libxl_json import structure
+    from xlpy.toolstack.config.libxl_json import structure
+    from xlpy.toolstack.domain.blocks import attach, parse_disk_words
 
     disk = parse_disk_words(spec)
     with changing(env, f"block-attach to {domain}") as dry:
@@ -51,7 +51,7 @@ xlpy block-list quickstart
 @json_option
 def block_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     """List the disks of domains; what the guest has not set yet is -1."""
-    from xlpy.toolstack.blocks import blocks
+    from xlpy.toolstack.domain.blocks import blocks
 
     items: list[dict[str, Any]] = []
     if not as_json:
@@ -82,7 +82,7 @@ xlpy block-detach quickstart xvdb
 @json_option
 def block_detach(env: Env, domain: str, device: str, force: bool, as_json: bool) -> None:
     """Detach a disk: DEVICE is xvda, hdc, sdb1, d0p0, or its number."""
-    from xlpy.toolstack.blocks import detach
+    from xlpy.toolstack.domain.blocks import detach
 
     with changing(env, f"block-detach from {domain}") as dry:
         domid = target(env, domain)
@@ -98,7 +98,7 @@ xlpy network-list quickstart
 @json_option
 def network_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     """List the network interfaces of domains; what the guest has not set yet is -1."""
-    from xlpy.toolstack.blocks import nics
+    from xlpy.toolstack.domain.blocks import nics
 
     items: list[dict[str, Any]] = []
     if not as_json:

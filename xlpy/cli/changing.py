@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from xlpy.cli.env import Env
-    from xlpy.toolstack.monitor import Outcome
+    from xlpy.toolstack.domain.monitor import Outcome
 
 PARTIAL = 11
 

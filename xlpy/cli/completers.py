@@ -58,7 +58,7 @@ def configurations(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 def triggers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """What `xlpy trigger` presses or pulls."""
-    from xlpy.toolstack.power import TRIGGERS
+    from xlpy.toolstack.domain.power import TRIGGERS
 
     del ctx, param
     return [name for name in TRIGGERS if name.startswith(incomplete)]

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from xlpy.cli.env import Env
-    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.config.domain_config import DomainConfig
+    from xlpy.toolstack.config.lint import Also
+    from xlpy.toolstack.config.xlcfg import Problem
     from xlpy.toolstack.export.machine import Machine
-    from xlpy.toolstack.lint import Also
-    from xlpy.toolstack.xlcfg import Problem
 
 INVALID = 3
 
@@ -74,7 +74,7 @@ def check(
     Of iomem entries it tells which lie on persistent memory of this machine (or of the emulated host) that no export
     holds, and which two files share.
     """
-    from xlpy.toolstack.lint import check_files
+    from xlpy.toolstack.config.lint import check_files
 
     judge = Judge(env, host_cpus, host_nodes, xen)
     good = True

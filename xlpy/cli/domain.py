@@ -70,7 +70,7 @@ def create(
     in libxl's shape (with --json, under "config"), its backings are checked on an existing host, and nothing is
     changed.
     """
-    from xlpy.toolstack.config import load_config
+    from xlpy.toolstack.config.domain_config import load_config
 
     del ignore_masks
     source, extra = choose_config(words, config, "create")
@@ -161,7 +161,7 @@ def read_config(source: str) -> bytes:
 
 
 def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noqa: ANN401
-    from xlpy.toolstack.libxl_json import dumps
+    from xlpy.toolstack.config.libxl_json import dumps
 
     if loaded.vnvdimms and not strict:
         host = env.existing_host
@@ -176,7 +176,7 @@ def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noq
 
 
 def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
-    from xlpy.toolstack.explain import explain as rows_of
+    from xlpy.toolstack.config.explain import explain as rows_of
 
     rows = rows_of(loaded)
     if as_json:

@@ -62,7 +62,7 @@ def export(
     `xlpy export check` before every start. See docs/real-xen.md.
     """
     from xlpy.errors import UsageError
-    from xlpy.toolstack.config import ANY_MACHINE, load_config
+    from xlpy.toolstack.config.domain_config import ANY_MACHINE, load_config
     from xlpy.toolstack.export.exporter import Exporter
 
     wrong = next((word for word in settings if "=" not in word), None)

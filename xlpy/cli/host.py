@@ -211,7 +211,7 @@ def info(env: Env, key: str | None, numa: bool, as_json: bool) -> None:
 
 def _print_topology(facts: dict[str, Any]) -> None:
     """xl's two tables: a socket for each node, and RAM in the first."""
-    from xlpy.toolstack.reading.reader import HostFacts
+    from xlpy.toolstack.config.reading.reader import HostFacts
 
     machine = HostFacts(facts["nr_cpus"], facts["nr_nodes"])
     out("cpu_topology           :", "cpu:    core    socket     node")

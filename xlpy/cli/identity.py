@@ -44,7 +44,7 @@ xlpy domid quickstart
 @json_option
 def domid_of(env: Env, name: str, as_json: bool) -> None:
     """Print a domain's id; digits count as a name here, as in xl."""
-    from xlpy.toolstack.record import named
+    from xlpy.toolstack.domain.record import named
 
     found = named(env.host.xenstore, name)
     if found is None:
@@ -65,7 +65,7 @@ xlpy domname 1
 @json_option
 def domname(env: Env, domid: str, as_json: bool) -> None:
     """Print the name of the domain with an id."""
-    from xlpy.toolstack.record import name_of
+    from xlpy.toolstack.domain.record import name_of
 
     if not (domid.isascii() and domid.isdigit()):
         raise UsageError("Invalid domain id.", hint=f"a domid is a number, {domid!r} is not")
@@ -96,9 +96,9 @@ def config_update(env: Env, domain: str, words: tuple[str, ...], config: str | N
     The running domain stays as it is. A configuration file and `create` are the better way where there is a choice.
     """
     from xlpy.cli.domain import choose_config, read_config
-    from xlpy.toolstack.config import load_config
-    from xlpy.toolstack.reading.reader import facts_of
-    from xlpy.toolstack.stored import update
+    from xlpy.toolstack.config.domain_config import load_config
+    from xlpy.toolstack.config.reading.reader import facts_of
+    from xlpy.toolstack.domain.stored_config import update
 
     source, extra = choose_config(words, config, "config-update")
     domid = env.host.domid(domain)
@@ -115,7 +115,7 @@ def config_update(env: Env, domain: str, words: tuple[str, ...], config: str | N
     if as_json:
         json_document("xlpy.config-update/1", domid=domid, config=loaded.to_json(), dry_run=dry)
     elif show or dry:
-        from xlpy.toolstack.libxl_json import dumps
+        from xlpy.toolstack.config.libxl_json import dumps
 
         binary().write(dumps({"domid": None, "config": loaded.to_json()}) + b"\n")
 
@@ -133,7 +133,7 @@ def mem_set(env: Env, domain: str, size: str, as_json: bool) -> None:
 
     The target is for the guest's balloon driver, and the domain's next start; a guest without one keeps what it has.
     """
-    from xlpy.toolstack.memory_target import parse_kib, set_target
+    from xlpy.toolstack.domain.memory_target import parse_kib, set_target
 
     kib = parse_kib(size)
     with changing(env, f"mem-set of {domain}") as dry:
@@ -152,7 +152,7 @@ xlpy mem-max quickstart 1g
 @json_option
 def mem_max(env: Env, domain: str, size: str, as_json: bool) -> None:
     """Set how much memory a domain may have: a number with t, g, m, k or b; without a letter it is MiB."""
-    from xlpy.toolstack.memory_target import parse_kib, set_maximum
+    from xlpy.toolstack.domain.memory_target import parse_kib, set_maximum
 
     kib = parse_kib(size)
     with changing(env, f"mem-max of {domain}") as dry:

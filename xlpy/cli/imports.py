@@ -32,7 +32,7 @@ def import_config(env: Env, config: str, kernel: str | None, as_config: bool, as
     Works on what `xlpy export` made and on what was written by hand: the NFIT in acpi_firmware says where the guest
     finds persistent memory, iomem says which host memory that is. The status is 10 when something is not as it must be.
     """
-    from xlpy.toolstack.config import ANY_MACHINE, load_config
+    from xlpy.toolstack.config.domain_config import ANY_MACHINE, load_config
     from xlpy.toolstack.export.importing import design_config
     from xlpy.toolstack.export.importing import import_config as read
 

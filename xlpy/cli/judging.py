@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.cli.env import Env
-    from xlpy.toolstack.reading.reader import HostFacts
+    from xlpy.toolstack.config.reading.reader import HostFacts
 
 MOST = 4096  # CPUs of any machine that Xen runs on
 
@@ -55,7 +55,7 @@ class Judge:
 
     def facts(self) -> HostFacts:
         """CPUs and nodes: those that were given, the host's, or those of the default machine, which is then told."""
-        from xlpy.toolstack.reading.reader import HostFacts, facts_of
+        from xlpy.toolstack.config.reading.reader import HostFacts, facts_of
 
         try:
             host = self._env.existing_host

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.cli.env import Env
-    from xlpy.toolstack.lifecycle import Lifecycle
-    from xlpy.toolstack.monitor import Outcome
+    from xlpy.toolstack.domain.lifecycle import Lifecycle
+    from xlpy.toolstack.domain.monitor import Outcome
 
 
 @command("""
@@ -111,7 +111,7 @@ WORDS = {"poweroff": ("Shutting down", "xlpy.shutdown/1"), "reboot": ("Rebooting
 
 
 def _ask(env: Env, word: str, domain: str | None, everyone: bool, wait: int, as_json: bool) -> None:
-    from xlpy.toolstack import power
+    from xlpy.toolstack.domain import power
 
     if not everyone and domain is None:
         raise UsageError("You must specify -a or a domain id.", hint="xlpy shutdown DOMAIN, or xlpy shutdown -a")
@@ -191,7 +191,7 @@ def trigger(env: Env, domain: str, name: str, vcpu: int, as_json: bool) -> None:
     The guest answers power with S5 (it powers off) and sleep with S3, from which s3resume wakes it. reset needs no
     guest. A paused domain finds what was pressed when it runs again.
     """
-    from xlpy.toolstack import power
+    from xlpy.toolstack.domain import power
 
     _prod(
         env,
@@ -213,7 +213,7 @@ xlpy sysrq quickstart c
 @json_option
 def sysrq(env: Env, domain: str, letter: str, as_json: bool) -> None:
     """Send a Magic System Request: the guest acts on o (power off), b (reboot) and c (crash)."""
-    from xlpy.toolstack import power
+    from xlpy.toolstack.domain import power
 
     _prod(
         env,
@@ -258,8 +258,8 @@ def dump_core(env: Env, domain: str, path: Path, as_json: bool) -> None:
 
     The file is sparse: what was never written takes no space.
     """
-    from xlpy.toolstack.coredump import dump_core as dump
-    from xlpy.toolstack.coredump import segments
+    from xlpy.toolstack.domain.coredump import dump_core as dump
+    from xlpy.toolstack.domain.coredump import segments
 
     host = env.host
     guest = host.lifecycle.guest(host.domid(domain))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.cli.env import Env
-    from xlpy.toolstack.running import MapRow
+    from xlpy.toolstack.domain.running import MapRow
 
 COLOURS = {"ram": "green", "pmem": "cyan", "mmio": "yellow", "acpi": "magenta", "hole": "bright_black"}
 BAR = 40  # characters of the longest stretch in the picture

@@ -27,8 +27,8 @@ def attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) -> None:
     It is pinned and mapped, _FIT describes it, and the guest is notified (0x80 on the NVDIMM root device). The domain
     must have been started with a vNVDIMM, else its tables have no root device.
     """
-    from xlpy.toolstack.hotplug import attach as plug
-    from xlpy.toolstack.hotplug import parse_spec
+    from xlpy.toolstack.domain.hotplug import attach as plug
+    from xlpy.toolstack.domain.hotplug import parse_spec
 
     entry = parse_spec(spec)
     with changing(env, f"nvdimm-attach to {domain}") as dry:
@@ -56,7 +56,7 @@ def list_nvdimms(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     States are those of other devices of Xen: 4 connected, 5 closing (the guest was asked to let go), 6 closed (it has
     let go, nvdimm-detach takes it away). The handle is that of the NFIT.
     """
-    from xlpy.toolstack.hotplug import attached
+    from xlpy.toolstack.domain.hotplug import attached
 
     items: list[dict[str, Any]] = []
     if not as_json:
@@ -93,7 +93,7 @@ def detach(env: Env, domain: str, device: str, force: bool, as_json: bool) -> No
     A guest that still has it is asked to let go, and the command fails; the guest lets go by evaluating
     \_SB.NVDR.NVnn._EJ0.
     """
-    from xlpy.toolstack.hotplug import detach as unplug
+    from xlpy.toolstack.domain.hotplug import detach as unplug
 
     with changing(env, f"nvdimm-detach from {domain}", frees=True) as dry:
         domid = target(env, domain)

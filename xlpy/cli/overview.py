@@ -61,7 +61,7 @@ def list_domains(
         json_items("xlpy.list/1", [listing.summary(host, domid) for domid in domids if domid])
         return
     if as_long:
-        from xlpy.toolstack.libxl_json import dumps
+        from xlpy.toolstack.config.libxl_json import dumps
 
         if 0 in domids:
             remember_dom0(host)

@@ -12,7 +12,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
-    from xlpy.dom0.face import Dom0
+    from xlpy.dom0.kernel import Dom0
 
 
 @command("""
@@ -27,7 +27,7 @@ def list_pmem(env: Env, as_json: bool) -> None:
     memory (resource), what is set aside for Xen's frame table (reserved), whether Xen knows the device (registered),
     and which domains use it (users).
     """
-    from xlpy.toolstack.resolve import SECTOR
+    from xlpy.toolstack.backing.resolve import SECTOR
     from xlpy.views.listing import pmem
 
     items = pmem(env.host)
@@ -92,8 +92,8 @@ def resolve_path(env: Env, path: str, kernel: str, mode: str, as_json: bool) -> 
     does not matter.
     """
     from xlpy.dom0.extents import flag_names
-    from xlpy.toolstack import devdax, poison
-    from xlpy.toolstack.resolve import resolve
+    from xlpy.toolstack.backing import devdax, poison
+    from xlpy.toolstack.backing.resolve import resolve
 
     dom0: Dom0
     if kernel == "linux":

@@ -34,8 +34,8 @@ def save(env: Env, checkpoint: bool, paused: bool, ignored: bool, domain: str, p
     Its guest is asked to suspend first. Persistent memory is not in the file: it stays where it is, and restore checks
     that its content is the same.
     """
-    from xlpy.toolstack.restoring import resume, suspend
-    from xlpy.toolstack.saving import save_domain
+    from xlpy.toolstack.domain.restoring import resume, suspend
+    from xlpy.toolstack.domain.saving import save_domain
 
     del ignored
     with changing(env, f"saving {domain}") as dry:
@@ -89,10 +89,10 @@ def restore(
     Refused while a domain has its name, or its UUID, and when the content of its persistent memory is not what its
     guest left there.
     """
-    from xlpy.toolstack.record import load
-    from xlpy.toolstack.record import save as keep
-    from xlpy.toolstack.restoring import restore as bring_back
-    from xlpy.toolstack.saving import open_saved
+    from xlpy.toolstack.domain.record import load
+    from xlpy.toolstack.domain.record import save as keep
+    from xlpy.toolstack.domain.restoring import restore as bring_back
+    from xlpy.toolstack.domain.saving import open_saved
 
     del debug, viewer, autopass
     saved = open_saved(path)
@@ -141,7 +141,7 @@ def migrate(
     --copy-pmem made so. When anything fails there, the domain goes on here.
     """
     from xlpy.host import Host as Other
-    from xlpy.toolstack.restoring import suspend
+    from xlpy.toolstack.domain.restoring import suspend
 
     del ssh, debug, live
     if not Other.exists(host):
@@ -167,10 +167,10 @@ def _send(here: Host, other: Host, domid: int, copy: bool, paused: bool, no_moni
     """Restore a suspended domain on another host; when that fails, it goes on here."""
     from shutil import rmtree
 
-    from xlpy.toolstack.record import load
-    from xlpy.toolstack.record import save as keep
-    from xlpy.toolstack.restoring import copy_pmem, restore, resume
-    from xlpy.toolstack.saving import open_saved, save_domain
+    from xlpy.toolstack.domain.record import load
+    from xlpy.toolstack.domain.record import save as keep
+    from xlpy.toolstack.domain.restoring import copy_pmem, restore, resume
+    from xlpy.toolstack.domain.saving import open_saved, save_domain
 
     folder = mkdtemp(prefix="xlpy-migrate-")
     try:

@@ -30,7 +30,7 @@ def vcpu_set(env: Env, domain: str, count: str, ignore_host: bool, as_json: bool
 
     QEMU plugs vCPUs of an HVM guest in and tells it (GPE 2), and never takes one out.
     """
-    from xlpy.toolstack.vcpus import set_online
+    from xlpy.toolstack.domain.vcpus import set_online
     from xlpy.views.listing import online
 
     with changing(env, f"vcpu-set of {domain}") as dry:
@@ -61,8 +61,8 @@ def vcpu_pin(
     no scheduler here that acts on it.
     """
     from xlpy.errors import UsageError
-    from xlpy.toolstack.reading.reader import facts_of
-    from xlpy.toolstack.vcpus import cpu_set, pin
+    from xlpy.toolstack.config.reading.reader import facts_of
+    from xlpy.toolstack.domain.vcpus import cpu_set, pin
     from xlpy.views.overview import cpu_list
 
     del ignore_masks
@@ -103,7 +103,7 @@ def sched_credit2(
 ) -> None:
     """Show the parameters of the scheduler credit2, or set those of a domain. No scheduler here acts on them."""
     from xlpy.errors import UsageError
-    from xlpy.toolstack.record import name_of
+    from xlpy.toolstack.domain.record import name_of
     from xlpy.views.listing import domids
     from xlpy.views.overview import POOL, pools
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xlpy.cli.env import Env
-    from xlpy.dom0.xenstore import Connection
+    from xlpy.dom0.xenstore.daemon import Connection
 
 POLL_SECONDS = 0.05
 _CONTROL = re.compile(r"/local/domain/([0-9]{1,5})/control/(?:shutdown|sysrq)")
@@ -37,7 +37,7 @@ as_domain = option(
 @contextmanager
 def _clear_errors() -> Iterator[None]:
     """xenstored's errors as the conventions want them: a missing node, a path that is none."""
-    from xlpy.dom0.xenstore import XenstoreError
+    from xlpy.dom0.xenstore.daemon import XenstoreError
 
     try:
         yield
@@ -60,7 +60,7 @@ xlpy xenstore ls -p /libxl
 @json_option
 def list_nodes(env: Env, path: str, full: bool, perms: bool, domid: int, as_json: bool) -> None:
     """List the nodes below PATH, with their values."""
-    from xlpy.dom0.xenstore_node import READ, absolute_path
+    from xlpy.dom0.xenstore.node import READ, absolute_path
 
     store = env.host.xenstore
     connection = store.connection(domid)
@@ -146,7 +146,7 @@ def write(env: Env, words: tuple[str, ...], domid: int, as_json: bool) -> None:
 
 def _asked(connection: Connection, pairs: list[tuple[str, str]]) -> list[int]:
     """The guests that have been asked something by what was written."""
-    from xlpy.dom0.xenstore_node import absolute_path
+    from xlpy.dom0.xenstore.node import absolute_path
 
     found = (_CONTROL.fullmatch(absolute_path(path, connection.domid)) for path, _ in pairs)
     return sorted({int(match[1]) for match in found if match and int(match[1])})
@@ -167,7 +167,7 @@ def watch(
 
     As with every watch of xenstore, one event for each PATH comes at once. Without -n and -T it ends with Ctrl-C.
     """
-    from xlpy.toolstack.watching import Watcher
+    from xlpy.toolstack.domain.watching import Watcher
 
     if timeout is not None and timeout != timeout:
         raise UsageError("the timeout is not a number", hint="seconds, such as 2.5")

@@ -15,7 +15,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from xlpy.dom0.xenstore import Connection
+    from xlpy.dom0.xenstore.daemon import Connection
     from xlpy.hypervisor.memory import GuestMemory
 
 FLOOR = Gpa(2 * MIB)  # hvmloader needs RAM up to here, and has its own image in it

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xlpy.devicemodel.ars import Ars, Scan
     from xlpy.devicemodel.labels import LabelStore
     from xlpy.devicemodel.mailbox import Port, Request
-    from xlpy.dom0.xenstore import Connection
+    from xlpy.dom0.xenstore.daemon import Connection
     from xlpy.firmware.dm_acpi import DmAcpiEntry
     from xlpy.firmware.layout import GuestLayout
     from xlpy.firmware.platform import Vnuma

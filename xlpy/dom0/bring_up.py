@@ -9,22 +9,22 @@ from __future__ import annotations
 import hashlib
 
 from xlpy.addr import PAGE, Spa, Span, align_up, format_size
-from xlpy.dom0.btt import create_sector
-from xlpy.dom0.detect import detect
-from xlpy.dom0.face import Mount
-from xlpy.dom0.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
-from xlpy.dom0.infoblock import DAX_SIGNATURE, PFN_SIGNATURE
-from xlpy.dom0.partitions import Partition, build_gpt
+from xlpy.dom0.files.partitions import Partition, build_gpt
+from xlpy.dom0.kernel import Mount
+from xlpy.dom0.nvdimm.btt import create_sector
+from xlpy.dom0.nvdimm.detect import detect
+from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
+from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, PFN_SIGNATURE
 from xlpy.errors import Conflict, Constraint
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xlpy.dom0.block import BlockDevice
-    from xlpy.dom0.driver import Region
-    from xlpy.dom0.memory import HostMemory
-    from xlpy.dom0.namespace import Namespace
+    from xlpy.dom0.files.block import BlockDevice
+    from xlpy.dom0.nvdimm.driver import Region
+    from xlpy.dom0.nvdimm.memory import HostMemory
+    from xlpy.dom0.nvdimm.namespace import Namespace
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import FilesystemSpec, NamespaceSpec, PartitionSpec
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 from functools import cached_property
 
 from xlpy.addr import Spa, Span, align_up
-from xlpy.dom0.pins import Pin, Pins, digest
-from xlpy.dom0.vfs import DriverMemory, Vfs
+from xlpy.dom0.files.pins import Pin, Pins, digest
+from xlpy.dom0.files.vfs import DriverMemory, Vfs
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.inplace import InPlace
     from xlpy.dom0.ext4.reader import Ext4Image
-    from xlpy.dom0.face import Mount
-    from xlpy.dom0.pmemreport import Platform, Report
+    from xlpy.dom0.kernel import Mount
+    from xlpy.dom0.nvdimm.pmemreport import Platform, Report
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec, NamespaceSpec
     from xlpy.store import Store
@@ -65,12 +65,12 @@ class EmulatedDom0(Vfs):
         Raises:
             FormatError: the firmware's tables. Constraint, Conflict: the description asks for what cannot be.
         """
-        from xlpy.dom0.block import block_devices
         from xlpy.dom0.bring_up import create_namespace
-        from xlpy.dom0.detect import detect
-        from xlpy.dom0.pmemreport import report
-        from xlpy.dom0.probe import probe
-        from xlpy.dom0.usage_described import described_uses
+        from xlpy.dom0.files.block import block_devices
+        from xlpy.dom0.files.usage_described import described_uses
+        from xlpy.dom0.nvdimm.detect import detect
+        from xlpy.dom0.nvdimm.pmemreport import report
+        from xlpy.dom0.nvdimm.probe import probe
 
         made = cls(hw, store)
         made._edited = True  # by the one before it, whose holds have ended
@@ -118,7 +118,7 @@ class EmulatedDom0(Vfs):
     @cached_property
     def reports(self) -> tuple[Report, ...]:
         """What Xen was told, and what it said."""
-        from xlpy.dom0.pmemreport import Report
+        from xlpy.dom0.nvdimm.pmemreport import Report
 
         return tuple(Report(*values) for values in self._load("reports"))
 
@@ -134,7 +134,7 @@ class EmulatedDom0(Vfs):
         ``registered`` and, if not, ``reason``; ``users`` (who holds it or files on it), ``uses`` (what Dom0 itself
         does with it: ``dm-0``, ``swap``, ``loop0``), ``mounts``, ``problem``.
         """
-        from xlpy.dom0.ndctl import namespace_object
+        from xlpy.dom0.nvdimm.ndctl import namespace_object
 
         found = []
         inside = [(self._disk_of(use), use.dev or use.kind) for use in self.uses]

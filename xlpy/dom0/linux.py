@@ -22,7 +22,7 @@ from xlpy.dom0.extents import (
     decode_reply,
     encode_request,
 )
-from xlpy.dom0.face import FileStat, FileState, Mount
+from xlpy.dom0.kernel import FileStat, FileState, Mount
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from xlpy.dom0.extents import Extent
-    from xlpy.dom0.statx import Attributes
-    from xlpy.dom0.users import LinuxUsers
+    from xlpy.dom0.files.statx import Attributes
+    from xlpy.dom0.files.users import LinuxUsers
     from xlpy.store import Table
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ class LinuxDom0:
 
     def file_state(self, path: str) -> FileState:
         """As ``face.Dom0.file_state``: statx tells, whatever the mount says."""
-        from xlpy.dom0 import statx
+        from xlpy.dom0.files import statx
 
         found = _try(path, lambda: (self._statx or statx.attributes)(path))
         if found is None:
@@ -193,7 +193,7 @@ class LinuxDom0:
         return _try(path, lambda: self._users().of_file(path))
 
     def _users(self) -> LinuxUsers:
-        from xlpy.dom0.users import LinuxUsers
+        from xlpy.dom0.files.users import LinuxUsers
 
         return LinuxUsers(self._sysfs, self._proc, self.mounts())
 
@@ -260,7 +260,7 @@ class LinuxDom0:
 
     def pin(self, path: str, owner: str) -> None:
         """As ``face.Dom0.pin``: by the immutable flag, which needs CAP_LINUX_IMMUTABLE."""
-        from xlpy.dom0.pins import digest
+        from xlpy.dom0.files.pins import digest
 
         found, extents = self.stat(path), self.fiemap(path)
         record = self._get(path)
@@ -289,7 +289,7 @@ class LinuxDom0:
 
     def check_pinned(self, path: str) -> None:
         """As ``face.Dom0.check_pinned``. NotFound when nobody holds the path."""
-        from xlpy.dom0.pins import digest
+        from xlpy.dom0.files.pins import digest
 
         record = self._get(path)
         if not record:

@@ -7,9 +7,9 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlpy.dom0.driver import Bus, Region
+    from xlpy.dom0.nvdimm.driver import Bus, Region
     from xlpy.guest.nvdimm import Nvdimm
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.running import Running
 
 
 class PmemDevice(NamedTuple):
@@ -47,7 +47,7 @@ def devices(
         structures: of the NFIT.
         problems: what does not fit is added.
     """
-    from xlpy.dom0.labelset import Mapping, assemble
+    from xlpy.dom0.nvdimm.labelset import Mapping, assemble
     from xlpy.firmware.acpi.nfit import ControlRegion, RegionMap
 
     handles = {dimm.dev: dimm.handle for dimm in (bus.dimms if bus else ())}
@@ -80,7 +80,7 @@ def devices(
 
 def _device(running: Running, region: Region, at: int, span: Span[Spa], parent: bytes = bytes(16)) -> PmemDevice:
     """The device of namespace ``at`` of a region: what an info block makes of it, else raw."""
-    from xlpy.dom0.detect import detect
+    from xlpy.dom0.nvdimm.detect import detect
 
     class Memory:
         """Guest memory where a driver reads physical memory: inside the guest they are the same thing."""

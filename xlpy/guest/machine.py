@@ -8,7 +8,7 @@ from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.running import Running
 
 SYSTEM_MEMORY, SYSTEM_IO, PCI_CONFIG = 0, 1, 2
 _CF8, _CFC = 0xCF8, 0xCFC

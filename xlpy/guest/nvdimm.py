@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from xlpy.dom0.labels import LabelArea, read_area
+from xlpy.dom0.nvdimm.labels import LabelArea, read_area
 from xlpy.firmware.acpi.eval import AmlError
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.records import NamedTuple

@@ -17,11 +17,11 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlpy.dom0.driver import Bus, Region
+    from xlpy.dom0.nvdimm.driver import Bus, Region
     from xlpy.firmware.acpi.eval import Interpreter
     from xlpy.firmware.acpi.walk import Found
     from xlpy.firmware.e820 import E820Entry
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.running import Running
 
 ROOT_HID = "ACPI0012"
 _NO_HEADER = ("RSDP", "FACS")
@@ -143,7 +143,7 @@ def _load(running: Running, problems: list[str]) -> Interpreter | None:
 
 def _nfit(tables: list[Found], aml: Interpreter | None, problems: list[str]) -> tuple[Bus | None, list[Any]]:
     """The NFIT, and what ``_FIT`` says instead if it says anything, as Linux takes it."""
-    from xlpy.dom0.probe import interpret
+    from xlpy.dom0.nvdimm.probe import interpret
     from xlpy.firmware.acpi.nfit_format import parse_nfit, parse_structures
 
     try:

@@ -6,11 +6,11 @@ from xlpy import __version__
 from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
-from xlpy.toolstack.libxl_json import in_order
-from xlpy.toolstack.memory_target import target_fudge
-from xlpy.toolstack.poison import unreadable
-from xlpy.toolstack.record import dashed, load, name_of, number
-from xlpy.toolstack.resolve import SECTOR
+from xlpy.toolstack.backing.poison import unreadable
+from xlpy.toolstack.backing.resolve import SECTOR
+from xlpy.toolstack.config.libxl_json import in_order
+from xlpy.toolstack.domain.memory_target import target_fudge
+from xlpy.toolstack.domain.record import dashed, load, name_of, number
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.xen_version import numbers
 

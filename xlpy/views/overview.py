@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xlpy.errors import NotFound
 from xlpy.records import NamedTuple
-from xlpy.toolstack.lifecycle import BOOTED
-from xlpy.toolstack.record import dashed, load, name_of
+from xlpy.toolstack.domain.lifecycle import BOOTED
+from xlpy.toolstack.domain.record import dashed, load, name_of
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.listing import SCHEDULER, online
 

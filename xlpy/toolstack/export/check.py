@@ -12,9 +12,9 @@ from xlpy.addr import Gpa
 from xlpy.errors import Conflict, NotFound, XlpyError
 from xlpy.inputs import read_file
 from xlpy.records import NamedTuple
-from xlpy.toolstack.config import ANY_MACHINE, load_config
+from xlpy.toolstack.config.domain_config import ANY_MACHINE, load_config
+from xlpy.toolstack.domain.build_info import memory_layout
 from xlpy.toolstack.export.manifest import Area, Manifest
-from xlpy.toolstack.settings import memory_layout
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from xlpy.toolstack.devices.vnvdimm import Vnvdimm
+from xlpy.toolstack.backing.resolve import resolve
+from xlpy.toolstack.config.devices.vnvdimm import Vnvdimm
 from xlpy.toolstack.export.machine import Media
-from xlpy.toolstack.resolve import resolve
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from xlpy.addr import Gpa, Spa, Span
     from xlpy.dom0.emulated import EmulatedDom0
-    from xlpy.dom0.face import Mount
-    from xlpy.dom0.xenstore import XenStore
+    from xlpy.dom0.kernel import Mount
+    from xlpy.dom0.xenstore.daemon import XenStore
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
-    from xlpy.toolstack.backings import Backings
-    from xlpy.toolstack.config import DomainConfig
-    from xlpy.toolstack.resolve import Resolved
+    from xlpy.toolstack.backing.resolve import Resolved
+    from xlpy.toolstack.config.domain_config import DomainConfig
+    from xlpy.toolstack.domain.backings import Backings
 
 
 class Actors(Protocol):
@@ -65,7 +65,7 @@ class EmulatedMachine:
 
     @cached_property
     def _backings(self) -> Backings:
-        from xlpy.toolstack.backings import Backings
+        from xlpy.toolstack.domain.backings import Backings
 
         return Backings(self._xen, self._dom0, self._labels)
 
@@ -116,7 +116,7 @@ class EmulatedMachine:
         return Media(identity, spec.persistence, health.state == "fatal", health.unsafe_shutdowns)
 
     def poisoned(self, resolved: Resolved) -> list[Span[Spa]]:
-        from xlpy.toolstack.poison import poisoned
+        from xlpy.toolstack.backing.poison import poisoned
 
         return poisoned(self._dom0, resolved)
 
@@ -136,7 +136,7 @@ class EmulatedMachine:
 
     def mapping(self, spans: Sequence[Span[Spa]]) -> list[str]:
         owners = {owner for span in spans if (owner := self._xen.pmem.owner_of(span)) is not None}
-        from xlpy.toolstack.record import name_of
+        from xlpy.toolstack.domain.record import name_of
 
         return [f"domain {domid} ({name_of(self._host.xenstore, domid)})" for domid in sorted(owners)]
 

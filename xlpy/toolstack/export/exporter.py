@@ -15,7 +15,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.export.machine import Machine
     from xlpy.toolstack.export.plan import Plan
 

@@ -13,7 +13,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.export.plan import Plan
 
 SECONDARY = 15  # tables in hvmloader's XSDT beside the FADT (libacpi build.c, 4.17 and 4.20: ACPI_MAX_SECONDARY_TABLES)

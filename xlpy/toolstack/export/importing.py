@@ -19,7 +19,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.export.machine import Machine
     from xlpy.toolstack.export.plan import IoMemory
 
@@ -262,8 +262,8 @@ def design_config(config: DomainConfig, found: Sequence[Imported]) -> str:
     Raises:
         NotFound: what is behind a vNVDIMM is not known.
     """
+    from xlpy.toolstack.config.xlcfg.rewrite import comment_out
     from xlpy.toolstack.export.text import quoted
-    from xlpy.toolstack.xlcfg.rewrite import comment_out
 
     entries = [one.entry() for one in found]
     if None in entries:

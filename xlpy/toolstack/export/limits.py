@@ -12,9 +12,9 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.backing.resolve import Resolved
+    from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.export.manifest import Area
-    from xlpy.toolstack.resolve import Resolved
 
 TABLE = 2 * MIB  # of guest space that one page of the p2m's last level covers
 SMALL = 64  # KiB of page tables that fit into the default pool beside those of RAM

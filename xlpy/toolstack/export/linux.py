@@ -13,10 +13,10 @@ from pathlib import Path
 from xlpy.dom0.linux import LinuxDom0
 from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.store import Store
-from xlpy.toolstack import devdax
+from xlpy.toolstack.backing import devdax
+from xlpy.toolstack.backing.resolve import resolve
 from xlpy.toolstack.export import live, reserved, search
 from xlpy.toolstack.export.machine import Media
-from xlpy.toolstack.resolve import resolve
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from xlpy.addr import Gpa, Spa, Span
-    from xlpy.dom0.face import Mount
+    from xlpy.dom0.kernel import Mount
     from xlpy.store import Table
-    from xlpy.toolstack.config import DomainConfig
-    from xlpy.toolstack.resolve import Resolved
+    from xlpy.toolstack.backing.resolve import Resolved
+    from xlpy.toolstack.config.domain_config import DomainConfig
 
 REGISTER = "/var/lib/xlpy"  # of the machine, not of a user: sudo and a login as root must see the same
 VARIABLE = "XLPY_EXPORTS"  # names another folder for it
@@ -179,7 +179,7 @@ class LinuxMachine:
             return ""
 
     def poisoned(self, resolved: Resolved) -> list[Span[Spa]]:
-        from xlpy.toolstack.poison import poisoned
+        from xlpy.toolstack.backing.poison import poisoned
 
         return poisoned(self._dom0, resolved)
 
@@ -191,7 +191,7 @@ class LinuxMachine:
             return file.read(length)
 
     def users(self, paths: Sequence[str]) -> dict[str, list[str]]:
-        from xlpy.dom0.openfiles import is_opened_by_kernel, users
+        from xlpy.dom0.files.openfiles import is_opened_by_kernel, users
 
         found = users(paths, self._proc)
         for path, texts in found.items():

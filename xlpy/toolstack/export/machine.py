@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from xlpy.addr import Gpa, Spa, Span
     from xlpy.store import Table
-    from xlpy.toolstack.config import DomainConfig
-    from xlpy.toolstack.resolve import Resolved
+    from xlpy.toolstack.backing.resolve import Resolved
+    from xlpy.toolstack.config.domain_config import DomainConfig
 
 
 def has_nvdimms(sysfs: str = "/sys") -> bool:

@@ -7,11 +7,11 @@ import itertools
 from xlpy.addr import PAGE, Gfn, Gpa, Mfn, Span, format_size, gpa_of, spa_of
 from xlpy.errors import ConfigError, Conflict, Constraint, Unsafe
 from xlpy.records import NamedTuple
-from xlpy.toolstack.devices.vnvdimm import LABEL_LEAST, LABEL_MOST
+from xlpy.toolstack.config.devices.vnvdimm import LABEL_LEAST, LABEL_MOST
+from xlpy.toolstack.config.libxl_json import INVALID_GFN
+from xlpy.toolstack.domain.build_info import memory_layout
 from xlpy.toolstack.export.limits import check_entries
 from xlpy.toolstack.export.manifest import Area, Device
-from xlpy.toolstack.libxl_json import INVALID_GFN
-from xlpy.toolstack.settings import memory_layout
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from xlpy.addr import Spa
     from xlpy.devicemodel.placement import GuestRam
     from xlpy.devicemodel.stock import StockDevice
-    from xlpy.toolstack.config import DomainConfig
-    from xlpy.toolstack.config import Vnvdimm as Entry
+    from xlpy.toolstack.backing.resolve import Resolved
+    from xlpy.toolstack.config.domain_config import DomainConfig
+    from xlpy.toolstack.config.domain_config import Vnvdimm as Entry
     from xlpy.toolstack.export.machine import Machine, Media
-    from xlpy.toolstack.resolve import Resolved
 
 _LOOKED_AT = 1 << 20  # bytes of a label file that are searched for foreign data
 
@@ -220,7 +220,7 @@ def _refuse_poison(machine: Machine, resolved: Resolved) -> None:
 
 def _check_labels(machine: Machine, resolved: Resolved) -> None:
     """A label area has a size of its own, and holds labels or nothing."""
-    from xlpy.dom0.labels import SIGNATURE, read_area
+    from xlpy.dom0.nvdimm.labels import SIGNATURE, read_area
 
     if not LABEL_LEAST <= resolved.size <= LABEL_MOST:
         raise Constraint(

@@ -12,7 +12,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.config.domain_config import DomainConfig
 
 _REMAPPING = 48  # where a DMAR's structures begin
 _RMRR = 1

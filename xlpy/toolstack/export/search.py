@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from xlpy.errors import XlpyError
-from xlpy.toolstack.resolve import resolve, window
+from xlpy.toolstack.backing.resolve import resolve, window
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from xlpy.addr import Spa, Span
-    from xlpy.dom0.face import Dom0, Mount
+    from xlpy.dom0.kernel import Dom0, Mount
 
 
 def devices(dom0: Dom0, names: Iterable[str]) -> Iterator[tuple[str, str, Span[Spa]]]:

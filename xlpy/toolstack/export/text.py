@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from xlpy.addr import PAGE, PAGE_SHIFT, format_size
 from xlpy.errors import ConfigError
-from xlpy.toolstack.xlcfg import Refused
-from xlpy.toolstack.xlcfg.rewrite import comment_out
+from xlpy.toolstack.config.xlcfg import Refused
+from xlpy.toolstack.config.xlcfg.rewrite import comment_out
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.export.manifest import Area, Device
     from xlpy.toolstack.export.plan import Plan
 
@@ -114,7 +114,7 @@ def _comment(text: str) -> str:
 
 def _refuse_unreadable(text: str, config: DomainConfig) -> None:
     """What is written must read in xl as it does here."""
-    from xlpy.toolstack.config import ANY_MACHINE, load_config
+    from xlpy.toolstack.config.domain_config import ANY_MACHINE, load_config
 
     try:
         load_config(text, config.source, strict=True, host=ANY_MACHINE)

@@ -9,18 +9,18 @@ from pathlib import Path
 from xlpy.addr import Gpa, Span
 from xlpy.errors import XlpyError
 from xlpy.rangemap import RangeMap
+from xlpy.toolstack.config.xlcfg import Problem, Text
+from xlpy.toolstack.domain.build_info import memory_layout
 from xlpy.toolstack.export.importing import dimms, guest_map, tables
 from xlpy.toolstack.export.manifest import Manifest
 from xlpy.toolstack.export.plan import own_iomem
-from xlpy.toolstack.settings import memory_layout
-from xlpy.toolstack.xlcfg import Problem, Text
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from xlpy.addr import Spa
-    from xlpy.toolstack.config import DomainConfig
+    from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.export.machine import Machine
     from xlpy.toolstack.export.plan import IoMemory
 

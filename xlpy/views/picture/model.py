@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from xlpy.addr import PAGE_SHIFT
 from xlpy.records import NamedTuple
-from xlpy.toolstack.record import load
-from xlpy.toolstack.running import Running
+from xlpy.toolstack.domain.record import load
+from xlpy.toolstack.domain.running import Running
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xlpy.dom0.namespace import Namespace
+    from xlpy.dom0.nvdimm.namespace import Namespace
     from xlpy.host import Host
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from xlpy.host import Host
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.running import Running
 
 MOST_PIECES = 100_000  # of one range: more extents than a file may reasonably have
 
@@ -71,8 +71,8 @@ def pieces(ask: Callable[[int], Answer], start: int, length: int) -> Iterator[tu
 
 def _looked_at(host: Host, domain: str) -> Running:
     """A domain without its device model, which an onlooker does not need."""
-    from xlpy.toolstack.record import load
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.record import load
+    from xlpy.toolstack.domain.running import Running
 
     domid = host.domid(domain)
     if domid == 0:

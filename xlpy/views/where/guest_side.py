@@ -15,8 +15,8 @@ from xlpy.views.where.answer import Answer, Hop, Place
 if TYPE_CHECKING:
     from xlpy.host import Host
     from xlpy.hypervisor.linear import Piece
-    from xlpy.toolstack.record import VnvdimmRecord
-    from xlpy.toolstack.running import Running
+    from xlpy.toolstack.domain.record import VnvdimmRecord
+    from xlpy.toolstack.domain.running import Running
 
 ENTRY = {0: "4 KiB", 9: "2 MiB", 18: "1 GiB"}  # by order of the page table entry
 SIGNATURES = {b"NVDIMM_PFN_INFO": "", b"BTT_ARENA_INFO\0": "s"}  # info block: what follows the number of /dev/pmemN
@@ -102,7 +102,7 @@ def _device_hops(running: Running, device: VnvdimmRecord, gpa: Gpa) -> tuple[lis
 def _configured(running: Running, device: VnvdimmRecord) -> Hop:
     """The entry of the configuration that the device came from."""
     from xlpy.errors import ConfigError
-    from xlpy.toolstack.xlcfg import Items, Text, parse
+    from xlpy.toolstack.config.xlcfg import Items, Text, parse
 
     record = running.record
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlpy.addr import Spa, Span
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
-from xlpy.dom0.infoblock import BLOCK
+from xlpy.dom0.nvdimm.infoblock import BLOCK
 from xlpy.errors import Constraint, Unsafe, XlpyError
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.where.answer import Answer, Hop, Place
@@ -12,11 +12,11 @@ from xlpy.views.where.answer import Answer, Hop, Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from xlpy.dom0.block import BlockDevice
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.reader import Ext4Image
-    from xlpy.dom0.face import Mount
-    from xlpy.dom0.namespace import Namespace
+    from xlpy.dom0.files.block import BlockDevice
+    from xlpy.dom0.kernel import Mount
+    from xlpy.dom0.nvdimm.namespace import Namespace
     from xlpy.host import Host
 
 

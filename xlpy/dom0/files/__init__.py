@@ -1,0 +1,1 @@
+"""Dom0's block devices and files, and who uses them."""

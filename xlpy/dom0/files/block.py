@@ -1,0 +1,96 @@
+"""Block devices: the disks of enabled namespaces, and the parts of them that a partition table names."""
+
+from __future__ import annotations
+
+from xlpy.addr import Spa, Span
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from xlpy.dom0.nvdimm.namespace import Namespace
+
+BLOCK_EXT_MAJOR = 259  # where Linux numbers the disks of drivers without a major of their own
+
+
+class BlockDevice(NamedTuple):
+    """A disk or a partition of one.
+
+    name: the kernel's, such as ``pmem0p1``; number: (major, minor).
+    region: number of the region whose namespace it shows; disk: name of the whole disk (its own, for a disk).
+    partition: its number, 0 for the disk; offset: of its start on the disk, in bytes.
+    window: where its bytes lie in host memory; size: bytes (beyond the window in a BTT of many arenas).
+    sector: logical block size; dax: whether its file systems can be mapped directly.
+    """
+
+    name: str
+    number: tuple[int, int]
+    region: int
+    disk: str
+    partition: int
+    offset: int
+    window: Span[Spa]
+    size: int
+    sector: int
+    dax: bool
+
+    def dump(self) -> list[Any]:
+        """The record as JSON values."""
+        return [[v.start, v.size] if isinstance(v, Span) else v for v in self]
+
+    @classmethod
+    def load(cls, values: list[Any]) -> BlockDevice:
+        """The record that ``dump`` wrote."""
+        made = cls(*values)
+        return made._replace(number=(values[1][0], values[1][1]), window=Span(*values[6]))
+
+
+def block_devices(
+    read: Callable[[Spa, int], bytes], namespaces: Iterable[Namespace]
+) -> tuple[list[BlockDevice], list[str]]:
+    """The disks of enabled namespaces, each followed by its partitions, and what is wrong with partition tables.
+
+    Args:
+        read: gives bytes of host memory at an address.
+        namespaces: in order of their regions.
+    """
+    from xlpy.dom0.files.partitions import read_table
+
+    found: list[BlockDevice] = []
+    problems = []
+    for one in namespaces:
+        if one.disk is None:
+            continue
+        disk = BlockDevice(
+            one.disk,
+            (BLOCK_EXT_MAJOR, len(found)),
+            one.region,
+            one.disk,
+            0,
+            0,
+            one.data,
+            one.size,
+            one.sector_size,
+            one.dax,
+        )
+        found.append(disk)
+
+        def on_disk(at: int, length: int, start: Spa = one.data.start) -> bytes:
+            return read(Spa(start + at), length)
+
+        table = read_table(on_disk, one.data.size, one.sector_size)
+        if table.problem:
+            problems.append(f"{one.disk}: {table.problem}")
+        for number, offset, size in table.partitions:
+            found.append(
+                disk._replace(
+                    name=f"{one.disk}{'p' * one.disk[-1].isdigit()}{number}",
+                    number=(BLOCK_EXT_MAJOR, len(found)),
+                    partition=number,
+                    offset=offset,
+                    window=Span(Spa(one.data.start + offset), size),
+                    size=size,
+                )
+            )
+    return found, problems

@@ -1,0 +1,288 @@
+"""The part of ``/sys`` that describes persistent memory: the nd bus, and block devices on it.
+
+Paths, values and their spelling are Linux' (``Documentation/ABI/testing/sysfs-bus-nd`` and ``sysfs-block``): text that
+ends in a newline, ``size`` of disks and partitions always in 512-byte sectors. What has no value does not exist here.
+"""
+
+from __future__ import annotations
+
+from xlpy.errors import NotFound
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from xlpy.addr import Spa, Span
+    from xlpy.dom0.files.block import BlockDevice
+    from xlpy.dom0.files.usage import Use
+    from xlpy.dom0.nvdimm.driver import Bus, Dimm, Region
+    from xlpy.dom0.nvdimm.namespace import Namespace
+
+SECTOR = 512
+BUS = "/sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0"
+ALIGNMENTS = (4096, 2 << 20, 1 << 30)
+BTT_SECTORS = (512, 520, 528, 4096, 4104, 4160, 4224)
+_MODES = {"raw": ("raw", ""), "fsdax": ("memory", "pfn"), "sector": ("safe", "btt"), "devdax": ("dax", "dax")}
+_MAX_LINKS = 40
+
+
+class Sysfs:
+    """A read-only tree.
+
+    Args:
+        bus: what the driver found.
+        namespaces, devices: what it enabled.
+        poison: the unreadable parts of a span of host memory, for ``badblocks``.
+        uses: what is built on block devices and files.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        namespaces: Iterable[Namespace],
+        devices: Iterable[BlockDevice],
+        poison: Callable[[Span[Spa]], Iterable[Span[Spa]]],
+        uses: Iterable[Use] = (),
+    ) -> None:
+        self._files: dict[str, str | Callable[[], str]] = {}
+        self._links: dict[str, str] = {}
+        self._poison = poison
+        self._folders = {"/sys"}
+        self._add_bus(bus)
+        for dimm in bus.dimms:
+            self._add_dimm(dimm)
+        for region in bus.regions:
+            self._add_region(region, bus.persistence)
+        holders = {one.region: self._add_namespace(one) for one in namespaces}
+        read_only = {region.number for region in bus.regions if region.read_only}
+        for device in devices:
+            self._add_block(device, holders[device.region], device.region in read_only)
+        for use in uses:
+            if use.dev:
+                self._add_use(use)
+
+    def read(self, path: str) -> str:
+        """The text of a file. NotFound when there is none."""
+        real = self.realpath(path)
+        value = self._files.get(real)
+        if value is None:
+            raise NotFound(f"{path}: {'is a directory' if real in self._folders else 'no such file'} in sysfs")
+        return value if isinstance(value, str) else value()
+
+    def listdir(self, path: str) -> list[str]:
+        """The names in a directory, sorted. NotFound when it is none."""
+        real = self.realpath(path)
+        if real not in self._folders:
+            raise NotFound(f"{path}: no such directory in sysfs")
+        prefix = f"{real}/"
+        everything = (*self._files, *self._links, *self._folders)
+        return sorted({name[len(prefix) :].partition("/")[0] for name in everything if name.startswith(prefix)})
+
+    def realpath(self, path: str) -> str:
+        """The path without links, ``.`` and ``..``; parts that do not exist stay as they are."""
+        todo, real, links = path.split("/")[::-1], "", 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                real = real.rpartition("/")[0]
+                continue
+            real += f"/{part}"
+            if real in self._links:
+                links += 1
+                if links > _MAX_LINKS:
+                    raise NotFound(f"{path}: too many symbolic links")
+                todo += self._links[real].split("/")[::-1]
+                real = ""
+        return real or "/"
+
+    def is_dir(self, path: str) -> bool:
+        """Whether a directory is there."""
+        return self.realpath(path) in self._folders
+
+    # --- building ----------------------------------------------------------------------------------------------
+
+    def _put(self, folder: str, **values: object) -> None:
+        """Files in a folder; ``__`` in a name stands for a slash, None leaves a file out."""
+        for name, value in values.items():
+            if value is not None:
+                path = f"{folder}/{name.replace('__', '/')}"
+                self._files[path] = value if callable(value) else f"{value}\n"
+                self._folder(path.rpartition("/")[0])
+
+    def _folder(self, path: str) -> None:
+        while path not in self._folders and path:
+            self._folders.add(path)
+            path = path.rpartition("/")[0]
+
+    def _link(self, path: str, target: str) -> None:
+        self._links[path] = target
+        self._folder(path.rpartition("/")[0])
+
+    def _device(self, name: str, path: str) -> str:
+        self._link(f"/sys/bus/nd/devices/{name}", path)
+        return path
+
+    def _add_bus(self, bus: Bus) -> None:
+        self._put(
+            self._device("ndbus0", BUS),
+            provider="ACPI.NFIT",
+            wait_probe=1,
+            nfit__revision=bus.revision,
+            nfit__dsm_mask="0x0",
+            nfit__hw_error_scrub=0,
+        )
+
+    def _add_dimm(self, dimm: Dimm) -> None:
+        def swapped(value: int) -> str:
+            """Identity fields are shown as the bytes stand in the table."""
+            return f"0x{value.to_bytes(2, 'little').hex()}"
+
+        self._put(
+            self._device(dimm.dev, f"{BUS}/{dimm.dev}"),
+            state="active",
+            flags="",
+            modalias="nd:t1",
+            nfit__handle=f"{dimm.handle:#x}",
+            nfit__phys_id=f"{dimm.phys_id:#x}",
+            nfit__id=dimm.unique,
+            nfit__vendor=swapped(dimm.vendor),
+            nfit__device=swapped(dimm.device),
+            nfit__rev_id=swapped(dimm.revision),
+            nfit__subsystem_vendor=swapped(dimm.subsystem_vendor),
+            nfit__subsystem_device=swapped(dimm.subsystem_device),
+            nfit__subsystem_rev_id=swapped(dimm.subsystem_revision),
+            nfit__serial=f"0x{dimm.serial.to_bytes(4, 'little').hex()}",
+            nfit__format=f"0x{dimm.interface:04x}",
+            nfit__formats=1,
+            nfit__flags=" ".join(dimm.flags),
+        )
+
+    def _add_region(self, region: Region, persistence: str | None) -> None:
+        mappings = {
+            f"mapping{i}": f"{m.dimm},{m.offset},{m.length},{m.position}" for i, m in enumerate(region.mappings)
+        }
+        self._put(
+            self._device(region.dev, f"{BUS}/{region.dev}"),
+            size=region.span.size,
+            resource=f"{region.span.start:#x}",
+            align=f"{region.align:#x}",
+            available_size=0,
+            max_available_extent=0,
+            mappings=len(region.mappings),
+            set_cookie=f"{region.cookie1:#x}" if region.mappings else None,
+            nstype=4,
+            init_namespaces="1/1",
+            numa_node=region.node,
+            target_node=region.node,
+            read_only=int(region.read_only),
+            deep_flush=0,
+            badblocks=lambda: self._badblocks(region.span),
+            persistence_domain=persistence,
+            modalias="nd:t2",
+            **mappings,
+        )
+
+    def _add_namespace(self, one: Namespace) -> str:
+        """Returns the path of the device that holds the disk: the namespace itself, or what claimed it."""
+        parent = f"{BUS}/region{one.region}"
+        mode, kind = _MODES[one.mode]
+        holder = f"{kind}{one.region}.0" if kind and not one.problem else ""
+        namespace = self._device(one.dev, f"{parent}/{one.dev}")
+        self._put(
+            namespace,
+            nstype=4,
+            size=one.span.size,
+            resource=f"{one.span.start:#x}",
+            mode=mode,
+            holder=holder,
+            holder_class=kind if holder else "",
+            force_raw=0,
+            modalias="nd:t4",
+        )
+        if not holder:
+            return namespace
+        path = self._device(holder, f"{parent}/{holder}")
+        self._put(path, namespace=one.dev, uuid=one.uuid, size=one.size)
+        if kind == "btt":
+            sizes = " ".join(f"[{n}]" if n == one.sector_size else str(n) for n in BTT_SECTORS)
+            self._put(path, sector_size=f"{sizes} ", log_zero_flags="Y")
+        else:
+            self._put(
+                path,
+                mode="pmem" if one.map == "dev" else "ram",
+                align=one.align,
+                supported_alignments=" ".join(map(str, ALIGNMENTS)) + " ",
+                resource=f"{one.data.start:#x}",
+            )
+        if one.char:
+            self._add_dax(one, path)
+        return path
+
+    def _add_dax(self, one: Namespace, holder: str) -> None:
+        """A devdax device: on a bus of its own, below the nd device that claimed the namespace."""
+        path = f"{holder}/{one.char}"
+        number = f"{one.number[0]}:{one.number[1]}"
+        node = self.read(f"{holder}/../target_node").strip()
+        uevent = f"MAJOR={one.number[0]}\nMINOR={one.number[1]}\nDEVNAME={one.char}\nDRIVER=device_dax\nMODALIAS=dax:t0"
+        self._put(
+            path,
+            dev=number,
+            uevent=uevent,
+            resource=f"{one.data.start:#x}",
+            size=one.size,
+            align=one.align,
+            numa_node=node,
+            target_node=node,
+            mapping0__start=f"{one.data.start:#x}",
+            mapping0__end=f"{one.data.end - 1:#x}",
+            mapping0__page_offset="0x0",
+        )
+        self._link(f"/sys/bus/dax/devices/{one.char}", path)
+        self._link(f"/sys/dev/char/{number}", path)
+
+    def _add_block(self, device: BlockDevice, holder: str, read_only: bool) -> None:
+        disk = f"{holder}/block/{device.disk}"
+        path = f"{disk}/{device.name}" if device.partition else disk
+        number = f"{device.number[0]}:{device.number[1]}"
+        self._put(path, size=device.size // SECTOR, dev=number, ro=int(read_only))
+        self._link(f"/sys/dev/block/{number}", path)
+        self._link(f"/sys/class/block/{device.name}", path)
+        if device.partition:
+            self._put(path, partition=device.partition, start=device.offset // SECTOR)
+            return
+        in_sectors = device.disk.endswith("s")
+        self._link(f"/sys/block/{device.name}", path)
+        self._link(f"{path}/device", holder)
+        self._put(
+            path,
+            removable=0,
+            queue__dax=int(device.dax),
+            queue__logical_block_size=device.sector,
+            queue__physical_block_size=device.sector if in_sectors else 4096,
+            badblocks=None if in_sectors else lambda: self._badblocks(device.window),
+        )
+
+    def _add_use(self, use: Use) -> None:
+        """A device that is built on another one, or on a file."""
+        path = f"/sys/devices/virtual/block/{use.dev}"
+        number = f"{use.number[0]}:{use.number[1]}"
+        self._put(path, dev=number, ro=0)
+        for link in (f"/sys/block/{use.dev}", f"/sys/class/block/{use.dev}", f"/sys/dev/block/{number}"):
+            self._link(link, path)
+        if use.kind == "loop":
+            self._put(path, loop__backing_file=use.path)
+            return
+        self._put(path, dm__name=use.name)
+        under = self.realpath(f"/sys/class/block/{use.device}")
+        self._link(f"{under}/holders/{use.dev}", path)
+        self._link(f"{path}/slaves/{use.device}", under)
+
+    def _badblocks(self, span: Span[Spa]) -> str:
+        """Lines of first sector and number of sectors, relative to the span."""
+        lines = []
+        for bad in self._poison(span):
+            first = (bad.start - span.start) // SECTOR
+            lines.append(f"{first} {-(-(bad.end - span.start) // SECTOR) - first}\n")
+        return "".join(lines)

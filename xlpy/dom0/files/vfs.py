@@ -1,0 +1,308 @@
+"""The emulated Dom0's view of its devices and files, read-only: paths, mounts, sysfs, fiemap.
+
+Block devices and file systems lie on the emulated machine's media. Paths such as ``/dev/pmem0`` and ``/mnt/pmem0``
+exist in this host only, and never on the machine that runs it.
+"""
+
+from __future__ import annotations
+
+import errno
+from functools import cached_property
+
+from xlpy.addr import PAGE, Spa, Span
+from xlpy.dom0.files.block import BlockDevice
+from xlpy.dom0.kernel import FileStat, FileState, Mount
+from xlpy.dom0.nvdimm.infoblock import InfoBlockError
+from xlpy.dom0.nvdimm.namespace import Namespace, revalidate
+from xlpy.errors import NotFound, StateError, Unsafe
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xlpy.dom0.ext4.inode import Inode
+    from xlpy.dom0.ext4.reader import Ext4Image
+    from xlpy.dom0.extents import Extents
+    from xlpy.dom0.files.sysfs import Sysfs
+    from xlpy.dom0.files.usage import Use
+    from xlpy.dom0.nvdimm.driver import Bus
+    from xlpy.hw.hardware import Hardware
+    from xlpy.store import Store
+
+ROOT_MOUNTS = (
+    Mount("rootfs", "/", "rootfs", ("rw",)),
+    Mount("devtmpfs", "/dev", "devtmpfs", ("rw", "nosuid")),
+    Mount("sysfs", "/sys", "sysfs", ("rw", "nosuid", "nodev", "noexec", "relatime")),
+)
+_ANONYMOUS = {"/": (0, 2), "/dev": (0, 6), "/sys": (0, 22)}  # device numbers of file systems without a disk
+
+
+class DriverMemory:
+    """Host memory as the driver reads it: a poisoned line is an I/O error, not bytes."""
+
+    def __init__(self, hw: Hardware) -> None:
+        self._hw = hw
+        self.write = hw.write
+        self.zero = hw.zero
+
+    def read(self, spa: Spa, length: int) -> bytes:
+        if self._hw.poison.overlapping(Span(spa, length)):
+            raise InfoBlockError(f"info block at {spa:#x}: the memory is poisoned", errno.EIO)
+        return self._hw.read(spa, length)
+
+
+class Vfs:
+    """What ``face.Dom0`` asks for, as far as nothing is changed.
+
+    Args:
+        hw: the machine.
+        store: the host's state; its table ``dom0`` holds what was found at boot.
+
+    Every use of a device raises Unsafe (XLPY-PMEM-INFOBLOCK) while its namespace is disabled.
+    """
+
+    def __init__(self, hw: Hardware, store: Store) -> None:
+        self._hw = hw
+        self._table = store.table("dom0")
+        self._open_images: dict[str, Ext4Image] = {}
+
+    # --- what was found at boot ---------------------------------------------------------------------------------
+
+    def _load(self, key: str) -> Any:  # noqa: ANN401 - JSON
+        value = self._table.get(key)
+        if value is None:
+            raise StateError("Dom0 has not been started on this host", hint="make the host anew: xlpy host reset")
+        return value
+
+    @cached_property
+    def bus(self) -> Bus:
+        """DIMMs and regions."""
+        from xlpy.dom0.nvdimm.driver import Bus
+
+        return Bus.load(self._load("bus"))
+
+    @cached_property
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """One per region, its info block just checked."""
+        media = DriverMemory(self._hw)
+        return tuple(revalidate(media, Namespace.load(values)) for values in self._load("namespaces"))
+
+    @cached_property
+    def devices(self) -> tuple[BlockDevice, ...]:
+        """All block devices, those of disabled namespaces included."""
+        return tuple(BlockDevice.load(values) for values in self._load("devices"))
+
+    @cached_property
+    def _sysfs(self) -> Sysfs:
+        from xlpy.dom0.files.sysfs import Sysfs
+
+        alive = {one.region for one in self.namespaces if one.disk}
+        devices = [device for device in self.devices if device.region in alive]
+        return Sysfs(self.bus, self.namespaces, devices, self._hw.poison.overlapping, self.uses)
+
+    @property
+    def uses(self) -> list[Use]:
+        """What device mapper, swapping and loop devices use."""
+        rows = self._table.get("uses")
+        if not rows:
+            return []
+        from xlpy.dom0.files.usage import load_use
+
+        return [load_use(values) for values in rows]
+
+    def _disk_of(self, use: Use) -> str:
+        return next(device.disk for device in self.devices if device.name == use.device)
+
+    # --- paths ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def disk_mounts(self) -> tuple[Mount, ...]:
+        """The mounts of file systems on pmem devices."""
+        return tuple(Mount(d, m, t, tuple(options)) for d, m, t, options in self._load("mounts"))
+
+    def mounts(self) -> list[Mount]:
+        """As ``face.Dom0.mounts``."""
+        return [*ROOT_MOUNTS, *self.disk_mounts]
+
+    def place(self, path: str) -> tuple[Mount, str]:
+        """The mount that a path leads to, and the rest of the path inside it. ``..`` is followed as a kernel does."""
+        if not path.startswith("/"):
+            raise NotFound(f"{path}: not an absolute path in the emulated host", hint="write for example /dev/pmem0")
+        parts: list[str] = []
+        for part in path.split("/"):
+            if part == "..":
+                self._enter("/" + "/".join(parts))
+                del parts[-1:]
+            elif part not in ("", "."):
+                parts.append(part)
+        clean = "/" + "/".join(parts)
+        if path.endswith(("/", "/.")) and parts and self.stat(clean).kind != "dir":
+            raise NotFound(f"{path}: {clean} is not a directory")
+        mount = max(
+            (m for m in self.mounts() if clean == m.mountpoint or clean.startswith(m.mountpoint.rstrip("/") + "/")),
+            key=lambda m: len(m.mountpoint),
+        )
+        return mount, clean[len(mount.mountpoint.rstrip("/")) :] or "/"
+
+    def _enter(self, path: str) -> None:
+        """Check that ``path/..`` is what is written left of it: a directory, and not behind a symbolic link."""
+        mount, inner = self.place(path)
+        if mount in self.disk_mounts and inner != "/":
+            inode = self._lookup(path, mount, inner, follow=False)
+            if inode.kind == "symlink":
+                raise Unsafe(
+                    f"{path}/.. leads through a symbolic link",
+                    code="XLPY-EXT4-SYMLINK",
+                    hint="give the path of the file itself",
+                )
+        if self.stat(path).kind != "dir":
+            raise NotFound(f"{path} is not a directory")
+
+    def _lookup(self, path: str, mount: Mount, inner: str, follow: bool = True) -> Inode:
+        """A file by its path inside a mount; NotFound names the whole path."""
+        try:
+            return self.image(mount).lookup(inner, follow=follow)
+        except NotFound as error:
+            raise NotFound(
+                f"{path}: no such file on {mount.mountpoint}", hint=f"xlpy pmem mkfile SIZE {path} makes one"
+            ) from error
+
+    def stat(self, path: str) -> FileStat:
+        """As ``face.Dom0.stat``."""
+        mount, inner = self.place(path)
+        if mount in self.disk_mounts:
+            inode = self._lookup(path, mount, inner)
+            return FileStat(inode.kind, inode.size, self.device(mount.device).number, inode.number, inode.links)
+        number = _ANONYMOUS[mount.mountpoint]
+        if mount.mountpoint == "/dev" and inner != "/":
+            for use in self.uses:
+                if use.dev and f"/dev{inner}" in use.nodes:
+                    return FileStat("block", 0, use.number, 200 + use.number[1], 1)
+            dax = self.dax_device(f"/dev{inner}")
+            if dax is not None:
+                return FileStat("char", 0, dax.number, 300 + dax.region, 1)
+            device = self.device(f"/dev{inner}")
+            return FileStat("block", 0, device.number, 100 + device.number[1], 1)
+        if mount.mountpoint == "/sys":
+            if not self._sysfs.is_dir(f"/sys{inner}"):
+                self._sysfs.read(f"/sys{inner}")
+                return FileStat("file", PAGE, number, 2, 1)
+        elif inner != "/" and not any(m.mountpoint.startswith(f"{inner}/") for m in self.mounts()):
+            raise NotFound(
+                f"{path}: no such file in the emulated host",
+                hint="it has /dev/pmem* and: " + ", ".join(m.mountpoint for m in self.disk_mounts),
+            )
+        return FileStat("dir", 0, number, 1, 2)
+
+    def mount_of(self, path: str) -> Mount:
+        """As ``face.Dom0.mount_of``."""
+        self.stat(path)
+        return self.place(path)[0]
+
+    def sysfs(self, path: str) -> str:
+        """As ``face.Dom0.sysfs``."""
+        return self._sysfs.read(path).strip()
+
+    def sysfs_list(self, path: str) -> list[str]:
+        """The names in a directory below ``/sys``. NotFound when there is none."""
+        return self._sysfs.listdir(path)
+
+    def block_device_name(self, major: int, minor: int) -> str:
+        """As ``face.Dom0.block_device_name``."""
+        for device in self.devices:
+            if device.number == (major, minor):
+                return device.name
+        for use in self.uses:
+            if use.dev and use.number == (major, minor):
+                return use.dev
+        raise NotFound(f"no block device has the number {major}:{minor}")
+
+    def dax_device(self, path: str) -> Namespace | None:
+        """The namespace of a devdax device by the path of its node; None when it is no such path."""
+        return next((one for one in self.namespaces if one.char and path == f"/dev/{one.char}"), None)
+
+    def device(self, path: str) -> BlockDevice:
+        """The block device at ``/dev/NAME``; Unsafe while its namespace is disabled."""
+        for device in self.devices:
+            if path == f"/dev/{device.name}":
+                namespace = self.namespaces[device.region]
+                if namespace.problem:
+                    raise Unsafe(
+                        f"{path}: {namespace.dev} is disabled: {namespace.problem}",
+                        code="XLPY-PMEM-INFOBLOCK",
+                        hint="the data behind it are untouched; restore the info block, or: xlpy host reset",
+                    )
+                return device
+        names = ", ".join(f"/dev/{device.name}" for device in self.devices)
+        raise NotFound(f"{path}: no such device in the emulated host", hint=f"it has {names or 'none'}")
+
+    def image(self, mount: Mount) -> Ext4Image:
+        """The file system on a mount."""
+        from xlpy.dom0.ext4.reader import Ext4Image
+
+        device = self.device(mount.device)
+        if mount.mountpoint not in self._open_images:
+            image, offset = self._hw.locate_file(device.window.start)
+            self._open_images[mount.mountpoint] = Ext4Image(image, offset, device.window.size)
+        return self._open_images[mount.mountpoint]
+
+    def file(self, path: str) -> tuple[Mount, str, Inode]:
+        """The mount, path inside it, and inode of a regular file."""
+        mount, inner = self.place(path)
+        if mount not in self.disk_mounts:
+            self.stat(path)
+            raise Unsafe(
+                f"{path} does not lie on a file system of a pmem device",
+                code="XLPY-PMEM-NOT-PMEM",
+                hint="use a file below: " + ", ".join(m.mountpoint for m in self.disk_mounts),
+            )
+        inode = self._lookup(path, mount, inner)
+        if inode.kind != "file":
+            raise Unsafe(f"{path} is a {inode.kind}, not a regular file", code="XLPY-PMEM-KIND")
+        return mount, inner, inode
+
+    def file_state(self, path: str) -> FileState:
+        """As ``face.Dom0.file_state``: the mount decides, and flags of the inode, as Linux' ext4 has it."""
+        from xlpy.dom0.ext4.inode import DAX_FL, ENCRYPT_FL, JOURNAL_DATA_FL, VERITY_FL
+
+        mount, _, inode = self.file(path)
+        for flag, why in ((VERITY_FL, "verity"), (ENCRYPT_FL, "encrypted"), (JOURNAL_DATA_FL, "journal")):
+            if inode.flags & flag:
+                return FileState(False, why)
+        return FileState("dax=always" in mount.options or bool(inode.flags & DAX_FL))
+
+    def device_users(self, path: str, name: str) -> list[str]:
+        """As ``face.Dom0.device_users``."""
+        if self.dax_device(self.clean(path)) is not None:
+            return []
+        window = self.device(self.clean(path)).window
+        by_name = {device.name: device.window for device in self.devices}
+        del name
+        return [use.phrase for use in self.uses if not use.inode and by_name[use.device].overlaps(window)]
+
+    def file_users(self, path: str) -> list[str]:
+        """As ``face.Dom0.file_users``."""
+        if not self.uses:
+            return []
+        mount, _, inode = self.file(path)
+        device = self.device(mount.device).name
+        return [use.phrase for use in self.uses if (use.device, use.inode) == (device, inode.number)]
+
+    def fiemap(self, path: str, sync: bool = True) -> Extents:
+        """As ``face.Dom0.fiemap``. Nothing is ever cached here, so ``sync`` makes no difference."""
+        mount, _, inode = self.file(path)
+        return self.image(mount).fiemap(inode, path)
+
+    def cat(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of a file or block device, cut at its end."""
+        kind = self.stat(path).kind
+        if kind in ("block", "char"):
+            dax = self.dax_device(self.clean(path))
+            window = dax.data if dax else self.device(self.clean(path)).window
+            end = window.size if length is None else min(offset + length, window.size)
+            return self._hw.read(Spa(window.start + offset), max(end - offset, 0))
+        mount, _, inode = self.file(path)
+        return self.image(mount).read_file(inode, offset, inode.size if length is None else length, path)
+
+    def clean(self, path: str) -> str:
+        """The path without ``.``, ``..`` and double slashes."""
+        mount, inner = self.place(path)
+        return f"{mount.mountpoint.rstrip('/')}{inner}" if inner != "/" else mount.mountpoint

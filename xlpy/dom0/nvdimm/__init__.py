@@ -1,0 +1,1 @@
+"""Dom0's NVDIMM driver: labels, info blocks, namespaces."""

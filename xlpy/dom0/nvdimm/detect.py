@@ -1,0 +1,87 @@
+"""Finding the namespace of a region. Without labels a region is one namespace."""
+
+from __future__ import annotations
+
+import errno
+
+from xlpy.addr import Spa, Span
+from xlpy.dom0.nvdimm.btt import ARENA_MIN, BTT1_AT, BTT2_AT, BttBlock, parse_btt
+from xlpy.dom0.nvdimm.fsdax import reserve_span
+from xlpy.dom0.nvdimm.infoblock import BLOCK, DAX_SIGNATURE, MODE_PMEM, PFN_AT, InfoBlockError, parse_pfn, validate_pfn
+from xlpy.dom0.nvdimm.namespace import Namespace, checksum
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlpy.dom0.nvdimm.memory import Readable
+
+
+def detect(memory: Readable, region: int, span: Span[Spa], parent: bytes = bytes(16)) -> Namespace:
+    """Enable the namespace of a region as its media say: the first valid info block of BTT, PFN and DAX claims it.
+
+    ``parent`` is the uuid of the label that made the namespace, zeros without labels: other blocks are not its own.
+    A block that is one but cannot be used disables the namespace (``problem``); no valid block makes it raw.
+    """
+    raw = Namespace(region, span, "raw", span, size=span.size)
+    for version, at in ((2, BTT2_AT), (1, BTT1_AT)):
+        try:
+            btt = parse_btt(memory.read(Spa(span.start + at), BLOCK), parent)
+        except InfoBlockError as error:
+            if error.errno != errno.ENODEV:
+                return raw._replace(problem=error.message)
+        else:
+            if btt.major == version:
+                return _sector(memory, raw, at, btt)
+    try:
+        return _pfn(memory, raw, parent)
+    except InfoBlockError as error:
+        return raw if error.errno == errno.ENODEV else raw._replace(problem=error.message)
+
+
+def _pfn(memory: Readable, raw: Namespace, parent: bytes) -> Namespace:
+    span = raw.span
+    place = Spa(span.start + PFN_AT)
+    data = memory.read(place, BLOCK)
+    block = parse_pfn(data)
+    validate_pfn(block, span.start, span.size, parent)
+    size = span.size - block.start_pad - block.dataoff - block.end_trunc
+    devdax = block.signature == DAX_SIGNATURE
+    return raw._replace(
+        mode="devdax" if devdax else "fsdax",
+        map="dev" if block.mode == MODE_PMEM else "mem",
+        uuid=uuid_text(block.uuid),
+        align=block.align,
+        data=Span(Spa(span.start + block.start_pad + block.dataoff), size),
+        size=size,
+        reserve=reserve_span(span, block),
+        seal=(place, checksum(data)),
+    )
+
+
+def _sector(memory: Readable, raw: Namespace, at: int, first: BttBlock) -> Namespace:
+    block, start, size = first, raw.span.start + at, 0
+    while True:
+        size += block.external_nlba * block.external_lbasize
+        if not block.nextoff:
+            break
+        start += block.nextoff
+        if block.nextoff < ARENA_MIN or start + BLOCK > raw.span.end:
+            return raw._replace(problem=f"BTT info block: next arena at {start:#x}, outside the namespace {raw.span}")
+        try:
+            block = parse_btt(memory.read(Spa(start), BLOCK))
+        except InfoBlockError as error:
+            return raw._replace(problem=f"arena at {start:#x}: {error.message}")
+    place = Spa(raw.span.start + at)
+    return raw._replace(
+        mode="sector",
+        uuid=uuid_text(first.uuid),
+        sector_size=first.external_lbasize,
+        data=Span(Spa(place + first.dataoff), first.external_nlba * first.external_lbasize),
+        size=size,
+        seal=(place, checksum(first.build())),
+    )
+
+
+def uuid_text(data: bytes) -> str:
+    """Text of 16 text-order bytes; empty for zeros."""
+    digits = data.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])) if any(data) else ""

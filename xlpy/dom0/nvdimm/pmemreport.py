@@ -1,0 +1,68 @@
+"""Dom0's Xen driver: telling the hypervisor about persistent memory (vNVDIMM design, section 4.2.2).
+
+Each fsdax or devdax namespace that has a reserve is reported with its whole range, the reserve and the data range.
+What Xen refuses it ignores; such a device, like one without a reserve, stays usable for Dom0 and cannot be given to a
+domain.
+"""
+
+from __future__ import annotations
+
+from xlpy.addr import PAGE, Mfn, Spa, Span, mfn_of
+from xlpy.errors import HypercallError
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xlpy.dom0.nvdimm.driver import Bus
+    from xlpy.dom0.nvdimm.namespace import Namespace
+
+
+class Platform(Protocol):
+    """The hypercall that takes reports."""
+
+    def platform_pmem_add(self, region: Span[Mfn], reserved: Span[Mfn], data: Span[Mfn]) -> None:
+        """Report a pmem device, as page numbers. HypercallError when Xen ignores it."""
+        ...
+
+
+class Report(NamedTuple):
+    """What became of one namespace: whether Xen knows it, and if not, why."""
+
+    region: int
+    registered: bool
+    reason: str | None = None
+
+
+def report(bus: Bus, namespaces: Iterable[Namespace], xen: Platform) -> list[Report]:
+    """Report what can be reported."""
+    found = []
+    for one in namespaces:
+        reason = _unfit(bus, one)
+        if reason is None and one.reserve is not None:
+            try:
+                xen.platform_pmem_add(_pages(one.span), _pages(one.reserve), _pages(one.data))
+            except HypercallError as error:
+                reason = f"Xen refused it: {error}"
+        found.append(Report(one.region, reason is None, reason))
+    return found
+
+
+def _unfit(bus: Bus, one: Namespace) -> str | None:
+    """Why a namespace is not reported at all."""
+    from xlpy.dom0.nvdimm.driver import UNUSABLE
+
+    if one.problem:
+        return f"the namespace is disabled: {one.problem}"
+    if one.mode not in ("fsdax", "devdax"):
+        return f"a namespace in {one.mode} mode has no reserve for Xen's frame table"
+    if one.reserve is None:
+        return "the namespace was made without a reserve for Xen's frame table"
+    parts = {mapping.dimm for mapping in bus.regions[one.region].mappings}
+    bad = [f"{dimm.dev}: {flag}" for dimm in bus.dimms if dimm.dev in parts for flag in dimm.flags if flag in UNUSABLE]
+    return f"a DIMM may not keep its content ({', '.join(bad)})" if bad else None
+
+
+def _pages(span: Span[Spa]) -> Span[Mfn]:
+    return Span(mfn_of(span.start), span.size // PAGE)

@@ -1,0 +1,1 @@
+"""xenstored: its tree, transactions and connections."""

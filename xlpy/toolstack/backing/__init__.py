@@ -1,0 +1,1 @@
+"""Which host-physical memory is behind a backing, and whether it may be mapped."""

@@ -1,0 +1,92 @@
+"""Why a backing with good addresses cannot be given to a guest all the same: it is used, read-only, or cached."""
+
+from __future__ import annotations
+
+from xlpy.errors import Conflict, Unsafe
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.dom0.kernel import FileState, Mount
+
+
+def refuse_used(path: str, users: Sequence[str], hint: str = "end that use, or choose another backing") -> None:
+    """Conflict when something in Dom0 uses a backing.
+
+    Args:
+        path: of the backing.
+        users: phrases that follow "it is", as ``face.Dom0.device_users`` has them.
+        hint: what to do.
+    """
+    if users:
+        raise Conflict(
+            f"{path} is in use in Dom0: it is {users[0]}",
+            code="XLPY-PMEM-IN-USE",
+            details=[f"it is {user}" for user in users[1:]],
+            hint=hint,
+        )
+
+
+def read_only_backing(path: str, what: str, remedy: str) -> Unsafe:
+    """The refusal of what is read-only in Dom0, for a guest that may write.
+
+    Args:
+        path: of the backing. what: says what is read-only. remedy: makes it writable.
+    """
+    return Unsafe(
+        f"{path}: {what}, and a guest's stores would change it all the same",
+        code="XLPY-PMEM-READ-ONLY",
+        hint=f"write mode=ro in the vnvdimm entry, so that the guest can only read, or: {remedy}",
+    )
+
+
+# why the kernel keeps a file in the page cache although its mount has DAX: code, reason, what to do
+_CACHED = {
+    "verity": (
+        "VERITY",
+        "is sealed by fs-verity: the kernel reads it through the page cache, and a store would break its seal",
+        "copy the content into a new file",
+    ),
+    "encrypted": (
+        "ENCODED",
+        "is encrypted: the bytes on the media are not the bytes of the file",
+        "copy the content into a file outside the encrypted directory",
+    ),
+    "journal": (
+        "JOURNAL",
+        "is written through the journal (chattr +j): its newest bytes are in the page cache and the journal, not in "
+        "its blocks",
+        "copy the content into a new file in a directory without that attribute",
+    ),
+}
+
+
+def refuse_page_cache(path: str, mount: Mount, state: FileState) -> None:
+    """Unsafe for a file whose pages are not its blocks on media.
+
+    DAX is a property of the file: a mount may give it to files that ask for it, or deny it to some.
+    """
+    if state.dax:
+        return
+    if state.why:
+        code, reason, remedy = _CACHED[state.why]
+        raise Unsafe(f"{path} {reason}", code=f"XLPY-PMEM-{code}", hint=remedy)
+    if state.dax is None:
+        raise Unsafe(
+            f"{path}: the kernel does not tell (statx) whether the file is accessed with DAX",
+            code="XLPY-PMEM-DAX-UNKNOWN",
+            hint="Linux tells from 5.11 on, on ext4 and XFS",
+        )
+    if any(option in ("dax", "dax=always") for option in mount.options):
+        raise Unsafe(
+            f"{path}: the kernel keeps it in the page cache although {mount.mountpoint} is mounted with DAX",
+            code="XLPY-PMEM-NOT-DAX",
+            hint="close the file everywhere, and look at lsattr and dmesg; or copy it into a new file",
+        )
+    raise Unsafe(
+        f"{path}: {mount.mountpoint} is mounted without DAX, so its pages live in the page cache",
+        code="XLPY-PMEM-NOT-DAX",
+        hint=f"umount {mount.mountpoint}; mount -o dax {mount.device} {mount.mountpoint} (in fsdax mode only); or make "
+        "the file in a directory with chattr +x",
+    )

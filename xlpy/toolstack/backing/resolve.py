@@ -1,0 +1,342 @@
+"""From a path in a configuration to host physical extents (vNVDIMM design, section 4.2.3).
+
+All of it is toolstack and Dom0 kernel work: sysfs says where a pmem device lies, fiemap says where a file lies on its
+device, and what cannot be mapped safely is refused with the reason and the mend. Xen sees only the numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from itertools import pairwise
+from operator import gt
+
+from xlpy.addr import PAGE, Spa, Span, align_up
+from xlpy.columns import Column, records
+from xlpy.dom0.extents import (
+    FIEMAP_EXTENT_DATA_ENCRYPTED,
+    FIEMAP_EXTENT_DATA_INLINE,
+    FIEMAP_EXTENT_DATA_TAIL,
+    FIEMAP_EXTENT_DELALLOC,
+    FIEMAP_EXTENT_ENCODED,
+    FIEMAP_EXTENT_LAST,
+    FIEMAP_EXTENT_MERGED,
+    FIEMAP_EXTENT_NOT_ALIGNED,
+    FIEMAP_EXTENT_SHARED,
+    FIEMAP_EXTENT_UNKNOWN,
+    FIEMAP_EXTENT_UNWRITTEN,
+)
+from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
+from xlpy.records import NamedTuple
+from xlpy.toolstack.backing.refusals import read_only_backing, refuse_page_cache, refuse_used
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.dom0.extents import Extent, Extents
+    from xlpy.dom0.kernel import Dom0
+
+SECTOR = 512
+_ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
+_UNFIT = 0xFFFFFFFF & ~_ACCEPTED
+_KINDS = {"dir": "directory", "char": "character device that is not devdax"}
+_PMEM = re.compile(r"(pmem\d+(?:\.\d+)?)(s?)(?:p(\d+))?")
+
+# flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` mends it)
+_REFUSED: tuple[tuple[int, str, str, str, bool], ...] = (
+    (FIEMAP_EXTENT_DATA_INLINE, "INLINE", "inline", "the data lies inside metadata, not in pages of its own", False),
+    (FIEMAP_EXTENT_DATA_TAIL, "TAIL", "tail-packed", "the block is shared with other files", False),
+    (FIEMAP_EXTENT_NOT_ALIGNED, "UNALIGNED", "not block aligned", "only whole pages can be mapped", False),
+    (
+        FIEMAP_EXTENT_DATA_ENCRYPTED,
+        "ENCODED",
+        "encrypted",
+        "the bytes on the media are not the bytes of the file",
+        False,
+    ),
+    (FIEMAP_EXTENT_ENCODED, "ENCODED", "encoded", "the bytes on the media are not the bytes of the file", False),
+    (FIEMAP_EXTENT_DELALLOC, "DELALLOC", "not allocated yet (delayed)", "it has no address", False),
+    (FIEMAP_EXTENT_UNKNOWN, "UNKNOWN", "of unknown location", "it has no address", False),
+    (
+        FIEMAP_EXTENT_UNWRITTEN,
+        "UNWRITTEN",
+        "unwritten",
+        "what the guest stores there would never show in the file, and stale bytes would show in the guest",
+        True,
+    ),
+    (FIEMAP_EXTENT_SHARED, "SHARED", "shared (reflink)", "a store would change the other file too", False),
+)
+
+
+class Piece(NamedTuple):
+    """One extent of a backing: ``logical`` offset in the file or device, its SPA, bytes, and fiemap flags."""
+
+    logical: int
+    spa: Spa
+    length: int
+    flags: int
+
+
+class Resolved:
+    """What a path stands for.
+
+    Args:
+        path: as written.
+        kind: ``device``, ``partition``, ``devdax`` or ``file``.
+        device: the pmem disk, such as ``pmem0``, or the devdax device.
+        size: usable bytes.
+        columns: of the pieces: logical offsets, SPAs, lengths, flags. There may be tens of thousands.
+    """
+
+    def __init__(self, path: str, kind: str, device: str, size: int, columns: Sequence[Column]) -> None:
+        self.path, self.kind, self.device, self.size = path, kind, device, size
+        self.columns = columns
+
+    @cached_property
+    def extents(self) -> tuple[Piece, ...]:
+        """Pieces in logical order that cover ``[0, size)`` without a hole."""
+        return tuple(records(Piece, self.columns))
+
+    @cached_property
+    def spans(self) -> tuple[Span[Spa], ...]:
+        """The extents as SPA spans in logical order, neighbours joined."""
+        _, starts, lengths, _ = self.columns
+        joined: list[tuple[int, int]] = []
+        for start, length in zip(starts, lengths, strict=True):
+            if joined and sum(joined[-1]) == start:
+                joined[-1] = (joined[-1][0], joined[-1][1] + length)
+            else:
+                joined.append((start, length))
+        return tuple(Span(Spa(start), length) for start, length in joined)
+
+
+def resolve(dom0: Dom0, path: str, read_only: bool = False) -> Resolved:
+    """Find the host physical extents behind a pmem device, a partition of one, or a file on a DAX file system.
+
+    Args:
+        dom0: the kernel that is asked: the emulated one, or the one of this machine.
+        path: absolute path inside that kernel's view.
+        read_only: the guest will not write; otherwise a read-only device or mount is refused.
+
+    Returns:
+        page-aligned extents that cover the backing without a hole.
+
+    Raises:
+        NotFound: no such path. Conflict: something in Dom0 uses the device or file. Unsafe: it cannot be mapped
+        without losing data. Constraint: its size is not a whole number of pages.
+    """
+    if not path.startswith("/"):
+        raise NotFound(f"{path}: a vNVDIMM needs an absolute path", hint="write for example file=/dev/pmem0")
+    found = dom0.stat(path)
+    if found.kind == "block":
+        return _device(dom0, path, dom0.block_device_name(*found.device), read_only)
+    if found.kind == "file":
+        return _file(dom0, path, found.size, read_only)
+    if found.kind == "char":
+        from xlpy.toolstack.backing import devdax
+
+        dax = devdax.find(dom0, path, found.device, read_only)
+        if dax is not None:
+            return _memory(path, dax.name, dax.spans)
+    raise Unsafe(
+        f"{path} is a {_KINDS.get(found.kind, found.kind)}: a vNVDIMM needs a pmem device or a regular file on a DAX "
+        "file system",
+        code="XLPY-PMEM-KIND",
+        hint="xlpy pmem list shows the devices",
+    )
+
+
+def window(dom0: Dom0, path: str, name: str) -> tuple[str, str, Span[Spa]]:
+    """(kind, disk, SPA span) of a pmem block device or partition by its kernel name."""
+    match = _PMEM.fullmatch(name)
+    if not match:
+        raise Unsafe(
+            f"{path} lies on {name}, which is not an NVDIMM: its blocks have no host physical address",
+            code="XLPY-PMEM-NOT-PMEM",
+            hint="use /dev/pmemN, a partition of it, or a file on a file system directly on one (no LVM, loop or RAID)",
+        )
+    disk, sector, part = match.groups()
+    disk += sector
+    base = f"/sys/block/{disk}"
+    try:
+        start = int(dom0.sysfs(f"{base}/device/resource"), 0)
+        size = int(dom0.sysfs(f"{base}/device/size"), 0)
+    except NotFound as error:
+        if sector:
+            raise Unsafe(
+                f"{path}: {disk} is in sector mode (BTT): its blocks move with every write",
+                code="XLPY-PMEM-SECTOR",
+                hint="make the namespace fsdax: ndctl create-namespace -f -e NAMESPACE -m fsdax",
+            ) from error
+        raise
+    window = Span(Spa(start), size)
+    if part is None:
+        return "device", disk, window
+    first = int(dom0.sysfs(f"{base}/{name}/start")) * SECTOR
+    length = int(dom0.sysfs(f"{base}/{name}/size")) * SECTOR
+    if first + length > size:
+        raise Unsafe(
+            f"{path}: partition {name} ends at {first + length:#x}, beyond its disk of {size:#x} bytes",
+            code="XLPY-PMEM-RANGE",
+            hint="repair the partition table",
+        )
+    return "partition", disk, Span(Spa(start + first), length)
+
+
+def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
+    kind, disk, span = window(dom0, path, name)
+    for mount in dom0.mounts():
+        mounted = mount.device.rpartition("/")[2]
+        if mounted in (name, disk) or (kind == "device" and mounted.startswith(f"{disk}p")):
+            raise Conflict(
+                f"{path} is in use: {mount.device} is mounted on {mount.mountpoint} in Dom0",
+                code="XLPY-PMEM-MOUNTED",
+                hint=f"give the domain a file on it (file={mount.mountpoint}/NAME), or another device",
+            )
+    refuse_used(path, dom0.device_users(path, name))
+    if not read_only and dom0.sysfs(f"/sys/class/block/{name}/ro") != "0":
+        raise read_only_backing(path, f"{name} is a read-only device", f"blockdev --setrw /dev/{name}")
+    if span.start % PAGE or span.size % PAGE:
+        raise Unsafe(
+            f"{path} covers {span}, which does not begin and end on 4 KiB pages",
+            code="XLPY-PMEM-UNALIGNED",
+            hint="align the partition to 4096 bytes (8 sectors)",
+        )
+    _check_size(path, span.size)
+    whole = [Column.of([number]) for number in (0, span.start, span.size, FIEMAP_EXTENT_LAST)]
+    return Resolved(path, kind, disk, span.size, whole)
+
+
+def _memory(path: str, name: str, spans: Sequence[Span[Spa]]) -> Resolved:
+    """A devdax device, which is its ranges one after another."""
+    starts, sizes = [span.start for span in spans], [span.size for span in spans]
+    size, count = sum(sizes), len(spans)
+    _check_size(path, size)
+    flags = [0] * (count - 1) + [FIEMAP_EXTENT_LAST]
+    offsets = [sum(sizes[:at]) for at in range(count)]
+    return Resolved(path, "devdax", name, size, [Column.of(column) for column in (offsets, starts, sizes, flags)])
+
+
+def _file(dom0: Dom0, path: str, size: int, read_only: bool) -> Resolved:
+    mount = dom0.mount_of(path)
+    name = mount.device.rpartition("/")[2]
+    _, disk, span = window(dom0, path, name)
+    refuse_page_cache(path, mount, dom0.file_state(path))
+    refuse_used(path, dom0.file_users(path))
+    if "ro" in mount.options and not read_only:
+        raise read_only_backing(
+            path, f"{mount.mountpoint} is mounted read-only", f"mount -o remount,rw {mount.mountpoint}"
+        )
+    _check_size(path, size)
+    return Resolved(path, "file", disk, size, _checked(path, size, span, dom0.fiemap(path)))
+
+
+def _check_size(path: str, size: int) -> None:
+    if size == 0 or size % PAGE:
+        raise Constraint(
+            f"{path} has {size} bytes; a vNVDIMM needs a whole number of 4096-byte pages, at least one",
+            code="XLPY-PMEM-SIZE",
+            hint=f"make it {max(align_up(size, PAGE), PAGE)} bytes",
+        )
+
+
+def _checked(path: str, size: int, window: Span[Spa], extents: Extents) -> Sequence[Column]:
+    """The extents as columns of pieces of ``[0, size)``, each proved safe to map.
+
+    All are looked at together, column by column; one by one only when something is wrong, to say what.
+    """
+    inside = extents.logical.below(size).ones()  # blocks kept beyond the end are not the file's
+    if not inside:
+        raise _fault(path, size, window, extents)
+    logical, physical, length, flags = (column.head(inside) for column in extents.columns)
+    end = logical.last + length.last
+    covered = logical.first == 0 and logical + length == logical.following(end) and logical.last < size <= end
+    if not covered or ((physical | length) & PAGE - 1 | length.below(1) | flags & _UNFIT).any():
+        raise _fault(path, size, window, extents)
+    length = length.ending(size - logical.last)
+    ends = physical + length
+    if ends.above(window.size).any() or _overlap(physical, ends):
+        raise _fault(path, size, window, extents)
+    return logical, physical + window.start, length, flags
+
+
+def _overlap(starts: Column, ends: Column) -> bool:
+    """Whether two ranges meet. Those that rise or fall throughout do not; others are sorted, and compared in pages."""
+    if not ends.above(starts.following(ends.last)).any() or not starts.below(ends.following(0)).any():
+        return False
+    return any(map(gt, sorted(ends // PAGE), sorted(starts // PAGE)[1:]))
+
+
+def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
+    """Why extents cannot be mapped."""
+    refused = _refused(path, [extent for extent in extents if extent.logical < size])
+    if refused:
+        return refused
+    point, used = 0, []
+    for extent in extents:
+        if extent.logical >= size:
+            if point < size:
+                break
+            continue
+        if extent.logical % PAGE or extent.physical % PAGE or extent.length % PAGE:
+            return _unsafe(path, extent, "UNALIGNED", "not aligned to 4096 bytes", "only whole pages can be mapped")
+        if extent.logical < point or not extent.length:
+            return _unsafe(
+                path, extent, "ORDER", "out of order or overlapping", "the map of the file contradicts itself"
+            )
+        if extent.logical > point:
+            return _hole(path, point, extent.logical)
+        length = min(extent.length, size - extent.logical)
+        if extent.physical + length > window.size:
+            return _unsafe(
+                path, extent, "RANGE", f"beyond its device ({window.size:#x} bytes)", "it is not persistent memory"
+            )
+        used.append((window.start + extent.physical, length))
+        point = extent.logical + length
+    if point < size:
+        return _hole(path, point, size)
+    used.sort()
+    twice = next(b for (a, length), (b, _) in pairwise(used) if a + length > b)
+    return Unsafe(
+        f"{path}: two of its extents use the same host memory at {twice:#x}", code="XLPY-PMEM-SHARED", hint="e2fsck"
+    )
+
+
+def _refused(path: str, extents: Sequence[Extent]) -> Unsafe | None:
+    bad = [extent for extent in extents if extent.flags & ~_ACCEPTED]
+    if not bad:
+        return None
+    for flag, code, what, why, mendable in _REFUSED:
+        hit = [extent for extent in bad if extent.flags & flag]
+        if hit:
+            return _unsafe(path, hit[0], code, what, why, sum(e.length for e in hit), len(hit), mendable)
+    return _unsafe(path, bad[0], "UNKNOWN", f"flagged {bad[0].flags:#x}", "the meaning is unknown")
+
+
+def _unsafe(
+    path: str,
+    extent: Extent,
+    code: str,
+    what: str,
+    why: str,
+    total: int | None = None,
+    count: int = 1,
+    mendable: bool = False,
+) -> Unsafe:
+    amount = "" if total is None else f" ({count} extent{'s' * (count != 1)}, {total} bytes in all)"
+    return Unsafe(
+        f"{path}: the extent at {extent.logical:#x} is {what}{amount}: {why}",
+        code=f"XLPY-PMEM-{code}",
+        hint=f"xlpy pmem prepare {path}"
+        if mendable
+        else "copy the content into a file made by: xlpy pmem mkfile SIZE PATH",
+    )
+
+
+def _hole(path: str, start: int, end: int) -> Unsafe:
+    return Unsafe(
+        f"{path}: nothing is allocated from {start:#x} to {end:#x} (a hole): there is no memory to map",
+        code="XLPY-PMEM-HOLE",
+        hint=f"xlpy pmem prepare {path}",
+    )

@@ -1,0 +1,1 @@
+"""A domain configuration: language, keys, devices, reading, libxl's JSON."""

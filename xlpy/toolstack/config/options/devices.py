@@ -1,0 +1,127 @@
+"""Keys of devices and of the device model."""
+
+from __future__ import annotations
+
+from xlpy.toolstack.config.options.option import BOOLEAN, INTEGER, LIST, LISTS, STRING, Option
+
+OPTIONS = (
+    Option(
+        "device_model_version",
+        STRING,
+        "The device model to use.",
+        default="qemu-xen",
+        legal=("qemu-xen", "qemu-xen-traditional"),
+    ),
+    Option(
+        "device_model_override",
+        STRING,
+        "The path of the device model.",
+        default="the installed one",
+        path="b_info.device_model",
+    ),
+    Option("device_model", STRING, "Ignored, with a warning.", instead="device_model_override"),
+    Option(
+        "device_model_stubdomain_override",
+        BOOLEAN,
+        "Run the device model in a domain of its own.",
+        default="0",
+        path="b_info.device_model_stubdomain",
+    ),
+    Option(
+        "device_model_stubdomain_seclabel",
+        STRING,
+        "The XSM label of that domain.",
+        path="b_info.device_model_ssid_label",
+    ),
+    Option("device_model_user", STRING, "The user as whom the device model runs.", path="b_info.device_model_user"),
+    Option(
+        "dm_restrict",
+        BOOLEAN,
+        "Take from the device model what it does not need.",
+        default="0",
+        path="b_info.dm_restrict",
+    ),
+    Option("stubdomain_kernel", STRING, "The kernel of the device model's domain.", path="b_info.stubdomain_kernel"),
+    Option("stubdomain_cmdline", STRING, "Its command line.", path="b_info.stubdomain_cmdline"),
+    Option("stubdomain_ramdisk", STRING, "Its ramdisk.", path="b_info.stubdomain_ramdisk"),
+    Option(
+        "stubdomain_memory",
+        INTEGER,
+        "MiB of memory for it.",
+        default="128 (Linux), 28 (MiniOS)",
+        path="b_info.stubdomain_memkb",
+        store="kib",
+    ),
+    Option("device_model_args", LIST, "Arguments for the device model, in front of -machine.", fatal="refused"),
+    Option("device_model_args_pv", LIST, "Arguments for the device model of a PV guest.", fatal="refused"),
+    Option(
+        "device_model_args_hvm",
+        LIST,
+        "Arguments for the device model of an HVM guest, behind -machine.",
+        fatal="refused",
+    ),
+    Option(
+        "disk",
+        LIST,
+        "Disks: target, format, vdev and access in this order, or by name; target=PATH takes the rest of the text.",
+    ),
+    Option("vif", LIST, "Network interfaces: mac=, bridge=, type=, model=, rate=, ip=, script=, backend=, ..."),
+    Option("vif2", LIST, "Ignored, with a warning.", instead="vif"),
+    Option("vtpm", LIST, "Virtual TPMs: backend=DOMAIN,uuid=UUID."),
+    Option("p9", LIST, "9pfs file systems: tag=, path=, security_model=, backend=."),
+    Option("pvcalls", LIST, "PV Calls interfaces: backend=DOMAIN."),
+    Option(
+        "vfb",
+        LIST,
+        "PV frame buffers: vnc=, vnclisten=, vncdisplay=, vncpasswd=, vncunused=, sdl=, opengl=, "
+        "display=, xauthority=, keymap=. Each brings a keyboard.",
+    ),
+    Option("vkb", LIST, "PV keyboards: backend-type=qemu|linux, unique-id=, width=, height=, ..."),
+    Option("vdispl", LIST, "PV displays: backend=, be-alloc=, connectors=ID:WxH;ID:WxH."),
+    Option("vsnd", LISTS, 'PV sound cards, each a list of texts that start with "card", "pcm" or "stream".'),
+    Option("channel", LIST, "Consoles with a name: name=, connection=pty|socket, path=, backend=."),
+    Option("usbctrl", LIST, "USB controllers: type=auto|pv|devicemodel|qusb, version=, ports=."),
+    Option("usbdev", LIST, "USB devices of the host: type=hostdev, hostbus=, hostaddr=, controller=, port=."),
+    Option("virtio", LIST, "virtio devices.", since="4.18"),
+    Option(
+        "pci",
+        LIST,
+        "PCI devices of the host: [DDDD:]BB:DD.F[@VSLOT][,permissive=,msitranslate=,seize=,power_mgmt=,rdm_policy=].",
+    ),
+    Option("pci_permissive", INTEGER, "permissive for all of them.", default="0"),
+    Option("pci_msitranslate", INTEGER, "msitranslate for all of them.", default="0"),
+    Option("pci_seize", INTEGER, "seize for all of them.", default="0"),
+    Option("pci_power_mgmt", INTEGER, "power_mgmt for all of them.", default="0"),
+    Option("dtdev", LIST, "Paths of device tree nodes to give to the guest."),
+    Option("ioports", LIST, "I/O ports of the host, hexadecimal N or N-M.", fatal="a nested list is refused"),
+    Option("irqs", LIST, "Physical interrupts, decimal.", fatal="a nested list is refused"),
+    Option(
+        "iomem",
+        LIST,
+        "I/O memory of the host: START,COUNT[@GFN], in pages, hexadecimal.",
+        fatal="a nested list is refused",
+    ),
+    Option("vuart", STRING, "An emulated UART (Arm).", legal=("sbsa_uart",), path="b_info.arch_arm.vuart"),
+    Option(
+        "gic_version",
+        STRING,
+        "The interrupt controller (Arm).",
+        default="default",
+        legal=("default", "v2", "v3"),
+        path="b_info.arch_arm.gic_version",
+    ),
+    Option(
+        "tee",
+        STRING,
+        "The trusted execution environment (Arm).",
+        default="none",
+        legal=("none", "optee", "ffa"),
+        path="b_info.tee",
+    ),
+    Option("sve", STRING, "The vector length (Arm).", since="4.18"),
+    Option("nr_spis", INTEGER, "Shared interrupts (Arm).", path="b_info.arch_arm.nr_spis", store="u32", since="4.19"),
+    Option("arm_sci", STRING, "The firmware interface (Arm).", since="4.21"),
+    Option(
+        "trap_unmapped_accesses", BOOLEAN, "Stop the guest at accesses to nothing (Arm).", default="0", since="4.21"
+    ),
+)
