@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.xen import Xen
     from xlpy.toolstack.domain.lifecycle import Lifecycle
 
+UNDO = "hw.undo"  # the table of changes to the machine's own files that stay
+
 
 def silent(_text: str) -> None:
     """The default callback: discard."""
@@ -54,6 +56,8 @@ class Actors:
         self.note = note
         self.store = Store(self._file(STATE), self._forget, self._take_back)
         self._table = self.store.table("host")
+        self._changing = False  # inside of a change
+        self._entered = False  # in it, the machine's own files have changed
 
     def _file(self, name: str) -> str:
         return os.path.join(self._home, name)
@@ -82,7 +86,9 @@ class Actors:
         """The powered machine."""
         from xlpy.hw.hardware import Hardware
 
-        return Hardware.open(self._home, self.spec)
+        made = Hardware.open(self._home, self.spec)
+        made.undo.enter = self._enter if self._changing else None
+        return made
 
     @cached_property
     def xen(self) -> Xen:
@@ -142,7 +148,7 @@ class Actors:
                 with open(self._file(UNCLEAN), "wb", 0, opener=private) as marker, suppress(OSError):
                     marker.write(text)  # its name is enough
                 try:
-                    with self.store.savepoint():
+                    with self.store.savepoint(), self._undoable():
                         yield
                     self._follow()
                 except BaseException as error:
@@ -155,6 +161,28 @@ class Actors:
             raise
         if failure is not None:
             raise failure
+
+    @contextmanager
+    def _undoable(self) -> Iterator[None]:
+        """What the machine keeps in files of its own changes with the state."""
+        self._changing, self._entered = True, False
+        if "hw" in self.__dict__:
+            self.hw.undo.enter = self._enter
+        try:
+            yield
+        finally:
+            self._changing = False
+            if "hw" in self.__dict__:
+                self.hw.undo.enter = None
+
+    def _enter(self, name: str) -> None:
+        """An entry of ``hw.undo`` stays when the state has its name."""
+        table = self.store.table(UNDO)
+        if not self._entered:
+            for old in table.keys():  # noqa: SIM118 - a Table is not a dict
+                table.delete(old)  # of earlier changes, and final
+        self._entered = True
+        table.put(name, True)
 
     @contextmanager
     def looking(self, what: str) -> Iterator[None]:
@@ -176,6 +204,8 @@ class Actors:
 
     def _take_back(self) -> None:
         """A savepoint was taken back: actors forget what they know, and what lies outside the store follows it."""
+        if self._entered:
+            self._undo()
         if "xen" in self.__dict__:
             self.xen.reread()
             self.xen.mend_frames()
@@ -183,8 +213,17 @@ class Actors:
             self.dom0.reread()
             self.dom0.take_back()
 
+    def _undo(self) -> None:
+        """Take back what changed in the machine's own files, and the state does not have."""
+        names = self.store.table(UNDO)
+        if self.hw.undo.take_back(lambda name: names.get(name) is not None):
+            self.hw.reread()
+
     def _clean(self) -> None:
         """The change is committed: nothing is left to be taken back."""
+        if self._entered:
+            self.hw.undo.settle()
+            self._entered = False
         if "dom0" in self.__dict__:
             self.dom0.settle()
         if "xen" in self.__dict__:
@@ -217,6 +256,8 @@ class Actors:
         except FileNotFoundError:
             return
         self.note(f"repairing what an interrupted command left: {who or 'it is not known which'}")
+        self._undo()
+        self.hw.undo.settle()
         for line in self.xen.repair():
             self.note(f"repairing: {line}")
         self.dom0.repair()

@@ -57,6 +57,16 @@ class RangeMap(Generic[V]):
         self._ends.insert(at, end)
         self._values.insert(at, value)
 
+    def join(self, start: int, end: int, value: V) -> None:
+        """Insert ``[start, end)``, made one with all runs that it touches; nothing when it is empty."""
+        if start >= end:
+            return
+        touched = self.overlapping(start - 1, end + 1)
+        if touched:
+            start, end = min(start, touched[0].start), max(end, touched[-1].end)
+            self.remove(start, end)
+        self.add(start, end, value)
+
     def at(self, point: int) -> Run[V] | None:
         """The run that contains ``point``, or None."""
         i = bisect_right(self._starts, point) - 1

@@ -77,6 +77,9 @@ class Platform:
             raise HypercallError("overlaps a device that is known already", 17)
         self.reports.append((region, reserved, data))
 
+    def platform_pmem_bad(self, spans):
+        self.bad = spans
+
 
 def boot(root, text=DIMMS + NAMESPACES, xen=None, store=None, prepare=lambda _hw: None):
     spec = parse_machine(text)
@@ -567,6 +570,12 @@ def test_a_poisoned_info_block_disables(fresh):
 def test_badblocks_are_shown(fresh):
     hw, reopen = fresh
     hw.poison.add(Span(Spa(BASES["pair"] + 4 * MIB + 8192), 64))
+    dom0, xen = reopen(), Platform()
+    assert dom0.sysfs("/sys/block/pmem0/badblocks") == ""  # until it is looked for
+    assert [span.size for span in dom0.scrub(xen)] == [64]
+    assert dom0.sysfs("/sys/block/pmem0/badblocks") == "16 1"
+    assert [span.size for span in xen.bad] == [64]
+    assert dom0.scrub(xen) == []  # nothing new
     assert reopen().sysfs("/sys/block/pmem0/badblocks") == "16 1"
 
 

@@ -4,15 +4,17 @@ import pytest
 from dom0.dom0_memory import SparseMemory
 
 from xlpy.addr import GIB, MIB, PAGE, Spa, Span
+from xlpy.dom0.nvdimm.badrange import BadRanges
 from xlpy.dom0.files.block import BlockDevice, block_devices
-from xlpy.dom0.files.partitions import Partition, build_gpt
-from xlpy.dom0.files.sysfs import Sysfs
 from xlpy.dom0.nvdimm.btt import create_sector
 from xlpy.dom0.nvdimm.detect import detect
 from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
+from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.nvdimm.probe import interpret
+from xlpy.dom0.files.sysfs import Sysfs
 from xlpy.errors import NotFound
 from xlpy.firmware.acpi.nfit import NOT_ARMED, Capabilities, ControlRegion, RegionMap, SpaRange
+from xlpy.store import Store
 
 UUID = bytes.fromhex("0d50f988467448eeb4a95ee17be61703")
 BASE = 4 * GIB
@@ -41,10 +43,9 @@ def sysfs():
     assert problems == []
     bad = Span(Spa(BASE + 0x400000 + 0x1240), 64)
 
-    def poison(span):
-        return [bad] if span.overlaps(bad) else []
-
-    return Sysfs(bus, namespaces, devices, poison)
+    known = BadRanges(Store(None).table("dom0"))
+    known.scrubbed([bad])
+    return Sysfs(bus, namespaces, devices, lambda: known)
 
 
 NFIT_DIR = "/sys/bus/nd/devices"

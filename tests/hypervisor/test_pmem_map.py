@@ -262,7 +262,9 @@ def test_failed_creation_releases(xen, device, calls, guest):
 
 def test_poisoned_frames(xen, hw, device, calls, guest):
     """Refused; or, when asked for, mapped as broken pages (xen.md 5.6)."""
-    hw.poison.add(Span(Spa((device.first + 7) * PAGE + 128), 64))
+    bad = Span(Spa((device.first + 7) * PAGE + 128), 64)
+    hw.poison.add(bad)
+    calls.platform_pmem_bad([bad])
     batch = [extent(G, device.first, 5), extent(G + 5, device.first + 5, 5)]
     before = snapshot(xen, device)
     with pytest.raises(HypercallError, match="is poisoned") as caught:

@@ -14,6 +14,7 @@ from xlpy.addr import Spa, Span, align_up
 from xlpy.dom0.files.pins import Pin, Pins, digest
 from xlpy.dom0.files.vfs import DriverMemory, Vfs
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
+from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,7 @@ class EmulatedDom0(Vfs):
         made._table.put("problems", [*bus.problems, *problems, *(n.problem for n in namespaces if n.problem)])
         made._table.put("mounts", list(made._mount_all(wanted)))
         made._table.put("reports", report(bus, namespaces, xen))
+        made.scrub(xen)
         made._table.put("uses", [list(use) for use in described_uses(spec, made)])
         return made
 
@@ -157,6 +159,41 @@ class EmulatedDom0(Vfs):
                 item["problem"] = one.problem
             found.append(item)
         return found
+
+    # --- memory errors ---------------------------------------------------------------------------------------------
+
+    def scrub(self, xen: Platform) -> list[Span[Spa]]:
+        """Scrub all persistent memory, as at boot and on notification 0x81; Xen is told of what is found.
+
+        Returns:
+            the errors that were not known before.
+        """
+        from xlpy.firmware.bios_errors import ErrorFunctions
+
+        platform = ErrorFunctions(self._hw)
+        found = [bad for region in self.bus.regions for bad in platform.scrub(region.span)]
+        known = RangeMap((span.start, span.end, None) for span in self.bad)
+        gaps = [gap for bad in found for gap in known.gaps(bad.start, bad.end)]
+        self.bad.scrubbed(found)
+        if found:
+            xen.platform_pmem_bad(found)
+        return [Span.between(Spa(start), Spa(end)) for start, end in gaps]
+
+    def clear_error(self, span: Span[Spa], xen: Platform) -> int:
+        """Clear the errors of a range; what its bad lines held is lost, and Xen may map its pages again.
+
+        Returns:
+            bytes that were bad and are not any more.
+
+        Raises:
+            Constraint: not persistent memory of one region, or not in the platform's units.
+        """
+        from xlpy.firmware.bios_errors import ErrorFunctions
+
+        cleared = ErrorFunctions(self._hw).clear(span)
+        xen.platform_pmem_clear(span)
+        self.bad.forget(span)
+        return cleared
 
     # --- changing files --------------------------------------------------------------------------------------------
 
@@ -369,7 +406,7 @@ class EmulatedDom0(Vfs):
         for image in self._open_images.values():
             image.close()
         self._open_images.clear()
-        for name in ("bus", "namespaces", "devices", "_sysfs", "disk_mounts", "reports"):
+        for name in ("bus", "namespaces", "devices", "_sysfs", "disk_mounts", "reports", "bad"):
             self.__dict__.pop(name, None)
 
     def take_back(self) -> None:

@@ -1,8 +1,9 @@
 """The powered machine: physical addresses with bytes behind them.
 
 Everything lies in ``<root>/hw``: ``machine.json`` (the description), ``ram``, ``media/<set>`` (one sparse file for each
-region, whose offset is the offset in the region), ``labels/<dimm>`` and ``poison.json``. The directory is made under
-another name and renamed when it is complete, and renamed before it is removed, so that it is whole whenever it exists.
+region, whose offset is the offset in the region), ``labels/<dimm>``, ``poison.json``, and what was injected:
+``injected.json`` (errors) and ``health.json``. The directory is made under another name and renamed when it is
+complete, and renamed before it is removed, so that it is whole whenever it exists.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from xlpy.hw.cpu import cpuid
 from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec_to_json
 from xlpy.hw.media import Media, trouble
 from xlpy.hw.poison import PoisonList
+from xlpy.hw.undo import Undo
 from xlpy.private import folder, private
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from xlpy.hw.health import HealthFile, Thresholds
     from xlpy.hw.interleave import Interleave
     from xlpy.hw.labels import LabelArea
 
@@ -66,13 +69,16 @@ class Hardware:
     def __init__(self, root: str | os.PathLike[str], spec: MachineSpec) -> None:
         """Use ``create`` or ``open``."""
         self._root = os.fspath(root)
-        self.spec = spec = power.worn(root, spec)
         home = os.path.join(root, "hw")
+        self.undo = Undo(home)
+        self.described = spec
+        self.spec = spec = self._as_it_is()
         self.regions = tuple(
             Region(one.name, i, Span(one.base, one.size), one, os.path.join(home, "media", one.name))
             for i, one in enumerate(spec.sets)
         )
-        self.poison = PoisonList(os.path.join(home, "poison.json"))
+        self.poison = PoisonList(os.path.join(home, "poison.json"), self.undo)
+        self.injected = PoisonList(os.path.join(home, "injected.json"), self.undo)
         self._dimms = {dimm.id: dimm for dimm in spec.dimms}
         ram = Media(os.path.join(home, "ram"), spec.ram)
         self._backings: RangeMap[tuple[Media, int]] = RangeMap()  # value: the file, and what its offset 0 would be
@@ -312,6 +318,54 @@ class Hardware:
                 return Spa(region.span.start + offset)
         raise Constraint(f"{dimm} belongs to no interleave set, it has no host addresses")
 
+    def mend(self, span: Span[Spa]) -> int:
+        """Make every bad line that ``span`` touches a good one, as a write of the whole line does.
+
+        Returns:
+            the bytes that were poisoned and are not any more.
+        """
+        self.injected.clear(span)
+        return self.poison.clear(span)
+
+    def inject_health(self, dimm: str, **values: float | str | None) -> None:
+        """Have a DIMM tell other values than its own.
+
+        Args:
+            dimm: its id; NotFound when there is none.
+            values: fields of ``HealthSpec``; None ends an injection.
+        """
+        self._health.inject(self.dimm(dimm).id, **values)
+        self._reread_health()
+
+    def thresholds(self, dimm: str) -> Thresholds:
+        """The values beyond which a DIMM raises an alarm. NotFound: no such DIMM."""
+        return self._health.thresholds(self.dimm(dimm).id)
+
+    def set_thresholds(self, dimm: str, thresholds: Thresholds) -> None:
+        """Replace them. NotFound: no such DIMM."""
+        self._health.set_thresholds(self.dimm(dimm).id, thresholds)
+
+    @cached_property
+    def _health(self) -> HealthFile:
+        from xlpy.hw.health import HealthFile
+
+        return HealthFile(self.beside("hw"), self.undo)
+
+    def _as_it_is(self) -> MachineSpec:
+        """The description with the health that its DIMMs have by now."""
+        spec = power.worn(self._root, self.described)
+        return self._health.over(spec) if os.path.exists(self.beside(power.HEALTH)) else spec
+
+    def _reread_health(self) -> None:
+        self.spec = self._as_it_is()
+        self._dimms = {dimm.id: dimm for dimm in self.spec.dimms}
+
+    def reread(self) -> None:
+        """Files were taken back: read again what they say."""
+        self.poison.reread()
+        self.injected.reread()
+        self._reread_health()
+
     def labels_read(self, dimm: str, offset: int, length: int) -> bytes:
         """Bytes of a DIMM's label area; NotFound without one, Constraint when the range leaves it."""
         return self._labels[self.dimm(dimm).id].read(offset, length)
@@ -357,6 +411,7 @@ class Hardware:
 
 @cache
 def _interleave(ways: int, line: int) -> Interleave:
+    from xlpy.hw.health import HealthFile, Thresholds
     from xlpy.hw.interleave import Interleave
 
     return Interleave.round_robin(ways, line)

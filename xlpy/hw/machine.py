@@ -36,8 +36,8 @@ class HealthSpec(NamedTuple):
     state: str = "ok"
     spares: int = 100
     used: int = 0
-    media_temperature: int = 35
-    controller_temperature: int = 40
+    media_temperature: float = 35
+    controller_temperature: float = 40
     unsafe_shutdowns: int = 0
     last_shutdown: str = "clean"
 

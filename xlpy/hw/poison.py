@@ -15,6 +15,8 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from xlpy.hw.undo import Undo
+
 LINE = 64  # what the memory controller poisons at once
 
 
@@ -25,12 +27,14 @@ class PoisonList:
 
     Args:
         path: the file; no file is an empty list.
+        undo: keeps what the file held before a change that may yet be taken back.
     """
 
-    __slots__ = ("_path", "_runs")
+    __slots__ = ("_path", "_runs", "_undo")
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], undo: Undo | None = None) -> None:
         self._path = os.fspath(path)
+        self._undo = undo
         self._runs: RangeMap[None] | None = None
 
     def __iter__(self) -> Iterator[Span[Spa]]:
@@ -44,10 +48,14 @@ class PoisonList:
         runs = self._load().overlapping(span.start, span.end)
         return [Span.between(Spa(max(run.start, span.start)), Spa(min(run.end, span.end))) for run in runs]
 
-    def add(self, span: Span[Spa]) -> None:
-        """Poison every line that ``span`` touches."""
-        self._put(self._load(), span)
-        self._store()
+    def add(self, *spans: Span[Spa]) -> None:
+        """Poison every line that the spans touch."""
+        runs = self._load()
+        fresh = [lines for span in spans if not runs.covers(*(lines := _lines(span)))]
+        for lines in fresh:
+            runs.join(*lines, None)
+        if fresh:
+            self._store()
 
     def clear(self, span: Span[Spa]) -> int:
         """Mend every line that ``span`` touches; what the lines hold is not changed here.
@@ -60,26 +68,19 @@ class PoisonList:
             self._store()
         return sum(run.end - run.start for run in removed)
 
+    def reread(self) -> None:
+        """The file has changed: read it again when it is asked for."""
+        self._runs = None
+
     @classmethod
     def create(cls, path: str | os.PathLike[str], spans: Iterable[Span[Spa]]) -> None:
         """Write a list that starts with ``spans``."""
         made = cls(path)
         runs: RangeMap[None] = RangeMap()
         for span in spans:
-            cls._put(runs, span)
+            runs.join(*_lines(span), None)
         made._runs = runs
         made._store()
-
-    @staticmethod
-    def _put(runs: RangeMap[None], span: Span[Spa]) -> None:
-        start, end = _lines(span)
-        if start == end:
-            return
-        joined = runs.overlapping(start - 1, end + 1)
-        if joined:
-            start, end = min(start, joined[0].start), max(end, joined[-1].end)
-            runs.remove(start, end)
-        runs.add(start, end, None)
 
     def _load(self) -> RangeMap[None]:
         if self._runs is None:
@@ -99,6 +100,8 @@ class PoisonList:
     def _store(self) -> None:
         text = json.dumps([(run.start, run.end) for run in self._load()])
         fresh = f"{self._path}.new"
+        if self._undo is not None:
+            self._undo.keep(os.path.basename(self._path))
         try:
             with open(fresh, "w", encoding="ascii", opener=private) as file:
                 file.write(text)

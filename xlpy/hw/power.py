@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xlpy.hw.machine import MachineSpec
 
 CACHES = os.path.join("hw", "caches.json")  # there while something in the caches may be lost
+HEALTH = os.path.join("hw", "health.json")  # there once values of a DIMM's health were injected
 OFF = os.path.join("hw", "off")
 SHUTDOWNS = os.path.join("hw", "shutdowns.json")
 

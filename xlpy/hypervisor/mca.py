@@ -8,7 +8,7 @@ recorded by the hardware, outlives the domain, and keeps the page from being map
 
 from __future__ import annotations
 
-from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa, Span
+from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa, Span, align_down, align_up
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.domain import Vmce
@@ -21,13 +21,23 @@ if TYPE_CHECKING:
 
 LINE = 64
 
+_FATAL = "MCE: Fatal error happened on CPUs %x"
+_REBOOTS = (
+    "   The processor has reported a hardware error which cannot",
+    "   be recovered from.  Xen will now reboot the machine.",
+)
+
 STATUS_VAL, STATUS_UC, STATUS_EN = 1 << 63, 1 << 61, 1 << 60
 STATUS_MISCV, STATUS_ADDRV, STATUS_PCC = 1 << 59, 1 << 58, 1 << 57
 STATUS_S, STATUS_AR = 1 << 56, 1 << 55
 MCG_RIPV, MCG_EIPV, MCG_MCIP = 1 << 0, 1 << 1, 1 << 2
 MISC_MODE_PHYSICAL = 2 << 6
+MCG_LMCE = 1 << 3
 CODE_SCRUBBING = 0x00C0  # memory scrubbing: action optional
+CODE_WRITE_BACK = 0x017A  # explicit write-back from the last cache: action optional
 CODE_DATA_LOAD = 0x0134  # action required
+CODE_FETCH = 0x0150  # instruction fetch: action required
+PLATFORM_BANK = 7  # where memory errors of the model's processors are reported
 
 CONTINUE, RECOVERED, RESET = "continue", "recovered", "reset"
 
@@ -45,6 +55,19 @@ class MachineCheck(NamedTuple):
         kind = STATUS_AR | CODE_DATA_LOAD if action_required else CODE_SCRUBBING
         flags = STATUS_VAL | STATUS_UC | STATUS_EN | STATUS_MISCV | STATUS_ADDRV | STATUS_S
         return cls(flags | kind, spa, MISC_MODE_PHYSICAL | (LINE - 1).bit_count())
+
+
+class Bank(NamedTuple):
+    """Where a machine check is reported.
+
+    number: of the bank; cpu: whose it is; mcg_status: MCG_STATUS there; corrected: by a corrected machine check
+    interrupt (CMCI), which is only logged.
+    """
+
+    number: int = PLATFORM_BANK
+    cpu: int = 0
+    mcg_status: int = MCG_RIPV | MCG_MCIP
+    corrected: bool = False
 
 
 class Outcome(NamedTuple):
@@ -71,15 +94,27 @@ class Mca:
         """A memory error at ``spa``; see ``handle``."""
         return self.handle(MachineCheck.memory_error(spa, action_required=action_required))
 
-    def handle(self, check: MachineCheck) -> Outcome:
+    def handle(self, check: MachineCheck, bank: Bank = Bank()) -> Outcome:
         """Handle a machine check as Xen would, and record everything that follows from it."""
-        outcome = self._judge(check)
-        self._xen.console.write(
-            f"(XEN) MCE: status {check.status:#018x} addr {check.addr:#x}: {outcome.why} ({outcome.verdict})"
-        )
+        outcome = self._judge(check, bank)
+        if outcome.verdict == RECOVERED:
+            return outcome
+        fatal = bool(check.status & STATUS_PCC)
+        if fatal:
+            for line in (f"Fatal machine check: {_FATAL % (1 << bank.cpu)}", "", "*" * 40, "", *_REBOOTS):
+                self._say(line)
+        if check.status & STATUS_UC and not bank.corrected:
+            self._say(f"CPU{bank.cpu}: Machine Check Exception: {bank.mcg_status:16x}")
+            misc = f"[{check.misc:16x}]" if check.status & STATUS_MISCV else ""
+            at = f" at {check.addr:16x}" if check.status & STATUS_ADDRV else ""
+            self._say(f"Bank {bank.number}: {check.status:16x}{misc}{at}")
         if outcome.verdict == RESET:
-            self._xen.die(f"machine check at {check.addr:#x}: {outcome.why}")
+            panic = "HARDWARE ERROR" if fatal else "MCE: Software recovery failed for the UCR"
+            self._xen.die(panic, outcome.why)
         return outcome
+
+    def _say(self, line: str) -> None:
+        self._xen.console.write(f"(XEN) {line}")
 
     def clear(self, span: Span[Spa]) -> int:
         """Forget the poison in a host range that was rewritten; pages without poison become ordinary again.
@@ -88,7 +123,8 @@ class Mca:
             bytes that were poisoned and are not any more.
         """
         xen = self._xen
-        cleared = xen.hw.poison.clear(span)
+        cleared = xen.hw.mend(span)
+        xen.pmem.forget_bad(lines(span))
         first, last = span.start >> PAGE_SHIFT, -(-span.end // PAGE)
         for mfn in [mfn for mfn in xen.pmem.broken if first <= mfn < last]:
             if not xen.hw.poison.overlapping(Span(Spa(mfn << PAGE_SHIFT), PAGE)):
@@ -96,8 +132,10 @@ class Mca:
         self._forget_views()
         return cleared
 
-    def _judge(self, check: MachineCheck) -> Outcome:
+    def _judge(self, check: MachineCheck, bank: Bank) -> Outcome:
         as_is = RESET if check.status & (STATUS_AR | STATUS_PCC) else CONTINUE
+        if not check.status & STATUS_UC:
+            return Outcome(as_is, None, None, "a corrected error, which is logged for Dom0")
         if (
             not check.status & STATUS_ADDRV
             or not check.status & STATUS_MISCV
@@ -107,11 +145,16 @@ class Mca:
         if check.status & STATUS_PCC:
             return Outcome(RESET, None, None, "processor context corrupt")
         spa, mfn = Spa(check.addr), check.addr >> PAGE_SHIFT
+        bits = check.misc & 0x3F
+        bad = lines(Span(Spa(spa >> bits << bits), 1 << bits))
         region = self._xen.pmem.region_at(mfn)
+        if any(one.span.covers(bad) for one in self._xen.hw.regions):
+            self._xen.hw.poison.add(bad)
+        if bank.corrected or not _memory_error(check.status):
+            return Outcome(CONTINUE, None, None, "no action is required, it is logged for Dom0")
         if region is None:
             return self._judge_ram(check, mfn, as_is)
-        bits = check.misc & 0x3F
-        self._xen.hw.poison.add(Span(Spa(spa >> bits << bits), 1 << bits))
+        self._xen.pmem.note_bad([bad])
         self._forget_views()
         if mfn in region.reserved:
             return Outcome(RESET, None, None, f"frame {mfn:#x} holds Xen's own metadata about {region.region}")
@@ -161,11 +204,15 @@ class Mca:
 
     def _inject(self, check: MachineCheck, domain: Domain, gpa: Gpa, as_is: str) -> Outcome:
         """Tell the guest: bank 1 of its virtual machine check registers, the address rewritten to guest physical."""
+        self._say(f"MCE: This error page is ownded by DOM {domain.domid}")  # Xen's spelling
         what = f"frame {check.addr >> PAGE_SHIFT:#x} belongs to d{domain.domid} at {gpa:#x}"
         if not domain.flags & abi.XEN_DOMCTL_CDF_HAP or not domain.hvm:
+            self._say(f"Unmap broken memory {check.addr >> PAGE_SHIFT:x} for DOM{domain.domid} failed")
             domain.crash(f"its page at {gpa:#x} is broken and it has no hardware-assisted paging")
             return Outcome(as_is, domain.domid, gpa, f"{what}, which cannot be told and was crashed")
         if domain.vmce_pending:
+            self._say(f"MCE: d{domain.domid}v0: guest has not handled previous vMCE yet!")
+            self._say(f"Fill vMCE# data for DOM{domain.domid} failed")
             domain.crash("a machine check while the last one was not finished")
             return Outcome(as_is, domain.domid, gpa, f"{what}, which had not finished the last machine check: crashed")
         status = check.status & ~0xFFFF0000
@@ -188,3 +235,16 @@ class Mca:
     def _forget_views(self) -> None:
         for domain in self._xen.domains():
             domain.memory.forget()
+
+
+def lines(span: Span[Spa]) -> Span[Spa]:
+    """The whole lines that a span touches."""
+    return Span.between(Spa(align_down(span.start, LINE)), Spa(align_up(span.end, LINE)))
+
+
+def _memory_error(status: int) -> bool:
+    """Whether it is an error code that Xen's memory handler takes."""
+    code = status & 0xFFFF
+    if status & STATUS_AR:
+        return code in (CODE_DATA_LOAD, CODE_FETCH)
+    return code & 0xFFF0 == CODE_SCRUBBING or code == CODE_WRITE_BACK

@@ -14,7 +14,7 @@ WEIGHT_MAX, CAP_MAX = 65535, 100  # credit2's; the cap is in percent of a CPU, f
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from xlpy.addr import Mfn, Span
+    from xlpy.addr import Mfn, Spa, Span
     from xlpy.firmware.platform import Vnuma
     from xlpy.hypervisor.domain import Domain
 
@@ -360,6 +360,36 @@ class PlatformOps(Gate):
         if interface_version != abi.XENPF_INTERFACE_VERSION:
             refuse(abi.EACCES, f"interface version {interface_version:#x}, required {abi.XENPF_INTERFACE_VERSION:#x}")
         self.xen.pmem.add(region, reserved, data)
+
+    @hypercall("XENPF_pmem_bad")
+    def platform_pmem_bad(self, spans: Sequence[Span[Spa]]) -> None:
+        """Dom0's driver knows of memory errors: pages that hold one are not mapped any more; what is mapped stays.
+
+        Raises:
+            HypercallError: EPERM the caller is not the control domain; EINVAL a range without persistent memory.
+        """
+        self._control("XENPF_pmem_bad")
+        for span in spans:
+            self._require_pmem("XENPF_pmem_bad", span)
+        self.xen.pmem.note_bad(spans)
+
+    @hypercall("XENPF_pmem_clear")
+    def platform_pmem_clear(self, span: Span[Spa]) -> int:
+        """Dom0 has rewritten a range, which is good again: its pages may be mapped, broken ones become ordinary.
+
+        Returns:
+            bytes that were poisoned and are not any more.
+
+        Raises:
+            HypercallError: as for ``platform_pmem_bad``.
+        """
+        self._control("XENPF_pmem_clear")
+        self._require_pmem("XENPF_pmem_clear", span)
+        return self.xen.clear_poison(span)
+
+    def _require_pmem(self, what: str, span: Span[Spa]) -> None:
+        if not any(region.span.covers(span) for region in self.xen.hw.regions):
+            refuse(abi.EINVAL, f"{what}: {span} is not persistent memory of one region")
 
     @hypercall("XEN_SYSCTL_readconsole", query=True)
     def sysctl_readconsole(self, *, clear: bool = False) -> list[str]:

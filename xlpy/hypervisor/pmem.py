@@ -20,6 +20,7 @@ from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, PmemRegion
 from xlpy.hypervisor.p2m import M2P
 from xlpy.private import folder, private
+from xlpy.rangemap import RangeMap
 from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Pmem:
         regions: the devices, in the order of their reports.
         m2p: who owns which page; the inverse of all domains' pmem mappings.
         broken: machine frames that a machine check marked broken, sorted.
+        bad: host memory that is known to be bad, from machine checks and from Dom0, which scrubs; by address.
     """
 
     def __init__(self, xen: Host) -> None:
@@ -80,6 +82,7 @@ class Pmem:
         saved = self._table.get("pmem", {"regions": [], "broken": [], "sequence": 0})
         self.regions = [PmemRegion(*(Span(Mfn(a), n) for a, n in row)) for row in saved["regions"]]
         self.broken: list[int] = saved["broken"]
+        self.bad: RangeMap[None] = RangeMap((start, end, None) for start, end in saved.get("bad", ()))
         self._sequence: int = saved["sequence"]
         self._touched: Span[Mfn] | None = None
 
@@ -194,6 +197,18 @@ class Pmem:
 
             self.change(mfn, mfn + 1, change)
 
+    def note_bad(self, spans: Iterable[Span[Spa]]) -> None:
+        """Host memory is known to be bad from now on; what a guest has of it stays mapped."""
+        for span in spans:
+            self.bad.join(span.start, span.end, None)
+        self._save()
+
+    def forget_bad(self, span: Span[Spa]) -> None:
+        """Host memory was rewritten and is good again."""
+        if self.bad.overlaps(span.start, span.end):
+            self.bad.remove(span.start, span.end)
+            self._save()
+
     @property
     def unclean(self) -> bool:
         """Whether a process died between writing a frame table and committing its state."""
@@ -277,6 +292,7 @@ class Pmem:
         return {
             "regions": [[[span.start, span.size] for span in one] for one in self.regions],
             "broken": self.broken,
+            "bad": [[run.start, run.end] for run in self.bad],
             "sequence": self._sequence,
         }
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from itertools import islice
 from operator import add
 
-from xlpy.addr import PAGE_SHIFT, Gfn, Mfn, Spa, Span
+from xlpy.addr import PAGE_SHIFT, Gfn, Mfn
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START, HVMLOADER_BASE, VGA_WINDOW
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.abi import refuse
@@ -19,7 +19,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from xlpy.hypervisor.domain import Domain, Hypervisor
 
@@ -90,20 +90,20 @@ def check_batch(
     return columns
 
 
-def poisoned(xen: Hypervisor, columns: Columns) -> list[int]:
-    """The machine frames of a batch that hold poison, in order."""
-    if not len(xen.hw.poison):
-        return []
+def poisoned(xen: Hypervisor, columns: Columns) -> Iterator[int]:
+    """The machine frames of a batch that are known to hold poison, in order."""
+    if not len(xen.pmem.bad):
+        return
     order = sorted(range(len(columns.mfns)), key=columns.mfns.__getitem__)
     starts = [columns.mfns[i] for i in order]
     low, high = starts[0] << PAGE_SHIFT, max(columns.mfn_ends) << PAGE_SHIFT
-    found: list[int] = []
-    for bad in xen.hw.poison.overlapping(Span(Spa(low), high - low)):
-        for mfn in range(bad.start >> PAGE_SHIFT, ((bad.end - 1) >> PAGE_SHIFT) + 1):
+    last = -1
+    for bad in xen.pmem.bad.overlapping(low, high):
+        for mfn in range(max(bad.start, low) >> PAGE_SHIFT, (min(bad.end, high) - 1 >> PAGE_SHIFT) + 1):
             at = bisect_right(starts, mfn) - 1
-            if at >= 0 and mfn < columns.mfn_ends[order[at]] and mfn not in found[-1:]:
-                found.append(mfn)
-    return found
+            if at >= 0 and mfn < columns.mfn_ends[order[at]] and mfn != last:
+                last = mfn
+                yield mfn
 
 
 def _check_covered(xen: Hypervisor, columns: Columns, extents: Sequence[PmemExtent], first: int) -> None:

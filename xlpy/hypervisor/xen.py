@@ -208,10 +208,12 @@ class Xen:
         reason: str | None = self._state.get("panic")
         return reason
 
-    def die(self, why: str) -> None:
-        """Record a fatal error of the host."""
-        self._state.put("panic", why)
-        self.console.write(f"(XEN) Panic on CPU 0: {why}")
+    def die(self, why: str, cause: str = "") -> None:
+        """Record a fatal error of the host: what the console says, and what it came from."""
+        self._state.put("panic", f"{why}: {cause}" if cause else why)
+        stars = "*" * 40
+        for line in ("", stars, "Panic on CPU 0:", why, stars, "", "Reboot in five seconds..."):
+            self.console.write(f"(XEN) {line}")
 
     # domains
 

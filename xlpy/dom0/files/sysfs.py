@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from xlpy.addr import Spa, Span
+    from xlpy.dom0.nvdimm.badrange import BadRanges
     from xlpy.dom0.files.block import BlockDevice
-    from xlpy.dom0.files.usage import Use
     from xlpy.dom0.nvdimm.driver import Bus, Dimm, Region
     from xlpy.dom0.nvdimm.namespace import Namespace
+    from xlpy.dom0.files.usage import Use
 
 SECTOR = 512
 BUS = "/sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0"
@@ -32,7 +33,7 @@ class Sysfs:
     Args:
         bus: what the driver found.
         namespaces, devices: what it enabled.
-        poison: the unreadable parts of a span of host memory, for ``badblocks``.
+        bad: the errors that the driver knows of, for ``badblocks`` and ``scrub``.
         uses: what is built on block devices and files.
     """
 
@@ -41,12 +42,12 @@ class Sysfs:
         bus: Bus,
         namespaces: Iterable[Namespace],
         devices: Iterable[BlockDevice],
-        poison: Callable[[Span[Spa]], Iterable[Span[Spa]]],
+        bad: Callable[[], BadRanges],
         uses: Iterable[Use] = (),
     ) -> None:
         self._files: dict[str, str | Callable[[], str]] = {}
         self._links: dict[str, str] = {}
-        self._poison = poison
+        self._bad = bad
         self._folders = {"/sys"}
         self._add_bus(bus)
         for dimm in bus.dimms:
@@ -132,6 +133,7 @@ class Sysfs:
             nfit__revision=bus.revision,
             nfit__dsm_mask="0x0",
             nfit__hw_error_scrub=0,
+            nfit__scrub=lambda: f"{self._bad().scrubs}\n",
         )
 
     def _add_dimm(self, dimm: Dimm) -> None:
@@ -281,8 +283,6 @@ class Sysfs:
 
     def _badblocks(self, span: Span[Spa]) -> str:
         """Lines of first sector and number of sectors, relative to the span."""
-        lines = []
-        for bad in self._poison(span):
-            first = (bad.start - span.start) // SECTOR
-            lines.append(f"{first} {-(-(bad.end - span.start) // SECTOR) - first}\n")
-        return "".join(lines)
+        from xlpy.dom0.nvdimm.badrange import text
+
+        return text(self._bad().overlapping(span), span.start)

@@ -18,6 +18,8 @@ from xlpy.errors import NotFound, StateError, Unsafe
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xlpy.dom0.nvdimm.badrange import BadRanges
+    from xlpy.dom0.nvdimm.driver import Bus
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.extents import Extents
@@ -91,12 +93,19 @@ class Vfs:
         return tuple(BlockDevice.load(values) for values in self._load("devices"))
 
     @cached_property
+    def bad(self) -> BadRanges:
+        """The memory errors that the driver knows of."""
+        from xlpy.dom0.nvdimm.badrange import BadRanges
+
+        return BadRanges(self._table)
+
+    @cached_property
     def _sysfs(self) -> Sysfs:
         from xlpy.dom0.files.sysfs import Sysfs
 
         alive = {one.region for one in self.namespaces if one.disk}
         devices = [device for device in self.devices if device.region in alive]
-        return Sysfs(self.bus, self.namespaces, devices, self._hw.poison.overlapping, self.uses)
+        return Sysfs(self.bus, self.namespaces, devices, lambda: self.bad, self.uses)
 
     @property
     def uses(self) -> list[Use]:

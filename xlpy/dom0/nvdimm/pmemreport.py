@@ -13,17 +13,25 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from xlpy.dom0.nvdimm.driver import Bus
     from xlpy.dom0.nvdimm.namespace import Namespace
 
 
 class Platform(Protocol):
-    """The hypercall that takes reports."""
+    """The hypercalls of Dom0's driver."""
 
     def platform_pmem_add(self, region: Span[Mfn], reserved: Span[Mfn], data: Span[Mfn]) -> None:
         """Report a pmem device, as page numbers. HypercallError when Xen ignores it."""
+        ...
+
+    def platform_pmem_bad(self, spans: Sequence[Span[Spa]]) -> None:
+        """Tell of memory errors."""
+        ...
+
+    def platform_pmem_clear(self, span: Span[Spa]) -> int:
+        """Tell that a range was rewritten and is good."""
         ...
 
 

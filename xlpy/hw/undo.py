@@ -1,0 +1,134 @@
+"""Changes to the machine's own files that stay when the state is committed, and are taken back when it is not.
+
+The state is one transaction; poison, health and media files lie outside of it. Before one of them changes, what it was
+is kept here in an entry, whose name goes into the state. After an error or a kill, an entry whose name the state has is
+final, and any other is taken back, the newest first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+
+from xlpy.hw.media import trouble
+from xlpy.private import folder, private
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FOLDER = "undo"
+SUFFIX = ".json"
+
+
+class Undo:
+    """The entries of one machine.
+
+    Args:
+        home: the machine's directory; all paths are names in it.
+
+    Attributes:
+        enter: puts the name of an entry into the state; None outside of a change, where nothing is kept and everything
+            is final at once.
+    """
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self.enter: Callable[[str], None] | None = None
+
+    def keep(self, name: str) -> None:
+        """A small file is about to be replaced, or made: keep what it holds."""
+        if self.enter is not None:
+            try:
+                with open(os.path.join(self._home, name), "rb") as file:
+                    content = file.read().hex()
+            except FileNotFoundError:
+                content = None
+            self._add({"kept": name, "content": content})
+
+    def made(self, name: str) -> None:
+        """A file or folder is about to be made."""
+        if self.enter is not None:
+            self._add({"made": name})
+
+    def drop(self, name: str) -> None:
+        """Remove a file or folder; until the change is final it lies aside."""
+        path = os.path.join(self._home, name)
+        if self.enter is None:
+            _remove(path)
+            return
+        entry = self._add({"aside": name})
+        try:
+            os.rename(path, self._aside(entry))
+        except OSError as error:
+            raise trouble(path, error) from error
+
+    def take_back(self, stays: Callable[[str], bool]) -> bool:
+        """Take back the entries that the state does not have; whether there were any."""
+        gone = [entry for entry in self._entries() if not stays(entry)]
+        for entry in reversed(gone):
+            self._revert(entry)
+            os.unlink(self._path(entry))
+        return bool(gone)
+
+    def settle(self) -> bool:
+        """The state is committed: all entries are final; whether there were any."""
+        found = list(self._entries())
+        for entry in found:
+            _remove(self._aside(entry))
+            os.unlink(self._path(entry))
+        return bool(found)
+
+    def _add(self, fields: dict[str, Any]) -> str:
+        assert self.enter is not None
+        entry = f"{len(list(self._entries())):06d}-{os.urandom(4).hex()}"
+        path = self._path(entry)
+        try:
+            folder(os.path.dirname(path))
+            with open(f"{path}.new", "w", encoding="ascii", opener=private) as file:
+                json.dump(fields, file)
+            os.replace(f"{path}.new", path)
+        except OSError as error:
+            raise trouble(path, error) from error
+        self.enter(entry)
+        return entry
+
+    def _revert(self, entry: str) -> None:
+        with open(self._path(entry), "rb") as file:
+            fields = json.load(file)
+        name = fields.get("kept") or fields.get("made") or fields["aside"]
+        path = os.path.join(self._home, name)
+        if "aside" in fields:
+            with suppress(FileNotFoundError):
+                os.rename(self._aside(entry), path)
+        elif fields.get("content") is None:
+            _remove(path)
+        else:
+            with open(f"{path}.new", "wb", opener=private) as file:
+                file.write(bytes.fromhex(fields["content"]))
+            os.replace(f"{path}.new", path)
+
+    def _entries(self) -> Iterator[str]:
+        """The names of all entries, oldest first."""
+        with suppress(FileNotFoundError):
+            for name in sorted(os.listdir(os.path.join(self._home, FOLDER))):
+                if name.endswith(SUFFIX):
+                    yield name.removesuffix(SUFFIX)
+
+    def _path(self, entry: str) -> str:
+        return os.path.join(self._home, FOLDER, f"{entry}{SUFFIX}")
+
+    def _aside(self, entry: str) -> str:
+        return os.path.join(self._home, FOLDER, f"{entry}.aside")
+
+
+def _remove(path: str) -> None:
+    """Remove a file or folder; no error when there is none."""
+    if os.path.isdir(path):
+        import shutil
+
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,80 @@
+"""Memory errors of a whole host: made, found, told to everybody concerned, and cleared (design, section 4.2.5).
+
+``host.hw.poison`` is the truth: which lines of the media are bad. ``host.dom0.bad`` is what Dom0's driver knows of it,
+from scrubs and notifications; it is what ``badblocks`` files show. ``host.xen.pmem.bad`` is what Xen knows, from Dom0
+and from machine checks. Changes happen inside ``Host.change``.
+"""
+
+from __future__ import annotations
+
+from xlpy.addr import PAGE, PAGE_SHIFT
+from xlpy.firmware.bios_errors import ErrorFunctions
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from xlpy.addr import Spa, Span
+    from xlpy.host import Host
+
+
+def inject(host: Host, spans: Sequence[Span[Spa]], notify: bool = True) -> None:
+    """Make lines of the media bad (root ``_DSM`` function 7).
+
+    Args:
+        host: whose.
+        spans: host physical; they grow to whole lines of 64 bytes.
+        notify: the platform raises notification 0x81, so that Dom0 scrubs; else nobody knows until a scrub.
+
+    Raises:
+        Constraint: not persistent memory of one region; nothing is done then.
+    """
+    ErrorFunctions(host.hw).inject(spans)
+    if notify:
+        scrub(host)
+
+
+def uninject(host: Host, spans: Sequence[Span[Spa]]) -> None:
+    """Take injected errors back (function 8); Dom0 goes on believing in those that it has found."""
+    ErrorFunctions(host.hw).uninject(spans)
+
+
+def injected(host: Host) -> list[Span[Spa]]:
+    """The errors that were injected and are still there (function 9), ascending."""
+    return ErrorFunctions(host.hw).injected()
+
+
+def scrub(host: Host) -> int:
+    """Scrub all persistent memory; guests that have some of what is found are notified.
+
+    Returns:
+        how many scrubs there were since Dom0 booted, this one included.
+    """
+    tell_guests(host, host.dom0.scrub(host.xen.hypercalls(0)))
+    return host.dom0.bad.scrubs
+
+
+def clear(host: Host, span: Span[Spa]) -> int:
+    """Clear the errors of a range (function 4): bad lines become zeros, and Xen maps their pages again.
+
+    Returns:
+        bytes that were bad and are not any more.
+
+    Raises:
+        Constraint: not persistent memory of one region, or not in units of 64 bytes.
+    """
+    return host.dom0.clear_error(span, host.xen.hypercalls(0))
+
+
+def tell_guests(host: Host, spans: Iterable[Span[Spa]]) -> list[int]:
+    """Device models raise notification 0x81 in the guests that have some of the spans; their domids."""
+    m2p = host.xen.pmem.m2p
+    owners = {
+        piece.tag for span in spans for piece in m2p.clip(span.start >> PAGE_SHIFT, -(-span.end // PAGE))
+    }
+    if owners:
+        from xlpy.toolstack.domain.build import device_model
+
+        for domid in sorted(owners):
+            device_model(host.xen, host.xenstore, host.store, domid).media_error()
+    return sorted(owners)
