@@ -69,9 +69,7 @@ def clear(host: Host, span: Span[Spa]) -> int:
 def tell_guests(host: Host, spans: Iterable[Span[Spa]]) -> list[int]:
     """Device models raise notification 0x81 in the guests that have some of the spans; their domids."""
     m2p = host.xen.pmem.m2p
-    owners = {
-        piece.tag for span in spans for piece in m2p.clip(span.start >> PAGE_SHIFT, -(-span.end // PAGE))
-    }
+    owners = {piece.tag for span in spans for piece in m2p.clip(span.start >> PAGE_SHIFT, -(-span.end // PAGE))}
     if owners:
         from xlpy.toolstack.domain.build import device_model
 

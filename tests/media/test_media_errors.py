@@ -14,8 +14,8 @@ from xlpy.errors import Constraint, HypercallError
 from xlpy.host import Host
 from xlpy.hw.hardware import Hardware
 from xlpy.hw.health import Thresholds
-from xlpy.toolstack.domain.build import device_model
 from xlpy.toolstack.config.domain_config import load_config
+from xlpy.toolstack.domain.build import device_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -144,6 +144,11 @@ class Failed(Exception):
     """Injected."""
 
 
+def fail_after(step):
+    step()
+    raise Failed
+
+
 def test_an_error_after_every_step_leaves_nothing(host, host_root, bad):
     with host.change("injecting"):
         media_errors.inject(host, [bad])
@@ -166,8 +171,7 @@ def test_an_error_after_every_step_leaves_nothing(host, host_root, bad):
     )
     for step in steps:
         with pytest.raises(Failed), host.change("failing"):
-            step()
-            raise Failed
+            fail_after(step)
         assert state(host) == before
     assert list((host_root / "hw" / "undo").iterdir()) == []
     assert state(Host.open(host_root)) == before
@@ -177,8 +181,7 @@ def test_an_inner_step_that_fails_leaves_the_outer_one(host, bad):
     with host.change("two steps"):
         media_errors.inject(host, [bad])
         with pytest.raises(Failed), host.store.savepoint():
-            media_errors.uninject(host, [bad])
-            raise Failed
+            fail_after(lambda: media_errors.uninject(host, [bad]))
     assert media_errors.injected(host) == [bad]
 
 

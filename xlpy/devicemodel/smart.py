@@ -77,6 +77,6 @@ def _alarms(health: HealthSpec) -> int:
     )
 
 
-def _temperature(celsius: int) -> int:
+def _temperature(celsius: float) -> int:
     """Sixteenths of a degree, sign in bit 15."""
-    return abs(celsius) * 16 & 0x7FFF | (celsius < 0) << 15
+    return int(abs(celsius) * 16) & 0x7FFF | (celsius < 0) << 15

@@ -185,9 +185,9 @@ def _health(section: Section | None) -> HealthSpec:
         state=section.word("state", default.state, choices=("ok", "non-critical", "critical", "fatal")),
         spares=section.number("spares", default.spares, most=100),
         used=section.number("used", default.used, most=255),
-        media_temperature=section.number("media_temperature", default.media_temperature, least=-200, most=200),
+        media_temperature=section.number("media_temperature", int(default.media_temperature), least=-200, most=200),
         controller_temperature=section.number(
-            "controller_temperature", default.controller_temperature, least=-200, most=200
+            "controller_temperature", int(default.controller_temperature), least=-200, most=200
         ),
         unsafe_shutdowns=section.number("unsafe_shutdowns", 0, most=U32),
         last_shutdown=section.word("last_shutdown", default.last_shutdown, choices=("clean", "dirty")),

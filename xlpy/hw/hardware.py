@@ -411,7 +411,6 @@ class Hardware:
 
 @cache
 def _interleave(ways: int, line: int) -> Interleave:
-    from xlpy.hw.health import HealthFile, Thresholds
     from xlpy.hw.interleave import Interleave
 
     return Interleave.round_robin(ways, line)

@@ -70,6 +70,9 @@ class Bank(NamedTuple):
     corrected: bool = False
 
 
+UNCORRECTED = Bank()
+
+
 class Outcome(NamedTuple):
     """How a machine check ended.
 
@@ -94,7 +97,7 @@ class Mca:
         """A memory error at ``spa``; see ``handle``."""
         return self.handle(MachineCheck.memory_error(spa, action_required=action_required))
 
-    def handle(self, check: MachineCheck, bank: Bank = Bank()) -> Outcome:
+    def handle(self, check: MachineCheck, bank: Bank = UNCORRECTED) -> Outcome:
         """Handle a machine check as Xen would, and record everything that follows from it."""
         outcome = self._judge(check, bank)
         if outcome.verdict == RECOVERED:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from xlpy.addr import Spa, Span
-    from xlpy.dom0.nvdimm.badrange import BadRanges
     from xlpy.dom0.files.block import BlockDevice
+    from xlpy.dom0.files.usage import Use
+    from xlpy.dom0.nvdimm.badrange import BadRanges
     from xlpy.dom0.nvdimm.driver import Bus, Dimm, Region
     from xlpy.dom0.nvdimm.namespace import Namespace
-    from xlpy.dom0.files.usage import Use
 
 SECTOR = 512
 BUS = "/sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0"

@@ -18,13 +18,12 @@ from xlpy.errors import NotFound, StateError, Unsafe
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlpy.dom0.nvdimm.badrange import BadRanges
-    from xlpy.dom0.nvdimm.driver import Bus
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.extents import Extents
     from xlpy.dom0.files.sysfs import Sysfs
     from xlpy.dom0.files.usage import Use
+    from xlpy.dom0.nvdimm.badrange import BadRanges
     from xlpy.dom0.nvdimm.driver import Bus
     from xlpy.hw.hardware import Hardware
     from xlpy.store import Store
