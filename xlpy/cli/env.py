@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-from xlpy.cli.show import err, exact
+from xlpy.cli.show import err
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.xen_version import chosen
 
@@ -183,16 +183,15 @@ def report(error: XlpyError, as_json: bool) -> int:
         *([f"  hint: {error.hint}"] if error.hint else []),
     )
     if as_json:
-        import json
+        from xlpy.cli.render import json_line
 
-        document: dict[str, Any] = {
-            "schema": "xlpy.error/1",
-            "code": error.code,
-            "exit": error.exit,
-            "message": str(error),
-            "details": list(error.details),
-            "hint": error.hint,
-        }
         with suppress(OSError):  # the status tells it too
-            exact([json.dumps(document), "\n"])
+            json_line(
+                "xlpy.error/1",
+                code=error.code,
+                exit=error.exit,
+                message=str(error),
+                details=list(error.details),
+                hint=error.hint,
+            )
     return error.exit

@@ -71,6 +71,15 @@ def _document(fields: dict[str, Any]) -> Iterator[str]:
     yield "\n}\n"
 
 
+def json_line(schema: str, **fields: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON object on one line, for results that follow each other."""
+    exact([_line({"schema": schema, **fields})])
+
+
+def _line(fields: dict[str, Any]) -> str:
+    return json.dumps(fields) + "\n"
+
+
 def json_items(schema: str, items: Iterable[Any]) -> None:
     """Print a list as ``{"schema": ..., "items": [...]}``, one item a line."""
     json_document(schema, items=list(items))

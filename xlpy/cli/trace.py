@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import nullcontext
 
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
-from xlpy.cli.render import json_document, json_items, table
-from xlpy.cli.show import exact, flush, out
+from xlpy.cli.render import json_document, json_items, json_line, table
+from xlpy.cli.show import flush, out
 from xlpy.cli.types import Choice, FilePath, IntRange, Seconds
 from xlpy.errors import UsageError
 from xlpy.typing import TYPE_CHECKING, Any
@@ -182,7 +181,7 @@ def cut(
         nonlocal count
         count += 1
         if as_json:
-            exact([json.dumps({"schema": "xlpy.trace-result/1", **result.to_json()}), "\n"])
+            json_line("xlpy.trace-result/1", **result.to_json())
             flush()
         if not result.verdict.passed:
             failures.append(result)
@@ -196,8 +195,7 @@ def cut(
         summary = Exploration(opened, chosen, options, tell).run()
     _tell_problem(env, opened)
     if as_json:
-        fields = {"schema": "xlpy.trace-cut/1", **summary._asdict(), "possible": _power(summary.possible)}
-        exact([json.dumps(fields), "\n"])
+        json_line("xlpy.trace-cut/1", **summary._asdict() | {"possible": _power(summary.possible)})
     else:
         possible = summary.possible if summary.possible < EXACT else _power(summary.possible)
         out(
