@@ -43,10 +43,10 @@ class Actors:
         xen: the version of Xen that it boots, when it is powered on by this object (``xen_version.VERSIONS``).
 
     Attributes:
-        heard: told each line of the hypervisor's console as it is written; set it before the host is used.
+        on_console_line: told each line of the hypervisor's console as it is written; set it before the host is used.
     """
 
-    heard: Callable[[str], None] | None = None
+    on_console_line: Callable[[str], None] | None = None
 
     def __init__(
         self, root: str | os.PathLike[str], note: Callable[[str], None] = silent, xen: str | None = None
@@ -95,7 +95,7 @@ class Actors:
         """The hypervisor."""
         from xlpy.hypervisor.xen import Xen
 
-        return Xen(lambda: self.hw, self.store, self.heard)
+        return Xen(lambda: self.hw, self.store, self.on_console_line)
 
     @cached_property
     def dom0(self) -> EmulatedDom0:
@@ -200,7 +200,7 @@ class Actors:
         """Once more for the frame tables, when the end of a domain has gone on although they could not be written."""
         if "xen" in self.__dict__ and self.xen.behind:
             with suppress(XlpyError), self.store.savepoint():
-                self.xen.mend_frames()
+                self.xen.repair_frames()
 
     def _take_back(self) -> None:
         """A savepoint was taken back: actors forget what they know, and what lies outside the store follows it."""
@@ -208,7 +208,7 @@ class Actors:
             self._undo()
         if "xen" in self.__dict__:
             self.xen.reread()
-            self.xen.mend_frames()
+            self.xen.repair_frames()
         if "dom0" in self.__dict__:
             self.dom0.reread()
             self.dom0.take_back()

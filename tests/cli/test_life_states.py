@@ -293,5 +293,5 @@ class TestUnasked:
         host.store.close()
         xlpy("mem", "read", vm, "0x500000000", "64", status=8)  # a machine check, which the guest survives
         found = xlpy("mem", "read", vm, "0x500000000", "64", status=8)
-        assert "domain 1 (quickstart): crash, so it is: destroy" in found.err
+        assert "domain 1 (quickstart): crash; action: destroy" in found.err
         xlpy("list", vm, status=4)

@@ -1,4 +1,4 @@
-"""A guest's eye on domains that are right, and on domains that are not."""
+"""Inspecting domains that are right, and on domains that are not."""
 
 from __future__ import annotations
 

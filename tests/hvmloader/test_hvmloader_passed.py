@@ -51,7 +51,7 @@ def test_passed_tables_come_after_our_own_and_before_the_xsdt():
     spoilt = SLIC[:9] + bytes([SLIC[9] ^ 1]) + SLIC[10:]
     result = boot(passing(spoilt + build_table("UEFI", b"x")))
     assert [signature for signature, _, _ in result.tables()][-5:] == ["SSDT", "SLIC", "UEFI", "XSDT", "RSDT"]
-    assert result.one("SLIC") == spoilt, "verbatim: the checksum is not mended"
+    assert result.one("SLIC") == spoilt, "verbatim: the checksum is not repaired"
     assert len(result.table(result.xsdt)) == 36 + 8 * 8
 
 

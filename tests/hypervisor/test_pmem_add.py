@@ -111,7 +111,7 @@ def test_the_same_report_again_changes_nothing(xen, device, calls):
 
 
 def test_checks_come_in_order(xen, device):
-    """A report that is wrong in every way fails by the first check; mended bit by bit, by the later ones."""
+    """A report that is wrong in every way fails by the first check; repaired bit by bit, by the later ones."""
     base = device.region.start
     far = 1 << 34  # frame 2**34 is address 2**46
     play(

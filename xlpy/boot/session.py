@@ -252,7 +252,7 @@ def _bring_back(record: Record) -> int:
                 f"{device.name}: what the guest wrote is in {stage} and cannot be copied to the media: "
                 f"{error.strerror}",
                 code="XLPY-BOOT-STAGE",
-                hint="mend that and run any xlpy command: it is copied then",
+                hint="correct that and run any xlpy command: it is copied then",
             ) from error
     return changed
 

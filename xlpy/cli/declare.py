@@ -1,7 +1,7 @@
 """Commands as they are declared: click's decorators, remembered instead of carried out.
 
 Importing click takes longer than most commands run. So a command says what it takes in click's words, and two readers
-act on that: ``xlpy.cli.plain`` takes a command line on which there is nothing to remark, ``xlpy.cli.grammar`` makes
+act on that: ``xlpy.cli.plain`` takes an unambiguous command line, ``xlpy.cli.grammar`` makes
 click commands of the declarations, for help, completion, usage errors and everything out of the ordinary.
 """
 

@@ -84,7 +84,7 @@ class Env:
             else:
                 self._host = Host.open(self.root, note=self.note, xen=self.xen)
             if self.verbose > 1:
-                self._host.heard = self.note
+                self._host.on_console_line = self.note
         return self._host
 
     def _try_on(self) -> str:
@@ -132,7 +132,7 @@ class Env:
         try:
             with self._host.change("what follows a shutdown"):
                 for outcome in self._host.lifecycle.settle(self.step):
-                    self.note(f"domain {outcome.domid} ({outcome.name}): {outcome.reason}, so it is: {outcome.action}")
+                    self.note(f"domain {outcome.domid} ({outcome.name}): {outcome.reason}; action: {outcome.action}")
                     if outcome.error:
                         self.warn(f"{outcome.action} failed: {outcome.error}")
         except XlpyError as error:

@@ -1,4 +1,4 @@
-"""``xlpy guest``: a domain with a guest's eye."""
+"""``xlpy guest``: inspect a domain as its operating system would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command lines on which there is nothing to remark, read without click.
+"""The fast path for unambiguous command lines, read without click.
 
 Only what click would read in just one way is read here: whole names, each option once, every argument there, every
 value fitting its type. For any other line ``read`` answers None, and click has its say (``xlpy.cli.grammar``).
@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 
 class _Doubt(Exception):
-    """There may be something to remark."""
+    """The line is not unambiguous."""
 
 
 def read(words: Sequence[str]) -> Line | None:

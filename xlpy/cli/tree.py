@@ -12,7 +12,7 @@ GROUPS = {
     "mem": "Guest memory, by guest-physical address.",
     "config": "Domain configurations, without a host.",
     "export": "vNVDIMMs on a real, unmodified Xen.",
-    "guest": "A domain with a guest's eye.",
+    "guest": "Inspect a domain as its operating system would.",
     "host": "The emulated host itself.",
     "whereis": "Where a byte lives: every hop from a configuration line to a DIMM cell.",
     "trace": "What a recorded guest made durable, and what a power failure leaves of it.",

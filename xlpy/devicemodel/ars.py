@@ -28,7 +28,7 @@ NO_RESULT, STOPPED_EARLY = 2 << 16, 3 << 16  # of a query
 
 PERSISTENT = 2  # type of memory to scrub
 MORE_RECORDS = 1  # flag of a result
-CLEAR_UNIT = 64  # a cache line: the grain in which media go bad and are mended
+CLEAR_UNIT = 64  # a cache line: the grain in which media go bad and are repaired
 
 _CAPABILITIES = Struct("<IIIHH")
 _STARTED = Struct("<II")

@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
 
 
 class EmulatedDom0(Vfs):
-    """Implements ``face.Dom0`` for the emulated host.
+    """Implements ``kernel.Dom0`` for the emulated host.
 
     Args:
         hw: the machine.
@@ -316,7 +316,7 @@ class EmulatedDom0(Vfs):
     # --- pins ------------------------------------------------------------------------------------------------------
 
     def pin(self, path: str, owner: str) -> None:
-        """As ``face.Dom0.pin``: a file gets the immutable flag on media. Devices can be held too, unless mounted.
+        """As ``kernel.Dom0.pin``: a file gets the immutable flag on media. Devices can be held too, unless mounted.
 
         Raises:
             Conflict: another owner holds it, or a device and something on it would be held; the device is mounted.
@@ -339,7 +339,7 @@ class EmulatedDom0(Vfs):
             self._set_immutable(new, True)
 
     def unpin(self, path: str, owner: str) -> None:
-        """As ``face.Dom0.unpin``."""
+        """As ``kernel.Dom0.unpin``."""
         clean = self.clean(path)
         for pin in self._pins.all():
             if (pin.path, pin.owner) == (clean, owner):
@@ -358,7 +358,7 @@ class EmulatedDom0(Vfs):
                 self._set_immutable(pin, False)
 
     def check_pinned(self, path: str) -> None:
-        """As ``face.Dom0.check_pinned``. NotFound when nobody holds the path."""
+        """As ``kernel.Dom0.check_pinned``. NotFound when nobody holds the path."""
         clean = self.clean(path)
         pin = next((pin for pin in self._pins.all() if pin.path == clean), None)
         if pin is None:

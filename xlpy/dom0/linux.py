@@ -59,7 +59,7 @@ _NO_VALUE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ENODE
 
 
 class LinuxDom0:
-    """Implements ``face.Dom0``.
+    """Implements ``kernel.Dom0``.
 
     Args:
         sysfs: where sysfs is mounted.
@@ -89,7 +89,7 @@ class LinuxDom0:
         self._held: dict[str, Any] = {}
 
     def stat(self, path: str) -> FileStat:
-        """As ``face.Dom0.stat``."""
+        """As ``kernel.Dom0.stat``."""
         found = _try(path, lambda: Path(path).stat())
         kind = _KINDS.get(modes.S_IFMT(found.st_mode), "unknown")
         number = found.st_rdev if kind in ("block", "char") else found.st_dev
@@ -97,7 +97,7 @@ class LinuxDom0:
         return FileStat(kind, found.st_size, device, found.st_ino, found.st_nlink)
 
     def mounts(self) -> list[Mount]:
-        """As ``face.Dom0.mounts``. Devices have the kernel's names, not the alias they were mounted by."""
+        """As ``kernel.Dom0.mounts``. Devices have the kernel's names, not the alias they were mounted by."""
         return [mount for _, mount in self._mounts()]
 
     def _mounts(self) -> Iterator[tuple[tuple[int, int], Mount]]:
@@ -119,7 +119,7 @@ class LinuxDom0:
             yield (major, minor), Mount(device, _unescape(fields[4]), tail[0], tuple(options))
 
     def mount_of(self, path: str) -> Mount:
-        """As ``face.Dom0.mount_of``. Of several mounts on one place, the one the kernel reaches is meant."""
+        """As ``kernel.Dom0.mount_of``. Of several mounts on one place, the one the kernel reaches is meant."""
         found = _try(path, lambda: Path(path).stat())
         number = (os.major(found.st_dev), os.minor(found.st_dev))
         real = os.path.realpath(path)
@@ -133,7 +133,7 @@ class LinuxDom0:
         return max(fitting)[3]
 
     def sysfs(self, path: str) -> str:
-        """As ``face.Dom0.sysfs``.
+        """As ``kernel.Dom0.sysfs``.
 
         Raises:
             NotFound: no such file, or it has no value. Constraint: only root may read it.
@@ -149,12 +149,12 @@ class LinuxDom0:
         return _try(path, read)
 
     def block_device_name(self, major: int, minor: int) -> str:
-        """As ``face.Dom0.block_device_name``."""
+        """As ``kernel.Dom0.block_device_name``."""
         link = Path(self._sysfs, "dev", "block", f"{major}:{minor}")
         return _try(f"block device {major}:{minor}", link.readlink).name
 
     def file_state(self, path: str) -> FileState:
-        """As ``face.Dom0.file_state``: statx tells, whatever the mount says."""
+        """As ``kernel.Dom0.file_state``: statx tells, whatever the mount says."""
         from xlpy.dom0.files import statx
 
         found = _try(path, lambda: (self._statx or statx.attributes)(path))
@@ -183,13 +183,13 @@ class LinuxDom0:
         return int.from_bytes(buffer[:4], "little")
 
     def device_users(self, path: str, name: str) -> list[str]:
-        """As ``face.Dom0.device_users``; the device is opened exclusively for a moment."""
+        """As ``kernel.Dom0.device_users``; the device is opened exclusively for a moment."""
         if not Path(self._sysfs, "class", "block", name).exists():
             return self._users().of_character_device(path)
         return self._users().of_device(path, name)
 
     def file_users(self, path: str) -> list[str]:
-        """As ``face.Dom0.file_users``."""
+        """As ``kernel.Dom0.file_users``."""
         return _try(path, lambda: self._users().of_file(path))
 
     def _users(self) -> LinuxUsers:
@@ -198,7 +198,7 @@ class LinuxDom0:
         return LinuxUsers(self._sysfs, self._proc, self.mounts())
 
     def fiemap(self, path: str, sync: bool = True) -> Extents:
-        """As ``face.Dom0.fiemap``: the map is read until it is the same twice; neighbours are merged."""
+        """As ``kernel.Dom0.fiemap``: the map is read until it is the same twice; neighbours are merged."""
         fd = self._open(path)
         try:
             flags = FIEMAP_FLAG_SYNC if sync else 0
@@ -259,7 +259,7 @@ class LinuxDom0:
     # --- pins ------------------------------------------------------------------------------------------------------
 
     def pin(self, path: str, owner: str) -> None:
-        """As ``face.Dom0.pin``: by the immutable flag, which needs CAP_LINUX_IMMUTABLE."""
+        """As ``kernel.Dom0.pin``: by the immutable flag, which needs CAP_LINUX_IMMUTABLE."""
         from xlpy.dom0.files.pins import digest
 
         found, extents = self.stat(path), self.fiemap(path)
@@ -275,7 +275,7 @@ class LinuxDom0:
         self._put(path, {"owner": owner, "immutable": was, "look": _look(found), "extents": digest(extents)})
 
     def unpin(self, path: str, owner: str) -> None:
-        """As ``face.Dom0.unpin``; a flag that was set before ``pin`` stays."""
+        """As ``kernel.Dom0.unpin``; a flag that was set before ``pin`` stays."""
         record = self._get(path)
         if not record or record["owner"] != owner:
             return
@@ -288,7 +288,7 @@ class LinuxDom0:
             self._table.delete(path)
 
     def check_pinned(self, path: str) -> None:
-        """As ``face.Dom0.check_pinned``. NotFound when nobody holds the path."""
+        """As ``kernel.Dom0.check_pinned``. NotFound when nobody holds the path."""
         from xlpy.dom0.files.pins import digest
 
         record = self._get(path)

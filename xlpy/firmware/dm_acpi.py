@@ -161,7 +161,7 @@ def _check_table(blob: bytes, index: int, at: int) -> None:
         raise _error(what, index, at + 4, "TABLE", "the two lengths must be equal")
     if not verify(blob):
         what = f"table {name} has a bad checksum: its bytes sum to {sum(blob) & 0xFF:#04x}, required 0"
-        raise _error(what, index, at + 9, "CHECKSUM", "set it in the device model; hvmloader does not mend it")
+        raise _error(what, index, at + 9, "CHECKSUM", "set it in the device model; hvmloader does not correct it")
 
 
 def _check_device(blob: bytes, index: int, at: int) -> None:

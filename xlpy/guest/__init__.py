@@ -1,1 +1,1 @@
-"""A guest's eye: what an operating system would find in a domain, and nothing that only the host knows."""
+"""What an operating system would find in a domain, and nothing that only the host knows."""

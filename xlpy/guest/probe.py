@@ -97,7 +97,7 @@ def _dimm_json(dimm: Nvdimm | None) -> dict[str, Any]:
 
 
 def probe(running: Running) -> Report:
-    """Look at a domain with a guest's eye.
+    """Inspect a domain as its operating system would.
 
     Raises:
         XlpyError: there is nothing to look at: no firmware has run, or it left no RSDP.

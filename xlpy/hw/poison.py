@@ -58,7 +58,7 @@ class PoisonList:
             self._store()
 
     def clear(self, span: Span[Spa]) -> int:
-        """Mend every line that ``span`` touches; what the lines hold is not changed here.
+        """Repair every line that ``span`` touches; what the lines hold is not changed here.
 
         Returns:
             the bytes that were poisoned and are not any more.

@@ -22,13 +22,13 @@ class Console:
 
     Args:
         store: where the lines are kept, in ``TABLE`` under ten-digit keys.
-        heard: told each line as it is written, as a serial cable would.
+        on_console_line: told each line as it is written, as a serial cable would.
     """
 
-    def __init__(self, store: Store, heard: Callable[[str], None] | None = None) -> None:
+    def __init__(self, store: Store, on_console_line: Callable[[str], None] | None = None) -> None:
         self._store = store
         self._table = store.table(TABLE)
-        self._heard = heard
+        self._on_line = on_console_line
         self._first = self._next = -1
         self._passing: list[tuple[int, str]] = []
 
@@ -39,8 +39,8 @@ class Console:
             line: text without a newline.
             keep: False for a line that only this process shall see.
         """
-        if self._heard:
-            self._heard(line)
+        if self._on_line:
+            self._on_line(line)
         self._count()
         if not keep:
             self._passing.append((self._next, line))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.linear import Piece
 
 
-_WAS_READ_ONLY = 0x100  # beside the type of a broken page, so that it is mended into what it was
+_WAS_READ_ONLY = 0x100  # beside the type of a broken page, so that it is repaired into what it was
 
 
 def is_broken(tag: int) -> bool:

@@ -218,7 +218,7 @@ class Pmem:
         """Derive all frame tables anew from the owners; nothing on the media is trusted. What was done, a line each."""
         return self._repair(None)
 
-    def mend(self) -> list[str]:
+    def repair_unclean(self) -> list[str]:
         """As ``repair``, as far as a process that has died touched the frame tables."""
         return self._repair(self._read_announcement()[1])
 

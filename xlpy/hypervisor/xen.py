@@ -43,7 +43,7 @@ class Xen:
     Args:
         hw: the machine it runs on, or what opens it when something is asked of it.
         store: where its state is kept.
-        heard: told each line of the console as it is written.
+        on_console_line: told each line of the console as it is written.
 
     Attributes:
         preempt_after: extents after which a long memory operation returns to its caller, to be continued; None never.
@@ -51,11 +51,11 @@ class Xen:
     """
 
     def __init__(
-        self, hw: Hardware | Callable[[], Hardware], store: Store, heard: Callable[[str], None] | None = None
+        self, hw: Hardware | Callable[[], Hardware], store: Store, on_console_line: Callable[[str], None] | None = None
     ) -> None:
         self._machine = hw
         self.store = store
-        self.console = Console(store, heard)
+        self.console = Console(store, on_console_line)
         self.preempt_after: int | None = None
         self.ended: list[int] = []
         self.continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]] = {}
@@ -118,7 +118,7 @@ class Xen:
         Returns:
             what was done, one line each; empty when everything was in order.
         """
-        done = self.mend_frames() + self.sweep()
+        done = self.repair_frames() + self.sweep()
         for line in done:
             self.console.write(f"(XEN) repair: {line}")
         return done
@@ -128,9 +128,9 @@ class Xen:
         """Whether this object has left a frame table as it was, because it could not be written."""
         return "pmem" in self.__dict__ and self.pmem.unclean
 
-    def mend_frames(self) -> list[str]:
+    def repair_frames(self) -> list[str]:
         """Bring frame tables in line with the store, when they are ahead of it; what was done."""
-        return self.pmem.mend() if self.pmem.unclean else []
+        return self.pmem.repair_unclean() if self.pmem.unclean else []
 
     def sweep(self) -> list[str]:
         """Remove RAM files of domains that are gone. Call it after the transaction that destroyed them is committed."""

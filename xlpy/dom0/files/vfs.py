@@ -51,7 +51,7 @@ class DriverMemory:
 
 
 class Vfs:
-    """What ``face.Dom0`` asks for, as far as nothing is changed.
+    """What ``kernel.Dom0`` asks for, as far as nothing is changed.
 
     Args:
         hw: the machine.
@@ -127,7 +127,7 @@ class Vfs:
         return tuple(Mount(d, m, t, tuple(options)) for d, m, t, options in self._load("mounts"))
 
     def mounts(self) -> list[Mount]:
-        """As ``face.Dom0.mounts``."""
+        """As ``kernel.Dom0.mounts``."""
         return [*ROOT_MOUNTS, *self.disk_mounts]
 
     def place(self, path: str) -> tuple[Mount, str]:
@@ -174,7 +174,7 @@ class Vfs:
             ) from error
 
     def stat(self, path: str) -> FileStat:
-        """As ``face.Dom0.stat``."""
+        """As ``kernel.Dom0.stat``."""
         mount, inner = self.place(path)
         if mount in self.disk_mounts:
             inode = self._lookup(path, mount, inner)
@@ -201,12 +201,12 @@ class Vfs:
         return FileStat("dir", 0, number, 1, 2)
 
     def mount_of(self, path: str) -> Mount:
-        """As ``face.Dom0.mount_of``."""
+        """As ``kernel.Dom0.mount_of``."""
         self.stat(path)
         return self.place(path)[0]
 
     def sysfs(self, path: str) -> str:
-        """As ``face.Dom0.sysfs``."""
+        """As ``kernel.Dom0.sysfs``."""
         return self._sysfs.read(path).strip()
 
     def sysfs_list(self, path: str) -> list[str]:
@@ -214,7 +214,7 @@ class Vfs:
         return self._sysfs.listdir(path)
 
     def block_device_name(self, major: int, minor: int) -> str:
-        """As ``face.Dom0.block_device_name``."""
+        """As ``kernel.Dom0.block_device_name``."""
         for device in self.devices:
             if device.number == (major, minor):
                 return device.name
@@ -268,7 +268,7 @@ class Vfs:
         return mount, inner, inode
 
     def file_state(self, path: str) -> FileState:
-        """As ``face.Dom0.file_state``: the mount decides, and flags of the inode, as Linux' ext4 has it."""
+        """As ``kernel.Dom0.file_state``: the mount decides, and flags of the inode, as Linux' ext4 has it."""
         from xlpy.dom0.ext4.inode import DAX_FL, ENCRYPT_FL, JOURNAL_DATA_FL, VERITY_FL
 
         mount, _, inode = self.file(path)
@@ -278,7 +278,7 @@ class Vfs:
         return FileState("dax=always" in mount.options or bool(inode.flags & DAX_FL))
 
     def device_users(self, path: str, name: str) -> list[str]:
-        """As ``face.Dom0.device_users``."""
+        """As ``kernel.Dom0.device_users``."""
         if self.dax_device(self.clean(path)) is not None:
             return []
         window = self.device(self.clean(path)).window
@@ -287,7 +287,7 @@ class Vfs:
         return [use.phrase for use in self.uses if not use.inode and by_name[use.device].overlaps(window)]
 
     def file_users(self, path: str) -> list[str]:
-        """As ``face.Dom0.file_users``."""
+        """As ``kernel.Dom0.file_users``."""
         if not self.uses:
             return []
         mount, _, inode = self.file(path)
@@ -295,7 +295,7 @@ class Vfs:
         return [use.phrase for use in self.uses if (use.device, use.inode) == (device, inode.number)]
 
     def fiemap(self, path: str, sync: bool = True) -> Extents:
-        """As ``face.Dom0.fiemap``. Nothing is ever cached here, so ``sync`` makes no difference."""
+        """As ``kernel.Dom0.fiemap``. Nothing is ever cached here, so ``sync`` makes no difference."""
         mount, _, inode = self.file(path)
         return self.image(mount).fiemap(inode, path)
 

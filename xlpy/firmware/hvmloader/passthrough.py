@@ -1,7 +1,7 @@
 """What the toolstack passes through in guest memory: ACPI tables (``acpi_firmware``), SMBIOS structures
 (``smbios_firmware``).
 
-hvmloader copies ACPI tables as they are, behind its own and before the XSDT; checksums are neither checked nor mended.
+hvmloader copies ACPI tables as they are, behind its own and before the XSDT, and looks at no checksum.
 A length that does not fit stops the boot here, with a reason.
 """
 

@@ -16,7 +16,7 @@ def refuse_used(path: str, users: Sequence[str], hint: str = "end that use, or c
 
     Args:
         path: of the backing.
-        users: phrases that follow "it is", as ``face.Dom0.device_users`` has them.
+        users: phrases that follow "it is", as ``kernel.Dom0.device_users`` has them.
         hint: what to do.
     """
     if users:

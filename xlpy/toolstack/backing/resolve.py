@@ -1,7 +1,7 @@
 """From a path in a configuration to host physical extents (vNVDIMM design, section 4.2.3).
 
 All of it is toolstack and Dom0 kernel work: sysfs says where a pmem device lies, fiemap says where a file lies on its
-device, and what cannot be mapped safely is refused with the reason and the mend. Xen sees only the numbers.
+device, and what cannot be mapped safely is refused with the reason and a suggested fix. Xen sees only the numbers.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def split(data: bytes, path: str) -> list[bytes]:
             raise FormatError(
                 f"{path}: the checksum of table {name!r} at offset {at:#x} is wrong",
                 offset=at,
-                hint="make the file anew; hvmloader does not mend it, and Linux complains",
+                hint="make the file anew; hvmloader does not correct it, and Linux complains",
             )
         tables.append(table)
         at += size

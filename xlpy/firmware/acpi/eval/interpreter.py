@@ -1,4 +1,4 @@
-"""Loading tables and evaluating objects: the face of the evaluator."""
+"""Loading tables and evaluating objects: the evaluator's public interface."""
 
 from __future__ import annotations
 

@@ -386,7 +386,7 @@ class _Parser:
 
 
 def _advice(text: str) -> str | None:
-    """How to mend the commonest illegal bytes."""
+    """How to correct the commonest illegal bytes."""
     first = text[0]
     if first in "\"'":
         return "the string has no end on this line"

@@ -31,7 +31,7 @@ class Position(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One finding: an error or a warning, where it is, and how to mend it.
+    """One finding: an error or a warning, where it is, and the suggested fix.
 
     ``xl_line`` is the line that libxlutil would print for a syntax error (it is off by one at line ends), else None.
     """
