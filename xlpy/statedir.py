@@ -30,9 +30,10 @@ NEXT = "next"  # a host that is being made to replace the one that is there
 READY = "replacing"  # the same once it is whole: from then on it is the host, and its parts only have to be moved
 GONE = "old-is-gone"  # in READY: the parts that are there now are of the new host
 LOCK = "lock"
+FAILURE = "last-failure"  # of a command, for `xlpy doctor`
 RESERVE = "reserve"  # space for the commands that free some, when the disk is full
 FOLDERS = ("hw", "domains", "labels", "dump")
-FILES = (JOURNAL, STATE, MACHINE, MAKING, f"{MAKING}.new", UNCLEAN, RESERVE)
+FILES = (JOURNAL, STATE, MACHINE, MAKING, f"{MAKING}.new", UNCLEAN, RESERVE, FAILURE)
 OURS = {LOCK, NEXT, READY, *FILES, *FOLDERS}
 
 

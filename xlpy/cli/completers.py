@@ -64,6 +64,14 @@ def triggers(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     return [name for name in TRIGGERS if name.startswith(incomplete)]
 
 
+def codes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Error codes."""
+    from xlpy.views.explained import explanations
+
+    del ctx, param
+    return [code for code in explanations() if code.startswith(incomplete.upper())]
+
+
 def _fits(text: str, incomplete: str) -> bool:
     return text.startswith(incomplete) and text.isprintable()
 

@@ -40,7 +40,7 @@ def run(args: list[str] | None = None, kept: Kept | None = None) -> int:
         _run(words, kept)
         sys.stdout.flush()
     except XlpyError as error:
-        return report(error, as_json)
+        return _failed(words, error, as_json)
     except Leave as stop:
         return stop.status
     except (KeyboardInterrupt, EOFError):
@@ -50,19 +50,25 @@ def run(args: list[str] | None = None, kept: Kept | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return PIPE_CLOSED
     except OSError as error:
-        return report(_from_os(error), as_json)
+        return _failed(words, _from_os(error), as_json)
     except Exception as error:
         if "--debug" in words:
             raise
-        return report(
-            XlpyError(
-                f"unexpected {type(error).__name__}: {error}",
-                code="XLPY-BUG",
-                hint="this is a bug in xlpy: run again with --debug and report the traceback",
-            ),
-            as_json,
+        bug = XlpyError(
+            f"unexpected {type(error).__name__}: {error}",
+            code="XLPY-BUG",
+            hint="this is a bug in xlpy: run again with --debug, and report the traceback and what xlpy doctor prints",
         )
+        return _failed(words, bug, as_json)
     return 0
+
+
+def _failed(words: Sequence[str], error: XlpyError, as_json: bool) -> int:
+    """Report an error, and keep it for ``xlpy doctor``. Returns the exit status."""
+    from xlpy.cli.failures import remember
+
+    remember(words, error)
+    return report(error, as_json)
 
 
 def _run(words: Sequence[str], kept: Kept | None) -> None:

@@ -74,6 +74,8 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "dmesg": ("host:dmesg", "Print the hypervisor's log."),
         "info": ("host:info", "Describe the host."),
         "run": ("script:run_script", "Run the command lines of a file, in one process."),
+        "doctor": ("doctor:doctor", "Tell what a maintainer would ask first."),
+        "explain": ("explain:explain", "Explain an error code."),
         "completion": ("completion:completion", "Print the completion script for bash, zsh or fish."),
         "help": ("help:help_topic", "Explain a command or a topic, such as exit-codes."),
     },

@@ -1,0 +1,200 @@
+"""Codes about vNVDIMMs on a real, unmodified Xen."""
+
+from __future__ import annotations
+
+from xlpy.views.explained.record import Explanation as E  # noqa: N817 - a table of them
+
+TITLE = "Export to a real Xen"
+
+_EXPORT = "xlpy export configs/quickstart.cfg -o exported"
+
+CODES = (
+    E(
+        "XLPY-EXPORT-NO-NVDIMM",
+        4,
+        "This machine has no NVDIMM.",
+        "--dom0 emulated exports from the emulated host.",
+        ("xlpy export --dom0 linux configs/quickstart.cfg -o exported",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-GUEST",
+        6,
+        "This is a Xen guest: its physical addresses are not those of the machine.",
+        "Run xlpy export in Dom0.",
+        ("# xlpy export inside a domain",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-TYPE",
+        6,
+        "Only an HVM guest can have vNVDIMMs: no other has hvmloader.",
+        'Set type = "hvm"; a kernel can be started directly there too.',
+        ("xlpy export --dom0 emulated configs/refused/pv.cfg -o exported",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-ACPI",
+        6,
+        "A guest without ACPI is told of no NVDIMM.",
+        "Leave acpi out: it is on by default.",
+        ("xlpy export --dom0 emulated configs/quickstart.cfg acpi=0 -o exported",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-READ-ONLY",
+        6,
+        "iomem has no read-only mapping: a guest with mode=ro could write.",
+        "Leave mode=ro out and give the guest a copy.",
+        (
+            "xlpy export --dom0 emulated configs/quickstart.cfg "
+            "'vnvdimm=[\"file=/mnt/pmem0/vm1.img,mode=ro\"]' -o exported",
+        ),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-NAME",
+        6,
+        "The name of the domain cannot be that of a file.",
+        'Give it another: name = "vm1".',
+        ("xlpy export --dom0 emulated configs/quickstart.cfg 'name=\"..\"' -o exported",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-EXTENTS",
+        6,
+        "The backings need more iomem entries, one for each extent, than can be meant.",
+        "Copy the file into one that was made in one piece.",
+        ("# a file of 40,000 extents",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-TABLES",
+        6,
+        "hvmloader has no room for the tables that are to be passed.",
+        "Pass fewer or smaller tables in acpi_firmware.",
+        ("# acpi_firmware with many tables of its own",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-NFIT",
+        5,
+        "acpi_firmware of the configuration brings an NFIT or an NVDIMM root device already.",
+        "Export the original configuration, not the product of an export.",
+        ("# acpi_firmware with an NFIT in it",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-EXISTS",
+        5,
+        "A file is in the way that is not of an export of this machine.",
+        "Choose another folder with -o.",
+        ("mkdir exported", "touch exported/quickstart.cfg", _EXPORT.replace("export ", "export --dom0 emulated ")),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-TWICE",
+        5,
+        "The file is exported already, for another configuration.",
+        "Release that export first.",
+        (
+            _EXPORT.replace("export ", "export --dom0 emulated "),
+            "xlpy export --dom0 emulated configs/quickstart.cfg 'name=\"second\"' -o exported",
+        ),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-OPEN",
+        5,
+        "A process in Dom0 has the file open or mapped. (A finding of `export check`: exit status 10.)",
+        "Stop it before the domain starts.",
+        ("# a file that a process has mapped",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-REGISTER",
+        6,
+        "The register of exports cannot be kept where it belongs.",
+        "Run as root, or name another folder: XLPY_EXPORTS=DIR.",
+        ("# xlpy export as an ordinary user",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-XL",
+        6,
+        "xl fails, so nobody knows which domains run.",
+        "Run as root in Dom0, and see that xenstored runs.",
+        ("# an xl that fails",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-RELEASED",
+        4,
+        "The export is not of this machine, or was released: nothing holds its files in place. "
+        "(A finding of `export check`: exit status 10.)",
+        "Export the configuration again.",
+        (
+            _EXPORT.replace("export ", "export --dom0 emulated "),
+            "cp exported/quickstart.json copy.json",
+            "xlpy export release exported/quickstart.json",
+            "xlpy export release copy.json",
+        ),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-RECORD",
+        6,
+        "A file is not the record of an export.",
+        "xlpy export check lists what this machine knows.",
+        ('echo \'{"dom0": "emulated"}\' > wrong.json', "xlpy export check wrong.json"),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-FILE",
+        10,
+        "A file of the export cannot be read.",
+        "Export again.",
+        ("# an export whose .acpi was removed",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-CHANGED",
+        10,
+        "A file of the export is not as it was exported.",
+        "Change the original configuration and export again: addresses depend on memory and devices.",
+        ("# an exported configuration that was edited",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-RAM",
+        10,
+        "The edited configuration has RAM where a vNVDIMM lies.",
+        "Lower memory =, or change the original and export again.",
+        ("# memory = 30000 written into an exported configuration",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-EXPORT-INTERRUPTED",
+        10,
+        "The export did not come to an end.",
+        "Export again.",
+        ("# an export that was killed",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-IMPORT-NFIT",
+        4,
+        "acpi_firmware of the configuration has no NFIT, so the guest has no vNVDIMM that it could find.",
+        "Import a configuration that xlpy export made.",
+        ("# a configuration without acpi_firmware",),
+        "real-xen.md",
+    ),
+    E(
+        "XLPY-IMPORT-FILE",
+        4,
+        "The file behind a vNVDIMM is not known on this machine.",
+        "Import on the machine that the configuration belongs to, or write the path yourself.",
+        ("# iomem of another machine",),
+        "real-xen.md",
+    ),
+)
