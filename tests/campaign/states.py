@@ -30,7 +30,7 @@ def snapshot(root: Path) -> State:
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
         lasting = (
-            not name.startswith(("state.db", "lock", "reserve", "domains/frames", "hw/holds"))
+            not name.startswith(("state.db", "lock", "reserve", "last-failure", "domains/frames", "hw/holds"))
             and path.suffix != ".lock"
         )
         if path.is_file() and lasting:

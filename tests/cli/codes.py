@@ -17,7 +17,7 @@ from hvmloader.fake_platform import FakePlatform
 import xlpy
 from xlpy.addr import Gpa, Spa, Span
 from xlpy.errors import XlpyError
-from xlpy.toolstack.config import load_config
+from xlpy.toolstack.config.domain_config import load_config
 
 PACKAGE = Path(xlpy.__file__).parent
 QUICK = Path(__file__).parents[2] / "configs" / "quickstart.cfg"
@@ -34,7 +34,7 @@ def codes_of_sources() -> set[str]:
 def _composed(texts):
     """Codes whose last part comes from a table, or from an argument."""
     from xlpy.dom0.ext4 import inode
-    from xlpy.toolstack import refusals, resolve
+    from xlpy.toolstack.backing import refusals, resolve
 
     yield from (f"XLPY-EXT4-{code}" for _, code, _ in inode._REFUSED)
     yield from (f"XLPY-PMEM-{code}" for _, code, *_ in resolve._REFUSED)
@@ -56,6 +56,11 @@ def raised(act, *arguments, **options):
 
 
 # -- the host ---------------------------------------------------------------------------------------------------------
+
+
+def xenstore(get):
+    """A guest writes where Dom0's nodes are."""
+    return raised(get("host").xenstore.connection(5).write, "/tool/x", "1")
 
 
 def hypercall(get):
@@ -113,7 +118,7 @@ def mapped_file(*extents, **more):
     """What `resolve` says of a file with these extents: (logical, physical, length, flags)."""
     from toolstack.test_resolve import on_dax
 
-    from xlpy.toolstack.resolve import resolve
+    from xlpy.toolstack.backing.resolve import resolve
 
     return lambda get: raised(resolve, on_dax(*extents, **more), "/mnt/a")
 
@@ -121,24 +126,21 @@ def mapped_file(*extents, **more):
 def state(dax, why="", options=("rw",)):
     from toolstack.test_resolve import on_dax
 
-    from xlpy.dom0.face import FileState
-    from xlpy.toolstack.resolve import resolve
+    from xlpy.dom0.kernel import FileState
+    from xlpy.toolstack.backing.resolve import resolve
 
     return lambda get: raised(resolve, on_dax((0, 0, 12288, 1), state=FileState(dax, why), options=options), "/mnt/a")
 
 
 def info_block(get):
-    """One whose checksum is wrong, when the host is started anew."""
+    """One that is damaged while Dom0 runs."""
     from xlpy.host import Host
-    from xlpy.toolstack.resolve import resolve
 
     host = get("host")
-    seal = host.dom0.namespaces[1].seal[0]
-    host.hw.write(Spa(seal + 100), b"damage")
-    host.store.close()
-    anew = Host.restart(host.root)
+    host.hw.write(Spa(host.dom0.namespaces[1].seal[0] + 60), b"damage")
+    anew = Host.open(host.root)
     try:
-        return raised(resolve, anew.dom0, "/dev/pmem1")
+        return raised(anew.dom0.stat, "/dev/pmem1")
     finally:
         anew.store.close()
 
@@ -692,6 +694,7 @@ L = 1  # FIEMAP_EXTENT_LAST
 PAGES = 12288
 GIVEN = {
     "XLPY-HYPERCALL": hypercall,
+    "XLPY-XENSTORE": xenstore,
     "XLPY-FORMAT": format_of_a_reply,
     "XLPY-UNSAFE": unsafe,
     "XLPY-NO-SPACE": no_space,

@@ -85,10 +85,9 @@ def _failure(found: dict[str, Any] | None) -> Iterator[str]:
         return
     from datetime import UTC, datetime
 
-    when = found.get("when")
-    at = datetime.fromtimestamp(when, UTC).isoformat() if isinstance(when, int) else "some time ago"
-    yield f"last failure: {at}: xlpy {found.get('command')}"
-    yield f"  {found.get('code')} (exit status {found.get('exit')}): {found.get('message')}"
-    yield from (f"    {line}" for line in found.get("details") or ())
+    when = datetime.fromtimestamp(min(max(found["when"], 0), 1 << 37), UTC).isoformat()
+    yield f"last failure: {when}: xlpy {found['command']}"
+    yield f"  {found['code']} (exit status {found['exit']}): {found['message']}"
+    yield from (f"    {line}" for line in found["details"])
     if found.get("hint"):
         yield f"  hint: {found['hint']}"

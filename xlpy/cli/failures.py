@@ -85,4 +85,7 @@ def last(where: str) -> dict[str, Any] | None:
         found = json.loads(read_file(Path(where, FAILURE), limits.RECORD))
     except (OSError, ValueError, RecursionError, XlpyError):
         return None
-    return found if isinstance(found, dict) else None
+    kinds = {"when": int, "command": str, "code": str, "exit": int, "message": str, "details": list}
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+        return None
+    return found

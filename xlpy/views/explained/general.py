@@ -153,7 +153,7 @@ CODES = (
         8,
         "xenstored refused a request; the message ends with the error that the wire carries.",
         "xlpy xenstore ls -p shows nodes with their permissions.",
-        ("xlpy xenstore read 'no path'",),
+        ("# a guest that writes to a node of Dom0's",),
         "commands.md",
     ),
     E(
