@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from xlpy.cli.show import visible
 from xlpy.dom0.nvdimm.labels import TYPE_PMEM, Label, empty_index
-from xlpy.dom0.nvdimm.labelset import Mapping, cookies
+from xlpy.dom0.nvdimm.labelset import Member, cookies
 from xlpy.firmware.acpi.nfit import ControlRegion
 from xlpy.firmware.acpi.nfit_format import parse_nfit
 from xlpy.guest.machine import interpreter
@@ -68,9 +68,9 @@ def write_label(domain, name):
     """A namespace label through _LSW, as a driver writes it."""
     nfit = next(table.data for table in domain.acpi_tables() if table.signature == "NFIT")
     control = next(one for one in parse_nfit(nfit) if isinstance(one, ControlRegion))
-    mapping = Mapping("nmem0", None, 0, 64 << 20, 0, control.serial_number, control.vendor_id)
+    member = Member(0, control.serial_number, control.vendor_id)
     label = Label(
-        uuid=bytes(range(16)), name=name, flags=0, nlabel=1, position=0, isetcookie=cookies([mapping]).v1_2,
+        uuid=bytes(range(16)), name=name, flags=0, nlabel=1, position=0, isetcookie=cookies([member]).v1_2,
         lbasize=512, dpa=0, rawsize=16 << 20, slot=0, type=TYPE_PMEM,
     )  # fmt: skip
     aml = interpreter(domain)

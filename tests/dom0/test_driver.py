@@ -6,7 +6,7 @@ import pytest
 
 from xlpy.addr import GIB, MIB, Span
 from xlpy.dom0.nvdimm.driver import Bus, Mapping
-from xlpy.dom0.nvdimm.probe import cookies, interpret
+from xlpy.dom0.nvdimm.probe import interpret
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.nfit import VOLATILE_MEMORY, Capabilities, ControlRegion, FlushHints, RegionMap, SpaRange
 
@@ -27,36 +27,6 @@ def control(index, serial, vendor=0x8086, made=None):
 
 PAIR_MADE = (0xA2, 0x4917)
 ROUNDS = (0xABCD, (0x0A, 0xE007))
-
-
-@pytest.mark.parametrize(
-    ("devices", "cookie1", "cookie2"),
-    [
-        ([(0, control(1, 0x123456))], 0x002468AC00123456, 0x00BA90120012B4DC),
-        ([(0, control(1, 0x123457))], 0x002468AE00123457, 0x00BA901C0012B4DD),
-        ([(0, control(1, 0x123458))], 0x002468B000123458, None),
-        (
-            [(0x1000, control(2, 0xB20A0000, 0x8980, PAIR_MADE)), (0, control(1, 0xB10A0000, 0x8980, PAIR_MADE))],
-            0x8A50400063141000,
-            0xBC02EEB8F5432444,
-        ),
-        (
-            [
-                (1 << 16, control(1, 0xFFFFFFFF, *ROUNDS)),
-                (1 << 24, control(2, 0xFFFFFFFE, *ROUNDS)),
-                (1 << 32, control(3, 0xFFFFFEFF, *ROUNDS)),
-                (1 << 40, control(4, 0xFFFFFEFE, *ROUNDS)),
-            ],
-            0x0C0FFADB0100FEFB,
-            0xA76C6907811FAE57,
-        ),
-    ],
-    ids=["slot 0", "slot 1", "slot 2", "2-way", "4-way"],
-)
-def test_interleave_set_cookies(devices, cookie1, cookie2):
-    found = cookies(devices)
-    assert found[0] == cookie1
-    assert cookie2 is None or found[1] == cookie2
 
 
 TWO_WAY = [

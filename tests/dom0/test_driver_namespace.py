@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, TIB, Spa, Span
-from xlpy.dom0.nvdimm.btt import btt_block, create_sector, parse_btt
+from xlpy.dom0.nvdimm.btt import btt_block, parse_btt
 from xlpy.dom0.nvdimm.detect import detect
 from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, create_fsdax, plan_fsdax, reserve_span, table_pages
 from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, parse_pfn, validate_pfn
 from xlpy.dom0.nvdimm.namespace import Namespace, revalidate
+from xlpy.dom0.nvdimm.nd.arenas import create_sector
 from xlpy.errors import Constraint
 
 UUID = bytes.fromhex("0d50f988467448eeb4a95ee17be61703")

@@ -8,7 +8,7 @@ import pytest
 
 from xlpy.addr import MIB, Dpa, Spa
 from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM, Label, LabelArea, empty_index
-from xlpy.dom0.nvdimm.labelset import Mapping, assemble, cookies
+from xlpy.dom0.nvdimm.labelset import Assembly, Mapping, Member, assemble, cookies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,27 +17,23 @@ COOKIE = 0xBC02EEB8F5432444
 PFN = next(guid for guid, name in ABSTRACTIONS.items() if name == "pfn")
 
 
-def device(offset: int, serial: int, vendor: int = 0, date: int = 0, location: int = 0) -> Mapping:
-    return Mapping("nmem", None, Dpa(0), 64 * MIB, offset, serial, vendor, date, location)
-
-
-FOUR = [device(1 << 16 + 8 * n, s & 0xFFFFFFFF, 0xABCD, 0xE007, 0x0A) for n, s in enumerate((~0, ~1, ~0x100, ~0x101))]
-TWO = [device(0, 0xB10A0000, 0x8980, 0x4917, 0xA2), device(0x1000, 0xB20A0000, 0x8980, 0x4917, 0xA2)]
+FOUR = [Member(1 << 16 + 8 * n, s & 0xFFFFFFFF, 0xABCD, 0xE007, 0x0A) for n, s in enumerate((~0, ~1, ~0x100, ~0x101))]
+TWO = [Member(0, 0xB10A0000, 0x8980, 0x4917, 0xA2), Member(0x1000, 0xB20A0000, 0x8980, 0x4917, 0xA2)]
 
 
 @pytest.mark.parametrize(
-    ("mappings", "expected"),
+    ("members", "expected"),
     [
-        ([device(0, 0x123456, 0x8086)], (0x002468AC00123456, 0x00BA90120012B4DC)),
-        ([device(0, 0x123457, 0x8086)], (0x002468AE00123457, 0x00BA901C0012B4DD)),
-        ([device(0, 0xB0767681, 0x5853)], (0x60ECED02B0767681, 0xE4A3BBF5B076CED4)),
+        ([Member(0, 0x123456, 0x8086)], (0x002468AC00123456, 0x00BA90120012B4DC)),
+        ([Member(0, 0x123457, 0x8086)], (0x002468AE00123457, 0x00BA901C0012B4DD)),
+        ([Member(0, 0xB0767681, 0x5853)], (0x60ECED02B0767681, 0xE4A3BBF5B076CED4)),
         (TWO, (0x8A50400063141000, COOKIE)),
         (TWO[::-1], (0x8A50400063141000, COOKIE)),
         (FOUR, (0x0C0FFADB0100FEFB, 0xA76C6907811FAE57)),
     ],
 )
-def test_cookies(mappings: list[Mapping], expected: tuple[int, int]) -> None:
-    assert cookies(mappings)[:2] == expected
+def test_cookies(members: list[Member], expected: tuple[int, int]) -> None:
+    assert cookies(members)[:2] == expected
 
 
 def test_the_old_cookie_sorts_by_bytes() -> None:
@@ -63,9 +59,13 @@ def region(shares: Shares, conflict: str | None = None) -> list[Mapping]:
         return LabelArea(0, (empty_index(1 << 17, 0), None), 0, tuple(labels), conflict, ())
 
     return [
-        TWO[1]._replace(device="nmem1", area=area("nmem1")),
-        TWO[0]._replace(device="nmem0", area=area("nmem0")),
+        Mapping("nmem1", area("nmem1"), Dpa(0), 64 * MIB),
+        Mapping("nmem0", area("nmem0"), Dpa(0), 64 * MIB),
     ]
+
+
+def seen_at(base: int, shares: Shares, conflict: str | None = None) -> Assembly:
+    return assemble(Spa(base), region(shares, conflict), cookies(TWO))
 
 
 def healthy() -> Shares:
@@ -105,7 +105,7 @@ def copied(shares: Shares) -> None:
 
 
 def test_a_healthy_set() -> None:
-    seen = assemble(Spa(1 << 32), region(healthy()))
+    seen = seen_at(1 << 32, healthy())
     assert seen.error is None
     assert [(n.start, n.size, n.abstraction) for n in seen.namespaces] == [
         (1 << 32, 32 * MIB, "pfn"),
@@ -140,24 +140,24 @@ def test_a_healthy_set() -> None:
 def test_damage(damage: Callable[[Shares], None], namespaces: int, error: str | None) -> None:
     shares = healthy()
     damage(shares)
-    seen = assemble(Spa(1 << 32), region(shares))
+    seen = seen_at(1 << 32, shares)
     assert len(seen.namespaces) == namespaces
     assert (seen.error or "").startswith(error or "")
     assert (seen.error is None) == (error is None)
 
 
 def test_a_device_with_a_conflict_fails_the_region() -> None:
-    seen = assemble(Spa(0), region(healthy(), conflict="slots 0 and 1 overlap"))
+    seen = seen_at(0, healthy(), "slots 0 and 1 overlap")
     assert seen.error == "nmem1: is disabled, failing probe: slots 0 and 1 overlap"
 
 
 def test_different_sizes_add_up() -> None:
     shares = healthy()
     changed("nmem0", rawsize=8 * MIB)(shares)
-    assert assemble(Spa(0), region(shares)).namespaces[1].size == 24 * MIB
+    assert seen_at(0, shares).namespaces[1].size == 24 * MIB
 
 
-def test_unknown_abstraction_is_raw() -> None:
+def test_an_unknown_abstraction_is_no_use_that_linux_knows() -> None:
     shares = healthy()
     changed("nmem0", "nmem1", abstraction=b"\7" * 16)(shares)
-    assert assemble(Spa(0), region(shares)).namespaces[1].abstraction == "none"
+    assert seen_at(0, shares).namespaces[1].abstraction == "unknown"

@@ -41,14 +41,14 @@ def test_a_right_domain_has_no_problems(host, domain):
 def test_labels_that_the_guest_wrote_make_namespaces(host, domain):
     """Index blocks and one label, written through _LSW, as a driver would."""
     from xlpy.dom0.nvdimm.labels import TYPE_PMEM, Label, empty_index
-    from xlpy.dom0.nvdimm.labelset import Mapping, cookies
+    from xlpy.dom0.nvdimm.labelset import Member, cookies
     from xlpy.firmware.acpi.nfit import ControlRegion
     from xlpy.firmware.acpi.nfit_format import parse_nfit
 
     nfit = next(t.data for t in domain.acpi_tables() if t.signature == "NFIT")
     control = next(s for s in parse_nfit(nfit) if isinstance(s, ControlRegion))
     size = 128 << 10
-    cookie = cookies([Mapping("nmem0", None, 0, 64 << 20, 0, control.serial_number, control.vendor_id)]).v1_2
+    cookie = cookies([Member(0, control.serial_number, control.vendor_id)]).v1_2
     label = Label(
         uuid=bytes(range(16)), name="data", flags=0, nlabel=1, position=0, isetcookie=cookie, lbasize=512, dpa=0,
         rawsize=16 << 20, slot=0, type=TYPE_PMEM,

@@ -6,15 +6,14 @@ systems and their first files. Media that hold such a namespace already are take
 
 from __future__ import annotations
 
-import hashlib
-
 from xlpy.addr import PAGE, Spa, Span, align_up, format_size
 from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.kernel import Mount
-from xlpy.dom0.nvdimm.btt import create_sector
 from xlpy.dom0.nvdimm.detect import detect
 from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
 from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, PFN_SIGNATURE
+from xlpy.dom0.nvdimm.nd.arenas import create_sector
+from xlpy.dom0.nvdimm.uuids import derived, uuid_text
 from xlpy.errors import Conflict, Constraint
 from xlpy.typing import TYPE_CHECKING
 
@@ -97,9 +96,8 @@ def make_filesystem(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> 
         hw.zero(Span(Spa(device.window.start + at), length))
 
     if hw.read(Spa(device.window.start + 1024 + 0x38), 2) != b"\x53\xef":
-        uuid = derived(f"{device.name}{spec.mount}").hex()
-        text = "-".join((uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]))
-        make_ext4(image, offset, size, uuid=text, zero=zero)
+        uuid = uuid_text(derived(f"{device.name}{spec.mount}"))
+        make_ext4(image, offset, size, uuid=uuid, zero=zero)
         editor = Ext4Editor(image, offset, size, zero=zero, now=EPOCH)
         for file in spec.files:
             editor.mkfile(file.path.removeprefix(spec.mount), file.size, file.state)
@@ -123,11 +121,3 @@ def _check_dax(device: BlockDevice, spec: FilesystemSpec) -> None:
             f"{spec.mount}: {device.name}: error: unaligned partition for dax, it starts at {device.offset:#x}",
             hint="start partitions on multiples of 4K",
         )
-
-
-def derived(name: str) -> bytes:
-    """16 bytes of a version 5 UUID made from a name, so that equal descriptions give equal hosts."""
-    raw = bytearray(hashlib.sha1(f"xlpy:{name}".encode()).digest()[:16])
-    raw[6] = raw[6] & 0x0F | 0x50
-    raw[8] = raw[8] & 0x3F | 0x80
-    return bytes(raw)

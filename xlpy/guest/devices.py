@@ -47,26 +47,15 @@ def devices(
         structures: of the NFIT.
         problems: what does not fit is added.
     """
-    from xlpy.dom0.nvdimm.labelset import Mapping, assemble
-    from xlpy.firmware.acpi.nfit import ControlRegion, RegionMap
+    from xlpy.dom0.nvdimm.labelset import Cookies, Mapping, assemble
 
     handles = {dimm.dev: dimm.handle for dimm in (bus.dimms if bus else ())}
     areas = {m.dimm: nvdimms[handles[m.dimm]].area for m in region.mappings if handles[m.dimm] in nvdimms}
     if not any(area and area.current is not None for area in areas.values()):
         return [_device(running, region, 0, Span(region.span.start, region.span.size))]
-    controls = {s.control_index: s for s in structures if isinstance(s, ControlRegion)}
-    maps = {s.handle: s for s in structures if isinstance(s, RegionMap) and s.spa_index}
-    mappings = []
-    for one in region.mappings:
-        entry = maps[handles[one.dimm]]
-        control = controls[entry.control_index]
-        mappings.append(
-            Mapping(
-                *(one.dimm, areas.get(one.dimm), Dpa(entry.dpa_base), one.length, entry.region_offset),
-                *(control.serial_number, control.vendor_id, control.manufacturing_date, control.manufacturing_location),
-            )
-        )
-    made = assemble(Spa(region.span.start), mappings)
+    mappings = [Mapping(one.dimm, areas.get(one.dimm), Dpa(one.offset), one.length) for one in region.mappings]
+    known = Cookies(region.cookie1, region.cookie2, region.altcookie)
+    made = assemble(Spa(region.span.start), mappings, known)
     if made.error:
         problems.append(f"{region.dev}: {made.error}")
     problems += [f"{region.dev}: {line}" for line in made.skipped]

@@ -5,15 +5,10 @@ from __future__ import annotations
 import errno
 from struct import Struct
 
-from xlpy.addr import GIB, MIB, PAGE, Spa, Span, align_down, align_up, format_size
+from xlpy.addr import GIB, MIB, PAGE, align_down, align_up
 from xlpy.dom0.nvdimm.fletcher import seal
 from xlpy.dom0.nvdimm.infoblock import BLOCK, CHECKSUM, InfoBlockError, check
-from xlpy.errors import Constraint
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from xlpy.dom0.nvdimm.memory import HostMemory
 
 BTT_SIGNATURE = b"BTT_ARENA_INFO\0\0"
 
@@ -124,25 +119,3 @@ def parse_btt(data: bytes | memoryview, parent: bytes = bytes(16)) -> BttBlock:
             errno.ENXIO,
         )
     return btt
-
-
-def create_sector(memory: HostMemory, span: Span[Spa], uuid: bytes, lbasize: int) -> None:
-    """Write the arenas of a sector-mode namespace: info blocks, empty maps, first logs (BTT 1.1, as without labels).
-
-    Raises:
-        Constraint: the namespace has less than 16 MiB and a page.
-    """
-    at, left = span.start + BTT1_AT, span.size - BTT1_AT
-    if left < ARENA_MIN:
-        raise Constraint(
-            f"a sector-mode namespace needs {format_size(ARENA_MIN + BTT1_AT)}; found {span}", hint="use raw mode"
-        )
-    while left >= ARENA_MIN:
-        arena = min(left, ARENA_MAX)
-        left -= arena
-        block = btt_block(arena, lbasize, uuid, nextoff=arena if left >= ARENA_MIN else 0)
-        memory.zero(Span(Spa(at + block.mapoff), block.logoff - block.mapoff))
-        memory.write(Spa(at + block.logoff), block.log())
-        for place in (block.info2off, 0):
-            memory.write(Spa(at + place), block.build())
-        at += arena

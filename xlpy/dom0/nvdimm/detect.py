@@ -9,6 +9,7 @@ from xlpy.dom0.nvdimm.btt import ARENA_MIN, BTT1_AT, BTT2_AT, BttBlock, parse_bt
 from xlpy.dom0.nvdimm.fsdax import reserve_span
 from xlpy.dom0.nvdimm.infoblock import BLOCK, DAX_SIGNATURE, MODE_PMEM, PFN_AT, InfoBlockError, parse_pfn, validate_pfn
 from xlpy.dom0.nvdimm.namespace import Namespace, checksum
+from xlpy.dom0.nvdimm.uuids import uuid_if_any
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _pfn(memory: Readable, raw: Namespace, parent: bytes) -> Namespace:
     return raw._replace(
         mode="devdax" if devdax else "fsdax",
         map="dev" if block.mode == MODE_PMEM else "mem",
-        uuid=uuid_text(block.uuid),
+        uuid=uuid_if_any(block.uuid),
         align=block.align,
         data=Span(Spa(span.start + block.start_pad + block.dataoff), size),
         size=size,
@@ -73,15 +74,9 @@ def _sector(memory: Readable, raw: Namespace, at: int, first: BttBlock) -> Names
     place = Spa(raw.span.start + at)
     return raw._replace(
         mode="sector",
-        uuid=uuid_text(first.uuid),
+        uuid=uuid_if_any(first.uuid),
         sector_size=first.external_lbasize,
         data=Span(Spa(place + first.dataoff), first.external_nlba * first.external_lbasize),
         size=size,
         seal=(place, checksum(first.build())),
     )
-
-
-def uuid_text(data: bytes) -> str:
-    """Text of 16 text-order bytes; empty for zeros."""
-    digits = data.hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])) if any(data) else ""

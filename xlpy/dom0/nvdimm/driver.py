@@ -16,7 +16,8 @@ REGION_ALIGN = 16 * MIB
 class Dimm(NamedTuple):
     """One NVDIMM, ``nmem<number>``. Identity fields are the raw NFIT ones.
 
-    made: (location, date) of manufacture, or None; unique: the text id; flags: words of ``FLAGS``.
+    made: (location, date) of manufacture, or None; unique: the text id; flags: words of ``FLAGS``;
+    flush_hints: how many flush hint addresses it has.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Dimm(NamedTuple):
     interface: int
     made: tuple[int, int] | None
     flags: tuple[str, ...]
+    flush_hints: int = 0
 
     @property
     def dev(self) -> str:
@@ -50,7 +52,10 @@ class Mapping(NamedTuple):
 
 
 class Region(NamedTuple):
-    """A persistent memory range, ``region<number>``: ``mappings`` in NFIT order; cookies as in labels 1.1 and 1.2."""
+    """A persistent memory range, ``region<number>``: ``mappings`` in NFIT order; cookies as in labels 1.1 and 1.2.
+
+    altcookie: as early kernels computed the first, accepted too; legacy: no NFIT has it, only the memory map (type 12).
+    """
 
     number: int
     span: Span[Spa]
@@ -59,6 +64,8 @@ class Region(NamedTuple):
     cookie2: int
     node: int
     read_only: bool
+    altcookie: int = 0
+    legacy: bool = False
 
     @property
     def dev(self) -> str:

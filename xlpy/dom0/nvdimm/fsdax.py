@@ -15,7 +15,15 @@ takes any value from its own 64 up; what exceeds 64 is the other owner's cost pe
 from __future__ import annotations
 
 from xlpy.addr import MIB, PAGE, Spa, Span, align_down, align_up, format_size
-from xlpy.dom0.nvdimm.infoblock import MODE_PMEM, MODE_RAM, PAGE_STRUCT, PFN_AT, RESERVED_HEAD, PfnBlock
+from xlpy.dom0.nvdimm.infoblock import (
+    MODE_PMEM,
+    MODE_RAM,
+    PAGE_STRUCT,
+    PFN_AT,
+    RESERVED_HEAD,
+    SUBSECTION,
+    PfnBlock,
+)
 from xlpy.errors import Constraint
 from xlpy.typing import TYPE_CHECKING
 
@@ -23,7 +31,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.memory import HostMemory
 
 XEN_TABLES = (32, 8)  # bytes per page of Xen's frame table and of its machine-to-physical table
-SUBSECTION = 2 * MIB  # granularity in which Linux adds page structs
 FSDAX_MIN = 16 * MIB
 
 
@@ -52,22 +59,30 @@ def plan_fsdax(
             f"an fsdax namespace starts on a 2M boundary and has at least 16M; found {span}",
             hint="place the region on a 2M boundary, or use raw mode",
         )
+    block = pfn_block(span, uuid, on_media=on_media, align=align, costs=costs)
+    if block.dataoff + block.end_trunc >= span.size:
+        raise Constraint(
+            f"an fsdax namespace of {format_size(span.size)} aligned to {format_size(align)} needs"
+            f" {format_size(block.dataoff)} for its structures and has no room for data",
+            hint="make the region larger, or the alignment smaller",
+        )
+    return block
+
+
+def pfn_block(
+    span: Span[Spa], uuid: bytes, *, on_media: bool, align: int = SUBSECTION, costs: tuple[int, ...] = ()
+) -> PfnBlock:
+    """The info block that Linux computes, whether or not there is room for data; arguments as ``plan_fsdax``."""
     step = max(align, SUBSECTION)
     end_trunc = span.end % step
     used = RESERVED_HEAD + on_media * PAGE_STRUCT * ((span.size - RESERVED_HEAD) // PAGE)
     if costs:
         used = align_up(used, PAGE) + table_pages(span.size // PAGE, costs) * PAGE
     dataoff = align_up(span.start + used, step) - span.start
-    if dataoff + end_trunc >= span.size:
-        raise Constraint(
-            f"an fsdax namespace of {format_size(span.size)} aligned to {format_size(align)} needs"
-            f" {format_size(dataoff)} for its structures and has no room for data",
-            hint="make the region larger, or the alignment smaller",
-        )
     return PfnBlock(
         uuid=uuid,
         dataoff=dataoff,
-        npfns=(span.size - dataoff - end_trunc) // PAGE,
+        npfns=max(0, span.size - dataoff - end_trunc) // PAGE,
         mode=MODE_PMEM if on_media else MODE_RAM,
         align=align,
         end_trunc=end_trunc,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from struct import Struct
 
-from xlpy.addr import KIB, MIB, PAGE
+from xlpy.addr import GIB, KIB, MIB, PAGE
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
@@ -24,6 +24,8 @@ DAX_SIGNATURE = b"NVDIMM_DAX_INFO\0"
 
 MODE_NONE, MODE_RAM, MODE_PMEM = 0, 1, 2
 PAGE_STRUCT = 64  # bytes of a Linux struct page
+SUBSECTION = 2 * MIB  # granularity in which Linux adds page structs
+ALIGNMENTS = (PAGE, 2 * MIB, GIB)  # of data that x86 can map
 RESERVED_HEAD = 8 * KIB  # unused first page and the block's own page
 
 
@@ -122,7 +124,7 @@ def parse_pfn(data: bytes | memoryview) -> PfnBlock:
     )
     if minor < 1:
         pad = trunc = 0
-    if minor < 2:
+    if minor < 2 or not align:
         align = 1 << max(dataoff.bit_length() - 1, 0)
     if minor < 4:
         page, struct_size = PAGE, PAGE_STRUCT
@@ -146,12 +148,14 @@ def validate_pfn(block: PfnBlock, start: int, size: int, parent: bytes = bytes(1
         raise refuse(errno.ENODEV, f"parent uuid {block.parent.hex()} found, the namespace's is {parent.hex()}")
     if block.mode not in (MODE_RAM, MODE_PMEM):
         raise refuse(errno.ENXIO, f"mode {block.mode} found, 1 (page structs in RAM) or 2 (on media) required")
-    if block.mode == MODE_PMEM and (block.page_size != PAGE or block.page_struct_size < PAGE_STRUCT):
+    if block.mode == MODE_PMEM and (block.page_size > PAGE or block.page_struct_size < PAGE_STRUCT):
         raise refuse(
             errno.EOPNOTSUPP,
             f"page size {block.page_size} and page struct size {block.page_struct_size} found,"
-            f" {PAGE} and at least {PAGE_STRUCT} required",
+            f" at most {PAGE} and at least {PAGE_STRUCT} required",
         )
+    if block.signature == DAX_SIGNATURE and block.align not in ALIGNMENTS:
+        raise refuse(errno.EOPNOTSUPP, f"alignment {block.align:#x} found, one of 4K, 2M and 1G required")
     if block.align < PAGE or block.align & (block.align - 1) or block.align > size:
         raise refuse(
             errno.EOPNOTSUPP,
@@ -162,5 +166,8 @@ def validate_pfn(block: PfnBlock, start: int, size: int, parent: bytes = bytes(1
             errno.EOPNOTSUPP, f"data offset {block.dataoff:#x} leaves no data in a namespace of {size:#x} bytes"
         )
     data = start + block.start_pad + block.dataoff
-    if data % block.align:
+    if data % block.align or block.dataoff % PAGE:
         raise refuse(errno.EOPNOTSUPP, f"data start {data:#x} is not a multiple of the alignment {block.align:#x}")
+    for what, edge in (("start", start + block.start_pad), ("end", start + size - block.end_trunc)):
+        if edge % SUBSECTION:
+            raise refuse(errno.EOPNOTSUPP, f"resource {what} misaligned: {edge:#x} is not a multiple of 2M")

@@ -12,6 +12,7 @@ from struct import Struct
 
 from xlpy.addr import KIB, align_up
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
+from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -155,7 +156,7 @@ class LabelArea(NamedTuple):
     blocks: both index blocks, None where one is invalid.
     current: the block that counts, 0 or 1; None when the area is not initialised.
     labels: the valid labels, by slot.
-    conflict: why the whole device is unusable (a uuid twice, overlapping ranges), else None.
+    conflict: why the whole device is unusable (ranges that overlap, or are empty), else None.
     problems: one line for each thing that is wrong.
     """
 
@@ -279,20 +280,12 @@ def _labels(index: IndexBlock, read: Callable[[int, int], bytes], problems: list
 
 
 def _conflict(labels: list[Label]) -> str | None:
-    """Why these labels cannot all stand on one device."""
-    seen: dict[bytes, int] = {}
-    for label in labels:
-        if label.uuid in seen:
-            return f"slots {seen[label.uuid]} and {label.slot} name the same namespace {uuid_text(label.uuid)}"
-        seen[label.uuid] = label.slot
-    ordered = sorted((label for label in labels if label.rawsize), key=lambda label: label.dpa)
+    """Why these labels cannot all stand on one device: each has bytes of its own."""
+    ordered = sorted(labels, key=lambda label: label.dpa)
+    for label in ordered:
+        if not label.rawsize:
+            return f"slot {label.slot} claims no bytes for {uuid_text(label.uuid)}"
     for one, two in pairwise(ordered):
         if one.dpa + one.rawsize > two.dpa:
             return f"slots {one.slot} and {two.slot} claim the same bytes from {two.dpa:#x}"
     return None
-
-
-def uuid_text(uuid: bytes) -> str:
-    """The usual form of 16 bytes in text order."""
-    text = uuid.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

@@ -11,14 +11,25 @@ from struct import pack
 
 from xlpy.addr import Dpa, Spa
 from xlpy.dom0.nvdimm.fletcher import fletcher64
-from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM, uuid_text
+from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM
+from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from xlpy.dom0.nvdimm.labels import Label, LabelArea
+
+
+class Member(NamedTuple):
+    """What identifies a device in its set: where it comes first, in bytes, and raw control region fields."""
+
+    region_offset: int = 0
+    serial: int = 0
+    vendor: int = 0
+    date: int = 0
+    location: int = 0
 
 
 class Mapping(NamedTuple):
@@ -27,19 +38,12 @@ class Mapping(NamedTuple):
     device: its name, such as ``nmem0``.
     area: its label area; None when it has none.
     start, size: the part, in DPA and bytes.
-    region_offset: where this device comes first in the set, in bytes.
-    serial, vendor, date, location: raw fields of its control region.
     """
 
     device: str
     area: LabelArea | None
     start: Dpa
     size: int
-    region_offset: int = 0
-    serial: int = 0
-    vendor: int = 0
-    date: int = 0
-    location: int = 0
 
 
 class Cookies(NamedTuple):
@@ -51,7 +55,10 @@ class Cookies(NamedTuple):
 
 
 class Namespace(NamedTuple):
-    """A namespace that labels describe. ``start`` in host (or guest) physical space, ``size`` over all devices."""
+    """A namespace that labels describe. ``start`` in host (or guest) physical space, ``size`` over all devices.
+
+    slots: of its labels, by mapping.
+    """
 
     uuid: str
     name: str
@@ -59,33 +66,36 @@ class Namespace(NamedTuple):
     size: int
     lbasize: int
     abstraction: str
+    slots: tuple[int, ...] = ()
 
 
 class Assembly(NamedTuple):
-    """The namespaces of a region by start; or ``error``: why it fails. ``skipped`` tells what was passed over."""
+    """The namespaces of a region as Linux numbers them, or ``error``: why it fails; ``skipped``: what was left out."""
 
     namespaces: tuple[Namespace, ...]
     error: str | None
     skipped: tuple[str, ...]
 
 
-def cookies(mappings: Sequence[Mapping]) -> Cookies:
+def cookies(members: Iterable[Member]) -> Cookies:
     """The interleave-set cookies: Fletcher-64 over one record per device, by region offset.
 
-    ``alt`` is the 1.1 cookie with the records sorted by their bytes, as early kernels had it.
+    ``alt`` is the 1.1 cookie with the records sorted by the bytes of their offsets, as early kernels had it.
     """
-    ordered = sorted(mappings, key=lambda m: m.region_offset)
+    ordered = sorted(members, key=lambda m: m.region_offset)
     first = [pack("<QII", m.region_offset, m.serial, 0) for m in ordered]
-    second = [pack("<QIHHB31x", m.region_offset, m.serial, m.vendor, m.date, m.location) for m in ordered]
-    return Cookies(fletcher64(b"".join(first)), fletcher64(b"".join(second)), fletcher64(b"".join(sorted(first))))
+    second = [pack("<QIHHB31x", *m) for m in ordered]
+    by_bytes = sorted(first, key=lambda record: record[:8])
+    return Cookies(fletcher64(b"".join(first)), fletcher64(b"".join(second)), fletcher64(b"".join(by_bytes)))
 
 
-def assemble(base: Spa, mappings: Sequence[Mapping]) -> Assembly:
+def assemble(base: Spa, mappings: Sequence[Mapping], known: Cookies) -> Assembly:
     """The namespaces that the labels of a region describe.
 
     Args:
         base: first address of the region.
         mappings: its devices, in NFIT order; at least one.
+        known: the cookies of the set.
 
     Returns:
         what Linux would make of them; never raises for what labels contain.
@@ -93,28 +103,33 @@ def assemble(base: Spa, mappings: Sequence[Mapping]) -> Assembly:
     for mapping in mappings:
         if mapping.area is not None and mapping.area.conflict:
             return Assembly((), f"{mapping.device}: is disabled, failing probe: {mapping.area.conflict}", ())
-    known = cookies(mappings)
     index = mappings[0].area.head if mappings[0].area else None
-    right = {known.v1_2 if index is None or index.minor >= 2 else known.v1_1, known.alt}
-    found: list[Namespace] = []
+    right = (known.v1_2 if index is None or index.minor >= 2 else known.v1_1, known.alt)
+    found: dict[bytes, Namespace] = {}
     skipped: list[str] = []
     for label, minor in _labels(mappings[0]):
         name = uuid_text(label.uuid)
         if not mappings[0].start <= label.dpa < mappings[0].start + mappings[0].size:
             skipped.append(f"{mappings[0].device}: label {name} lies at {label.dpa:#x}, outside the region")
+        elif label.uuid in found:
+            return Assembly((), f"error: conflicting extents for uuid: {name}", tuple(skipped))
         elif label.isetcookie not in right:
             skipped.append(f"{mappings[0].device}: label {name} belongs to set {label.isetcookie:#x}")
         else:
-            shares = _shares(label.uuid, mappings, right)
             for position, mapping in enumerate(mappings):
-                if not any(share.position == position for share in shares):
+                if not any(_at_position(label.uuid, mappings, cookie, position) for cookie in right):
                     return Assembly((), f"{mapping.device} missing label for {name}", tuple(skipped))
-            for mapping in mappings:
-                error = _misfit(label.uuid, mapping)
+            shares = [_share(label.uuid, mapping) for mapping in mappings]
+            for mapping, share in zip(mappings, shares, strict=True):
+                error = _misfit(label.uuid, mapping, share)
                 if error:
                     return Assembly((), error, tuple(skipped))
-            found.append(_namespace(base, mappings, label, shares, minor))
-    return Assembly(tuple(sorted(found, key=lambda n: n.start)), None, tuple(skipped))
+            made = _namespace(base, mappings, [share for share in shares if share], minor)
+            if made is None:
+                return Assembly((), f"no label at position 0 for {name}", tuple(skipped))
+            found[label.uuid] = made
+    ordered = sorted(found.values(), key=lambda n: n.start.to_bytes(8, "little"))
+    return Assembly(tuple(ordered), None, tuple(skipped))
 
 
 def _labels(mapping: Mapping) -> Iterator[tuple[Label, int]]:
@@ -123,35 +138,45 @@ def _labels(mapping: Mapping) -> Iterator[tuple[Label, int]]:
             yield label, mapping.area.head.minor
 
 
-def _shares(uuid: bytes, mappings: Sequence[Mapping], right: set[int]) -> list[Label]:
-    """The labels of one namespace that count, on all devices."""
-    return [
-        label
-        for mapping in mappings
-        for label, minor in _labels(mapping)
-        if label.uuid == uuid
-        and label.isetcookie in right
-        and label.nlabel == len(mappings)
-        and (minor < 2 or label.type == TYPE_PMEM)
-    ]
+def _at_position(uuid: bytes, mappings: Sequence[Mapping], cookie: int, position: int) -> bool:
+    """Whether a device has the label of a namespace for a position; a device with two of the namespace spoils it."""
+    for mapping in mappings:
+        mine = [
+            label
+            for label, minor in _labels(mapping)
+            if label.isetcookie == cookie and label.uuid == uuid and (minor < 2 or label.type == TYPE_PMEM)
+        ]
+        if mine and mine[0].nlabel == len(mappings) and mine[0].position == position:
+            return True
+        if len(mine) > 1:
+            return False
+    return False
 
 
-def _misfit(uuid: bytes, mapping: Mapping) -> str | None:
+def _share(uuid: bytes, mapping: Mapping) -> Label | None:
+    """This device's first label of a namespace, whatever else it says."""
+    return next((label for label, _ in _labels(mapping) if label.uuid == uuid), None)
+
+
+def _misfit(uuid: bytes, mapping: Mapping, share: Label | None) -> str | None:
     """Why this device's share of a namespace is not inside its part of the region."""
-    for label, _ in _labels(mapping):
-        if label.uuid == uuid:
-            if mapping.start <= label.dpa and label.dpa + label.rawsize <= mapping.start + mapping.size:
-                return None
-            return (
-                f"{mapping.device}: namespace {uuid_text(uuid)} at {label.dpa:#x}, {label.rawsize:#x} bytes, reaches "
-                f"out of the part at {mapping.start:#x}, {mapping.size:#x} bytes"
-            )
-    return f"{mapping.device} missing label for {uuid_text(uuid)}"
+    if share is None:
+        return f"{mapping.device} missing label for {uuid_text(uuid)}"
+    if mapping.start <= share.dpa and share.dpa + share.rawsize <= mapping.start + mapping.size:
+        return None
+    return (
+        f"{mapping.device}: namespace {uuid_text(uuid)} at {share.dpa:#x}, {share.rawsize:#x} bytes, reaches "
+        f"out of the part at {mapping.start:#x}, {mapping.size:#x} bytes"
+    )
 
 
-def _namespace(base: Spa, mappings: Sequence[Mapping], label: Label, shares: list[Label], minor: int) -> Namespace:
-    first = next(share for share in shares if share.position == 0)
-    size = sum(next(share.rawsize for share, _ in _labels(mapping) if share.uuid == label.uuid) for mapping in mappings)
-    start = Spa(base + (label.dpa - mappings[0].start) * len(mappings))
-    kind = "none" if minor < 2 else ABSTRACTIONS.get(first.abstraction, "none")
-    return Namespace(uuid_text(first.uuid), first.name, start, size, first.lbasize, kind)
+def _namespace(base: Spa, mappings: Sequence[Mapping], shares: Sequence[Label], minor: int) -> Namespace | None:
+    """Properties of the label at position 0, the place of the one on mapping 0, and the sizes of all together."""
+    first = next((share for share in shares if share.position == 0), None)
+    if first is None:
+        return None
+    start = Spa(base + (shares[0].dpa - mappings[0].start) * len(mappings))
+    kind = "none" if minor < 2 else ABSTRACTIONS.get(first.abstraction, "unknown")
+    size = sum(share.rawsize for share in shares)
+    slots = tuple(share.slot for share in shares)
+    return Namespace(uuid_text(first.uuid), first.name, start, size, first.lbasize, kind, slots)

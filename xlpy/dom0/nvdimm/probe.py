@@ -6,11 +6,9 @@ NFIT and reads its structures, as an operating system does (ACPI 6.5, 5.2.25; ru
 
 from __future__ import annotations
 
-import struct
-
 from xlpy.addr import Spa, Span
 from xlpy.dom0.nvdimm.driver import FLAGS, Bus, Dimm, Mapping, Region
-from xlpy.dom0.nvdimm.fletcher import fletcher64
+from xlpy.dom0.nvdimm.labelset import Member, cookies
 from xlpy.errors import FormatError
 from xlpy.typing import TYPE_CHECKING
 
@@ -120,36 +118,27 @@ def _region(
     mappings = tuple(
         Mapping(names[m.handle], m.dpa_base, one.length // len(maps), order.index(m.region_offset)) for m in maps
     )
+    known = cookies([_member(m, controls[m.control_index]) for m in maps if m.control_index])
     return Region(
         number,
         Span(Spa(one.base), one.length),
         mappings,
-        *cookies([(m.region_offset, controls[m.control_index]) for m in maps if m.control_index]),
+        known.v1_1,
+        known.v1_2,
         one.proximity_domain if one.flags & PROXIMITY_VALID else 0,
         any(m.flags & NOT_ARMED for m in maps),
+        known.alt,
     )
 
 
-def cookies(devices: Iterable[tuple[int, ControlRegion]]) -> tuple[int, int]:
-    """The interleave-set cookies of a region, for labels of format 1.1 and of format 1.2.
-
-    Args:
-        devices: (region offset, control region) of each device, in any order.
-    """
-    ordered = sorted(devices, key=lambda one: one[0])
-    first = b"".join(struct.pack("<QII", offset, dcr.serial_number, 0) for offset, dcr in ordered)
-    second = b"".join(
-        struct.pack(
-            "<QIHHB31x",
-            offset,
-            dcr.serial_number,
-            dcr.vendor_id,
-            dcr.manufacturing_date,
-            dcr.manufacturing_location,
-        )
-        for offset, dcr in ordered
+def _member(mapping: RegionMap, control: ControlRegion) -> Member:
+    return Member(
+        mapping.region_offset,
+        control.serial_number,
+        control.vendor_id,
+        control.manufacturing_date,
+        control.manufacturing_location,
     )
-    return fletcher64(first), fletcher64(second)
 
 
 def _odd(region: Region, one: SpaRange, maps: list[RegionMap]) -> list[str]:

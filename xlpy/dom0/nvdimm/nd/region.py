@@ -1,0 +1,413 @@
+"""``regionN``: a persistent memory range, the parts that DIMMs have in it, and the devices below it."""
+
+from __future__ import annotations
+
+from errno import EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO
+
+from xlpy.addr import PAGE, Spa, Span, align_down, align_up
+from xlpy.dom0.nvdimm.nd.claim import NdBtt, NdDax, NdPfn
+from xlpy.dom0.nvdimm.nd.error import no_value, refuse
+from xlpy.dom0.nvdimm.nd.names import lowest
+from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+from xlpy.typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from xlpy.dom0.nvdimm.driver import Region
+    from xlpy.dom0.nvdimm.nd.bus import NdBus
+    from xlpy.dom0.nvdimm.nd.claim import Claim
+    from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
+
+C = TypeVar("C", NdBtt, NdPfn, NdDax)
+D = TypeVar("D", NdNamespace, NdBtt, NdPfn, NdDax)
+
+NSTYPE_IO, NSTYPE_PMEM = 4, 5  # ND_DEVICE_NAMESPACE_*
+
+
+class NdMapping:
+    """A DIMM's part of a region.
+
+    Attributes:
+        dimm: whose; start, size: device addresses, in bytes; position: of its first byte among all parts, from 0.
+        labelled: the region was enabled with the labels of this DIMM.
+        slots: label slots of this DIMM that the region's namespaces use.
+    """
+
+    def __init__(self, dimm: Nvdimm, start: int, size: int, position: int) -> None:
+        self.dimm = dimm
+        self.start = start
+        self.size = size
+        self.position = position
+        self.labelled = False
+        self.slots: list[int] = []
+
+    @property
+    def end(self) -> int:
+        """First device address behind it."""
+        return self.start + self.size
+
+
+class NdRegion:
+    """A region on the nd bus.
+
+    Attributes:
+        bus: that it is on.
+        info: what the NFIT says of it: ``dev``, ``number``, ``span``, ``node``, cookies.
+        bound: whether its driver is bound (``enabled``, as ndctl has it); without it there is nothing below it.
+        align: granularity of namespaces, in bytes.
+        ro: nothing may be written to it.
+        mappings: in the order of the NFIT, which is the order of label positions.
+        namespaces, btts, pfns, daxs: the devices below it, seeds included, by ascending number.
+        namespace_seed, btt_seed, pfn_seed, dax_seed: the devices that the next namespace is made of; None while it is
+            not enabled.
+    """
+
+    def __init__(self, bus: NdBus, info: Region, mappings: list[NdMapping]) -> None:
+        self.bus = bus
+        self.info = info
+        self.mappings = mappings
+        self.align = info.align
+        self.ro = info.read_only
+        self._idle()
+
+    def _idle(self) -> None:
+        """As it is while its driver is not bound."""
+        self.bound = False
+        self.namespaces: list[NdNamespace] = []
+        self.btts: list[NdBtt] = []
+        self.pfns: list[NdPfn] = []
+        self.daxs: list[NdDax] = []
+        self.namespace_seed: NdNamespace | None = None
+        self.btt_seed: NdBtt | None = None
+        self.pfn_seed: NdPfn | None = None
+        self.dax_seed: NdDax | None = None
+        self._counted = (0, 0)
+        for mapping in self.mappings:
+            mapping.labelled = False
+            mapping.slots = []
+
+    # --- what sysfs shows ------------------------------------------------------------------------------------------
+
+    @property
+    def dev(self) -> str:
+        """Its name, such as ``region0``."""
+        return self.info.dev
+
+    @property
+    def number(self) -> int:
+        """N of ``regionN``."""
+        return self.info.number
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.info.span.size
+
+    @property
+    def resource(self) -> Spa:
+        """Its first address."""
+        return self.info.span.start
+
+    @property
+    def nstype(self) -> int:
+        """Kind of its namespaces: 4 without labels (one of full size), 5 with labels on one of its DIMMs at least."""
+        return NSTYPE_PMEM if any(mapping.dimm.labeling for mapping in self.mappings) else NSTYPE_IO
+
+    @property
+    def set_cookie(self) -> int | None:
+        """The interleave-set cookie that labels in it carry; None without DIMMs."""
+        if not self.mappings:
+            return None
+        first = self.mappings[0].dimm
+        return self.label_cookie(first) if first.has_labels else self.info.cookie1
+
+    def label_cookie(self, dimm: Nvdimm) -> int:
+        """What labels on a DIMM carry: by format 1.1 when its index block has it, else by 1.2."""
+        return self.info.cookie1 if dimm.storage.minor < 2 else self.info.cookie2
+
+    @property
+    def available_size(self) -> int:
+        """Bytes that no namespace has; 0 while a DIMM of it is disabled or has no label area."""
+        if not all(mapping.dimm.has_labels for mapping in self.mappings):
+            return 0
+        return sum(self._available(mapping) for mapping in self.mappings)
+
+    @property
+    def max_available_extent(self) -> int:
+        """Bytes of the largest namespace that can be made."""
+        extents = [self._longest(mapping) for mapping in self.mappings]
+        return min((one for one in extents if one), default=0) * len(self.mappings)
+
+    @property
+    def init_namespaces(self) -> tuple[int, int]:
+        """(namespaces that were found when it was enabled, those and the ones that failed). ENXIO: not enabled."""
+        if not self.bound:
+            no_value(f"{self.dev}/init_namespaces")
+        return self._counted
+
+    @property
+    def numa_node(self) -> int:
+        """NUMA node of the nearest processors."""
+        return self.info.node
+
+    @property
+    def target_node(self) -> int:
+        """NUMA node that its memory would be."""
+        return self.info.node
+
+    @property
+    def persistence_domain(self) -> str | None:
+        """``cpu_cache`` or ``memory_controller``; None: the platform does not tell."""
+        return self.bus.persistence if self.mappings else None
+
+    @property
+    def deep_flush(self) -> int | None:
+        """1: flush hint addresses exist; 0: none are needed; None: nothing is known, as without DIMMs."""
+        if not self.mappings:
+            return None
+        return int(any(self.bus.has_flush(mapping.dimm) for mapping in self.mappings))
+
+    @property
+    def badblocks(self) -> list[tuple[int, int]]:
+        """(first 512-byte sector, number of sectors) of unreadable places, from its start. ENXIO: not enabled."""
+        if not self.bound:
+            no_value(f"{self.dev}/badblocks")
+        return self.bus.badblocks(self.info.span)
+
+    @property
+    def children(self) -> list[NdNamespace | Claim]:
+        """All devices below it."""
+        return [*self.namespaces, *self.btts, *self.pfns, *self.daxs]
+
+    # --- what may be written ---------------------------------------------------------------------------------------
+
+    def store_align(self, align: int) -> None:
+        """Set the granularity of namespaces.
+
+        Raises:
+            NdError: EINVAL: for each DIMM it is not a power of two from 4 KiB on, or it is larger than the region.
+        """
+        ways = len(self.mappings) or 1
+        share = align // ways
+        if align % ways or share < PAGE or share & (share - 1) or align > self.size:
+            refuse(EINVAL, f"{self.dev}: {align:#x} is not {ways} times a power of two from {PAGE} on")
+        self.align = align
+        self.bus.changed(self)
+
+    def store_read_only(self, ro: bool) -> None:
+        """Allow or forbid writes to the block devices below it."""
+        self.ro = ro
+        self.bus.changed(self)
+
+    # --- free space ------------------------------------------------------------------------------------------------
+
+    def _step(self) -> int:
+        return self.align // len(self.mappings)
+
+    def _available(self, mapping: NdMapping) -> int:
+        """Bytes of a DIMM's part that are free, on the grid of the alignment (Linux: nd_pmem_available_dpa)."""
+        step, last, busy = self._step(), mapping.end - 1, 0
+        for one in mapping.dimm.dpa:
+            start, end = align_down(one.start, step), align_up(one.end, step) - 1
+            if mapping.start <= start < last:
+                if end > last:
+                    return 0
+                busy += end - start + 1
+            elif mapping.start <= end <= last:
+                busy += end - start + 1
+            elif start < mapping.start < end:
+                busy += mapping.size
+        return align_down(mapping.size - busy, step) if busy < mapping.size else 0
+
+    def gaps(self, mapping: NdMapping) -> list[Span[Any]]:
+        """Free ranges of a DIMM's part on the grid of the alignment, ascending; an empty part is not put on it."""
+        step, inside = self._step(), [o for o in mapping.dimm.dpa if o.start < mapping.end and o.end > mapping.start]
+        if not inside:
+            return [Span(mapping.start, mapping.size)]
+        edges = [mapping.start, *(edge for one in inside for edge in (one.start, one.end)), mapping.end]
+        pairs = [(align_up(a, step), align_down(b, step)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        return [Span(start, end - start) for start, end in pairs if start < end]
+
+    def _longest(self, mapping: NdMapping) -> int:
+        """Bytes of the longest free range of a DIMM's part (Linux: nd_pmem_max_contiguous_dpa)."""
+        if not mapping.dimm.has_labels:
+            return 0
+        step, left, longest = self._step(), self._available(mapping), 0
+        for gap in self.gaps(mapping):
+            taken = min(gap.size, left)
+            left -= taken
+            longest = max(longest, align_down(gap.start + taken, step) - align_up(gap.start, step))
+        return 0 if left else longest
+
+    def resize(self, uuid: str, old: int, new: int) -> None:
+        """Let a namespace have ``new`` bytes of each DIMM instead of ``old``; its range stays in one piece.
+
+        Raises:
+            NdError: ENXIO: there is no room where it is.
+        """
+        for mapping in self.mappings:
+            mine = mapping.dimm.allocated(uuid)
+            if new < old:
+                self._shrink(mapping, uuid, old - new)
+            else:
+                self._grow(mapping, uuid, new - old, bool(mine))
+
+    def _shrink(self, mapping: NdMapping, uuid: str, less: int) -> None:
+        dimm = mapping.dimm
+        while less and (mine := dimm.allocated(uuid)):
+            last = mine[-1]
+            dimm.dpa.remove(last)
+            if less < last.size:
+                dimm.allocate(uuid, last.start, last.size - less)
+                return
+            less -= last.size
+
+    def _grow(self, mapping: NdMapping, uuid: str, more: int, exists: bool) -> None:
+        dimm = mapping.dimm
+        mine = dimm.allocated(uuid)[-1] if exists else None
+        for gap in self.gaps(mapping):
+            if gap.size < more:
+                continue
+            if mine is None:
+                dimm.allocate(uuid, gap.start, more)
+                return
+            if gap.start == mine.end or gap.end == mine.start:
+                dimm.dpa.remove(mine)
+                dimm.allocate(uuid, mine.start if gap.start == mine.end else mine.start - more, mine.size + more)
+                return
+        refuse(ENXIO, f"{self.dev}: {dimm.dev} has no {more:#x} free bytes in one piece")
+
+    def require_room(self, wanted: int, allocated: int) -> None:
+        """NdError ENOSPC when a namespace of ``wanted`` bytes does not fit in what it has and what is free."""
+        free = self.max_available_extent
+        if wanted > free + allocated:
+            refuse(ENOSPC, f"{self.dev}: {wanted:#x} bytes are wanted, {free + allocated:#x} can be had")
+
+    # --- the driver ------------------------------------------------------------------------------------------------
+
+    def bind(self) -> None:
+        """Bind the ``nd_region`` driver: find the namespaces and enable each that can be.
+
+        Raises:
+            NdError: EBUSY: bound already. ENXIO: one of its DIMMs is disabled or locked. ENODEV: labels contradict
+                each other, or one is missing. The reason is in the log.
+        """
+        if self.bound:
+            refuse(EBUSY, f"{self.dev} is enabled already")
+        try:
+            self._activate_labels()
+            self.namespaces = self._scan() if self.nstype == NSTYPE_PMEM else [NdNamespace.whole(self)]
+        except OSError:
+            self._idle()
+            raise
+        self.bound = True
+        found = list(self.namespaces)
+        self._counted = (len(found), len(found))
+        self.namespace_seed = found[0]
+        self.btt_seed = self.create(NdBtt, self.btts)
+        self.pfn_seed = self.create(NdPfn, self.pfns)
+        self.dax_seed = self.create(NdDax, self.daxs)
+        for one in found:
+            one.attach()
+        self.bus.changed(self)
+
+    def unbind(self) -> None:
+        """Unbind the driver: everything below it goes. NdError: ENODEV: not bound. EBUSY: something of it is used."""
+        if not self.bound:
+            refuse(ENODEV, f"{self.dev} is not enabled")
+        for one in self.namespaces:
+            self.bus.require_idle(one)
+        self._idle()
+        self.bus.changed(self)
+
+    def _activate_labels(self) -> None:
+        for mapping in self.mappings:
+            dimm = mapping.dimm
+            if not dimm.has_labels:
+                if dimm.locked or dimm.labeling:
+                    why = f"{dimm.dev}: is {'locked' if dimm.locked else 'disabled'}, failing probe"
+                    self.bus.log(f"nd_region {self.dev}: {why}")
+                    refuse(ENXIO, why)
+                continue
+            mapping.labelled = True
+
+    def _scan(self) -> list[NdNamespace]:
+        """The namespaces that labels describe, or an empty one to begin with."""
+        from xlpy.addr import Dpa
+        from xlpy.dom0.nvdimm.labelset import Cookies, Mapping, assemble
+
+        parts = [
+            Mapping(m.dimm.dev, m.dimm.storage.area if m.labelled else None, Dpa(m.start), m.size)
+            for m in self.mappings
+        ]
+        known = Cookies(self.info.cookie1, self.info.cookie2, self.info.altcookie)
+        made = assemble(self.resource, parts, known)
+        if made.error:
+            self.bus.log(f"nd_region {self.dev}: {made.error}")
+            refuse(ENODEV, f"{self.dev}: {made.error}")
+        for line in made.skipped:
+            self.bus.log(f"nd_region {self.dev}: {line}")
+        for at, mapping in enumerate(self.mappings):
+            if made.namespaces:
+                mapping.slots = [one.slots[at] for one in made.namespaces]
+            elif at and (area := parts[at].area) is not None:
+                mapping.slots = [label.slot for label in area.labels]
+        return [NdNamespace.labelled(self, at, one) for at, one in enumerate(made.namespaces)] or [
+            NdNamespace.seed(self, 0)
+        ]
+
+    # --- seeds -----------------------------------------------------------------------------------------------------
+
+    def create(self, kind: type[C], among: list[C]) -> C:
+        """A new device of a kind, with the lowest free number."""
+        made = kind(self, lowest(among))
+        among.append(made)
+        among.sort(key=lambda one: one.id)
+        return made
+
+    def advance_seeds(self, dev: NdNamespace | Claim) -> None:
+        """A device came up: if it was a seed, or took the namespace that was one, there is a new seed."""
+        if dev is self.btt_seed:
+            self.btt_seed = self.create(NdBtt, self.btts)
+        elif dev is self.pfn_seed:
+            self.pfn_seed = self.create(NdPfn, self.pfns)
+        elif dev is self.dax_seed:
+            self.dax_seed = self.create(NdDax, self.daxs)
+        namespace = dev if isinstance(dev, NdNamespace) else dev.namespace
+        if namespace is self.namespace_seed and self.nstype == NSTYPE_PMEM:
+            self.namespace_seed = NdNamespace.seed(self, lowest(self.namespaces))
+            self.namespaces.append(self.namespace_seed)
+            self.namespaces.sort(key=lambda one: one.id)
+
+    # --- between two commands --------------------------------------------------------------------------------------
+
+    def dump(self) -> list[Any]:
+        """What the driver knows, as JSON values."""
+        seeds = (self.namespace_seed, self.btt_seed, self.pfn_seed, self.dax_seed)
+        return [
+            self.bound,
+            self.align,
+            self.ro,
+            list(self._counted),
+            [[m.labelled, m.slots] for m in self.mappings],
+            [one.id if one else None for one in seeds],
+            *([one.dump() for one in group] for group in (self.namespaces, self.btts, self.pfns, self.daxs)),
+        ]
+
+    def load(self, values: list[Any]) -> None:
+        """Take over what ``dump`` wrote."""
+        self.bound, self.align, self.ro, counted, mappings, seeds, namespaces, btts, pfns, daxs = values
+        self._counted = (counted[0], counted[1])
+        for mapping, (labelled, slots) in zip(self.mappings, mappings, strict=True):
+            mapping.labelled, mapping.slots = labelled, slots
+        self.namespaces = [NdNamespace.load(self, row) for row in namespaces]
+        self.btts = [NdBtt.load(self, row) for row in btts]
+        self.pfns = [NdPfn.load(self, row) for row in pfns]
+        self.daxs = [NdDax.load(self, row) for row in daxs]
+        self.namespace_seed = _numbered(self.namespaces, seeds[0])
+        self.btt_seed = _numbered(self.btts, seeds[1])
+        self.pfn_seed = _numbered(self.pfns, seeds[2])
+        self.dax_seed = _numbered(self.daxs, seeds[3])
+
+
+def _numbered(among: list[D], number: int | None) -> D | None:
+    return next((one for one in among if one.id == number), None)
