@@ -15,6 +15,7 @@ MACHINE = 1 * MIB  # a machine description
 FIRMWARE = 64 * MIB  # acpi_firmware and smbios_firmware: below the 4 GiB of RAM that a guest can have for them
 TABLES = 256 * MIB  # a dump of ACPI tables, all files of a folder together
 MEMORY = 1 << 30  # what one `mem write --file` stores
+PMEM_IO = 64 * MIB  # what one `pmem read` or `pmem write` moves
 SAVED_HEADER = 16 * MIB  # what stands in front of the memory of a saved domain
 RECORD = 1 * MIB  # the record of an export
 EXTENTS = 1 << 20  # of one file

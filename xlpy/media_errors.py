@@ -31,7 +31,7 @@ def inject(host: Host, spans: Sequence[Span[Spa]], notify: bool = True) -> None:
     """
     ErrorFunctions(host.hw).inject(spans)
     if notify:
-        scrub(host)
+        raise_notification(host)
 
 
 def uninject(host: Host, spans: Sequence[Span[Spa]]) -> None:
@@ -50,8 +50,17 @@ def scrub(host: Host) -> int:
     Returns:
         how many scrubs there were since Dom0 booted, this one included.
     """
-    tell_guests(host, host.dom0.scrub(host.xen.hypercalls(0)))
+    raise_notification(host)
     return host.dom0.bad.scrubs
+
+
+def raise_notification(host: Host) -> list[int]:
+    """The platform raises notification 0x81: Dom0 scrubs, and device models pass it on to guests that are concerned.
+
+    Returns:
+        their domids.
+    """
+    return _tell_guests(host, host.dom0.scrub(host.xen.hypercalls(0)))
 
 
 def clear(host: Host, span: Span[Spa]) -> int:
@@ -66,7 +75,7 @@ def clear(host: Host, span: Span[Spa]) -> int:
     return host.dom0.clear_error(span, host.xen.hypercalls(0))
 
 
-def tell_guests(host: Host, spans: Iterable[Span[Spa]]) -> list[int]:
+def _tell_guests(host: Host, spans: Iterable[Span[Spa]]) -> list[int]:
     """Device models raise notification 0x81 in the guests that have some of the spans; their domids."""
     m2p = host.xen.pmem.m2p
     owners = {piece.tag for span in spans for piece in m2p.clip(span.start >> PAGE_SHIFT, -(-span.end // PAGE))}

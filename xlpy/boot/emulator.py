@@ -16,7 +16,7 @@ from xlpy.errors import Constraint
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -114,15 +114,21 @@ class Emulator:
                 self.reason = event["data"]["reason"]
         return bool(data)
 
+    def machine_check(self, check: Mapping[str, int]) -> None:
+        """Raise a machine check on all processors, bank 1 of the first having the error (QEMU's monitor, ``mce``)."""
+        words = " ".join(f"{check[name]:#x}" for name in ("status", "mcg_status", "addr", "misc"))
+        self._send("human-monitor-command", {"command-line": f"mce -b 0 1 {words}"})
+
     def read_errors(self) -> bool:
         """Take in what it says on stderr; False at its end."""
         data = os.read(self.errors, 1 << 16)
         self._stderr = (self._stderr + data)[-_TAIL:]
         return bool(data)
 
-    def _send(self, command: str) -> None:
+    def _send(self, command: str, arguments: Mapping[str, str] | None = None) -> None:
+        request = {"execute": command, **({"arguments": arguments} if arguments else {})}
         try:
-            self.monitor.sendall(json.dumps({"execute": command}).encode() + b"\n")
+            self.monitor.sendall(json.dumps(request).encode() + b"\n")
         except OSError:
             return  # it has died at once; its stderr says why
 

@@ -27,7 +27,7 @@ from xlpy.boot.firmware import place, run_firmware
 from xlpy.boot.kernel import check_initrd, check_kernel
 from xlpy.boot.memory import EmulatorMemory, RamSize
 from xlpy.boot.plan import Plan, Stretch, Vnvdimm, plan_memory
-from xlpy.boot.session import ENDED, Record, refuse_booted, session
+from xlpy.boot.session import ENDED, Record, refuse_booted, session, take_machine_check
 from xlpy.boot.stage import copy_out, copy_stretch
 from xlpy.errors import Conflict, Constraint
 from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
@@ -267,7 +267,8 @@ class Boot:
                     self._step(f"starting {words[0]}")
                     with Emulator(words, lock) as emulator, keyboard() as source:
                         with self._serial_log() as log:
-                            done = serve_guest(emulator, out, source, deadline, doorbell, log)
+                            bell = doorbell and self._with_machine_checks(doorbell, emulator)
+                            done = serve_guest(emulator, out, source, deadline, bell, log)
                         status = None if done.timed_out else emulator.finish()
                         self.complaints = emulator.complaints
                 finally:
@@ -367,6 +368,17 @@ class Boot:
         except BaseException:
             os.close(fd)
             raise
+
+    def _with_machine_checks(self, doorbell: Callable[[], bool], emulator: Emulator) -> Callable[[], bool]:
+        """Answers what waits, and passes on machine checks that other commands leave."""
+
+        def look() -> bool:
+            check = take_machine_check(self._session.folder)
+            if check is not None:
+                emulator.machine_check(check)
+            return doorbell()
+
+        return look
 
     def _doorbell(self, fd: int) -> Callable[[], bool] | None:
         """Answers the request that waits in the mailbox."""

@@ -10,6 +10,7 @@ A stage file has its name only once it is complete, and loses it only when all o
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -27,10 +28,12 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from xlpy.hypervisor.domain import Vmce
     from xlpy.store import Store
 
 TABLE = "boot"
 LOCK = "lock"
+MACHINE_CHECK = "machine-check"  # another command has one for the guest
 ENDED = "ended"  # another command has told the boot to end
 DEATH_SECONDS = 5.0  # how long an emulator may take to die after its xlpy
 END_SECONDS = 60.0  # how long a boot that was told to end may take to copy back
@@ -172,6 +175,29 @@ def recover(store: Store, note: Callable[[str], None]) -> None:
         if booted(store, int(domid)) is None:
             with store.transaction("repairing after a killed boot"):
                 _recover_one(store, int(domid), note)
+
+
+def deliver(record: Record, check: Vmce) -> None:
+    """Leave a machine check for the boot's process, which has its emulator raise it."""
+    path = record.folder / MACHINE_CHECK
+    with suppress(OSError):  # it has ended meanwhile
+        with open(path.with_suffix(".new"), "w", encoding="ascii", opener=private) as file:
+            json.dump(check._asdict(), file)
+        path.with_suffix(".new").replace(path)
+
+
+def take_machine_check(folder: Path) -> dict[str, int] | None:
+    """The machine check that was left for a boot, once."""
+    path = folder / MACHINE_CHECK
+    if not path.exists():
+        return None
+    try:
+        check: dict[str, int] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    finally:
+        path.unlink(missing_ok=True)
+    return check
 
 
 def end(store: Store, domid: int) -> None:

@@ -60,7 +60,7 @@ def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_j
         exact(['"\n}\n'])
     elif output is None:
         for at, data in chunks:
-            _hexdump(at, data)
+            hexdump(at, data)
 
 
 @command("""
@@ -145,7 +145,8 @@ def fence(env: Env, drain: bool, as_json: bool) -> None:
         env.note(f"{left} lines may still be lost")
 
 
-def _hexdump(address: int, data: bytes) -> None:
+def hexdump(address: int, data: bytes) -> None:
+    """Print bytes with their addresses, 16 on a line."""
     lines = []
     for at in range(0, len(data), 16):
         row = data[at : at + 16]

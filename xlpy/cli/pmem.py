@@ -25,7 +25,7 @@ def list_pmem(env: Env, as_json: bool) -> None:
 
     Beside ndctl's keys, those of bad blocks in sectors of 512 bytes included: where the data lies in host physical
     memory (resource), what is set aside for Xen's frame table (reserved), whether Xen knows the device (registered),
-    and which domains use it (users).
+    which domains use it (users), and which partitions and files have bad blocks (bad_partitions, bad_files).
     """
     from xlpy.toolstack.backing.resolve import SECTOR
     from xlpy.views.listing import pmem
@@ -59,6 +59,9 @@ def list_pmem(env: Env, as_json: bool) -> None:
                 f"{device} has {item['badblock_count']} bad blocks of {SECTOR} bytes, from {first:#x} on: "
                 "create refuses what lies on them"
             )
+            for part in (*item.get("bad_partitions", ()), *item.get("bad_files", ())):
+                first = part["badblocks"][0]["offset"] * SECTOR
+                env.warn(f"{part['path']} has {part['badblock_count']} of them, from {first:#x} on")
         if not item["registered"] and "reason" in item:
             env.note(
                 f"note: Xen does not know {item.get('blockdev', item.get('chardev', item['dev']))}: {item['reason']}"

@@ -55,6 +55,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "block-detach": ("blocks:block_detach", "Detach a disk from a running domain."),
         "network-list": ("blocks:network_list", "List the network interfaces of domains."),
         "pci-assignable-list": ("blocks:pci_assignable_list", "List the PCI devices that domains can have: none."),
+        "mceinj": ("mceinj:mceinj", "Inject a machine check, as xen-mceinj does."),
         "console": ("console:console", "Print what a domain has said on its console."),
         "debug-keys": ("console:debug_keys", "Press keys on Xen's console."),
         "top": ("console:top", "Refused: nothing is scheduled here."),
@@ -95,6 +96,8 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("pmem:list_pmem", "List persistent memory devices, in ndctl's words."),
         "resolve": ("pmem:resolve_path", "Show the host physical extents behind a device or file."),
         "prepare": ("pmem:prepare", "Make a file mappable: allocate every block and write zeros where nothing is."),
+        "read": ("pmem_io:read", "Read a device or file as a program in Dom0 does."),
+        "write": ("pmem_io:write", "Write a device or file as a program in Dom0 does; that clears errors."),
         "mkfile": ("pmem:mkfile", "Make a new, fully written file on a DAX file system."),
     },
     "acpi": {

@@ -55,7 +55,8 @@ class HostMedia:
         self._domid = domid
 
     def poisoned(self, span: Span[Spa]) -> list[Span[Spa]]:
-        """What is bad inside ``span``."""
+        """What is bad inside ``span``, by now: other commands change it while a guest runs."""
+        self._xen.hw.poison.reread()
         return self._xen.hw.poison.overlapping(span)
 
     def clear_poison(self, host: Span[Spa], guest: Span[Gpa]) -> None:

@@ -6,8 +6,6 @@ from xlpy import __version__
 from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
-from xlpy.toolstack.backing.poison import unreadable
-from xlpy.toolstack.backing.resolve import SECTOR
 from xlpy.toolstack.config.libxl_json import in_order
 from xlpy.toolstack.domain.memory_target import target_fudge
 from xlpy.toolstack.domain.record import dashed, load, name_of, number
@@ -179,14 +177,13 @@ def pmem(host: Host) -> list[dict[str, Any]]:
 
 
 def _bad_blocks(host: Host, item: dict[str, Any]) -> dict[str, Any]:
-    """The keys with which ``ndctl list -M`` tells of unreadable sectors of 512 bytes, counted from the data's start."""
+    """The keys with which ``ndctl list -M`` tells of bad sectors, and what they lie in."""
     device = item.get("blockdev", item.get("chardev"))
-    if device is None or item["resource"] is None:
+    if device is None or item["resource"] is None or not len(host.dom0.bad):
         return {}
-    data = Span(Spa(item["resource"]), item["size"])
-    bad = [part for one in unreadable(host.dom0, device) if (part := one.intersect(data))]
-    rows = [{"offset": (one.start - data.start) // SECTOR, "length": one.size // SECTOR} for one in bad]
-    return {"badblock_count": sum(row["length"] for row in rows), "badblocks": rows} if rows else {}
+    from xlpy.views.bad_blocks import inside
+
+    return inside(host, Span(Spa(item["resource"]), item["size"]), item.get("blockdev"))
 
 
 def info(host: Host) -> dict[str, Any]:

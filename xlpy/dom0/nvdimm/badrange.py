@@ -39,6 +39,9 @@ class BadRanges:
     def __iter__(self) -> Iterator[Span[Spa]]:
         return (Span.between(Spa(run.start), Spa(run.end)) for run in self._known)
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def overlapping(self, span: Span[Spa]) -> list[Span[Spa]]:
         """The bad parts of a span, as far as they are known, ascending."""
         runs = self._known.overlapping(span.start, span.end)

@@ -1,6 +1,7 @@
 """What runs in a domain here: no operating system, but a guest that answers as one with PV drivers and ACPI does.
 
-It has three ears: ``control/shutdown`` and ``control/sysrq`` in xenstore, and the buttons in its PM1 status register.
+It has four ears: ``control/shutdown`` and ``control/sysrq`` in xenstore, the buttons in its PM1 status register, and
+machine checks, which its handler survives.
 It acts through what belongs to it: its own xenstore rights, hypercalls made by it, its own ports. It has no balloon
 driver, and it never lets go of a vNVDIMM by itself. A real kernel under ``xlpy boot`` takes its place for a while.
 """
@@ -43,6 +44,8 @@ class ModelGuest:
 
     def answer(self) -> None:
         """Act on what was asked since the last time; nothing happens while it cannot run."""
+        if self._domain.running and self._domain.vmce_pending:  # its handler gives the page up, and clears MCIP
+            self._domain.finish_machine_check()
         if self._domain.running:
             self._take("control/shutdown", REQUESTS)
         if self._domain.running:
