@@ -287,6 +287,17 @@ CODES = (
         "4.2.5",
     ),
     E(
+        "XLPY-PMEM-EIO",
+        7,
+        "Memory behind the bytes is bad: a program in Dom0 that reads them, or writes part of such a block, gets EIO.",
+        "Write whole blocks, sectors of a device or pages of a file, which clears the error; their content is lost.",
+        (
+            "xlpy mceinj -p 0x4c0e00000",
+            "xlpy pmem read /dev/pmem1 0 512",
+        ),
+        "4.2.5",
+    ),
+    E(
         "XLPY-PMEM-CHANGED",
         5,
         "The persistent memory of a saved domain has other content, another size or other extents than it had.",
