@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from xlpy.cli.env import report
+from xlpy.cli.report import report
 from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 

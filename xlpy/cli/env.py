@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 
 from xlpy.cli.show import err
 from xlpy.typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from xlpy.xen_version import chosen
 if TYPE_CHECKING:
     from xlpy.cli.kept import Kept
     from xlpy.cli.scratch import Scratch
-    from xlpy.errors import XlpyError
     from xlpy.host import Host
 
 
@@ -169,29 +167,3 @@ class Env:
         if os.environ.get("NO_COLOR"):
             return False
         return bool(os.environ.get("FORCE_COLOR")) or self.picture
-
-
-def report(error: XlpyError, as_json: bool) -> int:
-    """Print an error as the conventions want it: one line ``error: ...``, details below, then the hint.
-
-    Returns:
-        the exit status of the error.
-    """
-    err(
-        f"error: {error}",
-        *(f"  {line}" for text in error.details for line in text.rstrip("\n").split("\n")),
-        *([f"  hint: {error.hint}"] if error.hint else []),
-    )
-    if as_json:
-        from xlpy.cli.render import json_line
-
-        with suppress(OSError):  # the status tells it too
-            json_line(
-                "xlpy.error/1",
-                code=error.code,
-                exit=error.exit,
-                message=str(error),
-                details=list(error.details),
-                hint=error.hint,
-            )
-    return error.exit

@@ -10,7 +10,7 @@ from io import TextIOWrapper
 
 from xlpy.cli import plain
 from xlpy.cli.declare import Leave
-from xlpy.cli.env import report
+from xlpy.cli.report import report
 from xlpy.cli.shared import shared
 from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING, NoReturn
