@@ -21,6 +21,7 @@ A = TypeVar("A", bound=int)
 PAGE_SHIFT = 12
 PAGE = 1 << PAGE_SHIFT
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+SECTOR = 512  # the unit in which Linux counts block devices
 LIMIT = 1 << 64
 
 _UNITS = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB, "P": 1 << 50}

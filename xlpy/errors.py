@@ -10,6 +10,25 @@ from __future__ import annotations
 import errno as _errno
 
 
+class Exit:
+    """Exit statuses of commands (``xlpy help exit-codes``). Names for numbers: an enum would take longer to import."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    CONFIG = 3
+    NOT_FOUND = 4
+    CONFLICT = 5
+    CONSTRAINT = 6
+    UNSAFE = 7
+    HYPERCALL = 8
+    FIRMWARE = 9
+    FINDINGS = 10
+    PARTIAL = 11
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+
 class XlpyError(Exception):
     """Base of all expected failures.
 
@@ -21,7 +40,7 @@ class XlpyError(Exception):
     """
 
     code = "XLPY-ERROR"
-    exit = 1
+    exit = Exit.INTERNAL
 
     def __init__(
         self,
@@ -42,31 +61,31 @@ class XlpyError(Exception):
 class UsageError(XlpyError):
     """The command line is wrong."""
 
-    code, exit = "XLPY-USAGE", 2
+    code, exit = "XLPY-USAGE", Exit.USAGE
 
 
 class ConfigError(XlpyError):
     """A configuration or machine description is invalid. ``details`` holds one line per problem."""
 
-    code, exit = "XLPY-CONFIG", 3
+    code, exit = "XLPY-CONFIG", Exit.CONFIG
 
 
 class NotFound(XlpyError):
     """A named thing does not exist."""
 
-    code, exit = "XLPY-NOT-FOUND", 4
+    code, exit = "XLPY-NOT-FOUND", Exit.NOT_FOUND
 
 
 class Conflict(XlpyError):
     """Already exists, busy, locked, overlapping, or owned by another domain."""
 
-    code, exit = "XLPY-CONFLICT", 5
+    code, exit = "XLPY-CONFLICT", Exit.CONFLICT
 
 
 class Constraint(XlpyError):
     """Alignment, size, space or slots do not fit."""
 
-    code, exit = "XLPY-CONSTRAINT", 6
+    code, exit = "XLPY-CONSTRAINT", Exit.CONSTRAINT
 
 
 class HostTrouble(Constraint):
@@ -78,7 +97,7 @@ class HostTrouble(Constraint):
 class Unsafe(XlpyError):
     """A backing store that cannot be mapped into a guest without losing data."""
 
-    code, exit = "XLPY-UNSAFE", 7
+    code, exit = "XLPY-UNSAFE", Exit.UNSAFE
 
 
 class HypercallError(XlpyError):
@@ -89,7 +108,7 @@ class HypercallError(XlpyError):
         errno: positive errno, as in ``errno.EBUSY``.
     """
 
-    code, exit = "XLPY-HYPERCALL", 8
+    code, exit = "XLPY-HYPERCALL", Exit.HYPERCALL
 
     def __init__(
         self,
@@ -110,7 +129,7 @@ class HypercallError(XlpyError):
 class FirmwareStopped(XlpyError):
     """hvmloader reported an error and stopped the boot."""
 
-    code, exit = "XLPY-FIRMWARE", 9
+    code, exit = "XLPY-FIRMWARE", Exit.FIRMWARE
 
 
 class FormatError(XlpyError):
@@ -122,7 +141,7 @@ class FormatError(XlpyError):
         path: where in the nested structure, such as ``nfit.structures[2].length``.
     """
 
-    code, exit = "XLPY-FORMAT", 6
+    code, exit = "XLPY-FORMAT", Exit.CONSTRAINT
 
     def __init__(
         self,
@@ -147,7 +166,7 @@ class MissingTool(XlpyError):
         package: the Debian package that has it.
     """
 
-    code, exit = "XLPY-MISSING-TOOL", 4
+    code, exit = "XLPY-MISSING-TOOL", Exit.NOT_FOUND
 
     def __init__(self, program: str, package: str) -> None:
         super().__init__(
@@ -159,4 +178,4 @@ class MissingTool(XlpyError):
 class StateError(XlpyError):
     """The state directory is damaged or of another version."""
 
-    code, exit = "XLPY-STATE", 6
+    code, exit = "XLPY-STATE", Exit.CONSTRAINT

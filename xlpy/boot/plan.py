@@ -15,8 +15,9 @@ copied into one file, and copied back afterwards.
 
 from __future__ import annotations
 
-from xlpy.addr import GIB, KIB, format_size
+from xlpy.addr import KIB, format_size
 from xlpy.errors import Constraint
+from xlpy.firmware.layout import FOUR_GIB
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MAX_NODES = 128  # QEMU's MAX_NODES
 SIZE_ALIGN = 8 * KIB  # QEMU rounds the size of memory up to this
-FOUR_GIB = 4 * GIB
 
 
 class Stretch(NamedTuple):

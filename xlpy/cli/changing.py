@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from xlpy.cli.report import report
-from xlpy.errors import XlpyError
+from xlpy.errors import Exit, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from xlpy.cli.env import Env
     from xlpy.toolstack.domain.monitor import Outcome
-
-PARTIAL = 11
 
 
 @contextmanager
@@ -91,4 +89,4 @@ def each(domains: Sequence[str], act: Callable[[str], None]) -> int:
                 raise
             failed.append(error)
             report(error, as_json=False)
-    return 0 if not failed else PARTIAL if len(failed) < len(domains) else failed[0].exit
+    return 0 if not failed else Exit.PARTIAL if len(failed) < len(domains) else failed[0].exit

@@ -7,6 +7,7 @@ from xlpy.cli.judging import Judge, judge_options
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
 from xlpy.cli.show import err, out
+from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from xlpy.toolstack.config.lint import Also
     from xlpy.toolstack.config.xlcfg import Problem
     from xlpy.toolstack.export.machine import Machine
-
-INVALID = 3
 
 
 def _machines(env: Env) -> list[Machine]:
@@ -91,4 +90,4 @@ def check(
     if as_json:
         json_items("xlpy.config-check/1", items)
     if not good:
-        leave(INVALID)
+        leave(Exit.CONFIG)

@@ -8,7 +8,7 @@ from xlpy.cli.judging import Judge, judge_options
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items, table
 from xlpy.cli.show import binary, err
-from xlpy.errors import UsageError, XlpyError
+from xlpy.errors import Exit, UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -209,4 +209,4 @@ def destroy(env: Env, domains: tuple[str, ...], force: bool, as_json: bool) -> N
         errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]
         json_document("xlpy.destroy/1", items=done, failed=errors, dry_run=env.dry_run)
     if failed:
-        leave(11 if done else failed[0][1].exit)
+        leave(Exit.PARTIAL if done else failed[0][1].exit)

@@ -9,6 +9,7 @@ from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
 from xlpy.cli.show import err, out
 from xlpy.cli.types import Choice
+from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from xlpy.toolstack.export.machine import Machine
     from xlpy.toolstack.export.manifest import Manifest
 
-FINDINGS = 10
 NOTES = (
     "the guest reaches it uncached (Xen maps iomem so): what it writes is on the DIMM at once, and it is slow",
     "no save, migration or snapshot of the domain, and nothing in Dom0 may touch the file until it has ended",
@@ -169,7 +169,7 @@ def check(env: Env, records: tuple[str, ...], kernel: str | None, as_json: bool)
     if as_json:
         json_items("xlpy.export-check/1", items)
     if not all(item["valid"] for item in items):
-        leave(FINDINGS)
+        leave(Exit.FINDINGS)
 
 
 def _named(env: Env, kernel: str | None, records: Iterable[str]) -> Iterator[tuple[Machine, str]]:

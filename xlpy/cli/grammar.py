@@ -16,7 +16,7 @@ from xlpy.cli.declare import Leave
 from xlpy.cli.plain import COMPLETING, find
 from xlpy.cli.shared import shared
 from xlpy.cli.tree import GROUPS, TREE
-from xlpy.errors import UsageError
+from xlpy.errors import Exit, UsageError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from xlpy.cli.declare import Command, Parameter
     from xlpy.cli.kept import Kept
 
-PIPE_CLOSED = 141
 KEPT = "xlpy.kept"  # in a context's meta: what a script keeps
 
 
@@ -60,7 +59,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # click itself would exit with 1
-            raise Leave(PIPE_CLOSED) from None
+            raise Leave(Exit.PIPE_CLOSED) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -6,12 +6,11 @@ from xlpy.cli.declare import command, leave
 from xlpy.cli.options import domain_argument, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.show import out
+from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
-
-FINDINGS = 10
 
 
 @command("""
@@ -36,4 +35,4 @@ def probe(env: Env, domain: str, as_json: bool) -> None:
     else:
         out(*summary(report))
     if report.problems:
-        leave(FINDINGS)
+        leave(Exit.FINDINGS)

@@ -9,13 +9,12 @@ from xlpy.cli.export import dom0_option, machine_of
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items, table
 from xlpy.cli.show import exact
+from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.toolstack.export.importing import Found, Imported
-
-FINDINGS = 10
 
 
 @command("""
@@ -49,7 +48,7 @@ def import_config(env: Env, config: str, kernel: str | None, as_config: bool, as
     for text in problems:
         env.warn(text)
     if problems:
-        leave(FINDINGS)
+        leave(Exit.FINDINGS)
 
 
 def _label_rows(one: Imported) -> list[tuple[str, ...]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from xlpy.cli.changing import PARTIAL, changing, outcome_json, refuse_failed, target, tell
+from xlpy.cli.changing import changing, outcome_json, refuse_failed, target, tell
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.report import report
 from xlpy.cli.types import FilePath, IntRange
-from xlpy.errors import UsageError, XlpyError
+from xlpy.errors import Exit, UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _ask(env: Env, word: str, domain: str | None, everyone: bool, wait: int, as_
         json_document(schema, items=items, failed=errors, dry_run=dry)
     _raise(env, outcomes, as_json, everyone)
     if failed:
-        leave(PARTIAL if len(failed) < len(everybody) else failed[0][1].exit)
+        leave(Exit.PARTIAL if len(failed) < len(everybody) else failed[0][1].exit)
 
 
 def _tell_ends(

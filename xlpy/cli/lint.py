@@ -8,7 +8,7 @@ from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items, table
 from xlpy.cli.show import out
 from xlpy.cli.types import Choice
-from xlpy.errors import UsageError
+from xlpy.errors import Exit, UsageError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.firmware.acpi.diff import Difference
     from xlpy.firmware.acpi.lint import Source
-
-FINDINGS = 10
 
 
 @command("""
@@ -82,7 +80,7 @@ def check(
         machines = f" of {len(sources)} machines" if several else ""
         env.note(f"{_count(tables, 'table')}{machines}, {_count(len(items), 'finding')}")
     if bad:
-        leave(FINDINGS)
+        leave(Exit.FINDINGS)
 
 
 def _host(env: Env) -> list[Source]:
@@ -157,7 +155,7 @@ def diff(env: Env, old: str, new: str, ignore: str | None, as_json: bool) -> Non
         out(*(line for item in found for line in _difference(item)))
         env.note(_count(len(found), "difference"))
     if found:
-        leave(FINDINGS)
+        leave(Exit.FINDINGS)
 
 
 def _difference(item: Difference) -> Iterator[str]:

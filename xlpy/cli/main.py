@@ -10,9 +10,8 @@ from io import TextIOWrapper
 
 from xlpy.cli import plain
 from xlpy.cli.declare import Leave
-from xlpy.cli.report import report
 from xlpy.cli.shared import shared
-from xlpy.errors import XlpyError
+from xlpy.errors import Exit, XlpyError
 from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from xlpy.cli.kept import Kept
 
 COLLECT_AFTER = 200_000  # objects; a command is short, and looking for circles among its extents doubles their time
-INTERRUPTED, PIPE_CLOSED = 130, 141
 
 
 def run(args: list[str] | None = None, kept: Kept | None = None) -> int:
@@ -44,11 +42,11 @@ def run(args: list[str] | None = None, kept: Kept | None = None) -> int:
     except Leave as stop:
         return stop.status
     except (KeyboardInterrupt, EOFError):
-        return INTERRUPTED
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         # the reader has what it wanted; nothing more may be written, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return PIPE_CLOSED
+        return Exit.PIPE_CLOSED
     except OSError as error:
         return _failed(words, _from_os(error), as_json)
     except Exception as error:
@@ -68,7 +66,7 @@ def _failed(words: Sequence[str], error: XlpyError, as_json: bool) -> int:
     from xlpy.cli.failures import remember
 
     remember(words, error)
-    return report(error, as_json)
+    return _report(error, as_json)
 
 
 def _run(words: Sequence[str], kept: Kept | None) -> None:
@@ -86,6 +84,12 @@ def _run(words: Sequence[str], kept: Kept | None) -> None:
         line.command(env, **line.values)
     finally:
         env.settle()
+
+
+def _report(error: XlpyError, as_json: bool) -> int:
+    from xlpy.cli.report import report
+
+    return report(error, as_json)
 
 
 def _from_os(error: OSError) -> XlpyError:
@@ -136,7 +140,7 @@ def main(listen: Callable[[bool], object] = bool) -> NoReturn:
         sys.stdout.flush()
     except OSError as error:
         if not status:
-            status = PIPE_CLOSED if isinstance(error, BrokenPipeError) else report(_from_os(error), as_json=False)
+            status = Exit.PIPE_CLOSED if isinstance(error, BrokenPipeError) else _report(_from_os(error), as_json=False)
     with suppress(OSError):
         sys.stderr.flush()
     os._exit(status)  # all is written and closed; taking every module apart would be a tenth of a command's time

@@ -27,7 +27,7 @@ def list_pmem(env: Env, as_json: bool) -> None:
     memory (resource), what is set aside for Xen's frame table (reserved), whether Xen knows the device (registered),
     which domains use it (users), and which partitions and files have bad blocks (bad_partitions, bad_files).
     """
-    from xlpy.toolstack.backing.resolve import SECTOR
+    from xlpy.addr import SECTOR
     from xlpy.views.listing import pmem
 
     items = pmem(env.host)

@@ -10,7 +10,7 @@ from xlpy.cli.options import json_option
 from xlpy.cli.render import json_document, json_items, json_line, table
 from xlpy.cli.show import flush, out
 from xlpy.cli.types import Choice, FilePath, IntRange, Seconds
-from xlpy.errors import UsageError
+from xlpy.errors import Exit, UsageError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from xlpy.powercut.explore import Result
     from xlpy.powercut.trace import Trace
 
-FINDINGS = 10  # exit status: a check found something
 EXACT = 1 << 53  # larger counts are no numbers to every reader of JSON
 
 trace_argument = argument("trace", type=FilePath(file_okay=False))
@@ -100,7 +99,7 @@ def check(env: Env, trace: Path, as_json: bool) -> None:
                     out(f"  {opened.place(one.address)} (event {one.event})")
         if not found:
             env.note("nothing found")
-    leave(FINDINGS if any(one.code in ERRORS for one in found) else 0)
+    leave(Exit.FINDINGS if any(one.code in ERRORS for one in found) else 0)
 
 
 @command("""
@@ -213,7 +212,7 @@ def cut(
         for place in found.lost[:20]:
             env.note(f"  {place}")
         env.note(f"  hint: xlpy trace replay {kept} -o crash.img")
-    leave(FINDINGS if summary.failed else 0)
+    leave(Exit.FINDINGS if summary.failed else 0)
 
 
 @command("""
@@ -232,7 +231,7 @@ def replay(env: Env, failure: Path, output: Path, as_json: bool) -> None:
         json_document("xlpy.trace-replay/1", image=str(output), lost=found.lost, **verdict._asdict())
     else:
         out(*verdict.output.splitlines())
-    leave(0 if verdict.passed else FINDINGS)
+    leave(0 if verdict.passed else Exit.FINDINGS)
 
 
 def _progress(env: Env) -> Any:  # noqa: ANN401 - rich is imported only where it is used

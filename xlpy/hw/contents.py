@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from xlpy.addr import GIB, LIMIT, MIB, PAGE, TIB, format_size
+from xlpy.addr import GIB, LIMIT, MIB, PAGE, SECTOR, TIB, format_size
 from xlpy.hw.machine import DmSpec, FileSpec, FilesystemSpec, NamespaceSpec, PartitionSpec
 from xlpy.typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ FILE_STATES = ("written", "unwritten", "sparse", "fragmented")
 ALIGNS = (4096, 2 * MIB, GIB)
 BLOCK_SIZES = (1024, 2048, 4096)
 SECTOR_SIZES = (512, 4096)
-SECTOR = 512
 TABLE_FRONT = 34 * SECTOR  # GPT: protective MBR, header, entries
 TABLE_BACK = 33 * SECTOR
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")

@@ -6,6 +6,7 @@ ends in a newline, ``size`` of disks and partitions always in 512-byte sectors. 
 
 from __future__ import annotations
 
+from xlpy.addr import SECTOR
 from xlpy.errors import NotFound
 from xlpy.typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.driver import Bus, Dimm, Region
     from xlpy.dom0.nvdimm.namespace import Namespace
 
-SECTOR = 512
 BUS = "/sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0"
 ALIGNMENTS = (4096, 2 << 20, 1 << 30)
 BTT_SECTORS = (512, 520, 528, 4096, 4104, 4160, 4224)

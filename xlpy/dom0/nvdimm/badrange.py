@@ -7,7 +7,7 @@ even when the media have lost it by other means; one that appears in silence is 
 
 from __future__ import annotations
 
-from xlpy.addr import Spa, Span
+from xlpy.addr import SECTOR, Spa, Span
 from xlpy.rangemap import RangeMap
 from xlpy.typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from xlpy.store import Table
 
-SECTOR = 512
 LONGEST = 512  # sectors in one entry of a list (BB_MAX_LEN)
 MOST = 512  # entries in a list (MAX_BADBLOCKS)
 SHOWN = 4096  # bytes of a file in sysfs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from xlpy.errors import XlpyError
+from xlpy.errors import Exit, XlpyError
 from xlpy.records import NamedTuple
 
 ABSOLUTE_MAX, RELATIVE_MAX, PAYLOAD_MAX = 3072, 2048, 4096
@@ -23,7 +23,7 @@ class XenstoreError(XlpyError):
         errno: positive errno; the wire carries its name, such as ``ENOENT``.
     """
 
-    code, exit = "XLPY-XENSTORE", 8
+    code, exit = "XLPY-XENSTORE", Exit.HYPERCALL
 
     def __init__(self, message: str, errno: int) -> None:
         super().__init__(message)

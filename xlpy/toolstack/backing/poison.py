@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from xlpy.addr import Spa, Span
+from xlpy.addr import SECTOR, Spa, Span
 from xlpy.errors import NotFound, Unsafe
-from xlpy.toolstack.backing.resolve import SECTOR
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

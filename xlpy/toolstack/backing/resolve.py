@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from operator import gt
 
-from xlpy.addr import PAGE, Spa, Span, align_up
+from xlpy.addr import PAGE, SECTOR, Spa, Span, align_up
 from xlpy.columns import Column, records
 from xlpy.dom0.extents import (
     FIEMAP_EXTENT_DATA_ENCRYPTED,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.extents import Extent, Extents
     from xlpy.dom0.kernel import Dom0
 
-SECTOR = 512
 _ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
 _UNFIT = 0xFFFFFFFF & ~_ACCEPTED
 _KINDS = {"dir": "directory", "char": "character device that is not devdax"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.addr import GIB, KIB, MIB, PAGE, Gpa, Span
+from xlpy.addr import KIB, MIB, PAGE, Gpa, Span
 from xlpy.errors import ConfigError, Constraint
 from xlpy.firmware.layout import FOUR_GIB, VGA_WINDOW
 from xlpy.hypervisor import abi
@@ -74,8 +74,8 @@ def memory_layout(config: DomainConfig) -> MemoryLayout:
             hint="give the domain more: memory = 512",
         )
     hole = max((config.mmio_hole or 0) * MIB, MMIO_HOLE)
-    start = 4 * GIB - hole
-    high = 4 * GIB + ram - start if ram > start else 0
+    start = FOUR_GIB - hole
+    high = FOUR_GIB + ram - start if ram > start else 0
     return MemoryLayout(Gpa(min(ram, start)), Gpa(high), Gpa(start), vga=config.type == "hvm")
 
 
