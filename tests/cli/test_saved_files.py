@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from zlib import crc32
 
 import pytest
 
 from xlpy.cli.main import run
 from xlpy.digest import blake2b
-from xlpy.toolstack.domain.saving import DIGEST, MAGIC, RUN, WORD
-
-
-def sealed(body):
-    """A whole file: whoever makes one can make its digest too."""
-    return MAGIC + body + blake2b(MAGIC + body, digest_size=DIGEST).digest()
+from xlpy.toolstack.domain.savefile import DIGEST, FAMILY, MAGIC, PIECE, VERSION, WORD
 
 
 @pytest.fixture
@@ -23,13 +19,15 @@ def saved(xlpy, configs, tmp_path):
     xlpy("create", "-q", configs / "quickstart.cfg")
     path = tmp_path / "saved"
     xlpy("save", "quickstart", path)
-    raw = path.read_bytes()[len(MAGIC) : -DIGEST]
+    raw = path.read_bytes()[len(MAGIC) :]
     (length,) = WORD.unpack_from(raw)
-    header, memory = json.loads(raw[WORD.size :][:length]), raw[WORD.size + length :]
+    header, memory = json.loads(raw[WORD.size :][:length]), raw[WORD.size + length + DIGEST :]
 
     def build(header=header, memory=memory, length=None):
+        """A whole file: whoever makes one can make its digest too."""
         text = header if isinstance(header, bytes) else json.dumps(header).encode()
-        path.write_bytes(sealed(WORD.pack(len(text) if length is None else length) + text + memory))
+        size = WORD.pack(len(text) if length is None else length)
+        path.write_bytes(MAGIC + size + text + blake2b(text, digest_size=DIGEST).digest() + memory)
         return path
 
     return header, memory, build
@@ -45,17 +43,63 @@ def test_what_is_no_header(xlpy, saved):
     _, memory, build = saved
     for header, length in [
         (b"[]", None), (b"{}", None), (b"nothing", None), (b"[" * 100_000, None), (b'{"record": 7}', None),
-        (b"{}", 1 << 62), (b"{}", 3), (b'{"record": {}}', None),
+        (b"{}", 1 << 62), (b'{"record": {}}', None),
     ]:  # fmt: skip
         assert "not as xlpy save writes it" in xlpy("restore", build(header, memory, length), status=6).err
+    assert "its header is not as it was written" in xlpy("restore", build(b"{}", memory, 3), status=6).err
     assert xlpy("list", "--json").json["items"] == []
 
 
-@pytest.mark.parametrize("memory", [b"", b"\0" * 15, RUN.pack(0x1000, 64), RUN.pack(0x1000, 1 << 63) + b"x" * 100])
-def test_memory_that_ends_too_early(xlpy, saved, memory):
+END = PIECE.pack(0, 0, 0)
+NO_RAM = "not as xlpy save writes it"  # persistent memory, registers, or nothing
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        (b"", "its end is missing"),
+        (b"\0" * 15, "its end is missing"),
+        (PIECE.pack(0x1000, 64, 0), "its end is missing"),
+        (PIECE.pack(0x1000, 64, 0) + END, "not as xlpy save writes it"),
+        (PIECE.pack(0x1000, 1 << 31, 0) + b"x" * 100 + END, "not as xlpy save writes it"),
+        (PIECE.pack(0x1000, 4, 1) + b"abcd" + END, "the RAM from 0x1000 on is not as it was written"),
+        (PIECE.pack(0x1000, 4, crc32(b"abcd")) + b"abcd" + END, "1 pieces of RAM were found, 0 were written"),
+        (END + END, "0 pieces of RAM were found"),
+        *(
+            (PIECE.pack(gpa, 4, crc32(b"abcd")) + b"abcd" + PIECE.pack(1, 0, 0), NO_RAM)
+            for gpa in (1 << 63, 0x500000000, 0x9FFFE, 0xFE000000)
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry", [(), ("-n",)])
+def test_memory_that_is_not_as_it_was(xlpy, saved, memory, message, dry):
     header, _, build = saved
-    assert "not as xlpy save writes it" in xlpy("restore", build(header, memory), status=6).err
+    if dry and message == NO_RAM:
+        return  # where it would go is looked at when it goes there
+    assert message in xlpy("restore", *dry, build(header, memory), status=6).err
     assert xlpy("list", "--json").json["items"] == []
+
+
+def test_every_cut_and_every_flipped_byte_is_noticed(xlpy, saved, tmp_path):
+    """At a stride: each byte is one of those kinds."""
+    _, _, build = saved
+    whole = build().read_bytes()
+    path = tmp_path / "changed"
+    for at in [*range(len(MAGIC) + 12), *range(len(MAGIC) + 12, len(whole), max(len(whole) // 60, 1))]:
+        path.write_bytes(whole[:at])
+        assert run(["restore", str(path)]) in (3, 6), at
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        assert run(["restore", str(path)]) in (3, 6), at
+    assert xlpy("list", "--json").json["items"] == []
+
+
+@pytest.mark.parametrize(("version", "kind"), [(1, "older"), (3, "newer"), (10**20, "newer")])
+def test_another_version(xlpy, tmp_path, version, kind):
+    path = tmp_path / "saved"
+    path.write_bytes(FAMILY + b"%d\n" % version + bytes(100))
+    shown = xlpy("restore", path, status=6).err
+    assert f"is of version {version}, this xlpy reads version {VERSION}" in shown
+    assert f"the {kind} xlpy" in shown
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ class Parameter:
         self.flag = bool(settings.get("is_flag"))
         self.count = bool(settings.get("count"))
         self.many = settings.get("nargs") == -1
+        self.repeated = bool(settings.get("multiple"))
         self.spellings = tuple(one for one in declarations if one.startswith("-"))
         names = [one for one in declarations if not one.startswith("-")]
         longest = next((one for one in self.spellings if one.startswith("--")), "")
@@ -55,7 +56,7 @@ class Parameter:
     @property
     def absent(self) -> Any:  # noqa: ANN401 - any value
         """The value when it is not on the command line."""
-        if self.many:
+        if self.many or self.repeated:
             return ()
         return self.settings.get("default", False if self.flag else 0 if self.count else None)
 

@@ -85,7 +85,7 @@ def _values(
         if one.count:
             values[one.name] = values.get(one.name, 0) + 1
             continue
-        if one.name in values:
+        if one.name in values or one.repeated:
             raise _Doubt
         if one.flag:
             values[one.name] = True

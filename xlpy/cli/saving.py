@@ -9,35 +9,47 @@ from xlpy.cli.changing import changing, target
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
-from xlpy.errors import Conflict, NotFound, XlpyError
+from xlpy.errors import Conflict, NotFound, UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.host import Host
+    from xlpy.toolstack.config.domain_config import DomainConfig
 
 
 @command("""
 xlpy save quickstart quickstart.save
-xlpy restore quickstart.save
+xlpy save -c quickstart checkpoint.save
 """)
 @option("-c", "--checkpoint", is_flag=True, help="Let the domain go on afterwards.")
 @option("-p", "--paused", is_flag=True, help="Leave the domain paused afterwards.")
 @option("-D", "ignored", is_flag=True, help="Accepted as in xl.")
 @domain_argument
 @argument("path", metavar="FILE")
+@argument("config", metavar="[CONFIG]", required=False)
 @dry_run_option
 @json_option
-def save(env: Env, checkpoint: bool, paused: bool, ignored: bool, domain: str, path: str, as_json: bool) -> None:
+def save(
+    env: Env,
+    checkpoint: bool,
+    paused: bool,
+    ignored: bool,
+    domain: str,
+    path: str,
+    config: str | None,
+    as_json: bool,
+) -> None:
     """Save a domain's configuration, state and RAM to a file, and end it.
 
     Its guest is asked to suspend first. Persistent memory is not in the file: it stays where it is, and restore checks
-    that its content is the same.
+    that content, size and extents are the same. With CONFIG, that is the configuration with which it is restored.
     """
     from xlpy.toolstack.domain.restoring import resume, suspend
     from xlpy.toolstack.domain.saving import save_domain
 
     del ignored
+    stored = None if config is None else _config(env, config)
     with changing(env, f"saving {domain}") as dry:
         domid = target(env, domain)
         life = env.host.lifecycle
@@ -46,7 +58,7 @@ def save(env: Env, checkpoint: bool, paused: bool, ignored: bool, domain: str, p
         if not dry:
             suspend(life, domid)
             try:
-                save_domain(life, domid, path)
+                save_domain(life, domid, path, stored)
             except XlpyError:
                 resume(life, domid)
                 raise
@@ -62,15 +74,16 @@ def save(env: Env, checkpoint: bool, paused: bool, ignored: bool, domain: str, p
 
 @command("""
 xlpy restore quickstart.save
-xlpy restore -p quickstart.save
+xlpy restore -p --rebase /mnt/pmem0/vm1.img=/mnt/pmem0/copy.img quickstart.save
 """)
 @option("-p", "--paused", is_flag=True, help="Leave the domain paused.")
 @option("-e", "no_monitor", is_flag=True, help="Do nothing when the domain shuts down: no on_* actions.")
 @option("-d", "debug", is_flag=True, help="Accepted as in xl.")
 @option("-V", "--vncviewer", "viewer", is_flag=True, help="Accepted: there is no screen.")
 @option("-A", "--vncviewer-autopass", "autopass", is_flag=True, help="Accepted: there is no screen.")
-@option("--any-pmem", is_flag=True, help="Although its persistent memory has other content than it had.")
-@argument("path", metavar="FILE")
+@option("--any-pmem", is_flag=True, help="Although its persistent memory has other content or extents than it had.")
+@option("--rebase", "rebased", multiple=True, metavar="OLD=NEW", help="Path of a vNVDIMM now; NEW may be OLD.")
+@argument("words", nargs=-1, metavar="[CONFIG] FILE")
 @dry_run_option
 @json_option
 def restore(
@@ -81,32 +94,58 @@ def restore(
     viewer: bool,
     autopass: bool,
     any_pmem: bool,
-    path: str,
+    rebased: tuple[str, ...],
+    words: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Bring a saved domain back: with another domid, the same name, UUID, RAM and vNVDIMMs.
 
-    Refused while a domain has its name, or its UUID, and when the content of its persistent memory is not what its
-    guest left there.
+    Refused while a domain has its name, or its UUID, and when its persistent memory is not what its guest left: content
+    (by its hash), size and extents are compared. --rebase names the file where that content is now; labels follow it.
     """
+    from xlpy.toolstack.domain import savefile
     from xlpy.toolstack.domain.record import load
     from xlpy.toolstack.domain.record import save as keep
+    from xlpy.toolstack.domain.restoring import rehearse
     from xlpy.toolstack.domain.restoring import restore as bring_back
-    from xlpy.toolstack.domain.saving import open_saved
 
     del debug, viewer, autopass
-    saved = open_saved(path)
-    name = str(saved.header["record"].get("name"))
+    if not 1 <= len(words) <= 2:
+        raise UsageError("restore takes a file, or a configuration and a file", hint="xlpy restore quickstart.save")
+    path = words[-1]
+    config = _config(env, words[0]) if len(words) == 2 else None
+    paths = dict(map(_pair, rebased))
+    saved = savefile.read(path)
+    name = config.name if config else str(saved.header["record"].get("name"))
     env.note(f"Loading new save file {path}")
     domid = None
     with changing(env, f"restoring {name}") as dry:
         life = env.host.lifecycle
-        if not dry:
-            domid = bring_back(life, saved, paused, check_content=not any_pmem)
+        if dry:
+            rehearse(life, saved, check_content=not any_pmem, rebase=paths, config=config)
+        else:
+            domid = bring_back(life, saved, paused, check_content=not any_pmem, rebase=paths, config=config)
             if no_monitor:
                 keep(env.host.store, load(env.host.store, domid)._replace(monitored=False))
     if as_json:
         json_document("xlpy.restore/1", domid=domid, name=name, path=path, dry_run=dry)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise UsageError(
+            f"--rebase {text}: OLD=NEW is required", hint="--rebase /mnt/pmem0/vm1.img=/mnt/pmem0/copy.img"
+        )
+    return old, new
+
+
+def _config(env: Env, path: str) -> DomainConfig:
+    from xlpy.cli.domain import read_config
+    from xlpy.toolstack.config.domain_config import load_config
+    from xlpy.toolstack.config.reading.reader import facts_of
+
+    return load_config(read_config(path), path, host=facts_of(env.host.xen.hw.spec), xen=env.host.xen.version)
 
 
 @command("""
@@ -170,7 +209,8 @@ def _send(here: Host, other: Host, domid: int, copy: bool, paused: bool, no_moni
     from xlpy.toolstack.domain.record import load
     from xlpy.toolstack.domain.record import save as keep
     from xlpy.toolstack.domain.restoring import copy_pmem, restore, resume
-    from xlpy.toolstack.domain.saving import open_saved, save_domain
+    from xlpy.toolstack.domain.savefile import read
+    from xlpy.toolstack.domain.saving import save_domain
 
     folder = mkdtemp(prefix="xlpy-migrate-")
     try:
@@ -178,7 +218,7 @@ def _send(here: Host, other: Host, domid: int, copy: bool, paused: bool, no_moni
         with other.change("receiving a domain"):
             if copy:
                 copy_pmem(here.lifecycle, domid, other.lifecycle)
-            made = restore(other.lifecycle, open_saved(f"{folder}/domain"), paused)
+            made = restore(other.lifecycle, read(f"{folder}/domain"), paused, elsewhere=True)
             if no_monitor:
                 keep(other.store, load(other.store, made)._replace(monitored=False))
         return made

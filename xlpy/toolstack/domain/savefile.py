@@ -1,0 +1,196 @@
+"""The file of a saved domain: a header, and the RAM that was ever written.
+
+Layout: the line ``xlpy saved domain 2``; the length of a JSON header (64 bits), the header, its digest (BLAKE2b, 32
+bytes); pieces of RAM, each with guest address (64 bits), length and CRC-32 (32 bits each) in front; a piece of length
+0 whose address is the number of pieces. Numbers are little endian. Nothing follows.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from contextlib import contextmanager, suppress
+
+from xlpy import limits
+from xlpy.digest import blake2b
+from xlpy.errors import ConfigError, Constraint, StateError
+from xlpy.inputs import open_plain
+from xlpy.private import private
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+VERSION = 2
+FAMILY = b"xlpy saved domain "
+MAGIC = FAMILY + b"%d\n" % VERSION
+WORD, PIECE = struct.Struct("<Q"), struct.Struct("<QII")
+DIGEST = 32
+CHUNK = 1 << 20  # bytes of RAM in a piece, at most
+
+
+class Run(NamedTuple):
+    """RAM that lies together: guest address, descriptor of the file it is in, offset there, bytes."""
+
+    gpa: int
+    fd: int
+    offset: int
+    length: int
+
+
+class Saved(NamedTuple):
+    """What a file of a saved domain says, but for its RAM.
+
+    header: see ``saving``. at: offset of the first piece of RAM.
+    """
+
+    path: str
+    header: dict[str, Any]
+    at: int
+
+
+def write(path: str, header: dict[str, Any], ram: Iterable[Run]) -> None:
+    """Write a file; nothing is left when that fails.
+
+    Raises:
+        Constraint: it cannot be written.
+    """
+    fresh = f"{path}.partial"
+    try:
+        with open(fresh, "wb", 0, opener=private) as file:
+            _write(file.fileno(), header, ram)
+        os.replace(fresh, path)  # noqa: PTH105
+    except OSError as error:
+        raise Constraint(f"{path}: {error.strerror}", hint="choose another file") from None
+    finally:
+        with suppress(OSError):
+            os.unlink(fresh)  # noqa: PTH108
+
+
+def _write(fd: int, header: dict[str, Any], ram: Iterable[Run]) -> None:
+    import json
+    from zlib import crc32  # three times as fast as binascii's
+
+    text = json.dumps(header).encode()
+    _put(fd, MAGIC + WORD.pack(len(text)), text, blake2b(text, digest_size=DIGEST).digest())
+    buffer, count = memoryview(bytearray(CHUNK)), 0
+    for run in ram:
+        at, end = run.offset, run.offset + run.length
+        while at < end:
+            size = os.preadv(run.fd, [buffer[: min(CHUNK, end - at)]], at)
+            if not size:
+                raise OSError(errno.EIO, "the domain's RAM file is shorter than it was")
+            data = buffer[:size]
+            _put(fd, PIECE.pack(run.gpa + at - run.offset, size, crc32(data)), data)
+            at, count = at + size, count + 1
+    _put(fd, PIECE.pack(count, 0, 0))
+
+
+def _put(fd: int, *parts: bytes | memoryview) -> None:
+    """Write all of some parts."""
+    total = sum(map(len, parts))
+    done = os.writev(fd, parts)
+    if done < total:
+        rest = memoryview(b"".join(parts))
+        while done < total:
+            done += os.write(fd, rest[done:])
+
+
+def read(path: str) -> Saved:
+    """Read the header, and see that the file ends as it was written.
+
+    Raises:
+        ConfigError: it is no file of a saved domain. StateError: it is damaged, or of another version.
+    """
+    import json
+
+    try:
+        with open_plain(path, ConfigError) as file:
+            _check_version(path, file.readline(64))
+            (length,) = WORD.unpack(_exactly(path, file, WORD.size))
+            if length > limits.SAVED_HEADER:
+                raise odd(path)
+            text = _exactly(path, file, length)
+            if _exactly(path, file, DIGEST) != blake2b(text, digest_size=DIGEST).digest():
+                raise _damaged(path, "its header is not as it was written")
+            header, at = json.loads(text), file.tell()
+            if not isinstance(header, dict) or not isinstance(header.get("record"), dict):
+                raise odd(path)
+            file.seek(-PIECE.size, os.SEEK_END)
+            if file.tell() < at or PIECE.unpack(file.read(PIECE.size))[1:] != (0, 0):
+                raise _damaged(path, "its end is missing")
+            return Saved(path, header, at)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="check the path") from None
+    except (ValueError, RecursionError):
+        raise odd(path) from None
+
+
+def _check_version(path: str, line: bytes) -> None:
+    number = line.removeprefix(FAMILY).removesuffix(b"\n")
+    if not line.startswith(FAMILY) or not number.isdigit():
+        raise ConfigError(f"{path} is no file of a saved domain", hint="xlpy save DOMAIN FILE makes one")
+    if int(number) != VERSION:
+        kind = "newer" if int(number) > VERSION else "older"
+        raise StateError(
+            f"{path} is of version {int(number)}, this xlpy reads version {VERSION}",
+            hint=f"restore it with the {kind} xlpy that wrote it",
+        )
+
+
+def pieces(saved: Saved) -> Iterator[tuple[int, memoryview]]:
+    """The RAM: guest address and bytes, which hold until the next is asked for.
+
+    Raises:
+        StateError: a piece is not as it was written.
+    """
+    from zlib import crc32
+
+    buffer, count = memoryview(bytearray(CHUNK)), 0
+    with open_plain(saved.path, ConfigError) as file:
+        file.seek(saved.at)
+        while True:
+            gpa, length, check = PIECE.unpack(_exactly(saved.path, file, PIECE.size))
+            if not length:
+                if gpa != count or file.read(1):
+                    raise _damaged(saved.path, f"{count} pieces of RAM were found, {gpa} were written")
+                return
+            if length > CHUNK or file.readinto(buffer[:length]) < length:  # type: ignore[attr-defined]
+                raise odd(saved.path)
+            data = buffer[:length]
+            if crc32(data) != check:
+                raise _damaged(saved.path, f"the RAM from {gpa:#x} on is not as it was written")
+            yield gpa, data
+            count += 1
+
+
+def _exactly(path: str, file: BinaryIO, length: int) -> bytes:
+    data = file.read(length)
+    if len(data) < length:
+        raise _damaged(path, "it ends too early")
+    return data
+
+
+def _damaged(path: str, why: str) -> StateError:
+    return StateError(f"{path} is damaged: {why}", hint="save the domain again, or take another copy of the file")
+
+
+def odd(path: str) -> StateError:
+    """The error for a file whose parts are whole, and are none that ``save`` writes."""
+    return StateError(f"{path} is whole, but not as xlpy save writes it", hint="save the domain again")
+
+
+@contextmanager
+def well_formed(path: str) -> Iterator[None]:
+    """What is done with a header: it may be somebody's invention, with anything in the place of anything.
+
+    Raises:
+        StateError: something in it is not of the kind that ``save`` writes.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        raise odd(path) from error
