@@ -5,6 +5,8 @@ Python would print a traceback of whatever import was under way.
 
 from __future__ import annotations
 
+import gc
+
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,14 +16,20 @@ if TYPE_CHECKING:
 else:
     from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal  # the module itself imports enum
 
+COLLECT_AFTER = 200_000  # objects; a command is short, and looking for circles among its extents doubles their time
+
 
 def main() -> NoReturn:
     """Console script ``xlpy``."""
-    if getsignal(SIGINT) is not default_int_handler:  # the caller has it ignored
-        from xlpy.cli.main import main as run
+    ignored = getsignal(SIGINT) is not default_int_handler  # by the caller
+    if not ignored:
+        signal(SIGINT, SIG_DFL)
+    gc.set_threshold(COLLECT_AFTER)
+    from xlpy import direct
 
-        run()
-    signal(SIGINT, SIG_DFL)
+    direct.install("xlpy")
     from xlpy.cli.main import main as run
 
+    if ignored:
+        run()
     run(lambda on: signal(SIGINT, default_int_handler if on else SIG_DFL))

@@ -9,27 +9,26 @@ one immediate SQLite transaction. A process killed at any instant leaves the las
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import sqlite3
 import time
 from binascii import crc32
 from contextlib import contextmanager, suppress
 
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
+from xlpy.jsontext import decode, encode_compact
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator
 
     _Text = str | Callable[[], str] | None  # of a record: as it is, made when it is written, or absent
+else:
+    import _sqlite3 as sqlite3  # the package around it imports datetime, for conversions that are not used here
 
 SCHEMA = 2
 LOCK_SECONDS = 10.0
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
 
 
 class Table:
@@ -48,11 +47,11 @@ class Table:
 
     def put(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
         """Set ``key`` to ``value`` (anything ``json`` can write)."""
-        self._store.write(self._name, key, _encode(value))
+        self._store.write(self._name, key, encode_compact(value))
 
     def follow(self, key: str, make: Callable[[], Any]) -> None:
         """Set ``key`` to what ``make()`` gives when it is written: once, however often it changes in a transaction."""
-        self._store.write(self._name, key, lambda: _encode(make()))
+        self._store.write(self._name, key, lambda: encode_compact(make()))
 
     def delete(self, key: str) -> None:
         """Remove ``key``; no error when it is absent."""
@@ -162,7 +161,7 @@ class Store:
     def value(self, text: str) -> Any:  # noqa: ANN401 - any JSON value
         """What the text of a record says."""
         try:
-            return _decode(text)
+            return decode(text)
         except (ValueError, TypeError) as error:
             raise self._damaged(error) from error
 

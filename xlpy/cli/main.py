@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from contextlib import suppress
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from xlpy.cli.kept import Kept
-
-COLLECT_AFTER = 200_000  # objects; a command is short, and looking for circles among its extents doubles their time
 
 
 def run(args: list[str] | None = None, kept: Kept | None = None) -> int:
@@ -131,7 +128,6 @@ def main(listen: Callable[[bool], object] = bool) -> NoReturn:
     Args:
         listen: called with True before the command and False after it: Ctrl-C is to end it in order.
     """
-    gc.set_threshold(COLLECT_AFTER)
     _open_streams()
     listen(True)
     status = run()

@@ -6,7 +6,7 @@ value fitting its type. For any other line ``read`` answers None, and click has 
 
 from __future__ import annotations
 
-import importlib
+import sys
 
 from xlpy.cli.shared import shared
 from xlpy.cli.tree import TREE
@@ -52,7 +52,9 @@ def read(words: Sequence[str]) -> Line | None:
 def find(where: str) -> Command:
     """The command at ``module:attribute`` of ``xlpy.cli``."""
     module, attribute = where.split(":")
-    command: Command = getattr(importlib.import_module(f"xlpy.cli.{module}"), attribute)
+    name = f"xlpy.cli.{module}"
+    __import__(name)  # importlib's own function takes longer to import than to call
+    command: Command = getattr(sys.modules[name], attribute)
     return command
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import struct
-
 from xlpy.cli.show import exact, out, visible
+from xlpy.jsontext import encode
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,23 +38,25 @@ class NumberRows:
         pattern = ("{" + ", ".join(pairs) + "}" + SEPARATOR).encode()  # filled in faster than text
         numbers, width = interleave(tuple(varied.values())), len(varied)
         before = len(next(iter(self._columns.values()))) - 1
+        from struct import unpack_from
+
         for at in range(0, before, BATCH):
             count = min(BATCH, before - at)
-            values = struct.unpack_from(f"<{count * width}Q", numbers, at * width * 8)
+            values = unpack_from(f"<{count * width}Q", numbers, at * width * 8)
             yield (pattern * count % values).decode()
-        yield json.dumps({name: column.last for name, column in self._columns.items()})
+        yield encode({name: column.last for name, column in self._columns.items()})
 
 
 def json_document(schema: str, **fields: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON object that begins with its schema: a field a line, a list with an item a line.
 
-    Lines are made by ``json``'s compiled encoder, which an indented document would not use.
+    Lines are made by the compiled encoder, which an indented document would not use.
     """
     exact(_document({"schema": schema, **fields}))
 
 
 def _document(fields: dict[str, Any]) -> Iterator[str]:
-    encode, start = json.JSONEncoder().encode, "{\n"
+    start = "{\n"
     for key, value in fields.items():
         yield f"{start}  {encode(key)}: "
         start = ",\n"

@@ -14,6 +14,7 @@ from xlpy.addr import Spa, Span, align_up
 from xlpy.dom0.files.pins import Pin, Pins, digest
 from xlpy.dom0.files.vfs import DriverMemory, Vfs
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
+from xlpy.jsontext import decode, encode
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -434,7 +435,6 @@ class EmulatedDom0(Vfs):
         return self._hw.beside("hw", "holds.json")
 
     def _write_holds(self) -> None:
-        import json
         import os
 
         from xlpy.private import private
@@ -442,16 +442,14 @@ class EmulatedDom0(Vfs):
         rows = [[pin.window.start, pin.inode] for pin in self._pins.all() if pin.inode and pin.flagged]
         with suppress(OSError):
             with open(f"{self._holds}.new", "w", encoding="ascii", opener=private) as file:
-                json.dump(rows, file)
+                file.write(encode(rows))
             os.replace(f"{self._holds}.new", self._holds)  # noqa: PTH105 - pathlib takes 6 ms to import
 
     def release_lost(self) -> None:
         """End the holds that a state had which is lost: as far as their copy tells, the files are free again."""
-        import json
-
         with suppress(OSError, ValueError, TypeError):
             with open(self._holds, "rb") as file:  # noqa: PTH123
-                rows = [(int(start), int(inode)) for start, inode in json.load(file)]
+                rows = [(int(start), int(inode)) for start, inode in decode(file.read().decode())]
             for start, inode in rows:
                 for mount in self.disk_mounts:
                     if self._window(mount).start == start and "ro" not in mount.options:

@@ -8,7 +8,6 @@ complete, and renamed before it is removed, so that it is whole whenever it exis
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cache, cached_property
 
@@ -20,6 +19,7 @@ from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec
 from xlpy.hw.media import Media, trouble
 from xlpy.hw.poison import PoisonList
 from xlpy.hw.undo import Undo
+from xlpy.jsontext import decode
 from xlpy.private import folder, private
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
@@ -119,6 +119,8 @@ class Hardware:
             bad = (Span(Spa(one.base + offset), size) for one in spec.sets for offset, size in one.poison)
             PoisonList.create(fresh / "poison.json", bad)
             with open(fresh / "machine.json", "w", encoding="utf-8", opener=private) as file:
+                import json
+
                 json.dump(spec_to_json(spec), file, indent=1)
             fresh.rename(home)
         except BaseException as error:
@@ -146,7 +148,7 @@ class Hardware:
         if spec is None:
             try:
                 with open(os.path.join(home, "machine.json"), "rb") as file:
-                    spec = spec_from_json(json.load(file))
+                    spec = spec_from_json(decode(file.read().decode()))
             except FileNotFoundError:
                 if _exists(home):
                     raise StateError(f"{home}: machine.json is missing", hint="xlpy host reset") from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from xlpy.addr import Spa, Span, align_down, align_up
 from xlpy.errors import StateError
 from xlpy.hw.media import trouble
+from xlpy.jsontext import decode, encode
 from xlpy.private import private
 from xlpy.rangemap import RangeMap
 from xlpy.typing import TYPE_CHECKING
@@ -86,7 +86,7 @@ class PoisonList:
         if self._runs is None:
             try:
                 with open(self._path, "rb") as file:
-                    pairs = json.load(file)
+                    pairs = decode(file.read().decode())
                 self._runs = RangeMap((int(start), int(end), None) for start, end in pairs)
             except FileNotFoundError:
                 self._runs = RangeMap()
@@ -98,7 +98,7 @@ class PoisonList:
         return self._runs
 
     def _store(self) -> None:
-        text = json.dumps([(run.start, run.end) for run in self._load()])
+        text = encode([(run.start, run.end) for run in self._load()])
         fresh = f"{self._path}.new"
         if self._undo is not None:
             self._undo.keep(os.path.basename(self._path))

@@ -6,10 +6,10 @@ queue could not be written to its media.
 
 from __future__ import annotations
 
-import json
 import os
 
 from xlpy.errors import Conflict, StateError
+from xlpy.jsontext import decode, encode
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
@@ -67,7 +67,7 @@ def count_failure(root: str | os.PathLike[str], failed: Iterable[str]) -> None:
     if counts:
         fresh = f"{path}.new"
         with open(fresh, "w", encoding="ascii", opener=private) as file:
-            json.dump(counts, file)
+            file.write(encode(counts))
         os.replace(fresh, path)
 
 
@@ -76,7 +76,7 @@ def _counts(root: str | os.PathLike[str]) -> dict[str, tuple[int, bool]]:
     path = os.path.join(root, SHUTDOWNS)
     try:
         with open(path, "rb") as file:
-            return {str(dimm): (int(count), bool(last)) for dimm, (count, last) in json.load(file).items()}
+            return {str(dimm): (int(count), bool(last)) for dimm, (count, last) in decode(file.read().decode()).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -6,8 +6,6 @@ ndctl 76.1.
 
 from __future__ import annotations
 
-import json
-
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -171,4 +169,6 @@ def human_size(size: int) -> int | str:
 
 def to_json(document: Any) -> str:  # noqa: ANN401
     """The text as ndctl writes it; empty for nothing."""
+    import json
+
     return "" if document is None else json.dumps(document, indent=2, separators=(",", ":")) + "\n"

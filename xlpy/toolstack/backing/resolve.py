@@ -6,26 +6,12 @@ device, and what cannot be mapped safely is refused with the reason and a sugges
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
-from itertools import pairwise
 from operator import gt
 
 from xlpy.addr import PAGE, SECTOR, Spa, Span, align_up
 from xlpy.columns import Column, records
-from xlpy.dom0.extents import (
-    FIEMAP_EXTENT_DATA_ENCRYPTED,
-    FIEMAP_EXTENT_DATA_INLINE,
-    FIEMAP_EXTENT_DATA_TAIL,
-    FIEMAP_EXTENT_DELALLOC,
-    FIEMAP_EXTENT_ENCODED,
-    FIEMAP_EXTENT_LAST,
-    FIEMAP_EXTENT_MERGED,
-    FIEMAP_EXTENT_NOT_ALIGNED,
-    FIEMAP_EXTENT_SHARED,
-    FIEMAP_EXTENT_UNKNOWN,
-    FIEMAP_EXTENT_UNWRITTEN,
-)
+from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_MERGED
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.records import NamedTuple
 from xlpy.toolstack.backing.refusals import read_only_backing, refuse_page_cache, refuse_used
@@ -34,38 +20,12 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.dom0.extents import Extent, Extents
+    from xlpy.dom0.extents import Extents
     from xlpy.dom0.kernel import Dom0
 
-_ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
-_UNFIT = 0xFFFFFFFF & ~_ACCEPTED
+ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
+_UNFIT = 0xFFFFFFFF & ~ACCEPTED
 _KINDS = {"dir": "directory", "char": "character device that is not devdax"}
-_PMEM = re.compile(r"(pmem\d+(?:\.\d+)?)(s?)(?:p(\d+))?")
-
-# flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` mends it)
-_REFUSED: tuple[tuple[int, str, str, str, bool], ...] = (
-    (FIEMAP_EXTENT_DATA_INLINE, "INLINE", "inline", "the data lies inside metadata, not in pages of its own", False),
-    (FIEMAP_EXTENT_DATA_TAIL, "TAIL", "tail-packed", "the block is shared with other files", False),
-    (FIEMAP_EXTENT_NOT_ALIGNED, "UNALIGNED", "not block aligned", "only whole pages can be mapped", False),
-    (
-        FIEMAP_EXTENT_DATA_ENCRYPTED,
-        "ENCODED",
-        "encrypted",
-        "the bytes on the media are not the bytes of the file",
-        False,
-    ),
-    (FIEMAP_EXTENT_ENCODED, "ENCODED", "encoded", "the bytes on the media are not the bytes of the file", False),
-    (FIEMAP_EXTENT_DELALLOC, "DELALLOC", "not allocated yet (delayed)", "it has no address", False),
-    (FIEMAP_EXTENT_UNKNOWN, "UNKNOWN", "of unknown location", "it has no address", False),
-    (
-        FIEMAP_EXTENT_UNWRITTEN,
-        "UNWRITTEN",
-        "unwritten",
-        "what the guest stores there would never show in the file, and stale bytes would show in the guest",
-        True,
-    ),
-    (FIEMAP_EXTENT_SHARED, "SHARED", "shared (reflink)", "a store would change the other file too", False),
-)
 
 
 class Piece(NamedTuple):
@@ -148,15 +108,14 @@ def resolve(dom0: Dom0, path: str, read_only: bool = False) -> Resolved:
 
 def window(dom0: Dom0, path: str, name: str) -> tuple[str, str, Span[Spa]]:
     """(kind, disk, SPA span) of a pmem block device or partition by its kernel name."""
-    match = _PMEM.fullmatch(name)
-    if not match:
+    named = _named(name)
+    if named is None:
         raise Unsafe(
             f"{path} lies on {name}, which is not an NVDIMM: its blocks have no host physical address",
             code="XLPY-PMEM-NOT-PMEM",
             hint="use /dev/pmemN, a partition of it, or a file on a file system directly on one (no LVM, loop or RAID)",
         )
-    disk, sector, part = match.groups()
-    disk += sector
+    disk, sector, part = named
     base = f"/sys/block/{disk}"
     try:
         start = int(dom0.sysfs(f"{base}/device/resource"), 0)
@@ -181,6 +140,16 @@ def window(dom0: Dom0, path: str, name: str) -> tuple[str, str, Span[Spa]]:
             hint="repair the partition table",
         )
     return "partition", disk, Span(Spa(start + first), length)
+
+
+def _named(name: str) -> tuple[str, bool, str | None] | None:
+    """The disk, whether it is in sector mode, and the partition that ``pmemN``, ``pmemN.Ms`` or ``pmemNpP`` means."""
+    body, is_part, part = name.removeprefix("pmem").partition("p")
+    numbers = body.removesuffix("s").split(".")
+    wanted = [*numbers, part] if is_part else numbers
+    if not name.startswith("pmem") or len(numbers) > 2 or not all(map(str.isdecimal, wanted)):
+        return None
+    return f"pmem{body}", body.endswith("s"), part if is_part else None
 
 
 def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
@@ -260,82 +229,14 @@ def _checked(path: str, size: int, window: Span[Spa], extents: Extents) -> Seque
     return logical, physical + window.start, length, flags
 
 
+def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
+    from xlpy.toolstack.backing.faults import fault
+
+    return fault(path, size, window, extents)
+
+
 def _overlap(starts: Column, ends: Column) -> bool:
     """Whether two ranges meet. Those that rise or fall throughout do not; others are sorted, and compared in pages."""
     if not ends.above(starts.following(ends.last)).any() or not starts.below(ends.following(0)).any():
         return False
     return any(map(gt, sorted(ends // PAGE), sorted(starts // PAGE)[1:]))
-
-
-def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
-    """Why extents cannot be mapped."""
-    refused = _refused(path, [extent for extent in extents if extent.logical < size])
-    if refused:
-        return refused
-    point, used = 0, []
-    for extent in extents:
-        if extent.logical >= size:
-            if point < size:
-                break
-            continue
-        if extent.logical % PAGE or extent.physical % PAGE or extent.length % PAGE:
-            return _unsafe(path, extent, "UNALIGNED", "not aligned to 4096 bytes", "only whole pages can be mapped")
-        if extent.logical < point or not extent.length:
-            return _unsafe(
-                path, extent, "ORDER", "out of order or overlapping", "the map of the file contradicts itself"
-            )
-        if extent.logical > point:
-            return _hole(path, point, extent.logical)
-        length = min(extent.length, size - extent.logical)
-        if extent.physical + length > window.size:
-            return _unsafe(
-                path, extent, "RANGE", f"beyond its device ({window.size:#x} bytes)", "it is not persistent memory"
-            )
-        used.append((window.start + extent.physical, length))
-        point = extent.logical + length
-    if point < size:
-        return _hole(path, point, size)
-    used.sort()
-    twice = next(b for (a, length), (b, _) in pairwise(used) if a + length > b)
-    return Unsafe(
-        f"{path}: two of its extents use the same host memory at {twice:#x}", code="XLPY-PMEM-SHARED", hint="e2fsck"
-    )
-
-
-def _refused(path: str, extents: Sequence[Extent]) -> Unsafe | None:
-    bad = [extent for extent in extents if extent.flags & ~_ACCEPTED]
-    if not bad:
-        return None
-    for flag, code, what, why, mendable in _REFUSED:
-        hit = [extent for extent in bad if extent.flags & flag]
-        if hit:
-            return _unsafe(path, hit[0], code, what, why, sum(e.length for e in hit), len(hit), mendable)
-    return _unsafe(path, bad[0], "UNKNOWN", f"flagged {bad[0].flags:#x}", "the meaning is unknown")
-
-
-def _unsafe(
-    path: str,
-    extent: Extent,
-    code: str,
-    what: str,
-    why: str,
-    total: int | None = None,
-    count: int = 1,
-    mendable: bool = False,
-) -> Unsafe:
-    amount = "" if total is None else f" ({count} extent{'s' * (count != 1)}, {total} bytes in all)"
-    return Unsafe(
-        f"{path}: the extent at {extent.logical:#x} is {what}{amount}: {why}",
-        code=f"XLPY-PMEM-{code}",
-        hint=f"xlpy pmem prepare {path}"
-        if mendable
-        else "copy the content into a file made by: xlpy pmem mkfile SIZE PATH",
-    )
-
-
-def _hole(path: str, start: int, end: int) -> Unsafe:
-    return Unsafe(
-        f"{path}: nothing is allocated from {start:#x} to {end:#x} (a hole): there is no memory to map",
-        code="XLPY-PMEM-HOLE",
-        hint=f"xlpy pmem prepare {path}",
-    )

@@ -5,20 +5,28 @@ Each function takes a text and says what C makes of its beginning.
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 ULONG_MAX = (1 << 64) - 1
 
 
-@cache
-def _number(base: int) -> re.Pattern[str]:
-    digits = {
-        0: r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*",
-        10: r"[0-9]+",
-        16: r"(?:0[xX](?=[0-9a-fA-F]))?[0-9a-fA-F]+",
-    }[base]
-    return re.compile(rf"[ \t\n\v\f\r]*([+-]?)({digits})")
+_BLANKS, _SIGNS = " \t\n\v\f\r", ("+", "-")
+_DIGITS = {8: "01234567", 10: "0123456789", 16: "0123456789abcdefABCDEF"}
+
+
+def _number(text: str, base: int, start: int) -> tuple[str, str, int] | None:
+    """The sign, the number with its prefix, and the end of what begins at ``start``; None when it is no number."""
+    while text[start : start + 1] and text[start] in _BLANKS:
+        start += 1
+    sign = text[start] if text[start : start + 1] in _SIGNS else ""
+    start += len(sign)
+    at = start
+    if base in (0, 16) and text[at : at + 2] in ("0x", "0X") and text[at + 2 : at + 3] and text[at + 2] in _DIGITS[16]:
+        at, base = at + 2, 16
+    elif base == 0:
+        base = 8 if text[at : at + 1] == "0" else 10
+    digits, first = _DIGITS[base], at
+    while text[at : at + 1] and text[at] in digits:
+        at += 1
+    return (sign, text[start:at], at) if at > first else None
 
 
 def _digits(text: str, base: int) -> int:
@@ -32,22 +40,22 @@ def _digits(text: str, base: int) -> int:
 
 def strtoul(text: str, base: int = 10, start: int = 0) -> tuple[int, int]:
     """``strtoul``: (value modulo 2**64, end). Without a number the end is ``start``; overflow gives the maximum."""
-    found = _number(base).match(text, start)
+    found = _number(text, base, start)
     if not found:
         return 0, start
-    value = _digits(found[2], base)
-    if value > ULONG_MAX:
-        return ULONG_MAX, found.end()
-    return (-value if found[1] == "-" else value) & ULONG_MAX, found.end()
+    sign, digits, end = found
+    value = _digits(digits, base)
+    return (ULONG_MAX if value > ULONG_MAX else (-value if sign == "-" else value) & ULONG_MAX), end
 
 
 def atoi(text: str) -> int:
     """``atoi``: a C ``int``, 0 for what is no number."""
-    found = _number(10).match(text)
+    found = _number(text, 10, 0)
     if not found:
         return 0
-    value = _digits(found[2], 10)
-    value = -value if found[1] == "-" else value
+    sign, digits, _ = found
+    value = _digits(digits, 10)
+    value = -value if sign == "-" else value
     return i32(max(-(1 << 63), min(value, (1 << 63) - 1)))
 
 

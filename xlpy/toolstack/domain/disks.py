@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 
 from xlpy.errors import ConfigError
@@ -12,8 +11,8 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_LETTERS = re.compile(r"(xvd|hd|sd)([a-z]+)([0-9]*)")
-_NUMBERED = re.compile(r"d([0-9]+)(?:p([0-9]+))?")
+_LETTERS = r"(xvd|hd|sd)([a-z]+)([0-9]*)"
+_NUMBERED = r"d([0-9]+)(?:p([0-9]+))?"
 _EXTENDED = 1 << 28  # disks and partitions beyond what Linux's majors can say (Xen docs, vbd-interface)
 XVD_MAJOR, SCSI_MAJOR, IDE_MAJORS = 202, 8, (3, 22)
 
@@ -22,9 +21,11 @@ def vdev_number(vdev: str) -> int | None:
     """The number of a virtual device such as ``xvda``, ``hdc1``, ``d0p0`` or ``51712``; None when it is none."""
     if vdev.isascii() and vdev.isdigit():
         return int(vdev) if len(vdev) < 10 else None
-    if found := _NUMBERED.fullmatch(vdev):
+    import re
+
+    if found := re.fullmatch(_NUMBERED, vdev):
         return _xvd(int(found[1]), int(found[2] or 0))
-    found = _LETTERS.fullmatch(vdev)
+    found = re.fullmatch(_LETTERS, vdev)
     if found is None or len(found[2]) > 4 or len(found[3]) > 3:
         return None
     disk = 0

@@ -6,8 +6,6 @@ balloon driver, as the model guest is, keeps the RAM that it has until it starts
 
 from __future__ import annotations
 
-import re
-
 from xlpy.errors import Constraint, UsageError
 from xlpy.toolstack.domain.record import load, number, save, vm_path
 from xlpy.typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.record import DomainRecord
 
 MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance
-_SIZE = re.compile(r"\s*([+-]?[0-9]{0,20})([tgmkb]?)", re.IGNORECASE)
+_SIZE = r"\s*([+-]?[0-9]{0,20})([tgmkb]?)"
 _SHIFTS = {"t": 30, "g": 20, "m": 10, "": 10, "k": 0}
 
 
@@ -32,7 +30,9 @@ def parse_kib(text: str) -> int:
     Raises:
         UsageError: something else, or 2**53 KiB and more.
     """
-    match = _SIZE.fullmatch(text)
+    import re
+
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if match and match[1] not in ("+", "-"):
         number, unit = int(match[1] or 0), match[2].lower()
         size = number >> 10 if unit == "b" else number << _SHIFTS[unit]

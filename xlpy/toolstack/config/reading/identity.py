@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from xlpy.toolstack.config.options.identity import ACTIONS
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.config.reading.reader import Reader
 
-_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_UUID = [8, 4, 4, 4, 12]  # hexadecimal digits between the hyphens
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _DEFAULT_ACTIONS = {
     "on_poweroff": "destroy",
     "on_reboot": "restart",
@@ -64,7 +63,8 @@ def read_uuid(reader: Reader) -> None:
     text = reader.string("uuid")
     if text is None:
         return
-    if re.fullmatch(_UUID, text):
+    parts = text.split("-")
+    if list(map(len, parts)) == _UUID and all(map(_HEXADECIMAL.issuperset, parts)):
         reader.put("c_info.uuid", text.lower())
     else:
         reader.error(text, f"not a UUID: {str(text)!r}", "write 8-4-4-4-12 hexadecimal digits")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import sys
 
 from xlpy.toolstack.config.options import OPTIONS
 from xlpy.toolstack.config.reading import cpulists, display, identity, memory, platform
@@ -66,7 +66,9 @@ def _lazily(module: str, key: str, function: str) -> Callable[[Reader], None]:
 
     def step(reader: Reader) -> None:
         if key in reader.settings and OPTIONS[key].known_to(reader.xen):
-            getattr(import_module(f"xlpy.toolstack.config.{module}"), function)(reader)
+            name = f"xlpy.toolstack.config.{module}"
+            __import__(name)
+            getattr(sys.modules[name], function)(reader)
 
     return step
 

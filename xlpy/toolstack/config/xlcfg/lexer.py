@@ -60,15 +60,6 @@ class BadEscape(Exception):
         self.hint = hint
 
 
-def unquote_simple(token: str) -> str:
-    """The text of a quoted token whose escapes all stand for one character each."""
-    body = token[1:-1].replace("\\\\", "\0")
-    for escape, char in _SIMPLE:
-        if escape in body:
-            body = body.replace(escape, char)
-    return body.replace("\0", "\\")
-
-
 def unquote(token: str, strict: bool, departures: list[tuple[int, str]]) -> str:
     """The text that a quoted token stands for, numeric escapes included.
 

@@ -12,7 +12,6 @@ from xlpy.toolstack.config.xlcfg.values import Items, Setting, Text, Value
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterator
 
     from xlpy.toolstack.config.xlcfg.source import Position, Problem, Source
@@ -50,7 +49,7 @@ class Settings:
     def __init__(
         self,
         source: Source,
-        settings: dict[str, Setting | re.Match[str]],
+        settings: dict[str, Setting],
         warnings: list[Problem],
         strict: bool,
     ) -> None:
@@ -122,10 +121,6 @@ class Settings:
         setting = self.settings.get(key)
         if setting is None:
             raise Unusable(errno.ESRCH)
-        if not isinstance(setting, Setting):
-            from xlpy.toolstack.config.xlcfg.fast import expand
-
-            setting = self.settings[key] = expand(setting)
         return setting
 
 
