@@ -77,7 +77,7 @@ def json_line(schema: str, **fields: Any) -> None:  # noqa: ANN401 - any JSON va
 
 
 def _line(fields: dict[str, Any]) -> str:
-    return json.dumps(fields) + "\n"
+    return encode(fields) + "\n"
 
 
 def json_items(schema: str, items: Iterable[Any]) -> None:

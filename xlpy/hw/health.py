@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from xlpy.errors import StateError
 from xlpy.hw.machine import HealthSpec
 from xlpy.hw.media import trouble
 from xlpy.hw.power import HEALTH
+from xlpy.jsontext import decode, encode
 from xlpy.private import private
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ class HealthFile:
     def _load(self) -> dict[str, dict[str, Any]]:
         try:
             with open(self._path, "rb") as file:
-                found = json.load(file)
+                found = decode(file.read().decode())
             return {str(dimm): {**entry, "health": dict(entry["health"])} for dimm, entry in found.items()}
         except FileNotFoundError:
             return {}
@@ -102,7 +102,7 @@ class HealthFile:
         self._undo.keep(FILE)
         try:
             with open(f"{self._path}.new", "w", encoding="ascii", opener=private) as file:
-                json.dump(found, file)
+                file.write(encode(found))
             os.replace(f"{self._path}.new", self._path)
         except OSError as error:
             raise trouble(self._path, error) from error

@@ -7,11 +7,11 @@ final, and any other is taken back, the newest first.
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 
 from xlpy.hw.media import trouble
+from xlpy.jsontext import decode, encode
 from xlpy.private import folder, private
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ class Undo:
         try:
             folder(os.path.dirname(path))
             with open(f"{path}.new", "w", encoding="ascii", opener=private) as file:
-                json.dump(fields, file)
+                file.write(encode(fields))
             os.replace(f"{path}.new", path)
         except OSError as error:
             raise trouble(path, error) from error
@@ -96,7 +96,7 @@ class Undo:
 
     def _revert(self, entry: str) -> None:
         with open(self._path(entry), "rb") as file:
-            fields = json.load(file)
+            fields = decode(file.read().decode())
         name = fields.get("kept") or fields.get("made") or fields["aside"]
         path = os.path.join(self._home, name)
         if "aside" in fields:
