@@ -9,7 +9,7 @@ zip file) is left to the finders behind this one.
 from __future__ import annotations
 
 import sys
-from _frozen_importlib import ModuleSpec
+from _frozen_importlib import BuiltinImporter, ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 from marshal import loads
 from posix import O_CLOEXEC, O_RDONLY, close, open, read, stat  # noqa: A004 - importing os for them is no faster
@@ -83,6 +83,9 @@ class Direct:
 
 
 def install(package: str) -> None:
-    """Ask this finder first, unless Python runs in a way in which compiled modules lie elsewhere."""
-    if sys.pycache_prefix is None and not sys.flags.optimize and sys.implementation.cache_tag:
-        sys.meta_path.insert(0, Direct(package))
+    """Ask this finder before Python's own, unless Python runs in a way in which compiled modules lie elsewhere.
+
+    Finders that somebody has put in front of Python's stay in front of this one too.
+    """
+    if sys.pycache_prefix is None and not sys.flags.optimize and BuiltinImporter in sys.meta_path:
+        sys.meta_path.insert(sys.meta_path.index(BuiltinImporter), Direct(package))
