@@ -17,6 +17,7 @@ EXAMPLES = [
     (Event("sfence", 0), "06"),
     (Event("mark", 0, number=300), "08 ac02"),
     (Event("mfence", 2), "09 02 07"),
+    (Event("dsm", 0, 0x100, b"ab", 1), "0a 01 8002 02 6162"),
 ]
 
 
@@ -45,15 +46,19 @@ stores = st.builds(
     st.sampled_from([1, 2, 4, 8, 16]).flatmap(lambda n: st.binary(min_size=n, max_size=n)),
 )
 flushes = st.builds(lambda kind, vcpu, a: Event(kind, vcpu, a // 64 * 64), st.sampled_from(FLUSHES), vcpus, addresses)
+labels = st.builds(
+    lambda vcpu, at, data, n: Event("dsm", vcpu, at, data, n),
+    *(vcpus, st.integers(0, 1 << 20), st.binary(max_size=300), st.integers(0, 9)),
+)
 others = st.builds(
     lambda kind, vcpu, n: Event(kind, vcpu, number=0 if kind in FENCES else n),
-    st.sampled_from([k for k in KINDS if k not in (*STORES, *FLUSHES, "vcpu")]),
+    st.sampled_from([k for k in KINDS if k not in (*STORES, *FLUSHES, "vcpu", "dsm")]),
     vcpus,
     st.integers(0, (1 << 64) - 1),
 )
 
 
-@given(st.lists(st.one_of(stores, flushes, others), max_size=40), st.integers(1, 7))
+@given(st.lists(st.one_of(stores, flushes, labels, others), max_size=40), st.integers(1, 7))
 def test_what_is_written_is_read(events, size):
     raw = encode(events)
     assert list(decode(raw[i : i + size] for i in range(0, len(raw), size))) == events
@@ -71,11 +76,13 @@ def test_any_bytes_end_in_events_or_a_format_error(raw):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0c", "no event of kind 0xc"),
+        ("0b", "no event of kind 0xb"),
         ("13 00", "no event of kind 0x13"),
         ("50 00", "no event of kind 0x50"),
         ("30 00 01", "middle of a store"),
         ("08 80", "middle of a number"),
+        ("0a 00 00 02 61", "middle of a label write"),
+        ("0a 00 00 8120", "4096 are possible"),
         ("08" + "80" * 10 + "00", "more than 64 bits"),
         ("00 01 00", "no guest has such an address"),
     ],

@@ -9,14 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from powercut.qemu import newer_qemu
 
 from xlpy.errors import Conflict, Constraint, MissingTool
 from xlpy.powercut import record
 from xlpy.powercut.record import Recorder, plugin, require_version
-from xlpy.powercut.trace import Trace, Window
+from xlpy.powercut.trace import Header, Trace, Window
 
 ROOT = Path(__file__).parents[2]
-WINDOW = Window("vnvdimm0", 1 << 32, 8192, 0, "/dev/pmem0", [[1 << 33, 8192]])
+WINDOW = Window("vnvdimm0", 1 << 32, 8192, 0, "/dev/pmem0", [[1 << 33, 8192]], 1, 256, 8192)
+HEADER = Header("vm1", [WINDOW], [], cpu_features=["clflushopt"])
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (package gcc)")
 
 
@@ -63,7 +65,7 @@ def test_versions_of_qemu(version, enough):
 def test_a_folder_with_something_in_it(tmp_path):
     (tmp_path / "mine").touch()
     with pytest.raises(Conflict):
-        Recorder(tmp_path, "vm1", [WINDOW], caches_survive=False)
+        Recorder(tmp_path, HEADER)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -71,20 +73,22 @@ def test_a_folder_with_something_in_it(tmp_path):
 def test_base_holds_the_pieces_in_order(tmp_path):
     media = tmp_path / "media"
     media.write_bytes(b"a" * 4096 + b"b" * 4096)
-    recorder = Recorder(tmp_path / "trace", "vm1", [WINDOW], caches_survive=True)
-    recorder.begin([(media, 4096, 4096), (media, 0, 4096)])
+    recorder = Recorder(tmp_path / "trace", HEADER._replace(caches_survive=True))
+    recorder.begin([(media, 4096, 4096), (media, 0, 4096)], [b"label" * 3])
     made = recorder.end("", [])
-    assert made.base.read_bytes() == b"b" * 4096 + b"a" * 4096
+    assert made.base.read_bytes() == b"b" * 4096 + b"a" * 4096 + b"label" * 3 + bytes(241)
     assert (made.header.caches_survive, made.header.complete) == (True, False)
 
 
 @needs_cc
 def test_commas_in_a_path_are_doubled_for_qemu(tmp_path):
-    recorder = Recorder(tmp_path / "a,b", "vm1", [WINDOW], caches_survive=False)
-    word, text = recorder.words(tmp_path / "ram", 1 << 20)
+    recorder = Recorder(tmp_path / "a,b", HEADER)
+    word, text = recorder.words(tmp_path / "ram", 1 << 20, 0xFF000)
     assert word == "-plugin"
     assert "a,,b/events.gz,ram=" in text
-    assert text.endswith("low=0x100000,port=0x504,range=0x100000000:0x100002000")
+    assert text.endswith(
+        "low=0x100000,port=0x504,mailbox=0xff000,stride=2,range=0x100000000:0x100002000,labels=0x1:0x100,absent=clwb"
+    )
 
 
 SCRIPT = """\
@@ -100,21 +104,6 @@ printf '\\007' | dd of=/dev/port bs=1 seek=1284 count=1 2>/dev/null
 mv /mnt/a /mnt/b
 umount /mnt
 """
-
-
-def newer_qemu():
-    """A QEMU that can record: XLPY_QEMU, the one on PATH, or the one that the guest kit unpacks; else a skip."""
-    for name in (os.environ.get("XLPY_QEMU", ""), "qemu-system-x86_64"):
-        if name and (path := shutil.which(name)):
-            version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-            if tuple(map(int, version.split("version ")[1].split(".")[:2])) >= record.OLDEST:
-                return path
-    words = [sys.executable, str(ROOT / "guest" / "kit.py"), "--suite", "trixie", "--qemu"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    found = [line.removeprefix("QEMU=") for line in done.stdout.splitlines() if line.startswith("QEMU=")]
-    if not found:
-        pytest.skip(f"no QEMU that can record: {done.stderr.strip()[-200:]}")
-    return found[0].strip("'\"")
 
 
 @pytest.mark.slow

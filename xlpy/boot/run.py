@@ -17,7 +17,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-from xlpy.addr import Spa, Span, format_size
+from xlpy.addr import Gpa, Spa, Span, format_size
 from xlpy.boot import qemu
 from xlpy.boot.console import SERIAL_LOG, keyboard
 from xlpy.boot.console import run as serve_guest
@@ -182,15 +182,32 @@ class Boot:
 
     def _make_recorder(self, folder: Path) -> Recorder:
         from xlpy.powercut.record import Recorder, require_version
-        from xlpy.powercut.trace import Window
+        from xlpy.powercut.trace import Header, Window
 
         require_version(self._qemu.version)
-        windows, offset = [], 0
-        for made, device in zip(self._vnvdimms(), self._record.vnvdimms, strict=True):
-            windows.append(Window(made.name, made.gpa, made.size, offset, device.path, device.extents))
-            offset += made.size
-        survive = self._xen.hw.spec.persistence == "cpu_cache"
-        return Recorder(folder, self._record.name, windows, caches_survive=survive)
+        record, options, spec = self._record, self.options, self._xen.hw.spec
+        features = self._domain.cpuid(7)[1]
+        windows, offset, labels = [], 0, sum(one.size for one in record.vnvdimms)
+        for made, one in zip(self._vnvdimms(), record.vnvdimms, strict=True):
+            keys = {"label_size": one.label_size, "unarmed": int(one.unarmed), "node": one.node}
+            words = ",".join([f"{key}={value}" for key, value in keys.items() if value] + ["mode=ro"] * one.read_only)
+            window = Window(made.name, made.gpa, made.size, offset, one.path, one.extents, one.slot + 1)
+            windows.append(window._replace(label_size=one.label_size, labels=labels, options=words))
+            offset, labels = offset + made.size, labels + one.label_size
+        header = Header(
+            record.name,
+            windows,
+            [],
+            caches_survive=spec.persistence == "cpu_cache",
+            persistence=spec.persistence,
+            cpu_features=[name for name, bit in qemu.POLICY_BITS.items() if features >> bit & 1],
+            config=record.text,
+            extra=list(record.extra),
+            kernel=str(options.kernel.absolute()),
+            initrd=str(options.initrd.absolute()) if options.initrd else "",
+            append=options.append,
+        )
+        return Recorder(folder, header)
 
     def _vnvdimms(self) -> Iterator[Vnvdimm]:
         hw = self._xen.hw
@@ -206,6 +223,13 @@ class Boot:
                 if hw.poison.overlapping(Span(Spa(spa), length)):
                     self._note(f"{device.path} has poisoned lines: an emulated processor reads them as they are")
             yield Vnvdimm(f"vnvdimm{at}", device.gpa, device.size, tuple(stretches), device.read_only)
+
+    def _label_areas(self) -> Iterator[bytes]:
+        """What is in the vNVDIMMs' label areas, in their order."""
+        known = {device.gpa: device for device in self._model.devices} if self._model else {}
+        for one in self._record.vnvdimms:
+            area = self._model.labels(known[Gpa(one.gpa)]) if self._model and Gpa(one.gpa) in known else None
+            yield area.read(0, area.size) if area is not None else b""
 
     # -- what would be done ---------------------------------------------------------------------------------------
 
@@ -227,7 +251,7 @@ class Boot:
         extra, nodes = options.extra, self._platform.vnuma()
         apart = nodes is not None and len(set(nodes.vcpu_to_node)) > 1
         if self.recorder is not None:
-            extra = (*self.recorder.words(self.plan.backends[0].path, self._ram.low), *extra)
+            extra = (*self.recorder.words(self.plan.backends[0].path, self._ram.low, self._layout.mailbox), *extra)
         return qemu.command(
             self._qemu, self.plan, self._ram.low, online, options.kernel, options.initrd, line, off, extra, apart
         )
@@ -361,7 +385,8 @@ class Boot:
             copy_out(device, self._session.stage_file(device))
         if self.recorder is not None:
             self._step("keeping the vNVDIMMs as they are before the run")
-            self.recorder.begin(piece for device in self._vnvdimms() for piece in device.stretches)
+            pieces = [piece for device in self._vnvdimms() for piece in device.stretches]
+            self.recorder.begin(pieces, self._label_areas())
         fd = private(self.plan.backends[0].path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             return fd, self._command(self._firmware(fd))

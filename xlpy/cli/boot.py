@@ -96,6 +96,7 @@ def boot(
 def _end_recording(env: Env, domain: str, recorder: Recorder, complaints: str) -> None:
     """Say in the trace which block devices the guest makes of its namespaces."""
     from xlpy.guest.probe import probe
+    from xlpy.powercut.record import remarks
     from xlpy.powercut.trace import Device
 
     try:
@@ -104,6 +105,8 @@ def _end_recording(env: Env, domain: str, recorder: Recorder, complaints: str) -
         env.warn(f"the trace names no block devices: {error}")
         found = []
     recorder.end(complaints, found)
+    for remark in remarks(complaints):
+        env.warn(remark)
 
 
 def _show(env: Env, command: list[str], notes: tuple[str, ...], *, as_json: bool, wanted: bool) -> None:

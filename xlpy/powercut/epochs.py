@@ -1,14 +1,15 @@
 """From events to epochs: what lies between two points at which something is forced to be durable.
 
 Within an epoch lines may be written back in any order, so the states that a failure at its end may leave include those
-of a failure anywhere in it. An epoch ends in front of a fence that forces something, in front of a CLFLUSH, at a mark,
-and at the end of the trace.
+of a failure anywhere in it. An epoch ends in front of a fence that forces something, in front of a CLFLUSH, while a
+label write is in flight, at a mark, and at the end of the trace.
 """
 
 from __future__ import annotations
 
-from xlpy.hw.persistency import Persistency
+from xlpy.hw.persistency import UNIT, Persistency
 from xlpy.powercut.events import FENCES, FLUSHES, STORES
+from xlpy.powercut.trace import label_line
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -62,12 +63,15 @@ class Epochs:
 
     def __iter__(self) -> Iterator[Epoch]:
         model = Persistency(self._read, caches_survive=self._trace.header.caches_survive)
+        labels = Persistency(self._read)  # no cache is in front of them, so nothing of it helps a write in flight
         number = stores = stored = flushed = 0
         waiting: set[int] = set()  # vCPUs with a write-back that no fence has followed
 
         def epoch(ended_by: str, mark: int | None = None) -> Epoch:
             nonlocal number, stores, stored, flushed
-            made = Epoch(number, ended_by, mark, stores, stored, flushed, self._settle(model), model.lines)
+            settled = self._settle(model) | self._settle(labels)
+            lines = {**model.lines, **labels.lines} if labels.lines else model.lines
+            made = Epoch(number, ended_by, mark, stores, stored, flushed, settled, lines)
             number, stores, stored, flushed = number + 1, 0, 0, 0
             return made
 
@@ -81,10 +85,15 @@ class Epochs:
                 waiting.discard(event.vcpu)
             elif event.kind in ("clwb", "clflushopt", "nontemporal"):
                 waiting.add(event.vcpu)
-            apply(model, event)
             stores += event.kind in STORES
             stored += len(event.data)
             flushed += event.kind in FLUSHES
+            if event.kind == "dsm":
+                _begin_label_write(labels, event)
+                yield epoch("dsm")
+                _end_label_write(labels, event)
+            else:
+                apply(model, event)
         yield epoch("end")
 
     def _settle(self, model: Persistency) -> dict[int, bytes]:
@@ -111,3 +120,17 @@ def apply(model: Persistency, event: Event) -> None:
     elif event.kind in FENCES:
         model.mfence(thread)
     model.drain(thread)
+
+
+def _begin_label_write(model: Persistency, event: Event) -> None:
+    """A label write is in flight: cut short it may leave any units of 8 bytes, and of each some of the first bytes."""
+    for at, byte in enumerate(event.data, event.address):
+        model.store(event.vcpu, label_line(event.number, at) + at % UNIT, bytes((byte,)))
+    model.drain(event.vcpu)
+
+
+def _end_label_write(model: Persistency, event: Event) -> None:
+    """It is answered: it lasts."""
+    for at in range(event.address - event.address % UNIT, event.address + len(event.data), UNIT):
+        model.clflush(event.vcpu, label_line(event.number, at))
+    model.drain(event.vcpu)

@@ -12,8 +12,8 @@
 | 7 | mfence | nothing; also a locked instruction whose store is elsewhere |
 | 8 | mark | number: what the guest wrote to the mark port |
 | 9 | vcpu | number: the vCPU of the events that follow, 0 at the start |
-| 10 | dsm | number: bytes that a label write through ``_DSM`` changed; no cache is in between |
-| 11 | hint | number: the NVDIMM whose flush hint address was written |
+| 10 | dsm | numbers: the vNVDIMM (from 0), offset in its label area, how many bytes; then these: a label write that the
+  guest has asked for through ``_DSM``, and that lasts once the guest goes on |
 
 The upper four bits of the kind's byte are the binary logarithm of a store's size. A place is the distance from the end
 of the store or line before (any vCPU), zigzag coded; for flushes in lines of 64 bytes, from line to line. Numbers are
@@ -32,15 +32,19 @@ if TYPE_CHECKING:
 
 KINDS = (
     *("store", "nontemporal", "locked", "clwb", "clflushopt", "clflush"),
-    *("sfence", "mfence", "mark", "vcpu", "dsm", "hint"),
+    *("sfence", "mfence", "mark", "vcpu", "dsm"),
 )
 STORES, FLUSHES, FENCES = KINDS[:3], KINDS[3:6], KINDS[6:8]
 MOST = 16  # bytes of one store
+MOST_LABEL = 4096  # bytes of one label write; a page holds its request
 NUMBER = 10  # bytes of the longest number: 64 bits
 
 
 class Event(NamedTuple):
-    """One event. address: guest-physical, of a store or of a flushed line. number: see the table above."""
+    """One event. address: guest-physical, of a store or of a flushed line; of a label write, the offset in its area.
+
+    number: see the table above.
+    """
 
     kind: str
     vcpu: int
@@ -71,6 +75,9 @@ def encode(events: Iterable[Event]) -> bytes:
             out.append(kind)
             out += _number(_zigzag(line - at // LINE))
             at = line * LINE
+        elif event.kind == "dsm":
+            out.append(kind)
+            out += _number(event.number) + _number(event.address) + _number(len(event.data)) + event.data
         else:
             out.append(kind)
             if event.kind not in FENCES:
@@ -87,7 +94,7 @@ def decode(chunks: Iterable[bytes]) -> Iterator[Event]:
     buffer, position, done, at, vcpu = b"", 0, 0, 0, 0
     for chunk in chunks:
         buffer, position, done = buffer[position:] + chunk, 0, done + position
-        while len(buffer) - position > 2 * NUMBER + MOST:  # so much holds any event
+        while len(buffer) - position > 4 * NUMBER + MOST_LABEL:  # so much holds any event
             event, position, at = _event(buffer, position, at, vcpu, done)
             if event.kind == "vcpu":
                 vcpu = event.number
@@ -120,6 +127,15 @@ def _event(buffer: bytes, position: int, at: int, vcpu: int, done: int) -> tuple
             raise FormatError("the trace ends in the middle of a store", offset=done + start)
     elif kind in FLUSHES:
         address = at = (at // LINE + _unzigzag(value)) * LINE
+    elif kind == "dsm":
+        address, position = _read_number(buffer, position, done)
+        size, position = _read_number(buffer, position, done)
+        if size > MOST_LABEL:
+            raise FormatError(f"a label write of {size} bytes, {MOST_LABEL} are possible", offset=done + start)
+        data = buffer[position : position + size]
+        if len(data) < size:
+            raise FormatError("the trace ends in the middle of a label write", offset=done + start)
+        return Event(kind, vcpu, address, data, value), position + size, at
     else:
         return Event(kind, vcpu, number=value), position, at
     if not 0 <= address < 1 << 52:

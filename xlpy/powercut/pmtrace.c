@@ -1,15 +1,17 @@
 /* pmtrace: a plugin for QEMU (TCG) that records what a guest does to persistent memory.
  *
  * Recorded, for guest-physical ranges only: stores with their values, non-temporal and locked ones told apart, CLWB,
- * CLFLUSHOPT and CLFLUSH of their lines, fences, and marks (bytes that the guest writes to an I/O port). The encoding is
- * described in events.py.
+ * CLFLUSHOPT and CLFLUSH of their lines, fences, label writes that the guest asks for through the mailbox of _DSM, and
+ * marks (bytes that it writes to an I/O port). The encoding is described in events.py. With reads=FILE, which lines the
+ * guest has loaded from is written there at the end.
  *
  * Arguments: range=FIRST:END (once or more), out=FILE (a gzip member is appended), ram=FILE and low=BYTES (the guest's
- * RAM, low RAM first, RAM from 4 GiB up behind it: page tables are read there), port=NUMBER of the marks.
+ * RAM, low RAM first, RAM from 4 GiB up behind it: page tables are read there), port=NUMBER of the marks,
+ * mailbox=ADDRESS of its page and labels=HANDLE:BYTES of each range in turn, stride=N (the guest's vCPU n is QEMU's
+ * processor n * N), absent=clwb or clflushopt (not in the guest's CPUID: executing it is an invalid opcode), reads=FILE.
  *
  * TCG executes write-backs as no operation, so they are decoded here, and their virtual address is translated by the
- * guest's page tables as they are at that moment. What QEMU offers is declared here as far as it is used: interface
- * version 4, QEMU 9.2 and newer.
+ * guest's page tables as they are at that moment.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -23,49 +25,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- QEMU's plugin interface and the two GLib calls that it needs -------------------------------------------------- */
-typedef uint64_t plugin_id;
-typedef uint32_t meminfo;
-typedef struct tb tb;
-typedef struct insn insn;
-typedef struct reg reg;
-typedef struct hwaddr hwaddr;
-typedef struct { uint8_t *data; unsigned len; } byte_array;
-typedef struct { char *data; unsigned len; } array;
-typedef struct { reg *handle; const char *name; const char *feature; } reg_descriptor;
-typedef struct {
-  int type; /* binary logarithm of the size */
-  union { uint8_t u8; uint16_t u16; uint32_t u32; uint64_t u64; struct { uint64_t low, high; } u128; } data;
-} mem_value;
-enum { CB_NO_REGS = 0, CB_R_REGS = 1, MEM_W = 2 };
-
-byte_array *g_byte_array_new(void);
-byte_array *g_byte_array_set_size(byte_array *, unsigned);
-void qemu_plugin_register_vcpu_init_cb(plugin_id, void (*)(plugin_id, unsigned));
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, void (*)(plugin_id, tb *));
-void qemu_plugin_register_atexit_cb(plugin_id, void (*)(plugin_id, void *), void *);
-size_t qemu_plugin_tb_n_insns(const tb *);
-insn *qemu_plugin_tb_get_insn(const tb *, size_t);
-size_t qemu_plugin_insn_data(const insn *, void *, size_t);
-size_t qemu_plugin_insn_size(const insn *);
-uint64_t qemu_plugin_insn_vaddr(const insn *);
-void qemu_plugin_register_vcpu_mem_cb(insn *, void (*)(unsigned, meminfo, uint64_t, void *), int, int, void *);
-void qemu_plugin_register_vcpu_insn_exec_cb(insn *, void (*)(unsigned, void *), int, void *);
-hwaddr *qemu_plugin_get_hwaddr(meminfo, uint64_t);
-bool qemu_plugin_hwaddr_is_io(const hwaddr *);
-uint64_t qemu_plugin_hwaddr_phys_addr(const hwaddr *);
-mem_value qemu_plugin_mem_get_value(meminfo);
-array *qemu_plugin_get_registers(void);
-int qemu_plugin_read_register(reg *, byte_array *);
-__attribute__((visibility("default"))) int qemu_plugin_version = 4;
+#include "qemu_plugin.h"
+#include "x86.h"
 
 /* ---- what is recorded ---------------------------------------------------------------------------------------------- */
-enum { STORE, NONTEMPORAL, LOCKED, CLWB, CLFLUSHOPT, CLFLUSH, SFENCE, MFENCE, MARK, VCPU };
-enum { LINE = 64, MOST_RANGES = 64, MOST_VCPUS = 256, ROOM = 1 << 16 };
+enum { STORE, NONTEMPORAL, LOCKED, CLWB, CLFLUSHOPT, CLFLUSH, SFENCE, MFENCE, MARK, VCPU, DSM };
+enum { LINE = 64, PAGE = 4096, MOST_RANGES = 64, MOST_VCPUS = 256, ROOM = 1 << 16 };
+#define NO_MAILBOX (UINT64_MAX - 1)
 
-static struct { uint64_t first, end; } ranges[MOST_RANGES];
-static int range_count;
-static uint64_t all_first = UINT64_MAX, all_end, low_ram, mark_port = 0x504;
+static struct { uint64_t first, end, label_size; uint32_t handle; uint8_t *loaded; } ranges[MOST_RANGES];
+static int range_count, label_count;
+static uint64_t all_first = UINT64_MAX, all_end, low_ram, mark_port = 0x504, mailbox = NO_MAILBOX;
+static unsigned stride = 1;
+static bool absent[CLFLUSH + 1], told[CLFLUSH + 1];
+static const char *reads_path;
 static const uint8_t *ram;
 static uint64_t ram_size;
 static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
@@ -74,7 +47,7 @@ static struct {
   void *file;
   int (*write)(void *, const void *, unsigned);
   int (*close)(void *);
-  uint8_t bytes[ROOM + 64];
+  uint8_t bytes[ROOM + 2 * PAGE];
   unsigned used;
   uint64_t place; /* end of the store, or line, that was recorded last */
   unsigned vcpu;
@@ -82,7 +55,7 @@ static struct {
 } out;
 
 /* Registers by gdb's names: general ones in the order of their encoding, then what addresses need. */
-enum { FS = 16, GS, CR3, CR4, REGS };
+enum { CR3 = GS + 1, CR4, REGS };
 static const char *const names[REGS] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9",
                                         "r10", "r11", "r12", "r13", "r14", "r15", "fs_base", "gs_base", "cr3", "cr4"};
 static struct { reg *regs[REGS]; byte_array *buffer; bool pending; } vcpus[MOST_VCPUS];
@@ -105,6 +78,7 @@ static void flush_out(void) {
 /* Begin an event of a vCPU; the lock is held until `finish`. */
 static void begin(unsigned vcpu) {
   pthread_mutex_lock(&writing);
+  vcpu /= stride;
   if (vcpu != out.vcpu) {
     out.bytes[out.used++] = VCPU;
     put_number(vcpu);
@@ -125,38 +99,16 @@ static void fence(unsigned vcpu, int kind) {
   finish();
 }
 
-static bool recorded(uint64_t address) {
-  if (address < all_first || address >= all_end) return false;
+static int range_of(uint64_t address) {
+  if (address < all_first || address >= all_end) return -1;
   for (int i = 0; i < range_count; i++)
-    if (ranges[i].first <= address && address < ranges[i].end) return true;
-  return false;
+    if (ranges[i].first <= address && address < ranges[i].end) return i;
+  return -1;
 }
 
-/* ---- stores -------------------------------------------------------------------------------------------------------- */
-static void on_store(unsigned vcpu, meminfo info, uint64_t address, void *kind_of) {
-  int kind = (int)(intptr_t)kind_of;
-  hwaddr *where = qemu_plugin_get_hwaddr(info, address);
-  uint64_t physical = where && !qemu_plugin_hwaddr_is_io(where) ? qemu_plugin_hwaddr_phys_addr(where) : UINT64_MAX;
-  if (!recorded(physical)) {
-    if (kind == LOCKED) fence(vcpu, MFENCE);
-    return;
-  }
-  mem_value value = qemu_plugin_mem_get_value(info);
-  if (value.type > 4) return;
-  unsigned size = 1u << value.type;
-  begin(vcpu);
-  out.bytes[out.used++] = kind | value.type << 4;
-  put_signed((int64_t)(physical - out.place));
-  memcpy(out.bytes + out.used, &value.data, size); /* little-endian, as the guest's memory */
-  out.used += size;
-  out.place = physical + size;
-  finish();
-  vcpus[vcpu].pending = kind != LOCKED;
-}
+static bool recorded(uint64_t address) { return range_of(address) >= 0; }
 
-/* ---- write-backs, fences and marks ----------------------------------------------------------------------------------- */
-struct operand { int kind, base, index, scale, segment; bool relative, narrow; int64_t displacement; uint64_t next; };
-
+/* ---- the guest's registers and page tables ----------------------------------------------------------------------------- */
 static uint64_t read_register(unsigned vcpu, int number) {
   uint64_t value = 0;
   byte_array *buffer = vcpus[vcpu].buffer;
@@ -192,8 +144,94 @@ static bool translate(unsigned vcpu, uint64_t address, uint64_t *physical) {
   return false;
 }
 
+/* ---- stores and label writes ------------------------------------------------------------------------------------------ */
+static const uint8_t label_uuid[16] = {0x30, 0xac, 0x09, 0x43, 0x11, 0x0d, 0xe4, 0x11, 0x91, 0x91, 0x08, 0x00, 0x20, 0x0c, 0x9a, 0x66};
+
+/* The doorbell of the mailbox was rung: a label write is in flight until the guest goes on (mailbox.py has the layout). */
+static void on_doorbell(unsigned vcpu) {
+  uint32_t word[5], place[2];
+  const uint8_t *page = ram + mailbox;
+  memcpy(word, page, sizeof word);
+  memcpy(place, page + 40, sizeof place);
+  uint32_t handle = word[1], revision = word[2], function = word[3], length = word[4];
+  if (revision != 1 || function != 6 || memcmp(page + 20, label_uuid, 16)) return;
+  if (length < 8 || length > PAGE - 40 || place[1] > length - 8) return;
+  for (int i = 0; i < label_count; i++) {
+    if (ranges[i].handle != handle || (uint64_t)place[0] + place[1] > ranges[i].label_size) continue;
+    begin(vcpu);
+    out.bytes[out.used++] = DSM;
+    put_number(i);
+    put_number(place[0]);
+    put_number(place[1]);
+    memcpy(out.bytes + out.used, page + 48, place[1]);
+    out.used += place[1];
+    finish();
+    return;
+  }
+}
+
+/* A part of a store that lies in one page. */
+static void put_store(unsigned vcpu, int kind, uint64_t physical, const uint8_t *data, unsigned size) {
+  for (unsigned part; size; physical += part, data += part, size -= part) {
+    int power = 31 - __builtin_clz(size); /* parts of a store over a page boundary have any size */
+    part = 1u << power;
+    begin(vcpu);
+    out.bytes[out.used++] = kind | power << 4;
+    put_signed((int64_t)(physical - out.place));
+    memcpy(out.bytes + out.used, data, part);
+    out.used += part;
+    out.place = physical + part;
+    finish();
+  }
+  vcpus[vcpu].pending = kind != LOCKED;
+}
+
+static void on_store(unsigned vcpu, meminfo info, uint64_t address, void *kind_of) {
+  int kind = (int)(intptr_t)kind_of;
+  hwaddr *where = qemu_plugin_get_hwaddr(info, address);
+  uint64_t physical = where && !qemu_plugin_hwaddr_is_io(where) ? qemu_plugin_hwaddr_phys_addr(where) : UINT64_MAX;
+  bool here = recorded(physical), over = (address & (PAGE - 1)) > PAGE - 64;
+  if (!here && !over) {
+    if (kind == LOCKED) fence(vcpu, MFENCE);
+    if (physical == mailbox && qemu_plugin_mem_get_value(info).data.u8) on_doorbell(vcpu);
+    return;
+  }
+  mem_value value = qemu_plugin_mem_get_value(info); /* little-endian, as the guest's memory */
+  const uint8_t *data = (const uint8_t *)&value.data;
+  unsigned size = value.type <= 4 ? 1u << value.type : 0, room = PAGE - (address & (PAGE - 1));
+  uint64_t rest;
+  if (size <= room) room = size;
+  if (here) put_store(vcpu, kind, physical, data, room);
+  if (size > room && translate(vcpu, address + room, &rest) && recorded(rest)) /* the next page may lie anywhere */
+    put_store(vcpu, kind, rest, data + room, size - room);
+  else if (!here && kind == LOCKED) fence(vcpu, MFENCE);
+}
+
+static void on_load(unsigned vcpu, meminfo info, uint64_t address, void *unused) {
+  (void)vcpu, (void)unused;
+  hwaddr *where = qemu_plugin_get_hwaddr(info, address);
+  uint64_t physical = where && !qemu_plugin_hwaddr_is_io(where) ? qemu_plugin_hwaddr_phys_addr(where) : UINT64_MAX, rest;
+  unsigned size = 1u << qemu_plugin_mem_size_shift(info), room = PAGE - (address & (PAGE - 1));
+  int range = range_of(physical);
+  if (range >= 0) {
+    uint64_t first = (physical - ranges[range].first) / LINE, last = (physical - ranges[range].first + (size < room ? size : room) - 1) / LINE;
+    for (; first <= last; first++) ranges[range].loaded[first / 8] |= 1 << first % 8;
+  }
+  if (size > room && translate(vcpu, address + room, &rest) && (range = range_of(rest)) >= 0) {
+    uint64_t line = (rest - ranges[range].first) / LINE;
+    ranges[range].loaded[line / 8] |= 1 << line % 8;
+  }
+}
+
+/* ---- write-backs, fences and marks ----------------------------------------------------------------------------------- */
+
 static void on_flush(unsigned vcpu, void *what) {
   const struct operand *o = what;
+  if (absent[o->kind]) {
+    if (!told[o->kind]) fprintf(stderr, "pmtrace: the guest uses %s, which is not in its CPUID\n", o->kind == CLWB ? "clwb" : "clflushopt");
+    told[o->kind] = true;
+    return;
+  }
   uint64_t address = o->displacement + (o->relative ? o->next : 0), physical;
   if (o->base >= 0) address += read_register(vcpu, o->base);
   if (o->index >= 0) address += read_register(vcpu, o->index) << o->scale;
@@ -221,64 +259,6 @@ static void on_out(unsigned vcpu, void *immediate) {
 }
 
 /* ---- decoding -------------------------------------------------------------------------------------------------------- */
-struct prefixes { bool operand, lock, narrow, repeat, repeat_not; int segment; uint8_t rex; };
-
-static size_t read_prefixes(const uint8_t *b, size_t size, struct prefixes *p) {
-  size_t i = 0;
-  for (; i < size; i++) {
-    switch (b[i]) {
-      case 0x66: p->operand = true; continue;
-      case 0x67: p->narrow = true; continue;
-      case 0xf0: p->lock = true; continue;
-      case 0xf2: p->repeat_not = true; continue;
-      case 0xf3: p->repeat = true; continue;
-      case 0x64: p->segment = FS; continue;
-      case 0x65: p->segment = GS; continue;
-      case 0x26: case 0x2e: case 0x36: case 0x3e: continue;
-    }
-    break;
-  }
-  if (i < size && (b[i] & 0xf0) == 0x40) p->rex = b[i++];
-  return i;
-}
-
-static struct operand *read_operand(insn *in, const uint8_t *b, size_t size, const struct prefixes *p, int kind) {
-  struct operand *o = calloc(1, sizeof *o);
-  uint8_t modrm = b[0];
-  int mod = modrm >> 6, rm = modrm & 7;
-  size_t at = 1;
-  int32_t wide = 0;
-  if (!o) return NULL;
-  *o = (struct operand){.kind = kind, .base = -1, .index = -1, .segment = p->segment, .narrow = p->narrow};
-  bool no_base = false;
-  if (rm == 4 && size > at) {
-    uint8_t sib = b[at++];
-    int index = (sib >> 3 & 7) | (p->rex & 2 ? 8 : 0);
-    o->scale = sib >> 6;
-    o->index = index == 4 ? -1 : index;
-    no_base = (sib & 7) == 5 && mod == 0;
-    if (!no_base) o->base = (sib & 7) | (p->rex & 1 ? 8 : 0);
-  } else if (rm == 5 && mod == 0) {
-    o->relative = no_base = true;
-    o->next = qemu_plugin_insn_vaddr(in) + qemu_plugin_insn_size(in);
-  } else {
-    o->base = rm | (p->rex & 1 ? 8 : 0);
-  }
-  if (mod == 1 && size > at) o->displacement = (int8_t)b[at];
-  else if ((mod == 2 || no_base) && size >= at + 4) { memcpy(&wide, b + at, 4); o->displacement = wide; }
-  return o;
-}
-
-/* The kind of a store by its opcode: the instructions of SSE and AVX that bypass the cache. */
-static bool is_nontemporal(const uint8_t *b, size_t size) {
-  if (size < 3) return false;
-  if (b[0] == 0x0f) return b[1] == 0xc3 || b[1] == 0xe7 || b[1] == 0x2b || b[1] == 0xf7;
-  if (b[0] == 0xc5) return b[2] == 0xe7 || b[2] == 0x2b || b[2] == 0xf7;
-  if (b[0] == 0xc4 && size > 3) return (b[1] & 31) == 1 && (b[3] == 0xe7 || b[3] == 0x2b || b[3] == 0xf7);
-  if (b[0] == 0x62 && size > 4) return (b[1] & 7) == 1 && (b[4] == 0xe7 || b[4] == 0x2b);
-  return false;
-}
-
 static void on_instruction(insn *in) {
   uint8_t bytes[16];
   struct prefixes p = {0};
@@ -288,7 +268,8 @@ static void on_instruction(insn *in) {
   if (!size) return;
   bool exchange = (b[0] == 0x86 || b[0] == 0x87) && size > 1 && b[1] < 0xc0;
   int store = p.lock || exchange ? LOCKED : is_nontemporal(b, size) ? NONTEMPORAL : STORE;
-  qemu_plugin_register_vcpu_mem_cb(in, on_store, CB_NO_REGS, MEM_W, (void *)(intptr_t)store);
+  qemu_plugin_register_vcpu_mem_cb(in, on_store, CB_R_REGS, MEM_W, (void *)(intptr_t)store);
+  if (reads_path) qemu_plugin_register_vcpu_mem_cb(in, on_load, CB_R_REGS, MEM_R, NULL);
   if (b[0] == 0xee || b[0] == 0xef) {
     qemu_plugin_register_vcpu_insn_exec_cb(in, on_out, CB_R_REGS, NULL);
   } else if ((b[0] == 0xe6 || b[0] == 0xe7) && size > 1) {
@@ -303,7 +284,8 @@ static void on_instruction(insn *in) {
     if (field == 7) kind = p.operand ? CLFLUSHOPT : CLFLUSH;
     else if (field == 6 && p.operand) kind = CLWB;
     if (kind >= 0) {
-      struct operand *o = read_operand(in, b + 2, size - 2, &p, kind); /* lives as long as the translation may */
+      uint64_t next = qemu_plugin_insn_vaddr(in) + qemu_plugin_insn_size(in);
+      struct operand *o = read_operand(next, b + 2, size - 2, &p, kind);
       if (o) qemu_plugin_register_vcpu_insn_exec_cb(in, on_flush, CB_R_REGS, o);
     }
   }
@@ -326,11 +308,28 @@ static void on_vcpu(plugin_id id, unsigned vcpu) {
   vcpus[vcpu].buffer = g_byte_array_new();
 }
 
+/* Runs of lines that were loaded from: address and bytes. */
+static void put_loaded(FILE *file, int range) {
+  uint64_t lines = (ranges[range].end - ranges[range].first) / LINE;
+  const uint8_t *loaded = ranges[range].loaded;
+  for (uint64_t line = 0, first; line < lines; line++) {
+    if (!(line % 8) && !loaded[line / 8]) line += 7;
+    if (line >= lines || !(loaded[line / 8] >> line % 8 & 1)) continue;
+    for (first = line; line < lines && loaded[line / 8] >> line % 8 & 1; line++) {}
+    fprintf(file, "%llx %llx\n", (long long)(ranges[range].first + first * LINE), (long long)((line - first) * LINE));
+  }
+}
+
 static void on_exit_(plugin_id id, void *unused) {
   (void)id, (void)unused;
   pthread_mutex_lock(&writing);
   flush_out();
   if (out.close(out.file)) out.failed = true;
+  if (reads_path) {
+    FILE *reads = fopen(reads_path, "w");
+    for (int i = 0; reads && i < range_count; i++) put_loaded(reads, i);
+    if (!reads || ferror(reads) | fclose(reads)) out.failed = true;
+  }
   if (!out.failed) fprintf(stderr, "pmtrace: complete\n");
   pthread_mutex_unlock(&writing);
 }
@@ -366,6 +365,14 @@ __attribute__((visibility("default"))) int qemu_plugin_install(plugin_id id, con
     else if (!strncmp(argv[i], "ram", name)) ram_path = value;
     else if (!strncmp(argv[i], "low", name)) low_ram = strtoull(value, NULL, 0);
     else if (!strncmp(argv[i], "port", name)) mark_port = strtoull(value, NULL, 0);
+    else if (!strncmp(argv[i], "mailbox", name)) mailbox = strtoull(value, NULL, 0);
+    else if (!strncmp(argv[i], "stride", name)) stride = strtoul(value, NULL, 0);
+    else if (!strncmp(argv[i], "absent", name)) absent[strcmp(value, "clwb") ? CLFLUSHOPT : CLWB] = true;
+    else if (!strncmp(argv[i], "reads", name)) reads_path = value;
+    else if (!strncmp(argv[i], "labels", name) && label_count < MOST_RANGES) {
+      ranges[label_count].handle = strtoul(value, &end, 0);
+      ranges[label_count++].label_size = strtoull(end + 1, NULL, 0);
+    }
     else if (!strncmp(argv[i], "range", name) && range_count < MOST_RANGES) {
       ranges[range_count].first = strtoull(value, &end, 0);
       ranges[range_count].end = strtoull(end + 1, NULL, 0);
@@ -378,6 +385,9 @@ __attribute__((visibility("default"))) int qemu_plugin_install(plugin_id id, con
     fprintf(stderr, "pmtrace: the guest's RAM file cannot be read\n");
     return -1;
   }
+  if (mailbox > low_ram - PAGE) mailbox = NO_MAILBOX;
+  for (int i = 0; reads_path && i < range_count; i++)
+    if (!(ranges[i].loaded = calloc((ranges[i].end - ranges[i].first) / LINE / 8 + 1, 1))) return -1;
   if (!out_path || !open_out(out_path)) {
     fprintf(stderr, "pmtrace: the trace file cannot be opened, or libz.so.1 is missing\n");
     return -1;

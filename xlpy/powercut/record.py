@@ -10,17 +10,23 @@ from pathlib import Path
 from xlpy.digest import blake2b
 from xlpy.errors import Conflict, Constraint, MissingTool
 from xlpy.hw.sparse import copy
-from xlpy.powercut.trace import Device, Header, Trace, Window, write_header
+from xlpy.powercut.trace import Trace, write_header
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
+
+    from xlpy.powercut.trace import Device, Header
 
 SOURCE = Path(__file__).with_name("pmtrace.c")
 OLDEST = (9, 2)  # QEMU whose plugins are told the value of a store (interface version 4)
 MARK_PORT = 0x504  # a guest marks a place in its trace by writing a byte to this I/O port
+PREFIX = "pmtrace: "
 COMPLETE = "pmtrace: complete"  # what the plugin says at its end
+THREADS = 2  # QEMU's processors for each vCPU, see boot/qemu.py
+OPTIONAL = ("clwb", "clflushopt")  # instructions that a guest's CPUID may lack
+READS = "XLPY_RECORD_READS"  # names a file for the places that the guest loads from
 
 
 def require_version(version: tuple[int, int]) -> None:
@@ -44,7 +50,8 @@ def plugin() -> Path:
     if compiler is None:
         raise MissingTool("cc", "gcc")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy"
-    key = blake2b(SOURCE.read_bytes() + os.fsencode(compiler), digest_size=8).hexdigest()
+    sources = b"".join(path.read_bytes() for path in sorted(SOURCE.parent.glob("*.[ch]")))
+    key = blake2b(sources + os.fsencode(compiler), digest_size=8).hexdigest()
     path = home / f"pmtrace-{key}.so"
     if path.exists():
         return path
@@ -68,56 +75,60 @@ class Recorder:
 
     Args:
         folder: where the trace goes; absent or empty.
-        domain: its name. windows: its vNVDIMMs, ``offset`` of each counted from the one before.
-        caches_survive: whether the platform's caches are flushed when power fails.
+        header: what is recorded; its windows follow each other in ``base``, and their label areas after them.
 
     Raises:
-        Conflict: the folder holds something.
+        Conflict: the folder holds something. Constraint: there is no vNVDIMM.
     """
 
-    def __init__(self, folder: Path, domain: str, windows: Sequence[Window], *, caches_survive: bool) -> None:
+    def __init__(self, folder: Path, header: Header) -> None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise Conflict(f"{folder} is there and not empty", hint="name a new folder for the trace")
-        if not windows:
-            raise Constraint(f"domain {domain} has no vNVDIMM: there is nothing to record")
+        if not header.windows:
+            raise Constraint(f"domain {header.domain} has no vNVDIMM: there is nothing to record")
         self._folder = folder
-        self._header = Header(domain, list(windows), [], caches_survive)
+        self._header = header
         self._plugin = plugin()
 
-    def begin(self, pieces: Iterable[tuple[Path, int, int]]) -> None:
+    def begin(self, pieces: Iterable[tuple[Path, int, int]], labels: Iterable[bytes]) -> None:
         """Make the folder, and keep the memory as it is before the run.
 
         Args:
-            pieces: (file, offset, length) of all windows' bytes, in order.
+            pieces: (file, offset, length) of all windows' bytes, in order. labels: the label area of each.
         """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        total = sum(window.size for window in self._header.windows)
         at = 0
         with open(self._folder / "base", "wb", opener=private) as base:
-            base.truncate(total)
+            base.truncate(sum(window.size + window.label_size for window in self._header.windows))
             for path, offset, length in pieces:
                 with path.open("rb") as source:
                     copy(source.fileno(), offset, length, base.fileno(), at)
                 at += length
+            for window, area in zip(self._header.windows, labels, strict=True):
+                if area.strip(b"\0"):
+                    os.pwrite(base.fileno(), area, window.labels)
         (self._folder / "events.gz").touch(mode=0o600)
         write_header(self._folder, self._header)
 
-    def words(self, ram: Path, low: int) -> list[str]:
+    def words(self, ram: Path, low: int, mailbox: int) -> list[str]:
         """What QEMU is told.
 
         Args:
-            ram: the guest's RAM file. low: bytes of it that lie below 4 GiB.
+            ram: the guest's RAM file. low: bytes of it that lie below 4 GiB. mailbox: guest address of its page.
         """
-        ranges = [f"range={one.gpa:#x}:{one.gpa + one.size:#x}" for one in self._header.windows]
-        arguments = [
-            str(self._plugin.absolute()),
+        return plugin_words(
+            self._plugin,
             f"out={(self._folder / 'events.gz').absolute()}",
             f"ram={ram.absolute()}",
             f"low={low:#x}",
             f"port={MARK_PORT:#x}",
-            *ranges,
-        ]
-        return ["-plugin", ",".join(argument.replace(",", ",,") for argument in arguments)]
+            f"mailbox={mailbox:#x}",
+            f"stride={THREADS}",
+            *(f"range={one.gpa:#x}:{one.gpa + one.size:#x}" for one in self._header.windows),
+            *(f"labels={one.handle:#x}:{one.label_size:#x}" for one in self._header.windows),
+            *(f"absent={name}" for name in OPTIONAL if name not in self._header.cpu_features),
+            *((f"reads={os.environ[READS]}",) if os.environ.get(READS) else ()),
+        )
 
     def end(self, complaints: str, devices: Iterable[Device]) -> Trace:
         """Write what is known after the run.
@@ -129,3 +140,14 @@ class Recorder:
         header = self._header._replace(devices=list(devices), complete=COMPLETE in complaints)
         write_header(self._folder, header)
         return Trace(self._folder)
+
+
+def plugin_words(plugin: Path, *arguments: str) -> list[str]:
+    """The words that make QEMU load the plugin with these arguments."""
+    return ["-plugin", ",".join(argument.replace(",", ",,") for argument in (str(plugin.absolute()), *arguments))]
+
+
+def remarks(complaints: str) -> list[str]:
+    """What the plugin has to say beside that the trace is complete, from QEMU's standard error."""
+    lines = (line.partition(PREFIX) for line in complaints.splitlines())
+    return [text for _, found, text in lines if found and text != COMPLETE.removeprefix(PREFIX)]

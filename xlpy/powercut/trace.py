@@ -1,7 +1,7 @@
 """A trace on disk: a folder with what was recorded, and with the memory as it was before.
 
 ``header.json``: what was recorded, see ``Header``. ``events.gz``: the events, gzip over the encoding of ``events``.
-``base``: the vNVDIMMs before the first event, one after the other, as a sparse file.
+``base``: the vNVDIMMs before the first event, one after the other, then their label areas, as a sparse file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import zlib
 
 from xlpy.errors import FormatError, NotFound
+from xlpy.hw.persistency import LINE, UNIT
 from xlpy.inputs import read_file
 from xlpy.powercut.events import decode
 from xlpy.records import NamedTuple
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from xlpy.powercut.events import Event
 
 VERSION = 1
+LABELS = 1 << 52  # above all guest addresses: the model's lines for label areas
+AREA = 1 << 36  # of one vNVDIMM
 CHUNK = 1 << 16
 MOST_HEADER = 64 << 20  # bytes
 
@@ -30,7 +33,9 @@ MOST_HEADER = 64 << 20  # bytes
 class Window(NamedTuple):
     """A vNVDIMM: ``size`` bytes from ``gpa`` on, whose bytes are those of ``base`` from ``offset`` on.
 
-    path: its backing. extents: [host address, length] pairs in guest order.
+    path: its backing. extents: [host address, length] pairs in guest order. handle: by which
+    `_DSM` knows it. label_size: bytes of its label area, which is
+    that of ``base`` from ``labels`` on. options: as a configuration has them, but for ``file``.
     """
 
     name: str
@@ -39,6 +44,27 @@ class Window(NamedTuple):
     offset: int
     path: str
     extents: list[list[int]]
+    handle: int = 0
+    label_size: int = 0
+    labels: int = 0
+    options: str = ""
+
+
+def label_line(window: int, offset: int) -> int:
+    """The model's line for 8 bytes of a label area: a line for each, because a write that is cut short may leave any.
+
+    Args:
+        window: number of the vNVDIMM, from 0. offset: in its label area.
+    """
+    return LABELS + window * AREA + offset // UNIT * LINE
+
+
+def label_unit(line: int) -> tuple[int, int] | None:
+    """(number of the vNVDIMM, offset in its label area) of such a line; None: a guest address."""
+    if line < LABELS:
+        return None
+    window, at = divmod(line - LABELS, AREA)
+    return window, at // LINE * UNIT
 
 
 class Device(NamedTuple):
@@ -54,7 +80,8 @@ class Header(NamedTuple):
     """What was recorded.
 
     domain: its name. windows: its vNVDIMMs. devices: as found after the run. caches_survive: eADR. complete: the guest
-    ended by itself, and all events are there.
+    ended by itself, and all events are there. persistence, cpu_features: of the machine. config, extra: of the domain;
+    kernel, initrd, append: what it was booted with.
     """
 
     domain: str
@@ -62,6 +89,13 @@ class Header(NamedTuple):
     devices: list[Device]
     caches_survive: bool = False
     complete: bool = False
+    persistence: str = "memory_controller"
+    cpu_features: list[str] = []  # noqa: RUF012 - never changed in place
+    config: str = ""
+    extra: list[str] = []  # noqa: RUF012
+    kernel: str = ""
+    initrd: str = ""
+    append: str = ""
 
 
 class Trace:
@@ -121,7 +155,9 @@ class Trace:
         raise NotFound(f"the trace has no block device {name or ''}".rstrip(), hint=f"it has {known}")
 
     def place(self, gpa: int) -> str:
-        """A guest address as people look for it: backing and offset, device and offset."""
+        """A guest address as people look for it: backing and offset, device and offset; or a place among labels."""
+        if (label := label_unit(gpa)) is not None:
+            return f"labels of {self.header.windows[label[0]].name}+{label[1]:#x}"
         window = self.window_of(gpa)
         if window is None:
             return f"{gpa:#x}"
