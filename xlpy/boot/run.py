@@ -145,9 +145,9 @@ class Boot:
         )
         self.plan: Plan = self._plan()
         self._session = self._session._replace(staged=self.plan.staged)
+        self._model: DeviceModel | None = device_model(xen, xenstore, store, domid) if self._record.vnvdimms else None
         self.recorder = self._make_recorder(options.record) if options.record else None
         self.complaints = ""  # the end of what the emulator wrote to stderr
-        self._model: DeviceModel | None = device_model(xen, xenstore, store, domid) if self._record.vnvdimms else None
 
     def _refuse_state(self) -> None:
         name = self._record.name
@@ -188,11 +188,13 @@ class Boot:
         record, options, spec = self._record, self.options, self._xen.hw.spec
         features = self._domain.cpuid(7)[1]
         windows, offset, labels = [], 0, sum(one.size for one in record.vnvdimms)
+        serials = {int(device.gpa): device.serial for device in self._model.devices} if self._model else {}
         for made, one in zip(self._vnvdimms(), record.vnvdimms, strict=True):
             keys = {"label_size": one.label_size, "unarmed": int(one.unarmed), "node": one.node}
             words = ",".join([f"{key}={value}" for key, value in keys.items() if value] + ["mode=ro"] * one.read_only)
             window = Window(made.name, made.gpa, made.size, offset, one.path, one.extents, one.slot + 1)
-            windows.append(window._replace(label_size=one.label_size, labels=labels, options=words))
+            window = window._replace(serial=serials.get(made.gpa, 0), options=words)
+            windows.append(window._replace(label_size=one.label_size, labels=labels))
             offset, labels = offset + made.size, labels + one.label_size
         header = Header(
             record.name,
@@ -201,6 +203,7 @@ class Boot:
             caches_survive=spec.persistence == "cpu_cache",
             persistence=spec.persistence,
             cpu_features=[name for name, bit in qemu.POLICY_BITS.items() if features >> bit & 1],
+            machine={"ram": spec.ram, "cpus": spec.cpu.count, "physical_bits": spec.cpu.physical_bits},
             config=record.text,
             extra=list(record.extra),
             kernel=str(options.kernel.absolute()),

@@ -89,8 +89,8 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
     "trace": {
         "show": ("trace:show", "Show the epochs of a trace."),
         "check": ("trace:check", "Find stores that were never made durable, and wasted write-backs."),
-        "cut": ("trace:cut", "Build what a power failure may leave, and check each state."),
-        "replay": ("trace:replay", "Build a failing state again."),
+        "cut": ("cut:cut", "Build what a power failure may leave, and check each state."),
+        "replay": ("cut:replay", "Build a failing state again."),
     },
     "pmem": {
         "list": ("pmem:list_pmem", "List persistent memory devices, in ndctl's words."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -14,8 +15,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
 KEEP = 16 << 10  # bytes of output that are kept: the first half and the last
 CHUNK = 1 << 16
@@ -34,18 +34,33 @@ class Verdict(NamedTuple):
         return self.status == 0
 
 
-def run_check(command: Sequence[str], image: Path, timeout: float) -> Verdict:
-    """Run a command on an image.
+class Check(NamedTuple):
+    """A check. command: program and arguments with placeholders. timeout: seconds; then the program and all that it has
+    started are killed. guest: its status is what the guest's console says (``guest/init.sh``). prune: what it reads is
+    followed, see ``reads``."""
+
+    command: tuple[str, ...]
+    timeout: float = 60.0
+    guest: bool = False
+    prune: bool = False
+
+    @property
+    def domain(self) -> bool:
+        """Whether it wants a domain."""
+        return any("{domain}" in word for word in self.command)
+
+
+def run_check(check: Check, values: Mapping[str, str], variables: Mapping[str, str] | None = None) -> Verdict:
+    """Run a check.
 
     Args:
-        command: program and arguments; ``{image}`` stands for the image's path.
-        image: the file.
-        timeout: seconds; then the program and all that it has started are killed.
+        check: what. values: what stands for ``{name}`` in its command, by name. variables: of its environment.
 
     Raises:
         NotFound: there is no such program.
     """
-    words = [word.replace("{image}", str(image)) for word in command]
+    words = [_filled(word, values) for word in check.command]
+    timeout = check.timeout
     started = time.monotonic()
     try:
         child = subprocess.Popen(
@@ -54,6 +69,7 @@ def run_check(command: Sequence[str], image: Path, timeout: float) -> Verdict:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, **(variables or {})},
         )
     except OSError as error:
         raise NotFound(f"{words[0]}: {error.strerror}", hint="name a program that can be run") from error
@@ -80,4 +96,18 @@ def run_check(command: Sequence[str], image: Path, timeout: float) -> Verdict:
         status = child.wait()
     text = (head + tail if len(head) < KEEP // 2 or not tail else head + b"\n[...]\n" + tail).decode(errors="replace")
     final = None if not in_time else status if status >= 0 else 128 - status
+    if check.guest and final == 0:
+        final = _guest_status(text)
     return Verdict(final, text, round(time.monotonic() - started, 3))
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
+
+
+def _guest_status(console: str) -> int:
+    """What the guest's script has ended with; 255 when its console does not tell."""
+    found = re.findall(r"^guest: exit status (\d+)", console, re.MULTILINE)
+    return int(found[-1]) if found else 255

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from xlpy.errors import FormatError, NotFound
 from xlpy.inputs import read_file
-from xlpy.powercut.check import run_check
+from xlpy.powercut.bench import close
+from xlpy.powercut.check import Check
 from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.image import Image
 from xlpy.powercut.states import high
 from xlpy.powercut.trace import Trace
 from xlpy.records import NamedTuple
@@ -29,48 +30,44 @@ MOST_CHECKS = 200  # of one reduction
 
 class Counterexample(NamedTuple):
     """A state in which a check fails. device: in the trace. state: by line, how many of its stores are left; lost: the
-    places of lines that lack a store; open_lines: how many lines might have. command, timeout: the check."""
+    places of lines that lack a store; open_lines: how many lines might have. command, timeout, guest: the check."""
 
     trace: str
-    device: str
+    device: str | None
     epoch: int
     state: dict[int, int]
     lost: list[str]
     open_lines: int
     command: list[str]
     timeout: float
+    guest: bool
     status: int | None
     output: str
 
 
-def reduced(trace: Trace, device: str, options: Options, failing: Result) -> Counterexample:
+def reduced(trace: Trace, options: Options, failing: Result) -> Counterexample:
     """Give lost lines back, half of them at a time and then fewer, as long as the check still fails (ddmin).
 
     Args:
-        trace, device, options: of the exploration. failing: one of its results.
+        trace, options: of the exploration. failing: one of its results.
     """
-    exploration = Exploration(trace, trace.device(device), options, lambda _result, _chosen: None)
+    check = options.check._replace(prune=False)
+    exploration = Exploration(trace, options._replace(check=check), lambda _result: None)
     lines, durable = exploration.at(failing.epoch)
     full = high(lines)
     state = {a: failing.state.get(a, lines[a].durable) for a in lines}
     verdict, checks = failing.verdict, 0
-    with TemporaryDirectory(prefix="reduce-", dir=options.folder or trace.path) as folder:
-        image = exploration.image(Path(folder) / "image")
-
-        def fails(tried: dict[int, int]) -> Verdict | None:
-            image.set(exploration.content(lines, durable, tried))
-            found = run_check(options.command, image.path, options.timeout)
-            return None if found.passed else found
-
-        lost = [a for a, most in full.items() if state[a] < most]
-        share = 2
+    lost = [a for a, most in full.items() if state[a] < most]
+    share = 2
+    try:
         while len(lost) > 1 and checks < MOST_CHECKS:
             size = -(-len(lost) // share)
             for at in range(0, len(lost), size):
                 back = lost[at : at + size]
                 tried = {**state, **{a: full[a] for a in back}}
                 checks += 1
-                if (found := fails(tried)) is not None:
+                found = exploration.check(lines, durable, tried)
+                if not found.passed:
                     state, verdict = tried, found
                     lost = [a for a in lost if a not in back]
                     share = max(share - 1, 2)
@@ -79,16 +76,19 @@ def reduced(trace: Trace, device: str, options: Options, failing: Result) -> Cou
                 if size == 1:
                     break
                 share = min(share * 2, len(lost))
+    finally:
+        close(exploration.bench)
     places = [f"{trace.place(a)}: {full[a] - state[a]} of {full[a]} stores lost" for a in sorted(lost)]
     return Counterexample(
         str(trace.path.absolute()),
-        device,
+        options.device,
         failing.epoch,
         state,
         places,
         len(full),
-        list(options.command),
-        options.timeout,
+        list(check.command),
+        check.timeout,
+        check.guest,
         verdict.status,
         verdict.output,
     )
@@ -125,12 +125,19 @@ def replay(found: Counterexample, image: Path, say: Callable[[str], None]) -> Ve
         NotFound: the trace is not there any more. FormatError: it has changed.
     """
     trace = Trace(Path(found.trace))
-    exploration = Exploration(trace, trace.device(found.device), Options(found.command), lambda _r, _c: None)
+    check = Check(tuple(found.command), found.timeout, found.guest)
+    exploration = Exploration(trace, Options(check, found.device), lambda _result: None)
     lines, durable = exploration.at(found.epoch)
     if not all(a in lines and lines[a].durable <= left <= len(lines[a].stores) for a, left in found.state.items()):
         raise FormatError(f"{found.trace} is not the trace that the counterexample is of", hint="explore it anew")
-    made = exploration.image(image)
-    made.set(exploration.content(lines, durable, found.state))
-    say(f"{image}: /dev/{found.device} after a failure at the end of epoch {found.epoch}")
+    what = "the vNVDIMMs, one after the other" if check.domain else f"/dev/{trace.device(found.device).dev}"
+    say(f"{image}: {what} after a failure at the end of epoch {found.epoch}")
     say(f"running its check: {shlex.join(found.command)}")
-    return run_check(found.command, image, found.timeout)
+    try:
+        verdict = exploration.check(lines, durable, found.state)
+    finally:
+        close(exploration.bench)
+    source = exploration.source
+    made = Image(image, trace.base, source.start, source.size)
+    made.set(durable, exploration.kept(lines, found.state))
+    return verdict

@@ -8,62 +8,70 @@ from __future__ import annotations
 
 import json
 import random
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from math import prod
-from pathlib import Path
-from queue import SimpleQueue
-from tempfile import TemporaryDirectory
 
 from xlpy.digest import blake2b
 from xlpy.errors import NotFound
-from xlpy.hw.persistency import LINE
-from xlpy.powercut.check import Verdict, run_check
+from xlpy.powercut.bench import Bench, check_state, executor
+from xlpy.powercut.check import Check, Verdict
 from xlpy.powercut.epochs import Epochs
-from xlpy.powercut.image import Digest, Image
+from xlpy.powercut.history import Durable, History
+from xlpy.powercut.image import Digest
+from xlpy.powercut.reads import Pruner, strace
 from xlpy.powercut.states import USUAL, contents, high, states
+from xlpy.powercut.subject import cut_to_size, place, source_of
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
 
     from xlpy.hw.persistency import Line
+    from xlpy.powercut.bench import Checked
     from xlpy.powercut.epochs import Epoch
-    from xlpy.powercut.trace import Device, Trace
+    from xlpy.powercut.trace import Trace
 
 QUEUED = 4  # tasks per worker that wait
 
 
 class Options(NamedTuple):
-    """What is tried. command: the check, see ``run_check``. epochs: their numbers, None for all. sample: so many
-    epochs of those, chosen by the seed. strategies: see ``states``. samples: states an epoch of ``random``. jobs:
-    checks at a time. timeout: seconds each. folder: for working images; None is the trace's."""
+    """What is tried. check: the check. device: block device that ``{image}`` is, None for the first. epochs: their
+    numbers, None for all. sample: so many epochs of those, chosen by the seed. strategies: see ``states``. samples:
+    states an epoch of ``random``. jobs: checks at a time. scheduler: address of a dask.distributed cluster that does
+    them instead. folder: for working files; None is the trace's."""
 
-    command: Sequence[str]
+    check: Check
+    device: str | None = None
     epochs: frozenset[int] | None = None
     sample: int | None = None
     strategies: Sequence[str] = USUAL
     samples: int = 8
     seed: int = 0
     jobs: int = 1
-    timeout: float = 60.0
+    scheduler: str | None = None
     folder: Path | None = None
 
 
 class Task(NamedTuple):
-    """One state. key: its number. epoch, state: what leads to it. lines: what differs from the memory before."""
+    """One state. key: its number. epoch, ended_by, state: what leads to it. lost: lines that lack a store. durable,
+    kept: what differs from the memory before, see ``Image.set``."""
 
     key: str
     epoch: int
     ended_by: str
     state: dict[int, int]
     lost: int
-    lines: dict[int, bytes]
+    durable: Durable
+    kept: dict[int, bytes]
 
 
 class Result(NamedTuple):
-    """A checked state. lost: lines that lack a store; state: stores left by line."""
+    """A checked state. lost: lines that lack a store; state: stores left by line. pruned: the check would read nothing
+    that it has not read before, so it was not run."""
 
     key: str
     epoch: int
@@ -71,6 +79,7 @@ class Result(NamedTuple):
     lost: int
     state: dict[int, int]
     verdict: Verdict
+    pruned: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values; addresses are guest-physical, in hex."""
@@ -79,173 +88,203 @@ class Result(NamedTuple):
         fields["verdict"] = self.verdict._asdict()
         return fields
 
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Result:
+        """What ``to_json`` gave. ValueError, KeyError, TypeError: it is damaged."""
+        fields["state"] = {int(address, 16): int(left) for address, left in fields["state"].items()}
+        fields["verdict"] = Verdict(**fields["verdict"])
+        return cls(**fields)
+
 
 class Summary(NamedTuple):
     """The whole. possible: states that exist over all tried epochs; chosen: by the strategies; distinct: contents among
-    them; known: from an earlier exploration; failed: among all distinct ones. problem: why the trace ends early."""
+    them; known: from an earlier exploration; pruned: not run, see ``Result``; failed: among all distinct ones.
+    rebuilt: how often the check had changed its image. problem: why the trace ends early."""
 
     epochs: int
     possible: int
     chosen: int
     distinct: int
     known: int
+    pruned: int
     failed: int
     rebuilt: int
     problem: str | None
 
 
 class Exploration:
-    """One exploration of a trace on one of its block devices.
+    """One exploration of a trace.
 
     Args:
-        trace: what was recorded. device: which device the image holds.
-        options: what is tried.
-        tell: told each result as it comes, and how many states have been chosen so far.
+        trace: what was recorded. options: what is tried.
+        tell: told each result as it comes, those known from an earlier exploration included.
+
+    Attributes:
+        epochs, chosen: how many have been looked at so far.
+
+    Raises:
+        NotFound: the trace has no such device.
     """
 
-    def __init__(self, trace: Trace, device: Device, options: Options, tell: Callable[[Result, int], None]) -> None:
-        self._trace, self._device, self._options, self._tell = trace, device, options, tell
-        window = trace.window_of(device.gpa)
-        assert window is not None, "a device lies in a window"
-        self._source = (trace.base, window.offset + device.gpa - window.gpa, device.size)
-        words = json.dumps([*options.command, device.dev]).encode()
-        self._log = trace.path / f"results-{blake2b(words, digest_size=6).hexdigest()}.jsonl"
-        self._possible = self._chosen = self._epochs = 0
+    def __init__(self, trace: Trace, options: Options, tell: Callable[[Result], None]) -> None:
+        self._trace, self._options, self._tell = trace, options, tell
+        self.source = source_of(trace, options.device, domain=options.check.domain)
+        folder = None if options.folder is None else str(options.folder)
+        self._bench = Bench(self.source, options.check, folder)
+        words = json.dumps([*options.check.command, self.source.start]).encode()
+        self.log = trace.path / f"results-{blake2b(words, digest_size=6).hexdigest()}.jsonl"
+        self.epochs = self.chosen = 0
+        self._possible = 0
 
     # -- states ---------------------------------------------------------------------------------------------------
 
     def tasks(self) -> Iterator[Task]:
         """All chosen states whose content has not come before."""
         options = self._options
-        wanted = self._wanted()
-        durable: dict[int, bytes] = {}
-        digest, seen = Digest(), set()
-        for epoch in Epochs(self._trace, self._before):
-            for address, data in epoch.settled.items():
-                if (at := self._offset(address)) is not None:
-                    durable[at] = data
+        wanted = _wanted(self._trace, options)
+        history, digest, seen = History(), Digest(), set()
+        for epoch in Epochs(self._trace, self._trace.before):
+            step = self._settled(epoch)
+            if step:
+                history.steps.append(step)
+                for at, data in step.items():
                     digest.put(at, data)
             if not (wanted is None or epoch.number in wanted):
                 continue
-            self._epochs += 1
+            self.epochs += 1
             lines = self._lines(epoch)
             self._possible += prod(line.choices for line in lines.values())
             chooser = random.Random(f"{options.seed}-{epoch.number}")
             full = high(lines)
             for state in states(lines, options.strategies, chooser, options.samples):
-                self._chosen += 1
-                changed = [(self._offset(a) or 0, data) for a, data in contents(lines, state)]
-                key = digest.with_lines(changed)
+                self.chosen += 1
+                kept = self.kept(lines, state)
+                key = digest.with_lines(kept.items())
                 if key not in seen:
                     seen.add(key)
                     lost = sum(state.get(a, lines[a].durable) < most for a, most in full.items())
-                    whole = durable | dict(changed)
-                    yield Task(f"{key:032x}", epoch.number, epoch.ended_by, state, lost, whole)
+                    yield Task(f"{key:032x}", epoch.number, epoch.ended_by, state, lost, history.now(), kept)
 
-    def at(self, number: int) -> tuple[dict[int, Line], dict[int, bytes]]:
-        """An epoch: its lines that lie in the image, and by offset in the image what was durable by then.
+    def at(self, number: int) -> tuple[dict[int, Line], Durable]:
+        """An epoch: its lines that lie in the source, and what was durable by then.
 
         Raises:
             NotFound: the trace has no such epoch.
         """
-        durable: dict[int, bytes] = {}
-        for epoch in Epochs(self._trace, self._before):
-            durable |= {at: data for a, data in epoch.settled.items() if (at := self._offset(a)) is not None}
+        history = History()
+        for epoch in Epochs(self._trace, self._trace.before):
+            history.steps.append(self._settled(epoch))
             if epoch.number == number:
-                return self._lines(epoch), durable
+                return self._lines(epoch), history.now()
         raise NotFound(f"the trace has no epoch {number}", hint="xlpy trace show lists them")
 
-    def image(self, path: Path) -> Image:
-        """A working image of the device."""
-        return Image(path, *self._source)
+    def check(self, lines: dict[int, Line], durable: Durable, state: dict[int, int]) -> Verdict:
+        """Check one state of an epoch, at once."""
+        return check_state(self._bench, durable, self.kept(lines, state)).verdict
 
-    def content(self, lines: dict[int, Line], durable: dict[int, bytes], state: dict[int, int]) -> dict[int, bytes]:
-        """What differs from the memory before the run, by offset in the image, in one state of an epoch."""
-        return durable | {self._offset(a) or 0: data for a, data in contents(lines, state)}
+    @property
+    def bench(self) -> Bench:
+        """What its checks have in common."""
+        return self._bench
+
+    def _place(self, line: int) -> int | None:
+        return place(self._trace, self.source, line)
+
+    def _settled(self, epoch: Epoch) -> dict[int, bytes]:
+        found = ((self._place(line), cut_to_size(line, data)) for line, data in epoch.settled.items())
+        return {at: data for at, data in found if at is not None}
+
+    def kept(self, lines: dict[int, Line], state: dict[int, int]) -> dict[int, bytes]:
+        """By place, what a state has on top of what was durable."""
+        return {self._place(line) or 0: cut_to_size(line, data) for line, data in contents(lines, state)}
 
     def _lines(self, epoch: Epoch) -> dict[int, Line]:
-        return {a: line for a, line in epoch.lines.items() if line.choices > 1 and self._offset(a) is not None}
-
-    def _wanted(self) -> frozenset[int] | set[int] | None:
-        options = self._options
-        if options.sample is None:
-            return options.epochs
-        numbers = [epoch.number for epoch in Epochs(self._trace, self._before)]
-        if options.epochs is not None:
-            numbers = [number for number in numbers if number in options.epochs]
-        chooser = random.Random(options.seed)
-        return set(chooser.sample(numbers, min(options.sample, len(numbers))))
-
-    def _before(self, gpa: int, length: int) -> bytes:
-        window = self._trace.window_of(gpa)
-        if window is None:
-            return bytes(length)
-        with self._trace.base.open("rb") as file:
-            file.seek(window.offset + gpa - window.gpa)
-            return file.read(length).ljust(length, b"\0")
-
-    def _offset(self, gpa: int) -> int | None:
-        """Where a line lies in the image; None outside of it."""
-        at = gpa - self._device.gpa
-        return at if 0 <= at <= self._device.size - LINE else None
+        return {a: line for a, line in epoch.lines.items() if line.choices > 1 and self._place(a) is not None}
 
     # -- checks ---------------------------------------------------------------------------------------------------
 
     def run(self) -> Summary:
         """Check all states; results go to the listener and to the trace's folder."""
-        known = self._known()
-        distinct = reused = failed = 0
+        options, check = self._options, self._options.check
+        known, pruner = self._known(), Pruner() if check.prune else None
+        if check.prune and not check.guest:
+            strace()
+        distinct = reused = pruned = failed = rebuilt = 0
+        running: dict[Future[Checked], Task] = {}
+
         with (
-            TemporaryDirectory(prefix="images-", dir=self._options.folder or self._trace.path) as folder,
-            self._log.open("a", encoding="utf-8") as log,
-            ThreadPoolExecutor(self._options.jobs) as pool,
+            self.log.open("a", encoding="utf-8") as log,
+            executor(self._bench, options.jobs, options.scheduler) as (
+                pool,
+                threads,
+            ),
         ):
-            images = [self.image(Path(folder) / f"image{i}") for i in range(self._options.jobs)]
-            free: SimpleQueue[Image] = SimpleQueue()
-            for image in images:
-                free.put(image)
-            running: set[Future[Result]] = set()
 
-            def collect(done: set[Future[Result]]) -> None:
+            def keep(task: Task, verdict: Verdict, *, pruned: bool = False) -> None:
                 nonlocal failed
-                for future in done:
-                    result = future.result()
-                    failed += not result.verdict.passed
-                    log.write(json.dumps(result.to_json()) + "\n")
-                    log.flush()
-                    self._tell(result, self._chosen)
+                failed += not verdict.passed
+                result = Result(task.key, task.epoch, task.ended_by, task.lost, task.state, verdict, pruned)
+                log.write(json.dumps(result.to_json()) + "\n")
+                log.flush()
+                self._tell(result)
 
+            def collect(done: set[Future[Checked]]) -> None:
+                nonlocal rebuilt
+                for future in done:
+                    task, checked = running.pop(future), future.result()
+                    rebuilt += checked.rebuilt
+                    if pruner is not None and checked.read is not None:
+                        pruner.learn(task.durable, task.kept, checked.read, checked.verdict)
+                    keep(task, checked.verdict)
+
+            most = threads * (1 if pruner else QUEUED)  # who waits cannot be pruned by what is learnt meanwhile
             for task in self.tasks():
                 distinct += 1
-                if task.key in known:
+                if (old := known.get(task.key)) is not None:
                     reused += 1
-                    failed += not known[task.key]
-                    continue
-                running.add(pool.submit(self._check, task, free))
-                if len(running) >= self._options.jobs * QUEUED:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    collect(done)
-            collect(running)
-            rebuilt = sum(image.rebuilt for image in images)
+                    failed += not old.verdict.passed
+                    self._tell(old)
+                elif pruner is not None and (found := pruner.verdict(task.durable, task.kept)) is not None:
+                    pruned += 1
+                    keep(task, found, pruned=True)
+                else:
+                    running[pool.submit(check_state, self._bench, task.durable, task.kept)] = task
+                    if len(running) >= most:
+                        collect(wait(running, return_when=FIRST_COMPLETED).done)
+            collect(set(wait(running).done))
         return Summary(
-            self._epochs, self._possible, self._chosen, distinct, reused, failed, rebuilt, self._trace.problem
+            self.epochs,
+            self._possible,
+            self.chosen,
+            distinct,
+            reused,
+            pruned,
+            failed,
+            rebuilt,
+            self._trace.problem,
         )
 
-    def _check(self, task: Task, free: SimpleQueue[Image]) -> Result:
-        image = free.get()
-        try:
-            image.set(task.lines)
-            verdict = run_check(self._options.command, image.path, self._options.timeout)
-        finally:
-            free.put(image)
-        return Result(task.key, task.epoch, task.ended_by, task.lost, task.state, verdict)
-
-    def _known(self) -> dict[str, bool]:
-        """Whether a state passed, for those that were checked by an earlier exploration with the same check."""
+    def _known(self) -> dict[str, Result]:
+        """By key, what an earlier exploration with the same check has found."""
         found = {}
         with suppress(FileNotFoundError):
-            for line in self._log.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError, KeyError, TypeError):  # the last line may be cut short
-                    values = json.loads(line)
-                    found[values["key"]] = values["verdict"]["status"] == 0
+            for line in self.log.read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError, KeyError, TypeError, AttributeError):  # the last line may be cut short
+                    one = Result.from_json(json.loads(line))
+                    found[one.key] = one
         return found
+
+
+def _wanted(trace: Trace, options: Options) -> frozenset[int] | set[int] | None:
+    """The numbers of the epochs that are tried; None: all of them."""
+    if options.sample is None:
+        return options.epochs
+    numbers = [epoch.number for epoch in Epochs(trace, trace.before)]
+    chooser = random.Random(options.seed)
+    return set(chooser.sample(numbers, min(options.sample, len(numbers))))
+
+
+def count_epochs(trace: Trace, options: Options) -> int:
+    """How many epochs will be tried."""
+    wanted = _wanted(trace, options)
+    return sum(1 for _ in Epochs(trace, trace.before)) if wanted is None else len(wanted)

@@ -9,7 +9,6 @@ import os
 
 from xlpy.digest import blake2b
 from xlpy.errors import Constraint
-from xlpy.hw.persistency import LINE
 from xlpy.hw.sparse import copy
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    Lines = Mapping[int, bytes]  # by offset in the image, the 64 bytes of a line
+    from xlpy.powercut.history import Durable, Pieces
 
 
 def copy_sparse(source: Path, offset: int, size: int, target: Path) -> None:
@@ -41,26 +40,40 @@ class Image:
     def __init__(self, path: Path, source: Path, offset: int, size: int) -> None:
         self.path = path
         self._source, self._offset, self._size = source, offset, size
-        self._lines: dict[int, bytes] = {}  # what differs from the source
+        self._durable: Durable | None = None
+        self._forced: dict[int, bytes] = {}  # what of it differs from the source
+        self._kept: Mapping[int, bytes] = {}  # what was kept on top of it
         self._stamp: tuple[int, int] | None = None
         self.rebuilt = 0
         copy_sparse(source, offset, size, path)
 
-    def set(self, lines: Lines) -> None:
-        """Make it the state in which exactly ``lines`` differ from the memory before the run.
+    def set(self, durable: Durable, kept: Mapping[int, bytes]) -> None:
+        """Make it one state: what was durable, and what is kept beside that.
 
         When a check has changed the file itself, it is made anew first.
         """
         if self._stamp is not None and self._seen() != self._stamp:
             copy_sparse(self._source, self._offset, self._size, self.path)
-            self._lines, self.rebuilt = {}, self.rebuilt + 1
+            self._durable, self._forced, self._kept = None, {}, {}
+            self.rebuilt += 1
+        gone = {at: len(data) for at, data in self._kept.items()}
+        if durable.follows(self._durable):
+            new = dict(durable.since(self._durable or durable))
+        else:
+            gone |= {at: len(data) for at, data in self._forced.items()}
+            new, self._forced = durable.whole(), {}
+        self._forced.update(new)
         with self._source.open("rb") as before, self.path.open("r+b") as file:
-            changes = {at: data for at, data in lines.items() if self._lines.get(at) != data}
-            for at in self._lines.keys() - lines.keys():
-                changes[at] = os.pread(before.fileno(), LINE, self._offset + at)
+            changes = {
+                at: self._forced.get(at) or os.pread(before.fileno(), size, self._offset + at)
+                for at, size in gone.items()
+                if at not in kept
+            }
+            changes |= new
+            changes |= {at: data for at, data in kept.items() if at in new or self._kept.get(at) != data}
             for at, data in joined(changes):
                 os.pwrite(file.fileno(), data, at)
-        self._lines = dict(lines)
+        self._durable, self._kept = durable, dict(kept)
         self._stamp = self._seen()
 
     def _seen(self) -> tuple[int, int]:
@@ -68,8 +81,8 @@ class Image:
         return found.st_mtime_ns, found.st_size
 
 
-def joined(lines: Lines) -> Iterable[tuple[int, bytes]]:
-    """Lines that follow each other as one write."""
+def joined(lines: Pieces) -> Iterable[tuple[int, bytes]]:
+    """Pieces that follow each other as one write."""
     run, start = bytearray(), 0
     for at in sorted(lines):
         if run and at == start + len(run):

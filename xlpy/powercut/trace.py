@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 
 from xlpy.errors import FormatError, NotFound
@@ -34,7 +35,7 @@ class Window(NamedTuple):
     """A vNVDIMM: ``size`` bytes from ``gpa`` on, whose bytes are those of ``base`` from ``offset`` on.
 
     path: its backing. extents: [host address, length] pairs in guest order. handle: by which
-    `_DSM` knows it. label_size: bytes of its label area, which is
+    `_DSM` knows it; serial: its number in the NFIT. label_size: bytes of its label area, which is
     that of ``base`` from ``labels`` on. options: as a configuration has them, but for ``file``.
     """
 
@@ -45,6 +46,7 @@ class Window(NamedTuple):
     path: str
     extents: list[list[int]]
     handle: int = 0
+    serial: int = 0
     label_size: int = 0
     labels: int = 0
     options: str = ""
@@ -80,7 +82,8 @@ class Header(NamedTuple):
     """What was recorded.
 
     domain: its name. windows: its vNVDIMMs. devices: as found after the run. caches_survive: eADR. complete: the guest
-    ended by itself, and all events are there. persistence, cpu_features: of the machine. config, extra: of the domain;
+    ended by itself, and all events are there. persistence, cpu_features: of the machine; machine: its ``ram`` in
+    bytes, ``cpus`` and ``physical_bits``. config, extra: of the domain;
     kernel, initrd, append: what it was booted with.
     """
 
@@ -91,6 +94,7 @@ class Header(NamedTuple):
     complete: bool = False
     persistence: str = "memory_controller"
     cpu_features: list[str] = []  # noqa: RUF012 - never changed in place
+    machine: dict[str, int] = {}  # noqa: RUF012
     config: str = ""
     extra: list[str] = []  # noqa: RUF012
     kernel: str = ""
@@ -144,6 +148,21 @@ class Trace:
     def window_of(self, gpa: int) -> Window | None:
         """The vNVDIMM at a guest address."""
         return next((one for one in self.header.windows if one.gpa <= gpa < one.gpa + one.size), None)
+
+    def offset(self, gpa: int) -> int | None:
+        """Where the byte at a guest address, or a line of a label area, lies in ``base``; None: nowhere."""
+        if (unit := label_unit(gpa)) is not None:
+            return self.header.windows[unit[0]].labels + unit[1]
+        window = self.window_of(gpa)
+        return None if window is None else window.offset + gpa - window.gpa
+
+    def before(self, gpa: int, length: int) -> bytes:
+        """What was there before the run; zeros where nothing is."""
+        at = self.offset(gpa)
+        if at is None:
+            return bytes(length)
+        with self.base.open("rb") as file:
+            return os.pread(file.fileno(), UNIT if gpa >= LABELS else length, at).ljust(length, b"\0")
 
     def device(self, name: str | None) -> Device:
         """A block device by its name, with or without ``/dev/``; None is the first. NotFound when there is none."""

@@ -24,7 +24,7 @@ from xlpy.toolstack.domain.xenstore_rows import FRONT, LISTED, NONE, WRITE, Row,
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.emulated import EmulatedDom0
@@ -56,6 +56,8 @@ class Builder:
         labels: folder of the label areas, one file per backing.
         step: told each step as it begins.
     """
+
+    places: Sequence[tuple[int, Gpa, int]] | None = None  # slot, address and serial number of vNVDIMMs that had them
 
     def __init__(
         self,
@@ -310,7 +312,7 @@ class Builder:
             return []
         devices = [self.backings.pin(domid, entry, resolved, undo) for entry, resolved in backings]
         model = device_model(self.xen, self.xenstore, self.store, domid)
-        placed = model.attach(devices, persistence=self.xen.hw.spec.persistence)
+        placed = model.attach(devices, persistence=self.xen.hw.spec.persistence, places=self.places)
         undo.callback(model.destroy)
         for device in placed:
             self.step(f"domain {domid}: {device.backing.path} ({len(device.backing.spans)} extents) at {device.gpa:#x}")

@@ -1,0 +1,150 @@
+"""Where checks are carried out: threads of this process, or the workers of a dask.distributed cluster.
+
+Both take the same function and give the same futures. Each worker keeps its subjects from one state to the next.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+
+from xlpy.errors import Constraint, MissingTool, NotFound
+from xlpy.powercut.check import Check, Verdict, run_check
+from xlpy.powercut.reads import merged, reads_of, reads_of_guest, strace, strace_words
+from xlpy.powercut.record import READS
+from xlpy.powercut.subject import Source, make_subject
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Executor
+
+    from xlpy.powercut.history import Durable
+    from xlpy.powercut.reads import Ranges
+    from xlpy.powercut.subject import Subject
+
+
+class Bench(NamedTuple):
+    """What all checks of an exploration have in common. folder: for working files; None: the trace's."""
+
+    source: Source
+    check: Check
+    folder: str | None = None
+
+
+class Checked(NamedTuple):
+    """A verdict, what was read of the state (None: not known), and whether the image had to be made anew before."""
+
+    verdict: Verdict
+    read: Ranges | None
+    rebuilt: bool
+
+
+_lock = Lock()
+_idle: dict[Bench, list[Subject]] = {}
+
+
+def check_state(bench: Bench, durable: Durable, kept: Mapping[int, bytes]) -> Checked:
+    """Check one state, in whatever process.
+
+    Args:
+        durable, kept: the state, see ``Image.set``.
+    """
+    with _lock:
+        waiting = _idle.setdefault(bench, [])
+        subject = waiting.pop() if waiting else None
+    if subject is None:
+        subject = make_subject(bench.source, Path(bench.folder) if bench.folder else None)
+    try:
+        before = subject.image.rebuilt
+        subject.set(durable, kept)
+        verdict, read = _run(bench.check, subject)
+        return Checked(verdict, read, subject.image.rebuilt > before)
+    finally:
+        with _lock:
+            _idle.setdefault(bench, []).append(subject)
+
+
+def close(bench: Bench) -> None:
+    """Remove the files of all subjects of this process."""
+    with _lock:
+        subjects = _idle.pop(bench, [])
+    for subject in subjects:
+        subject.close()
+
+
+def _run(check: Check, subject: Subject) -> tuple[Verdict, Ranges | None]:
+    if not check.prune:
+        return run_check(check, subject.values, subject.variables), None
+    log = subject.folder / "reads"
+    if check.guest:
+        windows = {one.gpa: (one.size, one.offset) for one in subject.trace.header.windows}
+        labels = tuple((one.labels, one.labels + one.label_size) for one in subject.trace.header.windows)
+        with TemporaryDirectory(dir=subject.folder) as record:
+            recorded = check._replace(command=(*check.command, "--record", record))
+            verdict = run_check(recorded, subject.values, {**subject.variables, READS: str(log)})
+        if verdict.status is None or not log.exists():
+            return verdict, None
+        found = merged((*reads_of_guest(log, windows), *labels))  # all labels: they are read through _DSM
+    else:
+        words = strace_words(strace(), subject.image.path, log)
+        verdict = run_check(check._replace(command=(*words, *check.command)), subject.values, subject.variables)
+        if verdict.status is None or not log.exists():
+            return verdict, None
+        traced = reads_of(log, subject.source.size)
+        if traced is None:
+            return verdict, None
+        found = traced
+    log.unlink()
+    return verdict, found
+
+
+@contextmanager
+def executor(bench: Bench, jobs: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
+    """(what carries out calls, how many at a time).
+
+    Args:
+        jobs: threads of this process. scheduler: address of a cluster's scheduler instead; its workers must find the
+            trace under the same path.
+
+    Raises:
+        MissingTool: dask.distributed is not installed. NotFound: nothing answers there. Constraint: no workers.
+    """
+    if scheduler is None:
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                yield pool, jobs
+            finally:
+                pool.shutdown(cancel_futures=True)
+                close(bench)
+        return
+    client = _client(scheduler)
+    try:
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise Constraint(f"the cluster at {scheduler} has no workers", hint="start some: dask worker ADDRESS")
+        with client.get_executor(pure=False, retries=0) as pool:
+            try:
+                yield pool, threads
+            finally:
+                client.run(close, bench)
+    finally:
+        client.close()
+
+
+def _client(address: str) -> Any:  # noqa: ANN401 - distributed is optional
+    try:
+        from distributed import Client  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise MissingTool("dask.distributed", "python3-distributed") from None
+    try:
+        return Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise NotFound(
+            f"no scheduler answers at {address}: {error}",
+            hint="name one as tcp://HOST:8786; `dask scheduler` starts one",
+        ) from error
