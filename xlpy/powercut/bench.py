@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -136,13 +137,13 @@ def executor(bench: Bench, jobs: int, scheduler: str | None) -> Iterator[tuple[E
         client.close()
 
 
-def _client(address: str) -> Any:  # noqa: ANN401 - distributed is optional
+def _client(address: str) -> Any:  # noqa: ANN401 - distributed is optional, and not typed
     try:
-        from distributed import Client  # type: ignore[import-not-found, unused-ignore]
+        distributed: Any = import_module("distributed")
     except ImportError:
         raise MissingTool("dask.distributed", "python3-distributed") from None
     try:
-        return Client(address, timeout=10)
+        return distributed.Client(address, timeout=10)
     except (OSError, ValueError) as error:
         raise NotFound(
             f"no scheduler answers at {address}: {error}",
