@@ -13,6 +13,11 @@ settings.register_profile("xlpy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("xlpy")
 
 
+def pytest_addoption(parser):
+    """``--regenerate``: see ``tests/golden/conftest.py``."""
+    parser.addoption("--regenerate", action="store_true", help="write golden bytes anew; then read the difference")
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how much was compared with a foreign judge: what tests record as a property that begins with "compared"."""
     for report in terminalreporter.getreports(""):
