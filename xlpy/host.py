@@ -1,9 +1,9 @@
-"""A whole host put together from its state directory, and the public Python API.
+"""A whole host put together from its state directory. ``xlpy.api`` has it with all other public names.
 
-    host = Host.open(root)                      # made on first use from the default machine
-    domid = host.create(load_config(text, "vm.cfg"))
-    domain = host.domain("vm")
-    domain.memory.read(gpa, 4096); domain.acpi_tables()
+    with Host.open(root) as host:                   # made on first use from the default machine
+        domid = host.create(load_config(text, "vm.cfg"))
+        domain = host.domain("vm")                  # by name or domid
+        domain.memory.read(gpa, 4096); domain.acpi_tables()
 
 Actors are powered on only when somebody asks for them, so that a command pays for what it uses.
 """
@@ -19,23 +19,42 @@ from xlpy.actors import Actors, silent
 from xlpy.errors import Conflict, Constraint
 from xlpy.hw import power
 from xlpy.statedir import BOOTS, READY, STATE
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING
 from xlpy.xen_version import DEFAULT, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Self
 
     from xlpy.addr import Gpa
+    from xlpy.dom0.emulated import Prepared
     from xlpy.firmware.acpi.walk import Found
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec
+    from xlpy.toolstack.backing.resolve import Resolved
     from xlpy.toolstack.config.domain_config import DomainConfig
+    from xlpy.toolstack.domain.monitor import Outcome
+    from xlpy.toolstack.domain.record import VnvdimmRecord
     from xlpy.toolstack.domain.running import Running
 
 
 class Host(Actors):
-    """One emulated host. See ``Actors`` for its parts, and for how a change is made."""
+    """One emulated host. See ``Actors`` for its parts, and for how a change is made.
+
+    A domain is given by its name or its domid (a whole number, or its digits). At the end of a ``with`` block the host
+    is let go of, as by ``close``; it and its domains live on in the state directory.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the host: its files are closed, and it is not to be used any more."""
+        self.store.close()
 
     # -- making, opening, removing ------------------------------------------------------------------------------
 
@@ -210,6 +229,114 @@ class Host(Actors):
                 self.lifecycle.destroy(domid)
         return domid
 
+    def pause(self, domain: str | int) -> int:
+        """Keep a domain from running; pauses are counted. Returns the count. Conflict: Dom0, or it is booted."""
+        with self.change(f"pausing {domain}"):
+            return self.lifecycle.pause(self._idle(domain))
+
+    def unpause(self, domain: str | int) -> list[Outcome]:
+        """Take one pause back; the guest acts on what it was asked meanwhile. Returns what followed."""
+        with self.change(f"unpausing {domain}"):
+            self.lifecycle.unpause(self._idle(domain))
+            return self.lifecycle.settle()
+
+    def shutdown(self, domain: str | int) -> list[Outcome]:
+        """Ask a domain to power off. Returns what its ``on_poweroff`` did. Conflict: it cannot answer."""
+        return self._asked(domain, "poweroff")
+
+    def reboot(self, domain: str | int) -> list[Outcome]:
+        """Ask a domain to reboot. Returns what its ``on_reboot`` did, such as its successor. Conflict: as above."""
+        return self._asked(domain, "reboot")
+
+    def _asked(self, domain: str | int, word: str) -> list[Outcome]:
+        from xlpy.toolstack.domain import power
+
+        with self.change(f"{word} of {domain}", frees=word == "poweroff"):
+            power.ask(self.lifecycle, self._idle(domain), word)
+            outcomes = self.lifecycle.settle()
+            for one in outcomes:
+                if one.error:
+                    raise one.error
+            return outcomes
+
+    def rename(self, domain: str | int, name: str) -> str:
+        """Give a domain another name. Returns the old one. Conflict: the name is taken."""
+        with self.change(f"renaming {domain}"):
+            return self.lifecycle.rename(self.domid(domain), name)
+
+    def save(self, domain: str | int, path: str | os.PathLike[str], keep: bool = False) -> None:
+        """Save a domain to a file and end it; with ``keep`` it goes on. Conflict: it cannot suspend."""
+        from xlpy.toolstack.domain.restoring import resume, suspend
+        from xlpy.toolstack.domain.saving import save_domain
+
+        with self.change(f"saving {domain}"):
+            domid = self._idle(domain)
+            suspend(self.lifecycle, domid)
+            save_domain(self.lifecycle, domid, os.fspath(path))
+            if keep:
+                resume(self.lifecycle, domid)
+            else:
+                self.lifecycle.destroy(domid)
+
+    def restore(
+        self,
+        path: str | os.PathLike[str],
+        paused: bool = False,
+        check_content: bool = True,
+        rebase: dict[str, str] | None = None,
+    ) -> int:
+        """Bring a saved domain back.
+
+        Args:
+            path: of the file. paused: leave it paused.
+            check_content: refuse when its persistent memory is not what its guest left.
+            rebase: paths of its vNVDIMMs now, by those that they had.
+
+        Returns:
+            its domid.
+
+        Raises:
+            ConfigError, StateError: the file is none, damaged, or of another version. Conflict: a name, UUID or
+            backing is taken, or has changed. XlpyError: as ``create``.
+        """
+        from xlpy.toolstack.domain import restoring, savefile
+
+        saved = savefile.read(os.fspath(path))
+        with self.change(f"restoring {path}"):
+            return restoring.restore(self.lifecycle, saved, paused, check_content=check_content, rebase=rebase)
+
+    def attach(self, domain: str | int, entry: str) -> VnvdimmRecord:
+        """Attach a vNVDIMM to a running domain.
+
+        Args:
+            entry: as in ``vnvdimm``, such as ``file=/dev/pmem1``.
+
+        Raises:
+            Conflict: the backing is taken, or the domain was started without vNVDIMMs. XlpyError: as ``create``.
+        """
+        from xlpy.toolstack.domain import hotplug
+
+        with self.change(f"attaching to {domain}"):
+            made = hotplug.attach(self.lifecycle, self._idle(domain), hotplug.parse_spec([entry]))
+        assert made is not None
+        return made
+
+    def detach(self, domain: str | int, device: str | int, force: bool = False) -> VnvdimmRecord:
+        """Take a vNVDIMM from a running domain, by its slot, file or ACPI name. Conflict: its guest still has it."""
+        from xlpy.toolstack.domain import hotplug
+
+        with self.change(f"detaching from {domain}"):
+            return hotplug.detach(self.lifecycle, self._idle(domain), str(device), force)
+
+    def _idle(self, domain: str | int) -> int:
+        """The domid of a domain that no emulator runs. Conflict: one does."""
+        domid = self.domid(domain)
+        if self.store.table(BOOTS).get(str(domid)) is not None:
+            from xlpy.boot.session import refuse_booted
+
+            refuse_booted(self.store, domid)
+        return domid
+
     def end_boot(self, domid: int) -> None:
         """Stop the emulator that runs a domain, if one does, and wait until its data is back. Conflict: it hangs."""
         if self.store.table(BOOTS).get(str(domid)) is not None:
@@ -225,7 +352,11 @@ class Host(Actors):
         """A running domain, by name or domid, with its device model connected."""
         return self.lifecycle.running(self.domid(domain))
 
-    def write_memory(self, domain: str, gpa: Gpa, data: bytes, dry_run: bool = False) -> None:
+    def domains(self) -> list[Running]:
+        """Every domain but Dom0, by domid."""
+        return [self.domain(domain.domid) for domain in self.xen.domains()]
+
+    def write_memory(self, domain: str | int, gpa: Gpa, data: bytes, dry_run: bool = False) -> None:
         """Write guest memory.
 
         Raises:
@@ -265,13 +396,23 @@ class Host(Actors):
         with nullcontext() if dry_run else self.change(f"making {path}"):
             self.dom0.mkfile(path, size, dry_run=dry_run)
 
-    def prepare(self, path: str, dry_run: bool = False) -> dict[str, Any]:
-        """Allocate and zero what a file lacks. The report: path, size, zeroed (bytes), dry_run."""
+    def prepare(self, path: str, dry_run: bool = False) -> Prepared:
+        """Allocate and zero what a file lacks."""
         found = self.dom0.prepare(path, dry_run=True)
         if found.zeroed and not dry_run:
             with self.change(f"preparing {path}"):
-                found = self.dom0.prepare(path)
-        return {"path": path, "size": found.size, "zeroed": found.zeroed, "dry_run": dry_run}
+                return self.dom0.prepare(path)
+        return found
+
+    def resolve(self, path: str, read_only: bool = False) -> Resolved:
+        """The host physical extents behind a device or file of Dom0.
+
+        Raises:
+            NotFound: no such path. Conflict: it is in use. Unsafe, Constraint: a guest could not have it.
+        """
+        from xlpy.toolstack.backing.resolve import resolve
+
+        return resolve(self.dom0, path, read_only)
 
     def dmesg(self, clear: bool = False) -> list[str]:
         """The hypervisor's log, oldest line first."""

@@ -148,14 +148,14 @@ def prepare(env: Env, path: str, as_json: bool) -> None:
 
     Existing data is kept. A file made by fallocate or truncate needs this before a domain can have it.
     """
-    report = env.host.prepare(path, dry_run=env.dry_run)
+    found = env.host.prepare(path, dry_run=env.dry_run)
     if as_json:
-        json_document("xlpy.pmem-prepare/1", **report)
-    elif not report["zeroed"]:
+        json_document("xlpy.pmem-prepare/1", path=path, **found._asdict(), dry_run=env.dry_run)
+    elif not found.zeroed:
         env.note(f"{path}: nothing to do, every block is written")
     else:
-        verb = "would be" if report["dry_run"] else "have been"
-        out(f"{path}: {report['zeroed']} bytes {verb} allocated and zeroed, {report['size'] - report['zeroed']} kept")
+        verb = "would be" if env.dry_run else "have been"
+        out(f"{path}: {found.zeroed} bytes {verb} allocated and zeroed, {found.size - found.zeroed} kept")
 
 
 @command("""

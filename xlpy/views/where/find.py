@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_PIECES = 100_000  # of one range: more extents than a file may reasonably have
 
 
-def by_gpa(host: Host, domain: str, gpa: int) -> Answer:
+def by_gpa(host: Host, domain: str | int, gpa: int) -> Answer:
     """Where the byte lives that a domain sees at a guest-physical address.
 
     Raises:
@@ -69,7 +69,7 @@ def pieces(ask: Callable[[int], Answer], start: int, length: int) -> Iterator[tu
     raise Constraint(f"the range lies in more than {MOST_PIECES} pieces", hint="ask for a shorter one: --length")
 
 
-def _looked_at(host: Host, domain: str) -> Running:
+def _looked_at(host: Host, domain: str | int) -> Running:
     """A domain without its device model, which an onlooker does not need."""
     from xlpy.toolstack.domain.record import load
     from xlpy.toolstack.domain.running import Running
