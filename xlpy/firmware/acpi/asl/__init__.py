@@ -10,7 +10,9 @@ for remark in listing.remarks: ...
 from __future__ import annotations
 
 from xlpy.firmware.acpi.asl.declarations import Declarations
-from xlpy.firmware.acpi.asl.printer import Named, Printer, Remark, quoted
+from xlpy.firmware.acpi.asl.printer import Printer
+from xlpy.firmware.acpi.asl.terms import Named, Remark
+from xlpy.firmware.acpi.asl.words import quoted
 from xlpy.firmware.acpi.sdt import Header
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING

@@ -75,3 +75,21 @@ def space(number: int) -> str:
     if number < len(SPACES):
         return SPACES[number]
     return "FFixedHW" if number == 0x7F else f"0x{number:02X}"
+
+
+def quoted(raw: bytes) -> str:
+    """A string literal."""
+    shown = (
+        f"\\{chr(code)}" if code in b'"\\' else chr(code) if 0x20 <= code < 0x7F else f"\\x{code:02X}" for code in raw
+    )
+    return f'"{"".join(shown)}"'
+
+
+def block(head: str, lines: list[str]) -> list[str]:
+    """``head { ... }``."""
+    return [*head.split("\n"), "{", *indented(lines), "}"]
+
+
+def indented(lines: list[str]) -> list[str]:
+    """Lines of a package."""
+    return [f"    {line}" if line else line for line in lines]
