@@ -1,4 +1,4 @@
-"""ACPICA's own suite: what acpiexec passes, the evaluator passes, but for what ``docs/aml.md`` lists with a reason."""
+"""ACPICA's own suite: what acpiexec passes, the evaluator passes."""
 
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -7,11 +7,6 @@ from acpi.aslts import COLLECTIONS, build, ours, suite, theirs, version
 
 from xlpy.firmware.acpi.eval.acpica import VERSION
 
-# root methods that acpiexec passes and the evaluator does not; docs/aml.md has the reasons
-DIFFERENT = {
-    *("m71f", "m740", "m746", "m768"),  # the SMBus and IPMI devices that acpiexec simulates
-    *("me3a", "m129", "M690-m100-S-BFldN"),  # how many exceptions one statement raises
-}
 OLDER = 25  # in a collection, where acpiexec has another version: Load, Unload and ToHexString differ
 
 
@@ -35,7 +30,7 @@ def test_collection(root, collection, tmp_path):
         passed += sum(verdict == "PASS" for verdict in verdicts.values())
         wanted += sum(verdict == "PASS" for verdict in expected.values())
         for method, verdict in expected.items():
-            if verdict == "PASS" and verdicts.get(method) != "PASS" and method.rpartition(":")[2] not in DIFFERENT:
+            if verdict == "PASS" and verdicts.get(method) != "PASS":
                 worse.append(f"{name} {method}: {verdicts.get(method)}")
     print(f"{collection}: {passed} root methods pass, {wanted} in acpiexec")
     allowed = 0 if version() == f"{VERSION:x}" else OLDER

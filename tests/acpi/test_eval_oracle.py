@@ -547,6 +547,24 @@ CASES = [  # the body of a method, and its result
     ("Local0 = RefOf (DEV) Notify (Local0, 1) Return (1)", "AE_AML_OPERAND_TYPE"),
     ("Fatal (1, 2, 3) Return (1)", 1),
     ('Debug = "x" Debug = INT Debug = PKG Return (1)', 1),
+    # constants: Zero, One and Ones keep their values where they are stored to through DerefOf, however they got there
+    ("Name (LOC, One) DerefOf (RefOf (LOC)) = 3 Return (LOC)", 1),
+    ("Name (LOC, One) LOC = 7 DerefOf (RefOf (LOC)) = 3 Return (LOC)", 7),
+    ("Name (LOC, 0x55) DerefOf (RefOf (LOC)) = 3 Return (LOC)", "AE_AML_OPERAND_TYPE"),
+    ("INT = One DerefOf (RefOf (INT)) = 3 Return (INT)", "AE_AML_OPERAND_TYPE"),
+    ("CopyObject (One, INT) DerefOf (RefOf (INT)) = 3 Return (INT)", 1),
+    ("Local0 = Ones DerefOf (RefOf (Local0)) = 3 Return (Local0)", 0xFFFFFFFFFFFFFFFF),
+    ("Local0 = One + 0x10 DerefOf (RefOf (Local0)) = 3 Return (Local0)", "AE_AML_OPERAND_TYPE"),
+    ("Local0 = Package () { Zero, 0x22 } DerefOf (Local0 [0]) = 3 Return (Local0)", [0, 0x22]),
+    ("Local0 = Package () { Zero, 0x22 } DerefOf (Local0 [1]) = 3 Return (Local0)", "AE_AML_OPERAND_TYPE"),
+    ("Local0 = One Return (DerefOf (RefOf (Local0)) = 3)", 3),
+    ("Local0 = One Return (Increment (DerefOf (RefOf (Local0))))", 2),
+    ("Local0 = One Divide (9, 4, DerefOf (RefOf (Local0)), Local1) Return (Local1)", 2),
+    # a reference to a local that was never set: nothing, until something needs a value
+    ("DerefOf (RefOf (Local0)) Return (1)", 1),
+    ("Local1 = DerefOf (RefOf (Local0)) Return (1)", "AE_AML_NO_RETURN_VALUE"),
+    ("Return (DerefOf (RefOf (Local0)))", None),
+    ("DerefOf (RefOf (Local0)) = 7 Return (1)", "AE_AML_NO_RETURN_VALUE"),
     ("Sleep (1) Stall (10) Return (1)", 1),
 ]
 

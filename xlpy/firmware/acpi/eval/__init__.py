@@ -7,8 +7,8 @@ It is a compiler from AML to a small stack machine, driven by one table of opcod
 evaluation is bounded in steps, depth and time, and whatever is malformed ends as an ``AmlError`` with the offset.
 """
 
+from xlpy.firmware.acpi.eval.access import BusAccess, RegionAccess, Scratch, Transaction
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.fields import RegionAccess, Scratch
 from xlpy.firmware.acpi.eval.interpreter import Entry, Interpreter
 from xlpy.firmware.acpi.eval.interpreter import load_tables as load
 from xlpy.firmware.acpi.eval.machine import Limits, Notification
@@ -17,6 +17,7 @@ from xlpy.firmware.acpi.eval.values import ObjectType
 
 __all__ = [
     "AmlError",
+    "BusAccess",
     "Entry",
     "Interpreter",
     "Limits",
@@ -25,5 +26,6 @@ __all__ = [
     "ObjectType",
     "RegionAccess",
     "Scratch",
+    "Transaction",
     "load",
 ]

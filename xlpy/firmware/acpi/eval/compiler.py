@@ -11,24 +11,22 @@ what does not exist. What is malformed fails when it is reached, for the same re
 
 from __future__ import annotations
 
+from xlpy.firmware.acpi.eval.assembler import Assembler
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, decode
 from xlpy.firmware.acpi.eval.namespace import UNKNOWN
-from xlpy.firmware.acpi.eval.reader import Reader
 from xlpy.firmware.acpi.eval.registry import Code
 from xlpy.firmware.acpi.eval.structures import SPECIAL, WIDTHS, if_else
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
+    from xlpy.firmware.acpi.eval.assembler import Loop, Work
     from xlpy.firmware.acpi.eval.names import Absolute
     from xlpy.firmware.acpi.eval.namespace import Block
     from xlpy.firmware.acpi.eval.opcodes import Op
     from xlpy.firmware.acpi.eval.registry import Handler
-    from xlpy.firmware.acpi.eval.structures import Loop
-
-    Work = Iterator["Work | None"]  # a frame of the compiler: it yields the frames whose end it waits for
 
 NESTING = 4000  # the compiler's frames, two for a term in a term; ACPICA knows no bound, real tables need about 60
 
@@ -64,16 +62,13 @@ class _Statements:
         self.start = self.mark = 0
 
 
-class Compiler(Reader):
+class Compiler(Assembler):
     """Compiles one block.
 
     Args:
-        block: the bytes.
-        scope: the scope they are in.
-        arity: the number of arguments of the method that a path means in a scope; None for another object, UNKNOWN for
-            none at all.
-        handlers: the machine's handlers by name.
+        block, scope, arity, handlers: as for ``Assembler``.
         final: the block is reached: a name that means nothing is taken for an object, and fails.
+        resumes: evaluation goes on behind errors, and in statements that fail.
     """
 
     def __init__(
@@ -84,13 +79,12 @@ class Compiler(Reader):
         handlers: Mapping[str, Handler],
         *,
         final: bool = False,
+        resumes: bool = False,
     ) -> None:
-        super().__init__(block.data, block.start)
-        self.block, self.scope, self.final = block, scope, final
-        self.known, self.handlers = arity, handlers
-        self.declared: dict[Absolute, int | None] = {}
+        super().__init__(block, scope, arity, handlers)
+        self.final, self.resumes = final, resumes
+        self.nesting = 0  # operators around the term at hand
         self.unknown: list[tuple[Path, Absolute]] = []
-        self.loop: Loop | None = None
         self.blocks: list[_Statements] = []
         self.frames: list[Work] = []
 
@@ -137,7 +131,8 @@ class Compiler(Reader):
     def _give_up(self) -> _Statements:
         """Drop the statement at hand, and pass over the rest of its block."""
         block = self.blocks.pop()
-        del self.frames[block.depth - 1 :], self.out[block.mark :]
+        del self.frames[block.depth - 1 :]
+        self.code.drop(block.mark)
         self.scope, self.loop, self.at = block.scope, block.loop, block.end
         return block
 
@@ -150,6 +145,7 @@ class Compiler(Reader):
         out, bounds = self.out, self.code.statements
         while self.at < end:
             block.start, block.mark = start, mark = self.at, len(out)
+            self.nesting = 0
             op = self.opcode(end)
             if op is None:
                 yield self._name_or_call(end, start)
@@ -182,6 +178,15 @@ class Compiler(Reader):
                 self.emit(op.name, (), start)
             return None
         return self._operation(op, end, start)
+
+    def kept(self, end: int) -> Work | None:
+        """A TermArg whose value is kept as it is: constants stay constants."""
+        start = self.at
+        if start >= end or self.data[start] not in _FIXED:
+            return self.term(end)
+        self.at += 1
+        self.emit("Fixed", _FIXED[self.data[start]], start)
+        return None
 
     def target(self, end: int, operator: str, *, optional: bool = False) -> Work | None:
         """A SuperName or Target: leaves one reference on the stack, None for no target, a value where one will do."""
@@ -234,6 +239,8 @@ class Compiler(Reader):
         return None
 
     def _call(self, path: Path, args: int, end: int, start: int) -> Work:
+        mark, outer = self._mark(start), self.nesting
+        self.nesting = outer + 1
         for given in range(args):
             at = self.at
             op = self.opcode(end) if at < end else None
@@ -241,13 +248,17 @@ class Compiler(Reader):
                 self.at = start
                 raise AmlError("AE_AML_TOO_FEW_ARGUMENTS", f"{path} takes {args} arguments, the call gives {given}")
             self.at = at
-            yield self.term(end)
+            yield self.kept(end)
         self.emit("Call", (path, args), start)
+        self.nesting = outer
+        self._operand(mark)
 
     def _operation(self, op: Op, end: int, start: int) -> Work:
         """The arguments of an opcode, then the opcode itself."""
         if op.package:
             end = self.package_end(end)
+        mark, outer = self._mark(start), self.nesting
+        self.nesting = outer + (op.name not in _CONTROL)
         special = SPECIAL.get(op.name)
         if special:
             yield special(self, op, end, start)
@@ -257,7 +268,7 @@ class Compiler(Reader):
                 constants.append(self.data[self.at] in _SLOTS)
             for kind in op.args:
                 if kind == "t":
-                    yield self.term(end)
+                    yield self.kept(end) if op.name in _KEEPING else self.term(end)
                 elif kind == "n":
                     constants.append(self.path(end))
                     if not op.value:
@@ -267,50 +278,29 @@ class Compiler(Reader):
                 else:
                     yield self.target(end, op.name, optional=kind == "g")
             self.emit(op.name, tuple(constants), start)
+        self.nesting = outer
+        self._operand(mark)
         if op.package:
             if self.at > end:
                 raise AmlError("AE_AML_PACKAGE_LIMIT", f"{op.name} does not fit in its package")
             self.at = end
 
-    # -- names
-
-    def arity(self, path: Path) -> int | None:
-        for full in path.candidates(self.scope):
-            if full in self.declared:
-                return self.declared[full]
-        args = self.known(path, self.scope)
-        self.code.assumed[path, self.scope] = args
-        return args
-
-    def is_known(self, full: Absolute) -> bool:
-        return self.known(Path(True, 0, full), ()) != UNKNOWN
-
-    def declare(self, path: Path, args: int | None = None) -> None:
-        full = path.under(self.scope)
-        if full is not None:
-            self.declared[full] = args
-
-    def emit(self, name: str, operand: Any, start: int) -> None:  # noqa: ANN401 -- as many types as handlers
-        self.out.append((self.handlers[name], operand, start))
-
-    # -- jumps
-
-    def jump(self, name: str, start: int) -> int:
-        """A jump whose aim is not known yet."""
-        self.emit(name, None, start)
+    def _mark(self, start: int) -> int | None:
+        """Where an operator begins, if its value is the operand of another one and that goes on without it."""
+        if not self.resumes or not self.nesting:
+            return None
+        self.emit("Mark", None, start)
         return len(self.out) - 1
 
-    def label(self, jump: int) -> None:
-        """Make a jump lead here."""
-        self.aim(jump, len(self.out))
-
-    def aim(self, at: int, operand: object) -> None:
-        if at < len(self.out):  # not among what was dropped
-            handler, _, start = self.out[at]
-            self.out[at] = handler, operand, start
+    def _operand(self, mark: int | None) -> None:
+        if mark is not None:
+            self.code.operators.append((mark, len(self.out)))
 
 
 _ANY = ("ObjectType", "SizeOf", "Acquire", "Release", "Signal", "Wait", "Reset", "Notify")  # what they are given
 
 _SLOTS = range(0x60, 0x6F)  # Local0 to Arg6
+_FIXED = {0x00: 0, 0x01: 1, 0xFF: -1}
+_KEEPING = ("Store", "CopyObject", "Return", "Name")  # operators that keep a value as it is
+_CONTROL = ("While", "Return")  # whose operands end the statement when they fail
 _NAMING = ("RefOf", "CondRefOf", "ObjectType", "CopyObject")  # a method's name means the method, not a call

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Field, Region
-from xlpy.firmware.acpi.eval.loader import field_at, region_at
+from xlpy.firmware.acpi.eval.loader import field_at, link_of, region_at
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.references import copy
@@ -100,14 +100,16 @@ FieldOperand = tuple[list[Path], int, list["Unit"]]
 def _field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
     (path,), update, units = operand
     region = region_at(vm, frame.scope, path)
-    _declare_units(vm, frame, units, update, lambda bits: Field(bits, region))
+    _declare_units(
+        vm, frame, units, update, lambda bits, unit: Field(bits, region, link=link_of(vm, frame.scope, region, unit))
+    )
 
 
 @handler("IndexField")
 def _index_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
     (index_path, data_path), update, units = operand
     index, data = field_at(vm, frame.scope, index_path), field_at(vm, frame.scope, data_path)
-    _declare_units(vm, frame, units, update, lambda bits: Field(bits, index=index, data=data))
+    _declare_units(vm, frame, units, update, lambda bits, _unit: Field(bits, index=index, data=data))
 
 
 @handler("BankField")
@@ -115,15 +117,17 @@ def _bank_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
     (region_path, bank_path), update, units = operand
     value = vm.pop_integer()
     region, bank = region_at(vm, frame.scope, region_path), field_at(vm, frame.scope, bank_path)
-    _declare_units(vm, frame, units, update, lambda bits: Field(bits, region, bank=bank, value=value))
+    _declare_units(vm, frame, units, update, lambda bits, _unit: Field(bits, region, bank=bank, value=value))
 
 
-def _declare_units(vm: Machine, frame: Frame, units: list[Unit], update: int, make: Callable[[Bits], Field]) -> None:
+def _declare_units(
+    vm: Machine, frame: Frame, units: list[Unit], update: int, make: Callable[[Bits, Unit], Field]
+) -> None:
     for unit in units:
         if unit.access >= len(ACCESS_WIDTHS):
             raise AmlError("AE_AML_OPERAND_VALUE", f"access type {unit.access} of field {unit.name}")
         bits = Bits(unit.offset, unit.length, ACCESS_WIDTHS[unit.access], update)
-        vm.declare(frame, Path(False, 0, (unit.name,)), make(bits))
+        vm.declare(frame, Path(False, 0, (unit.name,)), make(bits, unit))
 
 
 # -- buffer fields

@@ -1,82 +1,34 @@
 """Operation regions, and bits in them and in buffers (ACPI 6.5, 5.5.2.4 and 19.6.46).
 
 A field is read and written in units of its access width, each with one call of the memory's ``read`` or ``write``: a
-trapping page sees the same accesses as on hardware.
+trapping page sees the same accesses as on hardware. What is no memory, such as a serial bus, is in ``buses``.
 """
 
 from __future__ import annotations
 
 from xlpy.addr import LIMIT
+from xlpy.firmware.acpi.eval.access import BUSES, TableBytes, absent
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, String
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING, Protocol
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from xlpy.firmware.acpi.eval.access import RegionAccess, Transaction
     from xlpy.firmware.acpi.eval.names import Absolute
     from xlpy.firmware.acpi.eval.values import Value
 
-SYSTEM_MEMORY, SYSTEM_IO, PCI_CONFIG = 0, 1, 2
 ACCESS_WIDTHS = (1, 1, 2, 4, 8, 1)  # bytes, by access type (19.6.46); Any and Buffer go byte by byte
 PRESERVE, WRITE_AS_ONES, WRITE_AS_ZEROS = 0, 1, 2
 FIELD_LIMIT = 1 << 20  # bytes of one field
 
 
-class RegionAccess(Protocol):
-    """The machine behind operation regions.
-
-    ``space`` is the region space (0 SystemMemory, 1 SystemIO, 2 PCI_Config, ...), ``width`` the number of bytes: 1, 2,
-    4 or 8. Addresses are in bytes; for PCI_Config they are laid out as in ECAM: segment << 28, bus << 20, device << 15,
-    function << 12, register.
-    """
-
-    def read(self, space: int, address: int, width: int) -> int:
-        """Read one unit."""
-        ...
-
-    def write(self, space: int, address: int, width: int, value: int) -> None:
-        """Write one unit."""
-        ...
-
-
-class TableBytes:
-    """The machine behind a DataTableRegion."""
-
-    def __init__(self, data: bytearray) -> None:
-        self.data = data
-
-    def read(self, _space: int, address: int, width: int) -> int:
-        """Read ``width`` bytes, little-endian."""
-        return int.from_bytes(self.data[address : address + width], "little")
-
-    def write(self, _space: int, address: int, width: int, value: int) -> None:
-        """Write ``width`` bytes, little-endian; what lies behind the table is lost."""
-        fitting = value.to_bytes(width, "little")[: max(len(self.data) - address, 0)]
-        self.data[address : address + len(fitting)] = fitting
-
-
-class Scratch:
-    """Memory that remembers what was written and is zero elsewhere, for tables without their machine."""
-
-    def __init__(self) -> None:
-        self.bytes: dict[tuple[int, int], int] = {}
-
-    def read(self, space: int, address: int, width: int) -> int:
-        """Read ``width`` bytes, little-endian."""
-        return sum(self.bytes.get((space, address + at), 0) << 8 * at for at in range(width))
-
-    def write(self, space: int, address: int, width: int, value: int) -> None:
-        """Write ``width`` bytes, little-endian."""
-        for at in range(width):
-            self.bytes[space, address + at] = value >> 8 * at & 0xFF
-
-
 class Region:
-    """An operation region. A DataTableRegion has the bytes of its ``table``."""
+    """An operation region. A DataTableRegion has the bytes of its ``table``, a PCC subspace its ``message``."""
 
-    __slots__ = ("home", "length", "name", "offset", "settled", "space", "table")
+    __slots__ = ("home", "length", "message", "name", "offset", "settled", "space", "table")
     kind = ObjectType.REGION
 
     def __init__(
@@ -90,6 +42,7 @@ class Region:
     ) -> None:
         self.name, self.space, self.offset, self.length = name, space, offset, length
         self.table = table
+        self.message: bytearray | None = None
         self.home: Absolute = ()
         self.settled = False
 
@@ -109,6 +62,22 @@ class Bits(NamedTuple):
     update: int = PRESERVE
 
 
+class Link(NamedTuple):
+    """What the elements of a FieldList in front of a name say of the bus behind it (19.6.46).
+
+    Args:
+        protocol: of AccessAs, such as 6 for AttribByte.
+        length: of AccessAs, where its protocol has one.
+        pin: how many names there are between Connection and this one.
+        connection: the resource descriptor of Connection.
+    """
+
+    protocol: int
+    length: int
+    pin: int
+    connection: bytes
+
+
 class Field:
     """A field of a region, an index/data pair or a bank.
 
@@ -117,9 +86,10 @@ class Field:
         region: the region, when there is one.
         index, data: the fields of an index/data pair.
         bank, value: the bank register, and what it must hold.
+        link: how its bus is reached; None for a region that is memory, and for a bank.
     """
 
-    __slots__ = ("bank", "bits", "data", "depth", "index", "region", "value")
+    __slots__ = ("bank", "bits", "data", "depth", "index", "link", "region", "value")
     kind = ObjectType.FIELD_UNIT
 
     def __init__(
@@ -130,7 +100,9 @@ class Field:
         data: Field | None = None,
         bank: Field | None = None,
         value: int = 0,
+        link: Link | None = None,
     ) -> None:
+        self.link = link
         self.bits, self.region, self.index, self.data, self.bank, self.value = bits, region, index, data, bank, value
         self.depth: int = 1 + max((below.depth for below in (index, data, bank) if below), default=0)
 
@@ -199,6 +171,7 @@ class FieldAccess:
 
     def __init__(self, memory: RegionAccess, locate: Callable[[Region], None]) -> None:
         self.memory, self.locate = memory, locate
+        self.transact: Callable[[Transaction, bytearray], None] = getattr(memory, "transact", absent)
 
     def read(self, field: Field) -> bytes:
         """The bits of a field, in as few bytes as hold them."""
@@ -260,15 +233,22 @@ class FieldAccess:
             _check_register(field.bank, field.value)
             self.write(field.bank, raw(field.value))
         self.locate(region)
-        width = field.bits.width
+        if region.space in BUSES:
+            raise AmlError("AE_SUPPORT", f"region {region.name} is no memory: it can't hold a register or a bank")
+        self.check(field, end)
+        memory = self.memory if region.table is None else TableBytes(region.table)
+        return memory, region.space, region.offset
+
+    def check(self, field: Field, end: int) -> None:
+        """A field's region must hold ``end`` bytes, but for what is left of a unit."""
+        region, width = field.region, field.bits.width
+        assert region
         if end > -(-region.length // width) * width or region.offset + end > LIMIT:
             raise AmlError(
                 "AE_AML_REGION_LIMIT",
                 f"a field ends at byte {end:#x} of region {region.name}, which has {region.length:#x} from "
                 f"{region.offset:#x} on",
             )
-        memory = self.memory if region.table is None else TableBytes(region.table)
-        return memory, region.space, region.offset
 
     def _indexed(self, field: Field, at: int) -> int:
         """One unit behind an index/data pair."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import acpica, arithmetic, declarations, operators, statements, sync, tables
+from xlpy.firmware.acpi.eval.access import Scratch
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.fields import Scratch
 from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
 from xlpy.firmware.acpi.eval.names import parse, show
 from xlpy.firmware.acpi.eval.namespace import Container, Method, Mutex, Node, Table
@@ -18,7 +18,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from xlpy.firmware.acpi.eval.fields import RegionAccess
+    from xlpy.firmware.acpi.eval.access import RegionAccess
     from xlpy.firmware.acpi.eval.names import Absolute
     from xlpy.firmware.acpi.eval.results import Argument, Result
     from xlpy.firmware.acpi.eval.values import Value

@@ -6,6 +6,7 @@ time. A statement that fails is a problem; the table goes on behind it, as in AC
 
 from __future__ import annotations
 
+from xlpy.firmware.acpi.eval.access import BUSES
 from xlpy.firmware.acpi.eval.compiler import Compiler
 from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, Field, Region
@@ -13,16 +14,17 @@ from xlpy.firmware.acpi.eval.machine import Frame
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Block, Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.opcodes import OPCODES
-from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
+from xlpy.firmware.acpi.eval.reader import NAME_STARTS, NUMBERS, Reader
 from xlpy.firmware.acpi.eval.references import NameRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS
 from xlpy.firmware.acpi.eval.structures import CONTAINERS
-from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, String
+from xlpy.firmware.acpi.eval.values import Buffer, Constant, ObjectType, Package, String
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from xlpy.firmware.acpi.eval.fields import Link
     from xlpy.firmware.acpi.eval.machine import Machine
     from xlpy.firmware.acpi.eval.names import Absolute
     from xlpy.firmware.acpi.eval.namespace import Node, Object
@@ -33,7 +35,6 @@ BUFFER_LIMIT = 1 << 24  # bytes of one buffer
 CHAIN = 4  # index fields over index fields, banks over banks
 _NESTED = 4  # packages in packages that are read here; deeper ones the machine makes
 
-_NUMBERS = {0x0A: 1, 0x0B: 2, 0x0C: 4, 0x0E: 8}
 _BUFFER, _PACKAGE, _STRING, _EXTERNAL, _ELSE = 0x11, 0x12, 0x0D, 0x15, 0xA1
 
 
@@ -96,6 +97,7 @@ class Loader(Reader):
             self.vm.namespace.arity,
             HANDLERS,
             final=True,
+            resumes=self.vm.handler is not None,
         )
         code = compiler.compile(self.label, single=True)
         self.next = compiler.at
@@ -146,11 +148,11 @@ class Loader(Reader):
         if at >= end:
             raise AmlError("AE_AML_PARSE", "the package ends where a value is required")
         code, self.at = self.data[at], at + 1
-        width = _NUMBERS.get(code)
+        width = NUMBERS.get(code)
         if width:
             return self.number(width, end) & self.vm.mask
         if code == 0 or code == 1:
-            return code
+            return Constant(code)
         if code == _STRING:
             stop = self.data.find(0, at + 1, end)
             if stop < 0:
@@ -158,7 +160,7 @@ class Loader(Reader):
             self.at = stop + 1
             return String(self.data[at + 1 : stop])
         if code == 0xFF:
-            return self.vm.mask
+            return Constant(self.vm.mask)
         if code == _BUFFER:
             inner = self.package_end(end)
             size = self._constant(inner, depth) if self.data[self.at] in _SIZES else None
@@ -258,21 +260,23 @@ class Loader(Reader):
             for unit in units:  # the names are there all the same, as in ACPICA
                 self._add(Path(False, 0, (unit.name,)), Container(ObjectType.UNINITIALIZED))
             raise
-        self.units(units, flags, lambda bits: Field(bits, region))
+        self.units(
+            units, flags, lambda bits, unit: Field(bits, region, link=link_of(self.vm, self.scope, region, unit))
+        )
 
     def _index_field(self, _code: int, _start: int) -> None:
         end = self.next = self.package_end(self.end)
         paths, flags = (self.path(end), self.path(end)), self.number(1, end)
         units = self.field_list(flags & 0xF, end)
         index, data = (field_at(self.vm, self.scope, path) for path in paths)
-        self.units(units, flags, lambda bits: Field(bits, index=index, data=data))
+        self.units(units, flags, lambda bits, _unit: Field(bits, index=index, data=data))
 
-    def units(self, units: list[Unit], flags: int, make: Callable[[Bits], Field]) -> None:
+    def units(self, units: list[Unit], flags: int, make: Callable[[Bits, Unit], Field]) -> None:
         """Declare the fields of a list; names that exist already are passed over one by one."""
         for unit in units:
             if unit.access >= len(ACCESS_WIDTHS):
                 raise AmlError("AE_AML_OPERAND_VALUE", f"access type {unit.access} of field {unit.name}")
-            field = make(Bits(unit.offset, unit.length, ACCESS_WIDTHS[unit.access], flags >> 5 & 3))
+            field = make(Bits(unit.offset, unit.length, ACCESS_WIDTHS[unit.access], flags >> 5 & 3), unit)
             try:
                 self._add(Path(False, 0, (unit.name,)), field)
             except AmlError as error:
@@ -289,6 +293,16 @@ def region_at(vm: Machine, scope: Absolute, path: Path) -> Region:
     return node.object
 
 
+def link_of(vm: Machine, scope: Absolute, region: Region, unit: Unit) -> Link | None:
+    """How a field of a region reaches its bus, with the descriptor that its connection names; None for memory."""
+    if region.space not in BUSES:
+        return None
+    if unit.connection is None:
+        return unit.link
+    held = vm.namespace.get(scope, unit.connection).object
+    return unit.link._replace(connection=bytes(held) if isinstance(held, Buffer) else b"")
+
+
 def field_at(vm: Machine, scope: Absolute, path: Path) -> Field:
     """The field that ``path`` means in ``scope``."""
     node = vm.namespace.get(scope, path)
@@ -300,7 +314,7 @@ def field_at(vm: Machine, scope: Absolute, path: Path) -> Field:
 
 
 _OF_NAMES = ("AE_NOT_FOUND", "AE_ALREADY_EXISTS", "AE_BAD_PATHNAME", "AE_AML_OPERAND_TYPE", "AE_LIMIT")
-_SIZES = frozenset((0x00, 0x01, 0xFF, *_NUMBERS))  # constant integers
+_SIZES = frozenset((0x00, 0x01, 0xFF, *NUMBERS))  # constant integers
 
 _STATEMENTS: dict[int, Callable[[Loader, int, int], bool | None]] = {
     0x06: Loader._alias,

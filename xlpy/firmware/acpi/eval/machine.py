@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import convert
+from xlpy.firmware.acpi.eval.access import PCI_CONFIG
 from xlpy.firmware.acpi.eval.compiler import Compiler, Later
 from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted, status_code
-from xlpy.firmware.acpi.eval.fields import PCI_CONFIG, FieldAccess, Region
+from xlpy.firmware.acpi.eval.fields import FieldAccess, Region
 from xlpy.firmware.acpi.eval.names import parse
 from xlpy.firmware.acpi.eval.namespace import Container, Method, Namespace, Node
 from xlpy.firmware.acpi.eval.references import ElementRef, copy, passed
@@ -18,7 +19,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.fields import RegionAccess
+    from xlpy.firmware.acpi.eval.access import RegionAccess
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.namespace import Mutex, Object, Table
     from xlpy.firmware.acpi.eval.values import Value
@@ -56,7 +57,7 @@ class Frame:
         made: takes the full paths of the objects that it makes; those of a method go when it ends.
     """
 
-    __slots__ = ("args", "at", "code", "height", "locals", "made", "node", "scope", "scopes", "sync")
+    __slots__ = ("args", "at", "code", "height", "locals", "made", "marks", "node", "scope", "scopes", "sync")
 
     def __init__(
         self, code: Code, scope: Absolute, args: list[Value], node: Node | None, made: list[Absolute] | None = None
@@ -67,6 +68,7 @@ class Frame:
         self.args: list[Value] = args + [None] * (7 - len(args))
         self.locals: list[Value] = [None] * 8
         self.scopes: list[Absolute] = []
+        self.marks: dict[int, int] = {}  # the height of the stack where operators began
         self.made: list[Absolute] = [] if made is None else made
 
 
@@ -126,14 +128,24 @@ class Machine:
                     if after is None or not self._forgiven(error):
                         error.aborts = error.aborts or (not frames[base].node and len(frames) > base + 1)
                         raise
-                    frame.at = after
-                    del self.stack[frame.height :]
+                    self._resume(frame, after)
         finally:
             self.runs -= 1
             if len(frames) > base:  # something went wrong
                 for left in reversed(frames[base:]):
                     self._end(left)
                 del frames[base:], self.stack[height:]
+
+    def _resume(self, frame: Frame, after: int) -> None:
+        """Go on behind an error: in the statement without the value of the operator that failed, or behind both."""
+        failed = frame.code.operand(frame.at - 1)
+        if failed and failed[0] in frame.marks:
+            start, frame.at = failed
+            del self.stack[frame.marks[start] :]
+            self.stack.append(None)
+        else:
+            frame.at = after
+            del self.stack[frame.height :]
 
     def _forgiven(self, error: AmlError) -> bool:
         """Whether the handler of errors wants the statements behind one to run."""
@@ -206,7 +218,8 @@ class Machine:
                 self._code[node.path] = method, generation, code
                 return code
         self.spend((method.body.end - method.body.start) >> 2)
-        code = Compiler(method.body, node.path, arity, HANDLERS).compile(f"{method.body.label} {node}")
+        compiler = Compiler(method.body, node.path, arity, HANDLERS, resumes=self.handler is not None)
+        code = compiler.compile(f"{method.body.label} {node}")
         self._code[node.path] = method, generation, code
         return code
 
@@ -216,7 +229,8 @@ class Machine:
         changed = (arity(path, scope) for path, scope in later.unknown)
         if later.at is None or any(args is not None and args > 0 for args in changed):
             self.spend((later.block.end - later.block.start) >> 2)
-            Compiler(later.block, later.scope, arity, HANDLERS, final=True).append(frame.code, later)
+            compiler = Compiler(later.block, later.scope, arity, HANDLERS, final=True, resumes=self.handler is not None)
+            compiler.append(frame.code, later)
         assert later.at is not None
         frame.at = later.at
 

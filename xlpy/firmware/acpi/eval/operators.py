@@ -176,8 +176,7 @@ def _store(vm: Machine, _frame: Frame, _operand: object) -> None:
     target, value = vm.pop_place(), vm.stack.pop()
     if value is None:
         raise AmlError("AE_AML_NO_RETURN_VALUE", "there is no value to store")
-    store(vm, value, target, plain=True)
-    vm.stack.append(value)
+    vm.stack.append(store(vm, value, target, plain=True))
 
 
 @handler("CopyObject")
@@ -186,8 +185,7 @@ def _copy_object(vm: Machine, _frame: Frame, _operand: object) -> None:
     assert target is not None
     if value is None:
         raise AmlError("AE_AML_NO_RETURN_VALUE", "there is no value to copy")
-    copy_object(vm, value, target)
-    vm.stack.append(value)
+    vm.stack.append(copy_object(vm, value, target))
 
 
 # -- references
@@ -229,7 +227,8 @@ def _deref_of(vm: Machine, frame: Frame, operand: tuple[bool]) -> None:
         (in_slot,) = operand
         error = convert.type_error(value, "a reference")
         raise AmlError("AE_TYPE", error.message) if in_slot else error
-    vm.stack.append(load(vm, value))
+    unset = isinstance(value, SlotRef) and value.slots[value.index] is None
+    vm.stack.append(None if unset else load(vm, value))  # what needs a value says so
 
 
 def _behind(vm: Machine, value: Value) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.fields import Link
 from xlpy.firmware.acpi.eval.names import decode
 from xlpy.firmware.acpi.eval.namespace import Block, Method
 from xlpy.firmware.acpi.eval.opcodes import EXTENDED, OPCODES, Op
@@ -13,16 +14,23 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.names import Path
 
 _LETTERS = frozenset(b"_ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_BUFFER = 0x11
+NUMBERS = {0x0A: 1, 0x0B: 2, 0x0C: 4, 0x0E: 8}  # bytes of constants
 NAME_STARTS = _LETTERS | frozenset(b"\\^./")  # 0x2E and 0x2F begin paths of several segments
 
 
 class Unit(NamedTuple):
-    """One named element of a FieldList: bits from the start of the list, and the access type in force."""
+    """One named element of a FieldList: bits from the start of the list, and the access type in force.
+
+    ``connection`` is the name of the descriptor that its link lacks.
+    """
 
     name: str
     offset: int
     length: int
     access: int
+    link: Link
+    connection: Path | None
 
 
 class Reader:
@@ -87,27 +95,37 @@ class Reader:
     def field_list(self, access: int, end: int) -> list[Unit]:
         """The named elements of a FieldList, which begins with this access type."""
         units = []
-        offset = 0
+        offset = protocol = length = pin = 0
+        descriptor, connection = b"", None
         while self.at < end:
             kind = self.data[self.at]
             if kind in _LETTERS:
                 path = self.path(min(self.at + 4, end))
-                length = self.encoded_length(end)
-                units.append(Unit(path.segments[0], offset, length, access))
-                offset += length
+                bits = self.encoded_length(end)
+                link = Link(protocol, length, pin, descriptor)
+                units.append(Unit(path.segments[0], offset, bits, access, link, connection))
+                offset, pin = offset + bits, pin + 1
                 continue
             self.at += 1
             if kind == 0:  # a gap
                 offset += self.encoded_length(end)
             elif kind in (1, 3):  # AccessAs: type, attribute, and in the extended form a length
-                access = self.number(1, end) & 0xF
-                self.number(1 if kind == 1 else 2, end)
-            elif kind == 2:  # Connection: a name or a buffer, which only serial buses use
-                if self.at < end and self.data[self.at] == 0x11:
-                    self.at += 1
-                    self.at = self.package_end(end)
-                else:
-                    self.path(end)
+                access, protocol = self.number(1, end) & 0xF, self.number(1, end)
+                length = self.number(1, end) if kind == 3 else 0
+            elif kind == 2:  # Connection
+                pin = 0
+                descriptor, connection = self._resource(end)
             else:
                 raise AmlError("AE_AML_PARSE", f"unknown field element {kind:#04x}")
         return units
+
+    def _resource(self, end: int) -> tuple[bytes, Path | None]:
+        """A resource descriptor in a Buffer, or the name of one."""
+        if self.at >= end or self.data[self.at] != _BUFFER:
+            return b"", self.path(end)
+        self.at += 1
+        inner = self.package_end(end)
+        if self.at < inner:  # the size, which the package tells as well
+            self.number(NUMBERS.get(self.number(1, inner), 0), inner)
+        data, self.at = self.data[self.at : inner], inner
+        return data, None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.namespace import Node
-    from xlpy.firmware.acpi.eval.values import Value
+    from xlpy.firmware.acpi.eval.values import Constant, Value
 
 
 class SlotRef(Reference):
@@ -66,6 +66,15 @@ class LinkRef(Reference):
 
     def __init__(self, node: Node) -> None:
         self.node = node
+
+
+class ConstantRef(Reference):
+    """A constant where a place is required: it keeps its value."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Constant) -> None:
+        self.value = value
 
 
 class DebugRef(Reference):

@@ -37,19 +37,32 @@ class Code:
         path: names its table and method.
         instructions: what the machine runs.
         statements: the first instruction of each statement and the one behind it, inner statements first.
+        operators: likewise, of operators whose values are operands; only where evaluation goes on behind errors.
         problems: what could not be compiled, and fails when it is reached.
         assumed: how many arguments names took, in which scopes, when it was compiled.
     """
 
-    __slots__ = ("assumed", "instructions", "path", "problems", "statements")
+    __slots__ = ("assumed", "instructions", "operators", "path", "problems", "statements")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.instructions: list[Instruction] = []
         self.statements: list[tuple[int, int]] = []
+        self.operators: list[tuple[int, int]] = []
         self.problems: list[AmlError] = []
         self.assumed: dict[tuple[Path, Absolute], int | None] = {}
 
     def after(self, at: int) -> int | None:
         """The instruction behind the innermost statement that contains one; None outside of all statements."""
         return next((end for start, end in self.statements if start <= at < end), None)
+
+    def operand(self, at: int) -> tuple[int, int] | None:
+        """The innermost operator that contains an instruction, if its value is the operand of another."""
+        return next(((start, end) for start, end in self.operators if start <= at < end), None)
+
+    def drop(self, at: int) -> None:
+        """Forget what was compiled from an instruction on."""
+        del self.instructions[at:]
+        for bounds in (self.statements, self.operators):
+            while bounds and bounds[-1][0] >= at:
+                bounds.pop()

@@ -63,7 +63,7 @@ def shown(value: Object) -> Result:
         return ObjectPath(value.node)
     if isinstance(value, NameRef):
         return ObjectPath(value.path)
-    return value if isinstance(value, int) else None
+    return int(value) if isinstance(value, int) else None
 
 
 def argument(arg: Argument) -> Value:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import acpica, convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Method
-from xlpy.firmware.acpi.eval.references import DebugRef, ElementRef, NameRef, NodeRef, SlotRef
+from xlpy.firmware.acpi.eval.references import ConstantRef, DebugRef, ElementRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load, read_node, settle
-from xlpy.firmware.acpi.eval.values import Buffer, Package, Reference, String
+from xlpy.firmware.acpi.eval.values import Buffer, Constant, Package, Reference, String
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ def _one(vm: Machine, _frame: Frame, _operand: object) -> None:
 @handler("Ones")
 def _ones(vm: Machine, _frame: Frame, _operand: object) -> None:
     vm.stack.append(vm.mask)
+
+
+@handler("Fixed")
+def _fixed(vm: Machine, _frame: Frame, value: int) -> None:
+    vm.stack.append(Constant(value & vm.mask))
 
 
 @handler("Revision")
@@ -138,10 +143,17 @@ def _no_target(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("CheckReference")
 def _check_reference(vm: Machine, frame: Frame, _operand: object) -> None:
-    if not isinstance(vm.stack[-1], Reference):
-        if None in vm.stack[frame.height : -1]:
+    if isinstance(vm.stack[-1], Constant):
+        vm.stack[-1] = ConstantRef(vm.stack[-1])
+    elif not isinstance(vm.stack[-1], Reference):
+        if None in vm.stack[frame.height :]:
             raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
         raise convert.type_error(vm.stack[-1], "a reference")
+
+
+@handler("Mark")
+def _mark(vm: Machine, frame: Frame, _operand: object) -> None:
+    frame.marks[frame.at - 1] = len(vm.stack)
 
 
 @handler("Drop")

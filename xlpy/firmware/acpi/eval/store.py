@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from xlpy.firmware.acpi.eval import convert
+from xlpy.firmware.acpi.eval import buses, convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits
 from xlpy.firmware.acpi.eval.namespace import Container, Method
-from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef, copy
-from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, Reference, String, kind_of
+from xlpy.firmware.acpi.eval.references import (
+    ByteRef,
+    ConstantRef,
+    DebugRef,
+    ElementRef,
+    LinkRef,
+    NameRef,
+    NodeRef,
+    SlotRef,
+    copy,
+)
+from xlpy.firmware.acpi.eval.values import Buffer, Constant, ObjectType, Package, Reference, String, kind_of
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -41,6 +51,9 @@ def read_node(vm: Holder, node: Node) -> Value:
         return thing
     if isinstance(thing, Field):
         vm.spend(thing.bits.length >> 3)
+        if thing.link:
+            vm.spend(buses.cost(thing) >> 3)
+            return buses.receive(vm.fields, thing, vm.width)
         return value_of(vm.fields.read(thing), thing.bits.length, vm.width)
     if isinstance(thing, BufferField):
         vm.spend(thing.length >> 3)
@@ -72,6 +85,8 @@ def load(vm: Holder, place: Reference) -> Value:
         return value
     if isinstance(place, NameRef):
         return read_node(vm, vm.namespace.get(place.scope, place.path))
+    if isinstance(place, ConstantRef):
+        return place.value
     raise AmlError("AE_AML_OPERAND_TYPE", "the Debug object can't be read")
 
 
@@ -103,13 +118,16 @@ def settle(vm: Holder, package: Package) -> None:
                 pending.append(value)
 
 
-def store(vm: Holder, value: Value, place: Reference | None, *, plain: bool = False) -> None:
+def store(vm: Holder, value: Value, place: Reference | None, *, plain: bool = False) -> Value:
     """Store: a copy of ``value``, converted to the type of a named target.
 
     A named package takes a package, and that only from the Store operator itself (``plain``).
+
+    Returns:
+        the value, or what a bus has answered to it.
     """
     if place is None:
-        return
+        return value
     if isinstance(value, NodeRef) and value.plain and not isinstance(place, DebugRef):
         raise AmlError("AE_AML_OPERAND_TYPE", f"{value.node} can't be stored, only a reference to it")
     if isinstance(value, Package):
@@ -117,19 +135,19 @@ def store(vm: Holder, value: Value, place: Reference | None, *, plain: bool = Fa
     if isinstance(place, SlotRef):
         held = place.slots[place.index]
         if place.is_arg and isinstance(held, (NodeRef, SlotRef)) and not (isinstance(held, NodeRef) and held.plain):
-            _store_through(vm, value, held, plain)
-        else:
-            place.slots[place.index] = taken(vm, value)
+            return _store_through(vm, value, held, plain)
+        place.slots[place.index] = taken(vm, value)
     elif isinstance(place, NodeRef):
-        _store_named(vm, value, place.node, plain)
+        return _store_named(vm, value, place.node, plain)
     elif isinstance(place, ElementRef):
         place.package[place.index] = copy(value, vm.spend)
     elif isinstance(place, ByteRef):
         _store_byte(vm, value, place)
     elif isinstance(place, DebugRef):
         vm.log(value)
-    else:
+    elif not isinstance(place, ConstantRef):
         raise AmlError("AE_AML_OPERAND_TYPE", "a name in a package is no place to store to")
+    return value
 
 
 def taken(vm: Holder, value: Value) -> Value:
@@ -140,14 +158,15 @@ def taken(vm: Holder, value: Value) -> Value:
     return copy(value, vm.spend)
 
 
-def _store_named(vm: Holder, value: Value, node: Node, plain: bool) -> None:
+def _store_named(vm: Holder, value: Value, node: Node, plain: bool) -> Value:
     thing = node.object
     if isinstance(value, Reference) and isinstance(thing, (int, bytearray, Field, BufferField)):
         raise convert.type_error(value, "an integer, string or buffer")
     if isinstance(thing, bytearray):
         vm.spend(len(thing) >> 8)
     if isinstance(thing, int):
-        node.object = convert.to_integer(value, vm.width)
+        number = convert.to_integer(value, vm.width)
+        node.object = Constant(number) if isinstance(thing, Constant) else number
     elif isinstance(thing, String):
         thing[:] = convert.to_string(value, vm.width)
     elif isinstance(thing, Buffer):
@@ -155,6 +174,9 @@ def _store_named(vm: Holder, value: Value, node: Node, plain: bool) -> None:
         thing[:] = data[: len(thing)].ljust(len(thing), b"\0") if thing else data
     elif isinstance(thing, Field):
         vm.spend(thing.bits.length >> 3)
+        if thing.link:
+            vm.spend(buses.cost(thing) >> 3)
+            return buses.send(vm.fields, thing, value)
         vm.fields.write(thing, raw(value))
     elif isinstance(thing, BufferField):
         write_bits(thing.buffer, thing.offset, thing.length, raw(value))
@@ -165,9 +187,10 @@ def _store_named(vm: Holder, value: Value, node: Node, plain: bool) -> None:
             "AE_AML_OPERAND_TYPE" if isinstance(thing, Method) else "AE_AML_TARGET_TYPE",
             f"a {kind_of(value).name.lower()} can't be stored to {node}, a {node.type.name.lower()}",
         )
+    return value
 
 
-def _store_through(vm: Holder, value: Value, held: NodeRef | SlotRef, plain: bool) -> None:
+def _store_through(vm: Holder, value: Value, held: NodeRef | SlotRef, plain: bool) -> Value:
     """Store to an argument that is a reference from RefOf: to what it refers to, which takes over the type."""
     if isinstance(held, SlotRef):
         held.slots[held.index] = copy(value, vm.spend)
@@ -176,7 +199,8 @@ def _store_through(vm: Holder, value: Value, held: NodeRef | SlotRef, plain: boo
             raise convert.type_error(value, "an integer, string or buffer")
         held.node.object = copy(value, vm.spend)
     else:
-        _store_named(vm, value, held.node, plain)
+        return _store_named(vm, value, held.node, plain)
+    return value
 
 
 def _store_byte(vm: Holder, value: Value, place: ByteRef) -> None:
@@ -191,18 +215,22 @@ def _store_byte(vm: Holder, value: Value, place: ByteRef) -> None:
     place.data[place.index] = byte
 
 
-def retype(vm: Holder, value: Value, place: Reference) -> None:
+def retype(vm: Holder, value: Value, place: Reference) -> Value:
     """Store the result of an explicit conversion: a named integer, string or buffer takes over its type."""
     held = place.node.object if isinstance(place, NodeRef) else None
     convertible = (int, String, Buffer)
     if isinstance(place, NodeRef) and isinstance(held, convertible) and type(held) is not type(value):
         place.node.object = copy(value, vm.spend)
-    else:
-        store(vm, value, place)
+        return value
+    return store(vm, value, place)
 
 
-def copy_object(vm: Holder, value: Value, place: Reference) -> None:
-    """CopyObject: a named target takes over the type, whatever it is; fields convert nevertheless."""
+def copy_object(vm: Holder, value: Value, place: Reference) -> Value:
+    """CopyObject: a named target takes over the type, whatever it is; fields convert nevertheless.
+
+    Returns:
+        the value, or what a bus has answered to it.
+    """
     if isinstance(value, Package):
         settle(vm, value)
     if isinstance(place, NodeRef) and not isinstance(place.node.object, (Field, BufferField)):
@@ -213,15 +241,15 @@ def copy_object(vm: Holder, value: Value, place: Reference) -> None:
     elif isinstance(place, SlotRef):
         held = place.slots[place.index]
         if place.is_arg and isinstance(held, (NodeRef, SlotRef)) and not (isinstance(held, NodeRef) and held.plain):
-            copy_object(vm, value, held)
-        else:
-            place.slots[place.index] = copy(value, vm.spend)
+            return copy_object(vm, value, held)
+        place.slots[place.index] = copy(value, vm.spend)
     else:
-        store(vm, value, place)
+        return store(vm, value, place)
+    return value
 
 
 def finish(vm: Holder, target: Reference | None, value: Value, *, explicit: bool = False) -> None:
     """Store a result in its target, which takes over its type if the conversion is explicit; it is the value, too."""
     if target is not None:
-        (retype if explicit else store)(vm, value, target)
+        value = (retype if explicit else store)(vm, value, target)
     vm.stack.append(value)

@@ -1,11 +1,12 @@
 """Opcodes whose code is more than that of their arguments, and then their own: data, control flow, named objects.
 
-Each is a function of the compiler, the opcode, the end of its package and its place; what has terms in it is one of the
-compiler's frames.
+Each is a function of the assembler, the opcode, the end of its package and its place; what has terms in it is one of
+the compiler's frames.
 """
 
 from __future__ import annotations
 
+from xlpy.firmware.acpi.eval.assembler import Loop
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import UNKNOWN, Container
@@ -16,7 +17,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.compiler import Compiler, Work
+    from xlpy.firmware.acpi.eval.assembler import Assembler, Work
     from xlpy.firmware.acpi.eval.opcodes import Op
 
 _CONSTANTS = {"Byte": 1, "Word": 2, "DWord": 4, "QWord": 8}
@@ -30,28 +31,18 @@ CONTAINERS = {
 _ELSE = 0xA1
 
 
-class Loop:
-    """A While: its first instruction, the jumps that leave it, and the instruction behind it once that is known."""
-
-    __slots__ = ("breaks", "exit", "start")
-
-    def __init__(self, start: int) -> None:
-        self.start, self.exit = start, 0
-        self.breaks: list[int] = []
-
-
 # -- data
 
 
-def _constant(c: Compiler, op: Op, end: int, start: int) -> None:
+def _constant(c: Assembler, op: Op, end: int, start: int) -> None:
     c.emit("Constant", c.number(_CONSTANTS[op.name], end), start)
 
 
-def _slot(c: Compiler, op: Op, _end: int, start: int) -> None:
+def _slot(c: Assembler, op: Op, _end: int, start: int) -> None:
     c.emit("GetSlot", (op.name.startswith("Arg"), int(op.name[-1])), start)
 
 
-def _cond_ref_of(c: Compiler, op: Op, end: int, start: int) -> Work:
+def _cond_ref_of(c: Assembler, op: Op, end: int, start: int) -> Work:
     at = c.at
     if at < end and c.data[at] in NAME_STARTS:
         c.emit("NamePlaceIfAny", c.path(end), at)
@@ -61,7 +52,7 @@ def _cond_ref_of(c: Compiler, op: Op, end: int, start: int) -> Work:
     c.emit(op.name, (), start)
 
 
-def _string(c: Compiler, _op: Op, end: int, start: int) -> None:
+def _string(c: Assembler, _op: Op, end: int, start: int) -> None:
     stop = c.data.find(0, c.at, end)
     if stop < 0:
         raise AmlError("AE_AML_STRING_LIMIT", "a string without its NUL")
@@ -69,13 +60,13 @@ def _string(c: Compiler, _op: Op, end: int, start: int) -> None:
     c.at = stop + 1
 
 
-def _buffer(c: Compiler, _op: Op, end: int, start: int) -> Work:
+def _buffer(c: Assembler, _op: Op, end: int, start: int) -> Work:
     yield c.term(end)
     c.emit("Buffer", c.data[c.at : end], start)
     c.at = end
 
 
-def _package(c: Compiler, op: Op, end: int, start: int) -> Work:
+def _package(c: Assembler, op: Op, end: int, start: int) -> Work:
     count = c.number(1, end) if op.name == "Package" else None
     if count is None:
         yield c.term(end)
@@ -85,7 +76,7 @@ def _package(c: Compiler, op: Op, end: int, start: int) -> Work:
         if c.data[at] in NAME_STARTS:
             c.emit("GetElement", c.path(end), at)
         else:
-            yield c.term(end)
+            yield c.kept(end)
         elements += 1
     c.emit("Package", (count, elements), start)
 
@@ -93,7 +84,7 @@ def _package(c: Compiler, op: Op, end: int, start: int) -> Work:
 # -- control flow
 
 
-def if_else(c: Compiler, outer: int, start: int) -> Work:
+def if_else(c: Assembler, outer: int, start: int) -> Work:
     """An If, and the Else that may follow it."""
     end = c.package_end(outer)
     yield c.term(end)
@@ -110,7 +101,7 @@ def if_else(c: Compiler, outer: int, start: int) -> Work:
     c.at = end
 
 
-def _while(c: Compiler, _op: Op, end: int, start: int) -> Work:
+def _while(c: Assembler, _op: Op, end: int, start: int) -> Work:
     outer, c.loop = c.loop, Loop(len(c.out))
     loop = c.loop
     yield c.term(end)
@@ -123,7 +114,7 @@ def _while(c: Compiler, _op: Op, end: int, start: int) -> Work:
     c.loop = outer
 
 
-def _break(c: Compiler, op: Op, _end: int, start: int) -> None:
+def _break(c: Assembler, op: Op, _end: int, start: int) -> None:
     if c.loop is None:
         raise AmlError("AE_AML_NO_WHILE", f"{op.name} outside of While")
     if op.name == "Continue":
@@ -137,14 +128,14 @@ def _break(c: Compiler, op: Op, _end: int, start: int) -> None:
 # -- named objects
 
 
-def _alias(c: Compiler, _op: Op, end: int, start: int) -> None:
+def _alias(c: Assembler, _op: Op, end: int, start: int) -> None:
     source, path = c.path(end), c.path(end)
     args = c.arity(source)
     c.declare(path, None if args == UNKNOWN else args)
     c.emit("Alias", (source, path), start)
 
 
-def _scope(c: Compiler, op: Op, end: int, start: int) -> Work:
+def _scope(c: Assembler, op: Op, end: int, start: int) -> Work:
     path = c.path(end)
     container = None
     if op.name != "Scope":
@@ -165,18 +156,18 @@ def _scope(c: Compiler, op: Op, end: int, start: int) -> Work:
     c.scope, c.loop = outer
 
 
-def _method(c: Compiler, _op: Op, end: int, start: int) -> None:
+def _method(c: Assembler, _op: Op, end: int, start: int) -> None:
     path, method = c.method(end, c.block.label)
     c.declare(path, method.args)
     c.emit("Method", (path, method), start)
 
 
-def _external(c: Compiler, _op: Op, end: int, _start: int) -> None:
+def _external(c: Assembler, _op: Op, end: int, _start: int) -> None:
     c.path(end)
     c.number(2, end)
 
 
-def _field(c: Compiler, op: Op, end: int, start: int) -> Work:
+def _field(c: Assembler, op: Op, end: int, start: int) -> Work:
     paths = [c.path(end) for kind in op.args if kind == "n"]
     if "t" in op.args:
         yield c.term(end)
@@ -187,7 +178,7 @@ def _field(c: Compiler, op: Op, end: int, start: int) -> Work:
     c.emit(op.name, (paths, flags >> 5 & 3, units), start)
 
 
-SPECIAL: dict[str, Callable[[Compiler, Op, int, int], Work | None]] = {
+SPECIAL: dict[str, Callable[[Assembler, Op, int, int], Work | None]] = {
     **dict.fromkeys(_CONSTANTS, _constant),
     **{f"Local{n}": _slot for n in range(8)},
     **{f"Arg{n}": _slot for n in range(7)},

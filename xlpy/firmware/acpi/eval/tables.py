@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from xlpy.firmware.acpi.eval.access import SYSTEM_MEMORY
 from xlpy.firmware.acpi.eval.declarations import declare_region
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.fields import SYSTEM_MEMORY, Field, Region
+from xlpy.firmware.acpi.eval.fields import Field, Region
 from xlpy.firmware.acpi.eval.loader import Loader
 from xlpy.firmware.acpi.eval.namespace import Table
 from xlpy.firmware.acpi.eval.references import NodeRef, SlotRef

@@ -47,6 +47,12 @@ for _number, _name in enumerate(_NAMES.split()):
     setattr(ObjectType, _name, _type)
 
 
+class Constant(int):
+    """An Integer that the opcode Zero, One or Ones made: what is stored to it through a DerefOf is lost."""
+
+    __slots__ = ()
+
+
 class String(bytearray):
     """A String: its characters without the NUL at the end."""
 
