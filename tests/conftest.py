@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
+import programs
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,8 +18,31 @@ def pytest_addoption(parser):
     parser.addoption("--regenerate", action="store_true", help="write golden bytes anew; then read the difference")
 
 
+def pytest_runtest_setup(item):
+    """Skip tests whose outside programs are not there."""
+    programs.check(item)
+
+
+def pytest_sessionfinish(session):
+    """A worker of xdist tells which judges it asked, and which it missed."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["judges"] = (sorted(programs.asked), programs.missed)
+
+
+def pytest_testnodedown(node):
+    """What a worker told."""
+    asked, missed = getattr(node, "workeroutput", {}).get("judges", ((), {}))
+    programs.asked.update(asked)
+    programs.missed.update(missed)
+
+
 def pytest_terminal_summary(terminalreporter):
-    """Say how much was compared with a foreign judge: what tests record as a property that begins with "compared"."""
+    """Say which foreign judges were asked, and what was compared with them: "compared ..." is a property of a test."""
+    if programs.asked or programs.missed:
+        names = ", ".join(sorted(programs.asked)) or "none"
+        terminalreporter.write_line(f"{len(programs.asked)} judges were asked: {names}")
+    for reason in sorted(programs.missed.values()):
+        terminalreporter.write_line(f"not asked: {reason}")
     for report in terminalreporter.getreports(""):
         for name, value in getattr(report, "user_properties", ()):
             if report.when == "call" and name.startswith("compared"):
@@ -31,8 +54,7 @@ def made_host(tmp_path_factory):
     """A host made from the default machine; not to be changed."""
     from xlpy.host import Host
 
-    if shutil.which("mke2fs") is None and shutil.which("/sbin/mke2fs") is None:
-        pytest.skip("mke2fs is not installed (package e2fsprogs)")
+    programs.need("mke2fs")
     root = tmp_path_factory.mktemp("made") / "host"
     Host.make(root, None).store.close()
     return root

@@ -2,18 +2,18 @@
 
 import re
 import resource
-import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from programs import need
 
 
 def tool(name):
     """The path of an acpica tool; skips the test when there is none."""
-    return shutil.which(name) or pytest.skip(f"{name} is not installed (package acpica-tools)")
+    return need(name)
 
 
 def run(*command, folder, **kwargs):

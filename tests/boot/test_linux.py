@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from programs import need
 
 from xlpy.addr import GIB, MIB, Spa
 from xlpy.cli.main import run
@@ -45,8 +45,7 @@ vnvdimm = ['file=/mnt/pmem0/scattered.img', 'file=/dev/pmem1']
 @pytest.fixture(scope="module")
 def kit():
     """Make an initramfs that runs a script; paths of kernel and initramfs."""
-    if shutil.which("qemu-system-x86_64") is None:
-        pytest.skip("qemu-system-x86_64 is not installed (package qemu-system-x86)")
+    need("qemu-system-x86_64")
     words = [sys.executable, str(REPO / "guest" / "kit.py")]
     if "XLPY_GUEST_KIT" in os.environ:
         words += ["--cache", os.environ["XLPY_GUEST_KIT"]]

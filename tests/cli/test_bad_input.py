@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import need
 
 from xlpy.host import Host
 
@@ -162,9 +162,7 @@ class TestBackings:
 
     def test_a_file_that_moves_all_the_same_is_noticed(self, xlpy, guest, host_root):
         """Somebody with the media at hand shrinks the file, immutable or not."""
-        debugfs = shutil.which("debugfs", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-        if debugfs is None:
-            pytest.skip("debugfs is not installed (package e2fsprogs)")
+        debugfs = need("debugfs")
         xlpy("create", guest("/mnt/pmem0/vm1.img"))
         (device,) = xlpy("list", "--json").json["items"][0]["vnvdimms"]
         host = Host.open(host_root)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from programs import need
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,8 +69,7 @@ def on_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize("shell", SHELLS)
 def test_in_a_real_shell(xlpy, configs, on_path, shell):
     script, command = SHELLS[shell]
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+    need(shell)
     xlpy("create", "-q", configs / "quickstart.cfg")
     lines = " ".join(f"'{line}'" for line in CASES)
     done = subprocess.run(command, input=script.format(lines=lines), capture_output=True, text=True, timeout=120)

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from itertools import pairwise
 
 import pytest
+from programs import need
 
 from xlpy.host import Host
-
-
-def tool(name, package):
-    """An outside judge, or a skip with the reason."""
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    if path is None:
-        pytest.skip(f"{name} is not installed (package {package})")
-    return path
 
 
 def test_quickstart(xlpy, configs):
@@ -42,7 +34,7 @@ def test_list_has_xls_columns(xlpy, configs):
 
 def test_a_byte_goes_all_the_way(xlpy, configs, host_root):
     """Guest address, p2m, SPA, media file, and the same byte through Dom0's file system; it outlives the domain."""
-    debugfs = tool("debugfs", "e2fsprogs")
+    debugfs = need("debugfs")
     xlpy("create", configs / "quickstart.cfg")
     (device,) = xlpy("list", "--json").json["items"][0]["vnvdimms"]
     offset, text = 0x123456, b"persistent"
@@ -71,7 +63,7 @@ def test_a_byte_goes_all_the_way(xlpy, configs, host_root):
 
 
 def test_the_file_system_stays_clean(xlpy, configs, host_root):
-    e2fsck = tool("e2fsck", "e2fsprogs")
+    e2fsck = need("e2fsck")
     xlpy("create", configs / "quickstart.cfg")
     xlpy("pmem", "mkfile", "8M", "/mnt/pmem0/more.img")
     host = Host.open(host_root)
@@ -100,7 +92,7 @@ LESS = ("vcpus=1", "acpi_s3=0", "acpi_s4=0", "hpet=0", "apic=0")
     ids=["quickstart", "least", "two", "most"],
 )
 def test_acpi_tools_find_nothing_to_complain_about(xlpy, configs, tmp_path, config, words, tables):
-    iasl, acpiexec = tool("iasl", "acpica-tools"), tool("acpiexec", "acpica-tools")
+    iasl, acpiexec = need("iasl"), need("acpiexec")
     xlpy("create", configs / config, *words)
     name = xlpy("list", "--json").json["items"][0]["name"]
     xlpy("acpi", "dump", name, "--format", "bin", "-o", tmp_path / "tables")
@@ -122,7 +114,7 @@ def test_acpi_tools_find_nothing_to_complain_about(xlpy, configs, tmp_path, conf
 
 
 def test_hex_dumps_are_for_acpixtract(xlpy, configs, tmp_path):
-    acpixtract = tool("acpixtract", "acpica-tools")
+    acpixtract = need("acpixtract")
     xlpy("create", configs / "quickstart.cfg")
     (tmp_path / "acpi.out").write_text(xlpy("acpi", "dump", "quickstart").out)
     subprocess.run([acpixtract, "-a", "acpi.out"], cwd=tmp_path, check=True, capture_output=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from programs import need
 
 from xlpy.cli.tree import TREE
 
@@ -42,8 +42,7 @@ def test_what_a_page_says(pages):
 
 
 def test_no_page_has_an_error(pages):
-    if shutil.which("groff") is None:
-        pytest.skip("groff is not installed")
+    need("groff")
     done = subprocess.run(
         ["groff", "-man", "-ww", "-Tutf8", "-Z", *pages.values()], capture_output=True, text=True, check=True
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import need
 
 from xlpy.addr import GIB, MIB, Gpa, Spa, Span
 from xlpy.devicemodel.backing import Backing, Vnvdimm
@@ -76,8 +76,7 @@ def test_table_and_fit_agree() -> None:
 
 
 def test_iasl_takes_it(tmp_path: Path) -> None:
-    if not shutil.which("iasl"):
-        pytest.skip("iasl is not installed (acpica-tools)")
+    need("iasl")
     (tmp_path / "nfit.aml").write_bytes(build_table(DEVICES, CAPS))
     run = subprocess.run(["iasl", "-d", "nfit.aml"], cwd=tmp_path, capture_output=True, text=True, check=False)
     text = (tmp_path / "nfit.dsl").read_text()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import need
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, Gpa, Span
 from xlpy.errors import Constraint
@@ -91,8 +91,7 @@ def test_ram_above_4_gib(world: World) -> None:
 
 
 def test_iasl_takes_it(tmp_path: Path) -> None:
-    if not shutil.which("iasl"):
-        pytest.skip("iasl is not installed (acpica-tools)")
+    need("iasl")
     span = Span(Gpa(20 * GIB), 64 * MIB)
     (tmp_path / "srat.aml").write_bytes(affinity.build_srat(NODES, [(span, 1)], oem_table_id="vNVDIMM"))
     run = subprocess.run(["iasl", "-d", "srat.aml"], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import need
 
 from xlpy.addr import Gpa
 from xlpy.devicemodel.aml import root_body
@@ -27,8 +27,7 @@ def ssdt(slots: int) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    if not shutil.which("iasl") or not shutil.which("acpiexec"):
-        pytest.skip("iasl and acpiexec are not installed (acpica-tools)")
+    need("iasl", "acpiexec")
     (tmp_path / "ssdt.aml").write_bytes(ssdt(3))
     sleep = name("\\_S5", package(0, 0, 0, 0))
     (tmp_path / "dsdt.aml").write_bytes(build_table("DSDT", sleep, 2))

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from programs import need as need_programs
 
 from xlpy.dom0.ext4.tools import find_program
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent, Extents
-from xlpy.errors import MissingTool
 
 MIB = 1 << 20
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -18,11 +18,7 @@ UUID = "11111111-2222-3333-4444-555555555555"
 
 def need(*programs):
     """Skip the test when a program is not installed."""
-    for program in programs:
-        try:
-            find_program(program)
-        except MissingTool as error:
-            pytest.skip(f"{error.message}: {error.hint}")
+    need_programs(*programs)
 
 
 def tool(program, *args, script=None, ok=(0,)):

@@ -1,12 +1,12 @@
 """Partition tables: GPT with its CRCs, MBR with logical partitions, and what sfdisk says about ours."""
 
-import shutil
 import struct
 import subprocess
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import need
 
 from xlpy.addr import KIB, MIB
 from xlpy.dom0.files.partitions import Partition, Table, build_gpt, read_table
@@ -57,8 +57,7 @@ def test_gpt_header_bytes():
 
 
 def test_sfdisk_agrees(tmp_path):
-    if not shutil.which("sfdisk"):
-        pytest.skip("sfdisk is not installed")
+    need("sfdisk")
     path = tmp_path / "disk"
     path.write_bytes(disk())
     dump = subprocess.run(["sfdisk", "-d", path], capture_output=True, text=True, check=True)

@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager, suppress
 
 import pytest
+from programs import need
 
 from xlpy.addr import KIB, MIB, PAGE, Mfn, Spa, Span
 from xlpy.dom0.emulated import EmulatedDom0, Prepared
@@ -93,8 +94,7 @@ def boot(root, text=DIMMS + NAMESPACES, xen=None, store=None, prepare=lambda _hw
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
     """(root, xen) of a host that is only read."""
-    if not shutil.which("mke2fs") and not shutil.which("/sbin/mke2fs"):
-        pytest.skip("e2fsprogs is not installed")
+    need("mke2fs")
     root = tmp_path_factory.mktemp("host")
     xen = Platform()
     hw, store, _ = boot(root, xen=xen, store=Store(root / "state.db"))

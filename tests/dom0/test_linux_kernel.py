@@ -91,9 +91,8 @@ def test_no_fiemap():
 
 def test_the_mount_of_temporary_files(tmp_path):
     one = LinuxDom0()
-    expected = tool("findmnt", "-n", "-o", "TARGET,FSTYPE", "-T", tmp_path).stdout.split() if has("findmnt") else None
-    if expected is None:
-        pytest.skip("findmnt is not installed")
+    need("findmnt")
+    expected = tool("findmnt", "-n", "-o", "TARGET,FSTYPE", "-T", tmp_path).stdout.split()
     mount = one.mount_of(str(tmp_path))
     assert [mount.mountpoint, mount.fstype] == expected
 

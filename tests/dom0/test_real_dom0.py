@@ -84,8 +84,7 @@ class Booted:
 @pytest.fixture(scope="module")
 def dom0(tmp_path_factory):
     """One boot for all tests, whichever process comes first."""
-    if not Path("/usr/bin/qemu-system-x86_64").exists():
-        pytest.skip("qemu-system-x86_64 is not installed (package qemu-system-x86)")
+    need("qemu-system-x86_64")
     need("sfdisk")
     base = tmp_path_factory.getbasetemp()  # under xdist that of one worker, inside that of all
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "real-dom0"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import pytest
+from programs import needs_other
 
 from xlpy.hypervisor import abi
 
@@ -24,7 +24,7 @@ def header_numbers() -> dict[str, int]:
     return numbers
 
 
-@pytest.mark.skipif(not HEADERS.is_dir(), reason="Xen's public headers (libxen-dev) are not installed")
+@needs_other("Xen's headers", HEADERS.is_dir(), "libxen-dev")
 def test_numbers_are_those_of_the_headers() -> None:
     theirs = header_numbers()
     ours = {k: v for k, v in vars(abi).items() if k.isupper() and isinstance(v, int)}

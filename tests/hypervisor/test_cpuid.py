@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypervisor_helpers import Refused, play
+from programs import needs_other
 
 from xlpy.hw.cpu import cpuid as processor
 from xlpy.hw.machine import CpuSpec
@@ -39,7 +40,7 @@ def bits(**at):
     return "".join(text)
 
 
-@pytest.mark.skipif(not HEADER.exists(), reason="Xen's public headers (libxen-dev) are not installed")
+@needs_other("Xen's headers", HEADER.exists(), "libxen-dev")
 def test_masks_are_xens():
     default, most = dict.fromkeys(WORDS, 0), dict.fromkeys(WORDS, 0)
     pattern = r"XEN_CPUFEATURE\(\w+,\s*(\d+)\*32\+\s*(\d+)\)\s*/\*([!ASHash]*)\s"

@@ -13,7 +13,7 @@ import pickle
 import tempfile
 from functools import cache
 
-import pytest
+import programs
 
 SONAME = "libxlutil.so.4.17"
 P = c.c_void_p
@@ -55,7 +55,7 @@ def libc():
     return lib
 
 
-needs_libxlutil = pytest.mark.skipif(library() is None, reason=f"{SONAME} is not installed (Debian: libxen-dev)")
+needs_libxlutil = programs.needs_other(SONAME, library(), "libxen-dev")
 
 
 def walk(lib, config, items):

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+import programs
 
 XL = Path("/usr/lib/xen-4.17/bin/xl")
 STUB = Path(__file__).with_name("xl_stub.c")
@@ -28,15 +28,15 @@ class Verdict(NamedTuple):
 def missing() -> str | None:
     """Why there can be no judge here, or None."""
     if not XL.exists():
-        return f"{XL} is not installed (Debian: xen-utils-4.17)"
+        return f"{XL} is not installed (package xen-utils-4.17)"
     if not shutil.which("gcc"):
-        return "gcc is not installed"
+        return "gcc is not installed (package gcc)"
     if not Path("/usr/include/xenctrl.h").exists():
-        return "the headers of libxenctrl are not installed (Debian: libxen-dev)"
+        return "the headers of libxenctrl are not installed (package libxen-dev)"
     return None
 
 
-needs_xl = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+needs_xl = programs.needs_other("xl", missing() is None, "xen-utils-4.17", missing())
 
 
 @cache

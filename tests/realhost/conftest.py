@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 
 import pytest
 from dom0.ext4_images import need
@@ -16,8 +15,7 @@ FAST = ("uses", "dax", "races", "other", "regions")
 @pytest.fixture(scope="session")
 def told(tmp_path_factory):
     """What Debian's own kernel told of the fast half of all situations."""
-    if shutil.which("qemu-system-x86_64") is None:
-        pytest.skip("qemu-system-x86_64 is not installed (package qemu-system-x86)")
+    need("qemu-system-x86_64")
     need("sfdisk")
     base = tmp_path_factory.getbasetemp()  # under xdist that of one worker, inside that of all
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "real-host"

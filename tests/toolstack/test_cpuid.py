@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle.libxlutil import isolated
 from oracle.specs import FEATURE_VALUES, FEATURES
+from programs import needs_other
 
 from xlpy.toolstack.config.cpuid import FIELDS, CpuidPolicy, msr_names, names
 
@@ -41,7 +42,7 @@ def light():
         return None
 
 
-needs_light = pytest.mark.skipif(light() is None, reason="libxenlight.so.4.17 is not installed (Debian: libxen-dev)")
+needs_light = needs_other("libxenlight.so.4.17", light(), "libxen-dev")
 
 
 def real(settings_, lines=()):

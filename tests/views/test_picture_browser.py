@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+from programs import need
 from views.test_picture import bank
 
 from xlpy.views.picture.page import page
@@ -25,9 +24,7 @@ SWITCHES = (
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium is not installed (packages chromium and chromium-driver)")
+    chromium, driver = need("chromium"), need("chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for switch in (*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
