@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from xlpy.addr import PAGE
-from xlpy.cli.changing import each
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items
@@ -53,7 +52,6 @@ def list_domains(
       d  being destroyed
     """
     from xlpy.views import listing
-    from xlpy.views.overview import POOL
 
     host = env.host
     domids = [host.domid(domain)] if domain is not None else listing.domids(host)
@@ -73,6 +71,8 @@ def list_domains(
     elif context:
         header += "   Security Label"
     exact([header, "         Cpupool" if cpupool else "", " NODE Affinity" if numa else "", "\n"])
+    if cpupool:
+        from xlpy.views.overview import POOL as pool  # noqa: N811
     for domid in domids:
         row = listing.row(host, domid)
         line = f"{row.name:<40} {domid:5d} {row.memory_mb:5d} {row.vcpus:5d}     {row.state}  {row.seconds:8.1f}"
@@ -80,7 +80,7 @@ def list_domains(
             line += f" {row.uuid} {row.reason:>8}"
         if verbose or context:
             line += f" {'-':>16}"
-        out(line + (f"{POOL:>16}" if cpupool else "") + (" all" if numa else ""))
+        out(line + (f"{pool:>16}" if cpupool else "") + (" all" if numa else ""))
 
 
 def remember_dom0(host: Host) -> None:
@@ -121,6 +121,7 @@ def vcpu_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
 
     There is no scheduler: the CPU is the one on which a fresh domain's vCPU would first be placed, the time is 0.
     """
+    from xlpy.cli.changing import each
     from xlpy.views import overview
     from xlpy.views.listing import domids
 
@@ -155,6 +156,7 @@ xlpy uptime -s quickstart
 @json_option
 def uptime(env: Env, domains: tuple[str, ...], short: bool, as_json: bool) -> None:
     """Print how long domains have been running; for domain 0, since the host was started."""
+    from xlpy.cli.changing import each
     from xlpy.views import overview
     from xlpy.views.listing import domids
 

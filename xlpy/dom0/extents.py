@@ -33,6 +33,7 @@ FIEMAP_EXTENT_DATA_TAIL = 0x0400
 FIEMAP_EXTENT_UNWRITTEN = 0x0800
 FIEMAP_EXTENT_MERGED = 0x1000
 FIEMAP_EXTENT_SHARED = 0x2000
+SAY_NOTHING = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED  # of where the data lies, and in which form
 
 # in the order and with the words of filefrag(8)
 FLAG_NAMES = {

@@ -6,8 +6,6 @@ from xlpy import __version__
 from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
-from xlpy.toolstack.config.libxl_json import in_order
-from xlpy.toolstack.domain.memory_target import target_fudge
 from xlpy.toolstack.domain.record import dashed, load, name_of, number
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.xen_version import numbers
@@ -113,6 +111,9 @@ def long(host: Host, domid: int) -> dict[str, Any]:
     """One domain for ``list -l``: its stored configuration in libxl's shape, with what is true of it now."""
     if domid == 0:
         return _long_dom0(host)
+    from xlpy.toolstack.config.libxl_json import in_order
+    from xlpy.toolstack.domain.memory_target import target_fudge
+
     record = load(host.store, domid)
     config = record.config
     build, home = dict(config["b_info"]), f"/local/domain/{domid}/memory"

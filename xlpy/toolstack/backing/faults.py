@@ -15,9 +15,9 @@ from xlpy.dom0.extents import (
     FIEMAP_EXTENT_SHARED,
     FIEMAP_EXTENT_UNKNOWN,
     FIEMAP_EXTENT_UNWRITTEN,
+    SAY_NOTHING,
 )
 from xlpy.errors import Unsafe
-from xlpy.toolstack.backing.resolve import ACCEPTED
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
 
 
 def _refused(path: str, extents: Sequence[Extent]) -> Unsafe | None:
-    bad = [extent for extent in extents if extent.flags & ~ACCEPTED]
+    bad = [extent for extent in extents if extent.flags & ~SAY_NOTHING]
     if not bad:
         return None
     for flag, code, what, why, mendable in _REFUSED:

@@ -11,7 +11,7 @@ from operator import gt
 
 from xlpy.addr import PAGE, SECTOR, Spa, Span, align_up
 from xlpy.columns import Column, records
-from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_MERGED
+from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, SAY_NOTHING
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.records import NamedTuple
 from xlpy.toolstack.backing.refusals import read_only_backing, refuse_page_cache, refuse_used
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.extents import Extents
     from xlpy.dom0.kernel import Dom0
 
-ACCEPTED = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_MERGED
-_UNFIT = 0xFFFFFFFF & ~ACCEPTED
+_UNFIT = 0xFFFFFFFF & ~SAY_NOTHING
 _KINDS = {"dir": "directory", "char": "character device that is not devdax"}
 
 

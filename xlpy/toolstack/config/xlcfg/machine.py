@@ -31,7 +31,7 @@ from xlpy.toolstack.config.xlcfg.values import Items, Text, Value
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.toolstack.config.xlcfg.parser import Reading
+    from xlpy.toolstack.config.xlcfg.reading import Reading
 
 # What the parser waits for.
 STATEMENT, OPERATOR, VALUE, TERMINATOR, FIRST_ITEM, ITEM_END, NEXT_ITEM, RECOVERY = range(8)
