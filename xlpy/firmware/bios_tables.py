@@ -6,7 +6,7 @@ from xlpy.firmware.acpi import aml, gas
 from xlpy.firmware.acpi import fadt as fixed
 from xlpy.firmware.acpi import madt as apic
 from xlpy.firmware.acpi import srat as affinity
-from xlpy.firmware.acpi.sdt import build_table
+from xlpy.firmware.acpi.header import build_table
 from xlpy.firmware.acpi.slit import SLIT
 from xlpy.hw import memmap
 from xlpy.typing import TYPE_CHECKING

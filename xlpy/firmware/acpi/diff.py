@@ -162,7 +162,7 @@ def _flat(table: Found) -> dict[str, Value]:
 
 
 def _header(table: Found) -> dict[str, Any]:
-    from xlpy.firmware.acpi.sdt import Header
+    from xlpy.firmware.acpi.header import Header
 
     try:
         return Header.parse(table.data)._asdict()

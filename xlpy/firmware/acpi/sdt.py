@@ -16,18 +16,22 @@ from construct import (
     ConstructError,
     Container,
     ExprAdapter,
-    Int8ul,
-    Int32ul,
     ListContainer,
     StreamError,
-    Struct,
     Subconstruct,
     TerminatedError,
 )
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.header import HEADER_SIZE, build_table, checksum, set_checksum, verify
-from xlpy.records import NamedTuple
+from xlpy.firmware.acpi.header import (
+    HEADER_SIZE,
+    Header,
+    build_table,
+    check_header,
+    checksum,
+    set_checksum,
+    verify,
+)
 from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -38,12 +42,12 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.header import Identity
 
 __all__ = [
-    "HEADER",
     "HEADER_SIZE",
     "Header",
     "Plain",
     "Table",
     "build_table",
+    "check_header",
     "checksum",
     "set_checksum",
     "text",
@@ -60,40 +64,6 @@ def text(size: int) -> Construct[str, str]:
         lambda data, _: data.rstrip(b"\0").decode("latin-1"),
         lambda words, _: words.encode("latin-1").ljust(size, b"\0"),
     )
-
-
-HEADER = Struct(
-    "signature" / text(4),
-    "length" / Int32ul,
-    "revision" / Int8ul,
-    "checksum" / Int8ul,
-    "oem_id" / text(6),
-    "oem_table_id" / text(8),
-    "oem_revision" / Int32ul,
-    "creator_id" / text(4),
-    "creator_revision" / Int32ul,
-)
-assert HEADER.sizeof() == HEADER_SIZE
-
-
-class Header(NamedTuple):
-    """The fields of ``HEADER``; ``length`` in bytes, header included."""
-
-    signature: str
-    length: int
-    revision: int
-    checksum: int
-    oem_id: str
-    oem_table_id: str
-    oem_revision: int
-    creator_id: str
-    creator_revision: int
-
-    @classmethod
-    def parse(cls, table: bytes) -> Header:
-        """Read the first 36 bytes; FormatError when there are fewer."""
-        fields = parse(HEADER, table[:HEADER_SIZE], "header")
-        return cls(*(fields[name] for name in cls._fields))
 
 
 class ToEnd(Subconstruct):  # type: ignore[type-arg]
@@ -223,19 +193,3 @@ class Table:
         """
         body = build(self.form, fields, self.signature.lower(), length=length)
         return build_table(self.signature, body, revision, **identity)
-
-
-def check_header(table: bytes, signature: str) -> Header:
-    """The header of ``table``; FormatError unless signature, length and checksum are right."""
-    path = signature.lower()
-    head = Header.parse(table)
-    if head.signature != signature:
-        raise FormatError(f"{path}: signature {head.signature!r}, {signature!r} is required", offset=0, path=path)
-    if head.length != len(table):
-        raise FormatError(f"{path}: length says {head.length} of {len(table)} bytes", offset=4, path=f"{path}.length")
-    if not verify(table):
-        right = (head.checksum - sum(table)) & 0xFF
-        raise FormatError(
-            f"{path}: checksum {head.checksum:#04x}, {right:#04x} is required", offset=9, path=f"{path}.checksum"
-        )
-    return head

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.formats import FORMATS
 from xlpy.firmware.acpi.guid import guid_text
-from xlpy.firmware.acpi.sdt import HEADER_SIZE, Header
+from xlpy.firmware.acpi.header import HEADER_SIZE, Header
 from xlpy.typing import Any
 
 AML = ("DSDT", "SSDT", "PSDT")

@@ -13,7 +13,7 @@ from xlpy.firmware.acpi.asl.declarations import Declarations
 from xlpy.firmware.acpi.asl.printer import Printer
 from xlpy.firmware.acpi.asl.terms import Named, Remark
 from xlpy.firmware.acpi.asl.words import quoted
-from xlpy.firmware.acpi.sdt import Header
+from xlpy.firmware.acpi.header import Header
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.formats import FORMATS
-from xlpy.firmware.acpi.header import verify
+from xlpy.firmware.acpi.header import HEADER_SIZE, verify
 from xlpy.firmware.acpi.lint.findings import WARNING, Finding, finding
 from xlpy.firmware.acpi.lint.structures import Reserved, Structure, reserved
-from xlpy.firmware.acpi.sdt import HEADER_SIZE
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

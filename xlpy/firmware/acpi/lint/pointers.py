@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.fadt import LENGTHS
+from xlpy.firmware.acpi.header import HEADER_SIZE
 from xlpy.firmware.acpi.lint.findings import Finding, finding
-from xlpy.firmware.acpi.sdt import HEADER_SIZE
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
