@@ -29,7 +29,6 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 DOORBELL, HANDLE, REVISION, FUNCTION, LENGTH, UUID, DATA = 0, 4, 8, 12, 16, 20, 40
 DATA_SIZE = PAGE - DATA
@@ -78,7 +77,7 @@ def serve(page: memoryview, answer: Callable[[Request], bytes]) -> bool:
     return True
 
 
-def kept_page(home: Path) -> memoryview:
+def kept_page(home: str) -> memoryview:
     """The page as MMIO has it, in a file below ``home`` so that each command finds what the last one left.
 
     Where nothing can be written the page lasts as long as the process.
@@ -91,9 +90,10 @@ def kept_page(home: Path) -> memoryview:
 
     from xlpy.hw.media import READ_ONLY, trouble
 
+    path = os.path.join(home, "mailbox")
     try:
         folder(home)
-        fd = private(home / "mailbox", os.O_RDWR | os.O_CREAT)
+        fd = private(path, os.O_RDWR | os.O_CREAT)
         try:
             kept = os.pread(fd, PAGE, 0)
             os.pwrite(fd, kept.ljust(PAGE, b"\0"), 0)  # it has its block then: a mapped hole could not be filled
@@ -103,7 +103,7 @@ def kept_page(home: Path) -> memoryview:
     except OSError as error:
         if error.errno in READ_ONLY:
             return memoryview(mmap.mmap(-1, PAGE))
-        raise trouble(home / "mailbox", error, PAGE) from error
+        raise trouble(path, error, PAGE) from error
 
 
 class Port:

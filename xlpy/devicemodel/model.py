@@ -212,7 +212,7 @@ class DeviceModel:
         if self._port is None:
             from xlpy.devicemodel.mailbox import Port, kept_page
 
-            self._port = Port(kept_page(self._domain.home), self.answer)
+            self._port = Port(kept_page(self._domain.folder), self.answer)
         offset = access.address - self._layout.mailbox
         if access.write:
             self._port.write(offset, access.size, access.value)

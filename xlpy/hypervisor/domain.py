@@ -202,7 +202,14 @@ class Domain:
     @property
     def home(self) -> Path:
         """The directory of its RAM files."""
-        return self.hw.root / "domains" / str(self.domid)
+        from pathlib import Path
+
+        return Path(self.folder)
+
+    @property
+    def folder(self) -> str:
+        """``home`` as text."""
+        return self.hw.beside("domains", str(self.domid))
 
     @cached_property
     def p2m(self) -> P2M:
@@ -217,8 +224,7 @@ class Domain:
         """Where the bytes of its RAM are."""
         from xlpy.hypervisor.ramfile import RamFiles
 
-        home = self.hw.beside("domains", str(self.domid))
-        return RamFiles(home, lambda: self.part("xen.files"))
+        return RamFiles(self.folder, lambda: self.part("xen.files"))
 
     @cached_property
     def memory(self) -> GuestMemory:
