@@ -11,7 +11,7 @@ Actors are powered on only when somebody asks for them, so that a command pays f
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 from xlpy import statedir
@@ -23,12 +23,13 @@ from xlpy.typing import TYPE_CHECKING
 from xlpy.xen_version import DEFAULT, chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Self
 
     from xlpy.addr import Gpa
     from xlpy.dom0.emulated import Prepared
+    from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.firmware.acpi.walk import Found
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec
@@ -390,6 +391,21 @@ class Host(Actors):
             return self.hw.read(Spa(address), length)
 
         return walk(read, find_rsdp(read))
+
+    @contextmanager
+    def manage(self, what: str) -> Iterator[Nd]:
+        """Dom0's nd bus, to change its DIMMs, regions and namespaces; all of it stays or, after an error, nothing.
+
+        In the end block devices follow, and Xen is told of namespaces that came and went.
+
+        Args:
+            what: told to other commands that wait.
+
+        Raises:
+            NdError: what the kernel refuses, unless it is caught inside. HypercallError: Xen does not let a device go.
+        """
+        with self.change(what), self.dom0.managing(self.xen.hypercalls(0)) as nd:
+            yield nd
 
     def mkfile(self, path: str, size: int, dry_run: bool = False) -> None:
         """Make a new, fully written file on a DAX file system of Dom0."""

@@ -127,6 +127,7 @@ def create(
     align: int = 2 * MIB,
     sector: int = 0,
     info: str = "",
+    reserve: tuple[int, ...] = (),
 ) -> NdNamespace:
     """``ndctl create-namespace``: the label in four steps, then the device that claims it."""
     namespace = region.namespace_seed
@@ -152,6 +153,7 @@ def create(
     pfn.store_uuid(info or other(uuid))
     pfn.store_mode("ram" if structs == "mem" else "pmem")
     pfn.store_align(align)
+    pfn.store_reserve(reserve)
     pfn.store_namespace(namespace.dev)
     pfn.bind()
     return namespace

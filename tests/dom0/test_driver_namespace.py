@@ -194,9 +194,12 @@ def test_btt_claims_before_pfn():
     whole = span(64 * MIB)
     create_fsdax(memory, whole, plan_fsdax(whole, UUID, on_media=True))
     memory.write(BASE, btt_block(64 * MIB, 4096, UUID, version=(2, 0)).build())
-    assert detect(memory, 0, whole).mode == "sector"
+    assert detect(memory, 0, whole).mode == "fsdax"  # BTT 2.0 is for labels that say so
+    assert detect(memory, 0, whole, kind="btt2").mode == "sector"
+    assert detect(memory, 0, whole, kind="btt").mode == "raw"
+    assert detect(memory, 0, whole, kind="unknown").mode == "raw"
     memory.write(BASE, btt_block(64 * MIB, 4096, UUID, version=(1, 1)).build())  # wrong version for this place
-    assert detect(memory, 0, whole).mode == "fsdax"
+    assert detect(memory, 0, whole, kind="btt2").mode == "raw"
 
 
 def test_devdax_is_recognised():

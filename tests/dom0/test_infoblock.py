@@ -199,7 +199,7 @@ def test_btt_log_lanes():
 @pytest.mark.parametrize(
     ("change", "number"),
     [
-        ({"parent": bytes(16)}, errno.ENODEV),
+        ({"parent": bytes(15) + b"1"}, errno.ENODEV),
         ({"external_nlba": 0}, errno.ENXIO),
         ({"external_lbasize": 0}, errno.ENXIO),
         ({"mapoff": 0}, errno.ENXIO),

@@ -1,7 +1,7 @@
-"""Host initialisation: what an administrator of Dom0 does once, with ndctl, a partition editor and mkfs.
+"""Host initialisation: what an administrator of Dom0 does once, with a partition editor and mkfs.
 
-Each region gets the namespace that the description asks for, with real info blocks on media, then partitions, file
-systems and their first files. Media that hold such a namespace already are taken as they are.
+Namespaces (made by ``nvdimm.provision``) get the partitions, file systems and first files that the description asks
+for. Media that have them already are taken as they are.
 """
 
 from __future__ import annotations
@@ -9,54 +9,21 @@ from __future__ import annotations
 from xlpy.addr import PAGE, Spa, Span, align_up, format_size
 from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.kernel import Mount
-from xlpy.dom0.nvdimm.detect import detect
-from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
-from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, PFN_SIGNATURE
-from xlpy.dom0.nvdimm.nd.arenas import create_sector
 from xlpy.dom0.nvdimm.uuids import derived, uuid_text
-from xlpy.errors import Conflict, Constraint
+from xlpy.errors import Constraint
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from xlpy.dom0.files.block import BlockDevice
-    from xlpy.dom0.nvdimm.driver import Region
     from xlpy.dom0.nvdimm.memory import HostMemory
     from xlpy.dom0.nvdimm.namespace import Namespace
     from xlpy.hw.hardware import Hardware
-    from xlpy.hw.machine import FilesystemSpec, NamespaceSpec, PartitionSpec
+    from xlpy.hw.machine import FilesystemSpec, PartitionSpec
 
 
-def create_namespace(memory: HostMemory, region: Region, spec: NamespaceSpec) -> Namespace:
-    """The namespace of a region, made as described unless the media have it already, and its partition table.
-
-    Raises:
-        Constraint: it does not fit the region. Conflict: the media hold a namespace in another mode.
-    """
-    found = detect(memory, region.number, region.span)
-    if found.mode == "raw" and found.problem is None and spec.mode != "raw":
-        uuid = bytes.fromhex(spec.uuid.replace("-", "")) or derived(region.dev)
-        if spec.mode == "sector":
-            create_sector(memory, region.span, uuid, spec.sector_size)
-        else:
-            costs = XEN_TABLES if spec.reserve else ()
-            plan = plan_fsdax(region.span, uuid, on_media=spec.map != "mem", align=spec.align, costs=costs)
-            kind = DAX_SIGNATURE if spec.mode == "devdax" else PFN_SIGNATURE
-            create_fsdax(memory, region.span, plan._replace(signature=kind))
-        found = detect(memory, region.number, region.span)
-    if found.problem is None and found.mode != spec.mode:
-        raise Conflict(
-            f"{region.dev} ({spec.region}) holds a namespace in {found.mode} mode, the description asks for"
-            f" {spec.mode}",
-            hint="start with empty media: xlpy host reset",
-        )
-    if found.problem is None:
-        _write_table(memory, found, spec.partitions)
-    return found
-
-
-def _write_table(memory: HostMemory, disk: Namespace, parts: Iterable[PartitionSpec]) -> None:
+def write_table(memory: HostMemory, disk: Namespace, parts: Iterable[PartitionSpec]) -> None:
     """A GPT on a disk that has none yet; nothing when no partitions are asked for."""
     sector = disk.sector_size
     wanted = [Partition(number, one.start, one.size) for number, one in enumerate(parts, 1)]

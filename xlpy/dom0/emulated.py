@@ -7,10 +7,11 @@ damaged is disabled, and what lies on it cannot be used.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
 
 from xlpy.addr import Spa, Span, align_up
+from xlpy.dom0.files.block import BlockDevice
 from xlpy.dom0.files.pins import Pin, Pins, digest
 from xlpy.dom0.files.vfs import DriverMemory, Vfs
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.ext4.inplace import InPlace
     from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.kernel import Mount
+    from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.pmemreport import Platform, Report
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec, NamespaceSpec
@@ -67,36 +69,45 @@ class EmulatedDom0(Vfs):
         Raises:
             FormatError: the firmware's tables. Constraint, Conflict: the description asks for what cannot be.
         """
-        from xlpy.dom0.bring_up import create_namespace
-        from xlpy.dom0.files.block import block_devices
+        from xlpy.dom0.bring_up import write_table
         from xlpy.dom0.files.usage_described import described_uses
-        from xlpy.dom0.nvdimm.detect import detect
-        from xlpy.dom0.nvdimm.pmemreport import report
+        from xlpy.dom0.nvdimm import enabled
         from xlpy.dom0.nvdimm.probe import probe
+        from xlpy.dom0.nvdimm.provision import provide
 
         made = cls(hw, store)
         made._edited = True  # by the one before it, whose holds have ended
         bus = probe(lambda address, length: hw.read(Spa(address), length))
-        bases = {one.name: one.base for one in spec.sets}
-        wanted = {bases[one.region]: one for one in spec.namespaces}
-        missing = set(wanted) - {region.span.start for region in bus.regions}
-        if missing:
-            raise Constraint(f"the firmware describes no persistent memory at {min(missing):#x}, a namespace needs it")
-        media = DriverMemory(hw)
-        namespaces = [
-            create_namespace(media, region, wanted[region.span.start])
-            if region.span.start in wanted
-            else detect(media, region.number, region.span)
-            for region in bus.regions
-        ]
-        devices, problems = block_devices(hw.read, namespaces)
+        for key in ("nd", *made._table.keys("nd.")):
+            made._table.delete(key)
         made._table.put("bus", bus.dump())
-        made._table.put("namespaces", [one.dump() for one in namespaces])
-        made._table.put("devices", [one.dump() for one in devices])
-        made._table.put("problems", [*bus.problems, *problems, *(n.problem for n in namespaces if n.problem)])
-        made._table.put("mounts", list(made._mount_all(wanted)))
-        made._table.put("reports", report(bus, namespaces, xen))
+        for key in ("namespaces", "devices", "reports", "mounts"):
+            made._table.put(key, [])
         made.scrub(xen)
+        nd = made.nd
+        nd.probe()
+        regions = {region.resource: region for region in nd.regions}
+        bases = {one.name: one.base for one in spec.sets}
+        specs: dict[tuple[int, int], NamespaceSpec] = {}  # by region and number of the namespace
+        seen: dict[str, int] = {}
+        for one in spec.namespaces:
+            region = regions.get(bases[one.region])
+            if region is None:
+                base = bases[one.region]
+                raise Constraint(f"the firmware describes no persistent memory at {base:#x}, a namespace needs it")
+            place = seen[one.region] = seen.get(one.region, -1) + 1
+            specs[region.number, provide(region, one, place).id] = one
+        media = DriverMemory(hw)
+        for region in nd.regions:
+            for found in enabled.namespaces(region):
+                wanted = specs.get((region.number, found.id))
+                if wanted and not found.problem:
+                    write_table(media, found, wanted.partitions)
+        problems = made._publish(xen)
+        disabled = [one.problem for one in made.namespaces if one.problem]
+        made._table.put("problems", [*bus.problems, *nd.messages, *problems, *disabled])
+        made._table.put("mounts", list(made._mount_all(specs)))
+        made.__dict__.pop("disk_mounts", None)
         made._table.put("uses", [list(use) for use in described_uses(spec, made)])
         return made
 
@@ -105,17 +116,18 @@ class EmulatedDom0(Vfs):
         """The Dom0 that ``boot`` started; nothing is read before it is asked for."""
         return cls(hw, store)
 
-    def _mount_all(self, wanted: Mapping[Spa, NamespaceSpec]) -> Iterator[Mount]:
-        """Make and mount the file systems that namespaces, by their first address, ask for."""
+    def _mount_all(self, wanted: Mapping[tuple[int, int], NamespaceSpec]) -> Iterator[Mount]:
+        """Make and mount the file systems that namespaces, by region and number, ask for."""
         from xlpy.dom0.bring_up import make_filesystem
 
         for device in self.devices:
-            spec = wanted.get(self.namespaces[device.region].span.start)
+            namespace = self.namespace_of(device)
+            spec = wanted.get((namespace.region, namespace.id))
             if spec is None:
                 continue
             owner = spec.partitions[device.partition - 1] if device.partition else spec
             if owner.filesystem:
-                wanted_so = owner.filesystem.read_only or self.bus.regions[device.region].read_only
+                wanted_so = owner.filesystem.read_only or self.bus.regions[namespace.region].read_only
                 yield make_filesystem(self._hw, device, owner.filesystem._replace(read_only=wanted_so))
 
     @cached_property
@@ -154,12 +166,60 @@ class EmulatedDom0(Vfs):
                 item["uses"] = list(uses)
             if one.char:
                 item["chardev"] = one.char
-            names = {f"/dev/{device.name}" for device in self.devices if device.region == one.region}
+            names = {f"/dev/{device.name}" for device in self.devices if device.namespace == one.dev}
             item["mounts"] = [m.mountpoint for m in self.disk_mounts if m.device in names]
             if one.problem:
                 item["problem"] = one.problem
             found.append(item)
         return found
+
+    # --- the nd bus ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def managing(self, xen: Platform) -> Iterator[Nd]:
+        """The nd bus, to change it: in the end block devices follow, and Xen is told.
+
+        Args:
+            xen: hypercalls on behalf of Dom0.
+
+        Raises:
+            NdError: what the kernel refuses, when the caller lets it through; then nothing stays of it.
+        """
+        self._hw.undo.fresh()
+        yield self.nd
+        self._publish(xen)
+
+    def _publish(self, xen: Platform) -> list[str]:
+        """Bring block devices, mounts and Xen in line with the nd bus; what is odd about partition tables."""
+        from xlpy.dom0.files.block import block_devices
+        from xlpy.dom0.nvdimm import enabled
+        from xlpy.dom0.nvdimm.namespace import Namespace
+        from xlpy.dom0.nvdimm.pmemreport import Report, update
+
+        stored = [Namespace.load(values) for values in self._table.get("namespaces", [])]
+        verdicts = [Report(*values) for values in self._table.get("reports", [])]
+        touched = self.nd.touched
+        kept = [one for one in stored if f"region{one.region}" not in touched]
+        made = [one for region in self.nd.regions if region.dev in touched for one in enabled.namespaces(region)]
+        namespaces = sorted([*kept, *made], key=lambda one: (one.region, one.id))
+        touched.clear()
+        known = {device.name: device.number[1] for device in map(BlockDevice.load, self._table.get("devices", []))}
+        devices, problems = block_devices(self._hw.read, namespaces, known)
+        self._table.put("namespaces", [one.dump() for one in namespaces])
+        self._table.put("devices", [one.dump() for one in devices])
+        before = list(zip(stored, verdicts, strict=True))
+        self._table.put("reports", update(self.bus, before, namespaces, xen))
+        for name in ("namespaces", "devices", "_sysfs", "reports"):
+            self.__dict__.pop(name, None)
+        return problems
+
+    def users_of(self, span: Span[Spa]) -> list[str]:
+        """Who uses persistent memory in a span: domains, mounts, and what is built on block devices."""
+        windows = {device.name: device.window for device in self.devices if device.window.overlaps(span)}
+        found = [f"domain {owner}" for owner in self._pins.users(span)]
+        found += [f"mount {m.mountpoint}" for m in self.disk_mounts if m.device.removeprefix("/dev/") in windows]
+        found += [use.dev or use.kind for use in self.uses if use.device in windows]
+        return list(dict.fromkeys(found))
 
     # --- memory errors ---------------------------------------------------------------------------------------------
 
@@ -407,7 +467,7 @@ class EmulatedDom0(Vfs):
         for image in self._open_images.values():
             image.close()
         self._open_images.clear()
-        for name in ("bus", "namespaces", "devices", "_sysfs", "disk_mounts", "reports", "bad"):
+        for name in ("bus", "nd", "namespaces", "devices", "_sysfs", "disk_mounts", "reports", "bad"):
             self.__dict__.pop(name, None)
 
     def take_back(self) -> None:

@@ -222,6 +222,14 @@ class Hardware:
             media.write(offset, rest[:step])
             rest = rest[step:]
 
+    def keep(self, span: Span[Spa]) -> None:
+        """What a span holds is about to be overwritten, and comes back when the change does not stay."""
+        home = self.beside("hw")
+        for media, offset, step in list(self._pieces(span.start, span.size)):
+            name = os.path.relpath(media.path, home)
+            for at, length, solid in media.runs(offset, step):
+                self.undo.keep_range(name, at, media.read(at, length) if solid else length)
+
     def zero(self, span: Span[Spa]) -> None:
         """Make ``span`` zero and give its blocks back to the file system; costs by extent, not by size."""
         for media, offset, step in list(self._pieces(span.start, span.size)):
@@ -373,7 +381,8 @@ class Hardware:
         return self._labels[self.dimm(dimm).id].read(offset, length)
 
     def labels_write(self, dimm: str, offset: int, data: bytes) -> None:
-        """Store into a DIMM's label area; errors as ``labels_read``."""
+        """Store into a DIMM's label area, all of it until the change ends; errors as ``labels_read``."""
+        self.undo.keep_range(f"labels/{dimm}", offset, self.labels_read(dimm, offset, len(data)))
         self._labels[self.dimm(dimm).id].write(offset, data)
 
     # the rest of the silicon

@@ -118,11 +118,11 @@ class PartitionSpec(NamedTuple):
 
 
 class NamespaceSpec(NamedTuple):
-    """The label-less namespace of one region.
+    """A namespace of one region; of a region without labels the only one.
 
     region: name of the set; mode: ``raw``, ``fsdax``, ``devdax`` or ``sector``; map: where Linux keeps its page structs
     (``dev`` on the namespace, ``mem`` in RAM, None in other modes); reserve: room for Xen's frame table; uuid: of the
-    info block; align: of the data start; sector_size: of the BTT.
+    info block; align: of the data start; sector_size: of the BTT; size: bytes, 0 for what is free; name: in its labels.
     """
 
     region: str
@@ -134,6 +134,8 @@ class NamespaceSpec(NamedTuple):
     partitions: tuple[PartitionSpec, ...] = ()
     filesystem: FilesystemSpec | None = None
     sector_size: int = PAGE
+    size: int = 0
+    name: str = ""
 
 
 class DmSpec(NamedTuple):

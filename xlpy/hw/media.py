@@ -11,6 +11,10 @@ import os
 
 from xlpy.errors import HostTrouble, StateError
 from xlpy.private import private
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FS_IOC_UNRESVSP64 = 0x4030582B  # linux/falloc.h; takes a struct space_resv: type, whence, start, length, ...
 _CHUNK = 1 << 20
@@ -104,6 +108,23 @@ class Media:
     def solid(self, offset: int, length: int) -> bool:
         """Whether a range has blocks throughout: touching a hole through a mapping kills when the disk is full."""
         return os.lseek(self.fd, offset, os.SEEK_HOLE) >= offset + length
+
+    def runs(self, offset: int, length: int) -> Iterator[tuple[int, int, bool]]:
+        """(offset, length, whether it has blocks) of the parts of a range, in order, none longer than 1 MiB solid."""
+        end = offset + length
+        while offset < end:
+            try:
+                start = min(os.lseek(self.fd, offset, os.SEEK_DATA), end)
+            except OSError:  # ENXIO: no data up to the end
+                start = end
+            if start > offset:
+                yield offset, start - offset, False
+            stop = min(os.lseek(self.fd, start, os.SEEK_HOLE), end) if start < end else end
+            while start < stop:
+                step = min(stop - start, _CHUNK)
+                yield start, step, True
+                start += step
+            offset = stop
 
     def fill(self, offset: int, length: int) -> None:
         """Give a range blocks throughout. Constraint: no space left on the device."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from xlpy.hw.media import trouble
+from xlpy.hw.media import punch, trouble
 from xlpy.jsontext import decode, encode
 from xlpy.private import folder, private
 from xlpy.typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class Undo:
     def __init__(self, home: str) -> None:
         self._home = home
         self.enter: Callable[[str], None] | None = None
+        self._ranges = ""  # the entry that keeps ranges of files, while it goes on
 
     def keep(self, name: str) -> None:
         """A small file is about to be replaced, or made: keep what it holds."""
@@ -64,8 +65,27 @@ class Undo:
         except OSError as error:
             raise trouble(path, error) from error
 
+    def fresh(self) -> None:
+        """What ``keep_range`` keeps from now on is taken back by itself: a step begins that can fail on its own."""
+        self._ranges = ""
+
+    def keep_range(self, name: str, offset: int, content: bytes | int) -> None:
+        """A range of a large file is about to be written: keep what it holds, bytes or so many zeros."""
+        if self.enter is None:
+            return
+        line = {"range": name, "offset": offset, "content": content if isinstance(content, int) else content.hex()}
+        if not self._ranges:
+            self._ranges = self._add(line)
+            return
+        try:
+            with open(self._path(self._ranges), "a", encoding="ascii", opener=private) as file:
+                file.write("\n" + encode(line))
+        except OSError as error:
+            raise trouble(self._path(self._ranges), error) from error
+
     def take_back(self, stays: Callable[[str], bool]) -> bool:
         """Take back the entries that the state does not have; whether there were any."""
+        self.fresh()
         gone = [entry for entry in self._entries() if not stays(entry)]
         for entry in reversed(gone):
             self._revert(entry)
@@ -74,6 +94,7 @@ class Undo:
 
     def settle(self) -> bool:
         """The state is committed: all entries are final; whether there were any."""
+        self.fresh()
         found = list(self._entries())
         for entry in found:
             _remove(self._aside(entry))
@@ -96,7 +117,13 @@ class Undo:
 
     def _revert(self, entry: str) -> None:
         with open(self._path(entry), "rb") as file:
-            fields = decode(file.read().decode())
+            text, *more = file.read().decode().splitlines()
+        fields = decode(text)
+        if "range" in fields:
+            for line in (*reversed(more), text):
+                with suppress(ValueError):  # the last one was not written whole, so nothing was written after it
+                    self._rewrite(decode(line))
+            return
         name = fields.get("kept") or fields.get("made") or fields["aside"]
         path = os.path.join(self._home, name)
         if "aside" in fields:
@@ -108,6 +135,18 @@ class Undo:
             with open(f"{path}.new", "wb", opener=private) as file:
                 file.write(bytes.fromhex(fields["content"]))
             os.replace(f"{path}.new", path)
+
+    def _rewrite(self, line: dict[str, Any]) -> None:
+        """A range of a file gets its old content again."""
+        path, content = os.path.join(self._home, line["range"]), line["content"]
+        try:
+            with open(path, "r+b", buffering=0) as file:
+                if isinstance(content, str):
+                    os.pwrite(file.fileno(), bytes.fromhex(content), line["offset"])
+                elif not punch(file.fileno(), line["offset"], content):
+                    os.pwrite(file.fileno(), bytes(content), line["offset"])
+        except OSError as error:
+            raise trouble(path, error) from error
 
     def _entries(self) -> Iterator[str]:
         """The names of all entries, oldest first."""

@@ -361,6 +361,20 @@ class PlatformOps(Gate):
             refuse(abi.EACCES, f"interface version {interface_version:#x}, required {abi.XENPF_INTERFACE_VERSION:#x}")
         self.xen.pmem.add(region, reserved, data)
 
+    @hypercall("XENPF_pmem_remove")
+    def platform_pmem_remove(self, region: Span[Mfn]) -> None:
+        """Dom0 takes a report back, before it uses the device otherwise.
+
+        Args:
+            region: machine frames of the whole device, as they were reported.
+
+        Raises:
+            HypercallError: EPERM the caller is not the control domain; ENOENT no such device is registered; EBUSY a
+                domain has pages of it mapped.
+        """
+        self._control("XENPF_pmem_remove")
+        self.xen.pmem.remove(region)
+
     @hypercall("XENPF_pmem_bad")
     def platform_pmem_bad(self, spans: Sequence[Span[Spa]]) -> None:
         """Dom0's driver knows of memory errors: pages that hold one are not mapped any more; what is mapped stays.

@@ -134,6 +134,18 @@ class Pmem:
         self.regions.append(new)
         self._save()
 
+    def remove(self, region: Span[Mfn]) -> None:
+        """Forget a device; see ``Hypercalls.platform_pmem_remove`` for the errors. What its reserve holds is void."""
+        known = next((one for one in self.regions if one.region == region), None)
+        if known is None:
+            refuse(abi.ENOENT, f"the device {region} is not registered")
+        if self.m2p.overlaps(region.start, region.end):
+            refuse(abi.EBUSY, f"the device {region} is mapped by a domain", "end the domain first")
+        self._catch_up()
+        self.regions.remove(known)
+        self.broken = [mfn for mfn in self.broken if mfn not in region]
+        self._save()
+
     def frame_table(self, region: PmemRegion) -> FrameTable:
         """The metadata of one device, in its reserved area."""
         return FrameTable(self._xen.hw, region, self.m2p, self.broken)

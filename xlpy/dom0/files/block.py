@@ -7,7 +7,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from xlpy.dom0.nvdimm.namespace import Namespace
 
@@ -18,7 +18,7 @@ class BlockDevice(NamedTuple):
     """A disk or a partition of one.
 
     name: the kernel's, such as ``pmem0p1``; number: (major, minor).
-    region: number of the region whose namespace it shows; disk: name of the whole disk (its own, for a disk).
+    namespace: the name of the one that it shows; disk: name of the whole disk (its own, for a disk).
     partition: its number, 0 for the disk; offset: of its start on the disk, in bytes.
     window: where its bytes lie in host memory; size: bytes (beyond the window in a BTT of many arenas).
     sector: logical block size; dax: whether its file systems can be mapped directly.
@@ -26,7 +26,7 @@ class BlockDevice(NamedTuple):
 
     name: str
     number: tuple[int, int]
-    region: int
+    namespace: str
     disk: str
     partition: int
     offset: int
@@ -47,25 +47,36 @@ class BlockDevice(NamedTuple):
 
 
 def block_devices(
-    read: Callable[[Spa, int], bytes], namespaces: Iterable[Namespace]
+    read: Callable[[Spa, int], bytes], namespaces: Iterable[Namespace], known: Mapping[str, int] | None = None
 ) -> tuple[list[BlockDevice], list[str]]:
     """The disks of enabled namespaces, each followed by its partitions, and what is wrong with partition tables.
 
     Args:
         read: gives bytes of host memory at an address.
         namespaces: in order of their regions.
+        known: minor numbers of devices that are there already, by name; new ones get the lowest that are free.
     """
     from xlpy.dom0.files.partitions import read_table
 
     found: list[BlockDevice] = []
     problems = []
+    known = known or {}
+    taken = set(known.values())
+
+    def number(name: str) -> tuple[int, int]:
+        minor = known.get(name)
+        if minor is None:
+            minor = next(one for one in range(len(taken) + 1) if one not in taken)
+            taken.add(minor)
+        return (BLOCK_EXT_MAJOR, minor)
+
     for one in namespaces:
         if one.disk is None:
             continue
         disk = BlockDevice(
             one.disk,
-            (BLOCK_EXT_MAJOR, len(found)),
-            one.region,
+            number(one.disk),
+            one.dev,
             one.disk,
             0,
             0,
@@ -82,12 +93,13 @@ def block_devices(
         table = read_table(on_disk, one.data.size, one.sector_size)
         if table.problem:
             problems.append(f"{one.disk}: {table.problem}")
-        for number, offset, size in table.partitions:
+        for entry, offset, size in table.partitions:
+            name = f"{one.disk}{'p' * one.disk[-1].isdigit()}{entry}"
             found.append(
                 disk._replace(
-                    name=f"{one.disk}{'p' * one.disk[-1].isdigit()}{number}",
-                    number=(BLOCK_EXT_MAJOR, len(found)),
-                    partition=number,
+                    name=name,
+                    number=number(name),
+                    partition=entry,
                     offset=offset,
                     window=Span(Spa(one.data.start + offset), size),
                     size=size,

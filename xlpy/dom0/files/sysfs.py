@@ -54,10 +54,9 @@ class Sysfs:
             self._add_dimm(dimm)
         for region in bus.regions:
             self._add_region(region, bus.persistence)
-        holders = {one.region: self._add_namespace(one) for one in namespaces}
-        read_only = {region.number for region in bus.regions if region.read_only}
+        holders = {one.dev: (self._add_namespace(one), bus.regions[one.region].read_only) for one in namespaces}
         for device in devices:
-            self._add_block(device, holders[device.region], device.region in read_only)
+            self._add_block(device, *holders[device.namespace])
         for use in uses:
             if use.dev:
                 self._add_use(use)
@@ -190,7 +189,7 @@ class Sysfs:
         """Returns the path of the device that holds the disk: the namespace itself, or what claimed it."""
         parent = f"{BUS}/region{one.region}"
         mode, kind = _MODES[one.mode]
-        holder = f"{kind}{one.region}.0" if kind and not one.problem else ""
+        holder = "" if one.problem else one.holder or f"{kind}{one.region}.{one.id}" * bool(kind)
         namespace = self._device(one.dev, f"{parent}/{one.dev}")
         self._put(
             namespace,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.files.usage import Use
     from xlpy.dom0.nvdimm.badrange import BadRanges
     from xlpy.dom0.nvdimm.driver import Bus
+    from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.hw.hardware import Hardware
     from xlpy.store import Store
 
@@ -82,7 +83,7 @@ class Vfs:
 
     @cached_property
     def namespaces(self) -> tuple[Namespace, ...]:
-        """One per region, its info block just checked."""
+        """All that have a size, each info block just checked."""
         media = DriverMemory(self._hw)
         return tuple(revalidate(media, Namespace.load(values)) for values in self._load("namespaces"))
 
@@ -99,11 +100,26 @@ class Vfs:
         return BadRanges(self._table)
 
     @cached_property
+    def nd(self) -> Nd:
+        """The nd bus, to look at; ``EmulatedDom0.managing`` is for changes."""
+        from xlpy.dom0.nvdimm.host import HostPlatform
+        from xlpy.dom0.nvdimm.nd.bus import Nd
+
+        platform = HostPlatform(self._hw, DriverMemory(self._hw), self.bad.overlapping, self.users_of, self._hw.mend)
+        made = Nd(platform, self._table, self.bus)
+        made.load()
+        return made
+
+    def users_of(self, span: Span[Spa]) -> list[str]:
+        """Who uses persistent memory in a span."""
+        raise NotImplementedError
+
+    @cached_property
     def _sysfs(self) -> Sysfs:
         from xlpy.dom0.files.sysfs import Sysfs
 
-        alive = {one.region for one in self.namespaces if one.disk}
-        devices = [device for device in self.devices if device.region in alive]
+        alive = {one.dev for one in self.namespaces if one.disk}
+        devices = [device for device in self.devices if device.namespace in alive]
         return Sysfs(self.bus, self.namespaces, devices, lambda: self.bad, self.uses)
 
     @property
@@ -186,7 +202,7 @@ class Vfs:
                     return FileStat("block", 0, use.number, 200 + use.number[1], 1)
             dax = self.dax_device(f"/dev{inner}")
             if dax is not None:
-                return FileStat("char", 0, dax.number, 300 + dax.region, 1)
+                return FileStat("char", 0, dax.number, 300 + dax.number[1], 1)
             device = self.device(f"/dev{inner}")
             return FileStat("block", 0, device.number, 100 + device.number[1], 1)
         if mount.mountpoint == "/sys":
@@ -227,11 +243,15 @@ class Vfs:
         """The namespace of a devdax device by the path of its node; None when it is no such path."""
         return next((one for one in self.namespaces if one.char and path == f"/dev/{one.char}"), None)
 
+    def namespace_of(self, device: BlockDevice) -> Namespace:
+        """The namespace that a block device shows."""
+        return next(one for one in self.namespaces if one.dev == device.namespace)
+
     def device(self, path: str) -> BlockDevice:
         """The block device at ``/dev/NAME``; Unsafe while its namespace is disabled."""
         for device in self.devices:
             if path == f"/dev/{device.name}":
-                namespace = self.namespaces[device.region]
+                namespace = self.namespace_of(device)
                 if namespace.problem:
                     raise Unsafe(
                         f"{path}: {namespace.dev} is disabled: {namespace.problem}",

@@ -106,7 +106,7 @@ def parse_btt(data: bytes | memoryview, parent: bytes = bytes(16)) -> BttBlock:
     """
     block = check(data, (BTT_SIGNATURE,), "BTT")
     btt = BttBlock(*_BTT.unpack_from(block)[1:])
-    if btt.parent != parent:
+    if btt.parent not in (bytes(16), parent):
         raise InfoBlockError(
             f"BTT info block: parent uuid {btt.parent.hex()} found, the namespace's is {parent.hex()}", errno.ENODEV
         )

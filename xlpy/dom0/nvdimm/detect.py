@@ -1,4 +1,4 @@
-"""Finding the namespace of a region. Without labels a region is one namespace."""
+"""What an info block makes of a namespace."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.memory import Readable
 
 
-def detect(memory: Readable, region: int, span: Span[Spa], parent: bytes = bytes(16)) -> Namespace:
-    """Enable the namespace of a region as its media say: the first valid info block of BTT, PFN and DAX claims it.
+def detect(memory: Readable, region: int, span: Span[Spa], parent: bytes = bytes(16), kind: str = "none") -> Namespace:
+    """Enable a namespace as its media say: the first valid info block of BTT, PFN and DAX claims it.
 
-    ``parent`` is the uuid of the label that made the namespace, zeros without labels: other blocks are not its own.
     A block that is one but cannot be used disables the namespace (``problem``); no valid block makes it raw.
+
+    Args:
+        memory: where it lies.
+        region: number of its region.
+        span: all of it.
+        parent: uuid of the label that made it, zeros without labels: blocks of others are not its own.
+        kind: what its label says of its use, as ``labels.ABSTRACTIONS`` has it; other blocks are not looked for.
     """
     raw = Namespace(region, span, "raw", span, size=span.size)
-    for version, at in ((2, BTT2_AT), (1, BTT1_AT)):
+    version, at = (2, BTT2_AT) if kind == "btt2" else (1, BTT1_AT)
+    if kind in ("none", "btt", "btt2"):
         try:
             btt = parse_btt(memory.read(Spa(span.start + at), BLOCK), parent)
         except InfoBlockError as error:
@@ -31,14 +38,17 @@ def detect(memory: Readable, region: int, span: Span[Spa], parent: bytes = bytes
                 return raw._replace(problem=error.message)
         else:
             if btt.major == version:
-                return _sector(memory, raw, at, btt)
+                return sector(memory, raw, at, btt)
+    if kind not in ("none", "pfn", "dax"):
+        return raw
     try:
-        return _pfn(memory, raw, parent)
+        return paged(memory, raw, parent)
     except InfoBlockError as error:
         return raw if error.errno == errno.ENODEV else raw._replace(problem=error.message)
 
 
-def _pfn(memory: Readable, raw: Namespace, parent: bytes) -> Namespace:
+def paged(memory: Readable, raw: Namespace, parent: bytes) -> Namespace:
+    """A namespace with a PFN or DAX info block. InfoBlockError: there is none, or it cannot be used."""
     span = raw.span
     place = Spa(span.start + PFN_AT)
     data = memory.read(place, BLOCK)
@@ -58,10 +68,12 @@ def _pfn(memory: Readable, raw: Namespace, parent: bytes) -> Namespace:
     )
 
 
-def _sector(memory: Readable, raw: Namespace, at: int, first: BttBlock) -> Namespace:
+def sector(memory: Readable, raw: Namespace, at: int, first: BttBlock) -> Namespace:
+    """A namespace with arenas from offset ``at`` on, of which the first has the info block ``first``."""
     block, start, size = first, raw.span.start + at, 0
+    unit = 4096 if first.external_lbasize >= 4096 else 512  # what a block has beyond is for integrity
     while True:
-        size += block.external_nlba * block.external_lbasize
+        size += block.external_nlba * unit
         if not block.nextoff:
             break
         start += block.nextoff
@@ -75,7 +87,7 @@ def _sector(memory: Readable, raw: Namespace, at: int, first: BttBlock) -> Names
     return raw._replace(
         mode="sector",
         uuid=uuid_if_any(first.uuid),
-        sector_size=first.external_lbasize,
+        sector_size=unit,
         data=Span(Spa(place + first.dataoff), first.external_nlba * first.external_lbasize),
         size=size,
         seal=(place, checksum(first.build())),

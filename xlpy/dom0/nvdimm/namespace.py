@@ -8,8 +8,6 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from xlpy.dom0.nvdimm.memory import Readable
 
 
@@ -26,6 +24,8 @@ class Namespace(NamedTuple):
     reserve: room for another owner's page structures, or None.
     seal: (address, checksum) of the info block that said all this; None in raw mode.
     problem: why the namespace is disabled, or None.
+    id: S of ``namespaceR.S``; name, label: of its label, the name and the uuid as text, empty without one.
+    holder: the btt, pfn or dax device that has claimed it, or empty.
     """
 
     region: int
@@ -40,28 +40,32 @@ class Namespace(NamedTuple):
     reserve: Span[Spa] | None = None
     seal: tuple[int, int] | None = None
     problem: str | None = None
+    id: int = 0
+    name: str = ""
+    label: str = ""
+    holder: str = ""
 
     @property
     def dev(self) -> str:
         """The name on the nd bus."""
-        return f"namespace{self.region}.0"
+        return f"namespace{self.region}.{self.id}"
 
     @property
     def disk(self) -> str | None:
         """The name of its block device; None when it has none."""
         if self.problem or self.mode == "devdax":
             return None
-        return f"pmem{self.region}s" if self.mode == "sector" else f"pmem{self.region}"
+        return f"pmem{self.region}{f'.{self.id}' * bool(self.id)}{'s' * (self.mode == 'sector')}"
 
     @property
     def char(self) -> str | None:
         """The name of its devdax device; None when it has none."""
-        return f"dax{self.region}.0" if self.mode == "devdax" and not self.problem else None
+        return f"dax{self.region}.{self.id}" if self.mode == "devdax" and not self.problem else None
 
     @property
     def number(self) -> tuple[int, int]:
         """(major, minor) of the devdax device."""
-        return (DAX_MAJOR, self.region)
+        return (DAX_MAJOR, self.region + 256 * self.id)
 
     @property
     def dax(self) -> bool:
@@ -92,19 +96,23 @@ def revalidate(memory: Readable, known: Namespace) -> Namespace:
     if known.seal is None or known.problem:
         return known
     place, seal = known.seal
-    parse: Callable[[bytes], object] = parse_pfn
-    if known.mode == "sector":
-        from xlpy.dom0.nvdimm.btt import parse_btt as parse
     try:
         data = memory.read(Spa(place), BLOCK)
-        parse(data)
+        if known.mode == "sector":
+            from xlpy.dom0.nvdimm.btt import parse_btt
+
+            parse_btt(data, bytes.fromhex(known.label.replace("-", "")))
+        else:
+            parse_pfn(data)
     except InfoBlockError as error:
         problem = error.message
     else:
         if checksum(data) == seal:
             return known
         problem = "the info block is not the one that the namespace was enabled by"
-    return Namespace(known.region, known.span, "raw", known.span, size=known.span.size, problem=problem)
+    return known._replace(
+        mode="raw", data=known.span, size=known.span.size, map=None, uuid="", align=0, reserve=None, problem=problem
+    )
 
 
 def checksum(block: bytes) -> int:

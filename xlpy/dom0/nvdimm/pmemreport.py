@@ -26,6 +26,10 @@ class Platform(Protocol):
         """Report a pmem device, as page numbers. HypercallError when Xen ignores it."""
         ...
 
+    def platform_pmem_remove(self, region: Span[Mfn]) -> None:
+        """Take a report back. HypercallError when a domain uses the device."""
+        ...
+
     def platform_pmem_bad(self, spans: Sequence[Span[Spa]]) -> None:
         """Tell of memory errors."""
         ...
@@ -36,25 +40,54 @@ class Platform(Protocol):
 
 
 class Report(NamedTuple):
-    """What became of one namespace: whether Xen knows it, and if not, why."""
+    """What became of one namespace, ``dev``: whether Xen knows it, and if not, why."""
 
-    region: int
+    dev: str
     registered: bool
     reason: str | None = None
 
 
 def report(bus: Bus, namespaces: Iterable[Namespace], xen: Platform) -> list[Report]:
     """Report what can be reported."""
-    found = []
-    for one in namespaces:
-        reason = _unfit(bus, one)
-        if reason is None and one.reserve is not None:
-            try:
-                xen.platform_pmem_add(_pages(one.span), _pages(one.reserve), _pages(one.data))
-            except HypercallError as error:
-                reason = f"Xen refused it: {error}"
-        found.append(Report(one.region, reason is None, reason))
-    return found
+    return [_report(bus, one, xen) for one in namespaces]
+
+
+def update(
+    bus: Bus, before: Sequence[tuple[Namespace, Report]], namespaces: Iterable[Namespace], xen: Platform
+) -> list[Report]:
+    """After namespaces have changed: take back the reports of those that are not what they were, and report the others.
+
+    Args:
+        bus: what the NFIT says.
+        before: the namespaces that were there, with what became of them.
+        namespaces: those that are there.
+        xen: who is told.
+
+    Raises:
+        HypercallError: Xen does not let a device go, a domain uses it.
+    """
+    wanted = list(namespaces)
+    same = {_reported(one): verdict for one, verdict in before}
+    now = {_reported(one) for one in wanted}
+    for one, verdict in before:
+        if verdict.registered and _reported(one) not in now:
+            xen.platform_pmem_remove(_pages(one.span))
+    return [same.get(_reported(one)) or _report(bus, one, xen) for one in wanted]
+
+
+def _reported(one: Namespace) -> tuple[object, ...]:
+    """What a report depends on."""
+    return (one.dev, one.span, one.reserve, one.data, one.mode, one.problem)
+
+
+def _report(bus: Bus, one: Namespace, xen: Platform) -> Report:
+    reason = _unfit(bus, one)
+    if reason is None and one.reserve is not None:
+        try:
+            xen.platform_pmem_add(_pages(one.span), _pages(one.reserve), _pages(one.data))
+        except HypercallError as error:
+            reason = f"Xen refused it: {error}"
+    return Report(one.dev, reason is None, reason)
 
 
 def _unfit(bus: Bus, one: Namespace) -> str | None:

@@ -149,7 +149,7 @@ def _namespace(host: Host, one: Namespace) -> Iterable[Band]:
         yield Band(one.reserve.start, one.reserve.end, "reserve", "reserve for Xen", 2)
     mounts = {mount.device: mount.mountpoint for mount in host.dom0.disk_mounts}
     for device in host.dom0.devices:
-        if device.region == one.region:
+        if device.namespace == one.dev:
             path = f"/dev/{device.name}"
             mounted = f" on {mounts[path]}" if path in mounts else ""
             depth = 3 if device.partition else 2

@@ -60,14 +60,20 @@ def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Answer:
     namespace = next((one for one in host.dom0.namespaces if spa in one.span), None)
     if namespace is None:
         return Answer({}, [Hop("dom0", "no namespace", "Dom0's driver")], {}, 1)
-    hops = [Hop("dom0", f"{namespace.dev}+{spa - namespace.span.start:#x}", "no label: the region is one namespace")]
+    hops = [
+        Hop(
+            "dom0",
+            f"{namespace.dev}+{spa - namespace.span.start:#x}",
+            "its labels" if namespace.label else "no label: the region is one namespace",
+        )
+    ]
     fields = {"namespace": namespace.dev}
     if spa not in namespace.data:
         part, run = _beside(namespace, spa)
         return Answer(fields, [*hops, Hop("dom0", part, *_block(namespace))], {}, run)
     if namespace.mode != "raw":
         hops.append(Hop("dom0", f"{namespace.mode} data+{spa - namespace.data.start:#x}", *_block(namespace)))
-    devices = [one for one in host.dom0.devices if one.region == namespace.region and spa in one.window]
+    devices = [one for one in host.dom0.devices if one.namespace == namespace.dev and spa in one.window]
     if not devices:
         return Answer(fields, hops, {}, namespace.data.end - spa)
     for device in devices:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from errno import ENODEV
 
 from xlpy.dom0.nvdimm.nd.claim import NdDax
-from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
+from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
 from xlpy.dom0.nvdimm.nd.error import refuse
 from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
-from xlpy.dom0.nvdimm.nd.region import NdMapping, NdRegion
+from xlpy.dom0.nvdimm.nd.region import NdRegion
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from xlpy.addr import Spa, Span
     from xlpy.dom0.nvdimm.driver import Bus, Dimm
@@ -148,19 +148,17 @@ class Nd:
         platform: what lies under it.
         table: of the state, where it is kept.
         info: what firmware says.
-        changed: called after each change, with the region that it concerns (None for a DIMM).
 
     Attributes:
         buses: ``ndbus0`` and so on; the one of the NFIT first.
         messages: lines of the kernel's log that were written since this object was made.
+        touched: names of the regions that have changed since whoever follows them has cleared it.
     """
 
-    def __init__(
-        self, platform: Platform, table: Table, info: Bus, changed: Callable[[NdRegion | None], None] | None = None
-    ) -> None:
+    def __init__(self, platform: Platform, table: Table, info: Bus) -> None:
         self.platform = platform
         self._table = table
-        self._notify = changed
+        self.touched: set[str] = set()
         self.messages: list[str] = []
         providers = ["ACPI.NFIT"] if info.revision else []
         if any(one.legacy for one in info.regions):
@@ -225,7 +223,7 @@ class Nd:
 
     def load(self) -> None:
         """Take over what earlier commands left in the state."""
-        rows = self._table.get("nd")
+        rows = self._table.get("nd", {"dimms": []})
         for dimm, values in zip(self.dimms, rows["dimms"], strict=False):
             dimm.load(values)
         for region in self.regions:
@@ -238,8 +236,7 @@ class Nd:
         self._table.follow("nd", lambda: {"dimms": [dimm.dump() for dimm in self.dimms]})
         if isinstance(what, NdRegion):
             self._table.follow(f"nd.{what.dev}", what.dump)
-        if self._notify:
-            self._notify(what if isinstance(what, NdRegion) else None)
+            self.touched.add(what.dev)
 
     def log(self, text: str) -> None:
         """Write a line to the kernel's log."""

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from xlpy.dom0.nvdimm.btt import BttBlock
-    from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
-    from xlpy.dom0.nvdimm.nd.region import NdRegion
+    from xlpy.dom0.nvdimm.nd.above import AboveClaim, AboveNamespace
 
 CLAIM_MIN = 16 * MIB  # bytes of a namespace that can be claimed
 BTT_SECTOR_SIZES = (512, 520, 528, 4096, 4104, 4160, 4224)
@@ -55,11 +54,11 @@ class Claim:
     kinds: tuple[str, ...]  # what a label may say of a namespace that this can claim
     mode_word: str  # what sysfs says of a namespace that it has claimed
 
-    def __init__(self, region: NdRegion, number: int) -> None:
+    def __init__(self, region: AboveNamespace, number: int) -> None:
         self.region = region
         self.id = number
         self.raw_uuid: bytes | None = None
-        self.namespace: NdNamespace | None = None
+        self.namespace: AboveClaim | None = None
         self.bound = False
 
     @property
@@ -111,7 +110,7 @@ class Claim:
         self.take(found)
         self.region.bus.changed(self.region)
 
-    def take(self, namespace: NdNamespace) -> None:
+    def take(self, namespace: AboveClaim) -> None:
         """Claim a namespace."""
         self.namespace, namespace.claim = namespace, self
 
@@ -137,7 +136,8 @@ class Claim:
     @property
     def _seed(self) -> Claim | None:
         region = self.region
-        return {"btt": region.btt_seed, "pfn": region.pfn_seed, "dax": region.dax_seed}[self.kind]
+        seeds: dict[str, Claim | None] = {"btt": region.btt_seed, "pfn": region.pfn_seed, "dax": region.dax_seed}
+        return seeds[self.kind]
 
     def _require_idle(self) -> None:
         if self.bound:
@@ -170,12 +170,12 @@ class Claim:
         self.bound = True
         self.region.advance_seeds(self)
 
-    def probe_media(self, namespace: NdNamespace) -> None:
+    def probe_media(self, namespace: AboveClaim) -> None:
         """Read or write what is on media; errors as ``bind``."""
         raise NotImplementedError
 
     @classmethod
-    def probe(cls, namespace: NdNamespace) -> Self | None:
+    def probe(cls, namespace: AboveClaim) -> Self | None:
         """A new device for an info block of this kind, if the namespace has one. NdError EOPNOTSUPP: unusable."""
         raise NotImplementedError
 
@@ -218,7 +218,7 @@ class NdPfn(Claim):
     kind, kinds, mode_word = "pfn", ("pfn",), "memory"
     signature = PFN_SIGNATURE
 
-    def __init__(self, region: NdRegion, number: int) -> None:
+    def __init__(self, region: AboveNamespace, number: int) -> None:
         super().__init__(region, number)
         self.align = 2 * MIB
         self.block: PfnBlock | None = None
@@ -274,7 +274,7 @@ class NdPfn(Claim):
         self.costs = costs
         self.region.bus.changed(self.region)
 
-    def validate(self, namespace: NdNamespace) -> None:
+    def validate(self, namespace: AboveClaim) -> None:
         """Take over the info block on media.
 
         Raises:
@@ -305,7 +305,7 @@ class NdPfn(Claim):
             refuse(EOPNOTSUPP, f"the info block of {namespace.dev} has align {block.align:#x} and mode {mode}")
         self.block = block
 
-    def probe_media(self, namespace: NdNamespace) -> None:
+    def probe_media(self, namespace: AboveClaim) -> None:
         if self.raw_uuid is None:
             refuse(ENODEV, f"{self.dev} has no uuid")
         try:
@@ -316,7 +316,7 @@ class NdPfn(Claim):
             self._initialise(namespace, self.raw_uuid)
         self._clear_memmap_errors(namespace)
 
-    def _initialise(self, namespace: NdNamespace, uuid: bytes) -> None:
+    def _initialise(self, namespace: AboveClaim, uuid: bytes) -> None:
         """Write the info block of a namespace that has none."""
         from xlpy.dom0.nvdimm.fsdax import pfn_block
 
@@ -338,14 +338,14 @@ class NdPfn(Claim):
         self._clear_memmap_errors(namespace)
         self.region.bus.memory.write(Spa(start + PFN_AT), self.block.build())
 
-    def _clear_memmap_errors(self, namespace: NdNamespace) -> None:
+    def _clear_memmap_errors(self, namespace: AboveClaim) -> None:
         """Page structs are written anew each time, so bad places among them are no loss."""
         if self.block is not None and self.mode == "pmem":
             start = namespace.span.start
             self.region.bus.clear_poison(Span(Spa(start + 2 * BLOCK), self.block.dataoff - 2 * BLOCK))
 
     @classmethod
-    def probe(cls, namespace: NdNamespace) -> Self | None:
+    def probe(cls, namespace: AboveClaim) -> Self | None:
         if namespace.kind not in ("none", *cls.kinds):
             return None
         region = namespace.region
@@ -368,7 +368,7 @@ class NdPfn(Claim):
         return [*self._dump(), self.mode, self.align, list(self.costs), fields]
 
     @classmethod
-    def load(cls, region: NdRegion, values: list[Any]) -> Self:
+    def load(cls, region: AboveNamespace, values: list[Any]) -> Self:
         """What ``dump`` wrote."""
         made = cls(region, values[0])
         made._load(values[:4])
@@ -385,7 +385,7 @@ class NdDax(NdPfn):
     kind, kinds, mode_word = "dax", ("dax",), "dax"
     signature = DAX_SIGNATURE
 
-    def probe_media(self, namespace: NdNamespace) -> None:
+    def probe_media(self, namespace: AboveClaim) -> None:
         super().probe_media(namespace)
         assert self.block is not None
         start = namespace.span.start + self.block.start_pad + self.block.dataoff
@@ -402,7 +402,7 @@ class NdBtt(Claim):
 
     kind, kinds, mode_word = "btt", ("btt", "btt2"), "safe"
 
-    def __init__(self, region: NdRegion, number: int) -> None:
+    def __init__(self, region: AboveNamespace, number: int) -> None:
         super().__init__(region, number)
         self.lbasize = 0
         self._size = 0
@@ -436,12 +436,12 @@ class NdBtt(Claim):
         self.region.bus.changed(self.region)
 
     @staticmethod
-    def version(namespace: NdNamespace) -> tuple[tuple[int, int], int]:
+    def version(namespace: AboveClaim) -> tuple[tuple[int, int], int]:
         """((major, minor), offset of the first arena) of a BTT in a namespace."""
         return ((2, 0), 0) if namespace.kind == "btt2" else ((1, 1), BLOCK)
 
     @classmethod
-    def probe(cls, namespace: NdNamespace) -> Self | None:
+    def probe(cls, namespace: AboveClaim) -> Self | None:
         if namespace.kind not in ("none", *cls.kinds) or namespace.size < CLAIM_MIN:
             return None
         first = cls._first_block(namespace)
@@ -456,7 +456,7 @@ class NdBtt(Claim):
         return made
 
     @classmethod
-    def _first_block(cls, namespace: NdNamespace) -> BttBlock | None:
+    def _first_block(cls, namespace: AboveClaim) -> BttBlock | None:
         """The info block of the first arena; None when there is none of the version that the label asks for."""
         from xlpy.dom0.nvdimm.btt import parse_btt
 
@@ -468,7 +468,7 @@ class NdBtt(Claim):
             return None
         return block if (block.major, block.minor) == version else None
 
-    def probe_media(self, namespace: NdNamespace) -> None:
+    def probe_media(self, namespace: AboveClaim) -> None:
         from xlpy.dom0.nvdimm.btt import ARENA_MIN
         from xlpy.dom0.nvdimm.nd.arenas import create, discover
 
@@ -496,7 +496,7 @@ class NdBtt(Claim):
         return [*self._dump(), self.lbasize, self._size]
 
     @classmethod
-    def load(cls, region: NdRegion, values: list[Any]) -> Self:
+    def load(cls, region: AboveNamespace, values: list[Any]) -> Self:
         """What ``dump`` wrote."""
         made = cls(region, values[0])
         made._load(values[:4])

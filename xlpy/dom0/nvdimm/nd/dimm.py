@@ -10,7 +10,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.driver import Dimm
-    from xlpy.dom0.nvdimm.nd.bus import NdBus
+    from xlpy.dom0.nvdimm.nd.above import AboveRegion
     from xlpy.dom0.nvdimm.nd.storage import ConfigData, Storage
 
 LABEL_COMMANDS = ("get_size", "get_data", "set_data")  # of ND_CMD_*, as sysfs spells them
@@ -42,7 +42,7 @@ class Nvdimm:
         dpa: ranges that namespaces have, ascending.
     """
 
-    def __init__(self, bus: NdBus, info: Dimm, config: ConfigData) -> None:
+    def __init__(self, bus: AboveRegion, info: Dimm, config: ConfigData) -> None:
         self.bus = bus
         self.info = info
         self.config = config
@@ -209,3 +209,26 @@ class Nvdimm:
         """Take over what ``dump`` wrote."""
         self.bound, self.labeling, self.locked = values[:3]
         self.dpa = [DpaResource(*one) for one in values[3]]
+
+
+class NdMapping:
+    """A DIMM's part of a region.
+
+    Attributes:
+        dimm: whose; start, size: device addresses, in bytes; position: of its first byte among all parts, from 0.
+        labelled: the region was enabled with the labels of this DIMM.
+        slots: label slots of this DIMM that the region's namespaces use.
+    """
+
+    def __init__(self, dimm: Nvdimm, start: int, size: int, position: int) -> None:
+        self.dimm = dimm
+        self.start = start
+        self.size = size
+        self.position = position
+        self.labelled = False
+        self.slots: list[int] = []
+
+    @property
+    def end(self) -> int:
+        """First device address behind it."""
+        return self.start + self.size

@@ -14,8 +14,9 @@ from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.dom0.nvdimm import labelset
+    from xlpy.dom0.nvdimm.nd.above import AboveNamespace
     from xlpy.dom0.nvdimm.nd.claim import Claim
-    from xlpy.dom0.nvdimm.nd.region import NdMapping, NdRegion
+    from xlpy.dom0.nvdimm.nd.dimm import NdMapping
 
 UPDATING = 8  # Label.flags
 NAME_MAX = 63  # bytes of a name; its field has a zero behind it
@@ -40,7 +41,7 @@ class NdNamespace:
         claim: the btt, pfn or dax device that has it, or None.
     """
 
-    def __init__(self, region: NdRegion, number: int, has_label: bool, span: Span[Spa]) -> None:
+    def __init__(self, region: AboveNamespace, number: int, has_label: bool, span: Span[Spa]) -> None:
         self.region = region
         self.id = number
         self.has_label = has_label
@@ -54,17 +55,17 @@ class NdNamespace:
         self.claim: Claim | None = None
 
     @classmethod
-    def whole(cls, region: NdRegion) -> NdNamespace:
+    def whole(cls, region: AboveNamespace) -> NdNamespace:
         """The only namespace of a region without labels."""
         return cls(region, 0, False, region.info.span)
 
     @classmethod
-    def seed(cls, region: NdRegion, number: int) -> NdNamespace:
+    def seed(cls, region: AboveNamespace, number: int) -> NdNamespace:
         """An empty one that the next namespace is made of."""
         return cls(region, number, True, Span(region.resource, 0))
 
     @classmethod
-    def labelled(cls, region: NdRegion, number: int, found: labelset.Namespace) -> NdNamespace:
+    def labelled(cls, region: AboveNamespace, number: int, found: labelset.Namespace) -> NdNamespace:
         """What labels describe."""
         made = cls(region, number, True, Span(found.start, found.size))
         made.raw_uuid = uuid_bytes(found.uuid)
@@ -418,7 +419,7 @@ class NdNamespace:
         ]
 
     @classmethod
-    def load(cls, region: NdRegion, values: list[Any]) -> NdNamespace:
+    def load(cls, region: AboveNamespace, values: list[Any]) -> NdNamespace:
         """What ``dump`` wrote; claims are set by those who have them."""
         number, has_label, start, size, uuid, name, lbasize, kind, force_raw, bound = values
         made = cls(region, number, has_label, Span(Spa(start), size))

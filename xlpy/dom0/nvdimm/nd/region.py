@@ -13,37 +13,14 @@ from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.driver import Region
-    from xlpy.dom0.nvdimm.nd.bus import NdBus
+    from xlpy.dom0.nvdimm.nd.above import AboveRegion
     from xlpy.dom0.nvdimm.nd.claim import Claim
-    from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
+    from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
 
 C = TypeVar("C", NdBtt, NdPfn, NdDax)
 D = TypeVar("D", NdNamespace, NdBtt, NdPfn, NdDax)
 
 NSTYPE_IO, NSTYPE_PMEM = 4, 5  # ND_DEVICE_NAMESPACE_*
-
-
-class NdMapping:
-    """A DIMM's part of a region.
-
-    Attributes:
-        dimm: whose; start, size: device addresses, in bytes; position: of its first byte among all parts, from 0.
-        labelled: the region was enabled with the labels of this DIMM.
-        slots: label slots of this DIMM that the region's namespaces use.
-    """
-
-    def __init__(self, dimm: Nvdimm, start: int, size: int, position: int) -> None:
-        self.dimm = dimm
-        self.start = start
-        self.size = size
-        self.position = position
-        self.labelled = False
-        self.slots: list[int] = []
-
-    @property
-    def end(self) -> int:
-        """First device address behind it."""
-        return self.start + self.size
 
 
 class NdRegion:
@@ -61,7 +38,7 @@ class NdRegion:
             not enabled.
     """
 
-    def __init__(self, bus: NdBus, info: Region, mappings: list[NdMapping]) -> None:
+    def __init__(self, bus: AboveRegion, info: Region, mappings: list[NdMapping]) -> None:
         self.bus = bus
         self.info = info
         self.mappings = mappings

@@ -1,0 +1,63 @@
+"""What the nd bus has enabled, as records: what block devices, mounts and Xen are concerned with."""
+
+from __future__ import annotations
+
+from xlpy.addr import Spa
+from xlpy.dom0.nvdimm.infoblock import BLOCK, InfoBlockError
+from xlpy.dom0.nvdimm.namespace import Namespace
+from xlpy.dom0.nvdimm.uuids import ZERO
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlpy.dom0.nvdimm.memory import Readable
+    from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+    from xlpy.dom0.nvdimm.nd.region import NdRegion
+
+
+def namespaces(region: NdRegion) -> list[Namespace]:
+    """All namespaces of a region that have a size, by number; those that are not enabled with the reason."""
+    return [_record(region.bus.memory, one) for one in region.namespaces if one.size]
+
+
+def _record(memory: Readable, one: NdNamespace) -> Namespace:
+    raw = Namespace(
+        one.region.number,
+        one.span,
+        "raw",
+        one.span,
+        sector_size=one.sector_size,
+        size=one.size,
+        id=one.id,
+        name=one.alt_name,
+        label=one.uuid if one.has_label else "",
+        holder=one.holder,
+    )
+    if not one.enabled:
+        return raw._replace(problem=_reason(memory, one))
+    if one.claim is None:
+        return raw._replace(mode="fsdax", map="mem") if one.mode == "memory" else raw
+    try:
+        return _claimed(memory, raw, one)
+    except InfoBlockError as error:  # damaged since it was enabled
+        return raw._replace(problem=error.message)
+
+
+def _claimed(memory: Readable, raw: Namespace, one: NdNamespace) -> Namespace:
+    from xlpy.dom0.nvdimm.detect import paged, sector
+
+    parent = one.raw_uuid or ZERO
+    if one.mode == "safe":
+        from xlpy.dom0.nvdimm.btt import parse_btt
+        from xlpy.dom0.nvdimm.nd.claim import NdBtt
+
+        _, at = NdBtt.version(one)
+        return sector(memory, raw, at, parse_btt(memory.read(Spa(one.span.start + at), BLOCK), parent))
+    return paged(memory, raw, parent)
+
+
+def _reason(memory: Readable, one: NdNamespace) -> str:
+    """Why a namespace is not enabled, as far as its media tell."""
+    from xlpy.dom0.nvdimm.detect import detect
+
+    found = detect(memory, one.region.number, one.span, one.raw_uuid or ZERO, one.kind)
+    return found.problem or "it is not enabled"
