@@ -11,7 +11,7 @@ Actors are powered on only when somebody asks for them, so that a command pays f
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
 from xlpy import statedir
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.monitor import Outcome
     from xlpy.toolstack.domain.record import VnvdimmRecord
     from xlpy.toolstack.domain.running import Running
+
+
+class _Tried(Exception):
+    """A dry run has come to its end."""
 
 
 class Host(Actors):
@@ -393,19 +397,23 @@ class Host(Actors):
         return walk(read, find_rsdp(read))
 
     @contextmanager
-    def manage(self, what: str) -> Iterator[Nd]:
+    def manage(self, what: str, dry_run: bool = False) -> Iterator[Nd]:
         """Dom0's nd bus, to change its DIMMs, regions and namespaces; all of it stays or, after an error, nothing.
 
         In the end block devices follow, and Xen is told of namespaces that came and went.
 
         Args:
             what: told to other commands that wait.
+            dry_run: everything is tried, and taken back in the end.
 
         Raises:
             NdError: what the kernel refuses, unless it is caught inside. HypercallError: Xen does not let a device go.
         """
-        with self.change(what), self.dom0.managing(self.xen.hypercalls(0)) as nd:
-            yield nd
+        with suppress(_Tried), self.change(what):
+            with self.dom0.managing(self.xen.hypercalls(0)) as nd:
+                yield nd
+            if dry_run:
+                raise _Tried
 
     def mkfile(self, path: str, size: int, dry_run: bool = False) -> None:
         """Make a new, fully written file on a DAX file system of Dom0."""

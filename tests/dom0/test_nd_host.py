@@ -99,6 +99,14 @@ def test_an_error_leaves_nothing(host):
     assert again(host).dom0.nd.region("region0").max_available_extent == 512 * MIB
 
 
+def test_a_dry_run_leaves_nothing(host):
+    before = media(host)
+    with host.manage("creating", dry_run=True) as nd:
+        assert create(nd.region("region0"), ONE, 128 * MIB).block_device == "pmem0"
+    assert media(host) == before
+    assert (host.dom0.namespaces, [one.size for one in host.dom0.nd.namespaces]) == ((), [0])
+
+
 def test_what_a_domain_holds_is_busy(host):
     with host.manage("creating") as nd:
         create(nd.region("region0"), ONE, 128 * MIB, reserve=XEN_TABLES)

@@ -91,6 +91,11 @@ class NdBus:
         """Reads as 1 when all devices were probed."""
         return 1
 
+    @property
+    def scrub_state(self) -> str | None:
+        """``idle``: a scrub takes no time here; None: the bus cannot scrub."""
+        return None if self.provider == "e820" else "idle"
+
     # --- for its devices -------------------------------------------------------------------------------------------
 
     @property
