@@ -49,7 +49,7 @@ def test_default_machine():
     assert spec.cpu.features == ("clflushopt", "clwb")
     assert [(one.name, one.dimms, one.line, one.base, one.size) for one in spec.sets] == [
         ("set0", ("dimm0", "dimm1"), 4 * KIB, 0x440000000, 2 * GIB),
-        ("set1", ("dimm2",), 4 * KIB, 0x4C0000000, 512 * MIB),
+        ("set1", ("dimm2",), 4 * KIB, 0x4C0000000, 526 * MIB),
     ]
     first, second = spec.namespaces
     assert (first.mode, first.map, first.reserve, first.align) == ("fsdax", "dev", True, 2 * MIB)

@@ -11,7 +11,7 @@ from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from xlpy.cli.env import Env
     from xlpy.toolstack.config.domain_config import DomainConfig
@@ -30,6 +30,36 @@ def _machines(env: Env) -> list[Machine]:
     except XlpyError as error:
         env.note(f"note: the emulated host was not asked: {error}")
         return machines(env, "linux")
+
+
+def _on_this_host(env: Env) -> Also:
+    """What to say of a configuration with regard to the machine."""
+    iomem = _iomem(env)
+
+    def look(config: DomainConfig) -> Iterator[Problem]:
+        yield from iomem(config)
+        yield from _sizes(env, config)
+
+    return look
+
+
+def _sizes(env: Env, config: DomainConfig) -> Iterator[Problem]:
+    """vNVDIMMs whose size a Linux guest cannot use again, where there is an emulated host that has them."""
+    from xlpy.errors import XlpyError
+    from xlpy.toolstack.backing.usable import odd, sizes
+    from xlpy.toolstack.config.xlcfg import Problem
+
+    if not config.vnvdimms:
+        return
+    try:
+        host = env.existing_host
+        found = list(sizes(host.dom0, config.vnvdimms)) if host else []
+    except XlpyError:  # which is told of where it is asked for
+        return
+    for path, size, labels in found:
+        told = odd(size, bool(labels))
+        if told:
+            yield Problem(config.settings.where("vnvdimm"), f"vnvdimm: {path}: {told[0]}", "warning", told[1])
 
 
 def _iomem(env: Env) -> Also:
@@ -70,15 +100,15 @@ def check(
 
     Unknown keys, ignored values and traps are warnings; the status is 0 when every file can be used, 3 when one cannot.
 
-    Of iomem entries it tells which lie on persistent memory of this machine (or of the emulated host) that no export
-    holds, and which two files share.
+    On a host, vNVDIMMs of a size that a Linux guest cannot use again are warned of. Of iomem entries it tells which lie
+    on persistent memory of this machine (or of the emulated host) that no export holds, and which two files share.
     """
     from xlpy.toolstack.config.lint import check_files
 
     judge = Judge(env, host_cpus, host_nodes, xen)
     good = True
     items = []
-    for result in check_files(files, strict=xl_strict, host=judge.facts, also=_iomem(env), xen=judge.xen):
+    for result in check_files(files, strict=xl_strict, host=judge.facts, also=_on_this_host(env), xen=judge.xen):
         good &= result.valid
         if as_json:
             items.append(result.to_json())

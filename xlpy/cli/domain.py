@@ -12,7 +12,7 @@ from xlpy.errors import Exit, UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from xlpy.cli.env import Env
 
@@ -105,6 +105,10 @@ def create(
         from xlpy.cli.console import show
 
         show(env, domid)
+    if loaded.vnvdimms:
+        from xlpy.toolstack.domain.record import load
+
+        warn_of_sizes(env, ((one.path, one.size, one.label_size) for one in load(host.store, domid).vnvdimms))
     if not as_json and (quiet or env.quiet):
         return
     from xlpy.views.listing import summary
@@ -116,6 +120,16 @@ def create(
         env.note(f"{made['name']}: domain {domid}, {made['memory_mb']} MiB, {loaded.vcpus} vCPUs")
         for device in made["vnvdimms"]:
             env.note(f"  {device['path']}: {format_size(device['size'])} of persistent memory at {device['gpa']:#x}")
+
+
+def warn_of_sizes(env: Env, found: Iterable[tuple[str, int, int]]) -> None:
+    """Warn of vNVDIMMs that a Linux guest cannot use in full: path, size, and size of the label area of each."""
+    from xlpy.toolstack.backing.usable import odd
+
+    for path, size, labels in found:
+        told = odd(size, bool(labels))
+        if told:
+            env.note(f"warning: {path}: {told[0]}", f"  hint: {told[1]}")
 
 
 def choose_config(words: Sequence[str], config: str | None, command: str) -> tuple[str, list[str]]:
@@ -161,6 +175,7 @@ def read_config(source: str) -> bytes:
 
 
 def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noqa: ANN401
+    from xlpy.toolstack.backing.usable import sizes
     from xlpy.toolstack.config.libxl_json import dumps
 
     if loaded.vnvdimms and not strict:
@@ -169,6 +184,7 @@ def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noq
             env.note("note: there is no host yet, so the vnvdimm backings were not checked")
         else:
             host.check(loaded)
+            warn_of_sizes(env, sizes(host.dom0, loaded.vnvdimms))
     if as_json:
         json_document("xlpy.create-plan/1", xen=loaded.xen, config=loaded.to_json())
         return

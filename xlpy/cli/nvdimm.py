@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xlpy.cli.changing import changing, each, target
 from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.domain import warn_of_sizes
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
 from xlpy.cli.show import out
@@ -27,6 +28,7 @@ def attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) -> None:
     It is pinned and mapped, _FIT describes it, and the guest is notified (0x80 on the NVDIMM root device). The domain
     must have been started with a vNVDIMM, else its tables have no root device.
     """
+    from xlpy.toolstack.backing.usable import sizes
     from xlpy.toolstack.domain.hotplug import attach as plug
     from xlpy.toolstack.domain.hotplug import parse_spec
 
@@ -34,6 +36,10 @@ def attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) -> None:
     with changing(env, f"nvdimm-attach to {domain}") as dry:
         domid = target(env, domain)
         made = plug(env.host.lifecycle, domid, entry, dry)
+    if made is not None:
+        warn_of_sizes(env, [(made.path, made.size, made.label_size)])
+    else:
+        warn_of_sizes(env, sizes(env.host.dom0, [entry]))
     fields: dict[str, Any] = {"domid": domid, "nvdimm": entry.to_json(), "dry_run": dry}
     if made is not None:
         fields |= {"slot": made.slot, "gpa": made.gpa, "size": made.size}

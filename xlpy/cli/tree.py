@@ -94,6 +94,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "pmem": {
         "list": ("pmem:list_pmem", "List persistent memory devices, in ndctl's words."),
+        "account": ("account:account", "Account for every byte from the DIMMs to the guest."),
         "resolve": ("pmem:resolve_path", "Show the host physical extents behind a device or file."),
         "prepare": ("pmem:prepare", "Make a file mappable: allocate every block and write zeros where nothing is."),
         "read": ("pmem_io:read", "Read a device or file as a program in Dom0 does."),

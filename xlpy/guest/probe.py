@@ -28,7 +28,7 @@ _NO_HEADER = ("RSDP", "FACS")
 
 
 class Report(NamedTuple):
-    """All findings. nvdimms: by handle. problems: empty when nothing is wrong."""
+    """All findings. nvdimms: by handle. problems: empty when nothing is wrong; warnings: what Linux makes less of."""
 
     tables: list[Found]
     e820: list[E820Entry]
@@ -36,6 +36,20 @@ class Report(NamedTuple):
     nvdimms: dict[int, Nvdimm]
     pmem: list[PmemDevice]
     problems: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Regions of a size that Linux cannot use again."""
+        from xlpy.toolstack.backing.usable import odd
+
+        areas = {dimm.dev: self.nvdimms.get(dimm.handle) for dimm in (self.bus.dimms if self.bus else ())}
+        found = []
+        for region in self.bus.regions if self.bus else ():
+            labelled = any((one := areas.get(m.dimm)) is not None and one.label_size for m in region.mappings)
+            told = odd(region.span.size, labelled)
+            if told:
+                found.append(f"{region.dev}: {told[0]}")
+        return found
 
     @property
     def seeds(self) -> dict[int, str]:
@@ -76,6 +90,7 @@ class Report(NamedTuple):
                 for region in (self.bus.regions if self.bus else ())
             ],
             "pmem": [device._asdict() for device in self.pmem],
+            "warnings": self.warnings,
             "problems": self.problems,
         }
 
@@ -251,4 +266,5 @@ def summary(report: Report) -> list[str]:
         named = f", named {device.name}" if device.name else ""
         node = "" if device.target_node is None else f", node {device.target_node}"
         lines.append(f"/dev/{device.dev}: {device.mode}, {format_size(device.size)} at {device.start:#x}{node}{named}")
+    lines += [f"warning: {warning}" for warning in report.warnings]
     return lines + [f"problem: {problem}" for problem in report.problems]
