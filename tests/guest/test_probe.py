@@ -30,7 +30,7 @@ def test_a_right_domain_has_no_problems(host, domain):
     assert [dimm.dev for dimm in report.bus.dimms] == ["nmem0", "nmem1"]
     assert [(d.dev, d.mode, d.start, d.size) for d in report.pmem] == [
         ("pmem0", "raw", 0x500000000, 64 << 20),
-        ("pmem1", "raw", 0x540000000, 522190848),
+        ("pmem1", "raw", 0x540000000, 536870912),
     ]
     first, second = (report.nvdimms[handle] for handle in (1, 2))
     assert (first.label_size, second.label_size) == (128 << 10, 256 << 10)

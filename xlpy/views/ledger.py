@@ -60,8 +60,8 @@ def accounts(host: Host, name: str | None = None) -> list[Account]:
 
     Args:
         host: whose.
-        name: a namespace (``namespace0.0``), a device (``/dev/pmem0``, ``/dev/pmem0p1``, ``/dev/dax1.0``; without ``/dev/``
-            too), or a file on one.
+        name: a namespace (``namespace0.0``), a device with or without ``/dev/`` (``/dev/pmem0``, ``pmem0p1``,
+            ``/dev/dax1.0``), or a file on one.
 
     Raises:
         NotFound: there is no such thing. Unsafe: its namespace is disabled.
