@@ -184,7 +184,7 @@ def test_an_instruction_that_the_guest_is_not_told_of(vm, tmp_path):
 
 def test_a_boot_finds_everything_written_back(vm):
     """Whoever uses the media next sees what is there; hardware may have written it back meanwhile."""
-    from xlpy.power import settle
+    from xlpy.events.power import settle
 
     call, gpa = vm()
     call("mem", "write", "vm1", hex(gpa), "--hex", "6162", "--no-flush")

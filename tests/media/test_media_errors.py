@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from xlpy import media_errors
 from xlpy.addr import MIB, Spa, Span
 from xlpy.dom0.nvdimm.badrange import SHOWN, sectors, text
 from xlpy.errors import Constraint, HypercallError
+from xlpy.events import media_errors
 from xlpy.host import Host
 from xlpy.hw.hardware import Hardware
 from xlpy.hw.health import Thresholds

@@ -74,7 +74,7 @@ def boot(
     (XLPY-BOOT-RESET), another command ended the domain (XLPY-BOOT-ENDED), or QEMU failed (XLPY-BOOT-QEMU).
     """
     from xlpy.boot.run import Boot, Options
-    from xlpy.power import settle
+    from xlpy.events.power import settle
 
     host = env.host
     options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args, record, program)

@@ -158,7 +158,7 @@ def power(env: Env, action: str, seed: int, keep: str, as_json: bool) -> None:
         if as_json:
             json_document("xlpy.host-power/1", action=action, dry_run=env.dry_run)
         return
-    from xlpy.power import cut
+    from xlpy.events.power import cut
 
     found = cut(env.host, keep, seed, dry_run=env.dry_run)
     if as_json:

@@ -8,12 +8,12 @@ from xlpy.cli.options import SIZE, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.show import out
 from xlpy.cli.types import IntRange
-from xlpy.machine_checks import DEFAULT_ADDRESS
+from xlpy.events.machine_checks import DEFAULT_ADDRESS
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
-    from xlpy.machine_checks import Effect, Injection
+    from xlpy.events.machine_checks import Effect, Injection
 
 
 @command("""
@@ -43,7 +43,7 @@ def mceinj(env: Env, dump: bool, cpu: int, domain: str | None, page: int, lmce: 
     machine check; under `xlpy boot` its emulator raises one. Dom0 finds the bad block. A check that cannot be handled
     brings the host down.
     """
-    from xlpy.machine_checks import Injection, bring_down, inject
+    from xlpy.events.machine_checks import Injection, bring_down, inject
 
     host = env.host
     domid = None if domain is None else host.domid(domain)

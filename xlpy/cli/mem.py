@@ -93,7 +93,7 @@ def write(
     else:
         data = read_file(source, limits.MEMORY) if source else b""
     if unflushed:
-        from xlpy.power import store
+        from xlpy.events.power import store
 
         store(env.host, domain, Gpa(gpa), data, dry_run=env.dry_run)
     else:
@@ -114,7 +114,7 @@ xlpy mem flush quickstart 0x500000000 4K --with clflush
 @json_option
 def flush(env: Env, domain: str, gpa: int, length: int, instruction: str, as_json: bool) -> None:
     """Write back the cache lines of guest memory. Lines of clwb and clflushopt are safe after `mem fence`."""
-    from xlpy import power
+    from xlpy.events import power
 
     if length < 1:
         raise UsageError("a length of at least 1 is required")
@@ -136,7 +136,7 @@ xlpy mem fence --drain
 @json_option
 def fence(env: Env, drain: bool, as_json: bool) -> None:
     """Make what was written back durable: SFENCE. Machines with persistence: none need --drain."""
-    from xlpy import power
+    from xlpy.events import power
 
     left = power.fence(env.host, drain, dry_run=env.dry_run)
     if as_json:

@@ -34,7 +34,7 @@ def read(env: Env, path: str, offset: int, length: int, output: Path | None, as_
 
     Bad memory is an input/output error; one that nobody knew of causes a machine check, and is known from then on.
     """
-    from xlpy.file_io import read as read_path
+    from xlpy.events.file_io import read as read_path
     from xlpy.private import private
 
     raw = output == Path("-")
@@ -73,7 +73,7 @@ def write(
     Whole blocks that hold errors are cleared by it: sectors of 512 bytes of a device, pages of 4096 bytes of a file.
     Part of such a block is an input/output error.
     """
-    from xlpy.file_io import write as write_path
+    from xlpy.events.file_io import write as write_path
 
     if sum(one is not None for one in (text, source, zero)) != 1:
         raise UsageError("what to write is not clear", hint="give one of --hex, --file and --zero")

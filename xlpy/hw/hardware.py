@@ -293,6 +293,13 @@ class Hardware:
             raise NotFound(f"no DIMM {name!r}", hint=f"there are: {', '.join(self._dimms) or 'none'}")
         return self._dimms[name]
 
+    def dimm_by_handle(self, handle: int) -> DimmSpec:
+        """The DIMM with this NFIT device handle; NotFound when there is none."""
+        for dimm in self.spec.dimms:
+            if dimm.handle == handle:
+                return dimm
+        raise NotFound(f"no DIMM has the handle {handle:#x}", hint="xlpy host show lists handles")
+
     def locate(self, spa: Spa) -> tuple[DimmSpec, Dpa]:
         """The DIMM that holds the byte at ``spa``, and where in it; NotFound outside persistent memory."""
         region = self.region_at(spa)

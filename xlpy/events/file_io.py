@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 from contextlib import suppress
 
-from xlpy import media_errors
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_down, align_up
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.errors import Conflict, Constraint, HypercallError, Unsafe, XlpyError
+from xlpy.events import media_errors
 from xlpy.hypervisor.mca import RESET
 from xlpy.typing import TYPE_CHECKING
 
@@ -148,7 +148,7 @@ def _consume(host: Host, spa: Spa) -> None:
         if outcome.verdict != RESET:
             media_errors.raise_notification(host)
     if outcome.verdict == RESET:
-        from xlpy.machine_checks import bring_down
+        from xlpy.events.machine_checks import bring_down
 
         bring_down(host)
         raise HypercallError(f"Xen has panicked, the host is down: {outcome.why}", errno.EIO, hint="xlpy host power on")

@@ -6,9 +6,9 @@ guest that had the page gets its virtual machine check, the platform notifies Do
 
 from __future__ import annotations
 
-from xlpy import media_errors
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa
 from xlpy.errors import Constraint, UsageError
+from xlpy.events import media_errors
 from xlpy.hypervisor.mca import MCG_LMCE, RESET, STATUS_UC, Bank, MachineCheck
 from xlpy.records import NamedTuple
 from xlpy.statedir import BOOTS
@@ -104,7 +104,7 @@ def inject(host: Host, wanted: Injection, dry_run: bool = False) -> Effect:
 
 def bring_down(host: Host) -> None:
     """Xen has panicked: the domains are gone with it, what was stored is not."""
-    from xlpy.power import ALL, cut
+    from xlpy.events.power import ALL, cut
 
     cut(host, ALL, seed=0)
 
