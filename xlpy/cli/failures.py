@@ -38,7 +38,7 @@ def remember(words: Sequence[str], error: XlpyError) -> None:
     if isinstance(error, UsageError):
         return
     with suppress(OSError, XlpyError):
-        where = Path(locate(_root(words)))
+        where = Path(locate(root_option(words)))
         if where.stat().st_uid == os.geteuid() and (where / STATE).exists():
             _write(where / FAILURE, json.dumps(_described(words, error)))
 
@@ -69,7 +69,7 @@ def _described(words: Sequence[str], error: XlpyError) -> dict[str, Any]:
     }
 
 
-def _root(words: Sequence[str]) -> str | None:
+def root_option(words: Sequence[str]) -> str | None:
     """``--root`` as given."""
     for at, word in enumerate(words):
         if word == "--root" and at + 1 < len(words):

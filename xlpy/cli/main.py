@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from xlpy.cli.kept import Kept
 
+RECORDING = "XLPY_RECORDING"  # names the folder of `xlpy record` below which this runs
+
 
 def run(args: list[str] | None = None, kept: Kept | None = None) -> int:
     """Run one command line.
@@ -30,6 +32,15 @@ def run(args: list[str] | None = None, kept: Kept | None = None) -> int:
         the exit status (``xlpy help exit-codes``).
     """
     words = sys.argv[1:] if args is None else args
+    if RECORDING in os.environ:
+        from xlpy.cli.recording.recorder import recorded
+
+        return recorded(os.environ[RECORDING], words, kept, lambda: _carry_out(words, kept))
+    return _carry_out(words, kept)
+
+
+def _carry_out(words: Sequence[str], kept: Kept | None) -> int:
+    """Run one command line, and turn errors into exit statuses."""
     as_json = "--json" in words
     try:
         _run(words, kept)

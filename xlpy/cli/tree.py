@@ -75,6 +75,8 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "dmesg": ("host:dmesg", "Print the hypervisor's log."),
         "info": ("host:info", "Describe the host."),
         "run": ("script:run_script", "Run the command lines of a file, in one process."),
+        "record": ("record:record", "Run a command, and record all that its xlpy commands do."),
+        "replay": ("record:replay", "Do again what was recorded, and compare."),
         "doctor": ("doctor:doctor", "Tell what a maintainer would ask first."),
         "explain": ("explain:explain", "Explain an error code."),
         "completion": ("completion:completion", "Print the completion script for bash, zsh or fish."),

@@ -69,7 +69,7 @@ def make_ext4(
         # older releases do not know that option and then write the zeros themselves
         for options in (f"{extended},assume_storage_prezeroed=1", extended):
             every = (*args, "-E", options, device, str(size // PAGE))
-            status, _, errors = run(hold, "mke2fs", *every, environment=environment)
+            status, _, errors = run(hold, "mke2fs", *every, image=device, environment=environment)
             if status == 0:
                 return
     found = [line for line in errors.splitlines() if line.strip() and not line.startswith("mke2fs ")]

@@ -8,12 +8,19 @@ from xlpy.errors import Constraint, FormatError, HostTrouble, MissingTool, Usage
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
 
 _SYSTEM_FOLDERS = ("/sbin", "/usr/sbin", "/usr/local/sbin")  # not in the PATH of ordinary users
 MAX_NAME = 255
 _NO_SPACE = ("could not allocate", "no free space", "no space")
+
+
+if TYPE_CHECKING:
+    Act = Callable[[], tuple[int, str, str]]
+    Observer = Callable[[str, str, Act], tuple[int, str, str]]
+
+observer: Observer | None = None  # runs programs in our place: told the program, the image, and what runs it
 
 
 def find_program(program: str) -> str:
@@ -32,7 +39,12 @@ class Interrupted(HostTrouble):
 
 
 def run(
-    hold: int, program: str, *args: str, script: str = "", environment: Mapping[str, str] | None = None
+    hold: int,
+    program: str,
+    *args: str,
+    image: str,
+    script: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[int, str, str]:
     """Run a program that changes an image.
 
@@ -42,6 +54,7 @@ def run(
     Args:
         hold: descriptor that the program inherits: of a lock that it keeps even when this process is killed, or of
             what it works on.
+        image: path of what it changes.
         script: standard input.
         environment: variables in addition to those of this process.
 
@@ -51,10 +64,19 @@ def run(
     Raises:
         MissingTool: it is not installed. Interrupted: it was killed.
     """
+
+    def act() -> tuple[int, str, str]:
+        return _run(hold, [program, *args], script, environment)
+
+    return act() if observer is None else observer(program, image, act)
+
+
+def _run(hold: int, words: Sequence[str], script: str, environment: Mapping[str, str] | None) -> tuple[int, str, str]:
     import signal
     import subprocess
 
-    command = [find_program(program), *args]
+    program = words[0]
+    command = [find_program(program), *words[1:]]
     with _memory(script) as source, _memory() as output, _memory() as errors:
         status = subprocess.call(
             command,
@@ -109,7 +131,8 @@ def debugfs(fd: int, commands: Sequence[str]) -> None:
             killed.
     """
     script = "\n".join(commands) + "\n"
-    _, _, errors = run(fd, "debugfs", "-w", "-f", "-", f"/proc/self/fd/{fd}", script=script)
+    image = f"/proc/self/fd/{fd}"
+    _, _, errors = run(fd, "debugfs", "-w", "-f", "-", image, image=image, script=script)
     problems = [line.strip() for line in errors.splitlines() if line.strip() and not line.startswith("debugfs ")]
     if problems:
         text = " ".join(problems).lower()

@@ -1,0 +1,1 @@
+"""``xlpy record`` and ``replay``: what commands did, in one file, and whether they do the same again."""
