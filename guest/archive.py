@@ -19,6 +19,7 @@ DROP = (
     "usr/lib/x86_64-linux-gnu/perl",
 )
 INIT = Path(__file__).with_name("init.sh")
+MARK = Path(__file__).with_name("mark")
 
 
 class Cpio:
@@ -52,8 +53,10 @@ class Cpio:
         return b"".join(self._parts)
 
 
-def initramfs(tools: Path, modules: list[tuple[str, bytes]], script: bytes | None) -> bytes:
-    """The archive: tools, modules in load order, /init, and the script if there is one."""
+def initramfs(
+    tools: Path, modules: list[tuple[str, bytes]], script: bytes | None, programs: list[tuple[str, bytes]] | None = None
+) -> bytes:
+    """The archive: tools, modules in load order, /init, the script if there is one, and programs by their names."""
     cpio = Cpio()
     for top in ("bin", "sbin", "lib", "lib64"):  # merged /usr, as Debian has it
         cpio.add(top, stat.S_IFLNK | 0o777, f"usr/{top}".encode())
@@ -74,6 +77,8 @@ def initramfs(tools: Path, modules: list[tuple[str, bytes]], script: bytes | Non
         cpio.parents(f"modules/{at:02}-{name}.ko")
         cpio.add(f"modules/{at:02}-{name}.ko", stat.S_IFREG | 0o644, data)
     cpio.add("init", stat.S_IFREG | 0o755, INIT.read_bytes())
+    for name, data in programs or ():
+        cpio.add(name, stat.S_IFREG | 0o755, data)
     if script is not None:
         cpio.add("run.sh", stat.S_IFREG | 0o755, script)
     return cpio.close()

@@ -7,11 +7,12 @@
     python3 guest/kit.py --suite trixie --qemu           # kernel, tools and QEMU of another suite; prints QEMU=... too
     python3 guest/kit.py --kernel arch/x86/boot/bzImage --modules ./modules      # a kernel of one's own
     python3 guest/kit.py --with xfs --with daxctl --with pmdk --with fio         # more tools
+    python3 guest/kit.py --with libpmem-dev --file ./a.out                       # a program of one's own, in /usr/bin
 
 Needs apt-get and dpkg-deb (any Debian or Ubuntu machine), no root. The initramfs holds dash, busybox, ndctl, the ACPICA
 tools, e2fsprogs and the kernel modules that an NVDIMM needs. Its /init runs the shell script packed with --script as
 /run.sh, or the command named on the kernel command line as xlpy.run=COMMAND (plus signs stand for blanks), else an
-interactive shell; then it powers the machine off.
+interactive shell; then it powers the machine off. `mark N` in the guest marks a place in a trace of it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from archive import INIT, initramfs
+from archive import INIT, MARK, initramfs
 from modules import load_order
 from packages import Suite
 
@@ -138,22 +139,30 @@ def assemble(options: argparse.Namespace) -> dict[str, Path]:
     chosen = suite.closure(wanted)
     tools = cache / f"tools-{hashlib.sha256(' '.join(chosen).encode()).hexdigest()[:12]}"
     suite.unpack(chosen, tools)
-    parts = {"KERNEL": kernel, "INITRD": initrd(cache, tools, kernel, tree, names, options.script)}
+    files = [path.absolute() for path in options.files]
+    parts = {"KERNEL": kernel, "INITRD": initrd(cache, tools, kernel, tree, names, options.script, files)}
+    if options.extras:
+        parts["TOOLS"] = tools
     if options.qemu:
         parts["QEMU"] = qemu(suite, cache)
     return parts
 
 
-def initrd(cache: Path, tools: Path, kernel: Path, tree: Path, names: list[str], script: Path | None) -> Path:
+def initrd(
+    cache: Path, tools: Path, kernel: Path, tree: Path, names: list[str], script: Path | None, files: list[Path]
+) -> Path:
     """The initramfs, made once for equal ingredients."""
+    programs = [(f"usr/bin/{path.name}", path.read_bytes()) for path in [MARK, *files]]
     text = script.read_bytes() if script else None
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     facts = [kernel, kernel.stat().st_mtime_ns, tree, *names, tools.with_name(f"{tools.name}.done").read_text()]
-    key = hashlib.sha256(sources + INIT.read_bytes() + repr([*map(str, facts)]).encode() + b"\0" + (text or b""))
+    key = hashlib.sha256(
+        sources + INIT.read_bytes() + repr([*map(str, facts), programs]).encode() + b"\0" + (text or b"")
+    )
     made = cache / f"initramfs-{key.hexdigest()[:16]}.cpio.gz"
     if not made.exists():
         with tempfile.NamedTemporaryFile(dir=cache, delete=False) as out:
-            out.write(gzip.compress(initramfs(tools, load_order(tree, names), text), 1, mtime=0))
+            out.write(gzip.compress(initramfs(tools, load_order(tree, names), text, programs), 1, mtime=0))
         Path(out.name).replace(made)
     return made
 
@@ -186,6 +195,15 @@ def main() -> None:
         help=f"further tools: {', '.join(EXTRAS)}, or a package of the suite",
     )
     parser.add_argument("--script", type=Path, help="shell script to run in the guest")
+    parser.add_argument(
+        "--file",
+        type=Path,
+        action="append",
+        default=[],
+        dest="files",
+        metavar="PROGRAM",
+        help="put a program into the guest's /usr/bin; what it needs comes by --with",
+    )
     parser.add_argument("--qemu", action="store_true", help="unpack the suite's QEMU too")
     options = parser.parse_args()
     if not shutil.which("apt-get"):

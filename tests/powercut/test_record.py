@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from powercut.qemu import newer_qemu
 
 from xlpy.errors import Conflict, Constraint, MissingTool
 from xlpy.powercut import record
 from xlpy.powercut.record import Recorder, plugin, require_version
-from xlpy.powercut.trace import Header, Trace, Window
+from xlpy.powercut.trace import Header, Window
 
 ROOT = Path(__file__).parents[2]
 WINDOW = Window("vnvdimm0", 1 << 32, 8192, 0, "/dev/pmem0", [[1 << 33, 8192]], 1, label_size=256, labels=8192)
@@ -89,68 +86,3 @@ def test_commas_in_a_path_are_doubled_for_qemu(tmp_path):
     assert text.endswith(
         "low=0x100000,port=0x504,mailbox=0xff000,stride=2,range=0x100000000:0x100002000,labels=0x1:0x100,absent=clwb"
     )
-
-
-SCRIPT = """\
-ndctl disable-region region0
-ndctl init-labels -f nmem0
-ndctl enable-region region0
-ndctl create-namespace -f -r region0 -m fsdax --map=mem >/dev/null
-/usr/sbin/mke2fs -q -t ext4 -b 4096 -O ^has_journal /dev/pmem0
-mount -o dax /dev/pmem0 /mnt
-echo one > /mnt/a
-sync
-printf '\\007' | dd of=/dev/port bs=1 seek=1284 count=1 2>/dev/null
-mv /mnt/a /mnt/b
-umount /mnt
-"""
-
-
-@pytest.mark.slow
-@needs_cc
-def test_a_real_guest(tmp_path, host_root, monkeypatch, capfd):
-    """What was stored by the trace is what the media hold, and ext4 without a journal does not survive everything."""
-    from xlpy.cli.main import run
-    from xlpy.host import Host
-    from xlpy.powercut.epochs import Epochs
-
-    qemu = newer_qemu()
-    monkeypatch.setenv("PATH", f"{Path(qemu).parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("XLPY_ROOT", str(host_root))
-    (tmp_path / "run.sh").write_text(SCRIPT)
-    kit = subprocess.run(
-        [sys.executable, str(ROOT / "guest" / "kit.py"), "--script", str(tmp_path / "run.sh")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if kit.returncode:
-        pytest.skip(f"the guest kit could not be assembled: {kit.stderr.strip()[-200:]}")
-    parts = dict(line.replace("'", "").split("=", 1) for line in kit.stdout.splitlines())
-    assert run(["create", "-q", str(ROOT / "configs" / "quickstart.cfg")]) == 0
-    words = ["--kernel", parts["KERNEL"], "--initrd", parts["INITRD"], "--append", "quiet maxcpus=1"]
-    assert run(["boot", "quickstart", *words, "--timeout", "400", "--record", str(tmp_path / "trace")]) == 0
-    trace = Trace(tmp_path / "trace")
-    assert trace.header.complete
-    assert [(one.dev, one.mode) for one in trace.header.devices] == [("pmem0", "fsdax")]
-
-    final: dict[int, bytes] = {}
-    marks = []
-    for epoch in Epochs(trace, lambda _address, length: bytes(length)):
-        final.update(epoch.settled)
-        final.update({a: line.content(len(line.stores)) for a, line in epoch.lines.items()})
-        marks += [epoch.mark] if epoch.mark is not None else []
-    assert marks == [7]
-    assert trace.problem is None
-    host = Host.open(host_root)
-    memory = host.domain("quickstart").memory
-    assert len(final) > 1000
-    assert all(memory.read(a, 64) == data for a, data in final.items())
-    host.store.close()
-
-    assert (trace.path / "events.gz").stat().st_size <= 8 * sum(e.kind == "nontemporal" for e in trace.events())
-    e2fsck = shutil.which("e2fsck") or "/sbin/e2fsck"
-    assert (
-        run(["trace", "cut", str(trace.path), "--sample", "6", "--samples", "2", "--", e2fsck, "-fn", "{image}"]) == 10
-    )
-    capfd.readouterr()

@@ -81,7 +81,7 @@ def test_cut_as_json_is_a_line_for_each_result(make_trace, trace):
     [
         (["cut", "TRACE"], 2, "a check is needed"),
         (["cut", "TRACE", "--at", "0", "--all", *check()], 2, "exclude each other"),
-        (["cut", "TRACE", "--device", "pmem7", *check()], 4, "it has pmem0"),
+        (["cut", "TRACE", "--device", "pmem7", *check()], 4, "it has pmem0, vnvdimm0"),
         (["cut", "TRACE", "--", "no-such-program"], 4, "no-such-program"),
         (["show", "nowhere"], 4, "holds no trace"),
         (["replay", "nowhere.json", "-o", "x"], 4, "no such file"),

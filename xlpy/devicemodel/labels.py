@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from xlpy.errors import Conflict, Constraint
+from xlpy.hw.media import watchers
 from xlpy.private import private
 
 
@@ -74,6 +75,8 @@ class LabelStore:
                 if size:
                     raise OSError(f"{self.path}: {size} bytes, {self.size} are required")
                 self._make(fd)
+            for told in watchers:
+                told(self.path, offset, bytes(data))
             while data:
                 done = os.pwrite(fd, data, offset)
                 data, offset = data[done:], offset + done

@@ -14,10 +14,12 @@ from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FS_IOC_UNRESVSP64 = 0x4030582B  # linux/falloc.h; takes a struct space_resv: type, whence, start, length, ...
 _CHUNK = 1 << 20
+
+watchers: list[Callable[[str, int, bytes], None]] = []  # told (file, offset, data) of each store before it is made
 
 
 class Media:
@@ -98,6 +100,8 @@ class Media:
         rest, fd = memoryview(data), self.fd
         if self._refused:
             raise trouble(self.path, self._refused, self.size)
+        for told in watchers:
+            told(os.fspath(self.path), offset, bytes(rest))
         try:
             while rest:
                 done = os.pwrite(fd, rest, offset)
@@ -152,6 +156,8 @@ class Media:
 
     def zero(self, offset: int, length: int) -> None:
         """Make ``length`` bytes zero and give their blocks back; without a file system that can, write zeros."""
+        for told in watchers:
+            told(os.fspath(self.path), offset, bytes(length))
         if not punch(self.fd, offset, length):
             self._write_zeros(offset, length)
 

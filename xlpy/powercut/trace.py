@@ -11,7 +11,7 @@ import json
 import os
 import zlib
 
-from xlpy.errors import FormatError, NotFound
+from xlpy.errors import Constraint, FormatError, NotFound
 from xlpy.hw.persistency import LINE, UNIT
 from xlpy.inputs import read_file
 from xlpy.powercut.events import decode
@@ -165,12 +165,23 @@ class Trace:
             return os.pread(file.fileno(), UNIT if gpa >= LABELS else length, at).ljust(length, b"\0")
 
     def device(self, name: str | None) -> Device:
-        """A block device by its name, with or without ``/dev/``; None is the first. NotFound when there is none."""
+        """A block device by its name, with or without ``/dev/``, or a whole vNVDIMM; None is the first block device.
+
+        Raises:
+            NotFound: there is none. Constraint: its content is not in one piece.
+        """
         wanted = name and name.removeprefix("/dev/")
-        for one in self.header.devices:
-            if wanted in (None, one.dev):
+        whole = [Device(one.name, "vnvdimm", one.gpa, one.size) for one in self.header.windows]
+        for one in [*self.header.devices, *whole]:
+            if wanted in (None, one.dev) and one.mode != "sector":
                 return one
-        known = ", ".join(one.dev for one in self.header.devices) or "none"
+            if wanted == one.dev:
+                window = self.window_of(one.gpa)
+                raise Constraint(
+                    f"{one.dev} has a BTT: its sectors lie anywhere in the namespace",
+                    hint=f"--device {window.name if window else ''} is all of its vNVDIMM",
+                )
+        known = ", ".join(one.dev for one in [*self.header.devices, *whole]) or "none"
         raise NotFound(f"the trace has no block device {name or ''}".rstrip(), hint=f"it has {known}")
 
     def place(self, gpa: int) -> str:
