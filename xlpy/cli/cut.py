@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.powercut.check import Check
     from xlpy.powercut.explore import Exploration, Options, Result, Summary
+    from xlpy.powercut.subject import Subject
     from xlpy.powercut.trace import Trace
 
 SHOWN = 5  # failures that are told as they come
@@ -104,8 +105,9 @@ def cut(
     if scheduler is not None and jobs != 1:
         raise UsageError("--jobs and --scheduler exclude each other", hint="the cluster's workers say how many")
     opened = Trace(trace)
+    check = _check(opened, words, script, (kernel, initrd, append), timeout, prune)
     options = Options(
-        _check(opened, words, script, (kernel, initrd, append), timeout, prune),
+        check,
         device,
         None if at is None else frozenset((at,)),
         sample,
@@ -114,6 +116,7 @@ def cut(
         seed,
         jobs,
         scheduler,
+        subject=_subject(check),
     )
     results: list[Result] = []
     with _progress(env, options, opened) as tell_progress:
@@ -153,6 +156,16 @@ def _check(
     if prune and check.domain:
         raise UsageError("what a check reads of {domain} is not followed", hint="leave --prune out, or use --boot")
     return check
+
+
+def _subject(check: Check) -> type[Subject]:
+    if check.domain:
+        from xlpy.events.crashed import DomainSubject
+
+        return DomainSubject
+    from xlpy.powercut.subject import Subject
+
+    return Subject
 
 
 def _tell(env: Env, result: Result, failures: int, as_json: bool) -> None:
@@ -214,9 +227,11 @@ xlpy trace replay run1/failure-0a1b2c3d.json -o crash.img
 def replay(env: Env, failure: Path, output: Path, as_json: bool) -> None:
     """Build a failing state again and run its check: the image stays, to be looked at. Exit status 10: it fails."""
     from xlpy.powercut import counterexample
+    from xlpy.powercut.check import Check
 
     found = counterexample.load(failure)
-    verdict = counterexample.replay(found, output, env.note)
+    subject = _subject(Check(tuple(found.command)))
+    verdict = counterexample.replay(found, output, env.note, subject)
     if as_json:
         json_document("xlpy.trace-replay/1", image=str(output), lost=found.lost, **verdict._asdict())
     else:

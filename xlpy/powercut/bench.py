@@ -16,7 +16,7 @@ from xlpy.errors import Constraint, MissingTool, NotFound
 from xlpy.powercut.check import Check, Verdict, run_check
 from xlpy.powercut.reads import merged, reads_of, reads_of_guest, strace, strace_words
 from xlpy.powercut.record import READS
-from xlpy.powercut.subject import Source, make_subject
+from xlpy.powercut.subject import Source, Subject
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 
     from xlpy.powercut.history import Durable
     from xlpy.powercut.reads import Ranges
-    from xlpy.powercut.subject import Subject
 
 
 class Bench(NamedTuple):
-    """What all checks of an exploration have in common. folder: for working files; None: the trace's."""
+    """What all checks of an exploration have in common. folder: for working files; None: the trace's.
+
+    subject: makes what a check is run on; a class of a module, so that the workers of a cluster find it.
+    """
 
     source: Source
     check: Check
     folder: str | None = None
+    subject: type[Subject] = Subject
 
 
 class Checked(NamedTuple):
@@ -59,7 +62,7 @@ def check_state(bench: Bench, durable: Durable, kept: Mapping[int, bytes]) -> Ch
         waiting = _idle.setdefault(bench, [])
         subject = waiting.pop() if waiting else None
     if subject is None:
-        subject = make_subject(bench.source, Path(bench.folder) if bench.folder else None)
+        subject = bench.subject(bench.source, Path(bench.folder) if bench.folder else None)
     try:
         before = subject.image.rebuilt
         subject.set(durable, kept)

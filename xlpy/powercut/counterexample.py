@@ -13,6 +13,7 @@ from xlpy.powercut.check import Check
 from xlpy.powercut.explore import Exploration, Options
 from xlpy.powercut.image import Image
 from xlpy.powercut.states import high
+from xlpy.powercut.subject import Subject
 from xlpy.powercut.trace import Trace
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -115,18 +116,18 @@ def load(path: Path) -> Counterexample:
         raise FormatError(f"{path} is no counterexample: {error}") from error
 
 
-def replay(found: Counterexample, image: Path, say: Callable[[str], None]) -> Verdict:
+def replay(found: Counterexample, image: Path, say: Callable[[str], None], subject: type[Subject] = Subject) -> Verdict:
     """Build the state again and run its check on it.
 
     Args:
-        image: where the image goes; it stays. say: told what is done.
+        image: where the image goes; it stays. say: told what is done. subject: what makes ``{domain}``.
 
     Raises:
         NotFound: the trace is not there any more. FormatError: it has changed.
     """
     trace = Trace(Path(found.trace))
     check = Check(tuple(found.command), found.timeout, found.guest)
-    exploration = Exploration(trace, Options(check, found.device), lambda _result: None)
+    exploration = Exploration(trace, Options(check, found.device, subject=subject), lambda _result: None)
     lines, durable = exploration.at(found.epoch)
     if not all(a in lines and lines[a].durable <= left <= len(lines[a].stores) for a, left in found.state.items()):
         raise FormatError(f"{found.trace} is not the trace that the counterexample is of", hint="explore it anew")

@@ -21,7 +21,7 @@ from xlpy.powercut.history import Durable, History
 from xlpy.powercut.image import Digest
 from xlpy.powercut.reads import Pruner, strace
 from xlpy.powercut.states import USUAL, contents, high, states
-from xlpy.powercut.subject import cut_to_size, place, source_of
+from xlpy.powercut.subject import Subject, cut_to_size, place, source_of
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ class Options(NamedTuple):
     """What is tried. check: the check. device: block device that ``{image}`` is, None for the first. epochs: their
     numbers, None for all. sample: so many epochs of those, chosen by the seed. strategies: see ``states``. samples:
     states an epoch of ``random``. jobs: checks at a time. scheduler: address of a dask.distributed cluster that does
-    them instead. folder: for working files; None is the trace's."""
+    them instead. folder: for working files; None is the trace's. subject: what makes ``{domain}``, see ``Bench``."""
 
     check: Check
     device: str | None = None
@@ -54,6 +54,7 @@ class Options(NamedTuple):
     jobs: int = 1
     scheduler: str | None = None
     folder: Path | None = None
+    subject: type[Subject] = Subject
 
 
 class Task(NamedTuple):
@@ -130,7 +131,7 @@ class Exploration:
         self._trace, self._options, self._tell = trace, options, tell
         self.source = source_of(trace, options.device, domain=options.check.domain)
         folder = None if options.folder is None else str(options.folder)
-        self._bench = Bench(self.source, options.check, folder)
+        self._bench = Bench(self.source, options.check, folder, options.subject)
         words = json.dumps([*options.check.command, self.source.start]).encode()
         self.log = trace.path / f"results-{blake2b(words, digest_size=6).hexdigest()}.jsonl"
         self.epochs = self.chosen = 0
