@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from xlpy.addr import PAGE, format_size
-from xlpy.cli.declare import argument, command, option
+from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import SIZE, dry_run_option, json_option
 from xlpy.cli.render import NumberRows, json_document, json_items, table
 from xlpy.cli.show import out
 from xlpy.cli.types import Choice
+from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xlpy.cli.env import Env
     from xlpy.dom0.kernel import Dom0
+    from xlpy.toolstack.export.lint import Report
 
 
 @command("""
@@ -156,6 +160,67 @@ def prepare(env: Env, path: str, as_json: bool) -> None:
     else:
         verb = "would be" if env.dry_run else "have been"
         out(f"{path}: {found.zeroed} bytes {verb} allocated and zeroed, {found.size - found.zeroed} kept")
+
+
+@command("""
+xlpy pmem lint /mnt/dax/vm1.img /dev/pmem1
+xlpy pmem lint 'disk.img?offset=1048576:/vm1.img'
+xlpy pmem lint --dom0 emulated /mnt/pmem0/vm1.img
+""")
+@argument("paths", nargs=-1, required=True, metavar="PATH...")
+@option(
+    "--dom0",
+    "kernel",
+    type=Choice(["emulated", "linux"]),
+    default="linux",
+    help="Which kernel to ask: the one of this machine, or the emulated host's.",
+)
+@option("--mode", type=Choice(["rw", "ro"]), default="rw", help="With ro, what is read-only is accepted.")
+@json_option
+def lint(env: Env, paths: tuple[str, ...], kernel: str, mode: str, as_json: bool) -> None:
+    """Tell whether devices and files of this machine are fit to be mapped into a guest, and what would make them so.
+
+    Every reason against it is told: no DAX, holes, unwritten or shared extents, alignment, use by device mapper, swap,
+    a loop device, a log or realtime device of XFS, a journal, read-only. So are the page sizes that it allows. It needs
+    no root; what only root may see is named. IMAGE?offset=N is an ext4 file system inside a file: all its files, or the
+    one behind :/PATH. Exit status 10 when there are findings.
+    """
+    from pathlib import Path
+
+    from xlpy.dom0.linux import LinuxDom0
+    from xlpy.toolstack.export.lint import OFFSET
+    from xlpy.toolstack.export.lint import lint as examine
+
+    dom0: Dom0 = env.host.dom0 if kernel == "emulated" else LinuxDom0()
+    reports = []
+    for path in paths:
+        where = path if kernel == "emulated" or OFFSET in path else str(Path(path).absolute())
+        reports += examine(dom0, where, mode == "ro", kernel == "linux")
+    if as_json:
+        json_items(
+            "xlpy.pmem-lint/1",
+            [one._asdict() | {"findings": [found._asdict() for found in one.findings]} for one in reports],
+        )
+    else:
+        for one in reports:
+            out(*_report_lines(one))
+    leave(Exit.FINDINGS if any(one.findings for one in reports) else 0)
+
+
+def _report_lines(one: Report) -> Iterator[str]:
+    facts = [one.kind] if one.kind else []
+    facts += [format_size(one.size)] if one.size is not None else []
+    facts += [f"{one.extents} extent{'s' * (one.extents != 1)}"] if one.extents is not None else []
+    if one.pages:
+        facts.append("pages " + ", ".join(f"{count} x {size}" for size, count in one.pages.items() if count))
+    verdict = "not fit" if one.findings else "fit, as far as this user can see" if one.unknown else "fit"
+    yield f"{one.path}: {verdict}" + (f" ({'; '.join(facts)})" if facts else "")
+    for found in one.findings:
+        yield f"  {found.code}: {found.message}"
+        if found.hint:
+            yield f"    to do: {found.hint}"
+    yield from (f"  better: {text}" for text in one.advice)
+    yield from (f"  not seen: {text}" for text in one.unknown)
 
 
 @command("""

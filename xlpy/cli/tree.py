@@ -98,6 +98,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("pmem:list_pmem", "List persistent memory devices, in ndctl's words."),
         "account": ("account:account", "Account for every byte from the DIMMs to the guest."),
         "resolve": ("pmem:resolve_path", "Show the host physical extents behind a device or file."),
+        "lint": ("pmem:lint", "Tell whether devices and files of this machine are fit to be mapped."),
         "prepare": ("pmem:prepare", "Make a file mappable: allocate every block and write zeros where nothing is."),
         "read": ("pmem_io:read", "Read a device or file as a program in Dom0 does."),
         "write": ("pmem_io:write", "Write a device or file as a program in Dom0 does; that clears errors."),

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.ext4.edit import Ext4Editor
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.inplace import InPlace
-    from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.kernel import Mount
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.pmemreport import Platform, Report
@@ -529,7 +528,7 @@ class EmulatedDom0(Vfs):
 
     def files(self, mount: Mount) -> Iterator[tuple[str, Inode]]:
         """Path and inode of every regular file on a mount."""
-        for path, inode in _walk(self.image(mount)):
+        for path, inode in self.image(mount).walk():
             yield f"{mount.mountpoint}{path}", inode
 
 
@@ -540,16 +539,3 @@ def _refuse_read_only(path: str, mount: Mount) -> None:
             code="XLPY-EXT4-READ-ONLY",
             hint="choose a place on another file system",
         )
-
-
-def _walk(image: Ext4Image) -> Iterator[tuple[str, Inode]]:
-    """Every regular file."""
-    todo = [("", image.lookup("/"))]
-    while todo:
-        path, folder = todo.pop()
-        for name, number in sorted(image.listdir(folder, path or "/").items()):
-            inode = image.inode(number)
-            if inode.kind == "dir":
-                todo.append((f"{path}/{name}", inode))
-            elif inode.kind == "file":
-                yield f"{path}/{name}", inode

@@ -180,6 +180,18 @@ class Ext4:
         return None
 
     @_held
+    def walk(self) -> Iterator[tuple[str, Inode]]:
+        """Path and inode of every regular file; raises as ``listdir``."""
+        todo = [("", self.lookup("/"))]
+        while todo:
+            path, folder = todo.pop()
+            for name, number in sorted(self.listdir(folder, path or "/").items()):
+                inode = self.inode(number)
+                if inode.kind == "dir":
+                    todo.append((f"{path}/{name}", inode))
+                elif inode.kind == "file":
+                    yield f"{path}/{name}", inode
+
     def listdir(self, inode: Inode, path: str = "the directory") -> dict[str, int]:
         """Names and inode numbers of a directory, without ``.`` and ``..``."""
         found: dict[bytes, int] = {}

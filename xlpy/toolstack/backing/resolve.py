@@ -18,10 +18,10 @@ from xlpy.toolstack.backing.refusals import read_only_backing, refuse_page_cache
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from xlpy.dom0.extents import Extents
-    from xlpy.dom0.kernel import Dom0
+    from xlpy.dom0.kernel import Dom0, Mount
 
 _UNFIT = 0xFFFFFFFF & ~SAY_NOTHING
 _KINDS = {"dir": "directory", "char": "character device that is not devdax"}
@@ -153,33 +153,56 @@ def _named(name: str) -> tuple[str, bool, str | None] | None:
 
 def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
     kind, disk, span = window(dom0, path, name)
+    for check in device_checks(dom0, path, name, span, read_only):
+        check()
+    whole = [Column.of([number]) for number in (0, span.start, span.size, FIEMAP_EXTENT_LAST)]
+    return Resolved(path, kind, disk, span.size, whole)
+
+
+def device_checks(dom0: Dom0, path: str, name: str, span: Span[Spa], read_only: bool) -> Iterator[Callable[[], object]]:
+    """What a pmem device or partition must fulfil: each is called, and raises what ``resolve`` does.
+
+    Args:
+        dom0: the kernel. path: of the device. name: the kernel's for it. span: its memory.
+        read_only: the guest will not write.
+    """
+
+    def writable() -> None:
+        if not read_only and dom0.sysfs(f"/sys/class/block/{name}/ro") != "0":
+            raise read_only_backing(path, f"{name} is a read-only device", f"blockdev --setrw /dev/{name}")
+
+    def aligned() -> None:
+        if span.start % PAGE or span.size % PAGE:
+            raise Unsafe(
+                f"{path} covers {span}, which does not begin and end on 4 KiB pages",
+                code="XLPY-PMEM-UNALIGNED",
+                hint="align the partition to 4096 bytes (8 sectors)",
+            )
+
+    yield lambda: _refuse_mounted(dom0, path, name)
+    yield lambda: refuse_used(path, dom0.device_users(path, name))
+    yield writable
+    yield aligned
+    yield lambda: check_size(path, span.size)
+
+
+def _refuse_mounted(dom0: Dom0, path: str, name: str) -> None:
+    disk, _, part = _named(name) or (name, False, None)
     for mount in dom0.mounts():
         mounted = mount.device.rpartition("/")[2]
-        if mounted in (name, disk) or (kind == "device" and mounted.startswith(f"{disk}p")):
+        if mounted in (name, disk) or (part is None and mounted.startswith(f"{disk}p")):
             raise Conflict(
                 f"{path} is in use: {mount.device} is mounted on {mount.mountpoint} in Dom0",
                 code="XLPY-PMEM-MOUNTED",
                 hint=f"give the domain a file on it (file={mount.mountpoint}/NAME), or another device",
             )
-    refuse_used(path, dom0.device_users(path, name))
-    if not read_only and dom0.sysfs(f"/sys/class/block/{name}/ro") != "0":
-        raise read_only_backing(path, f"{name} is a read-only device", f"blockdev --setrw /dev/{name}")
-    if span.start % PAGE or span.size % PAGE:
-        raise Unsafe(
-            f"{path} covers {span}, which does not begin and end on 4 KiB pages",
-            code="XLPY-PMEM-UNALIGNED",
-            hint="align the partition to 4096 bytes (8 sectors)",
-        )
-    _check_size(path, span.size)
-    whole = [Column.of([number]) for number in (0, span.start, span.size, FIEMAP_EXTENT_LAST)]
-    return Resolved(path, kind, disk, span.size, whole)
 
 
 def _memory(path: str, name: str, spans: Sequence[Span[Spa]]) -> Resolved:
     """A devdax device, which is its ranges one after another."""
     starts, sizes = [span.start for span in spans], [span.size for span in spans]
     size, count = sum(sizes), len(spans)
-    _check_size(path, size)
+    check_size(path, size)
     flags = [0] * (count - 1) + [FIEMAP_EXTENT_LAST]
     offsets = [sum(sizes[:at]) for at in range(count)]
     return Resolved(path, "devdax", name, size, [Column.of(column) for column in (offsets, starts, sizes, flags)])
@@ -187,19 +210,28 @@ def _memory(path: str, name: str, spans: Sequence[Span[Spa]]) -> Resolved:
 
 def _file(dom0: Dom0, path: str, size: int, read_only: bool) -> Resolved:
     mount = dom0.mount_of(path)
-    name = mount.device.rpartition("/")[2]
-    _, disk, span = window(dom0, path, name)
-    refuse_page_cache(path, mount, dom0.file_state(path))
-    refuse_used(path, dom0.file_users(path))
-    if "ro" in mount.options and not read_only:
-        raise read_only_backing(
-            path, f"{mount.mountpoint} is mounted read-only", f"mount -o remount,rw {mount.mountpoint}"
-        )
-    _check_size(path, size)
-    return Resolved(path, "file", disk, size, _checked(path, size, span, dom0.fiemap(path)))
+    _, disk, span = window(dom0, path, mount.device.rpartition("/")[2])
+    for check in file_checks(dom0, path, size, mount, read_only):
+        check()
+    return Resolved(path, "file", disk, size, checked_extents(path, size, span, dom0.fiemap(path)))
 
 
-def _check_size(path: str, size: int) -> None:
+def file_checks(dom0: Dom0, path: str, size: int, mount: Mount, read_only: bool) -> Iterator[Callable[[], object]]:
+    """What a file must fulfil beside its extents: each is called, and raises what ``resolve`` does."""
+
+    def writable() -> None:
+        if "ro" in mount.options and not read_only:
+            raise read_only_backing(
+                path, f"{mount.mountpoint} is mounted read-only", f"mount -o remount,rw {mount.mountpoint}"
+            )
+
+    yield lambda: refuse_page_cache(path, mount, dom0.file_state(path))
+    yield lambda: refuse_used(path, dom0.file_users(path))
+    yield writable
+    yield lambda: check_size(path, size)
+
+
+def check_size(path: str, size: int) -> None:
     if size == 0 or size % PAGE:
         raise Constraint(
             f"{path} has {size} bytes; a vNVDIMM needs a whole number of 4096-byte pages, at least one",
@@ -208,7 +240,7 @@ def _check_size(path: str, size: int) -> None:
         )
 
 
-def _checked(path: str, size: int, window: Span[Spa], extents: Extents) -> Sequence[Column]:
+def checked_extents(path: str, size: int, window: Span[Spa], extents: Extents) -> Sequence[Column]:
     """The extents as columns of pieces of ``[0, size)``, each proved safe to map.
 
     All are looked at together, column by column; one by one only when something is wrong, to say what.
