@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from work import calls
 
 from xlpy.toolstack.config.domain_config import load_config
@@ -12,6 +13,7 @@ from xlpy.toolstack.config.lint import check_files, check_text
 from xlpy.toolstack.config.options import OPTIONS, SECTIONS
 from xlpy.toolstack.config.options.completion import complete
 from xlpy.toolstack.config.options.docs import page
+from xlpy.toolstack.config.options.option import INTEGER, LIST, STRING, Option
 from xlpy.toolstack.config.xlcfg import parse
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -21,7 +23,24 @@ def test_each_key_is_there_once_and_explained():
     assert sum(len(options) for _, options in SECTIONS) == len(OPTIONS)
     for option in OPTIONS.values():
         assert option.help.endswith("."), option.key
-        assert not option.path or option.store or option.type != "integer", option.key
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (Option("new", LIST, "New.", path="b_info.new"), "a list of strings has no path"),
+        (Option("new", INTEGER, "New.", path="b_info.new"), "says how libxl stores it"),
+        (Option("new", LIST, "New."), None),
+        (Option("new", INTEGER, "New.", path="b_info.new", store="u32"), None),
+        (Option("new", STRING, "New.", path="b_info.new"), None),
+    ],
+)
+def test_a_path_is_for_values_that_go_there_as_they_are(option, said):
+    if said is None:
+        assert option.declared() is option
+    else:
+        with pytest.raises(ValueError, match=said):
+            option.declared()
 
 
 def test_the_reference_page_is_current():
