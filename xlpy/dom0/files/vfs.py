@@ -308,9 +308,9 @@ class Vfs:
 
     def file_users(self, path: str) -> list[str]:
         """As ``kernel.Dom0.file_users``."""
+        mount, _, inode = self.file(path)
         if not self.uses:
             return []
-        mount, _, inode = self.file(path)
         device = self.device(mount.device).name
         return [use.phrase for use in self.uses if (use.device, use.inode) == (device, inode.number)]
 
