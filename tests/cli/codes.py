@@ -34,13 +34,13 @@ def codes_of_sources() -> set[str]:
 def _composed(texts):
     """Codes whose last part comes from a table, or from an argument."""
     from xlpy.dom0.ext4 import inode
-    from xlpy.toolstack.backing import refusals, resolve
+    from xlpy.toolstack.backing import faults, refusals
 
     yield from (f"XLPY-EXT4-{code}" for _, code, _ in inode._REFUSED)
-    yield from (f"XLPY-PMEM-{code}" for _, code, *_ in resolve._REFUSED)
+    yield from (f"XLPY-PMEM-{code}" for _, code, *_ in faults._REFUSED)
     yield from (f"XLPY-PMEM-{code}" for code, *_ in refusals._CACHED.values())
     for path, text in texts.items():
-        if path.name == "resolve.py":
+        if path.name == "faults.py":
             yield from (f"XLPY-PMEM-{code}" for code in re.findall(r"_unsafe\(\s*path, extent, \"([A-Z]+)\"", text))
         if path.name == "dm_acpi.py" and path.parent.name == "firmware":
             yield from (f"XLPY-DMACPI-{code}" for code in re.findall(r"_error\(.*\"([A-Z]+)\", ", text))
@@ -106,7 +106,7 @@ def bug(get):
 
     seen = []
     get("monkeypatch").setattr(plain, "read", lambda _words: 1 // 0)
-    get("monkeypatch").setattr(main, "report", lambda error, _json: seen.append(error) or error.exit)
+    get("monkeypatch").setattr(main, "_report", lambda error, _json: seen.append(error) or error.exit)
     assert main.run(["list"]) == 1
     return seen[0]
 

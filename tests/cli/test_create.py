@@ -259,3 +259,25 @@ def test_a_dry_run_foresees_poison(xlpy, configs, tmp_path):
     config.write_text('name = "bad"\ntype = "hvm"\nmemory = 256\nvnvdimm = [ "/dev/pmem0" ]\n')
     assert "poisoned" in xlpy("create", "-n", config, status=8).err
     assert "poisoned" in xlpy("create", config, status=8).err
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ('name="other"\nmemory=128', 0),
+        ('name="quickstart"\nmemory=128', 5),  # taken, and before anything else
+        ('name="quickstart"\nmemory=999999', 5),
+        ('name="other"\nmemory=999999', 6),
+        ('name="other"\nmemory=4', 6),
+        ('name="other"\nmemory=128\ndisk=["/nowhere,raw,xvda"]', 3),
+        ('name="other"\nmemory=128\nsoundhw="foo"', 3),
+    ],
+)
+def test_a_dry_run_refuses_what_create_would(xlpy, configs, tmp_path, lines, status):
+    """There is no vnvdimm in any of them; as strict as xl itself, only the file is read."""
+    xlpy("create", "-q", configs / "quickstart.cfg")
+    config = tmp_path / "a.cfg"
+    config.write_text(f'type="hvm"\n{lines}\n')
+    rehearsed = xlpy("create", "-n", config, status=status).err
+    assert xlpy("create", config, status=status).err.splitlines()[:2] == rehearsed.splitlines()[:2] or not status
+    xlpy("create", "-n", "--xl-strict", config)

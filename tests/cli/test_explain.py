@@ -53,9 +53,9 @@ def hosts(made_host, tmp_path_factory):
 def given(monkeypatch):
     """The errors that commands have reported: (code, exit status)."""
     found = []
-    report = main.report
+    report = main._report
     monkeypatch.setattr(
-        main, "report", lambda error, as_json: found.append((error.code, error.exit)) or report(error, as_json)
+        main, "_report", lambda error, as_json: found.append((error.code, error.exit)) or report(error, as_json)
     )
     return found
 

@@ -101,7 +101,7 @@ def test_standard_input_has_a_limit_too(tmp_path):
 
 
 def test_no_configuration_at_all(xlpy):
-    assert xlpy("create", "-n", "/dev/null", 'name="a"', 'type="hvm"').status == 0
+    assert xlpy("create", "-n", "/dev/null", 'name="a"', 'type="hvm"', "memory=64").status == 0
 
 
 def test_both_sides_of_the_limit(tmp_path):

@@ -32,7 +32,7 @@ def test_a_host_has_the_version_that_was_asked_for(xlpy, config, version):
     assert f"Xen version {version}" in xlpy("dmesg").out
     assert f"xen-{version}" in xlpy("xenstore", "read", "/tool/xenstored").out
     assert json.loads(xlpy("list", "-l", "a").out)[0]["xen"] == version
-    assert json.loads(xlpy("create", "-n", "--json", config).out)["xen"] == version
+    assert json.loads(xlpy("create", "-n", "--json", config, 'name="other"').out)["xen"] == version
 
 
 def test_the_variable_chooses_and_the_option_wins(xlpy, config, monkeypatch):

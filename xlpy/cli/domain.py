@@ -175,16 +175,18 @@ def read_config(source: str) -> bytes:
 
 
 def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noqa: ANN401
-    from xlpy.toolstack.backing.usable import sizes
     from xlpy.toolstack.config.libxl_json import dumps
 
-    if loaded.vnvdimms and not strict:
+    if not strict:  # xl only reads the file
         host = env.existing_host
-        if host is None:
-            env.note("note: there is no host yet, so the vnvdimm backings were not checked")
-        else:
+        if host is not None:
             host.check(loaded)
-            warn_of_sizes(env, sizes(host.dom0, loaded.vnvdimms))
+            if loaded.vnvdimms:
+                from xlpy.toolstack.backing.usable import sizes
+
+                warn_of_sizes(env, sizes(host.dom0, loaded.vnvdimms))
+        elif loaded.vnvdimms:
+            env.note("note: there is no host yet, so the vnvdimm backings were not checked")
     if as_json:
         json_document("xlpy.create-plan/1", xen=loaded.xen, config=loaded.to_json())
         return
