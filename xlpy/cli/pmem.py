@@ -115,7 +115,9 @@ def resolve_path(env: Env, path: str, kernel: str, mode: str, as_json: bool) -> 
     if kernel == "linux":
         poison.refuse(dom0, found)
     else:
-        env.host.lifecycle.builder(env.step).backings.refuse_unmappable(path, found)
+        from xlpy.toolstack.domain.backings import refuse_unmappable
+
+        refuse_unmappable(env.host.xen, env.host.dom0, path, found)
     provider = devdax.provider(dom0, found.kind, found.device)
     if provider in devdax.NOTES:
         env.note(f"note: {found.device} is {devdax.NOTES[provider]}")

@@ -56,6 +56,12 @@ class Resolved:
         """Pieces in logical order that cover ``[0, size)`` without a hole."""
         return tuple(records(Piece, self.columns))
 
+    @property
+    def first(self) -> Span[Spa]:
+        """The span of the first piece."""
+        _, starts, lengths, _ = self.columns
+        return Span(Spa(starts.first), lengths.first)
+
     @cached_property
     def spans(self) -> tuple[Span[Spa], ...]:
         """The extents as SPA spans in logical order, neighbours joined."""

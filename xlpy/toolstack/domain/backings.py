@@ -58,7 +58,7 @@ class Backings:
         _refuse_overlaps(name, found)
         for entry, resolved in found:
             self._refuse_taken(entry, resolved)
-            self._refuse_unregistered(entry.file, resolved)
+            refuse_unregistered(self.xen, self.dom0, entry.file, resolved)
 
     def _refuse_taken(self, entry: Vnvdimm, resolved: Resolved) -> None:
         for span in resolved.spans:
@@ -69,40 +69,6 @@ class Backings:
                     code="XLPY-PMEM-BUSY",
                     hint=f"xlpy destroy {owner}, or choose another backing",
                 )
-
-    def _refuse_unregistered(self, path: str, resolved: Resolved) -> None:
-        if self.xen.pmem.registered(resolved.spans[0]):
-            return
-        known = [
-            one for one in self.dom0.list_namespaces() if resolved.device in (one.get("blockdev"), one.get("chardev"))
-        ]
-        reason = known[0].get("reason", "it was not reported") if known else "it was not reported"
-        raise HypercallError(
-            f"{path}: Xen does not know {resolved.device}: {reason}",
-            errno.ENXIO,
-            code="XLPY-PMEM-UNREGISTERED",
-            hint="xlpy pmem list shows what Xen knows; `reserve: true` in the machine description makes room for it",
-        )
-
-    def refuse_unmappable(self, path: str, resolved: Resolved) -> None:
-        """What the hypervisor would find on mapping a backing, whoever has it now.
-
-        Raises:
-            HypercallError: Xen does not know the device, or a line is poisoned.
-        """
-        self._refuse_unregistered(path, resolved)
-        self.refuse_poisoned(path, resolved)
-
-    def refuse_poisoned(self, path: str, resolved: Resolved) -> None:
-        """For a dry run: what the hypervisor would find on mapping the backing. HypercallError: a line is poisoned."""
-        from xlpy.toolstack.backing.poison import poisoned
-
-        for bad in poisoned(self.dom0, resolved):
-            raise HypercallError(
-                f"{path}: the host memory at {bad} is poisoned",
-                errno.EIO,
-                hint="choose a file or a partition beside it",
-            )
 
     def pin(self, domid: int, entry: Vnvdimm, resolved: Resolved, undo: ExitStack) -> Backing:
         """Hold a backing for a domain, so that its blocks stay where they are.
@@ -180,3 +146,39 @@ def _refuse_overlaps(name: str, found: list[tuple[Vnvdimm, Resolved]]) -> None:
                 code="XLPY-PMEM-TWICE",
                 hint="give each vNVDIMM a backing of its own",
             )
+
+
+def refuse_unregistered(xen: Xen, dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
+    """HypercallError: Xen does not know the device of a backing."""
+    if xen.pmem.registered(resolved.first):
+        return
+    known = [one for one in dom0.list_namespaces() if resolved.device in (one.get("blockdev"), one.get("chardev"))]
+    reason = known[0].get("reason", "it was not reported") if known else "it was not reported"
+    raise HypercallError(
+        f"{path}: Xen does not know {resolved.device}: {reason}",
+        errno.ENXIO,
+        code="XLPY-PMEM-UNREGISTERED",
+        hint="xlpy pmem list shows what Xen knows; `reserve: true` in the machine description makes room for it",
+    )
+
+
+def refuse_unmappable(xen: Xen, dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
+    """What the hypervisor would find on mapping a backing, whoever has it now.
+
+    Raises:
+        HypercallError: Xen does not know the device, or a line is poisoned.
+    """
+    refuse_unregistered(xen, dom0, path, resolved)
+    refuse_poisoned(dom0, path, resolved)
+
+
+def refuse_poisoned(dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
+    """For a dry run: what the hypervisor would find on mapping the backing. HypercallError: a line is poisoned."""
+    from xlpy.toolstack.backing.poison import poisoned
+
+    for bad in poisoned(dom0, resolved):
+        raise HypercallError(
+            f"{path}: the host memory at {bad} is poisoned",
+            errno.EIO,
+            hint="choose a file or a partition beside it",
+        )

@@ -15,7 +15,7 @@ from xlpy.dom0.xenstore.daemon import Perm
 from xlpy.errors import ConfigError, Conflict, Constraint, FirmwareStopped, XlpyError
 from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART, SPECIAL_PAGES
 from xlpy.toolstack.domain import build_info as settings
-from xlpy.toolstack.domain.backings import Backings
+from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
 from xlpy.toolstack.domain.board import devices
 from xlpy.toolstack.domain.device_rows import attached
 from xlpy.toolstack.domain.disks import check_disk, check_file
@@ -118,7 +118,7 @@ class Builder:
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
         for entry, resolved in backings:
-            self.backings.refuse_poisoned(entry.file, resolved)
+            refuse_poisoned(self.dom0, entry.file, resolved)
             taken.append(Span(place(resolved, ram, taken), resolved.size))
 
     def _refuse_uuid(self, config: DomainConfig) -> None:
