@@ -17,7 +17,7 @@ from xlpy.dom0.ext4.superblock import (
     parse_group,
     parse_superblock,
 )
-from xlpy.dom0.ext4.tree import read_tree
+from xlpy.dom0.ext4.tree import has_nodes, read_tree
 from xlpy.dom0.ext4.zones import Zones
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
@@ -39,6 +39,8 @@ _RUN = 256  # directory blocks in one read
 def _held(method: Callable[Concatenate[Ext4, P], R]) -> Callable[Concatenate[Ext4, P], R]:
     @wraps(method)
     def held(self: Ext4, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not self._guarded:
+            return method(self, *args, **kwargs)
         with self._hold():
             return method(self, *args, **kwargs)
 
@@ -57,6 +59,9 @@ class Ext4:
         Unsafe: it cannot be read as it is (journal not replayed, errors noted, unknown features).
     """
 
+    _guarded = False  # whether a call has to keep the device from changing meanwhile
+    _kept = False  # whether what was found stays true until ``_load`` is called
+
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
         self._read = read
         self._size = size
@@ -68,10 +73,12 @@ class Ext4:
         self.superblock = parse_superblock(raw, self._size)
         self._groups: dict[int, Group] = {}
         self._zones: Zones | None = None
+        self._names: dict[tuple[int, bytes], int | None] = {}  # inode numbers by directory and name
+        self._maps: dict[Inode, Extents] = {}  # of inodes that hold all of their map themselves
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
-        """Around every call: keeps the device from changing meanwhile, where it can change."""
+        """Around every call that is guarded: keeps the device from changing meanwhile."""
         yield
 
     @property
@@ -119,7 +126,7 @@ class Ext4:
         """
         todo = path.split("/")[::-1]
         trail = [self.inode(ROOT)]
-        found: dict[tuple[int, bytes], int | None] = {}
+        found = self._names if self._kept else {}
         searched = 0
         links = 0
         while todo:
@@ -251,7 +258,12 @@ class Ext4:
             FormatError: damaged metadata.
         """
         refuse_unreadable(inode, path)
-        return self.tree(inode, path).merged().marked_last()
+        extents = self._maps.get(inode)
+        if extents is None:
+            extents = self.tree(inode, path).merged().marked_last()
+            if self._kept and not has_nodes(inode):
+                self._maps[inode] = extents
+        return extents
 
     @_held
     def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:
@@ -287,7 +299,7 @@ class Ext4Image(Ext4):
         self, path: str | os.PathLike[str], offset: int = 0, size: int | None = None, *, guarded: bool = True
     ) -> None:
         self._path, self._offset = path, offset
-        self._guarded = guarded
+        self._guarded = self._kept = guarded  # an editor sees its own changes while it holds the image
         self._fd = -1
         self._edition: int | None = None  # when the edit ended that was seen last
         try:
@@ -313,9 +325,6 @@ class Ext4Image(Ext4):
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
-        if not self._guarded:
-            yield
-            return
         with reading(self._path, self._offset) as edition:
             self._guarded = False  # calls inside this one are held already
             try:
@@ -327,7 +336,10 @@ class Ext4Image(Ext4):
                 self._guarded = True
 
     def _load(self) -> None:
-        with self._hold():
+        if self._guarded:
+            with self._hold():
+                super()._load()
+        else:
             super()._load()
 
     def close(self) -> None:

@@ -86,6 +86,11 @@ def read_tree(
     return entries.in_bytes(superblock.block_size)
 
 
+def has_nodes(inode: Inode) -> bool:
+    """Whether the map of an inode is in blocks of its own too, and not all in the inode."""
+    return inode.root[6:8] != b"\0\0"
+
+
 def _leaves(
     superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], where: str, tree: list[int]
 ) -> list[_Leaf]:
