@@ -457,7 +457,10 @@ class EmulatedDom0(Vfs):
     def _flag(self, mount: Mount, inode: int, on: bool) -> None:
         from xlpy.dom0.ext4.inplace import InPlace
 
-        InPlace(*self._place(mount), keep=self._keep).set_immutable(inode, on)
+        image = self._open_images.get(mount.mountpoint)
+        InPlace(*self._place(mount), keep=self._keep).set_immutable(
+            inode, on, image.only_flags_changed if image else None
+        )
 
     # --- after a failure ---------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LOCK_SECONDS = 10.0
 
@@ -49,8 +49,14 @@ def reading(image: str | os.PathLike[str], offset: int) -> Iterator[int]:
 
 
 @contextmanager
-def editing(image: str | os.PathLike[str], offset: int) -> Iterator[int]:
+def editing(
+    image: str | os.PathLike[str], offset: int, told: Callable[[int, int], None] | None = None
+) -> Iterator[int]:
     """Hold the image for changes.
+
+    Args:
+        image: the file. offset: where the file system begins in it.
+        told: when the last edit ended and when this one did, in nanoseconds, before anybody else can begin another.
 
     Yields:
         the descriptor that holds the lock, for a program that is to hold it even when this process dies.
@@ -66,10 +72,14 @@ def editing(image: str | os.PathLike[str], offset: int) -> Iterator[int]:
         raise Constraint(f"{path}: {error.strerror}", hint="the folder of the image must be writable") from error
     try:
         _lock(fd, path, fcntl.LOCK_EX)
+        before = os.fstat(fd).st_mtime_ns
         try:
             yield fd
         finally:
-            os.utime(fd)
+            now = max(time.time_ns(), before + 1)  # the clock of files may stand still between two edits
+            os.utime(fd, ns=(now, now))
+            if told:
+                told(before, os.fstat(fd).st_mtime_ns)
     finally:
         os.close(fd)
 

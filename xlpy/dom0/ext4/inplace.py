@@ -34,9 +34,13 @@ class InPlace:
         self._keep = keep
         self.journal = Journal(image, offset)
 
-    def set_immutable(self, number: int, on: bool) -> None:
-        """Set or clear an inode's immutable flag: the pin under which no kernel moves, shrinks or removes the file."""
-        with editing(self._image, self._offset), Ext4Image(*self._where, guarded=False) as fs:
+    def set_immutable(self, number: int, on: bool, told: Callable[[int, int], None] | None = None) -> None:
+        """Set or clear an inode's immutable flag: the pin under which no kernel moves, shrinks or removes the file.
+
+        Args:
+            number: of the inode. on: whether it is set. told: as for ``editing``.
+        """
+        with editing(self._image, self._offset, told), Ext4Image(*self._where, guarded=False) as fs:
             raw, at = fs.inode_bytes(number)
             inode = fs.inode(number)
             flags = inode.flags | IMMUTABLE_FL if on else inode.flags & ~IMMUTABLE_FL

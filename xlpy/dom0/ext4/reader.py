@@ -342,6 +342,15 @@ class Ext4Image(Ext4):
         else:
             super()._load()
 
+    def only_flags_changed(self, before: int, after: int) -> None:
+        """An edit has changed the flags of inodes, which are read each time, and nothing else.
+
+        Args:
+            before, after: when the last edit before it ended, and when it did.
+        """
+        if self._edition == before:
+            self._edition = after
+
     def close(self) -> None:
         """Release the file."""
         if self._fd >= 0:

@@ -59,6 +59,7 @@ class Transaction:
         self._listed: dict[str, list[str]] = {}  # children as they were when listed
         self._removed: list[str] = []
         self._written: dict[str, None] = {}  # what watches are told, in order
+        self._sound: set[tuple[Perm, ...]] = set()  # permissions that were checked
         self._open = True
 
     def __enter__(self) -> Transaction:
@@ -74,12 +75,15 @@ class Transaction:
         """As ``Connection.read``."""
         return self._get(self._absolute(path), READ).text
 
-    def write(self, path: str, value: str) -> None:
-        """As ``Connection.write``."""
+    def write(self, path: str, value: str, perms: tuple[Perm, ...] = ()) -> None:
+        """As ``Connection.write``; with permissions, as ``set_perms`` behind it."""
         raw = value.encode(errors="surrogateescape")
         if len(raw) > PAYLOAD_MAX:
             raise XenstoreError(f"{path}: {len(raw)} bytes; a value has at most {PAYLOAD_MAX}", errno.E2BIG)
-        self._put(self._absolute(path), raw.decode("latin-1"))
+        path = self._absolute(path)
+        self._put(path, raw.decode("latin-1"))
+        if perms:
+            self._permit(path, perms)
 
     def mkdir(self, path: str) -> None:
         """As ``Connection.mkdir``."""
@@ -127,12 +131,17 @@ class Transaction:
         path = self._absolute(path)
         if not perms:
             raise XenstoreError(f"{path}: an empty permission list", errno.EINVAL)
-        for perm in perms:
-            perm.check()
+        self._permit(path, tuple(perms))
+
+    def _permit(self, path: str, perms: tuple[Perm, ...]) -> None:
+        if perms not in self._sound:
+            for perm in perms:
+                perm.check()
+            self._sound.add(perms)
         node = self._get(path, WRITE | OWNER)
         if self._connection.domid != 0 and perms[0].domid != node.perms[0].domid:
             raise XenstoreError(f"{path}: only Dom0 may change the owner of a node", errno.EPERM)
-        self._changed[path] = node._replace(perms=tuple(perms))
+        self._changed[path] = Node(node.value, perms, node.generation)
         self._written[path] = None
 
     def commit(self) -> None:

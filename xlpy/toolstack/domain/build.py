@@ -344,8 +344,7 @@ class Builder:
         }
         with self.xenstore.connection(0).transaction() as tree:
             for row in rows:
-                tree.write(row.path, row.value)
-                tree.set_perms(row.path, perms.get(row.perm, guest_reads))
+                tree.write(row.path, row.value, perms.get(row.perm, guest_reads))
 
 
 def _modules(config: DomainConfig) -> list[tuple[str, str]]:
