@@ -6,7 +6,7 @@ number of extents and never with the size of a device.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from _bisect import bisect_left, bisect_right
 
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Generic, TypeVar

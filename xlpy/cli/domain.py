@@ -6,7 +6,6 @@ from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.judging import Judge, judge_options
 from xlpy.cli.options import dry_run_option, json_option
-from xlpy.cli.render import json_document, json_items, table
 from xlpy.cli.show import binary, err
 from xlpy.errors import Exit, UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
@@ -115,6 +114,8 @@ def create(
 
     made = summary(host, domid)
     if as_json:
+        from xlpy.cli.render import json_document
+
         json_document("xlpy.create/1", **made)
     else:
         env.note(f"{made['name']}: domain {domid}, {made['memory_mb']} MiB, {loaded.vcpus} vCPUs")
@@ -188,6 +189,8 @@ def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noq
         elif loaded.vnvdimms:
             env.note("note: there is no host yet, so the vnvdimm backings were not checked")
     if as_json:
+        from xlpy.cli.render import json_document
+
         json_document("xlpy.create-plan/1", xen=loaded.xen, config=loaded.to_json())
         return
     binary().write(dumps(loaded.to_json()) + b"\n")  # bytes above 127 as they are in the file
@@ -198,9 +201,13 @@ def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
 
     rows = rows_of(loaded)
     if as_json:
+        from xlpy.cli.render import json_items
+
         json_items("xlpy.create-explain/1", [row._asdict() for row in rows])
     else:
         cells = [(r.key, r.value if r.value is not None else "-", r.default, r.origin, r.note or "-") for r in rows]
+        from xlpy.cli.render import table
+
         table(env, ("KEY", "READ", "DEFAULT", "FROM", "NOTE"), cells)
 
 
@@ -225,6 +232,8 @@ def destroy(env: Env, domains: tuple[str, ...], force: bool, as_json: bool) -> N
             err(f"error: {error}")
     if as_json:
         errors = [{"domain": name, "code": error.code, "message": str(error)} for name, error in failed]
+        from xlpy.cli.render import json_document
+
         json_document("xlpy.destroy/1", items=done, failed=errors, dry_run=env.dry_run)
     if failed:
         leave(Exit.PARTIAL if done else failed[0][1].exit)

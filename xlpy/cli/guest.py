@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from xlpy.cli.declare import command, leave
 from xlpy.cli.options import domain_argument, json_option
-from xlpy.cli.render import json_document
 from xlpy.cli.show import out
 from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING
@@ -31,6 +30,8 @@ def probe(env: Env, domain: str, as_json: bool) -> None:
     with host.looking(f"probing {domain}"):
         report = look(host.domain(domain))
     if as_json:
+        from xlpy.cli.render import json_document
+
         json_document("xlpy.guest-probe/1", **report.to_json())
     else:
         out(*summary(report))

@@ -7,7 +7,6 @@ import time
 from xlpy.addr import PAGE
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
-from xlpy.cli.render import json_items
 from xlpy.cli.show import binary, exact, out
 from xlpy.typing import TYPE_CHECKING
 
@@ -56,6 +55,8 @@ def list_domains(
     host = env.host
     domids = [host.domid(domain)] if domain is not None else listing.domids(host)
     if as_json:
+        from xlpy.cli.render import json_items
+
         json_items("xlpy.list/1", [listing.summary(host, domid) for domid in domids if domid])
         return
     if as_long:
@@ -103,6 +104,8 @@ def vm_list(env: Env, as_json: bool) -> None:
 
     rows = vms(env.host)
     if as_json:
+        from xlpy.cli.render import json_items
+
         json_items("xlpy.vm-list/1", [row._asdict() for row in rows])
         return
     out("UUID                                  ID    name")
@@ -138,6 +141,8 @@ def vcpu_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
 
     status = each(domains or [str(domid) for domid in domids(host)], show)
     if as_json:
+        from xlpy.cli.render import json_items
+
         json_items("xlpy.vcpu-list/1", [row._asdict() for row in rows])
     leave(status)
 
@@ -176,6 +181,8 @@ def uptime(env: Env, domains: tuple[str, ...], short: bool, as_json: bool) -> No
 
     status = each(domains or [str(domid) for domid in domids(host)], show)
     if as_json:
+        from xlpy.cli.render import json_items
+
         json_items("xlpy.uptime/1", [row._asdict() for row in rows])
     leave(status)
 
@@ -200,6 +207,8 @@ def cpupool_list(env: Env, pool: str | None, cpus: bool, as_json: bool) -> None:
 
     rows = pools(env.host, pool)
     if as_json:
+        from xlpy.cli.render import json_items
+
         json_items("xlpy.cpupool-list/1", [row._asdict() for row in rows])
         return
     out(f"{'Name':<19}" + ("CPU list" if cpus else "CPUs   Sched     Active   Domain count"))

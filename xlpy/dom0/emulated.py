@@ -503,7 +503,7 @@ class EmulatedDom0(Vfs):
 
         rows = [[pin.window.start, pin.inode] for pin in self._pins.all() if pin.inode and pin.flagged]
         with suppress(OSError):
-            with open(f"{self._holds}.new", "w", encoding="ascii", opener=private) as file:
+            with open(f"{self._holds}.new", "w", encoding="utf-8", opener=private) as file:
                 file.write(encode(rows))
             os.replace(f"{self._holds}.new", self._holds)  # noqa: PTH105 - pathlib takes 6 ms to import
 

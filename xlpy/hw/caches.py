@@ -128,7 +128,7 @@ class Caches:
             }
             waiting, queued = self._model.waiting()
             fresh = f"{self._path}.new"
-            with open(fresh, "w", encoding="ascii", opener=private) as file:
+            with open(fresh, "w", encoding="utf-8", opener=private) as file:
                 json.dump({"lines": lines, "waiting": waiting, "queued": queued}, file)
             os.replace(fresh, self._path)
         except OSError as error:

@@ -101,7 +101,7 @@ class HealthFile:
     def _store(self, found: dict[str, dict[str, Any]]) -> None:
         self._undo.keep(FILE)
         try:
-            with open(f"{self._path}.new", "w", encoding="ascii", opener=private) as file:
+            with open(f"{self._path}.new", "w", encoding="utf-8", opener=private) as file:
                 file.write(encode(found))
             os.replace(f"{self._path}.new", self._path)
         except OSError as error:

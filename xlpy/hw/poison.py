@@ -103,7 +103,7 @@ class PoisonList:
         if self._undo is not None:
             self._undo.keep(os.path.basename(self._path))
         try:
-            with open(fresh, "w", encoding="ascii", opener=private) as file:
+            with open(fresh, "w", encoding="utf-8", opener=private) as file:
                 file.write(text)
             os.replace(fresh, self._path)
         except OSError as error:

@@ -66,7 +66,7 @@ def count_failure(root: str | os.PathLike[str], failed: Iterable[str]) -> None:
     path = os.path.join(root, SHUTDOWNS)
     if counts:
         fresh = f"{path}.new"
-        with open(fresh, "w", encoding="ascii", opener=private) as file:
+        with open(fresh, "w", encoding="utf-8", opener=private) as file:
             file.write(encode(counts))
         os.replace(fresh, path)
 

@@ -78,7 +78,7 @@ class Undo:
             self._ranges = self._add(line)
             return
         try:
-            with open(self._path(self._ranges), "a", encoding="ascii", opener=private) as file:
+            with open(self._path(self._ranges), "a", encoding="utf-8", opener=private) as file:
                 file.write("\n" + encode(line))
         except OSError as error:
             raise trouble(self._path(self._ranges), error) from error
@@ -107,7 +107,7 @@ class Undo:
         path = self._path(entry)
         try:
             folder(os.path.dirname(path))
-            with open(f"{path}.new", "w", encoding="ascii", opener=private) as file:
+            with open(f"{path}.new", "w", encoding="utf-8", opener=private) as file:
                 file.write(encode(fields))
             os.replace(f"{path}.new", path)
         except OSError as error:

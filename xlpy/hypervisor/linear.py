@@ -6,9 +6,9 @@ tens of thousands of runs are checked, inserted and written out by whole-column 
 
 from __future__ import annotations
 
+from _bisect import bisect_left, bisect_right
 from array import array
 from binascii import a2b_base64, b2a_base64
-from bisect import bisect_left, bisect_right
 from itertools import islice, starmap
 from operator import ge, gt
 

@@ -292,7 +292,7 @@ class Pmem:
         text = f"{number}" if touched is None else f"{number} {touched.start} {touched.end}"
         try:
             folder(os.path.dirname(self._announcement))
-            with open(self._announcement, "w", encoding="ascii", opener=private) as file:
+            with open(self._announcement, "w", encoding="utf-8", opener=private) as file:
                 file.write(text)
         except OSError as error:
             raise trouble(self._announcement, error) from error

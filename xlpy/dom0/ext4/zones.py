@@ -9,7 +9,7 @@ the file system itself. It has one entry for each run of neighbouring groups, no
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
+from _bisect import bisect_left
 from itertools import accumulate
 
 from xlpy.columns import Column

@@ -18,7 +18,6 @@ from xlpy.toolstack.domain import build_info as settings
 from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
 from xlpy.toolstack.domain.board import devices
 from xlpy.toolstack.domain.device_rows import attached
-from xlpy.toolstack.domain.disks import check_disk, check_file
 from xlpy.toolstack.domain.record import DomainRecord, named, save
 from xlpy.toolstack.domain.xenstore_rows import FRONT, LISTED, NONE, WRITE, Row, built, homes, skeleton
 from xlpy.typing import TYPE_CHECKING, Any
@@ -218,6 +217,8 @@ class Builder:
                 hint="choose a name without /",
             )
         for kind, path in _files(config):
+            from xlpy.toolstack.domain.disks import check_file
+
             check_file(kind, path)
         if config.pcidevs:
             raise ConfigError(
@@ -228,6 +229,8 @@ class Builder:
     def check_disks(self, disks: Iterable[Mapping[str, Any]]) -> None:
         """ConfigError unless every disk can be served: here, or by the emulated Dom0."""
         for disk in disks:
+            from xlpy.toolstack.domain.disks import check_disk
+
             check_disk(disk, self._dom0_has)
 
     def _dom0_has(self, path: str) -> bool:
