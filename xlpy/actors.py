@@ -116,7 +116,9 @@ class Actors:
         """The toolstack: making and ending domains."""
         from xlpy.toolstack.domain.lifecycle import Lifecycle
 
-        return Lifecycle(self.xen, self.dom0, self.xenstore, self.store, self._file("labels"), self._file("dump"))
+        return Lifecycle(
+            self.xen, lambda: self.dom0, self.xenstore, self.store, self._file("labels"), self._file("dump")
+        )
 
     @property
     def shut_down(self) -> list[int]:

@@ -15,7 +15,7 @@ from xlpy.host import Host
 from xlpy.hw.hardware import Hardware
 from xlpy.hw.health import Thresholds
 from xlpy.toolstack.config.domain_config import load_config
-from xlpy.toolstack.domain.build import device_model
+from xlpy.toolstack.domain.model import device_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -37,7 +37,7 @@ from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.hypervisor.ramfile import RAM_FILE
 from xlpy.private import private
 from xlpy.records import NamedTuple
-from xlpy.toolstack.domain.build import device_model
+from xlpy.toolstack.domain.model import device_model
 from xlpy.toolstack.domain.record import load
 from xlpy.typing import TYPE_CHECKING, NoReturn
 

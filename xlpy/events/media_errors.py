@@ -80,7 +80,7 @@ def _tell_guests(host: Host, spans: Iterable[Span[Spa]]) -> list[int]:
     m2p = host.xen.pmem.m2p
     owners = {piece.tag for span in spans for piece in m2p.clip(span.start >> PAGE_SHIFT, -(-span.end // PAGE))}
     if owners:
-        from xlpy.toolstack.domain.build import device_model
+        from xlpy.toolstack.domain.model import device_model
 
         for domid in sorted(owners):
             device_model(host.xen, host.xenstore, host.store, domid).media_error()

@@ -18,6 +18,7 @@ from xlpy.toolstack.domain import build_info as settings
 from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
 from xlpy.toolstack.domain.board import devices
 from xlpy.toolstack.domain.device_rows import attached
+from xlpy.toolstack.domain.model import device_model
 from xlpy.toolstack.domain.record import DomainRecord, named, save
 from xlpy.toolstack.domain.xenstore_rows import FRONT, LISTED, NONE, WRITE, Row, built, homes, skeleton
 from xlpy.typing import TYPE_CHECKING, Any
@@ -25,7 +26,6 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore.daemon import Connection, XenStore
     from xlpy.hypervisor.board import Device
@@ -423,11 +423,3 @@ def refuse_name(xenstore: XenStore, name: str, but: int | None = None) -> None:
             code="XLPY-NAME-TAKEN",
             hint=f"choose another name, or: xlpy destroy {name}",
         )
-
-
-def device_model(xen: Xen, xenstore: XenStore, store: Store, domid: int) -> DeviceModel:
-    """The device model of a domain, as it left itself in the store."""
-    from xlpy.devicemodel.model import DeviceModel
-
-    domain = xen.domain(domid)
-    return DeviceModel(xen, domain, xenstore.connection(0), store.table("dm"))

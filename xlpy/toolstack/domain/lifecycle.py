@@ -32,18 +32,32 @@ class Lifecycle:
     """The toolstack of one host. The caller of what changes something holds ``Host.change``.
 
     Args:
-        xen, dom0, xenstore, store: the actors, and where libxl keeps its records.
+        xen, xenstore, store: the actors, and where libxl keeps its records.
+        dom0: gives the kernel when it is asked for something.
         labels: folder of the vNVDIMMs' label areas.
         dumps: folder of core dumps.
     """
 
-    def __init__(self, xen: Xen, dom0: EmulatedDom0, xenstore: XenStore, store: Store, labels: str, dumps: str) -> None:
+    def __init__(
+        self,
+        xen: Xen,
+        dom0: Callable[[], EmulatedDom0],
+        xenstore: XenStore,
+        store: Store,
+        labels: str,
+        dumps: str,
+    ) -> None:
         self.xen = xen
-        self.dom0 = dom0
+        self._dom0 = dom0
         self.xenstore = xenstore
         self.store = store
         self.labels = labels
         self.dumps = dumps
+
+    @property
+    def dom0(self) -> EmulatedDom0:
+        """Dom0's kernel."""
+        return self._dom0()
 
     def start(self, now: float) -> None:
         """Dom0 has come up at ``now`` (seconds since the epoch): it finds itself in xenstore (xen-init-dom0)."""
@@ -107,7 +121,8 @@ class Lifecycle:
 
     def destroy(self, domid: int) -> None:
         """End a domain at once: device model, xenstore, memory; its persistent memory is left as it is."""
-        from xlpy.toolstack.domain.build import clear_rows, device_model
+        from xlpy.toolstack.domain.build import clear_rows
+        from xlpy.toolstack.domain.model import device_model
 
         calls = self.xen.hypercalls(0)
         self.xen.domain(domid)  # NotFound, before anything is touched
@@ -121,7 +136,7 @@ class Lifecycle:
 
     def device_model(self, domid: int) -> DeviceModel:
         """The device model of a domain, for its vNVDIMMs."""
-        from xlpy.toolstack.domain.build import device_model
+        from xlpy.toolstack.domain.model import device_model
 
         return device_model(self.xen, self.xenstore, self.store, domid)
 
@@ -162,7 +177,7 @@ class Lifecycle:
         domain = self.xen.domain(domid)
         record = load(self.store, domid)
         if record.vnvdimms:
-            from xlpy.toolstack.domain.build import device_model
+            from xlpy.toolstack.domain.model import device_model
 
             device_model(self.xen, self.xenstore, self.store, domid).connect()
         return Running(domain, record, self.xen.hw)

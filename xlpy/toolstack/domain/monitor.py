@@ -180,7 +180,7 @@ class Monitor:
         As in libxl, its ``/vm`` node is a new one that has nothing but its own UUID; Xen goes on to know it by the old.
         """
         from xlpy.dom0.xenstore.daemon import Perm
-        from xlpy.toolstack.domain.build import device_model
+        from xlpy.toolstack.domain.model import device_model
         from xlpy.toolstack.domain.record import dashed
 
         life, domid = self._life, record.domid
@@ -226,8 +226,9 @@ class Monitor:
 
     def _soft_reset(self, record: DomainRecord) -> None:
         """A new device model and a new xenstore tree for the same domain; its memory stays, and it goes on."""
-        from xlpy.toolstack.domain.build import clear_rows, device_model
+        from xlpy.toolstack.domain.build import clear_rows
         from xlpy.toolstack.domain.device_rows import attached
+        from xlpy.toolstack.domain.model import device_model
         from xlpy.toolstack.domain.xenstore_rows import built, skeleton
 
         life, domid = self._life, record.domid

@@ -11,7 +11,8 @@ from xlpy.hypervisor import abi
 from xlpy.private import folder
 from xlpy.toolstack.domain import contents
 from xlpy.toolstack.domain.backings import Backings
-from xlpy.toolstack.domain.build import Builder, device_model
+from xlpy.toolstack.domain.build import Builder
+from xlpy.toolstack.domain.model import device_model
 from xlpy.toolstack.domain.record import DomainRecord, VnvdimmRecord, load, save
 from xlpy.toolstack.domain.savefile import pieces, well_formed
 from xlpy.toolstack.domain.saving import KEPT_PARTS

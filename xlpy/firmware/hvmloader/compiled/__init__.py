@@ -31,6 +31,21 @@ def table(name: str, xen: tuple[int, int] | None = None) -> bytes:
         return _signed(file.read(), xen)
 
 
+def carried(data: bytes) -> bool:
+    """Whether a table is one of these, byte for byte but for who signed it and so for its checksum."""
+    for name in os.listdir(FOLDER):
+        path = os.path.join(FOLDER, name)
+        if name.endswith(".aml") and os.path.getsize(path) == len(data):
+            with open(path, "rb") as file:
+                if _unsigned(file.read()) == _unsigned(data):
+                    return True
+    return False
+
+
+def _unsigned(table: bytes) -> bytes:
+    return table[:CHECKSUM] + table[CHECKSUM + 1 : CREATOR_REVISION] + table[CREATOR_REVISION + 4 :]
+
+
 def dsdt(layout: GuestLayout, xen: tuple[int, int] | None = None) -> bytes:
     """The DSDT for a layout. It holds two of the layout's numbers; for others than hvmloader's own it is built."""
     if (layout.acpi_info, layout.pm_base) == (XEN_HVM.acpi_info, XEN_HVM.pm_base):
