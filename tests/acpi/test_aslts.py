@@ -7,7 +7,17 @@ from acpi.aslts import COLLECTIONS, build, ours, suite, theirs, version
 
 from xlpy.firmware.acpi.eval.acpica import VERSION
 
-OLDER = 25  # in a collection, where acpiexec has another version: Load, Unload and ToHexString differ
+# What acpiexec 20200925 passes and 20260408 does not: root methods by the reason
+OLDER = {
+    "Load takes a place for a handle, which Unload is given": (
+        *(f"table:TLD0.tst{letter}" for letter in "01345678gkl"),
+        *(f"table:TUL0.tst{letter}" for letter in "012"),
+        *(f"exc_tbl:TLD1.tst{letter}" for letter in "bc"),
+        "exc_tbl:TUL1.tst3",
+    ),
+    "a resource descriptor longer than its buffer is AE_AML_NO_RESOURCE_END_TAG": ("exc:m154",),
+    "a write to byte 4 of a PCC subspace sends its message, too": ("region:m745",),
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +34,15 @@ def test_collection(root, collection, tmp_path):
         mine = list(processes.map(ours, files.values()))
     with ThreadPoolExecutor(8) as threads:  # after the processes: a fork among threads can hang
         judged = list(threads.map(theirs, files.values()))
+    older = version() != f"{VERSION:x}"
+    allowed = {method for methods in OLDER.values() for method in methods if older}
     worse, passed, wanted = [], 0, 0
     for name, (verdicts, ended), (expected, comes_to_an_end) in zip(files, mine, judged, strict=True):
         assert ended or not comes_to_an_end, f"{name} does not come to its end"
         passed += sum(verdict == "PASS" for verdict in verdicts.values())
         wanted += sum(verdict == "PASS" for verdict in expected.values())
         for method, verdict in expected.items():
-            if verdict == "PASS" and verdicts.get(method) != "PASS":
+            if verdict == "PASS" and verdicts.get(method) != "PASS" and method.partition(":")[2] not in allowed:
                 worse.append(f"{name} {method}: {verdicts.get(method)}")
     print(f"{collection}: {passed} root methods pass, {wanted} in acpiexec")
-    allowed = 0 if version() == f"{VERSION:x}" else OLDER
-    assert len(worse) <= allowed, worse
+    assert not worse

@@ -19,6 +19,7 @@ from pathlib import Path
 REPO = Path(__file__).parents[2]
 sys.path[:0] = [str(REPO), str(REPO / "tests")]
 
+from acpi.buses import Buses  # noqa: E402
 from acpi.judges import SESSION, acpiexec, acpiexec_namespace  # noqa: E402
 
 from xlpy.errors import XlpyError  # noqa: E402
@@ -77,7 +78,7 @@ def alike(mine: object, theirs: object) -> bool:
 def examine(dump: Path, values: int, seed: int) -> tuple[int, int, int, int, list[str]]:
     """Names in both, names in one only, values that agree, values that do not, and what differs."""
     blocks = tables_of(dump)
-    interpreter = load(blocks, strict=False)
+    interpreter = load(blocks, Buses(), strict=False)
     entries = flat(interpreter.namespace())
     mine = {entry.path for entry in entries}
     with tempfile.TemporaryDirectory() as name:
@@ -98,7 +99,7 @@ def examine(dump: Path, values: int, seed: int) -> tuple[int, int, int, int, lis
     wrong = 0
     for number, (path, answer) in enumerate(zip(asked, answers, strict=True)):
         if number % SESSION == 0:  # as acpiexec, which is asked so many in one process
-            interpreter = load(blocks, strict=False)
+            interpreter = load(blocks, Buses(), strict=False)
         own = value(interpreter, path)
         if not alike(own, answer):
             wrong += 1

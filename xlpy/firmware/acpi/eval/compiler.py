@@ -95,6 +95,16 @@ class Compiler(Assembler):
         self.emit("End", None, self.block.start)
         return code
 
+    def condition(self, path: str) -> Code:
+        """The term that the block begins with; its value is the code's. ``at`` is then where the term ends."""
+        code, start = Code(path), self.at
+        self._drive(code, self._first_term())
+        self.emit("Return", None, start)
+        return code
+
+    def _first_term(self) -> Work:
+        yield self.term(self.block.end)
+
     def append(self, code: Code, later: Later) -> None:
         """Compile what was put off, behind all other code."""
         self.loop, later.at = later.loop, len(code.instructions)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Field, Region
-from xlpy.firmware.acpi.eval.loader import field_at, link_of, region_at
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
 from xlpy.firmware.acpi.eval.references import copy
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
+from xlpy.firmware.acpi.eval.units import field_at, link_of, region_at
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package
 from xlpy.typing import TYPE_CHECKING
 

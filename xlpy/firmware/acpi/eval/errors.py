@@ -61,6 +61,10 @@ class AmlError(FormatError):
         return f"{self.status}: {self.message}{place}"
 
 
+class UnknownName(AmlError):
+    """An operand names nothing. In front of a table's end ACPICA then forgets which scopes it has to leave."""
+
+
 class Exhausted(AmlError):
     """A limit of the evaluation is reached: nothing goes on behind it."""
 

@@ -7,10 +7,10 @@ from xlpy.firmware.acpi.eval.access import Scratch
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
 from xlpy.firmware.acpi.eval.names import parse, show
-from xlpy.firmware.acpi.eval.namespace import Container, Method, Mutex, Node, Table
+from xlpy.firmware.acpi.eval.namespace import Container, Method, Mutex, Table
 from xlpy.firmware.acpi.eval.results import argument, result, shown
 from xlpy.firmware.acpi.eval.store import read_node
-from xlpy.firmware.acpi.eval.values import ObjectType, String
+from xlpy.firmware.acpi.eval.values import ObjectType, String, kind_of
 from xlpy.firmware.acpi.header import verify
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -209,21 +209,23 @@ class Interpreter:
 
     def namespace(self) -> Entry:
         """The whole tree, in the order in which objects were made. Fields and regions are not read."""
-        children: dict[Absolute, list[Absolute]] = {}
-        nodes = self.machine.namespace.nodes
-        for path in nodes:
-            if path:
-                children.setdefault(path[:-1], []).append(path)
-
         entries: dict[Absolute, Entry] = {}
-        for path in sorted(nodes, key=len, reverse=True):
-            entries[path] = self._entry(path, nodes[path], [entries[child] for child in children.get(path, ())])
+        nodes = self.machine.namespace.nodes
+        for path in sorted(nodes, key=len):
+            node = nodes[path]
+            thing = node.object
+            args = thing.args if isinstance(thing, Method) else None
+            if not path:
+                entries[path] = Entry("\\", "\\", kind_of(thing), None, None, [])
+                continue
+            above = entries.get(path[:-1])
+            if above is None:
+                continue
+            name = path[-1].rstrip("_") or "_"
+            text = f"{above.path}.{name}" if len(path) > 1 else f"\\{name}"
+            entry = entries[path] = Entry(text, name, kind_of(thing), shown(thing), args, [])
+            above.children.append(entry)
         return entries[()]
-
-    def _entry(self, path: Absolute, node: Node, children: list[Entry]) -> Entry:
-        thing = node.object
-        args = thing.args if isinstance(thing, Method) else None
-        return Entry(show(path), show(path[-1:])[1:] or "\\", node.type, shown(thing), args, children)
 
     def devices(self) -> Iterator[str]:
         """The full paths of all devices, in the order in which they were made."""

@@ -6,9 +6,8 @@ time. A statement that fails is a problem; the table goes on behind it, as in AC
 
 from __future__ import annotations
 
-from xlpy.firmware.acpi.eval.access import BUSES
 from xlpy.firmware.acpi.eval.compiler import Compiler
-from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted
+from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted, UnknownName
 from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, Field, Region
 from xlpy.firmware.acpi.eval.machine import Frame
 from xlpy.firmware.acpi.eval.names import Path
@@ -16,15 +15,16 @@ from xlpy.firmware.acpi.eval.namespace import Block, Container, Event, Method, M
 from xlpy.firmware.acpi.eval.opcodes import OPCODES
 from xlpy.firmware.acpi.eval.reader import NAME_STARTS, NUMBERS, Reader
 from xlpy.firmware.acpi.eval.references import NameRef
-from xlpy.firmware.acpi.eval.registry import HANDLERS
+from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
+from xlpy.firmware.acpi.eval.statements import holds
 from xlpy.firmware.acpi.eval.structures import CONTAINERS
+from xlpy.firmware.acpi.eval.units import field_at, link_of, region_at
 from xlpy.firmware.acpi.eval.values import Buffer, Constant, ObjectType, Package, String
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.fields import Link
     from xlpy.firmware.acpi.eval.machine import Machine
     from xlpy.firmware.acpi.eval.names import Absolute
     from xlpy.firmware.acpi.eval.namespace import Node, Object
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.values import Value
 
 BUFFER_LIMIT = 1 << 24  # bytes of one buffer
-CHAIN = 4  # index fields over index fields, banks over banks
 _NESTED = 4  # packages in packages that are read here; deeper ones the machine makes
 
-_BUFFER, _PACKAGE, _STRING, _EXTERNAL, _ELSE = 0x11, 0x12, 0x0D, 0x15, 0xA1
+_WHILE, _VAR_PACKAGE = 0xA2, b"\x13"
+_NAME, _BUFFER, _PACKAGE, _STRING, _EXTERNAL, _ELSE = 0x08, 0x11, 0x12, 0x0D, 0x15, 0xA1
 
 
 class Loader(Reader):
@@ -56,7 +56,10 @@ class Loader(Reader):
         super().__init__(table, start)
         self.vm, self.label, self.problems = vm, label, problems
         self.scope, self.end, self.next = scope, len(table), start
-        self.outer: list[tuple[Absolute, int]] = []
+        self.outer: list[tuple[Absolute, int, int]] = []  # what is around: scope, end, and where to go on in it
+        self.conditions: list[int] = []  # where the Ifs around end, with their Else
+        self.deferred = False  # the statement at hand is one that ACPICA parses later
+        self.astray = False  # what is around is lost
         self.made: list[Absolute] = []
 
     def run(self) -> list[Absolute]:
@@ -67,9 +70,12 @@ class Loader(Reader):
             while self.at >= self.end:
                 if not self.outer:
                     return self.made
-                self.scope, self.end = self.outer.pop()
+                self.scope, self.end, self.at = self.outer.pop()
+                while self.conditions and self.conditions[-1] <= self.at:
+                    self.conditions.pop()
             start = self.at
             self.next = self.end  # unless a statement tells better, a failure ends the block
+            self.deferred = False
             try:
                 code = self.data[start]
                 if code == 0x5B and start + 1 < self.end:
@@ -88,27 +94,44 @@ class Loader(Reader):
                     raise
                 self.problems.append(error)
                 self.at = self.next
+                if isinstance(error, UnknownName) and not self.deferred:
+                    self.outer.clear()  # ACPICA stays in the scope to the end of the table, and so does Linux
+                    self.end, self.astray = len(self.data), True
+                    if self.conditions and self.data[start] != _WHILE:  # and leaves the innermost If
+                        self.at = max(self.at, self.conditions.pop())
 
     def _compiled(self) -> None:
         """A statement that does more than declare."""
-        compiler = Compiler(
-            Block(self.data, self.at, self.end, self.label),
+        compiler = self._compiler(self.end)
+        code = compiler.compile(self.label, single=True)
+        self.next = compiler.at
+        self.vm.run(Frame(code, self.scope, [], None, made=self.made))
+        self.at = self.next
+
+    def _compiler(self, end: int) -> Compiler:
+        return Compiler(
+            Block(self.data, self.at, end, self.label),
             self.scope,
             self.vm.namespace.arity,
             HANDLERS,
             final=True,
             resumes=self.vm.handler is not None,
         )
-        code = compiler.compile(self.label, single=True)
-        self.next = compiler.at
-        self.vm.run(Frame(code, self.scope, [], None, made=self.made))
-        self.at = self.next
 
     def _add(self, path: Path, thing: Object) -> Node:
         namespace = self.vm.namespace
         full = namespace.place(self.scope, path)
         self.made.append(full)
         return namespace.add(full, thing)
+
+    def _unset(self, path: Path) -> None:
+        """What a term that failed would have made: the name is there all the same, without a value, as in ACPICA."""
+        if path.under(self.scope) not in self.vm.namespace.nodes:
+            self._add(path, Container(ObjectType.UNINITIALIZED))
+
+    def _unset_units(self, units: list[Unit]) -> None:
+        for unit in units:
+            self._unset(Path(False, 0, (unit.name,)))
 
     # -- scopes
 
@@ -128,19 +151,26 @@ class Loader(Reader):
         self._enter(node.path, end)
 
     def _enter(self, scope: Absolute, end: int) -> None:
-        self.outer.append((self.scope, self.end))
+        self.outer.append((self.scope, self.end, end))
         self.scope, self.end = scope, end
 
     # -- objects
 
-    def _name(self, _code: int, _start: int) -> bool:
+    def _name(self, _code: int, start: int) -> None:
         path = self.path(self.end)
+        at = self.at
         value = self._constant(self.end, 0)
         if value is None:
-            return False
+            self.at, self.deferred = start, self.data[at : at + 1] == _VAR_PACKAGE
+            try:
+                self._compiled()
+            except AmlError as error:
+                if not error.aborts and error.status != "AE_ALREADY_EXISTS":
+                    self._unset(path)
+                raise
+            return
         self.next = self.at
         self._add(path, value)
-        return True
 
     def _constant(self, end: int, depth: int) -> Value:
         """A data object that needs no computation; None for another."""
@@ -180,6 +210,8 @@ class Loader(Reader):
         count = self.number(1, inner)
         elements = Package()
         while self.at < inner:
+            if len(elements) >= count and self.data[self.at] == _NAME:
+                break  # firmware that shortens a package in place leaves its length behind: the next object is in it
             if self.data[self.at] in NAME_STARTS:
                 element: Value = NameRef(self.scope, self.path(inner))
             else:
@@ -221,15 +253,55 @@ class Loader(Reader):
         if kind == ObjectType.METHOD and 0 < args <= 7 and full:  # 0 also stands for a count that iasl was not told
             self.vm.namespace.externals[full] = args
 
-    def _if(self, _code: int, start: int) -> bool:
+    def _if(self, _code: int, start: int) -> None:
+        """An If: the terms in it are carried out one by one, too."""
+        end = behind = self.next = self.package_end(self.end)
+        if self._declares_only(end, start):
+            return
+        other = self.end if behind >= self.end or self.data[behind] != _ELSE else behind + 1
+        if other < self.end:
+            self.at, at = other, self.at
+            behind = self.next = self.package_end(self.end)
+            other, self.at = self.at, at
+        self.conditions.append(behind)
+        compiler = self._compiler(end)
+        code = compiler.condition(self.label)
+        if self._holds(code):
+            self.at = compiler.at
+        elif other < self.end:
+            self.at, end = other, behind
+        else:
+            self.at = end
+        self.outer.append((self.scope, self.end, behind))
+        self.end = end
+
+    def _holds(self, code: Code) -> bool:
+        """Whether a condition is met; one that fails is, as in ACPICA."""
+        try:
+            return holds(self.vm, self.vm.run(Frame(code, self.scope, [], None, made=self.made)))
+        except (Exhausted, UnknownName):
+            raise
+        except AmlError as error:
+            if self.problems is None or error.aborts:
+                raise
+            self.problems.append(error.at(self.at, self.label))
+            return True
+
+    def _else(self, _code: int, _start: int) -> bool | None:
+        """An Else whose If was lost: ACPICA carries it out."""
+        if not self.astray:
+            return False
+        end = self.next = self.package_end(self.end)
+        self._enter(self.scope, end)
+        return None
+
+    def _declares_only(self, end: int, start: int) -> bool:
         """``If (0)``: what iasl puts its External declarations in, as no interpreter has to know them."""
-        end = self.package_end(self.end)
         if self.at + 1 >= end or self.data[self.at] or self.data[self.at + 1] != _EXTERNAL:
             return False
         if end < self.end and self.data[end] == _ELSE:
             return False
         self.at += 1
-        self.next = end
         while self.at < end and self.data[self.at] == _EXTERNAL:
             self.at += 1
             self._external(_EXTERNAL, start)
@@ -257,8 +329,7 @@ class Loader(Reader):
         try:
             region = region_at(self.vm, self.scope, path)
         except AmlError:
-            for unit in units:  # the names are there all the same, as in ACPICA
-                self._add(Path(False, 0, (unit.name,)), Container(ObjectType.UNINITIALIZED))
+            self._unset_units(units)
             raise
         self.units(
             units, flags, lambda bits, unit: Field(bits, region, link=link_of(self.vm, self.scope, region, unit))
@@ -268,7 +339,11 @@ class Loader(Reader):
         end = self.next = self.package_end(self.end)
         paths, flags = (self.path(end), self.path(end)), self.number(1, end)
         units = self.field_list(flags & 0xF, end)
-        index, data = (field_at(self.vm, self.scope, path) for path in paths)
+        try:
+            index, data = (field_at(self.vm, self.scope, path) for path in paths)
+        except AmlError:
+            self._unset_units(units)
+            raise
         self.units(units, flags, lambda bits, _unit: Field(bits, index=index, data=data))
 
     def units(self, units: list[Unit], flags: int, make: Callable[[Bits, Unit], Field]) -> None:
@@ -285,34 +360,6 @@ class Loader(Reader):
                 self.problems.append(error.at(self.at, self.label))
 
 
-def region_at(vm: Machine, scope: Absolute, path: Path) -> Region:
-    """The operation region that ``path`` means in ``scope``."""
-    node = vm.namespace.get(scope, path)
-    if not isinstance(node.object, Region):
-        raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no operation region, but a {node.type.name.lower()}")
-    return node.object
-
-
-def link_of(vm: Machine, scope: Absolute, region: Region, unit: Unit) -> Link | None:
-    """How a field of a region reaches its bus, with the descriptor that its connection names; None for memory."""
-    if region.space not in BUSES:
-        return None
-    if unit.connection is None:
-        return unit.link
-    held = vm.namespace.get(scope, unit.connection).object
-    return unit.link._replace(connection=bytes(held) if isinstance(held, Buffer) else b"")
-
-
-def field_at(vm: Machine, scope: Absolute, path: Path) -> Field:
-    """The field that ``path`` means in ``scope``."""
-    node = vm.namespace.get(scope, path)
-    if not isinstance(node.object, Field):
-        raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no field, but a {node.type.name.lower()}")
-    if node.object.depth >= CHAIN:
-        raise AmlError("AE_LIMIT", f"{node} is a field over a field over a field; {CHAIN} levels are the limit")
-    return node.object
-
-
 _OF_NAMES = ("AE_NOT_FOUND", "AE_ALREADY_EXISTS", "AE_BAD_PATHNAME", "AE_AML_OPERAND_TYPE", "AE_LIMIT")
 _SIZES = frozenset((0x00, 0x01, 0xFF, *NUMBERS))  # constant integers
 
@@ -323,6 +370,7 @@ _STATEMENTS: dict[int, Callable[[Loader, int, int], bool | None]] = {
     0x14: Loader._method,
     0x15: Loader._external,
     0xA0: Loader._if,
+    0xA1: Loader._else,
     0x5B01: Loader._mutex,
     0x5B02: Loader._event,
     0x5B80: Loader._region,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.errors import AmlError, UnknownName
 from xlpy.firmware.acpi.eval.names import show
 from xlpy.firmware.acpi.eval.values import ObjectType, kind_of
 from xlpy.records import NamedTuple
@@ -149,6 +149,13 @@ class Namespace:
         node = self.find(scope, path)
         if node is None:
             raise AmlError("AE_NOT_FOUND", f"{path} does not exist in the scope {show(scope)}")
+        return node
+
+    def operand(self, scope: Absolute, path: Path) -> Node:
+        """The object that ``path`` means as an operand; UnknownName when there is none."""
+        node = self.find(scope, path)
+        if node is None:
+            raise UnknownName("AE_NOT_FOUND", f"{path} does not exist in the scope {show(scope)}")
         return node
 
     def arity(self, path: Path, scope: Absolute) -> int | None:

@@ -19,6 +19,9 @@ NUMBERS = {0x0A: 1, 0x0B: 2, 0x0C: 4, 0x0E: 8}  # bytes of constants
 NAME_STARTS = _LETTERS | frozenset(b"\\^./")  # 0x2E and 0x2F begin paths of several segments
 
 
+_PLAIN = Link(0, 0, 0, b"")
+
+
 class Unit(NamedTuple):
     """One named element of a FieldList: bits from the start of the list, and the access type in force.
 
@@ -96,13 +99,13 @@ class Reader:
         """The named elements of a FieldList, which begins with this access type."""
         units = []
         offset = protocol = length = pin = 0
-        descriptor, connection = b"", None
+        descriptor, connection, linked = b"", None, False
         while self.at < end:
             kind = self.data[self.at]
             if kind in _LETTERS:
                 path = self.path(min(self.at + 4, end))
                 bits = self.encoded_length(end)
-                link = Link(protocol, length, pin, descriptor)
+                link = Link(protocol, length, pin, descriptor) if protocol or linked else _PLAIN
                 units.append(Unit(path.segments[0], offset, bits, access, link, connection))
                 offset, pin = offset + bits, pin + 1
                 continue
@@ -113,7 +116,7 @@ class Reader:
                 access, protocol = self.number(1, end) & 0xF, self.number(1, end)
                 length = self.number(1, end) if kind == 3 else 0
             elif kind == 2:  # Connection
-                pin = 0
+                pin, linked = 0, True
                 descriptor, connection = self._resource(end)
             else:
                 raise AmlError("AE_AML_PARSE", f"unknown field element {kind:#04x}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.compiler import Later
     from xlpy.firmware.acpi.eval.machine import Frame, Machine
     from xlpy.firmware.acpi.eval.names import Path
+    from xlpy.firmware.acpi.eval.values import Value
 
 STEP = 2  # microseconds that a step takes, as far as Timer can tell
 BUFFER_LIMIT = 1 << 24  # bytes of one buffer
@@ -101,7 +102,7 @@ def _get_element(vm: Machine, frame: Frame, path: Path) -> None:
 
 @handler("GetName")
 def _get_name(vm: Machine, frame: Frame, path: Path) -> None:
-    node = vm.namespace.get(frame.scope, path)
+    node = vm.namespace.operand(frame.scope, path)
     if isinstance(node.object, Method):  # which the compiler could not know
         vm.call(node, 0)
     else:
@@ -122,7 +123,7 @@ def _slot_place(vm: Machine, frame: Frame, operand: tuple[bool, int]) -> None:
 
 @handler("NamePlace")
 def _name_place(vm: Machine, frame: Frame, path: Path) -> None:
-    vm.stack.append(NodeRef(vm.namespace.get(frame.scope, path)))
+    vm.stack.append(NodeRef(vm.namespace.operand(frame.scope, path)))
 
 
 @handler("NamePlaceIfAny")
@@ -167,7 +168,7 @@ def _drop(vm: Machine, _frame: Frame, _operand: object) -> None:
 @handler("Call")
 def _call(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
     path, args = operand
-    node = vm.namespace.get(frame.scope, path)
+    node = vm.namespace.operand(frame.scope, path)
     if args or isinstance(node.object, Method):
         vm.call(node, args)
     else:  # CopyObject has put something else there
@@ -182,12 +183,15 @@ def _jump(_vm: Machine, frame: Frame, aim: int) -> None:
 @handler("JumpIfNot")
 def _jump_if_not(vm: Machine, frame: Frame, aim: int) -> None:
     value = vm.stack.pop()
-    if type(value) is not int:
-        if isinstance(value, (Reference, Package)):
-            raise AmlError("AE_TYPE", "a condition must be an integer, string or buffer")
-        value = vm.integer(value)
-    if not value:
+    if not (value if type(value) is int else holds(vm, value)):
         frame.at = aim
+
+
+def holds(vm: Machine, value: Value) -> bool:
+    """Whether a condition of this value is met."""
+    if isinstance(value, (Reference, Package)):
+        raise AmlError("AE_TYPE", "a condition must be an integer, string or buffer")
+    return bool(vm.integer(value))
 
 
 @handler("Return")
