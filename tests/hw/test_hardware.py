@@ -171,7 +171,7 @@ def test_translation_errors(hw):
     assert caught.value.hint == "there are: a, b, c, d, e"
     with pytest.raises(Constraint, match="beyond the capacity of d"):
         hw.spa_of("d", Dpa(32 * MIB))
-    with pytest.raises(Constraint, match="e belongs to no interleave set"):
+    with pytest.raises(Constraint, match="e: 0x0 belongs to no interleave set"):
         hw.spa_of("e", Dpa(0))
     with pytest.raises(Constraint, match="leaves the region three"):
         hw.locate_span(Span(Spa(SECOND - 1), 2))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xlpy.addr import GIB, KIB, MIB, TIB
 from xlpy.errors import ConfigError, StateError
-from xlpy.hw import strict_yaml
+from xlpy.hw import memmap, strict_yaml
 from xlpy.hw.describe import default_machine_text, parse_machine
 from xlpy.hw.machine import (
     FileSpec,
@@ -153,10 +153,7 @@ FAULTS = [
     ("ram: 4G", "ram: 64G\ncpu: {physical_bits: 36}", 2, "64G of RAM do not fit into 36 physical address bits"),
     ("  - {id: a,", "  - {", 4, "dimms[0].id: required, and not given"),
     ("  - {id: b,", "  - {id: a,", 5, "dimms[1].id: id a is taken by dimms[0] in line 4"),
-    ("{id: b,", "{id: b, handle: 1,", 5, "handle 0x1 is taken by dimms[0] in line 4"),
-    ("{id: b,", "{id: b, handle: 0,", 5, "dimms[1].handle: 0 is out of range"),
     ("{id: b,", "{id: b, handle: 0x10000000,", 5, "dimms[1].handle: 268435456 is out of range"),
-    ("{id: a,", "{id: a, phys_id: 0x1101,", 5, "SMBIOS handle 0x1101 is taken by dimms[0] in line 4"),
     ("{id: b,", "{id: b, interface: 0x0201,", 5, "dimms[1].interface: 0x0201 is not byte-addressable"),
     (
         "{id: b,",
@@ -172,13 +169,25 @@ FAULTS = [
     ("{id: b, capacity: 256M}", "b", 5, "dimms[1]: a mapping (key: value) is required, not 'b'"),
     ("{id: b, capacity: 256M}", "{id: b, capacity: 128M}", 7, "the same capacity, not a 256M, b 128M"),
     ("dimms: [a, b]", "dimms: [a, c]", 7, "sets[0].dimms: unknown word 'c'"),
-    ("dimms: [a, b]", "dimms: []", 7, "sets[0].dimms: 0 DIMMs: a set interleaves 1 to 16 ways"),
+    ("dimms: [a, b]", "dimms: []", 7, "sets[0].dimms: 1 to 16 DIMMs are required; a set without DIMMs (memmap=)"),
+    ("dimms: [a, b]", "dimms: [], size: 1G, line: 4K", 7, "sets[0].line: a set without DIMMs has none"),
+    ("dimms: [a, b]", "dimms: [a, b], size: 1G", 7, "sets[0].size: 512M of each DIMM are wanted, there are a 256M, b"),
+    ("dimms: [a, b]", "dimms: [a, b], size: 12K", 7, "sets[0].size: 12K is not a multiple of 8K, lines of 2 DIMMs"),
+    ("dimms: [a, b]", "dimms: [a, b], labels: 1.3", 7, "sets[0].labels: '1.3' is not known"),
+    ("dimms: [a, b]", "dimms: [a, b], location_cookie: x", 7, "sets[0].location_cookie: an integer is required"),
+    (
+        "dimms: [a, b]}",
+        "dimms: [a, b], size: 256M, labels: 1.2}\n  - {name: s1, dimms: [a]}",
+        8,
+        "sets[1].labels: a is in the set s0 too, which has labels: 1.2",
+    ),
     ("dimms: [a, b]", "dimms: a", 7, "sets[0].dimms: a list of words, [a, b], is required, not 'a'"),
     ("dimms: [a, b]", "dimms: [a, b], line: 3K", 7, "sets[0].line: 3072 is not a power of two"),
     ("dimms: [a, b]", "dimms: [a, b], line: 128", 7, "sets[0].line: 128 is out of range, from 256"),
     ("dimms: [a, b]", "dimms: [a, b], line: 512M", 7, "the capacity of the DIMMs is not a multiple of 512M"),
     ("dimms: [a, b]", "dimms: [a, b], base: 0", 7, "sets[0].base: 0 is out of range"),
-    ("dimms: [a, b]", "dimms: [a, b], base: 4G", 7, "sets[0].base: 0x100000000 lies below the end of RAM and devices"),
+    ("dimms: [a, b]", "dimms: [a, b], base: 0xd0000000", 7, "overlaps devices, which lie from 0xc0000000 to 0x10000"),
+    ("dimms: [a, b]", "dimms: [a, b], base: 1M", 7, "[0x100000, 0x20100000) leaves firmware no room: below 4G from"),
     ("dimms: [a, b]", "dimms: [a, b], base: 0x140000800", 7, "sets[0].base: 5368711168 is not a multiple of 4K"),
     ("dimms: [a, b]", "dimms: [a, b], base: 0x3ffff0000000", 7, "does not fit into 46 physical address bits"),
     (
@@ -193,7 +202,12 @@ FAULTS = [
         8,
         "sets[1].name: set s0 is taken by sets[0] in line 7",
     ),
-    ("dimms: [a, b]}", "dimms: [a]}\n  - {name: s1, dimms: [a]}", 8, "sets[1].dimms: a already belongs to the set s0"),
+    (
+        "dimms: [a, b]}",
+        "dimms: [a]}\n  - {name: s1, dimms: [a]}",
+        8,
+        "sets[1].dimms: nothing is left of a: give the set",
+    ),
     (
         "dimms: [a, b]}",
         "dimms: [a], base: 8G}\n  - {name: s1, dimms: [b], base: 0x20ffff000}",
@@ -203,6 +217,13 @@ FAULTS = [
     ("region: s0", "region: s1", 9, "namespaces[0].region: 's1' is not known; did you mean 's0'?"),
     ("mode: raw}", "mode: raw}\n  - {region: s0}", 10, "region s0 is taken by namespaces[0] in line 9; without labels"),
     ("mode: raw", "mode: memory", 9, "namespaces[0].mode: 'memory' is not known"),
+    (
+        "mode: raw",
+        "mode: raw, size: 64M",
+        9,
+        "namespaces[0].size: without labels a region is one namespace of full size",
+    ),
+    ("mode: raw", "mode: raw, name: x", 9, "namespaces[0].name: a namespace has its name in a label"),
     ("mode: raw", "mode: devdax, partitions: [{size: 4K}]", 9, "in devdax mode has no block device for it"),
     ("mode: raw", "mode: raw, map: dev", 9, "namespaces[0].map: only an fsdax or devdax namespace has it"),
     ("mode: raw", "mode: sector, reserve: true", 9, "namespaces[0].reserve: only an fsdax or devdax namespace has it"),
@@ -279,7 +300,85 @@ def test_all_problems_at_once_in_the_order_of_lines():
         namespaces:
           - {region: t}
         """)
-    assert [int(one.split(":")[1]) for one in found] == [1, 2, 3, 5, 6, 8, 8, 10]
+    assert [int(one.split(":")[1]) for one in found] == [1, 2, 3, 5, 6, 8, 10]
+
+
+def dimms(*fields):
+    rows = "\n".join(f"  - {{id: d{at}, capacity: 256M{text}}}" for at, text in enumerate(fields))
+    return f"dimms:\n{rows}\n"
+
+
+@pytest.mark.parametrize("handle", ["0x10000000", "-1", "x", "[]"])
+def test_no_second_error_follows_from_the_first(handle):
+    found = problems(dimms(f", handle: {handle}", ", handle: 1", f", handle: {handle}"))
+    assert [one[:19] for one in found] == ["m.yaml:2: dimms[0]", "m.yaml:4: dimms[2]"] or len(found) == 2
+
+
+@pytest.mark.parametrize("key", ["handle: 5", "phys_id: 5", "serial: 5"])
+def test_what_two_dimms_cannot_share(key):
+    (found,) = problems(dimms(f", {key}", f", {key}"))
+    assert found.startswith("m.yaml:3: dimms[1].")
+    assert "is taken by dimms[0] in line 2" in found
+
+
+def test_numbers_that_are_not_given_avoid_those_that_are():
+    spec = parse_machine(dimms("", ", handle: 1, phys_id: 0x1100", ", handle: 0", ""))
+    assert [dimm.handle for dimm in spec.dimms] == [2, 1, 0, 4]
+    assert [dimm.phys_id for dimm in spec.dimms] == [0x1101, 0x1100, 0x1102, 0x1103]
+
+
+def test_a_dimm_in_several_sets():
+    """The shares follow each other on each DIMM, as its sets do in the description."""
+    spec = parse_machine(
+        dimms("", "", "")
+        + """sets:
+  - {name: three, dimms: [d0, d1, d2], size: 96M}
+  - {name: two, dimms: [d2, d1], size: 64M}
+  - {name: rest, dimms: [d0]}
+"""
+    )
+    assert [(one.size, one.starts) for one in spec.sets] == [
+        (96 * MIB, (0, 0, 0)),
+        (64 * MIB, (32 * MIB, 32 * MIB)),
+        (224 * MIB, (32 * MIB,)),
+    ]
+
+
+def test_several_namespaces_of_a_set_with_labels():
+    head = dimms("") + "sets: [{name: s, dimms: [d0], labels: 1.2}]\nnamespaces:\n"
+    spec = parse_machine(head + "  - {region: s, size: 64M, name: one}\n  - {region: s, mode: fsdax, size: 64M}\n")
+    assert [(one.size, one.name) for one in spec.namespaces] == [(64 * MIB, "one"), (64 * MIB, "")]
+    assert len({one.uuid for one in spec.namespaces}) == 2
+    assert parse_machine(head + "  - {region: s}\n").namespaces[0].size == 0  # all that is free
+    (found,) = problems(head + "  - {region: s}\n  - {region: s, size: 64M}\n")
+    assert "namespaces[0].size: required, the set s has 2 namespaces" in found
+    (found,) = problems(head + "  - {region: s, size: 192M}\n  - {region: s, size: 128M}\n")
+    assert "namespaces[1].size: 128M do not fit, 64M are left of s" in found
+    (found,) = problems(head + f"  - {{region: s, name: {'x' * 64}}}\n")
+    assert "name: 64 bytes, a label has room for 63" in found
+
+
+def test_ranges_that_only_the_memory_map_knows_come_last():
+    spec = parse_machine("ram: 4G\nsets: [{name: m, size: 64M, base: 1G}, {name: s, dimms: [d0]}]\n" + dimms(""))
+    assert [(one.name, one.base, one.size) for one in spec.sets] == [
+        ("s", 6 * GIB, 256 * MIB),
+        ("m", GIB, 64 * MIB),
+    ]
+    rows = [(one.start, one.size, one.type) for one in memmap.host_e820(spec) if one.type in (1, 7, 12)]
+    assert rows == [
+        (0, 0x9FC00, 1),
+        (MIB, GIB - MIB, 1),
+        (GIB, 64 * MIB, 12),
+        (GIB + 64 * MIB, 2 * GIB - 65 * MIB, 1),
+        (4 * GIB, GIB + 64 * MIB, 1),
+        (6 * GIB, 256 * MIB, 7),
+    ]
+
+
+def test_persistent_memory_between_ram_and_ram():
+    spec = parse_machine("ram: 8G\nsets: [{name: s, dimms: [d0], base: 5G}]\n" + dimms(""))
+    high = [(one.start, one.size, one.type) for one in memmap.host_e820(spec) if one.start >= 4 * GIB]
+    assert high == [(4 * GIB, GIB, 1), (5 * GIB, 256 * MIB, 7), (5 * GIB + 256 * MIB, 4 * GIB, 1)]
 
 
 def test_a_flood_of_problems_is_cut_short():

@@ -72,11 +72,11 @@ class EmulatedDom0(Vfs):
         from xlpy.dom0.files.usage_described import described_uses
         from xlpy.dom0.nvdimm import enabled
         from xlpy.dom0.nvdimm.probe import probe
-        from xlpy.dom0.nvdimm.provision import provide
+        from xlpy.dom0.nvdimm.provision import label, provide
 
         made = cls(hw, store)
         made._edited = True  # by the one before it, whose holds have ended
-        bus = probe(lambda address, length: hw.read(Spa(address), length))
+        bus = probe(lambda address, length: hw.read(Spa(address), length), hw.memory_map())
         for key in ("nd", *made._table.keys("nd.")):
             made._table.delete(key)
         made._table.put("bus", bus.dump())
@@ -84,6 +84,10 @@ class EmulatedDom0(Vfs):
             made._table.put(key, [])
         made.scrub(xen)
         nd = made.nd
+        handles = {dimm.id: dimm.handle for dimm in spec.dimms}
+        formats = {handles[name]: int(one.labels[-1]) for one in spec.sets if one.labels for name in one.dimms}
+        unused = label(nd, formats)
+        fresh = {one.name for one in spec.sets if unused & {handles[name] for name in one.dimms}}
         nd.probe()
         regions = {region.resource: region for region in nd.regions}
         bases = {one.name: one.base for one in spec.sets}
@@ -95,7 +99,9 @@ class EmulatedDom0(Vfs):
                 base = bases[one.region]
                 raise Constraint(f"the firmware describes no persistent memory at {base:#x}, a namespace needs it")
             place = seen[one.region] = seen.get(one.region, -1) + 1
-            specs[region.number, provide(region, one, place).id] = one
+            made_so = provide(region, one, place, one.region in fresh)
+            if made_so is not None:
+                specs[region.number, made_so.id] = one
         media = DriverMemory(hw)
         for region in nd.regions:
             for found in enabled.namespaces(region):

@@ -29,8 +29,8 @@ def power_on(hw: Hardware) -> None:
         Constraint: the tables do not fit, or the disk is full.
     """
     spec = hw.spec
-    area = memmap.acpi_span(spec.ram)
-    facs = memmap.nvs_span(spec.ram)
+    area = memmap.acpi_span(spec)
+    facs = memmap.nvs_span(spec)
     place = _Allocator(area)
     dsdt = place(tables.dsdt(spec))
     entries = [place(tables.fadt(facs.start, dsdt)), place(tables.madt(spec)), place(tables.srat(spec))]

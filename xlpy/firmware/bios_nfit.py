@@ -12,7 +12,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.hw.hardware import Hardware
-    from xlpy.hw.machine import DimmSpec, MachineSpec
+    from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec
 
 STATE_BITS = {
     "save_fail": nfit.SAVE_FAILED,
@@ -35,8 +35,7 @@ def host_nfit(hw: Hardware) -> bytes:
     spec = hw.spec
     hints = [nfit.FlushHints(dimm.handle, hw.flush_hints(dimm.id)) for dimm in spec.dimms if dimm.flush_hints]
     structures: list[nfit.Structure] = [
-        *(nfit.SpaRange(i, one.base, one.size, flags=nfit.PROXIMITY_VALID, proximity_domain=one.proximity)
-          for i, one in enumerate(spec.sets, 1)),
+        *(_range(i, one) for i, one in enumerate(spec.sets, 1) if one.dimms),
         *_maps(spec),
         *(nfit.Interleave(index, line, (0,)) for line, index in _interleaves(spec).items()),
         *(_control(dimm, i) for i, dimm in enumerate(spec.dimms, 1)),
@@ -44,6 +43,18 @@ def host_nfit(hw: Hardware) -> bytes:
         nfit.Capabilities(1, CAPABILITIES[spec.persistence]),
     ]  # fmt: skip
     return nfit_format.build_nfit(structures, **IDENTITY)
+
+
+def _range(index: int, one: SetSpec) -> nfit.SpaRange:
+    cookie = one.location_cookie
+    return nfit.SpaRange(
+        index,
+        one.base,
+        one.size,
+        flags=nfit.PROXIMITY_VALID | (0 if cookie is None else nfit.COOKIE_VALID),
+        proximity_domain=one.proximity,
+        location_cookie=cookie or 0,
+    )
 
 
 def _interleaves(spec: MachineSpec) -> dict[int, int]:
@@ -55,21 +66,24 @@ def _interleaves(spec: MachineSpec) -> dict[int, int]:
 def _maps(spec: MachineSpec) -> list[nfit.RegionMap]:
     """One for each DIMM of each set, in interleave order; then the DIMMs that no set uses."""
     control = {dimm.id: (dimm, i) for i, dimm in enumerate(spec.dimms, 1)}
-    interleaves, found = _interleaves(spec), []
+    interleaves, found, mapped = _interleaves(spec), [], set()
     for range_index, one in enumerate(spec.sets, 1):
         ways = len(one.dimms)
         for turn, name in enumerate(one.dimms):
-            dimm, control_index = control.pop(name)
+            dimm, control_index = control[name]
+            mapped.add(name)
             found.append(
                 _map(dimm, control_index)._replace(
                     spa_index=range_index,
-                    region_size=dimm.capacity,
+                    region_size=one.part(name).size,
+                    dpa_base=one.part(name).start,
+                    region_id=sum(name in other.dimms for other in spec.sets[: range_index - 1]),
                     region_offset=turn * one.line if ways > 1 else 0,
                     interleave_index=interleaves[one.line] if ways > 1 else 0,
                     interleave_ways=ways,
                 )
             )
-    return found + [_map(dimm, control_index) for dimm, control_index in control.values()]
+    return found + [_map(dimm, index) for dimm, index in control.values() if dimm.id not in mapped]
 
 
 def _map(dimm: DimmSpec, control_index: int) -> nfit.RegionMap:

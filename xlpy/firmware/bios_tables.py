@@ -122,7 +122,7 @@ def srat(spec: MachineSpec) -> bytes:
     entries = [
         *({"type": affinity.PROCESSOR, "body": {"apic_id": i, "flags": affinity.ENABLED}}
           for i in range(spec.cpu.count)),
-        *(memory(span.start, span.size, 0, affinity.ENABLED) for span in memmap.ram_spans(spec.ram)),
+        *(memory(span.start, span.size, 0, affinity.ENABLED) for span in memmap.ram_spans(spec)),
         *(memory(one.base, one.size, one.proximity, affinity.ENABLED | affinity.NON_VOLATILE) for one in spec.sets),
     ]  # fmt: skip
     return affinity.SRAT.build({"entries": entries}, 3, **IDENTITY)

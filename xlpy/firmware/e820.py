@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 E820_RAM, E820_RESERVED, E820_ACPI, E820_NVS, E820_UNUSABLE = 1, 2, 3, 4, 5
 E820_PMEM = 7  # persistent memory, ACPI 6.0; unknown to Xen's hvmloader
+E820_PMEM_LEGACY = 12  # the same, as firmware said it before
 
 TYPE_NAMES = {
     E820_RAM: "RAM",
@@ -22,6 +23,7 @@ TYPE_NAMES = {
     E820_NVS: "NVS",
     E820_UNUSABLE: "UNUSABLE",
     E820_PMEM: "PMEM",
+    E820_PMEM_LEGACY: "PMEM (type 12)",
 }
 
 MAX_ENTRIES = 128  # E820MAX: the toolstack's map, and what SeaBIOS reads

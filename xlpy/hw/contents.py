@@ -21,19 +21,27 @@ BLOCK_SIZES = (1024, 2048, 4096)
 SECTOR_SIZES = (512, 4096)
 TABLE_FRONT = 34 * SECTOR  # GPT: protective MBR, header, entries
 TABLE_BACK = 33 * SECTOR
+NAME_MAX = 63  # bytes
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
-def read_namespace(section: Section, machine: str, sets: Mapping[str, SetSpec]) -> NamespaceSpec:
+def read_namespace(
+    section: Section, machine: str, sets: Mapping[str, SetSpec], places: dict[str, int]
+) -> NamespaceSpec:
     """One namespace; problems are noted in the section.
 
     Args:
         section: where to read.
         machine: name of the machine, from which a uuid is derived when none is given.
         sets: the regions that exist, by name.
+        places: how many namespaces of each region came before; this one is counted.
     """
     region = section.word("region", choices=tuple(sets))
-    size = sets[region].size if region else 0
+    place = places[region] = places.get(region, -1) + 1
+    whole = sets[region].size if region else 0
+    labels = bool(region and sets[region].labels)
+    wanted = section.size("size", 0, least=PAGE, most=LIMIT >> 1, unit=PAGE)
+    size = wanted or whole
     mode = section.word("mode", "raw", choices=MODES)
     paged = mode in ("fsdax", "devdax")  # with page structs, at the front of the namespace or in RAM
     found = NamespaceSpec(
@@ -41,12 +49,25 @@ def read_namespace(section: Section, machine: str, sets: Mapping[str, SetSpec]) 
         mode=mode,
         map=section.word("map", "dev", choices=("dev", "mem")) if paged or "map" in section else None,
         reserve=section.flag("reserve", False),
-        uuid=_uuid(section, machine, region),
+        uuid=_uuid(section, machine, f"{region}{f'.{place}' * bool(place)}"),
         align=section.size("align", 2 * MIB),
         sector_size=section.size("sector_size", PAGE),
         partitions=_partitions(section.sections("partitions", 128), mode, size),
         filesystem=_filesystem(section.section("filesystem"), mode, size),
+        size=wanted if labels else 0,
+        name=section.word("name", ""),
     )
+    if region and not labels:
+        if wanted and wanted != whole:
+            section.problem(
+                "size",
+                f"without labels a region is one namespace of full size, {format_size(whole)}; give the set {region}"
+                " labels: 1.2 to divide it",
+            )
+        if "name" in section:
+            section.problem("name", f"a namespace has its name in a label; give the set {region} labels: 1.2")
+    if len(found.name.encode()) > NAME_MAX:
+        section.problem("name", f"{len(found.name.encode())} bytes, a label has room for {NAME_MAX}")
     if not paged:
         wrong = [key for key in ("map", "align") if key in section] + ["reserve"] * found.reserve
         for key in wrong:

@@ -58,6 +58,7 @@ class Section:
         self.path = path
         self.line = node.line
         self._problems = problems
+        self.wrong: set[str] = set()  # keys whose value was not taken
         self._asked: list[str] = []
         self._entries: dict[str, Node] = {}
         self._is_mapping = isinstance(node.value, dict)
@@ -72,6 +73,7 @@ class Section:
     def problem(self, key: str, text: str) -> None:
         """Note a problem with the value of ``key`` (or with the section itself, when it is empty or absent)."""
         line = self._entries[key].line if key in self._entries else self.line
+        self.wrong.add(key)
         where = ".".join(part for part in (self.path, key) if part)
         self._problems.add(line, f"{where}: {text}" if where else text)
 
@@ -173,9 +175,11 @@ class Section:
         for item in node.value:
             word = str(item.value)
             if word in found:
+                self.wrong.add(key)
                 self._problems.add(item.line, f"{self.path}.{key}: {item.kind()} is given twice")
             elif choices is not None and word not in choices:
                 tail = self._problems.nearest(word, choices)
+                self.wrong.add(key)
                 self._problems.add(item.line, f"{self.path}.{key}: unknown word {item.kind()}{tail}")
             else:
                 found[word] = None

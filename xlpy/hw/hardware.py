@@ -83,7 +83,7 @@ class Hardware:
         ram = Media(os.path.join(home, "ram"), spec.ram)
         self._backings: RangeMap[tuple[Media, int]] = RangeMap()  # value: the file, and what its offset 0 would be
         offset = 0
-        for span in memmap.ram_spans(spec.ram):
+        for span in memmap.ram_spans(spec):
             self._backings.add(span.start, span.end, (ram, span.start - offset))
             offset += span.size
         for region in self.regions:
@@ -303,18 +303,20 @@ class Hardware:
     def locate(self, spa: Spa) -> tuple[DimmSpec, Dpa]:
         """The DIMM that holds the byte at ``spa``, and where in it; NotFound outside persistent memory."""
         region = self.region_at(spa)
+        if not region.set.dimms:
+            raise NotFound(f"host address {spa:#x} is on no DIMM that firmware describes")
         way, offset = region.table.to_device(spa - region.span.start)
-        return self._dimms[region.set.dimms[way]], Dpa(offset)
+        return self._dimms[region.set.dimms[way]], Dpa(region.set.starts[way] + offset)
 
     def locate_span(self, span: Span[Spa]) -> list[tuple[DimmSpec, Span[Dpa]]]:
         """Which bytes of which DIMMs lie behind ``span`` (inside one region), DIMMs in interleave order."""
         region = self.region_at(span.start)
         if not region.span.covers(span):
             raise Constraint(f"{span} leaves the region {region.name} at {region.span}")
-        table, start = region.table, span.start - region.span.start
-        found = []
+        start, found = span.start - region.span.start, []
         for way, name in enumerate(region.set.dimms):
-            part = Span.between(Dpa(table.below(way, start)), Dpa(table.below(way, start + span.size)))
+            table, first = region.table, region.set.starts[way]
+            part = Span.between(Dpa(first + table.below(way, start)), Dpa(first + table.below(way, start + span.size)))
             if part.size:
                 found.append((self._dimms[name], part))
         return found
@@ -330,10 +332,10 @@ class Hardware:
         if not 0 <= dpa < spec.capacity:
             raise Constraint(f"{dpa:#x} lies beyond the capacity of {dimm}, {spec.capacity:#x} bytes")
         for region in self.regions:
-            if dimm in region.set.dimms:
-                offset = region.table.to_region(region.set.dimms.index(dimm), dpa)
+            if dimm in region.set.dimms and dpa in (part := region.set.part(dimm)):
+                offset = region.table.to_region(region.set.dimms.index(dimm), dpa - part.start)
                 return Spa(region.span.start + offset)
-        raise Constraint(f"{dimm} belongs to no interleave set, it has no host addresses")
+        raise Constraint(f"{dimm}: {dpa:#x} belongs to no interleave set, it has no host address")
 
     def mend(self, span: Span[Spa]) -> int:
         """Make every bad line that ``span`` touches a good one, as a write of the whole line does.

@@ -6,7 +6,7 @@ that only uses the machine never imports YAML. Sizes and addresses are bytes eve
 
 from __future__ import annotations
 
-from xlpy.addr import GIB, KIB, MIB, PAGE, Spa
+from xlpy.addr import GIB, KIB, MIB, PAGE, Dpa, Spa, Span
 from xlpy.errors import StateError
 from xlpy.records import NamedTuple
 from xlpy.typing import Any
@@ -73,8 +73,11 @@ class DimmSpec(NamedTuple):
 class SetSpec(NamedTuple):
     """DIMMs that form one region of host physical addresses, line by line in turn.
 
-    dimms: ids in interleave order (one id: not interleaved); line: bytes per turn; base: first address; size: bytes of
-    the region; proximity: SRAT domain; poison: (offset, length) pairs in the region that are bad from the start.
+    dimms: ids in interleave order (one id: not interleaved; none: a range that only the memory map has, as
+    ``memmap=`` makes it); line: bytes per turn; base: first address; size: bytes of the region; proximity: SRAT domain;
+    poison: (offset, length) pairs in the region that are bad from the start; starts: device address of its first byte
+    on each DIMM; labels: format of the labels that the DIMMs get, ``1.1`` or ``1.2``, empty for none; location_cookie:
+    of the NFIT (ACPI 6.4), or None.
     """
 
     name: str
@@ -84,18 +87,33 @@ class SetSpec(NamedTuple):
     size: int
     proximity: int = 0
     poison: tuple[tuple[int, int], ...] = ()
+    starts: tuple[int, ...] = ()
+    labels: str = ""
+    location_cookie: int | None = None
+
+    @property
+    def span(self) -> Span[Spa]:
+        """All of it."""
+        return Span(self.base, self.size)
+
+    def part(self, dimm: str) -> Span[Dpa]:
+        """What it has of a DIMM."""
+        return Span(Dpa(self.starts[self.dimms.index(dimm)]), self.size // len(self.dimms))
 
 
 class FileSpec(NamedTuple):
     """A file to start with. path: absolute, below the mount point; state: how its extents look on disk.
 
     ``written`` has data blocks; ``unwritten`` is fallocated only; ``sparse`` is one hole; ``fragmented`` is written in
-    many extents.
+    many extents. content: path of a file of the user's that it is filled with, or empty; align: of its place in host
+    memory, in bytes.
     """
 
     path: str
     size: int
     state: str = "written"
+    content: str = ""
+    align: int = PAGE
 
 
 class FilesystemSpec(NamedTuple):

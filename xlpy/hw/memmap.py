@@ -1,7 +1,7 @@
 """The host's physical address map, in address order, and its E820.
 
 RAM fills ``[0, LOW_TOP)``, jumps over the hole in which devices live, and goes on at 4 GiB; persistent memory lies
-above. The map types are those of ACPI 6.2, table 15-312.
+above, or anywhere between. The map types are those of ACPI 6.2, table 15-312, and 12 of earlier firmware.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from xlpy.hw.machine import MachineSpec
 
 RAM, RESERVED, ACPI, NVS, PMEM = 1, 2, 3, 4, 7
+PMEM_LEGACY = 12
 
 EBDA = Spa(0x9FC00)
 VGA_WINDOW = Spa(0xA0000)
@@ -40,35 +41,52 @@ class E820Entry(NamedTuple):
     type: int
 
 
-def ram_spans(ram: int) -> tuple[Span[Spa], ...]:
-    """Where ``ram`` bytes of RAM lie: below the hole, and above it if there is more."""
-    low = min(ram, int(LOW_TOP))
-    spans = (Span(Spa(0), low), Span(HIGH, ram - low))
-    return spans if ram > low else spans[:1]
+def ram_spans(spec: MachineSpec) -> list[Span[Spa]]:
+    """Where RAM lies: from 0 on, but for the device hole below 4 GiB and persistent memory."""
+    return fill_ram(spec.ram, [one.span for one in spec.sets])
 
 
-def acpi_span(ram: int) -> Span[Spa]:
+def fill_ram(ram: int, taken: Iterable[Span[Spa]]) -> list[Span[Spa]]:
+    """Where ``ram`` bytes of RAM lie between what is taken; in order, as few spans as there can be."""
+    found, at, left = [], 0, ram
+    for hole in sorted([*taken, Span.between(LOW_TOP, HIGH)]):
+        size = min(left, hole.start - at)
+        if size > 0:
+            found.append(Span(Spa(at), size))
+            left -= size
+        at = max(at, hole.end)
+    return [*found, Span(Spa(at), left)] if left else found
+
+
+def _low_top(spec: MachineSpec) -> Spa:
+    """Where the last RAM below 4 GiB ends."""
+    return max(span.end for span in ram_spans(spec) if span.end <= LOW_TOP)
+
+
+def acpi_span(spec: MachineSpec) -> Span[Spa]:
     """Where firmware puts the ACPI tables: near the top of low RAM."""
-    return Span(Spa(min(ram, LOW_TOP) - ACPI_SIZE), ACPI_SIZE - NVS_SIZE)
+    return Span(Spa(_low_top(spec) - ACPI_SIZE), ACPI_SIZE - NVS_SIZE)
 
 
-def nvs_span(ram: int) -> Span[Spa]:
+def nvs_span(spec: MachineSpec) -> Span[Spa]:
     """Where firmware keeps what must survive sleep (the FACS): the very top of low RAM."""
-    return Span(acpi_span(ram).end, NVS_SIZE)
+    return Span(acpi_span(spec).end, NVS_SIZE)
 
 
 def pmem_floor(ram: int) -> Spa:
-    """The lowest address that persistent memory can have."""
-    return Spa(max(HIGH, ram_spans(ram)[-1].end))
+    """The lowest address that persistent memory gets when the description gives none."""
+    return Spa(max(HIGH, fill_ram(ram, [])[-1].end))
 
 
 def place(ram: int, sizes: Sequence[int], given: Sequence[int | None]) -> list[Spa]:
     """Base addresses for regions: ``given`` ones stay, the others take the lowest free GiB above RAM, in order."""
     taken = [(base, base + size) for base, size in zip(given, sizes, strict=True) if base is not None]
+    around = fill_ram(ram, [Span.between(Spa(start), Spa(end)) for start, end in taken])
+    floor = max(pmem_floor(ram), around[-1].end)
     bases: list[Spa] = []
     for base, size in zip(given, sizes, strict=True):
         if base is None:
-            base = align_up(pmem_floor(ram), PMEM_ALIGN)
+            base = align_up(floor, PMEM_ALIGN)
             for start, end in sorted(taken):
                 if base < end and start < base + size:
                     base = align_up(end, PMEM_ALIGN)
@@ -78,17 +96,24 @@ def place(ram: int, sizes: Sequence[int], given: Sequence[int | None]) -> list[S
 
 
 def host_e820(spec: MachineSpec) -> list[E820Entry]:
-    """The map that firmware reports, sorted and disjoint. Gaps are the VGA window and the device hole."""
-    acpi, nvs = acpi_span(spec.ram), nvs_span(spec.ram)
+    """The map that firmware reports, sorted and disjoint. Gaps are the VGA window and the device hole.
+
+    Persistent memory that no NFIT describes has the type that firmware used before ACPI 6.
+    """
+    acpi, nvs = acpi_span(spec), nvs_span(spec)
     spans: list[tuple[Span[Spa], int]] = [
-        (Span(Spa(0), EBDA), RAM),
         (Span.between(EBDA, VGA_WINDOW), RESERVED),
         (Span.between(BIOS, ONE_MIB), RESERVED),
-        (Span.between(ONE_MIB, acpi.start), RAM),
         (acpi, ACPI),
         (nvs, NVS),
-        *((span, RAM) for span in ram_spans(spec.ram)[1:]),
-        *((Span(one.base, one.size), PMEM) for one in spec.sets),
+        *((one.span, PMEM if one.dimms else PMEM_LEGACY) for one in spec.sets),
         (Span.between(DEVICES, HIGH), RESERVED),
     ]
-    return [E820Entry(span.start, span.size, kind) for span, kind in sorted(spans)]
+    apart = [Span.between(EBDA, ONE_MIB), acpi, nvs]
+    for ram in ram_spans(spec):
+        at = ram.start
+        for hole in (one for one in apart if one.start in ram):
+            spans.append((Span.between(at, hole.start), RAM))
+            at = hole.end
+        spans.append((Span.between(at, ram.end), RAM))
+    return [E820Entry(span.start, span.size, kind) for span, kind in sorted(spans) if span.size]

@@ -13,7 +13,7 @@ from operator import add, sub
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
 from xlpy.errors import XlpyError
-from xlpy.firmware.e820 import E820_PMEM
+from xlpy.firmware.e820 import E820_PMEM, E820_PMEM_LEGACY
 from xlpy.hw.media import trouble
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.abi import refuse
@@ -344,7 +344,7 @@ class Pmem:
         for base, size, kind in self._xen.hw.memory_map():
             if base + size <= at or base >= end:
                 continue
-            if kind != E820_PMEM:
+            if kind not in (E820_PMEM, E820_PMEM_LEGACY):
                 refuse(
                     abi.EINVAL,
                     f"the device {region} overlaps [{base:#x}, {base + size:#x}), type {kind} in the host's memory map",

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.nfit import ControlRegion, RegionMap, SpaRange, Structure
 
 MAX_MAPPINGS = 32
+E820_LEGACY = 12  # persistent memory, as firmware said it before ACPI 6
 
 
-def probe(read: Callable[[int, int], bytes]) -> Bus:
+def probe(read: Callable[[int, int], bytes], memory_map: Iterable[tuple[Spa, int, int]] = ()) -> Bus:
     """Find the NFIT in host memory and take it apart.
 
     Args:
         read: gives ``length`` bytes of host physical memory at an address.
+        memory_map: (start, size, type) of the host's E820; ranges of type 12 are persistent memory without an NFIT.
 
     Returns:
         the bus; without an NFIT, one without DIMMs.
@@ -37,8 +39,15 @@ def probe(read: Callable[[int, int], bytes]) -> Bus:
 
     for signature, _address, table in walk(read, find_rsdp(read)):
         if signature == "NFIT":
-            return interpret(parse_nfit(table), revision=table[8])
-    return Bus(0, None, (), (), ())
+            bus = interpret(parse_nfit(table), revision=table[8])
+            break
+    else:
+        bus = Bus(0, None, (), (), ())
+    legacy = [Span(start, size) for start, size, kind in memory_map if kind == E820_LEGACY]
+    more = (
+        Region(number, span, (), 0, 0, 0, False, legacy=True) for number, span in enumerate(legacy, len(bus.regions))
+    )
+    return bus._replace(regions=(*bus.regions, *more))
 
 
 def interpret(structures: Iterable[Structure], revision: int = 1) -> Bus:
@@ -60,7 +69,8 @@ def interpret(structures: Iterable[Structure], revision: int = 1) -> Bus:
             raise FormatError(f"NFIT: device {one.handle:#x} is mapped to SPA range {one.spa_index}, which is missing")
         if one.control_index and one.control_index not in controls:
             raise FormatError(f"NFIT: SPA {one.spa_index} missing DCR {one.control_index}")
-    dimms = _dimms(maps, controls)
+    hints = {s.handle: len(s.addresses) for s in everything if isinstance(s, nfit.FlushHints)}
+    dimms = _dimms(maps, controls, hints)
     names = {dimm.handle: dimm.dev for dimm in dimms}
     pmem = [s for s in ranges if s.range_type == nfit.PERSISTENT_MEMORY]
     regions = tuple(
@@ -72,7 +82,7 @@ def interpret(structures: Iterable[Structure], revision: int = 1) -> Bus:
     return Bus(revision, persistence, dimms, regions, tuple(problems))
 
 
-def _dimms(maps: list[RegionMap], controls: dict[int, ControlRegion]) -> tuple[Dimm, ...]:
+def _dimms(maps: list[RegionMap], controls: dict[int, ControlRegion], hints: dict[int, int]) -> tuple[Dimm, ...]:
     """One per handle, in the order of handles; flags of all its mappings together."""
     from xlpy.firmware.acpi.nfit import device_id
 
@@ -102,6 +112,7 @@ def _dimms(maps: list[RegionMap], controls: dict[int, ControlRegion]) -> tuple[D
                 control.interface_code,
                 made,
                 tuple(name for bit, name in enumerate(FLAGS) if bits >> bit & 1),
+                hints.get(handle, 0),
             )
         )
     return tuple(found)

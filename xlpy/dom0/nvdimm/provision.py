@@ -5,11 +5,16 @@ from __future__ import annotations
 from xlpy.addr import Span
 from xlpy.dom0.nvdimm.btt import BTT1_AT
 from xlpy.dom0.nvdimm.infoblock import BLOCK
+from xlpy.dom0.nvdimm.labels import empty_index, read_area
+from xlpy.dom0.nvdimm.nd.region import NSTYPE_PMEM
 from xlpy.dom0.nvdimm.uuids import derived, uuid_text
 from xlpy.errors import Conflict, Constraint
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.claim import NdPfn
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
     from xlpy.dom0.nvdimm.nd.region import NdRegion
@@ -19,13 +24,38 @@ WORDS = {"raw": "raw", "memory": "fsdax", "safe": "sector", "dax": "devdax"}  # 
 CLASSES = {"fsdax": "pfn", "devdax": "dax", "sector": "btt", "raw": ""}
 
 
-def provide(region: NdRegion, spec: NamespaceSpec, place: int) -> NdNamespace:
+def label(nd: Nd, formats: Mapping[int, int]) -> set[int]:
+    """Initialise the label areas of DIMMs that are not in use yet, as ``ndctl init-labels`` does.
+
+    Args:
+        nd: whose drivers are not bound yet.
+        formats: 1 or 2 for labels of the format 1.1 or 1.2, by the handle of the DIMM.
+
+    Returns:
+        the handles of those whose areas were not in use.
+    """
+    done = set()
+    for dimm in nd.dimms:
+        minor = formats.get(dimm.info.handle)
+        if minor and read_area(dimm.config.size, dimm.config.read).current is None:
+            for number in (0, 1):
+                block = empty_index(dimm.config.size, number, minor)
+                dimm.set_config_data(block.own, block.build())
+            done.add(dimm.info.handle)
+    return done
+
+
+def provide(region: NdRegion, spec: NamespaceSpec, place: int, fresh: bool) -> NdNamespace | None:
     """The namespace that a description asks for; the one that is there already, when the media have been used before.
 
     Args:
         region: which is to have it.
         spec: what it is to be like.
         place: which of the region's namespaces in the description it is, from 0.
+        fresh: its label areas have just been initialised; else what is not there was destroyed, and stays so.
+
+    Returns:
+        it, or None.
 
     Raises:
         Constraint: it does not fit, or labels are needed and there are none. Conflict: there is one in another mode.
@@ -35,6 +65,8 @@ def provide(region: NdRegion, spec: NamespaceSpec, place: int) -> NdNamespace:
         region.store_read_only(False)  # what lies there was made while its DIMMs were still armed
     try:
         if found is None:
+            if region.nstype == NSTYPE_PMEM and not fresh:
+                return None
             found = _labelled(region, spec, place)
         if not found.enabled:
             if found.claim is None and spec.mode != "raw":

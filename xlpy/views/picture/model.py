@@ -125,9 +125,7 @@ def _guest(running: Running) -> list[Segment]:
 def _host(host: Host) -> Space:
     from xlpy.hw.memmap import ram_spans
 
-    segments = [
-        Segment(span.start, span.end, "ram", "host RAM (not to scale)", []) for span in ram_spans(host.spec.ram)
-    ]
+    segments = [Segment(span.start, span.end, "ram", "host RAM (not to scale)", []) for span in ram_spans(host.spec)]
     for region in host.hw.regions:
         bands = [
             band

@@ -1,0 +1,107 @@
+"""Machines whose descriptions divide their persistent memory: labels, ranges without DIMMs, sets that share DIMMs."""
+
+from __future__ import annotations
+
+import pytest
+from dom0.nd_bank import create, destroy
+
+from xlpy.addr import GIB, MIB
+from xlpy.host import Host
+
+MACHINE = """
+name: divided
+ram: 6G
+dimms:
+  - {id: a, capacity: 256M, handle: 0}
+  - {id: b, capacity: 256M}
+  - {id: c, capacity: 128M, label_size: 0}
+sets:
+  - {name: old, size: 64M, base: 1G}
+  - {name: both, dimms: [a, b], size: 384M, labels: 1.2, location_cookie: 0x1234}
+  - {name: rest, dimms: [a], labels: 1.2}
+  - {name: also, dimms: [b], labels: 1.2}
+  - {name: between, dimms: [c], base: 5G}
+namespaces:
+  - {region: both, mode: fsdax, size: 128M, name: files, reserve: true,
+     filesystem: {type: ext4, mount: /mnt/files, files: [{path: vm.img, size: 16M}]}}
+  - {region: both, mode: devdax, size: 64M, reserve: true}
+  - {region: both, mode: sector, size: 64M}
+  - {region: rest, mode: raw}
+  - {region: between, mode: fsdax, map: mem, reserve: true}
+"""
+
+
+@pytest.fixture
+def host(tmp_path):
+    machine = tmp_path / "machine.yaml"
+    machine.write_text(MACHINE)
+    made = Host.make(tmp_path / "host", machine)
+    yield made
+    made.store.close()
+
+
+def table(host):
+    return [(one.dev, one.mode, one.disk or one.char, one.span.size // MIB, one.name) for one in host.dom0.namespaces]
+
+
+DESCRIBED = [
+    ("namespace0.0", "fsdax", "pmem0", 128, "files"),
+    ("namespace0.1", "devdax", "dax0.1", 64, ""),
+    ("namespace0.2", "sector", "pmem0.2s", 64, ""),
+    ("namespace1.0", "raw", "pmem1", 64, ""),
+    ("namespace3.0", "fsdax", "pmem3", 128, ""),
+    ("namespace4.0", "fsdax", "pmem4", 64, ""),
+]
+
+
+def test_what_is_described_is_there(host):
+    assert table(host) == DESCRIBED
+    assert [region.nstype for region in host.dom0.nd.regions] == [5, 5, 5, 4, 4]
+    assert [bus.provider for bus in host.dom0.nd.buses] == ["ACPI.NFIT", "e820"]
+    assert [one.registered for one in host.dom0.reports] == [True, True, False, False, True, False]
+    assert host.dom0.stat("/mnt/files/vm.img").size == 16 * MIB
+    assert host.dom0.nd.region("region0").available_size == 128 * MIB
+    assert host.dom0.nd.region("region2").max_available_extent == 64 * MIB
+    assert [(d.dev, d.info.handle) for d in host.dom0.nd.dimms] == [("nmem0", 0), ("nmem1", 2), ("nmem2", 3)]
+
+
+def test_a_set_without_dimms(host):
+    region = host.dom0.nd.region("region4")
+    assert (region.resource, region.bus.dev, region.mappings, region.set_cookie) == (GIB, "ndbus1", [], None)
+    assert (region.persistence_domain, region.deep_flush, region.available_size) == (None, None, 0)
+    (namespace,) = region.namespaces
+    assert (namespace.mode, namespace.block_device, namespace.holder) == ("memory", "pmem4", "")
+    assert host.dom0.namespaces[-1].map == "mem"
+    assert host.dom0.sysfs("/sys/block/pmem4/queue/dax") == "1"
+
+
+def test_the_nfit_says_the_same(host):
+    from xlpy.firmware.acpi.nfit import RegionMap, SpaRange
+    from xlpy.firmware.acpi.nfit_format import parse_nfit
+
+    structures = list(parse_nfit(next(t.data for t in host.acpi_tables() if t.signature == "NFIT")))
+    ranges = [one for one in structures if isinstance(one, SpaRange)]
+    maps = [one for one in structures if isinstance(one, RegionMap)]
+    assert [(one.base, one.length, one.location_cookie) for one in ranges][:1] == [(8 * GIB, 384 * MIB, 0x1234)]
+    assert [(one.handle, one.spa_index, one.dpa_base, one.region_size, one.region_id) for one in maps] == [
+        (0, 1, 0, 192 * MIB, 0),
+        (2, 1, 0, 192 * MIB, 0),
+        (0, 2, 192 * MIB, 64 * MIB, 1),
+        (2, 3, 192 * MIB, 64 * MIB, 1),
+        (3, 4, 0, 128 * MIB, 0),
+    ]
+
+
+def test_media_that_were_used_are_taken_as_they_are(host):
+    with host.manage("changing") as nd:
+        destroy(nd.namespace("namespace0.2"))
+        create(nd.region("region2"), "11111111-2222-3333-4444-555555555555", 32 * MIB, mode="raw", name="new")
+    host.store.close()
+    again = Host.restart(host.root)
+    assert table(again) == [
+        *DESCRIBED[:2],
+        DESCRIBED[3],
+        ("namespace2.0", "raw", "pmem2", 32, "new"),
+        *DESCRIBED[4:],
+    ]
+    again.store.close()
