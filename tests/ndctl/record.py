@@ -1,0 +1,110 @@
+"""Make the recorded answers anew: `python tests/ndctl/record.py [--suite SUITE] [NAME]...` boots a real Linux once.
+
+NAME chooses sequences by a part of their names; the others keep their answers. The kernel, ndctl and QEMU are Debian's,
+of this machine's release (ndctl 76 and Linux 6.1 on Debian 12), or of another suite with --suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from ndctl import media, recorded
+from ndctl.machine import DIMMS, region_of
+from ndctl.real import Machine
+from ndctl.recorded import FINISH, Result, dump, file, load
+from ndctl.sequences import STATES, Answer, Sequence, table
+
+from xlpy.dom0.nvdimm.labels import empty_index
+
+
+def fresh(machine: Machine, state: str) -> None:
+    """Bring the machine into the state that a sequence begins with."""
+    machine("@unbind")
+    machine.clear()
+    if state in ("1.1", "1.2"):
+        for slot, one in enumerate(DIMMS):
+            if one.label:
+                blocks = [empty_index(one.label, block, int(state[2:])) for block in (0, 1)]
+                machine.put(slot, one.size, b"".join(block.build() for block in blocks))
+    machine("@bind")
+    if state == "legacy":
+        machine("@legacy")
+
+
+def command(machine: Machine, line: str) -> Answer:
+    """One line of a sequence."""
+    word, *rest = line.split()
+    if word == "poke":
+        at, data = int(rest[1], 0), bytes.fromhex(rest[2])
+        number = int(rest[0][-1])
+        slot = number if rest[0].startswith("nmem") else region_of(number)
+        machine.put(slot, at + (DIMMS[slot].size if rest[0].startswith("nmem") else 0), data)
+        return Answer(0, b"", b"")
+    if word == "mount":
+        line = f"/usr/sbin/mke2fs -q -F -b 4096 -O ^has_journal {rest[0]} >/dev/null 2>&1; mount -t ext4 {rest[0]} /mnt"
+    elif word == "umount":
+        line = "umount /mnt"
+    return machine(line)
+
+
+def left(machine: Machine) -> list[str]:
+    """What label areas and media hold, in lines."""
+    lines = []
+    for slot, one in enumerate(DIMMS):
+        lines += [f"nmem{slot}: {line}" for line in media.label_area(machine.read(slot, one.size, one.label))]
+    for slot, one in reversed(list(enumerate(DIMMS))):
+
+        def read(offset: int, length: int, slot: int = slot) -> bytes:
+            return machine.read(slot, offset, length)
+
+        extents = machine.extents(slot, one.size)
+        lines += [f"region{region_of(slot)}: {line}" for line in media.media(read, extents)]
+    return lines
+
+
+def play(machine: Machine, sequence: Sequence) -> Result:
+    """Run one sequence on the real machine."""
+    fresh(machine, sequence.state)
+    answers = [command(machine, line) for line in sequence.commands]
+    finish = [machine(line) for line in FINISH]
+    return recorded.result(sequence, answers, finish, left(machine))
+
+
+def record(machine: Machine, chosen: list[Sequence], version: str) -> None:
+    """Write the file, with new answers for the chosen sequences."""
+    known = load(file(version).read_text())[1] if file(version).exists() else {}
+    states = {state: play(machine, Sequence(f"state {state}", state, ())).left for state in STATES}
+    results: dict[str, tuple[str, Result]] = {}
+    for sequence in table():
+        if sequence in chosen:
+            results[sequence.name] = (sequence.state, play(machine, sequence))
+        elif sequence.name in known:
+            kept = known[sequence.name]
+            gone = {line[1:] for line in kept.changed if line[0] == "-"}
+            lines = [line for line in states[sequence.state] if line not in gone]
+            lines += [line[1:] for line in kept.changed if line[0] == "+"]
+            results[sequence.name] = (sequence.state, Result(kept.answers, tuple(lines)))
+    file(version).parent.mkdir(exist_ok=True)
+    file(version).write_text(dump(states, results))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="", help="of Debian, such as sid")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    chosen = [one for one in table() if not options.names or any(name in one.name for name in options.names)]
+    with tempfile.TemporaryDirectory() as folder, Machine(Path(folder), options.suite) as machine:
+        version = machine("ndctl --version").out.decode().split(".")[0].strip()
+        record(machine, chosen, version)
+    print(f"{file(version)}: {len(chosen)} sequences")
+
+
+if __name__ == "__main__":
+    main()
