@@ -1,6 +1,6 @@
 """The machine of the recordings: six NVDIMMs, each a region of its own, for QEMU and for xlpy.
 
-QEMU names the regions in the order in which its object tree lists the devices, the last slot first; the sets of
+QEMU's NFIT has the devices in the order in which its object tree lists them, that of a hash of their ids; the sets of
 machine.yaml stand in that order, so that region N is the same memory on both. Ids, serial numbers and addresses are
 what QEMU's NFIT says, so that interleave-set cookies are the same too.
 """
@@ -32,9 +32,12 @@ DIMMS = (
 )
 
 
+REGIONS = (5, 0, 2, 4, 1, 3)  # the DIMM of each region
+
+
 def region_of(dimm: int) -> int:
     """The region that a DIMM makes."""
-    return len(DIMMS) - 1 - dimm
+    return REGIONS.index(dimm)
 
 
 def machine_yaml() -> str:
@@ -46,7 +49,7 @@ def machine_yaml() -> str:
     )
     sets = "".join(
         f"  - {{name: set{region_of(slot)}, dimms: [dimm{slot}], base: {one.base:#x}}}\n"
-        for slot, one in reversed(list(enumerate(DIMMS)))
+        for slot, one in ((slot, DIMMS[slot]) for slot in REGIONS)
     )
     cpu = "cpu: {count: 1, physical_bits: 40}\n"
     return f"name: ndctl\nram: 1G\n{cpu}persistence: memory_controller\ndimms:\n{dimms}sets:\n{sets}"

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ndctl import media, recorded
-from ndctl.machine import DIMMS, region_of
+from ndctl.machine import DIMMS, REGIONS
 from ndctl.real import Machine
 from ndctl.recorded import FINISH, Result, dump, file, load
 from ndctl.sequences import STATES, Answer, Sequence, table
@@ -42,7 +42,7 @@ def command(machine: Machine, line: str) -> Answer:
     if word == "poke":
         at, data = int(rest[1], 0), bytes.fromhex(rest[2])
         number = int(rest[0][-1])
-        slot = number if rest[0].startswith("nmem") else region_of(number)
+        slot = number if rest[0].startswith("nmem") else REGIONS[number]
         machine.put(slot, at + (DIMMS[slot].size if rest[0].startswith("nmem") else 0), data)
         return Answer(0, b"", b"")
     if word == "mount":
@@ -57,13 +57,14 @@ def left(machine: Machine) -> list[str]:
     lines = []
     for slot, one in enumerate(DIMMS):
         lines += [f"nmem{slot}: {line}" for line in media.label_area(machine.read(slot, one.size, one.label))]
-    for slot, one in reversed(list(enumerate(DIMMS))):
+    for number, slot in enumerate(REGIONS):
+        one = DIMMS[slot]
 
         def read(offset: int, length: int, slot: int = slot) -> bytes:
             return machine.read(slot, offset, length)
 
         extents = machine.extents(slot, one.size)
-        lines += [f"region{region_of(slot)}: {line}" for line in media.media(read, extents)]
+        lines += [f"region{number}: {line}" for line in media.media(read, extents)]
     return lines
 
 

@@ -1,0 +1,430 @@
+"""``ndctl create-namespace``: a namespace made, or made into something else."""
+
+from __future__ import annotations
+
+import os
+from errno import EAGAIN, EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO
+
+from xlpy.cli.ndctl import device, filters
+from xlpy.cli.ndctl.apart import take_apart
+from xlpy.cli.ndctl.jsonc import show
+from xlpy.cli.ndctl.namespaces import BASE, PAGE, Checked, chosen_regions, mode_of
+from xlpy.cli.ndctl.objects import Detail, namespace_object
+from xlpy.cli.ndctl.options import Parser, Values, flag, text
+from xlpy.cli.ndctl.session import strerror
+from xlpy.cli.ndctl.sizes import NONE, size, size_and_unit
+from xlpy.dom0.nvdimm.uuids import uuid_text
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.cli.ndctl.session import Session
+    from xlpy.dom0.nvdimm.nd.bus import Nd
+    from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+    from xlpy.dom0.nvdimm.nd.region import NdRegion
+
+USAGE = "ndctl create-namespace [<options>]"
+OPTIONS = (
+    *BASE,
+    text("e", "reconfig", "reconfig namespace", "reconfigure existing namespace"),
+    text("u", "uuid", "uuid", "specify the uuid for the namespace (default: autogenerate)"),
+    text("n", "name", "name", "specify an optional free form name for the namespace"),
+    text("s", "size", "size", "specify the namespace size in bytes (default: available capacity)"),
+    text("m", "mode", "operation-mode", "specify a mode for the namespace, 'sector', 'fsdax', 'devdax' or 'raw'"),
+    text("M", "map", "memmap-location", "specify 'mem' or 'dev' for the location of the memmap"),
+    text("l", "sector-size", "lba-size", "specify the logical sector size in bytes"),
+    text("t", "type", "type", "specify the type of namespace to create 'pmem' or 'blk'"),
+    text("a", "align", "align", "specify the namespace alignment in bytes (default: 2M)"),
+    flag("f", "force", "reconfigure namespace even if currently active"),
+    flag("L", "autolabel", "automatically initialize labels", default=True),
+    flag("c", "continue", "continue creating namespaces as long as the filter criteria are met"),
+    flag("R", "autorecover", "automatically cleanup on failure", default=True),
+)
+SUFFIXES = {1 << 10: "K", 1 << 20: "M", 1 << 30: "G", 1 << 40: "T"}
+MIB16, MIB2 = 16 << 20, 2 << 20
+ANY_SECTOR = 0xFFFFFFFF  # UINT_MAX: the kernel has no sector size for the namespace
+NAME_MAX = 63
+
+
+class Refused(Exception):
+    """It cannot be done in this region; ``result`` is the negative errno."""
+
+    def __init__(self, result: int) -> None:
+        super().__init__(result)
+        self.result = result
+
+
+class Wanted(NamedTuple):
+    """What a namespace is to be, when nothing is left open."""
+
+    uuid: str
+    name: str
+    mode: str
+    size: int
+    align: int
+    sector: int
+    place: str  # of page structs: ram, pmem, or none
+
+
+def run(session: Session, words: Sequence[str]) -> int:
+    """Make namespaces, or make something else of one."""
+    parser = Parser(session, OPTIONS, USAGE)
+    values, rest = parser.parse(words)
+    mode_by_default = _defaults(session, values, rest)
+    if mode_by_default is None:
+        parser.usage()
+    name = values.reconfig
+    with session.change(f"ndctl create-namespace {name or ''}".rstrip()) as nd:
+        maker = Maker(session, nd, values, mode_by_default)
+        result, made = maker.reconfigure(name) if name is not None else maker.create()
+    if result < 0 and made < 1 and not words:
+        result = -ENXIO  # it tries again with a type of region that no longer exists
+    if values["continue"]:
+        session.err(f"created {made} namespace{'' if made == 1 else 's'}")
+    if (result < 0 or (name is None and made < 1)) and not session.errors:
+        session.err(f"failed to {'reconfigure' if name is not None else 'create'} namespace: {strerror(result)}")
+        if name is None:
+            result = -ENODEV
+    return result
+
+
+def _defaults(session: Session, values: Values, rest: Sequence[str]) -> bool | None:
+    """Check the values and fill in defaults; whether the mode is one of them. None: something is wrong."""
+    checked = Checked(session, values)
+    fresh = values.reconfig is None
+    by_default = False
+    if values.type is not None:
+        if values.type not in ("pmem", "blk"):
+            checked.fault(f"invalid type '{values.type}', must be either 'pmem' or 'blk'")
+    elif fresh:
+        values["type"] = "pmem"
+    if values.mode is not None:
+        if mode_of(values.mode) is None:
+            checked.fault(f"invalid mode '{values.mode}'")
+    elif fresh and values.type is not None:
+        values["mode"] = "fsdax" if values.type == "pmem" else "sector"
+        by_default = True
+    if values.map is not None:
+        checked.map(values.mode if fresh else None)
+    elif fresh:
+        values["map"] = "dev"
+    if values.type == "blk" and values.mode in ("fsdax", "devdax"):
+        checked.fault("only 'pmem' namespaces support dax operation")
+    checked.sizes()
+    checked.uuids()
+    if values.sector_size is not None:
+        if size(values.sector_size) == NONE:
+            session.error(f"invalid sector size: {values.sector_size}\n")
+            checked.sound = False
+    elif values.type == "blk" or mode_of(values.mode) == "sector":
+        values["sector_size"] = "4096"
+    for word in rest:
+        checked.fault(f'unknown extra parameter "{word}"')
+    return by_default if checked.sound else None
+
+
+class Maker:
+    """Makes namespaces with the values of the options.
+
+    Args:
+        session: for messages.
+        nd: the bus.
+        values: of the options, defaults included.
+        mode_by_default: nobody said ``--mode``.
+    """
+
+    def __init__(self, session: Session, nd: Nd, values: Values, mode_by_default: bool) -> None:
+        self._session = session
+        self._nd = nd
+        self._values = values
+        self._mode_by_default = mode_by_default
+        self._whole = False  # the size is what is free
+        session.subject = "create namespace"
+
+    # --- which -----------------------------------------------------------------------------------------------------
+
+    def create(self) -> tuple[int, int]:
+        """Make one namespace in the first region that has room, or with ``--continue`` as many as there is room for.
+
+        Returns:
+            (the result, how many were made).
+        """
+        values, result, made, kept = self._values, -ENXIO, 0, 0
+        for region in chosen_regions(self._nd, values):
+            if values.type == "blk":
+                continue
+            result = self._in(region)
+            if result == -EAGAIN:
+                continue
+            if result == 0:
+                made += 1
+                if values["continue"]:
+                    continue
+            elif values["continue"] and values.force:
+                kept = result
+                continue
+            return result, made
+        if result == -EAGAIN:
+            result = 0 if values["continue"] and made else -ENOSPC
+        return kept or result, made
+
+    def _in(self, region: NdRegion) -> int:
+        """Make one in a region."""
+        try:
+            wanted = self._resolve(region, None)
+            if region.ro:
+                return -EAGAIN
+            found = self._seed(region)
+            if found is None or not device.idle(found):
+                return -EAGAIN
+            result = self._set_up(region, found, wanted)
+        except Refused as refused:
+            return refused.result
+        if result and self._values.autorecover:
+            device.set_class(found, "raw")
+            device.delete_namespace(found)
+        return result
+
+    def reconfigure(self, name: str) -> tuple[int, int]:
+        """Make something else of a namespace; (the result, 1 when it is done)."""
+        result = 0 if name == "all" else -ENXIO
+        for region in chosen_regions(self._nd, self._values):
+            if self._values.type == "blk":
+                continue
+            for one in filters.namespaces(region):
+                if one.dev == name or (name == "all" and (one.size or (one.has_label and one.uuid))):
+                    try:
+                        result = self._again(region, one)
+                    except Refused as refused:
+                        result = refused.result
+                    return result, int(result == 0)
+        return result, 0
+
+    def _again(self, region: NdRegion, one: NdNamespace) -> int:
+        wanted = self._resolve(region, one)
+        result = take_apart(self._session, one, self._values.force, delete=False)
+        if result < 0:
+            return result
+        found: NdNamespace | None = one
+        if region.nstype == 4 and self._values.autolabel:
+            result = self._enable_labels(region)
+            if result != -ENODEV:
+                found = self._seed(region)
+            if found is None or (result != -ENODEV and not device.idle(found)):
+                return -ENODEV
+        assert found is not None
+        return self._set_up(region, found, wanted)
+
+    @staticmethod
+    def _seed(region: NdRegion) -> NdNamespace | None:
+        """The namespace that is to become something: number 0 when it is idle, else the seed."""
+        first = next((one for one in filters.namespaces(region) if one.id == 0 and device.idle(one)), None)
+        return first or region.namespace_seed
+
+    def _enable_labels(self, region: NdRegion) -> int:
+        """Let a region have labels, if all its DIMMs can; ENODEV: they cannot, and nothing has changed."""
+        if not region.mappings or any("set_data" not in one.dimm.commands for one in region.mappings):
+            return -ENODEV
+        session, dimms = self._session, [one.dimm for one in region.mappings]
+        device.disable_region(session, region)
+        active = [dimm for dimm in dimms if dimm.state == "active"]
+        for dimm in active:
+            session.warning(f"{dimm.dev} is active in {region.dev}, failing autolabel\n")
+        if not active:
+            from xlpy.cli.ndctl.labelwords import write_index
+
+            for dimm in dimms:
+                if device.attempt(lambda dimm=dimm: write_index(dimm, 2)) == 0:  # type: ignore[misc]
+                    device.disable_dimm(session, dimm)
+                    device.enable_dimm(session, dimm)
+        device.enable_region(session, region)
+        if region.nstype != 5:
+            session.failed(f"{region.dev}: failed to initialize labels")
+            return -EBUSY
+        return 0
+
+    # --- what ------------------------------------------------------------------------------------------------------
+
+    def _resolve(self, region: NdRegion, old: NdNamespace | None) -> Wanted:
+        """What is to be made; Refused with EAGAIN: another region may do."""
+        values = self._values
+        if not region.bound:
+            raise Refused(-EAGAIN)
+        wanted, unit = self._size(region, old)
+        if region.nstype == 4 and wanted != region.size:
+            self._session.error("Legacy / label-less namespaces do not support sub-dividing a region\n")
+            self._session.error("Retry without -s/--size=\n")
+            raise Refused(-EINVAL)
+        name = values.name if values.name is not None else old.alt_name if old and old.has_label else ""
+        if len(name.encode()) > NAME_MAX:
+            self._session.failed("validate_namespace_options: alt name overflow")
+            raise Refused(-EINVAL)
+        mode = mode_of(values.mode) or mode_of(_mode(old)) or "raw"
+        align = self._align(region, old, mode)
+        self._check_size(region, mode, wanted, unit, align)
+        sector = self._sector(region, old, mode)
+        place = "none"
+        if mode in ("fsdax", "devdax"):
+            place = "ram" if values.map == "mem" else "pmem"
+        elif values.map is not None and old is not None:
+            self._session.failed(f"{old.dev}: --map= only valid for fsdax mode namespace")
+            raise Refused(-EINVAL)
+        return Wanted(values.uuid or new_uuid(), name, mode, wanted, align, sector, place)
+
+    def _size(self, region: NdRegion, old: NdNamespace | None) -> tuple[int, int]:
+        """(bytes, unit in which they were given)."""
+        values = self._values
+        wanted, unit = size_and_unit(values.size)
+        self._whole = values.size is None and old is None
+        if old is not None:
+            return (wanted if values.size is not None else old.size), unit
+        free = region.size if region.nstype == 4 else region.max_available_extent
+        if not free or wanted > free:
+            raise Refused(-EAGAIN)
+        return wanted or free, unit
+
+    def _align(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
+        values, seed = self._values, region.pfn_seed if mode == "fsdax" else region.dax_seed
+        if values.align is not None:
+            if mode not in ("fsdax", "devdax"):
+                self._session.error(f"{mode} mode does not support setting an alignment\n")
+                raise Refused(-ENXIO)
+            align = size(values.align)
+            if seed is None or align not in seed.supported_alignments:
+                self._session.error(f"unsupported align: {values.align}\n")
+                raise Refused(-ENXIO)
+            return align
+        if old is not None and mode == mode_of(_mode(old)):
+            align = getattr(old.claim, "align", PAGE)
+        elif mode in ("fsdax", "devdax"):
+            align = seed.align if seed else MIB2
+        else:
+            align = PAGE
+        return PAGE if region.resource & (align - 1) else align
+
+    def _check_size(self, region: NdRegion, mode: str, wanted: int, unit: int, align: int) -> None:
+        if wanted % region.align:
+            self._session.failed(f"{region.dev}: align setting is {region.align:#x} size {wanted:#x} is misaligned")
+            raise Refused(-EINVAL)
+        ways = len(region.mappings) or 1
+        if wanted % (align * ways):
+            step = max(unit, align) * ways
+            proposal = (wanted // step + 1) * step // unit
+            self._session.failed(
+                f"'--size=' must align to interleave-width: {ways} and alignment: {align}\n"
+                f"did you intend --size={proposal}{SUFFIXES.get(unit, '')}?"
+            )
+            raise Refused(-EINVAL)
+        if wanted < MIB16 and mode != "raw":
+            if self._whole:
+                raise Refused(-EAGAIN)
+            self._session.error(f"'--size=' must be >= 16MiB for '{mode}' mode\n")
+            raise Refused(-EINVAL)
+
+    def _sector(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
+        values, seed = self._values, old or region.namespace_seed
+        if values.sector_size is not None:
+            sector = size(values.sector_size)
+            if mode == "sector":
+                sizes: tuple[int, ...] = region.btt_seed.sector_sizes if region.btt_seed else ()
+                kind = "btt"
+            else:
+                sizes, kind = seed.sector_sizes if seed else (), "namespace"
+            if sector not in sizes:
+                self._session.failed(f"{region.dev}: does not support {kind} sector_size {sector}")
+                raise Refused(-EINVAL)
+            return sector
+        if old is not None:
+            if old.mode == "safe" and mode == "sector":
+                sector = old.claim.lbasize  # type: ignore[union-attr]
+                return sector
+            return old.sector_size if old.has_label else 0
+        if seed is None:
+            self._session.failed(f"{region.dev}: failed to get seed")
+            raise Refused(-ENXIO)
+        return 512 if seed.sector_sizes else ANY_SECTOR
+
+    # --- doing it --------------------------------------------------------------------------------------------------
+
+    def _set_up(self, region: NdRegion, one: NdNamespace, wanted: Wanted) -> int:
+        """Give a namespace what is wanted, and print what has come of it."""
+        if one.has_label:
+            self._try("ndctl_namespace", one, "set_uuid", lambda: one.store_uuid(wanted.uuid))
+            self._try("ndctl_namespace", one, "set_alt_name", lambda: one.store_alt_name(wanted.name))
+            self._try("ndctl_namespace", one, "set_size", lambda: one.store_size(wanted.size))
+        if wanted.sector and wanted.sector != ANY_SECTOR:
+            self._set_sector(one, wanted)
+        info = new_uuid()
+        device.set_class(one, wanted.mode)
+        if wanted.mode in ("fsdax", "devdax") and not self._is_so_already(one, wanted):
+            result = self._set_up_pages(region, one, wanted, info)
+        elif wanted.mode == "sector":
+            result = self._set_up_blocks(region, one, wanted, info)
+        else:
+            result = device.enable_namespace(self._session, one)
+        if result:
+            self._session.error(f"{one.dev}: failed to enable\n")
+        else:
+            show(self._session, namespace_object(one, Detail(human=self._session.terminal, dax=True)))
+        return result
+
+    def _set_sector(self, one: NdNamespace, wanted: Wanted) -> None:
+        if wanted.sector in one.sector_sizes:
+            self._try("ndctl_namespace", one, "set_sector_size", lambda: one.store_sector_size(wanted.sector))
+        elif wanted.mode != "sector" and wanted.sector != 512:
+            self._session.error(f"{one.dev}: sector_size: {wanted.sector} not supported\n")
+            raise Refused(-EINVAL)
+
+    @staticmethod
+    def _is_so_already(one: NdNamespace, wanted: Wanted) -> bool:
+        """A namespace whose pages are usable without an info block needs none for page structs in RAM."""
+        return wanted.mode == "fsdax" and one.mode == "memory" and wanted.place != "pmem"
+
+    def _set_up_pages(self, region: NdRegion, one: NdNamespace, wanted: Wanted, info: str) -> int:
+        fsdax = wanted.mode == "fsdax"
+        seed, prefix = (region.pfn_seed, "ndctl_pfn") if fsdax else (region.dax_seed, "ndctl_dax")
+        if seed is None:
+            raise Refused(-ENXIO)
+        if one.resource % MIB16 and not self._values.force:
+            self._session.error(f"{one.dev} misaligned to 16M, adjust region alignment and retry\n")
+            raise Refused(-EINVAL)
+        self._try(prefix, seed, "set_uuid", lambda: seed.store_uuid(info))
+        self._try(prefix, seed, "set_location", lambda: seed.store_mode(wanted.place))
+        self._try(prefix, seed, "set_align", lambda: seed.store_align(wanted.align))
+        self._try(prefix, seed, "set_namespace", lambda: seed.store_namespace(one.dev))
+        result = device.enable(self._session, seed, f"{prefix}_enable")
+        if result and self._values.autorecover:
+            device.attempt(lambda: seed.store_namespace(""))
+        return result
+
+    def _set_up_blocks(self, region: NdRegion, one: NdNamespace, wanted: Wanted, info: str) -> int:
+        seed = region.btt_seed
+        if seed is None:
+            raise Refused(-ENXIO)
+        sector = 4096 if wanted.sector == ANY_SECTOR else wanted.sector
+        self._try("ndctl_btt", seed, "set_uuid", lambda: seed.store_uuid(info))
+        self._try("ndctl_btt", seed, "set_sector_size", lambda: seed.store_sector_size(sector))
+        self._try("ndctl_btt", seed, "set_namespace", lambda: seed.store_namespace(one.dev))
+        return device.enable(self._session, seed, "ndctl_btt_enable")
+
+    def _try(self, prefix: str, one: Any, step: str, act: Any) -> None:  # noqa: ANN401
+        """One write to sysfs, which must succeed."""
+        del prefix
+        result = device.attempt(act)
+        if result:
+            self._session.failed(f"{one.dev}: {step} failed: {strerror(result)}")
+            raise Refused(result)
+
+
+def new_uuid() -> str:
+    """A random UUID (RFC 4122, version 4)."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    return uuid_text(bytes(raw))
+
+
+def _mode(one: NdNamespace | None) -> str | None:
+    return None if one is None else one.mode

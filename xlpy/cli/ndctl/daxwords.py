@@ -1,0 +1,154 @@
+"""``daxctl list`` and ``daxctl reconfigure-device``."""
+
+from __future__ import annotations
+
+from errno import EOPNOTSUPP, ENXIO
+
+from xlpy.cli.ndctl import filters
+from xlpy.cli.ndctl.jsonc import show_array
+from xlpy.cli.ndctl.objects import Detail, Object, dax_device, dax_region
+from xlpy.cli.ndctl.options import Parser, flag, text
+from xlpy.cli.ndctl.session import strerror
+from xlpy.cli.ndctl.sizes import number
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from xlpy.cli.ndctl.session import Session
+    from xlpy.dom0.nvdimm.nd.bus import Nd
+    from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+
+LIST = (
+    text("r", "region", "region-id", "filter by region"),
+    text("d", "dev", "dev-id", "filter by dax device instance name"),
+    flag("D", "devices", "include dax device info"),
+    flag("R", "regions", "include dax region info"),
+    flag("M", "mappings", "include dax mappings info"),
+    flag("i", "idle", "include idle devices"),
+    flag("u", "human", "use human friendly number formats "),
+)
+RECONFIGURE = (
+    text("r", "region", "region-id", "filter by region"),
+    flag("u", "human", "use human friendly number formats"),
+    flag("v", "verbose", "emit more debug messages"),
+    text("s", "size", "size", "size to switch the device to"),
+    text("a", "align", "align", "alignment to switch the device to"),
+    text("", "input", "input", "input device JSON file"),
+    text("m", "mode", "mode", "mode to switch the device to"),
+    flag("N", "no-online", "don't auto-online memory sections"),
+    flag("f", "force", "attempt to offline memory sections before reconfiguration"),
+    flag("C", "check-config", "use config files to determine parameters for the operation"),
+    flag("", "no-movable", "online memory in ZONE_NORMAL"),
+)
+
+
+def devices(nd: Nd) -> Iterator[NdNamespace]:
+    """The devdax namespaces that are enabled; each has one device of device-dax."""
+    for bus in filters.buses(nd):
+        for region in filters.regions(bus):
+            yield from (one for one in filters.namespaces(region) if one.char_device)
+
+
+def wants_region(one: NdNamespace, words: str | None) -> bool:
+    """Whether a region of device-dax is meant: by number, or as regionN."""
+    if words is None or words == "all":
+        return True
+    value, rest = number(words.removeprefix("region"))
+    return rest != words.removeprefix("region") and value == one.region.number
+
+
+def wants_device(one: NdNamespace, words: str | None) -> bool:
+    """Whether a device is meant: by name, or as REGION.NUMBER."""
+    name = one.char_device or ""
+    return words in (None, "all", name, name.removeprefix("dax"))
+
+
+def run_list(session: Session, words: Sequence[str]) -> int:
+    """``daxctl list``."""
+    parser = Parser(session, LIST, "daxctl list [<options>]")
+    values, rest = parser.parse(words)
+    for word in rest:
+        session.error(f'unknown parameter "{word}"\n')
+    if rest:
+        parser.usage()
+    regions, devs = values.regions, values.devices
+    if not regions and not devs:
+        regions, devs = values.region is not None, values.dev is not None
+    devs = devs or not regions
+    detail = Detail(human=values.human)
+    found: list[Object] = []
+    for one in devices(session.nd):
+        claim = one.claim
+        if claim is None or not wants_region(one, values.region):
+            continue
+        mine = wants_device(one, values.dev)
+        device = dax_device(one, claim, detail)
+        if values.mappings:
+            device["mappings"] = [mapping(one, detail)]
+        if regions:
+            made: Object = {"path": path(one)} | dax_region(one, claim, detail, devices=False)
+            if devs and mine:
+                made["devices"] = [device]
+            found.append(made)
+        elif mine:
+            found.append(device)
+    if found:
+        show_array(session, found, values.human)
+    return 0
+
+
+def path(one: NdNamespace) -> str:
+    """Where its region of device-dax is below /sys/devices."""
+    bus = one.region.bus
+    above = "LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00" if bus.provider != "e820" else "platform/e820_pmem"
+    return f"/{above}/{bus.dev}/{one.region.dev}/{one.holder}/dax_region"
+
+
+def mapping(one: NdNamespace, detail: Detail) -> Object:
+    """The only mapping of a device: all of its data."""
+    data = one.claim.data  # type: ignore[union-attr]
+    return {
+        "page_offset": detail.hex(0),
+        "start": detail.hex(data.start),
+        "end": detail.hex(data.end - 1),
+        "size": detail.size(data.size),
+    }
+
+
+def reconfigure(session: Session, words: Sequence[str]) -> int:
+    """``daxctl reconfigure-device``: a devdax device stays what it is; memory of Dom0 it cannot become here."""
+    parser = Parser(session, RECONFIGURE, "daxctl reconfigure-device <device> [<options>]")
+    values, rest = parser.parse(words)
+    if not rest:
+        session.err('specify a device to reconfigure, or "all"')
+    for word in rest[1:]:
+        session.err(f'unknown extra parameter "{word}"')
+    if len(rest) != 1:
+        parser.usage()
+    if values.size is None and values.align is None and values.mode is None:
+        session.err("error: a 'align', 'mode' or 'size' option is required")
+        parser.usage()
+    if values.mode == "devdax" and values.no_online:
+        session.err("--no-online is incompatible with --mode=devdax")
+        parser.usage()
+    result, done, told = -ENXIO, 0, []
+    for one in devices(session.nd):
+        if not wants_region(one, values.region) or not wants_device(one, rest[0].rpartition("/")[2]):
+            continue
+        name = one.char_device
+        if values.mode == "devdax":
+            session.err(f"{name} was already in devdax mode")
+            result, done = 0, done + 1
+            assert one.claim is not None
+            told.append(dax_device(one, one.claim, Detail(human=values.human)))
+            continue
+        result = -EOPNOTSUPP
+        wanted = f"mode {values.mode}" if values.mode else "another size or alignment"
+        session.err(f"{name}: {wanted} is not emulated: persistent memory does not become memory of Dom0 here")
+    if told:
+        show_array(session, told, values.human)
+    if result < 0:
+        session.err(f"error reconfiguring devices: {strerror(result)}")
+    session.err(f"reconfigured {done} device{'' if done == 1 else 's'}")
+    return result

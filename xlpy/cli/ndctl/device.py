@@ -1,0 +1,155 @@
+"""What libndctl makes of the kernel's nd bus: devices enabled and disabled, one write to sysfs after the other.
+
+Everything returns 0 or a negative errno, as libndctl does; what it says by itself goes to standard error.
+"""
+
+from __future__ import annotations
+
+from errno import EBUSY, ENXIO
+
+from xlpy.typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlpy.cli.ndctl.session import Session
+    from xlpy.dom0.nvdimm.nd.claim import Claim
+    from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
+    from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+    from xlpy.dom0.nvdimm.nd.region import NdRegion
+
+RAW_MODE = ENABLED_BY_CLAIM = 1  # what enabling returns when another device took the namespace over
+
+CLASSES = {"fsdax": "pfn", "devdax": "dax", "sector": "btt", "raw": ""}  # of a label, by mode
+
+
+class Driven(Protocol):
+    """A device with a driver."""
+
+    bound: bool
+
+    @property
+    def dev(self) -> str:
+        """Its name."""
+        ...
+
+    def bind(self) -> None:
+        """Bind its driver."""
+        ...
+
+    def unbind(self) -> None:
+        """Unbind its driver."""
+        ...
+
+
+def attempt(act: Callable[[], object]) -> int:
+    """0, or the negative errno of what the kernel refuses."""
+    try:
+        act()
+    except OSError as error:
+        return -(error.errno or ENXIO)
+    return 0
+
+
+def enable(session: Session, device: Driven, function: str) -> int:
+    """Bind a device's driver; whatever the kernel says, it is ENXIO when that fails."""
+    if device.bound:
+        return 0
+    attempt(device.bind)
+    if device.bound:
+        return 0
+    session.library(function, f"{device.dev}: failed to enable")
+    return -ENXIO
+
+
+def disable(session: Session, device: Driven, function: str) -> int:
+    """Unbind a device's driver."""
+    if not device.bound:
+        return 0
+    attempt(device.unbind)
+    if not device.bound:
+        return 0
+    session.library(function, f"{device.dev}: failed to disable")
+    return -EBUSY
+
+
+def enable_dimm(session: Session, dimm: Nvdimm) -> int:
+    """ndctl_dimm_enable."""
+    return enable(session, dimm, "ndctl_dimm_enable")
+
+
+def disable_dimm(session: Session, dimm: Nvdimm) -> int:
+    """ndctl_dimm_disable."""
+    return disable(session, dimm, "ndctl_dimm_disable")
+
+
+def enable_region(session: Session, region: NdRegion) -> int:
+    """ndctl_region_enable."""
+    return enable(session, region, "ndctl_region_enable")
+
+
+def disable_region(session: Session, region: NdRegion) -> int:
+    """ndctl_region_disable_invalidate."""
+    return disable(session, region, "ndctl_region_disable")
+
+
+def enable_namespace(session: Session, namespace: NdNamespace) -> int:
+    """ndctl_namespace_enable: 1 when a btt, pfn or dax device took it over."""
+    if namespace.bound:
+        return 0
+    attempt(namespace.bind)
+    if namespace.bound:
+        return 0
+    if namespace.enabled:
+        return ENABLED_BY_CLAIM
+    session.library("ndctl_namespace_enable", f"{namespace.dev}: failed to enable")
+    return -ENXIO
+
+
+def drop_claim(claim: Claim) -> int:
+    """ndctl_btt_delete and its sisters."""
+    if claim.bound:
+        attempt(claim.unbind)
+    return attempt(lambda: claim.store_namespace(""))
+
+
+def disable_namespace(session: Session, namespace: NdNamespace) -> int:
+    """ndctl_namespace_disable_invalidate: whatever claims it gives it up."""
+    if namespace.claim:
+        result = drop_claim(namespace.claim)
+        if result:
+            return result
+    return disable(session, namespace, "ndctl_namespace_disable")
+
+
+def disable_unused(session: Session, namespace: NdNamespace) -> int:
+    """ndctl_namespace_disable_safe: EBUSY while somebody uses it: a mount, a domain, another device."""
+    if namespace.region.bus.users(namespace):
+        return -EBUSY
+    disable_namespace(session, namespace)
+    return 0
+
+
+def configured(namespace: NdNamespace) -> bool:
+    """ndctl_namespace_is_configured."""
+    return not namespace.has_label or (namespace.size >= 4096 and bool(namespace.uuid))
+
+
+def idle(namespace: NdNamespace) -> bool:
+    """ndctl_namespace_is_configuration_idle: it can become something."""
+    return not namespace.enabled and (not namespace.has_label or not configured(namespace))
+
+
+def delete_namespace(namespace: NdNamespace) -> int:
+    """ndctl_namespace_delete: its label goes; one that has gone already is no error."""
+    if namespace.bound:
+        return -EBUSY
+    if not namespace.has_label:
+        return 0
+    result = attempt(lambda: namespace.store_size(0))
+    return 0 if result == -ENXIO else result
+
+
+def set_class(namespace: NdNamespace, mode: str) -> None:
+    """ndctl_namespace_set_enforce_mode, which nobody minds the failure of."""
+    attempt(lambda: namespace.store_holder_class(CLASSES[mode]))

@@ -1,0 +1,134 @@
+"""``xlpy ndctl`` and ``xlpy daxctl``: which command the words name, and its exit status."""
+
+from __future__ import annotations
+
+import importlib
+
+from xlpy.cli.declare import Leave
+from xlpy.cli.ndctl.options import USAGE, Ended
+from xlpy.cli.ndctl.session import VERSIONS, Session, status
+from xlpy.errors import UsageError
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.cli.env import Env
+
+NDCTL = {  # in the order of --list-cmds; what is empty there is answered as on a platform without it
+    "version": "",
+    "enable-namespace": "namespaces:enable",
+    "disable-namespace": "namespaces:disable",
+    "create-namespace": "create:run",
+    "destroy-namespace": "namespaces:destroy",
+    "read-infoblock": "infoblock:read",
+    "write-infoblock": "infoblock:write",
+    "check-namespace": "check:run",
+    "clear-errors": "errorwords:clear",
+    "enable-region": "regions:enable",
+    "disable-region": "regions:disable",
+    "enable-dimm": "dimms:enable",
+    "disable-dimm": "dimms:disable",
+    "zero-labels": "labelwords:zero",
+    "read-labels": "labelwords:read",
+    "write-labels": "labelwords:write",
+    "init-labels": "labelwords:init",
+    "check-labels": "labelwords:check",
+    "inject-error": "errorwords:inject",
+    "inject-smart": "health:inject",
+    "wait-scrub": "errorwords:wait_scrub",
+    "start-scrub": "errorwords:start_scrub",
+    "list": "listing:run",
+    "help": "",
+}
+DAXCTL = {
+    "version": "",
+    "list": "daxwords:run_list",
+    "help": "",
+    "reconfigure-device": "daxwords:reconfigure",
+}
+COMMANDS = {"ndctl": NDCTL, "daxctl": DAXCTL}
+UNKNOWN = 1
+
+
+def run(env: Env, program: str, words: Sequence[str]) -> None:
+    """Run one command line of a program.
+
+    Args:
+        env: the command group's options.
+        program: ``ndctl`` or ``daxctl``.
+        words: what follows it.
+
+    Raises:
+        Leave: an exit status other than 0. UsageError: ``--like`` names no version.
+    """
+    like, words = _like(list(words))
+    result = _run(Session(env, program, like), words)
+    if result:
+        raise Leave(result)
+
+
+def _like(words: list[str]) -> tuple[str, list[str]]:
+    """(the version that ``--like`` in front of everything asks for, the words behind it)."""
+    if not words or words[0].partition("=")[0] != "--like":
+        return "76", words
+    _, equals, version = words.pop(0).partition("=")
+    if not equals:
+        version = words.pop(0) if words else ""
+    if version not in VERSIONS:
+        raise UsageError(f"--like {version}: not a version that is known", hint=f"one of {', '.join(VERSIONS)}")
+    return version, words
+
+
+def _run(session: Session, words: list[str]) -> int:
+    program, commands = session.program, COMMANDS[session.program]
+    while words and words[0].startswith("-"):
+        word = words[0]
+        if word in ("--version", "--help"):
+            break
+        if word in ("-h", "-v"):
+            words[0] = {"-h": "--help", "-v": "--version"}[word]
+            break
+        if word == "--list-cmds":
+            session.out("".join(f"{name}\n" for name in commands))
+            return 0
+        session.err(f"Unknown option: {word}", f"\n Usage: {program} [--version] [--help] COMMAND [ARGS]")
+        return USAGE
+    if not words:
+        return _introduce(session, UNKNOWN)
+    name = words.pop(0).removeprefix("--")
+    if words[:1] == ["--help"] and name in commands:
+        words[0] = "-h"
+    if name == "version":
+        session.out(f"{session.version}\n")
+        return 0
+    if name == "help":
+        return _help(session, words)
+    where = commands.get(name)
+    if where is None:
+        session.err(f"Unknown command: '{name}'")
+        return UNKNOWN
+    module, attribute = where.split(":")
+    command = getattr(importlib.import_module(f"xlpy.cli.ndctl.{module}"), attribute)
+    try:
+        return status(command(session, words))
+    except Ended as ended:
+        return ended.status
+
+
+def _introduce(session: Session, result: int) -> int:
+    program = session.program
+    session.out(f"\n usage: {program} [--version] [--help] COMMAND [ARGS]\n\n")
+    session.out(
+        f"\n See '{program} help COMMAND' for more information on a specific command.\n"
+        f" {program} --list-cmds to see all available commands\n\n"
+    )
+    return result
+
+
+def _help(session: Session, words: list[str]) -> int:
+    """Where the real one shows a manual page, the options of the command."""
+    name = words[0].removeprefix(f"{session.program}-") if words else ""
+    if not COMMANDS[session.program].get(name):
+        return _introduce(session, 0)
+    return _run(session, [name, "-h"]) and 0
