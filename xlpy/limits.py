@@ -24,5 +24,6 @@ EXTENTS = 1 << 20  # of one file
 GROUPS = 1 << 18  # of one ext4 file system: 32 TiB with the usual 128 MiB each
 DIRECTORIES = 256 * MIB  # bytes of directories that are searched for one path
 GUEST_TABLES = 64 * MIB  # all ACPI tables that pointers in one memory lead to
+LABEL_AREA = 16 * MIB  # what write-labels reads
 GUEST_ENTRIES = 4096  # pointers to tables that are followed
 AML_NESTING = 64  # brackets of an AML argument

@@ -43,7 +43,7 @@ def region_of(dimm: int) -> int:
 def machine_yaml() -> str:
     """The machine for `xlpy host init`."""
     dimms = "".join(
-        f"  - {{id: dimm{slot}, capacity: {one.size}, label_size: {one.label}, handle: {slot + 1}, phys_id: 0, "
+        f"  - {{id: dimm{slot}, capacity: {one.size}, label_size: {one.label}, handle: {slot + 1}, phys_id: {slot}, "
         f"vendor: {VENDOR:#x}, device: 1, revision: 1, serial: {SERIAL + slot:#x}}}\n"
         for slot, one in enumerate(DIMMS)
     )

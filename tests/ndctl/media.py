@@ -1,17 +1,19 @@
 """What lies on label areas and media, told in lines: a decoder of its own, so that xlpy's is not its own judge.
 
-Layouts: UEFI 2.7, 13.19 (label areas); Linux drivers/nvdimm/pfn.h and btt.h (info blocks). Checksums are Fletcher-64 and
-only told as right or wrong, because they cover random UUIDs.
+Layouts: UEFI 2.7, 13.19 (label areas); Linux drivers/nvdimm/pfn.h and btt.h (info blocks). Checksums are Fletcher-64
+and only told as right or wrong, because they cover random UUIDs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from struct import Struct, unpack_from
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 BLOCK = 4096
 INDEX = Struct("<16s3sBIQQQQIHHQ")
@@ -64,7 +66,8 @@ def label_area(area: bytes) -> Iterator[str]:
         slot_size = 128 << code if major * 100 + minor >= 102 else 128
         yield (
             f"index {at:#x}: {text(signature)} {major}.{minor} sequence {sequence} own {own:#x}+{own_size:#x} other "
-            f"{other:#x} labels {labels:#x} slots {slots} of {128 << code} used {taken} beyond {beyond} {sound(block, 64)}"
+            f"{other:#x} labels {labels:#x} slots {slots} of {128 << code} used {taken} beyond {beyond} "
+            f"{sound(block, 64)}"
         )
     for slot in range((len(area) - 2 * size) // slot_size):
         data = area[2 * size + slot * slot_size :][:slot_size]
@@ -78,8 +81,8 @@ def label(data: bytes) -> str:
         LABEL.unpack(data.ljust(LABEL.size, b"\0")[: LABEL.size])
     )
     said = (
-        f"{uuid(name)} {text(name_bytes)!r} flags {flags:#x} {position} of {nlabel} cookie {cookie:#x} lbasize {lbasize} "
-        f"dpa {dpa:#x}+{rawsize:#x} slot {slot}"
+        f"{uuid(name)} {text(name_bytes)!r} flags {flags:#x} {position} of {nlabel} cookie {cookie:#x} "
+        f"lbasize {lbasize} dpa {dpa:#x}+{rawsize:#x} slot {slot}"
     )
     if len(data) < 256:
         return said
@@ -102,11 +105,27 @@ def info_block(block: bytes) -> str | None:
         signature, own, parent, flags, major, minor, *numbers = BTT.unpack_from(block)
         ext, extn, inn, intn, free, size, nextoff, dataoff, mapoff, logoff, info2 = numbers
         return (
-            f"{text(signature)} {uuid(own)} of {uuid(parent)} flags {flags} {major}.{minor} external {extn}x{ext} internal "
-            f"{intn}x{inn} nfree {free} size {size} next {nextoff:#x} data {dataoff:#x} map {mapoff:#x} log {logoff:#x} "
-            f"copy {info2:#x} {sound(block, 4088)}"
+            f"{text(signature)} {uuid(own)} of {uuid(parent)} flags {flags} {major}.{minor} external {extn}x{ext} "
+            f"internal {intn}x{inn} nfree {free} size {size} next {nextoff:#x} data {dataoff:#x} map {mapoff:#x} "
+            f"log {logoff:#x} copy {info2:#x} {sound(block, 4088)}"
         )
     return None
+
+
+def written(file: str | Path, start: int, end: int) -> list[tuple[int, int]]:
+    """The parts of a sparse file that are not holes, between two offsets: (offset, length)."""
+    found, at = [], start
+    with open(file, "rb") as image:
+        while at < end:
+            try:
+                at = os.lseek(image.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            behind = min(os.lseek(image.fileno(), at, os.SEEK_HOLE), end)
+            if at < end:
+                found.append((at, behind - at))
+            at = behind
+    return found
 
 
 def media(read: Callable[[int, int], bytes], extents: Iterable[tuple[int, int]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 - A UUID becomes ``U1``, ``U2``, ... in the order in which a sequence shows them; those in the command lines come first.
   GUIDs that mean something, and the UUID of zeros, stay.
+- ``phys_id`` is ``P``: QEMU gives all NVDIMMs the SMBIOS handle 0, which no firmware may do and xlpy refuses.
 - An output that is no text is told by its length, and as a label area or an info block if it is one.
 """
 
@@ -22,6 +23,9 @@ MEANING = {  # as read-labels prints them, in the order of the bytes
 }
 
 
+PHYS_ID = re.compile(r'("phys_id": ?)("?)(?:0x)?[0-9a-f]+')
+
+
 class Names:
     """The names of the UUIDs of one sequence."""
 
@@ -32,7 +36,7 @@ class Names:
 
     def __call__(self, text: str) -> str:
         """The text with names in it."""
-        return UUID.sub(self._name, text)
+        return PHYS_ID.sub(r"\1\2P", UUID.sub(self._name, text))
 
     def _name(self, found: re.Match[str]) -> str:
         if found[0] in MEANING:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from ndctl import media
 from ndctl.machine import DIMMS, LEGACY, MIB
 from ndctl.sequences import Answer
 
@@ -67,7 +68,14 @@ class Machine:
             command += ["-device", f"nvdimm,memdev=m{slot},id=nv{slot},slot={slot},addr={one.base:#x}{label}"]
         start, size = LEGACY
         append = f"console=ttyS0 quiet panic=-1 mitigations=off memmap={size // MIB}M!{start // MIB}M"
-        command += ["-kernel", parts["KERNEL"], "-initrd", parts["INITRD"], "-append", f"{append} xlpy.run=dash+/run.sh"]
+        command += [
+            "-kernel",
+            parts["KERNEL"],
+            "-initrd",
+            parts["INITRD"],
+            "-append",
+            f"{append} xlpy.run=dash+/run.sh",
+        ]
         self._command = command
 
     def __enter__(self) -> Self:
@@ -125,28 +133,13 @@ class Machine:
 
     def extents(self, dimm: int, size: int) -> list[tuple[int, int]]:
         """Where the first ``size`` bytes of a DIMM hold anything: (offset, length)."""
-        return written(self.folder / f"nv{dimm}", size)
+        return media.written(self.folder / f"nv{dimm}", 0, size)
 
     def read(self, dimm: int, offset: int, length: int) -> bytes:
         """Bytes of a DIMM as the guest left them."""
         with (self.folder / f"nv{dimm}").open("rb") as image:
             image.seek(offset)
             return image.read(length)
-
-
-def written(file: Path, size: int) -> list[tuple[int, int]]:
-    """The parts of a sparse file that are not holes, below ``size``."""
-    found, at = [], 0
-    with file.open("rb") as image:
-        while at < size:
-            try:
-                start = os.lseek(image.fileno(), at, os.SEEK_DATA)
-            except OSError:
-                break
-            at = min(os.lseek(image.fileno(), start, os.SEEK_HOLE), size)
-            if start < size:
-                found.append((start, at - start))
-    return found
 
 
 def punch(fd: int, length: int) -> None:

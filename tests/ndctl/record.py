@@ -78,20 +78,15 @@ def play(machine: Machine, sequence: Sequence) -> Result:
 
 def record(machine: Machine, chosen: list[Sequence], version: str) -> None:
     """Write the file, with new answers for the chosen sequences."""
-    known = load(file(version).read_text())[1] if file(version).exists() else {}
+    before, known = load(file(version).read_text()) if file(version).exists() else ({}, {})
     states = {state: play(machine, Sequence(f"state {state}", state, ())).left for state in STATES}
-    results: dict[str, tuple[str, Result]] = {}
-    for sequence in table():
-        if sequence in chosen:
-            results[sequence.name] = (sequence.state, play(machine, sequence))
-        elif sequence.name in known:
-            kept = known[sequence.name]
-            gone = {line[1:] for line in kept.changed if line[0] == "-"}
-            lines = [line for line in states[sequence.state] if line not in gone]
-            lines += [line[1:] for line in kept.changed if line[0] == "+"]
-            results[sequence.name] = (sequence.state, Result(kept.answers, tuple(lines)))
+    results = {one.name: (one.state, known[one.name].over(before[one.state])) for one in table() if one.name in known}
     file(version).parent.mkdir(exist_ok=True)
-    file(version).write_text(dump(states, results))
+    for number, sequence in enumerate(chosen, 1):
+        print(f"{number} of {len(chosen)}: {sequence.name}", file=sys.stderr)
+        results[sequence.name] = (sequence.state, play(machine, sequence))
+        ordered = {one.name: results[one.name] for one in table() if one.name in results}
+        file(version).write_text(dump(states, ordered))  # what has been asked stays when the rest does not come
 
 
 def main() -> None:

@@ -46,7 +46,9 @@ class Result(NamedTuple):
 FINISH = ("ndctl check-labels all", "ndctl list -DRNXi", "ndctl check-namespace all")  # after each sequence
 
 
-def result(sequence: Sequence, answers: Iterable[Answer], finish: Iterable[Answer], bytes_left: Iterable[str]) -> Result:
+def result(
+    sequence: Sequence, answers: Iterable[Answer], finish: Iterable[Answer], bytes_left: Iterable[str]
+) -> Result:
     """Put together what one side did.
 
     Args:
@@ -116,6 +118,12 @@ class Kept(NamedTuple):
 
     answers: tuple[Told, ...]
     changed: tuple[str, ...]
+
+    def over(self, state: Iterable[str]) -> Result:
+        """The whole result, with what was left of the state that the sequence began with."""
+        gone = {line[1:] for line in self.changed if line[0] == "-"}
+        came = [line[1:] for line in self.changed if line[0] == "+"]
+        return Result(self.answers, (*(line for line in state if line not in gone), *came))
 
 
 def load(text: str) -> tuple[dict[str, tuple[str, ...]], dict[str, Kept]]:

@@ -32,6 +32,7 @@ class Parameter:
             takes them.
         kind_of: its type; None is text.
         settings: the rest of what click takes; ``shell_complete`` is the name of one of ``xlpy.cli.completers``.
+            ``raw``: an argument that gets all words as they are, options too: the command reads them by itself.
     """
 
     def __init__(self, declarations: tuple[str, ...], kind_of: Type | None, settings: dict[str, Any]) -> None:
@@ -41,6 +42,7 @@ class Parameter:
         self.flag = bool(settings.get("is_flag"))
         self.count = bool(settings.get("count"))
         self.many = settings.get("nargs") == -1
+        self.raw = bool(settings.pop("raw", False))
         self.repeated = bool(settings.get("multiple"))
         self.spellings = tuple(one for one in declarations if one.startswith("-"))
         names = [one for one in declarations if not one.startswith("-")]

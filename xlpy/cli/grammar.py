@@ -196,7 +196,9 @@ def _clicked(name: str, declared: Command) -> click.Command:
     def call(**values: Any) -> None:  # noqa: ANN401 - any values
         declared(click.get_current_context().obj, **values)
 
-    return click.Command(name, callback=call, params=_params(declared), help=_help(declared))
+    raw = {"ignore_unknown_options": True} if any(one.raw for one in declared.parameters) else None
+    params = _params(declared)
+    return click.Command(name, callback=call, params=params, help=_help(declared), context_settings=raw)
 
 
 def _params(declared: Command, argument: type[click.Argument] = click.Argument) -> list[click.Parameter]:
@@ -207,7 +209,7 @@ def _params(declared: Command, argument: type[click.Argument] = click.Argument) 
 
 def _settings(one: Parameter) -> dict[str, Any]:
     """What click takes beside the declarations; a completer is declared by its name."""
-    settings = {**one.settings, "type": one.type.click() if one.type else None}
+    settings = {**one.settings, "type": click.UNPROCESSED if one.raw else one.type.click() if one.type else None}
     if "shell_complete" in settings:
         settings["shell_complete"] = getattr(completers, settings["shell_complete"])
     return settings

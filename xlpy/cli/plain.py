@@ -42,11 +42,20 @@ def read(words: Sequence[str]) -> Line | None:
             where, deeper = TREE[branch][rest[at]][0], f"{branch} {rest[at]}".strip()
             if where and not (deeper in TREE and rest[at + 1 : at + 2] and rest[at + 1] in TREE[deeper]):
                 command = find(where)
+                if any(one.raw for one in command.parameters):
+                    return Line(common, command, _raw(command, rest[at + 1 :]))
                 return Line(common, command, _values(command.parameters, rest[at + 1 :])[0])
             branch, at = deeper, at + 1
     except (_Doubt, ValueError):
         pass
     return None
+
+
+def _raw(command: Command, words: Sequence[str]) -> dict[str, Any]:
+    """The words of a command that reads them by itself; only ``--help`` in front is for click."""
+    if words[:1] in (["--help"], ("--help",)):
+        raise _Doubt
+    return {command.parameters[0].name: tuple(words)}
 
 
 def find(where: str) -> Command:

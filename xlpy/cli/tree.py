@@ -62,6 +62,8 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "boot": ("boot:boot", "Boot an unmodified Linux kernel on a domain, under QEMU."),
         "export": ("export:export", "Make files with which the stock xl starts a domain with vNVDIMMs."),
         "import": ("imports:import_config", "Read vNVDIMMs back from a stock xl configuration."),
+        "ndctl": ("ndctl.command:ndctl", "Manage the host's NVDIMMs with ndctl's own words."),
+        "daxctl": ("ndctl.command:daxctl", "List device-dax with daxctl's own words."),
         "pmem": ("", GROUPS["pmem"]),
         "acpi": ("", GROUPS["acpi"]),
         "mem": ("", GROUPS["mem"]),

@@ -197,7 +197,8 @@ class Check:
         return 0
 
     def _arenas(self, start: int) -> list[tuple[int, BttBlock]]:
-        name, found, at = "btt_discover_arenas", [], start
+        name, at = "btt_discover_arenas", start
+        found: list[tuple[int, BttBlock]] = []
         left = self._one.size
         while left > 0:
             block = self._block(at)
@@ -248,9 +249,7 @@ class Arena:
         self._block = block
         self._slots = (0, 1)
         raw = check._read(at + block.logoff, block.nfree * LANE.size)
-        self._lanes = [
-            [lane[slot : slot + 4] for slot in range(0, 16, 4)] for lane in LANE.iter_unpack(raw)
-        ]
+        self._lanes = [[lane[slot : slot + 4] for slot in range(0, 16, 4)] for lane in LANE.iter_unpack(raw)]
         self._map = dict(self._written())  # entries that are not as they were made: 0, a block that leads to itself
 
     def _written(self) -> Iterator[tuple[int, int]]:

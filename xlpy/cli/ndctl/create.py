@@ -15,11 +15,12 @@ from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size, size_and_unit
 from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from xlpy.cli.ndctl.order import Named
     from xlpy.cli.ndctl.session import Session
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
@@ -41,11 +42,14 @@ OPTIONS = (
     flag("L", "autolabel", "automatically initialize labels", default=True),
     flag("c", "continue", "continue creating namespaces as long as the filter criteria are met"),
     flag("R", "autorecover", "automatically cleanup on failure", default=True),
+    # ours (design, 4.2.1)
+    text("", "reserve", "size", "xlpy: keep room for another owner's structures; 'xen' for what Xen needs"),
 )
 SUFFIXES = {1 << 10: "K", 1 << 20: "M", 1 << 30: "G", 1 << 40: "T"}
 MIB16, MIB2 = 16 << 20, 2 << 20
 ANY_SECTOR = 0xFFFFFFFF  # UINT_MAX: the kernel has no sector size for the namespace
 NAME_MAX = 63
+COST_MAX = 0xFFFF - 64  # bytes per page: what the info block has a field for, without Linux's own
 
 
 class Refused(Exception):
@@ -66,6 +70,7 @@ class Wanted(NamedTuple):
     align: int
     sector: int
     place: str  # of page structs: ram, pmem, or none
+    reserve: tuple[int, ...]  # bytes per page of each table of another owner
 
 
 def run(session: Session, words: Sequence[str]) -> int:
@@ -120,6 +125,10 @@ def _defaults(session: Session, values: Values, rest: Sequence[str]) -> bool | N
             checked.sound = False
     elif values.type == "blk" or mode_of(values.mode) == "sector":
         values["sector_size"] = "4096"
+    if values.reserve not in (None, "xen") and size(values.reserve) in (0, NONE):
+        checked.fault(f"failed to parse reserve '{values.reserve}'")
+    if values.reserve is not None and values.mode is not None and mode_of(values.mode) not in ("fsdax", "devdax"):
+        checked.fault("--reserve only valid for fsdax and devdax mode")
     for word in rest:
         checked.fault(f'unknown extra parameter "{word}"')
     return by_default if checked.sound else None
@@ -271,7 +280,23 @@ class Maker:
         elif values.map is not None and old is not None:
             self._session.failed(f"{old.dev}: --map= only valid for fsdax mode namespace")
             raise Refused(-EINVAL)
-        return Wanted(values.uuid or new_uuid(), name, mode, wanted, align, sector, place)
+        reserve = self._reserve(wanted) if mode in ("fsdax", "devdax") else ()
+        return Wanted(values.uuid or new_uuid(), name, mode, wanted, align, sector, place, reserve)
+
+    def _reserve(self, wanted: int) -> tuple[int, ...]:
+        """What another owner's tables cost per page: Xen's two, or one of at least the size that is asked for."""
+        word = self._values.reserve
+        if word is None:
+            return ()
+        if word == "xen":
+            from xlpy.dom0.nvdimm.fsdax import XEN_TABLES
+
+            return XEN_TABLES
+        cost = -(-size(word) // (wanted // PAGE))
+        if cost > COST_MAX:
+            self._session.error(f"--reserve={word} is more than {COST_MAX} bytes for each page of the namespace\n")
+            raise Refused(-EINVAL)
+        return (cost,)
 
     def _size(self, region: NdRegion, old: NdNamespace | None) -> tuple[int, int]:
         """(bytes, unit in which they were given)."""
@@ -338,8 +363,7 @@ class Maker:
             return sector
         if old is not None:
             if old.mode == "safe" and mode == "sector":
-                sector = old.claim.lbasize  # type: ignore[union-attr]
-                return sector
+                return int(old.claim.lbasize)  # type: ignore[union-attr]
             return old.sector_size if old.has_label else 0
         if seed is None:
             self._session.failed(f"{region.dev}: failed to get seed")
@@ -351,9 +375,9 @@ class Maker:
     def _set_up(self, region: NdRegion, one: NdNamespace, wanted: Wanted) -> int:
         """Give a namespace what is wanted, and print what has come of it."""
         if one.has_label:
-            self._try("ndctl_namespace", one, "set_uuid", lambda: one.store_uuid(wanted.uuid))
-            self._try("ndctl_namespace", one, "set_alt_name", lambda: one.store_alt_name(wanted.name))
-            self._try("ndctl_namespace", one, "set_size", lambda: one.store_size(wanted.size))
+            self._try(one, "set_uuid", lambda: one.store_uuid(wanted.uuid))
+            self._try(one, "set_alt_name", lambda: one.store_alt_name(wanted.name))
+            self._try(one, "set_size", lambda: one.store_size(wanted.size))
         if wanted.sector and wanted.sector != ANY_SECTOR:
             self._set_sector(one, wanted)
         info = new_uuid()
@@ -372,7 +396,7 @@ class Maker:
 
     def _set_sector(self, one: NdNamespace, wanted: Wanted) -> None:
         if wanted.sector in one.sector_sizes:
-            self._try("ndctl_namespace", one, "set_sector_size", lambda: one.store_sector_size(wanted.sector))
+            self._try(one, "set_sector_size", lambda: one.store_sector_size(wanted.sector))
         elif wanted.mode != "sector" and wanted.sector != 512:
             self._session.error(f"{one.dev}: sector_size: {wanted.sector} not supported\n")
             raise Refused(-EINVAL)
@@ -390,10 +414,12 @@ class Maker:
         if one.resource % MIB16 and not self._values.force:
             self._session.error(f"{one.dev} misaligned to 16M, adjust region alignment and retry\n")
             raise Refused(-EINVAL)
-        self._try(prefix, seed, "set_uuid", lambda: seed.store_uuid(info))
-        self._try(prefix, seed, "set_location", lambda: seed.store_mode(wanted.place))
-        self._try(prefix, seed, "set_align", lambda: seed.store_align(wanted.align))
-        self._try(prefix, seed, "set_namespace", lambda: seed.store_namespace(one.dev))
+        self._try(seed, "set_uuid", lambda: seed.store_uuid(info))
+        self._try(seed, "set_location", lambda: seed.store_mode(wanted.place))
+        self._try(seed, "set_align", lambda: seed.store_align(wanted.align))
+        if wanted.reserve:
+            self._try(seed, "set_reserve", lambda: seed.store_reserve(wanted.reserve))
+        self._try(seed, "set_namespace", lambda: seed.store_namespace(one.dev))
         result = device.enable(self._session, seed, f"{prefix}_enable")
         if result and self._values.autorecover:
             device.attempt(lambda: seed.store_namespace(""))
@@ -404,14 +430,13 @@ class Maker:
         if seed is None:
             raise Refused(-ENXIO)
         sector = 4096 if wanted.sector == ANY_SECTOR else wanted.sector
-        self._try("ndctl_btt", seed, "set_uuid", lambda: seed.store_uuid(info))
-        self._try("ndctl_btt", seed, "set_sector_size", lambda: seed.store_sector_size(sector))
-        self._try("ndctl_btt", seed, "set_namespace", lambda: seed.store_namespace(one.dev))
+        self._try(seed, "set_uuid", lambda: seed.store_uuid(info))
+        self._try(seed, "set_sector_size", lambda: seed.store_sector_size(sector))
+        self._try(seed, "set_namespace", lambda: seed.store_namespace(one.dev))
         return device.enable(self._session, seed, "ndctl_btt_enable")
 
-    def _try(self, prefix: str, one: Any, step: str, act: Any) -> None:  # noqa: ANN401
+    def _try(self, one: Named, step: str, act: Callable[[], object]) -> None:
         """One write to sysfs, which must succeed."""
-        del prefix
         result = device.attempt(act)
         if result:
             self._session.failed(f"{one.dev}: {step} failed: {strerror(result)}")

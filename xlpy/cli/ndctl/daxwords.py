@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EOPNOTSUPP, ENXIO
+from errno import ENXIO, EOPNOTSUPP
 
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.jsonc import show_array

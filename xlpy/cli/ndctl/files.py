@@ -24,11 +24,13 @@ class Output:
     """Where a command's data go; a context that closes it.
 
     Args:
+        session: for warnings.
         stream: for bytes.
         standard: it is standard output.
     """
 
-    def __init__(self, stream: BinaryIO, standard: bool) -> None:
+    def __init__(self, session: Session, stream: BinaryIO, standard: bool) -> None:
+        self.warning = session.warning
         self._stream = stream
         self.standard = standard
 
@@ -36,9 +38,9 @@ class Output:
     def open(cls, session: Session, path: str | None) -> Output | None:
         """A file by name, emptied first, or standard output; None when it cannot be opened, which has been told."""
         if path is None:
-            return cls(binary(), standard=True)
+            return cls(session, binary(), standard=True)
         try:
-            return cls(open(path, "w+b", opener=private), standard=False)
+            return cls(session, open(path, "w+b", opener=private), standard=False)
         except OSError as error:
             _told(session, path, error)
             return None
@@ -79,11 +81,11 @@ class Input:
         try:
             if path is None:
                 return cls(sys.stdin.buffer.read(limit) if sys.stdin else b"")
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             _told(session, path or "<stdin>", error)
             return None
-        with open(fd, "rb") as stream:
+        with os.fdopen(fd, "rb") as stream:
             return cls(stream.read(limit))
 
     def read(self, length: int) -> bytes:

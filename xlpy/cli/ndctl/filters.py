@@ -71,10 +71,8 @@ def wants_namespace(namespace: NdNamespace, words: str | None) -> bool:
     """Whether a namespace is meant: by name, or as REGION.NUMBER."""
     if words is None:
         return True
-    for word in words.split(" "):
-        if word in ("all", namespace.dev, f"{namespace.region.number}.{namespace.id}"):
-            return True
-    return False
+    names = ("all", namespace.dev, f"{namespace.region.number}.{namespace.id}")
+    return any(word in names for word in words.split(" "))
 
 
 def every(words: str | None) -> bool:

@@ -17,8 +17,8 @@ from xlpy.cli.ndctl.objects import NO_UUID, Detail
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
-from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, MODE_PMEM, MODE_RAM, PFN_SIGNATURE, PfnBlock
 from xlpy.dom0.nvdimm.fletcher import sealed
+from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, MODE_PMEM, MODE_RAM, PFN_SIGNATURE, PfnBlock
 from xlpy.dom0.nvdimm.uuids import uuid_bytes, uuid_text
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING, Any
@@ -41,9 +41,7 @@ WRITE = (
     *BASE,
     text("o", "output", "output-file", "filename to write infoblock contents"),
     flag("c", "stdout", "write the infoblock data to stdout"),
-    text(
-        "m", "mode", "operation-mode", "specify the infoblock mode, 'fsdax' or 'devdax' (default 'fsdax')"
-    ),
+    text("m", "mode", "operation-mode", "specify the infoblock mode, 'fsdax' or 'devdax' (default 'fsdax')"),
     text("s", "size", "size", "override the image size to instantiate the infoblock"),
     text("a", "align", "align", "specify the expected physical alignment"),
     text("u", "uuid", "uuid", "specify the uuid for the infoblock (default: autogenerate)"),
@@ -54,6 +52,9 @@ WRITE = (
 BYTES = 8192  # what is read and written: the first block is empty except for a BTT 2.0
 BLOCK = 4096
 SUBSECTION, MIB2 = 2 << 20, 2 << 20
+BTT_NUMBERS = ("external_lbasize", "external_nlba", "internal_lbasize", "internal_nlba", "nfree", "infosize")
+BTT_PLACES = ("nextoff", "dataoff", "mapoff", "logoff", "info2off")
+PFN_NUMBERS = ("dataoff", "npfns", "mode", "start_pad", "end_trunc", "align", "page_size", "page_struct_size")
 BTT = b"BTT_ARENA_INFO\0\0"
 
 
@@ -105,7 +106,7 @@ class Reader:
             with self._session.change(f"ndctl read-infoblock {name}") as nd:
                 result, done = walk(nd, self._values, name, self._namespace)
         if self._found is not None:
-            show_array(self._target, self._found, human=False)  # type: ignore[arg-type]
+            show_array(self._target, self._found, human=False)
         return result, done
 
     def _file(self, path: str | None) -> int:
@@ -113,7 +114,7 @@ class Reader:
             if path is None:
                 data = sys.stdin.buffer.read(BYTES) if sys.stdin else b""
             else:
-                with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
                     data = stream.read(BYTES)
         except OSError as error:
             return -(error.errno or EIO)
@@ -175,15 +176,12 @@ def block_object(block: bytes, detail: Detail) -> dict[str, Any]:
         "version": f"{major}.{minor}",
     }
     if signature == BTT:
-        names = ("external_lbasize", "external_nlba", "internal_lbasize", "internal_nlba", "nfree", "infosize")
-        made |= dict(zip(names, unpack_from("<6I", block, 56), strict=True))
-        places = ("nextoff", "dataoff", "mapoff", "logoff", "info2off")
-        return made | {name: detail.hex(n) for name, n in zip(places, unpack_from("<5Q", block, 80), strict=True)}
-    numbers = unpack_from("<QQIIIIIH", block, 56)
-    names = ("dataoff", "npfns", "mode", "start_pad", "end_trunc", "align", "page_size", "page_struct_size")
-    return made | {
-        name: number if name == "mode" else detail.hex(number) for name, number in zip(names, numbers, strict=True)
-    }
+        numbers = dict(zip(BTT_NUMBERS, unpack_from("<6I", block, 56), strict=True))
+        places = zip(BTT_PLACES, unpack_from("<5Q", block, 80), strict=True)
+        return made | numbers | {name: detail.hex(place) for name, place in places}
+    for name, number in zip(PFN_NUMBERS, unpack_from("<QQIIIIIH", block, 56), strict=True):
+        made[name] = number if name == "mode" else detail.hex(number)
+    return made
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -280,7 +278,7 @@ def _to_file(session: Session, values: Values) -> int:
     except OSError as error:
         session.error(f"failed to open: {values.output}\n")
         return -(error.errno or EIO)
-    with open(fd, "r+b") as stream:
+    with os.fdopen(fd, "r+b") as stream:
         if not length:
             if not S_ISREG(os.fstat(fd).st_mode):
                 session.error(f"unsupported file type: {values.output}\n")

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xlpy.cli.ndctl.session import Session
-
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"}
+
+
+class Target(Protocol):
+    """Where JSON goes: standard output, or a file."""
+
+    def out(self, *texts: str) -> None:
+        """Print text as it is."""
+        ...
+
+    def warning(self, text: str) -> None:
+        """Warn on standard error."""
+        ...
 
 
 def dumps(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -47,17 +57,17 @@ def _string(text: str) -> str:
     return '"' + "".join(_ESCAPES.get(c) or (c if c >= " " else f"\\u{ord(c):04x}") for c in text) + '"'
 
 
-def show(session: Session, value: Any) -> None:  # noqa: ANN401
+def show(target: Target, value: Any) -> None:  # noqa: ANN401
     """Print one value."""
-    session.out(dumps(value))
+    target.out(dumps(value))
 
 
-def show_array(session: Session, array: list[Any], human: bool) -> None:
+def show_array(target: Target, array: list[Any], human: bool) -> None:
     """Print an array; its only element without brackets when it is for people."""
     if len(array) == 1 and human:
-        show(session, array[0])
+        show(target, array[0])
         return
     if not array:
-        session.warning("no matching devices found\n")
+        target.warning("no matching devices found\n")
     if array or not human:
-        show(session, array)
+        show(target, array)

@@ -1,4 +1,4 @@
-"""The commands on label areas: ``init-labels``, ``check-labels``, ``read-labels``, ``write-labels``, ``zero-labels``."""
+"""The commands on label areas: ``init-``, ``check-``, ``read-``, ``write-`` and ``zero-labels``."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def read(session: Session, words: Sequence[str]) -> int:
             return -EINVAL
         data = dimm.get_config_data(*span)
         if as_json:
-            told.append(_told(dimm, data, values))
+            told.append(_told(dimm, data, values.index, Detail(human=values.human, wide=session.wide)))
         else:
             target.write(data)
         return 0
@@ -210,7 +210,7 @@ def read(session: Session, words: Sequence[str]) -> int:
     return summary(session, "read {} nmem", count)
 
 
-def _told(dimm: Nvdimm, data: bytes, values: Values) -> dict[str, Any]:
+def _told(dimm: Nvdimm, data: bytes, index_only: bool, detail: Detail) -> dict[str, Any]:
     """A label area as ``--json`` has it."""
     area = read_area(dimm.get_config_size()[0], dimm.get_config_data)
     minor = 2 if area.head is None else 2 if area.head.minor >= 2 else 1
@@ -220,8 +220,7 @@ def _told(dimm: Nvdimm, data: bytes, values: Values) -> dict[str, Any]:
         "dev": dimm.dev,
         "index": [_index(data[at : at + INDEX_HEAD]) for at in (0, index_size)],
     }
-    if not values.index:
-        detail = Detail(human=values.human)
+    if not index_only:
         places = range(2 * index_size, len(data) - size + 1, size)
         rows = enumerate(Label.parse(data[at : at + size]) for at in places)
         made["label"] = [_label(one, minor, detail) for slot, one in rows if one.slot == slot]

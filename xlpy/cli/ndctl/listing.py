@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from xlpy.cli.ndctl.session import Session
     from xlpy.dom0.nvdimm.nd.bus import NdBus
+    from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
     from xlpy.dom0.nvdimm.nd.region import NdRegion
 
@@ -129,6 +130,7 @@ class Listing:
             media=values.media_errors,
             capabilities=values.capabilities,
             firmware=values.firmware,
+            wide=self._session.wide,
         )
         self._all = values.idle or values.configured  # what is disabled too
         self._inside = False  # the last region that is shown has namespaces in it: they count as a kind of their own
@@ -150,9 +152,7 @@ class Listing:
 
     def _wants_bus(self, bus: NdBus) -> bool:
         values = self._values
-        return filters.wants_bus(bus, values.bus) and filters.bus_has(
-            bus, values.dimm, values.region, values.namespace
-        )
+        return filters.wants_bus(bus, values.bus) and filters.bus_has(bus, values.dimm, values.region, values.namespace)
 
     def _bus(self, bus: NdBus) -> Object:
         """A bus with what is below it; without ``-B`` only what is below it."""
@@ -189,7 +189,7 @@ class Listing:
             made["namespaces"] = namespaces
         return made
 
-    def _dimm(self, one: filters.Nvdimm) -> Object:
+    def _dimm(self, one: Nvdimm) -> Object:
         made = dimm_object(one, self._detail)
         if self._values.health:
             from xlpy.cli.ndctl.health import health_object

@@ -182,5 +182,3 @@ def destroy(session: Session, words: Sequence[str]) -> int:
     with session.change(f"ndctl destroy-namespace {name}") as nd:
         found = walk(nd, values, name, lambda one: take_apart(session, one, values.force, delete=True))
     return summary(session, "destroying namespaces", "destroyed", *found)
-
-

@@ -36,6 +36,7 @@ class Detail(NamedTuple):
 
     human: numbers for people; verbose: nodes and the labels' uuids; idle, configured: what is not in use;
     dax: device-dax regions (``-X``); media: the places of errors (``-M``); capabilities; firmware.
+    wide: hexadecimal numbers have 64 bits (ndctl 77 and later), not 63.
     """
 
     human: bool = False
@@ -46,14 +47,17 @@ class Detail(NamedTuple):
     media: bool = False
     capabilities: bool = False
     firmware: bool = False
+    wide: bool = False
 
     def size(self, value: int) -> int | str:
         """A size."""
         return human(value) if self.human else value
 
     def hex(self, value: int) -> int | str:
-        """A number that people want in hexadecimal. ndctl 76 keeps it in 63 bits then."""
-        return hexadecimal(min(value, 2**63 - 1)) if self.human else value
+        """A number that people want in hexadecimal."""
+        if not self.human:
+            return value
+        return hexadecimal(value if self.wide else min(value, 2**63 - 1))
 
 
 def known(read: Callable[[], int]) -> int | None:

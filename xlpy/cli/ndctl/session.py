@@ -54,6 +54,11 @@ class Session:
         return self.host.manage(what, dry_run=self.env.dry_run)
 
     @property
+    def wide(self) -> bool:
+        """Whether hexadecimal numbers have all of their 64 bits."""
+        return self.like != "76"
+
+    @property
     def version(self) -> str:
         """What ``--version`` prints."""
         return VERSIONS[self.like]
@@ -75,7 +80,7 @@ class Session:
             err(*text.split("\n"))
 
     def error(self, text: str) -> None:
-        """A message as its parser gives it. Most of ndctl's own end with a line of their own, so a blank one follows."""
+        """A message as its parser gives it. Most of ndctl's own texts end with a line end: a blank line follows."""
         self.err(f"  Error: {text}")
 
     def warning(self, text: str) -> None:

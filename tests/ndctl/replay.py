@@ -1,0 +1,157 @@
+"""The same sequences with xlpy, in this process, on an emulated host with the machine of `machine.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from ndctl import media, recorded
+from ndctl.machine import DIMMS, REGIONS, machine_yaml
+from ndctl.recorded import FINISH, Result
+from ndctl.sequences import Answer, Sequence
+
+from xlpy.addr import Spa
+from xlpy.cli.kept import Kept
+from xlpy.cli.main import run
+from xlpy.dom0.nvdimm.labels import empty_index
+from xlpy.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OPTIONS = {"root": None, "verbose": 0, "quiet": False, "dry_run": False, "color": "auto", "xen": None}
+
+
+def make(folder: Path, state: str) -> Path:
+    """A host in the state that a sequence begins with."""
+    root = folder / f"host-{state}"
+    description = folder / "machine.yaml"
+    description.write_text(machine_yaml())
+    host = Host.make(root, description)
+    if state in ("1.1", "1.2"):
+        with host.manage("labels") as nd:
+            for region in nd.regions:
+                region.unbind()
+            for dimm in nd.dimms:
+                if dimm.commands:
+                    for block in (0, 1):
+                        made = empty_index(dimm.config.size, block, int(state[2:]))
+                        dimm.set_config_data(made.own, made.build())
+                    dimm.unbind()
+                    dimm.bind()
+            for region in nd.regions:
+                region.bind()
+    host.store.close()
+    return root
+
+
+class Replay:
+    """One sequence after the other, each on a host of its own.
+
+    Args:
+        folder: for the hosts and the files that commands read and write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, Path] = {}
+
+    def play(self, sequence: Sequence) -> Result:
+        """What xlpy does at each command, and what is left."""
+        if sequence.state not in self._made:
+            self._made[sequence.state] = make(self._folder, sequence.state)
+        root, work = self._folder / "host", self._folder / "work"
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        subprocess.run(["cp", "-a", "--sparse=always", self._made[sequence.state], root], check=True)
+        with _place(work, XLPY_ROOT=str(root)):
+            kept = Kept(OPTIONS)
+            try:
+                answers = [self._command(line, kept) for line in sequence.commands]
+                finish = [self._command(line, kept) for line in FINISH]
+                left = list(_left(kept.host(None, str, None)))
+            finally:
+                kept.close()
+        return recorded.result(sequence, answers, finish, left)
+
+    def _command(self, line: str, kept: Kept) -> Answer:
+        word, *rest = line.split()
+        if word in ("ndctl", "daxctl"):
+            return _call(shlex.split(line), kept)
+        host = kept.host(None, str, None)
+        if word == "poke":
+            _poke(host, rest[0], int(rest[1], 0), bytes.fromhex(rest[2]))
+        elif word == "mount":
+            with host.change("a domain takes it"):
+                host.dom0.pin(rest[0], "domain 1")
+        elif word == "umount":
+            with host.change("the domain ends"):
+                host.dom0.release("domain 1")
+        else:
+            done = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
+            return Answer(done.returncode, done.stdout, done.stderr)
+        return Answer(0, b"", b"")
+
+
+def _poke(host: Host, place: str, at: int, data: bytes) -> None:
+    number = int(place[-1])
+    if place.startswith("nmem"):
+        host.hw.labels_write(f"dimm{number}", at, data)
+    else:
+        host.hw.write(Spa(DIMMS[REGIONS[number]].base + at), data)
+
+
+def _left(host: Host) -> Iterator[str]:
+    """What label areas and media hold, in lines."""
+    for slot, one in enumerate(DIMMS):
+        area = host.hw.labels_read(f"dimm{slot}", 0, one.label) if one.label else b""
+        yield from (f"nmem{slot}: {line}" for line in media.label_area(area))
+    for number, slot in enumerate(REGIONS):
+        one = DIMMS[slot]
+
+        def read(offset: int, length: int, base: int = one.base) -> bytes:
+            return host.hw.read(Spa(base + offset), length)
+
+        file, start, _ = host.hw.locate_file(Spa(one.base))
+        extents = [(at - start, length) for at, length in media.written(file, start, start + one.size)]
+        yield from (f"region{number}: {line}" for line in media.media(read, extents))
+
+
+def _call(words: list[str], kept: Kept) -> Answer:
+    """One command of xlpy; what stands behind ``<`` is its standard input."""
+    source = os.devnull
+    if "<" in words:
+        at = words.index("<")
+        source, words = words[at + 1], words[:at]
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape", write_through=True) for _ in range(2)
+    )
+    before = sys.stdin
+    with open(source) as sys.stdin, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = run(words, kept)
+        finally:
+            sys.stdin = before
+    return Answer(status, *(stream.buffer.getvalue() for stream in (out, err)))
+
+
+@contextlib.contextmanager
+def _place(folder: Path, **environment: str) -> Iterator[None]:
+    """Stand in a folder, with more in the environment."""
+    before, kept = os.getcwd(), dict(os.environ)  # noqa: PTH109
+    os.chdir(folder)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        os.environ.clear()
+        os.environ.update(kept)
