@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from errno import EAGAIN, EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO
 
 from xlpy.cli.ndctl import device, filters
 from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.jsonc import show
-from xlpy.cli.ndctl.namespaces import BASE, PAGE, Checked, chosen_regions, mode_of
+from xlpy.cli.ndctl.namespaces import BASE, Checked, chosen_regions, mode_of
 from xlpy.cli.ndctl.objects import Detail, namespace_object
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
-from xlpy.cli.ndctl.sizes import NONE, size, size_and_unit
-from xlpy.dom0.nvdimm.uuids import uuid_text
-from xlpy.records import NamedTuple
+from xlpy.cli.ndctl.sizes import NONE, size
+from xlpy.cli.ndctl.wanted import ANY_SECTOR, MIB16, Refused, Resolver, Wanted, new_uuid
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,44 +43,17 @@ OPTIONS = (
     # ours (design, 4.2.1)
     text("", "reserve", "size", "xlpy: keep room for another owner's structures; 'xen' for what Xen needs"),
 )
-SUFFIXES = {1 << 10: "K", 1 << 20: "M", 1 << 30: "G", 1 << 40: "T"}
-MIB16, MIB2 = 16 << 20, 2 << 20
-ANY_SECTOR = 0xFFFFFFFF  # UINT_MAX: the kernel has no sector size for the namespace
-NAME_MAX = 63
-COST_MAX = 0xFFFF - 64  # bytes per page: what the info block has a field for, without Linux's own
-
-
-class Refused(Exception):
-    """It cannot be done in this region; ``result`` is the negative errno."""
-
-    def __init__(self, result: int) -> None:
-        super().__init__(result)
-        self.result = result
-
-
-class Wanted(NamedTuple):
-    """What a namespace is to be, when nothing is left open."""
-
-    uuid: str
-    name: str
-    mode: str
-    size: int
-    align: int
-    sector: int
-    place: str  # of page structs: ram, pmem, or none
-    reserve: tuple[int, ...]  # bytes per page of each table of another owner
 
 
 def run(session: Session, words: Sequence[str]) -> int:
     """Make namespaces, or make something else of one."""
     parser = Parser(session, OPTIONS, USAGE)
     values, rest = parser.parse(words)
-    mode_by_default = _defaults(session, values, rest)
-    if mode_by_default is None:
+    if not _defaults(session, values, rest):
         parser.usage()
     name = values.reconfig
     with session.change(f"ndctl create-namespace {name or ''}".rstrip()) as nd:
-        maker = Maker(session, nd, values, mode_by_default)
+        maker = Maker(session, nd, values)
         result, made = maker.reconfigure(name) if name is not None else maker.create()
     if result < 0 and made < 1 and not words:
         result = -ENXIO  # it tries again with a type of region that no longer exists
@@ -95,11 +66,10 @@ def run(session: Session, words: Sequence[str]) -> int:
     return result
 
 
-def _defaults(session: Session, values: Values, rest: Sequence[str]) -> bool | None:
-    """Check the values and fill in defaults; whether the mode is one of them. None: something is wrong."""
+def _defaults(session: Session, values: Values, rest: Sequence[str]) -> bool:
+    """Check the values and fill in defaults; False: something is wrong, which has been told."""
     checked = Checked(session, values)
     fresh = values.reconfig is None
-    by_default = False
     if values.type is not None:
         if values.type not in ("pmem", "blk"):
             checked.fault(f"invalid type '{values.type}', must be either 'pmem' or 'blk'")
@@ -110,7 +80,6 @@ def _defaults(session: Session, values: Values, rest: Sequence[str]) -> bool | N
             checked.fault(f"invalid mode '{values.mode}'")
     elif fresh and values.type is not None:
         values["mode"] = "fsdax" if values.type == "pmem" else "sector"
-        by_default = True
     if values.map is not None:
         checked.map(values.mode if fresh else None)
     elif fresh:
@@ -131,7 +100,7 @@ def _defaults(session: Session, values: Values, rest: Sequence[str]) -> bool | N
         checked.fault("--reserve only valid for fsdax and devdax mode")
     for word in rest:
         checked.fault(f'unknown extra parameter "{word}"')
-    return by_default if checked.sound else None
+    return checked.sound
 
 
 class Maker:
@@ -141,15 +110,13 @@ class Maker:
         session: for messages.
         nd: the bus.
         values: of the options, defaults included.
-        mode_by_default: nobody said ``--mode``.
     """
 
-    def __init__(self, session: Session, nd: Nd, values: Values, mode_by_default: bool) -> None:
+    def __init__(self, session: Session, nd: Nd, values: Values) -> None:
         self._session = session
         self._nd = nd
         self._values = values
-        self._mode_by_default = mode_by_default
-        self._whole = False  # the size is what is free
+        self._resolver = Resolver(session, values)
         session.subject = "create namespace"
 
     # --- which -----------------------------------------------------------------------------------------------------
@@ -182,7 +149,7 @@ class Maker:
     def _in(self, region: NdRegion) -> int:
         """Make one in a region."""
         try:
-            wanted = self._resolve(region, None)
+            wanted = self._resolver.resolve(region, None)
             if region.ro:
                 return -EAGAIN
             found = self._seed(region)
@@ -212,7 +179,7 @@ class Maker:
         return result, 0
 
     def _again(self, region: NdRegion, one: NdNamespace) -> int:
-        wanted = self._resolve(region, one)
+        wanted = self._resolver.resolve(region, one)
         result = take_apart(self._session, one, self._values.force, delete=False)
         if result < 0:
             return result
@@ -253,122 +220,6 @@ class Maker:
             session.failed(f"{region.dev}: failed to initialize labels")
             return -EBUSY
         return 0
-
-    # --- what ------------------------------------------------------------------------------------------------------
-
-    def _resolve(self, region: NdRegion, old: NdNamespace | None) -> Wanted:
-        """What is to be made; Refused with EAGAIN: another region may do."""
-        values = self._values
-        if not region.bound:
-            raise Refused(-EAGAIN)
-        wanted, unit = self._size(region, old)
-        if region.nstype == 4 and wanted != region.size:
-            self._session.error("Legacy / label-less namespaces do not support sub-dividing a region\n")
-            self._session.error("Retry without -s/--size=\n")
-            raise Refused(-EINVAL)
-        name = values.name if values.name is not None else old.alt_name if old and old.has_label else ""
-        if len(name.encode()) > NAME_MAX:
-            self._session.failed("validate_namespace_options: alt name overflow")
-            raise Refused(-EINVAL)
-        mode = mode_of(values.mode) or mode_of(_mode(old)) or "raw"
-        align = self._align(region, old, mode)
-        self._check_size(region, mode, wanted, unit, align)
-        sector = self._sector(region, old, mode)
-        place = "none"
-        if mode in ("fsdax", "devdax"):
-            place = "ram" if values.map == "mem" else "pmem"
-        elif values.map is not None and old is not None:
-            self._session.failed(f"{old.dev}: --map= only valid for fsdax mode namespace")
-            raise Refused(-EINVAL)
-        reserve = self._reserve(wanted) if mode in ("fsdax", "devdax") else ()
-        return Wanted(values.uuid or new_uuid(), name, mode, wanted, align, sector, place, reserve)
-
-    def _reserve(self, wanted: int) -> tuple[int, ...]:
-        """What another owner's tables cost per page: Xen's two, or one of at least the size that is asked for."""
-        word = self._values.reserve
-        if word is None:
-            return ()
-        if word == "xen":
-            from xlpy.dom0.nvdimm.fsdax import XEN_TABLES
-
-            return XEN_TABLES
-        cost = -(-size(word) // (wanted // PAGE))
-        if cost > COST_MAX:
-            self._session.error(f"--reserve={word} is more than {COST_MAX} bytes for each page of the namespace\n")
-            raise Refused(-EINVAL)
-        return (cost,)
-
-    def _size(self, region: NdRegion, old: NdNamespace | None) -> tuple[int, int]:
-        """(bytes, unit in which they were given)."""
-        values = self._values
-        wanted, unit = size_and_unit(values.size)
-        self._whole = values.size is None and old is None
-        if old is not None:
-            return (wanted if values.size is not None else old.size), unit
-        free = region.size if region.nstype == 4 else region.max_available_extent
-        if not free or wanted > free:
-            raise Refused(-EAGAIN)
-        return wanted or free, unit
-
-    def _align(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
-        values, seed = self._values, region.pfn_seed if mode == "fsdax" else region.dax_seed
-        if values.align is not None:
-            if mode not in ("fsdax", "devdax"):
-                self._session.error(f"{mode} mode does not support setting an alignment\n")
-                raise Refused(-ENXIO)
-            align = size(values.align)
-            if seed is None or align not in seed.supported_alignments:
-                self._session.error(f"unsupported align: {values.align}\n")
-                raise Refused(-ENXIO)
-            return align
-        if old is not None and mode == mode_of(_mode(old)):
-            align = getattr(old.claim, "align", PAGE)
-        elif mode in ("fsdax", "devdax"):
-            align = seed.align if seed else MIB2
-        else:
-            align = PAGE
-        return PAGE if region.resource & (align - 1) else align
-
-    def _check_size(self, region: NdRegion, mode: str, wanted: int, unit: int, align: int) -> None:
-        if wanted % region.align:
-            self._session.failed(f"{region.dev}: align setting is {region.align:#x} size {wanted:#x} is misaligned")
-            raise Refused(-EINVAL)
-        ways = len(region.mappings) or 1
-        if wanted % (align * ways):
-            step = max(unit, align) * ways
-            proposal = (wanted // step + 1) * step // unit
-            self._session.failed(
-                f"'--size=' must align to interleave-width: {ways} and alignment: {align}\n"
-                f"did you intend --size={proposal}{SUFFIXES.get(unit, '')}?"
-            )
-            raise Refused(-EINVAL)
-        if wanted < MIB16 and mode != "raw":
-            if self._whole:
-                raise Refused(-EAGAIN)
-            self._session.error(f"'--size=' must be >= 16MiB for '{mode}' mode\n")
-            raise Refused(-EINVAL)
-
-    def _sector(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
-        values, seed = self._values, old or region.namespace_seed
-        if values.sector_size is not None:
-            sector = size(values.sector_size)
-            if mode == "sector":
-                sizes: tuple[int, ...] = region.btt_seed.sector_sizes if region.btt_seed else ()
-                kind = "btt"
-            else:
-                sizes, kind = seed.sector_sizes if seed else (), "namespace"
-            if sector not in sizes:
-                self._session.failed(f"{region.dev}: does not support {kind} sector_size {sector}")
-                raise Refused(-EINVAL)
-            return sector
-        if old is not None:
-            if old.mode == "safe" and mode == "sector":
-                return int(old.claim.lbasize)  # type: ignore[union-attr]
-            return old.sector_size if old.has_label else 0
-        if seed is None:
-            self._session.failed(f"{region.dev}: failed to get seed")
-            raise Refused(-ENXIO)
-        return 512 if seed.sector_sizes else ANY_SECTOR
 
     # --- doing it --------------------------------------------------------------------------------------------------
 
@@ -441,15 +292,3 @@ class Maker:
         if result:
             self._session.failed(f"{one.dev}: {step} failed: {strerror(result)}")
             raise Refused(result)
-
-
-def new_uuid() -> str:
-    """A random UUID (RFC 4122, version 4)."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    return uuid_text(bytes(raw))
-
-
-def _mode(one: NdNamespace | None) -> str | None:
-    return None if one is None else one.mode

@@ -256,7 +256,7 @@ def build(session: Session, values: Values, length: int, align: int, parent: str
 
 
 def _random() -> bytes:
-    from xlpy.cli.ndctl.create import new_uuid
+    from xlpy.cli.ndctl.wanted import new_uuid
 
     return uuid_bytes(new_uuid())
 

@@ -1,0 +1,185 @@
+"""What a namespace is to be: the options, and for what they leave open what the region and the kernel say."""
+
+from __future__ import annotations
+
+import os
+from errno import EAGAIN, EINVAL, ENXIO
+
+from xlpy.cli.ndctl.namespaces import PAGE, mode_of
+from xlpy.cli.ndctl.sizes import size, size_and_unit
+from xlpy.dom0.nvdimm.uuids import uuid_text
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlpy.cli.ndctl.options import Values
+    from xlpy.cli.ndctl.session import Session
+    from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+    from xlpy.dom0.nvdimm.nd.region import NdRegion
+
+SUFFIXES = {1 << 10: "K", 1 << 20: "M", 1 << 30: "G", 1 << 40: "T"}
+MIB16, MIB2 = 16 << 20, 2 << 20
+ANY_SECTOR = 0xFFFFFFFF  # UINT_MAX: the kernel has no sector size for the namespace
+NAME_MAX = 63
+COST_MAX = 0xFFFF - 64  # bytes per page: what the info block has a field for, without Linux's own
+
+
+class Refused(Exception):
+    """It cannot be done in this region; ``result`` is the negative errno."""
+
+    def __init__(self, result: int) -> None:
+        super().__init__(result)
+        self.result = result
+
+
+class Wanted(NamedTuple):
+    """What a namespace is to be, when nothing is left open."""
+
+    uuid: str
+    name: str
+    mode: str
+    size: int
+    align: int
+    sector: int
+    place: str  # of page structs: ram, pmem, or none
+    reserve: tuple[int, ...]  # bytes per page of each table of another owner
+
+
+class Resolver:
+    """Finds out what is wanted in a region.
+
+    Args:
+        session: for messages.
+        values: of the options, defaults included.
+    """
+
+    def __init__(self, session: Session, values: Values) -> None:
+        self._session = session
+        self._values = values
+        self._whole = False  # the size is what is free
+
+    def resolve(self, region: NdRegion, old: NdNamespace | None) -> Wanted:
+        """What is to be made; Refused with EAGAIN: another region may do."""
+        values = self._values
+        if not region.bound:
+            raise Refused(-EAGAIN)
+        wanted, unit = self._size(region, old)
+        if region.nstype == 4 and wanted != region.size:
+            self._session.error("Legacy / label-less namespaces do not support sub-dividing a region\n")
+            self._session.error("Retry without -s/--size=\n")
+            raise Refused(-EINVAL)
+        name = values.name if values.name is not None else old.alt_name if old and old.has_label else ""
+        if len(name.encode()) > NAME_MAX:
+            self._session.failed("validate_namespace_options: alt name overflow")
+            raise Refused(-EINVAL)
+        mode = mode_of(values.mode) or mode_of(_mode(old)) or "raw"
+        align = self._align(region, old, mode)
+        self._check_size(region, mode, wanted, unit, align)
+        sector = self._sector(region, old, mode)
+        place = "none"
+        if mode in ("fsdax", "devdax"):
+            place = "ram" if values.map == "mem" else "pmem"
+        elif values.map is not None and old is not None:
+            self._session.failed(f"{old.dev}: --map= only valid for fsdax mode namespace")
+            raise Refused(-EINVAL)
+        reserve = self._reserve(wanted) if mode in ("fsdax", "devdax") else ()
+        return Wanted(values.uuid or new_uuid(), name, mode, wanted, align, sector, place, reserve)
+
+    def _reserve(self, wanted: int) -> tuple[int, ...]:
+        """What another owner's tables cost per page: Xen's two, or one of at least the size that is asked for."""
+        word = self._values.reserve
+        if word is None:
+            return ()
+        if word == "xen":
+            from xlpy.dom0.nvdimm.fsdax import XEN_TABLES
+
+            return XEN_TABLES
+        cost = -(-size(word) // (wanted // PAGE))
+        if cost > COST_MAX:
+            self._session.error(f"--reserve={word} is more than {COST_MAX} bytes for each page of the namespace\n")
+            raise Refused(-EINVAL)
+        return (cost,)
+
+    def _size(self, region: NdRegion, old: NdNamespace | None) -> tuple[int, int]:
+        """(bytes, unit in which they were given)."""
+        values = self._values
+        wanted, unit = size_and_unit(values.size)
+        self._whole = values.size is None and old is None
+        if old is not None:
+            return (wanted if values.size is not None else old.size), unit
+        free = region.size if region.nstype == 4 else region.max_available_extent
+        if not free or wanted > free:
+            raise Refused(-EAGAIN)
+        return wanted or free, unit
+
+    def _align(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
+        values, seed = self._values, region.pfn_seed if mode == "fsdax" else region.dax_seed
+        if values.align is not None:
+            if mode not in ("fsdax", "devdax"):
+                self._session.error(f"{mode} mode does not support setting an alignment\n")
+                raise Refused(-ENXIO)
+            align = size(values.align)
+            if seed is None or align not in seed.supported_alignments:
+                self._session.error(f"unsupported align: {values.align}\n")
+                raise Refused(-ENXIO)
+            return align
+        if old is not None and mode == mode_of(_mode(old)):
+            align = getattr(old.claim, "align", PAGE)
+        elif mode in ("fsdax", "devdax"):
+            align = seed.align if seed else MIB2
+        else:
+            align = PAGE
+        return PAGE if region.resource & (align - 1) else align
+
+    def _check_size(self, region: NdRegion, mode: str, wanted: int, unit: int, align: int) -> None:
+        if wanted % region.align:
+            self._session.failed(f"{region.dev}: align setting is {region.align:#x} size {wanted:#x} is misaligned")
+            raise Refused(-EINVAL)
+        ways = len(region.mappings) or 1
+        if wanted % (align * ways):
+            step = max(unit, align) * ways
+            proposal = (wanted // step + 1) * step // unit
+            self._session.failed(
+                f"'--size=' must align to interleave-width: {ways} and alignment: {align}\n"
+                f"did you intend --size={proposal}{SUFFIXES.get(unit, '')}?"
+            )
+            raise Refused(-EINVAL)
+        if wanted < MIB16 and mode != "raw":
+            if self._whole:
+                raise Refused(-EAGAIN)
+            self._session.error(f"'--size=' must be >= 16MiB for '{mode}' mode\n")
+            raise Refused(-EINVAL)
+
+    def _sector(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
+        values, seed = self._values, old or region.namespace_seed
+        if values.sector_size is not None:
+            sector = size(values.sector_size)
+            if mode == "sector":
+                sizes: tuple[int, ...] = region.btt_seed.sector_sizes if region.btt_seed else ()
+                kind = "btt"
+            else:
+                sizes, kind = seed.sector_sizes if seed else (), "namespace"
+            if sector not in sizes:
+                self._session.failed(f"{region.dev}: does not support {kind} sector_size {sector}")
+                raise Refused(-EINVAL)
+            return sector
+        if old is not None:
+            if old.mode == "safe" and mode == "sector":
+                return int(old.claim.lbasize)  # type: ignore[union-attr]
+            return old.sector_size if old.has_label else 0
+        if seed is None:
+            self._session.failed(f"{region.dev}: failed to get seed")
+            raise Refused(-ENXIO)
+        return 512 if seed.sector_sizes else ANY_SECTOR
+
+
+def new_uuid() -> str:
+    """A random UUID (RFC 4122, version 4)."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    return uuid_text(bytes(raw))
+
+
+def _mode(one: NdNamespace | None) -> str | None:
+    return None if one is None else one.mode
