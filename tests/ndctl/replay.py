@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ndctl import media, recorded
+from ndctl.differences import plain
 from ndctl.machine import DIMMS, REGIONS, machine_yaml
 from ndctl.recorded import FINISH, Result
 from ndctl.sequences import Answer, Sequence
@@ -62,6 +63,13 @@ class Replay:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._made: dict[str, Path] = {}
+        self._left: dict[str, tuple[str, ...]] = {}
+
+    def state(self, name: str) -> tuple[str, ...]:
+        """What lies there when a sequence begins in a state, in lines."""
+        if name not in self._left:
+            self._left[name] = tuple(plain(line, line) for line in self.play(Sequence(name, name, ())).left)
+        return self._left[name]
 
     def play(self, sequence: Sequence) -> Result:
         """What xlpy does at each command, and what is left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from errno import EOPNOTSUPP
 
 from xlpy.cli.declare import Leave
 from xlpy.cli.ndctl.options import USAGE, Ended
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
     from xlpy.cli.env import Env
 
-NDCTL = {  # in the order of --list-cmds; what is empty there is answered as on a platform without it
+NOT_HERE = "-"  # the real one has it, xlpy has not
+
+NDCTL = {  # in the order of --list-cmds
     "version": "",
     "enable-namespace": "namespaces:enable",
     "disable-namespace": "namespaces:disable",
@@ -35,17 +38,35 @@ NDCTL = {  # in the order of --list-cmds; what is empty there is answered as on 
     "init-labels": "labelwords:init",
     "check-labels": "labelwords:check",
     "inject-error": "errorwords:inject",
+    "update-firmware": "unsupported:update_firmware",
     "inject-smart": "health:inject",
     "wait-scrub": "errorwords:wait_scrub",
+    "activate-firmware": "unsupported:activate_firmware",
     "start-scrub": "errorwords:start_scrub",
+    "setup-passphrase": "unsupported:setup_passphrase",
+    "update-passphrase": "unsupported:update_passphrase",
+    "remove-passphrase": "unsupported:remove_passphrase",
+    "freeze-security": "unsupported:freeze_security",
+    "sanitize-dimm": "unsupported:sanitize_dimm",
+    "load-keys": NOT_HERE,
+    "wait-overwrite": "unsupported:wait_overwrite",
     "list": "listing:run",
+    "monitor": NOT_HERE,
     "help": "",
 }
 DAXCTL = {
     "version": "",
     "list": "daxwords:run_list",
     "help": "",
+    "split-acpi": NOT_HERE,
+    "migrate-device-model": NOT_HERE,
+    "create-device": NOT_HERE,
+    "destroy-device": NOT_HERE,
     "reconfigure-device": "daxwords:reconfigure",
+    "online-memory": NOT_HERE,
+    "offline-memory": NOT_HERE,
+    "disable-device": NOT_HERE,
+    "enable-device": NOT_HERE,
 }
 COMMANDS = {"ndctl": NDCTL, "daxctl": DAXCTL}
 UNKNOWN = 1
@@ -108,6 +129,9 @@ def _run(session: Session, words: list[str]) -> int:
     if where is None:
         session.err(f"Unknown command: '{name}'")
         return UNKNOWN
+    if where == NOT_HERE:
+        session.error(f"{name} is not emulated")
+        return status(-EOPNOTSUPP)
     module, attribute = where.split(":")
     command = getattr(importlib.import_module(f"xlpy.cli.ndctl.{module}"), attribute)
     try:
@@ -129,6 +153,6 @@ def _introduce(session: Session, result: int) -> int:
 def _help(session: Session, words: list[str]) -> int:
     """Where the real one shows a manual page, the options of the command."""
     name = words[0].removeprefix(f"{session.program}-") if words else ""
-    if not COMMANDS[session.program].get(name):
+    if ":" not in COMMANDS[session.program].get(name, ""):
         return _introduce(session, 0)
     return _run(session, [name, "-h"]) and 0

@@ -1,0 +1,42 @@
+"""xlpy beside recorded answers of the real ndctl: everywhere, in one process. `record.py` makes them anew."""
+
+from __future__ import annotations
+
+import pytest
+from ndctl.compare import compare
+from ndctl.differences import DIFFERENCES
+from ndctl.recorded import changes, file, load
+from ndctl.replay import Replay
+from ndctl.sequences import Sequence, table
+
+STATES, KEPT = load(file("76").read_text())
+TABLE = [one for one in table() if one.name in KEPT]
+
+
+@pytest.fixture(scope="module")
+def replay(tmp_path_factory):
+    """Hosts are made once for each state, whatever sequences run in this process."""
+    return Replay(tmp_path_factory.mktemp("ndctl"))
+
+
+def test_every_sequence_is_recorded():
+    missing = [one.name for one in table() if one.name not in KEPT]
+    assert missing == [], "python tests/ndctl/record.py NAME..."
+    changed = [one.name for one in TABLE if tuple(told.command for told in KEPT[one.name].answers) != one.commands]
+    assert changed == [], "the commands have changed: python tests/ndctl/record.py NAME..."
+
+
+@pytest.mark.parametrize("state", sorted(STATES))
+def test_each_state_is_the_same(replay, state):
+    assert changes(STATES[state], replay.state(state)) == []
+
+
+@pytest.mark.parametrize("sequence", TABLE, ids=lambda one: one.name)
+def test_xlpy_answers_as_ndctl_does(replay, sequence: Sequence):
+    found = list(compare(KEPT[sequence.name], replay.play(sequence), replay.state(sequence.state)))
+    assert found == [], "\n".join(found)
+
+
+@pytest.mark.parametrize("one", DIFFERENCES, ids=lambda one: one.reason)
+def test_every_difference_has_a_reason(one):
+    assert len(one.reason) > 20
