@@ -48,7 +48,7 @@ def command(machine: Machine, line: str) -> Answer:
     if word == "mount":
         line = f"/usr/sbin/mke2fs -q -F -b 4096 -O ^has_journal {rest[0]} >/dev/null 2>&1; mount -t ext4 {rest[0]} /mnt"
     elif word == "umount":
-        line = "umount /mnt"
+        line = f"umount /mnt && dd if=/dev/zero of={rest[0]} bs=1M 2>/dev/null; sync"  # the file system is our affair
     return machine(line)
 
 

@@ -155,9 +155,9 @@ class Maker:
             found = self._seed(region)
             if found is None or not device.idle(found):
                 return -EAGAIN
-            result = self._set_up(region, found, wanted)
         except Refused as refused:
             return refused.result
+        result = self._set_up(region, found, wanted)
         if result and self._values.autorecover:
             device.set_class(found, "raw")
             device.delete_namespace(found)
@@ -224,7 +224,13 @@ class Maker:
     # --- doing it --------------------------------------------------------------------------------------------------
 
     def _set_up(self, region: NdRegion, one: NdNamespace, wanted: Wanted) -> int:
-        """Give a namespace what is wanted, and print what has come of it."""
+        """Give a namespace what is wanted, and print what has come of it; 0 or a negative errno."""
+        try:
+            return self._give(region, one, wanted)
+        except Refused as refused:
+            return refused.result
+
+    def _give(self, region: NdRegion, one: NdNamespace, wanted: Wanted) -> int:
         if one.has_label:
             self._try(one, "set_uuid", lambda: one.store_uuid(wanted.uuid))
             self._try(one, "set_alt_name", lambda: one.store_alt_name(wanted.name))

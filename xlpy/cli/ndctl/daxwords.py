@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from errno import ENXIO, EOPNOTSUPP
 
-from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.jsonc import show_array
 from xlpy.cli.ndctl.objects import Detail, Object, dax_device, dax_region
 from xlpy.cli.ndctl.options import Parser, flag, text
+from xlpy.cli.ndctl.order import key
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import number
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from xlpy.cli.ndctl.session import Session
     from xlpy.dom0.nvdimm.nd.bus import Nd
@@ -43,11 +43,10 @@ RECONFIGURE = (
 )
 
 
-def devices(nd: Nd) -> Iterator[NdNamespace]:
-    """The devdax namespaces that are enabled; each has one device of device-dax."""
-    for bus in filters.buses(nd):
-        for region in filters.regions(bus):
-            yield from (one for one in filters.namespaces(region) if one.char_device)
+def devices(nd: Nd) -> list[NdNamespace]:
+    """The devdax namespaces that are enabled, in daxctl's order; each has one device of device-dax."""
+    found = [one for one in nd.namespaces if one.char_device]
+    return sorted(found, key=lambda one: key(one.char_device or ""), reverse=True)
 
 
 def wants_region(one: NdNamespace, words: str | None) -> bool:
@@ -102,7 +101,7 @@ def path(one: NdNamespace) -> str:
     """Where its region of device-dax is below /sys/devices."""
     bus = one.region.bus
     above = "LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00" if bus.provider != "e820" else "platform/e820_pmem"
-    return f"/{above}/{bus.dev}/{one.region.dev}/{one.holder}/dax_region"
+    return f"/{above}/{bus.dev}/{one.region.dev}/{one.holder}"
 
 
 def mapping(one: NdNamespace, detail: Detail) -> Object:

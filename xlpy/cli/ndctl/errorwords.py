@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, EIO, ENXIO, EOPNOTSUPP
+from errno import EINVAL, ENOENT, ENXIO, EOPNOTSUPP
 
 from xlpy.addr import Spa, Span
 from xlpy.cli.ndctl import device, filters
@@ -266,7 +266,7 @@ def _scrub(session: Session, words: Sequence[str], usage: str, options: Sequence
 
     def act(bus: NdBus) -> int:
         if bus.scrub_state is None:
-            return -EOPNOTSUPP if bus.provider == "e820" else -EIO
+            return -EOPNOTSUPP if bus.provider == "e820" else -ENOENT
         if options is SCRUB:
             start(session)
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EIO
 
 from xlpy.cli.show import binary
 from xlpy.private import private
@@ -35,15 +36,15 @@ class Output:
         self.standard = standard
 
     @classmethod
-    def open(cls, session: Session, path: str | None) -> Output | None:
-        """A file by name, emptied first, or standard output; None when it cannot be opened, which has been told."""
+    def open(cls, session: Session, path: str | None) -> Output | int:
+        """A file by name, emptied first, or standard output; a negative errno when it cannot be opened: it was told."""
         if path is None:
             return cls(session, binary(), standard=True)
         try:
             return cls(session, open(path, "w+b", opener=private), standard=False)
         except OSError as error:
             _told(session, path, error)
-            return None
+            return -(error.errno or EIO)
 
     def write(self, data: bytes) -> None:
         """Write bytes."""

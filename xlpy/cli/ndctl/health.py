@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, ENXIO
+from errno import EINVAL, EIO, ENXIO
 
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.jsonc import show_array
@@ -53,7 +53,9 @@ SIXTEENTHS = 16  # of a degree: what temperatures are counted in
 
 
 def health_object(session: Session, dimm: Nvdimm) -> Object | None:
-    """The health of a DIMM, in ndctl's words; None when it tells nothing."""
+    """The health of a DIMM, in ndctl's words; None when the firmware tells nothing."""
+    if dimm.bus.scrub_state is None:  # firmware without scrubs has no SMART either
+        return None
     hw = session.host.hw
     name = hw.dimm_by_handle(dimm.info.handle).id
     health, limits = hw.dimm(name).health, hw.thresholds(name)
@@ -153,6 +155,10 @@ def _number(word: str) -> float:
 
 
 def _inject(session: Session, dimm: Nvdimm, values: Values, health: dict[str, Any], limits: dict[str, Any]) -> int:
+    if dimm.bus.scrub_state is None:
+        why = "smart injection not supported by either platform firmware or the kernel."
+        session.error(f"{dimm.dev}: {why}")
+        return -EIO
     hw = session.host.hw
     name = hw.dimm_by_handle(dimm.info.handle).id
     switched = {option: values[f"{option}_alarm"] for option in ALARMS if values[f"{option}_alarm"] is not None}

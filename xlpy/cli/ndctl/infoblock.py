@@ -70,8 +70,8 @@ def read(session: Session, words: Sequence[str]) -> int:
     if not checked.sound:
         parser.usage()
     target = Output.open(session, values.output)
-    if target is None:
-        result, done = -ENXIO, 0
+    if isinstance(target, int):
+        result, done = target, 0
     else:
         with target:
             result, done = Reader(session, values, target).run(rest[0] if rest else None)
@@ -269,7 +269,7 @@ def _to_file(session: Session, values: Values) -> int:
         if data is None:
             return -ENXIO
         target = Output.open(session, None)
-        assert target is not None
+        assert isinstance(target, Output)
         with target:
             target.write(data)
         return 0

@@ -48,7 +48,9 @@ def _group(items: Iterable[tuple[str, Any]], marks: str, indent: str, parts: lis
     for head, item in items:
         parts.append(f",\n{deeper}{head}" if len(parts) > start else f"{marks[0]}\n{deeper}{head}")
         _value(item, deeper, parts)
-    parts.append(f"\n{indent}{marks[1]}" if len(parts) > start else marks)
+    if len(parts) == start:
+        parts.append(marks[0])
+    parts.append(f"\n{indent}{marks[1]}")
 
 
 def _string(text: str) -> str:

@@ -45,13 +45,17 @@ INDEX_HEAD = 72
 
 
 def write_index(dimm: Nvdimm, minor: int) -> None:
-    """Write two empty index blocks of format 1.``minor``, as libndctl does: the bits that fill up the last eight bytes
-    of the bitmap are set too."""
+    """Write two empty index blocks of format 1.``minor``, as libndctl does.
+
+    The bits that fill up the last eight bytes of the bitmap are set too; what lies behind them stays as it was.
+    """
     size = dimm.get_config_size()[0]
+    before = dimm.get_config_data(0, 2 * geometry(size, LABEL_SIZE[1])[0])
     for block in (0, 1):
         made = empty_index(size, block, minor)
         bits = -(-made.slots // 64) * 64
-        dimm.set_config_data(made.own, made._replace(free=(1 << bits) - 1).build())
+        kept = int.from_bytes(before[made.own + INDEX_HEAD : made.own + made.size], "little") >> bits << bits
+        dimm.set_config_data(made.own, made._replace(free=kept | (1 << bits) - 1).build())
 
 
 def again(session: Session, dimm: Nvdimm) -> int:
@@ -150,11 +154,9 @@ def write(session: Session, words: Sequence[str]) -> int:
         if len(found) > 1:
             session.error("write-labels only supports writing a single dimm\n")
             parser.usage()
-        count = len(found)
-        if found:
-            result = _write(session, found[0], values, source)
-            count = result if result < 0 else count
-    return summary(session, "wrote {} nmem", count)
+        for dimm in found:
+            _write(session, dimm, values, source)  # which may fail: it is counted all the same
+    return summary(session, "wrote {} nmem", len(found))
 
 
 def _write(session: Session, dimm: Nvdimm, values: Values, source: Input) -> int:
@@ -187,16 +189,16 @@ def read(session: Session, words: Sequence[str]) -> int:
         session.err("pick either --size, or --index, not both")
         parser.usage()
     target = Output.open(session, values.output)
-    if target is None:
-        return summary(session, "read {} nmem", -ENXIO)
+    if isinstance(target, int):
+        return summary(session, "read {} nmem", target)
     told: list[Any] = []
 
     def act(dimm: Nvdimm) -> int:
         span = (0, 2 * geometry(dimm.get_config_size()[0], 128)[0]) if values.index and dimm.commands else None
         span = span or _range(dimm, values)
-        if span is None:
+        if span is None or span[0] >= span[1]:  # a size is where to stop, not how many bytes
             return -EINVAL
-        data = dimm.get_config_data(*span)
+        data = dimm.get_config_data(span[0], span[1] - span[0])
         if as_json:
             told.append(_told(dimm, data, values.index, Detail(human=values.human, wide=session.wide)))
         else:
@@ -213,7 +215,7 @@ def read(session: Session, words: Sequence[str]) -> int:
 def _told(dimm: Nvdimm, data: bytes, index_only: bool, detail: Detail) -> dict[str, Any]:
     """A label area as ``--json`` has it."""
     area = read_area(dimm.get_config_size()[0], dimm.get_config_data)
-    minor = 2 if area.head is None else 2 if area.head.minor >= 2 else 1
+    minor = 2 if area.head and area.head.minor >= 2 else 1
     size = LABEL_SIZE[minor]
     index_size = geometry(dimm.get_config_size()[0], size)[0]
     made: dict[str, Any] = {

@@ -166,7 +166,7 @@ class Resolver:
         if old is not None:
             if old.mode == "safe" and mode == "sector":
                 return int(old.claim.lbasize)  # type: ignore[union-attr]
-            return old.sector_size if old.has_label else 0
+            return old.lbasize or ANY_SECTOR if old.has_label else 0
         if seed is None:
             self._session.failed(f"{region.dev}: failed to get seed")
             raise Refused(-ENXIO)
