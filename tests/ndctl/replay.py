@@ -128,7 +128,7 @@ def _left(host: Host) -> Iterator[str]:
         def read(offset: int, length: int, base: int = one.base) -> bytes:
             return host.hw.read(Spa(base + offset), length)
 
-        file, start, _ = host.hw.locate_file(Spa(one.base))
+        file, start = host.hw.locate_file(Spa(one.base))
         extents = [(at - start, length) for at, length in media.written(file, start, start + one.size)]
         yield from (f"region{number}: {line}" for line in media.media(read, extents))
 

@@ -234,7 +234,7 @@ class Maker:
         if one.has_label:
             self._try(one, "set_uuid", lambda: one.store_uuid(wanted.uuid))
             self._try(one, "set_alt_name", lambda: one.store_alt_name(wanted.name))
-            self._try(one, "set_size", lambda: one.store_size(wanted.size))
+            self._try(one, "set_size", lambda: device.set_size(one, wanted.size))
         if wanted.sector and wanted.sector != ANY_SECTOR:
             self._set_sector(one, wanted)
         info = new_uuid()

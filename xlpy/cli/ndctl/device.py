@@ -5,7 +5,7 @@ Everything returns 0 or a negative errno, as libndctl does; what it says by itse
 
 from __future__ import annotations
 
-from errno import EBUSY, ENXIO
+from errno import EBUSY, EINVAL, ENXIO
 
 from xlpy.typing import TYPE_CHECKING, Protocol
 
@@ -148,6 +148,13 @@ def delete_namespace(namespace: NdNamespace) -> int:
         return 0
     result = attempt(lambda: namespace.store_size(0))
     return 0 if result == -ENXIO else result
+
+
+def set_size(namespace: NdNamespace, size: int) -> None:
+    """ndctl_namespace_set_size, which does not delete. OSError EINVAL for 0, else as ``store_size``."""
+    if not size:
+        raise OSError(EINVAL, "a size of 0 is for ndctl_namespace_delete")
+    namespace.store_size(size)
 
 
 def set_class(namespace: NdNamespace, mode: str) -> None:

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.addr import Span
+    from xlpy.dom0.nvdimm.nd.above import AboveNamespace
     from xlpy.dom0.nvdimm.nd.bus import NdBus
     from xlpy.dom0.nvdimm.nd.claim import Claim
-    from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
+    from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
-    from xlpy.dom0.nvdimm.nd.region import NdMapping, NdRegion
+    from xlpy.dom0.nvdimm.nd.region import NdRegion
 
 Object = dict[str, Any]
 
@@ -131,7 +132,7 @@ def region_object(region: NdRegion, detail: Detail, mappings: list[NdMapping]) -
     return made
 
 
-def _nodes(region: NdRegion) -> Object:
+def _nodes(region: AboveNamespace) -> Object:
     nodes = {"numa_node": region.numa_node, "target_node": region.target_node}
     return {key: node for key, node in nodes.items() if node is not None and node >= 0}
 
@@ -198,12 +199,12 @@ def dax_device(one: NdNamespace, claim: Claim, detail: Detail) -> Object:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def region_errors(region: NdRegion) -> list[tuple[int, int]]:
+def region_errors(region: AboveNamespace) -> list[tuple[int, int]]:
     """(sector, number) of the errors that the kernel knows in a region."""
     return region.badblocks if region.bound else []
 
 
-def within(region: NdRegion, span: Span[Any]) -> list[tuple[int, int]]:
+def within(region: AboveNamespace, span: Span[Any]) -> list[tuple[int, int]]:
     """The errors of a region that touch a span, relative to it, as ndctl cuts them to it."""
     found = []
     for sector, number in region_errors(region):
