@@ -30,6 +30,7 @@ import commands
 import growth
 import language
 import memory
+import nvdimm
 import suite
 import version
 from case import BEFORE, Case, Column, Skip, measure
@@ -37,7 +38,7 @@ from case import BEFORE, Case, Column, Skip, measure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULES = (commands, growth, language, memory, aml, boots, suite)
+MODULES = (commands, growth, language, memory, nvdimm, aml, boots, suite)
 HEAD = ("row", "what", "held against", "CPU", "peer", "ratio", "clock", "peer", "ratio", "before", "target")
 
 

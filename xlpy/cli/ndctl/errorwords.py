@@ -80,7 +80,7 @@ def clear(session: Session, words: Sequence[str]) -> int:
 
 
 def _clear(session: Session, one: NdNamespace) -> int:
-    from xlpy import media_errors
+    from xlpy.events import media_errors
 
     span = data_span(one)
     who = one.claim.dev if one.claim else one.dev
@@ -199,7 +199,7 @@ class Injection:
         return [Span(Spa(data.start + at * SECTOR), length) for at in range(block, block + count)]
 
     def _do(self, spans: list[Span[Spa]]) -> int:
-        from xlpy import media_errors
+        from xlpy.events import media_errors
 
         try:
             if self._values.uninject:
@@ -211,7 +211,7 @@ class Injection:
         return 0
 
     def _status(self) -> int:
-        from xlpy import media_errors
+        from xlpy.events import media_errors
 
         data = data_span(self._one)
         if data is None:
@@ -240,7 +240,7 @@ class Injection:
 
 def start(session: Session) -> None:
     """Scrub all persistent memory; it is done at once."""
-    from xlpy import media_errors
+    from xlpy.events import media_errors
 
     media_errors.scrub(session.host)
 

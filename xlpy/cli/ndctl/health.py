@@ -52,17 +52,12 @@ ALARMS = ("media_temperature", "ctrl_temperature", "spares")
 SIXTEENTHS = 16  # of a degree: what temperatures are counted in
 
 
-def dimm_id(session: Session, dimm: Nvdimm) -> str:
-    """The name of a DIMM in the machine's description."""
-    return next(one.id for one in session.host.hw.spec.dimms if one.handle == dimm.info.handle)
-
-
 def health_object(session: Session, dimm: Nvdimm) -> Object | None:
     """The health of a DIMM, in ndctl's words; None when the firmware tells nothing."""
     if dimm.bus.scrub_state is None:  # firmware without scrubs has no SMART either
         return None
     hw = session.host.hw
-    name = dimm_id(session, dimm)
+    name = hw.dimm_by_handle(dimm.info.handle).id
     health, limits = hw.dimm(name).health, hw.thresholds(name)
     raised = limits.alarms(health)
     made: Object = {
@@ -165,7 +160,7 @@ def _inject(session: Session, dimm: Nvdimm, values: Values, health: dict[str, An
         session.error(f"{dimm.dev}: {why}")
         return -EIO
     hw = session.host.hw
-    name = dimm_id(session, dimm)
+    name = hw.dimm_by_handle(dimm.info.handle).id
     switched = {option: values[f"{option}_alarm"] for option in ALARMS if values[f"{option}_alarm"] is not None}
     if limits or switched:
         now = hw.thresholds(name)
