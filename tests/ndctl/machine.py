@@ -40,8 +40,8 @@ def region_of(dimm: int) -> int:
     return REGIONS.index(dimm)
 
 
-def machine_yaml() -> str:
-    """The machine for `xlpy host init`."""
+def machine_yaml(legacy: bool = False) -> str:
+    """The machine for `xlpy host init`; with ``legacy``, with the region that no NFIT describes."""
     dimms = "".join(
         f"  - {{id: dimm{slot}, capacity: {one.size}, label_size: {one.label}, handle: {slot + 1}, phys_id: {slot}, "
         f"vendor: {VENDOR:#x}, device: 1, revision: 1, serial: {SERIAL + slot:#x}}}\n"
@@ -51,5 +51,7 @@ def machine_yaml() -> str:
         f"  - {{name: set{region_of(slot)}, dimms: [dimm{slot}], base: {one.base:#x}}}\n"
         for slot, one in ((slot, DIMMS[slot]) for slot in REGIONS)
     )
+    if legacy:
+        sets += f"  - {{name: legacy, base: {LEGACY[0]:#x}, size: {LEGACY[1]}}}\n"
     cpu = "cpu: {count: 1, physical_bits: 40}\n"
     return f"name: ndctl\nram: 1G\n{cpu}persistence: memory_controller\ndimms:\n{dimms}sets:\n{sets}"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 from struct import Struct, unpack_from
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
 BLOCK = 4096
 INDEX = Struct("<16s3sBIQQQQIHHQ")
@@ -115,7 +115,7 @@ def info_block(block: bytes) -> str | None:
 def written(file: str | Path, start: int, end: int) -> list[tuple[int, int]]:
     """The parts of a sparse file that are not holes, between two offsets: (offset, length)."""
     found, at = [], start
-    with open(file, "rb") as image:
+    with Path(file).open("rb") as image:
         while at < end:
             try:
                 at = os.lseek(image.fileno(), at, os.SEEK_DATA)

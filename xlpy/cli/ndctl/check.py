@@ -10,6 +10,7 @@ from xlpy.cli.ndctl import device
 from xlpy.cli.ndctl.namespaces import BASE, one_name, summary, walk
 from xlpy.cli.ndctl.options import flag
 from xlpy.cli.ndctl.session import strerror
+from xlpy.cli.ndctl.sizes import hexadecimal
 from xlpy.dom0.nvdimm.btt import ARENA_MAX, ARENA_MIN, BttBlock, parse_btt
 from xlpy.dom0.nvdimm.infoblock import BLOCK, InfoBlockError
 from xlpy.dom0.nvdimm.uuids import ZERO
@@ -73,32 +74,32 @@ class Check:
     """
 
     def __init__(self, session: Session, values: Values, namespace: NdNamespace) -> None:
-        self._session = session
-        self._values = values
+        self.session = session
+        self.values = values
         self._one = namespace
         self._parent = (namespace.raw_uuid or ZERO) if namespace.has_label else ZERO
 
     def run(self) -> int:
         """0: nothing is wrong, or it is repaired; else a negative errno."""
-        values, one = self._values, self._one
+        values, one = self.values, self._one
         if values.rewrite_log and not values.repair:
-            self._err("namespace_check", "--rewrite-log also requires --repair")
+            self.err("namespace_check", "--rewrite-log also requires --repair")
             return -EINVAL
         if values.rewrite_log:
-            self._info("namespace_check", "WARNING: interruption may cause unrecoverable metadata corruption")
-        self._info("namespace_check", f"checking {one.dev}")
+            self.info("namespace_check", "WARNING: interruption may cause unrecoverable metadata corruption")
+        self.info("namespace_check", f"checking {one.dev}")
         was_on = one.enabled
         if was_on and not values.force:
-            self._err("namespace_check", f"{one.dev}: check aborted, namespace online")
+            self.err("namespace_check", f"{one.dev}: check aborted, namespace online")
             return -EBUSY
         if was_on:
-            result = device.disable_unused(self._session, one)
+            result = device.disable_unused(self.session, one)
             if result:
                 return result
         device.attempt(lambda: one.store_force_raw(True))
-        result = device.enable_namespace(self._session, one)
+        result = device.enable_namespace(self.session, one)
         if result:
-            self._err("namespace_check", f"{one.dev}: failed to enable in raw mode: {strerror(result)} ({result})")
+            self.err("namespace_check", f"{one.dev}: failed to enable in raw mode: {strerror(result)} ({result})")
         else:
             try:
                 self._look()
@@ -107,30 +108,30 @@ class Check:
             except OSError:
                 result = -EIO
         device.attempt(lambda: one.store_force_raw(False))
-        device.disable_namespace(self._session, one)
-        if was_on and device.enable_namespace(self._session, one) < 0:
-            self._err("namespace_check", f"{one.dev}: failed to re-enable namespace")
+        device.disable_namespace(self.session, one)
+        if was_on and device.enable_namespace(self.session, one) < 0:
+            self.err("namespace_check", f"{one.dev}: failed to re-enable namespace")
         return result
 
     # --- messages and bytes ----------------------------------------------------------------------------------------
 
-    def _err(self, function: str, text: str) -> None:
-        self._session.err(f"{self._one.dev}: {function}: {text}")
+    def err(self, function: str, text: str) -> None:
+        self.session.err(f"{self._one.dev}: {function}: {text}")
 
-    def _info(self, function: str, text: str) -> None:
-        if self._values.verbose:
-            self._err(function, text)
+    def info(self, function: str, text: str) -> None:
+        if self.values.verbose:
+            self.err(function, text)
 
-    def _read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes:
         return self._one.region.bus.memory.read(Spa(self._one.resource + offset), length)
 
-    def _write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: bytes) -> None:
         self._one.region.bus.memory.write(Spa(self._one.resource + offset), data)
 
     def _block(self, offset: int) -> BttBlock | None:
         """The info block at an offset; None when there is no valid one of this namespace."""
         try:
-            return parse_btt(self._read(offset, BLOCK), self._parent)
+            return parse_btt(self.read(offset, BLOCK), self._parent)
         except InfoBlockError:
             return None
 
@@ -142,7 +143,7 @@ class Check:
             start = self._recover()
         arenas = list(self._arenas(start))
         count = len(arenas)
-        self._info("btt_discover_arenas", f"found {count} BTT arena{'s' if count > 1 else ''}")
+        self.info("btt_discover_arenas", f"found {count} BTT arena{'s' if count > 1 else ''}")
         checks = [Arena(self, number, at, block) for number, (at, block) in enumerate(arenas)]
         for one in checks:
             one.find_log_entries()
@@ -156,8 +157,8 @@ class Check:
             result = self._recover_at(start)
             if result == 0:
                 return start
-        self._err("namespace_check", "Unable to recover any BTT info blocks")
-        self._err("namespace_check", "This may not be a sector mode namespace")
+        self.err("namespace_check", "Unable to recover any BTT info blocks")
+        self.err("namespace_check", "This may not be a sector mode namespace")
         raise Failed(result)
 
     def _recover_at(self, start: int) -> int:
@@ -171,29 +172,29 @@ class Check:
         if left >= ARENA_MIN:
             left, arenas = 0, arenas + 1
         name = "__btt_recover_first_sb"
-        self._info(name, f"estimated arenas: {arenas}, remaining bytes: {left:#x}")
+        self.info(name, f"estimated arenas: {arenas}, remaining bytes: {hexadecimal(left)}")
         offset = align_down(size - left, BLOCK) - BLOCK if arenas == 1 else ARENA_MAX - BLOCK + start
-        self._info(name, f"Attempting recover info-block from end-of-arena offset {offset:#x}")
+        self.info(name, f"Attempting recover info-block from end-of-arena offset {hexadecimal(offset)}")
         copy = self._block(offset)
         if copy:
             if VERSIONS.get((copy.major, copy.minor)) != start:
                 return -ENXIO
             return self._restore(start, copy)
-        damaged = self._read(start, BLOCK)
+        damaged = self.read(start, BLOCK)
         place = int.from_bytes(damaged[INFO2 : INFO2 + 4], "little")
         if not place or place > min(size - BLOCK, ARENA_MAX - BLOCK + start):
             return -ENXIO
-        self._info(name, f"Attempting to recover info-block from info2 offset {place:#x}")
+        self.info(name, f"Attempting to recover info-block from info2 offset {hexadecimal(place)}")
         copy = self._block(place + start)
         return self._restore(start, copy) if copy else -ENXIO
 
     def _restore(self, offset: int, block: BttBlock) -> int:
-        if not self._values.repair:
-            self._err("btt_write_info", f"BTT info block at offset {offset:#x} needs to be restored")
-            self._info("repair_msg", "  Run with --repair to make the changes")
+        if not self.values.repair:
+            self.err("btt_write_info", f"BTT info block at offset {hexadecimal(offset)} needs to be restored")
+            self.info("repair_msg", "  Run with --repair to make the changes")
             return -EIO
-        self._info("btt_write_info", f"Restoring BTT info block at offset {offset:#x}")
-        self._write(offset, block.build())
+        self.info("btt_write_info", f"Restoring BTT info block at offset {hexadecimal(offset)}")
+        self.write(offset, block.build())
         return 0
 
     def _arenas(self, start: int) -> list[tuple[int, BttBlock]]:
@@ -206,22 +207,22 @@ class Check:
             if block is None:
                 last = left <= ARENA_MAX
                 offset = align_down(self._one.size, BLOCK) - BLOCK if last else at + ARENA_MAX - BLOCK
-                self._info(name, f"Arena {number}: Attempting recover info-block using info2")
+                self.info(name, f"Arena {number}: Attempting recover info-block using info2")
                 block = self._block(offset)
                 if block is None:
-                    self._err(name, f"Backup info block (offset {offset:#x}) verification failed")
+                    self.err(name, f"Backup info block (offset {hexadecimal(offset)}) verification failed")
                     raise Failed(-ENXIO)
                 result = self._restore(at, block)
                 if result:
-                    self._err(name, f"Restoration of the info block failed: {strerror(result)} ({result})")
+                    self.err(name, f"Restoration of the info block failed: {strerror(result)} ({result})")
                     raise Failed(result)
             if block.internal_nlba - block.external_nlba != block.nfree or block.flags & 1:
                 if block.flags & 1:
-                    self._err("btt_parse_meta", "Info block error flag is set, aborting")
-                self._err(name, f"Problem parsing arena[{number}] metadata")
+                    self.err("btt_parse_meta", "Info block error flag is set, aborting")
+                self.err(name, f"Problem parsing arena[{number}] metadata")
                 raise Failed(-ENXIO)
             if block.internal_lbasize != block.external_lbasize:
-                self._err(name, f"Problem parsing arena[{number}] metadata")
+                self.err(name, f"Problem parsing arena[{number}] metadata")
                 raise Failed(-ENXIO)
             found.append((at, block))
             size = block.nextoff or block.info2off + BLOCK
@@ -248,7 +249,7 @@ class Arena:
         self._at = at
         self._block = block
         self._slots = (0, 1)
-        raw = check._read(at + block.logoff, block.nfree * LANE.size)
+        raw = check.read(at + block.logoff, block.nfree * LANE.size)
         self._lanes = [[lane[slot : slot + 4] for slot in range(0, 16, 4)] for lane in LANE.iter_unpack(raw)]
         self._map = dict(self._written())  # entries that are not as they were made: 0, a block that leads to itself
 
@@ -256,7 +257,7 @@ class Arena:
         """(block, entry) of the map where it says anything."""
         start, length = self._at + self._block.mapoff, 4 * self._block.external_nlba
         for offset in range(0, length, CHUNK):
-            chunk = self._check._read(start + offset, min(CHUNK, length - offset))
+            chunk = self._check.read(start + offset, min(CHUNK, length - offset))
             if any(chunk):
                 entries = memoryview(chunk).cast("I")
                 yield from ((offset // 4 + n, entry) for n, entry in enumerate(entries) if entry)
@@ -267,28 +268,25 @@ class Arena:
         first_used = all(any(lane[0]) for lane in self._lanes)
         if not first_used or len(used) > 2 or 3 in used:
             if first_used and used == {0, 3}:
-                self._check._err("log_set_indices", "Found an unknown padding scheme")
-            self._check._err("namespace_check", "Unable to deduce log/padding indices")
+                self._check.err("log_set_indices", "Found an unknown padding scheme")
+            self._check.err("namespace_check", "Unable to deduce log/padding indices")
             raise Failed(-ENXIO)
         self._slots = (0, max(used) or 1)
         for index, slot in enumerate(self._slots):
-            self._check._info("log_set_indices", f"arena[{self._number}]: log_index_{index} = {slot}")
+            self._check.info("log_set_indices", f"arena[{self._number}]: log_index_{index} = {slot}")
 
     def check(self) -> None:
         """Check it, and repair what can be."""
-        self._check._info("btt_check_arenas", f"checking arena {self._number}")
+        self._check.info("btt_check_arenas", f"checking arena {self._number}")
         fault = self._bad_log() or self._bad_map()
-        if not fault and self._unfinished():
-            text = "found a log entry that does not match with a map entry"
-            self._check._info("btt_xlat_status", f"arena {self._number}: {text}")
-            raise Failed(-ENXIO)
         if not fault:
+            self._finish()
             self._copy()
             fault = self._bad_blocks()
         if fault:
-            self._check._err("btt_xlat_status", f"arena {self._number}: {FAULTS[fault]}")
+            self._check.err("btt_xlat_status", f"arena {self._number}: {FAULTS[fault]}")
             raise Failed(-ENXIO)
-        if self._check._values.rewrite_log:
+        if self._check.values.rewrite_log:
             self._rewrite_log()
 
     def _newest(self, lane: list[tuple[int, ...]]) -> tuple[int, ...]:
@@ -327,37 +325,38 @@ class Arena:
         limit = self._block.internal_nlba
         return "map" if any(self._mapped(lba) >= limit for lba in self._map) else None
 
-    def _unfinished(self) -> bool:
-        """Let the map have what the log says it is to have; whether that failed, which nobody can see happen."""
-        check = self._check
+    def _finish(self) -> None:
+        """Let the map have what the log says it is to have."""
+        check, name = self._check, f"rena {self._number}"
         for number, lane in enumerate(self._lanes):
             lba, old, new, _ = self._newest(lane)
             mapped = self._mapped(lba)
             if new == mapped or old != mapped:
                 continue
-            text = f"arena {self._number}: log[{number}].new_map ({new:#x}) doesn't match map[{lba:#x}] ({mapped:#x})"
-            check._info("btt_check_log_map", text)
-            if not check._values.repair:
-                check._err("btt_map_write", f"Arena {self._number}: map[{lba:#x}] needs to be updated to {new:#x}")
-                check._info("repair_msg", "  Run with --repair to make the changes")
+            place, wanted, found = f"map[{hexadecimal(lba)}]", hexadecimal(new), hexadecimal(mapped)
+            check.info(
+                "btt_check_log_map", f"a{name}: log[{number}].new_map ({wanted}) doesn't match {place} ({found})"
+            )
+            if not check.values.repair:
+                check.err("btt_map_write", f"A{name}: {place} needs to be updated to {wanted}")
+                check.info("repair_msg", "  Run with --repair to make the changes")
                 continue
-            check._info("btt_map_write", f"Arena {self._number}: Updating map[{lba:#x}] to {new:#x}")
+            check.info("btt_map_write", f"A{name}: Updating {place} to {wanted}")
             self._map[lba] = new | NORMAL
-            check._write(self._at + self._block.mapoff + 4 * lba, (new | NORMAL).to_bytes(4, "little"))
-        return False
+            check.write(self._at + self._block.mapoff + 4 * lba, (new | NORMAL).to_bytes(4, "little"))
 
     def _copy(self) -> None:
         """Let the copy of the info block be like the block."""
         check, place = self._check, self._at + self._block.info2off
-        block = check._read(self._at, BLOCK)
-        if check._read(place, BLOCK) == block:
+        block = check.read(self._at, BLOCK)
+        if check.read(place, BLOCK) == block:
             return
-        if not check._values.repair:
-            check._err("btt_copy_to_info2", f"Arena {self._number}: BTT info2 needs to be restored")
-            check._info("repair_msg", "  Run with --repair to make the changes")
+        if not check.values.repair:
+            check.err("btt_copy_to_info2", f"Arena {self._number}: BTT info2 needs to be restored")
+            check.info("repair_msg", "  Run with --repair to make the changes")
             return
-        check._session.out(f"Arena {self._number}: Restoring BTT info2\n")
-        check._write(place, block)
+        check.session.out(f"Arena {self._number}: Restoring BTT info2\n")
+        check.write(place, block)
 
     def _bad_blocks(self) -> str | None:
         """Each internal block is in the map or free, once.
@@ -365,7 +364,7 @@ class Arena:
         Blocks that lead to themselves need no look at: what the others lead to, and what is free, must be just the
         blocks that no block of that number leads to.
         """
-        told, name = self._check._info, f"arena {self._number}: internal block"
+        told, name = self._check.info, f"arena {self._number}: internal block"
         left = {lba for lba in self._map if self._mapped(lba) != lba}
         left |= set(range(self._block.external_nlba, self._block.internal_nlba))
         for lba in sorted(self._map):
@@ -373,18 +372,18 @@ class Arena:
             if block == lba:
                 continue
             if block not in left:
-                told("btt_check_bitmap", f"{name} {block:#x} is referenced by two map entries")
+                told("btt_check_bitmap", f"{name} {hexadecimal(block)} is referenced by two map entries")
                 return "bitmap"
             left.remove(block)
         for lane in self._lanes:
             block = self._newest(lane)[1]
             if block not in left:
-                told("btt_check_bitmap", f"{name} {block:#x} is referenced by two map/log entries")
+                told("btt_check_bitmap", f"{name} {hexadecimal(block)} is referenced by two map/log entries")
                 return "bitmap"
             left.remove(block)
         return "bitmap" if left else None
 
     def _rewrite_log(self) -> None:
-        self._check._info("btt_rewrite_log", f"arena {self._number}: rewriting log")
+        self._check.info("btt_rewrite_log", f"arena {self._number}: rewriting log")
         raw = b"".join(LANE.pack(*self._newest(lane)[:3], 1, *([0] * 12)) for lane in self._lanes)
-        self._check._write(self._at + self._block.logoff, raw)
+        self._check.write(self._at + self._block.logoff, raw)

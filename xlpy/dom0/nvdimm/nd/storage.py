@@ -44,6 +44,7 @@ class Storage:
 
     def __init__(self, config: ConfigData) -> None:
         self._config = config
+        self._initialised = False  # and nothing written since
         self.area: LabelArea = read_area(config.size, config.read)
 
     @property
@@ -72,6 +73,7 @@ class Storage:
             for block in (0, 1):
                 made = empty_index(self._config.size, block)
                 self._config.write(made.own, made.build())
+            self._initialised = True
             self.area = read_area(self._config.size, self._config.read)
 
     def update(self, label: Label, old: Iterable[int]) -> int:
@@ -113,8 +115,11 @@ class Storage:
         current = self.area.current
         assert current is not None
         size, _ = geometry(self._config.size, LABEL_SIZE[self.minor])
+        # the number follows that of the block that is written over, which is a copy of the current one by then; but
+        # not right after Linux itself has made the two: of equal numbers the second block counts
+        before, self._initialised = (2 if self._initialised else index.sequence & 3), False
         following = index._replace(
-            sequence=NEXT[index.sequence & 3],
+            sequence=NEXT[before],
             own=(1 - current) * size,
             size=size,
             other=current * size,
