@@ -17,7 +17,12 @@ COMMANDS = sorted(
     for name, (where, _) in entries.items()
     if where or f"{branch} {name}".strip() not in TREE
 )
-WITHOUT_JSON = {"completion", "run"}  # prints a script, or what its lines print
+WITHOUT_JSON = {
+    "ndctl",  # prints the JSON of the real one
+    "daxctl",
+    "completion",
+    "run",
+}  # prints a script, or what its lines print
 CHANGING = {
     "acpi eval",
     "boot",
