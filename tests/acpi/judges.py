@@ -72,6 +72,7 @@ def _modestly(command, text, folder):
         return out.read().decode("latin-1")
 
 
+UNSEEN = "AE_BUFFER_OVERFLOW"  # instead of a value that acpiexec has no room for (16 KiB), or cuts when it prints it
 SESSION = 25  # commands that one acpiexec is asked
 NODE = re.compile(r" *(\d+) +(\w{4}) \w+ +0x")
 STATUS = re.compile(r"Evaluation of (\S+) failed with status (AE_\w+)")
@@ -141,6 +142,8 @@ def _value(lines):
     if kind == "[Integer":
         return int(rest.removeprefix("= "), 16)
     if kind == "[String":
+        if rest.endswith('"...'):
+            return UNSEEN
         text = re.fullmatch(r'Length \w+ = "(.*)"', rest)[1]
         return text.encode("latin-1").decode("unicode_escape")
     if kind == "[Buffer":

@@ -14,6 +14,7 @@ OLDER = {
         *(f"table:TUL0.tst{letter}" for letter in "012"),
         *(f"exc_tbl:TLD1.tst{letter}" for letter in "bc"),
         "exc_tbl:TUL1.tst3",
+        *(f"Demo of bug {bug}" for bug in ("257:m17d", "260:m029", "285:m285", "286:m286", "290:m290", "292:m292")),
     ),
     "a resource descriptor longer than its buffer is AE_AML_NO_RESOURCE_END_TAG": ("exc:m154",),
     "a write to byte 4 of a PCC subspace sends its message, too": ("region:m745",),
