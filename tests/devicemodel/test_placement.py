@@ -69,6 +69,13 @@ def test_the_last_address_is_usable_and_the_next_is_not() -> None:
     assert caught.value.code == "XLPY-GUEST-WIDTH"
     assert "0x500000000" in caught.value.message
     assert "36 physical address bits and ends at 0x1000000000" in caught.value.message
+    assert caught.value.hint == (
+        "16G from 0x100000000 on are kept for 64-bit BARs of PCI devices; give the domain less memory, or fewer or"
+        " smaller vNVDIMMs, or the machine 37 physical address bits (cpu: {physical_bits: 37})"
+    )
+    with pytest.raises(Constraint) as caught:
+        place(backing((0, 61 * GIB)), narrow)  # nor without the window
+    assert caught.value.hint == "give the domain less memory, or fewer or smaller vNVDIMMs"
 
 
 def test_a_device_beyond_64_bits_is_a_constraint_too() -> None:

@@ -83,9 +83,22 @@ def place(backing: HostMemory, ram: GuestRam, taken: Iterable[Span[Gpa]] = ()) -
             f"{backing.path}: {format_size(size)} at guest address {start:#x} end at {start + size:#x}, "
             f"the guest has {ram.physical_bits} physical address bits and ends at {limit:#x}",
             code="XLPY-GUEST-WIDTH",
-            hint="give the domain less memory, or fewer or smaller vNVDIMMs",
+            hint=_hint(ram, start, size),
         )
     return Gpa(start)
+
+
+def _hint(ram: GuestRam, start: int, size: int) -> str:
+    """What can be done about a vNVDIMM that does not fit; the window for BARs is named where it is the reason."""
+    way = "give the domain less memory, or fewer or smaller vNVDIMMs"
+    above = max(ram.high_end, FOUR_GIB)
+    if start - ram.window + size > 1 << ram.physical_bits:
+        return way
+    needed = (start + size - 1).bit_length()
+    return (
+        f"{format_size(ram.window)} from {above:#x} on are kept for 64-bit BARs of PCI devices; {way}, or the machine"
+        f" {needed} physical address bits (cpu: {{physical_bits: {needed}}})"
+    )
 
 
 def superpage_skew(spans: Iterable[Span[Spa]]) -> int:
