@@ -180,10 +180,10 @@ class Actors:
     def _enter(self, name: str) -> None:
         """An entry of ``hw.undo`` stays when the state has its name."""
         table = self.store.table(UNDO)
-        if not self._entered:
+        first, self._entered = not self._entered, True
+        if first:
             for old in table.keys():  # noqa: SIM118 - a Table is not a dict
                 table.delete(old)  # of earlier changes, and final
-        self._entered = True
         table.put(name, True)
 
     @contextmanager
@@ -235,6 +235,22 @@ class Actors:
         with suppress(XlpyError):
             statedir.reserve(self._home)
 
+    def forget(self) -> None:
+        """Actors are to read the state again when they are asked."""
+        self._forget()
+
+    def replace_machine(self, spec: MachineSpec) -> None:
+        """Inside of a change: the machine is another from now on, its files being made; actors see it afresh.
+
+        ``hw/machine.json`` follows, and counts from now on when the state is lost.
+        """
+        from xlpy.hw.machine import spec_to_json
+
+        fields = spec_to_json(spec)
+        self.hw.describe_anew(fields)
+        self._table.put("machine", fields)
+        self._forget()
+
     def repair(self) -> None:
         """If a command was killed, its transaction is gone; take back what it left on media and in files."""
         if os.path.exists(self._file(UNCLEAN)):
@@ -268,7 +284,7 @@ class Actors:
     def _forget(self) -> None:
         """Another process has changed the state since the actors read it: they are to read it again."""
         ended = self.shut_down
-        for actor in ("lifecycle", "xenstore", "dom0", "xen", "hw"):
+        for actor in ("lifecycle", "xenstore", "dom0", "xen", "hw", "spec"):
             self.__dict__.pop(actor, None)
         if ended:
             self.xen.ended = ended

@@ -32,7 +32,8 @@ GONE = "old-is-gone"  # in READY: the parts that are there now are of the new ho
 LOCK = "lock"
 FAILURE = "last-failure"  # of a command, for `xlpy doctor`
 RESERVE = "reserve"  # space for the commands that free some, when the disk is full
-FOLDERS = ("hw", "domains", "labels", "dump")
+UNPLUGGED = "unplugged"  # DIMMs that were taken out
+FOLDERS = ("hw", "domains", "labels", "dump", UNPLUGGED)
 FILES = (JOURNAL, STATE, MACHINE, MAKING, f"{MAKING}.new", UNCLEAN, RESERVE, FAILURE)
 OURS = {LOCK, NEXT, READY, *FILES, *FOLDERS}
 
@@ -187,6 +188,10 @@ def description(where: Path) -> tuple[str, MachineSpec]:
             f"{where / MACHINE}: {error.strerror}: what the media in {where / 'hw'} belong to is not known",
             hint="put it back, or make a new host on new media: xlpy host reset",
         ) from None
+    if (where / "hw" / "plugged").exists():
+        from xlpy.hw.hardware import Hardware
+
+        return text, Hardware.open(where).described
     return text, parse_machine(text, str(where / MACHINE))
 
 

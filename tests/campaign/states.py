@@ -24,7 +24,7 @@ def snapshot(root: Path) -> State:
     with sqlite3.connect(root / "state.db") as db:
         rows = db.execute("SELECT room, key, value FROM records").fetchall()
     db.close()
-    left_out = ("xen.console", "dom0.edits")
+    left_out = ("xen.console", "dom0.edits", "hw.undo")
     found = {f"{room}/{key}": json.loads(value) for room, key, value in rows if room not in left_out}
     del found["xen/pmem"]["sequence"], found["xen/last_domid"]
     for path in sorted(root.rglob("*")):

@@ -21,13 +21,15 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from xlpy.dom0.ext4.edit import Ext4Editor
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.inplace import InPlace
     from xlpy.dom0.kernel import Mount
     from xlpy.dom0.nvdimm.nd.bus import Nd
+    from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
+    from xlpy.dom0.nvdimm.nd.region import NdRegion
     from xlpy.dom0.nvdimm.pmemreport import Platform, Report
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec, NamespaceSpec
@@ -132,7 +134,7 @@ class EmulatedDom0(Vfs):
                 continue
             owner = spec.partitions[device.partition - 1] if device.partition else spec
             if owner.filesystem:
-                wanted_so = owner.filesystem.read_only or self.bus.regions[namespace.region].read_only
+                wanted_so = owner.filesystem.read_only or self.bus.region(namespace.region).read_only
                 yield make_filesystem(self._hw, device, owner.filesystem._replace(read_only=wanted_so))
 
     @cached_property
@@ -221,10 +223,94 @@ class EmulatedDom0(Vfs):
     def users_of(self, span: Span[Spa]) -> list[str]:
         """Who uses persistent memory in a span: domains, mounts, and what is built on block devices."""
         windows = {device.name: device.window for device in self.devices if device.window.overlaps(span)}
-        found = [f"domain {owner}" for owner in self._pins.users(span)]
+        found = [one if one.startswith("domain ") else f"domain {one}" for one in self._pins.users(span)]
         found += [f"mount {m.mountpoint}" for m in self.disk_mounts if m.device.removeprefix("/dev/") in windows]
         found += [use.dev or use.kind for use in self.uses if use.device in windows]
         return list(dict.fromkeys(found))
+
+    # --- DIMMs that come and go --------------------------------------------------------------------------------------
+
+    def rescan(self, xen: Platform, wanted: Mapping[int, Sequence[NamespaceSpec]] | None = None) -> list[str]:
+        """Notification 0x80: evaluate ``_FIT``, let go of regions that are not in it, take up those that are new.
+
+        Args:
+            xen: hypercalls on behalf of Dom0.
+            wanted: namespaces to make on new regions, by first address.
+
+        Returns:
+            the names of new regions.
+
+        Raises:
+            FormatError: ``_FIT``. NdError: a region that is gone is used.
+        """
+        from xlpy.dom0.nvdimm.rescan import bus_now
+
+        old = self.bus
+        new = bus_now(self._hw, old)
+        same = {(one.number, one.span, one.cookie1) for one in new.regions}
+        for gone in old.regions:
+            region = self.nd.region(gone.dev)
+            if (gone.number, gone.span, gone.cookie1) not in same and region.bound:
+                region.unbind()
+        known, touched = {dimm.dev: dimm.dump() for dimm in self.nd.dimms}, set(self.nd.touched)
+        names = {one.dev for one in old.regions} & {one.dev for one in new.regions}
+        self._table.put("bus", new.dump())
+        self._table.put("nd", {"dimms": []})
+        for one in old.regions:
+            if one.dev not in names:
+                self._table.delete(f"nd.{one.dev}")
+        for name in ("bus", "nd", "_sysfs"):
+            self.__dict__.pop(name, None)
+        nd = self.nd
+        nd.touched |= touched
+        fresh: list[str] = []
+        for dimm in nd.dimms:
+            if dimm.dev in known and any(one.dev == dimm.dev and one == dimm.info for one in old.dimms):
+                dimm.load(known[dimm.dev])
+            else:
+                _bind(nd, dimm)
+        for region in nd.regions:
+            if region.dev not in names:
+                _bind(nd, region)
+                fresh.append(region.dev)
+        self._provide(nd, wanted or {})
+        self._publish(xen)
+        return fresh
+
+    def _provide(self, nd: Nd, wanted: Mapping[int, Sequence[NamespaceSpec]]) -> None:
+        """Make namespaces on new regions, with partition tables and file systems, and mount these."""
+        from xlpy.dom0.bring_up import write_table
+        from xlpy.dom0.nvdimm import enabled
+        from xlpy.dom0.nvdimm.provision import provide
+
+        specs = {
+            (region.number, provide(region, one, place).id): one
+            for region in nd.regions
+            for place, one in enumerate(wanted.get(int(region.resource), ()))
+        }
+        media = DriverMemory(self._hw)
+        for region in nd.regions:
+            for found in enabled.namespaces(region) if int(region.resource) in wanted else ():
+                spec = specs.get((region.number, found.id))
+                if spec and not found.problem:
+                    write_table(media, found, spec.partitions)
+
+    def mount_new(self, wanted: Mapping[int, Sequence[NamespaceSpec]]) -> None:
+        """Make and mount the file systems of namespaces that came, by the first address of their regions."""
+        specs = {
+            (region.number, place): one
+            for region in self.bus.regions
+            for place, one in enumerate(wanted.get(int(region.span.start), ()))
+        }
+        fresh = list(self._mount_all(specs))
+        self._table.put("mounts", [*self._load("mounts"), *fresh])
+        self.__dict__.pop("disk_mounts", None)
+
+    def unmount(self, span: Span[Spa]) -> None:
+        """umount(8) -l of all file systems that lie in a span."""
+        gone = {f"/dev/{device.name}" for device in self.devices if device.window.overlaps(span)}
+        self._table.put("mounts", [list(one) for one in self.disk_mounts if one.device not in gone])
+        self.__dict__.pop("disk_mounts", None)
 
     # --- memory errors ---------------------------------------------------------------------------------------------
 
@@ -539,6 +625,14 @@ class EmulatedDom0(Vfs):
         """Path and inode of every regular file on a mount."""
         for path, inode in self.image(mount).walk():
             yield f"{mount.mountpoint}{path}", inode
+
+
+def _bind(nd: Nd, one: Nvdimm | NdRegion) -> None:
+    """Bind the driver of a new device; what fails is in the kernel's log."""
+    try:
+        one.bind()
+    except OSError:
+        nd.changed(one)
 
 
 def _refuse_read_only(path: str, mount: Mount) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xlpy.hw.hardware import Hardware
 
 RSDP_ADDRESS = Spa(0xF0000)
+NFIT_HEADER = 40  # bytes in front of the structures
 
 
 def power_on(hw: Hardware) -> None:
@@ -40,11 +41,35 @@ def power_on(hw: Hardware) -> None:
     xsdt = place(build_xsdt(entries, **tables.IDENTITY))
     rsdp = build_rsdp(Rsdp(0, xsdt, tables.IDENTITY["oem_id"]))
     stores = [(facs.start, FACS.build({"version": 2})), *place.tables, (RSDP_ADDRESS, rsdp)]
+    fit = _fit(hw)
+    if 4 + len(fit) <= memmap.fit_span(spec.ram).size:  # else _FIT is empty, and the table says it all
+        stores.append((memmap.fit_span(spec.ram).start, len(fit).to_bytes(4, "little") + fit))
     if _differs(hw, stores, area, facs):  # else a kill would break what is whole
         hw.zero(area)
         hw.zero(facs)
         for where, table in stores:
             hw.write(where, table)
+
+
+def refit(hw: Hardware) -> None:
+    """DIMMs have come or gone: change what ``_FIT`` returns. The tables stay as they are until the next power-on.
+
+    Raises:
+        Constraint: it does not fit, or the disk is full.
+    """
+    area, fit = memmap.fit_span(hw.spec.ram), _fit(hw)
+    if 4 + len(fit) > area.size:
+        raise Constraint(
+            f"_FIT would have {len(fit)} bytes, firmware has room for {area.size - 4}",
+            hint="plug in fewer DIMMs, or DIMMs with fewer flush hints",
+        )
+    hw.keep(area)
+    hw.zero(area)
+    hw.write(area.start, len(fit).to_bytes(4, "little") + fit)
+
+
+def _fit(hw: Hardware) -> bytes:
+    return host_nfit(hw)[NFIT_HEADER:]
 
 
 def _differs(hw: Hardware, stores: list[tuple[Spa, bytes]], *areas: Span[Spa]) -> bool:

@@ -33,7 +33,7 @@ LOCAL, REMOTE = 10, 20  # SLIT distances
 
 
 def dsdt(spec: MachineSpec) -> bytes:
-    """Processors, a PCI root, and the NVDIMM root with one child for each DIMM, whose ``_ADR`` is the NFIT handle."""
+    """Processors, a PCI root, and the NVDIMM root with ``_FIT`` and one child for each DIMM, its handle as ``_ADR``."""
     processors = [
         aml.device(f"C{i:03X}", aml.name("_HID", aml.string("ACPI0007")), aml.name("_UID", i))
         for i in range(spec.cpu.count)
@@ -54,9 +54,19 @@ def dsdt(spec: MachineSpec) -> bytes:
         aml.name("_CRS", window),
     )
     dimms = [aml.device(f"N{i:03X}", aml.name("_ADR", dimm.handle)) for i, dimm in enumerate(spec.dimms)]
-    root = [aml.device("NVDR", aml.name("_HID", aml.string("ACPI0012")), *dimms)] if dimms else []
+    root = [aml.device("NVDR", aml.name("_HID", aml.string("ACPI0012")), *_fit(spec), *dimms)]
     body = aml.name("_S5", aml.package(0, 0, 0, 0)) + aml.scope("_SB", *processors, pci, *root)
     return build_table("DSDT", body, 2, **IDENTITY)
+
+
+def _fit(spec: MachineSpec) -> tuple[bytes, ...]:
+    """``_FIT``: what firmware keeps in the NVS area, where it changes it when DIMMs come and go."""
+    area = memmap.fit_span(spec.ram)
+    return (
+        aml.op_region("FITR", aml.Space.SYSTEM_MEMORY, area.start, area.size),
+        aml.field("FITR", [("FLEN", 32), ("FDAT", (area.size - 4) * 8)], aml.Access.DWORD),
+        aml.method("_FIT", 0, aml.return_(aml.mid(aml.ref("FDAT"), 0, aml.ref("FLEN")))),
+    )
 
 
 def fadt(facs: Spa, dsdt: Spa) -> bytes:

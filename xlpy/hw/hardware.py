@@ -19,11 +19,11 @@ from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec
 from xlpy.hw.media import Media, trouble
 from xlpy.hw.poison import PoisonList
 from xlpy.hw.undo import Undo
-from xlpy.jsontext import decode
+from xlpy.jsontext import decode, encode
 from xlpy.private import folder, private
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from xlpy.hw.health import HealthFile, Thresholds
     from xlpy.hw.interleave import Interleave
     from xlpy.hw.labels import LabelArea
+
+
+PLUGGED = "plugged"  # there once DIMMs were plugged in or out: machine.json counts, and not machine.yaml
 
 
 class Region(NamedTuple):
@@ -336,6 +339,18 @@ class Hardware:
                 offset = region.table.to_region(region.set.dimms.index(dimm), dpa - part.start)
                 return Spa(region.span.start + offset)
         raise Constraint(f"{dimm}: {dpa:#x} belongs to no interleave set, it has no host address")
+
+    def describe_anew(self, fields: dict[str, Any]) -> None:
+        """Something was plugged in or out: keep the description beside the media. It is not ``machine.yaml``'s now."""
+        home = self.beside("hw")
+        for name, text in (("machine.json", encode(fields)), (PLUGGED, "")):
+            self.undo.keep(name)
+            try:
+                with open(os.path.join(home, f"{name}.new"), "w", encoding="utf-8", opener=private) as file:
+                    file.write(text)
+                os.replace(os.path.join(home, f"{name}.new"), os.path.join(home, name))
+            except OSError as error:
+                raise trouble(os.path.join(home, name), error) from error
 
     def mend(self, span: Span[Spa]) -> int:
         """Make every bad line that ``span`` touches a good one, as a write of the whole line does.

@@ -6,7 +6,7 @@ above, or anywhere between. The map types are those of ACPI 6.2, table 15-312, a
 
 from __future__ import annotations
 
-from xlpy.addr import GIB, KIB, MIB, Spa, Span, align_up
+from xlpy.addr import GIB, KIB, MIB, PAGE, Spa, Span, align_up
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -71,6 +71,12 @@ def acpi_span(spec: MachineSpec) -> Span[Spa]:
 def nvs_span(spec: MachineSpec) -> Span[Spa]:
     """Where firmware keeps what must survive sleep (the FACS): the very top of low RAM."""
     return Span(acpi_span(spec).end, NVS_SIZE)
+
+
+def fit_span(ram: int) -> Span[Spa]:
+    """Where firmware keeps what ``_FIT`` returns, which changes when DIMMs come and go: in the NVS area."""
+    nvs = nvs_span(ram)
+    return Span(Spa(nvs.start + PAGE), nvs.size - PAGE)
 
 
 def pmem_floor(ram: int) -> Spa:

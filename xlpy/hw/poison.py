@@ -48,6 +48,10 @@ class PoisonList:
         runs = self._load().overlapping(span.start, span.end)
         return [Span.between(Spa(max(run.start, span.start)), Spa(min(run.end, span.end))) for run in runs]
 
+    def gaps(self, span: Span[Spa]) -> list[tuple[int, int]]:
+        """The parts of ``span`` that are not poisoned, as (start, end)."""
+        return self._load().gaps(span.start, span.end)
+
     def add(self, *spans: Span[Spa]) -> None:
         """Poison every line that the spans touch."""
         runs = self._load()

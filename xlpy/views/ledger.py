@@ -88,8 +88,8 @@ def _total(what: str, rows: list[Row]) -> Row:
 
 
 def _namespace(host: Host, one: Namespace) -> Account:
-    rows = list(_region(host, host.dom0.bus.regions[one.region]))
-    region = host.dom0.bus.regions[one.region]
+    rows = list(_region(host, host.dom0.bus.region(one.region)))
+    region = host.dom0.bus.region(one.region)
     rows.append(_total(f"{region.dev}: host physical addresses", rows))
     outside = region.span.size - one.span.size
     if outside:

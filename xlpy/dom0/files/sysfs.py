@@ -54,7 +54,7 @@ class Sysfs:
             self._add_dimm(dimm)
         for region in bus.regions:
             self._add_region(region, bus.persistence)
-        holders = {one.dev: (self._add_namespace(one), bus.regions[one.region].read_only) for one in namespaces}
+        holders = {one.dev: (self._add_namespace(one), bus.region(one.region).read_only) for one in namespaces}
         for device in devices:
             self._add_block(device, *holders[device.namespace])
         for use in uses:

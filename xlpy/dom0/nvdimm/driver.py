@@ -90,6 +90,10 @@ class Bus(NamedTuple):
     regions: tuple[Region, ...]
     problems: tuple[str, ...]
 
+    def region(self, number: int) -> Region:
+        """The region with a number: not its place in the list, once others have gone."""
+        return next(one for one in self.regions if one.number == number)
+
     def dump(self) -> dict[str, Any]:
         """The record as JSON values."""
         regions = [[[r.span.start, r.span.size] if v is r.span else v for v in r] for r in self.regions]

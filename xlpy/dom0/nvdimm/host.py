@@ -84,8 +84,8 @@ class HostPlatform:
 
     def config(self, dimm: Dimm) -> LabelArea:
         """The label area of a DIMM."""
-        one = self._dimms[dimm.handle]
-        return LabelArea(self._hw, one.id, one.label_size)
+        one = self._dimms.get(dimm.handle)  # None: it was just pulled out
+        return LabelArea(self._hw, one.id, one.label_size) if one else LabelArea(self._hw, "", 0)
 
     def flush_hints(self, dimm: Dimm) -> int:
         """How many flush hint addresses a DIMM has."""

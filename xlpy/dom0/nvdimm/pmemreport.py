@@ -100,7 +100,7 @@ def _unfit(bus: Bus, one: Namespace) -> str | None:
         return f"a namespace in {one.mode} mode has no reserve for Xen's frame table"
     if one.reserve is None:
         return "the namespace was made without a reserve for Xen's frame table"
-    parts = {mapping.dimm for mapping in bus.regions[one.region].mappings}
+    parts = {mapping.dimm for mapping in bus.region(one.region).mappings}
     bad = [f"{dimm.dev}: {flag}" for dimm in bus.dimms if dimm.dev in parts for flag in dimm.flags if flag in UNUSABLE]
     return f"a DIMM may not keep its content ({', '.join(bad)})" if bad else None
 

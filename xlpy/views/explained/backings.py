@@ -287,6 +287,14 @@ CODES = (
         "4.2.5",
     ),
     E(
+        "XLPY-PMEM-PLUGGED",
+        5,
+        "The DIMM or set cannot be taken out: it is used, or the DIMM is one of several of a set.",
+        "End what uses it (the message names it), or take out the whole set.",
+        ("xlpy host unplug set0",),
+        "4.2.6",
+    ),
+    E(
         "XLPY-PMEM-EIO",
         7,
         "Memory behind the bytes is bad: a program in Dom0 that reads them, or writes part of such a block, gets EIO.",

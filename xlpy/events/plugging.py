@@ -1,0 +1,271 @@
+"""DIMMs and sets that are plugged in, and pulled out, while the host runs (design, section 4.2.6).
+
+The firmware's ``_FIT`` changes and it raises notification 0x80; Dom0 evaluates ``_FIT``, attaches its driver to what is
+new and reports it to Xen, which checks overlap and reserve. A DIMM that is out lies in a folder, with its content,
+labels and bad lines; plugged into another slot or host it is found again by what its labels say.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xlpy.addr import Spa, Span
+from xlpy.errors import ConfigError, Conflict, NotFound
+from xlpy.events import media_errors
+from xlpy.firmware.bios import refit
+from xlpy.hw import drawer
+from xlpy.hw.fragment import parse_fragment
+from xlpy.private import folder
+from xlpy.records import NamedTuple
+from xlpy.statedir import UNPLUGGED
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlpy.host import Host
+    from xlpy.hw.fragment import Fragment
+    from xlpy.hw.hardware import Region
+    from xlpy.hw.machine import DimmSpec, MachineSpec
+    from xlpy.hypervisor.mca import Outcome
+
+
+class Plugged(NamedTuple):
+    """What came. regions: their names in Dom0; log: lines of its kernel."""
+
+    dimms: list[str]
+    sets: list[str]
+    regions: list[str]
+    log: list[str]
+
+
+class Pulled(NamedTuple):
+    """What went. fragment: the file with which it is plugged in again; outcomes: machine checks, of a surprise."""
+
+    dimms: list[str]
+    sets: list[str]
+    fragment: str
+    outcomes: list[Outcome]
+
+
+def plug(host: Host, text: str, source: str, dry_run: bool = False) -> Plugged:
+    """Plug DIMMs and sets in.
+
+    Args:
+        host: where.
+        text: a fragment of a machine description; ``source``: its file, beside which ``media:`` folders are looked for.
+        dry_run: check only.
+
+    Raises:
+        ConfigError: it does not fit the machine, or a folder holds no such DIMM. Constraint: no space.
+    """
+    spec = host.spec
+    fragment = parse_fragment(text, source, spec)
+    places = _places(fragment, source)
+    ids, names = [one.id for one in fragment.dimms], [one.name for one in fragment.sets]
+    if dry_run:
+        return Plugged(ids, names, [], [])
+    whole = spec._replace(
+        dimms=(*spec.dimms, *fragment.dimms),
+        sets=(*spec.sets, *fragment.sets),
+        namespaces=(*spec.namespaces, *fragment.namespaces),
+    )
+    bases = {one.name: int(one.base) for one in fragment.sets}
+    wanted = {base: [n for n in fragment.namespaces if n.region == name] for name, base in bases.items()}
+    try:
+        with host.change(f"plugging in {', '.join(ids)}"):
+            drawer.make_files(host.hw.undo, host.hw.beside("hw"), fragment.sets, fragment.dimms)
+            host.replace_machine(whole)
+            _fill(host, fragment, places)
+            refit(host.hw)
+            calls = host.xen.hypercalls(0)
+            dom0 = host.dom0
+            regions = dom0.rescan(calls, wanted)
+            dom0.mount_new(wanted)
+            log = list(dom0.nd.messages)
+            media_errors.raise_notification(host)
+            for where in places.values():
+                host.store.afterwards(lambda where=where: _discard(where))  # type: ignore[misc]
+    except BaseException:
+        host.forget()
+        raise
+    return Plugged(ids, names, regions, log)
+
+
+def unplug(host: Host, name: str, to: str | None = None, surprise: bool = False, dry_run: bool = False) -> Pulled:
+    """Take a DIMM or a set out.
+
+    Args:
+        host: whose.
+        name: of a set, or of a DIMM that is one alone or belongs to none.
+        to: the folder for the DIMMs; else ``unplugged`` in the state directory.
+        surprise: although it is used: whoever touches it gets a machine check. The set stays, without content.
+        dry_run: check only.
+
+    Raises:
+        NotFound: no such DIMM or set. Conflict: it is used, or a DIMM is one of several of a set.
+        Constraint: a folder is there already, or no space.
+    """
+    region, dimms = _find(host, name, surprise)
+    where = Path(to or host.hw.beside(UNPLUGGED)).absolute()
+    pulled = region is not None and not host.hw.poison.gaps(region.span)  # by surprise, before
+    users = _users(host, region) if region is not None else []
+    if pulled:
+        users = [one for one in users if not one.startswith("mount ")]  # file systems without a disk go lazily
+    if users and not surprise:
+        raise Conflict(
+            f"{name} is in use by {', '.join(users)}",
+            code="XLPY-PMEM-PLUGGED",
+            hint="end that first; --surprise pulls it all the same",
+        )
+    title = region.name if region is not None else name
+    fragment = str(where / f"{title}.yaml")
+    sets = [region.name] if region is not None else []
+    if dry_run:
+        return Pulled([one.id for one in dimms], sets, fragment, [])
+    outcomes: list[Outcome] = []
+    try:
+        with host.change(f"unplugging {name}"):
+            if not where.exists():
+                host.hw.undo.made(str(where))
+                folder(str(where))
+            for one in () if pulled else dimms:
+                drawer.take_out(host.hw, one, region, str(where / one.id))
+            if pulled and region is not None:
+                host.dom0.unmount(region.span)
+            else:
+                host.hw.undo.keep(fragment)
+                drawer.write_fragment(fragment, dimms, region)
+            if surprise and region is not None:
+                outcomes = _pull(host, region)
+            else:
+                _remove(host, region, dimms)
+    except BaseException:
+        host.forget()
+        raise
+    return Pulled([one.id for one in dimms], sets, fragment, outcomes)
+
+
+def _remove(host: Host, region: Region | None, dimms: list[DimmSpec]) -> None:
+    """In order: Dom0 lets the region go, Xen forgets it, firmware takes it off ``_FIT``."""
+    calls, spec = host.xen.hypercalls(0), host.spec
+    gone = {one.id for one in dimms}
+    if region is not None:
+        with host.dom0.managing(calls) as nd:
+            for there in nd.regions:
+                if there.resource == region.span.start and there.bound:
+                    there.unbind()
+        host.hw.mend(region.span)
+        host.dom0.bad.forget(region.span)
+        host.xen.pmem.forget_bad(region.span)
+        host.hw.undo.drop(f"media/{region.name}")
+    for one in dimms:
+        if one.label_size:
+            host.hw.undo.drop(f"labels/{one.id}")
+    host.replace_machine(_without(spec, region, gone))
+    refit(host.hw)
+    host.dom0.rescan(host.xen.hypercalls(0))
+
+
+def _without(spec: MachineSpec, region: Region | None, dimms: set[str]) -> MachineSpec:
+    name = region.name if region is not None else None
+    return spec._replace(
+        dimms=tuple(one for one in spec.dimms if one.id not in dimms),
+        sets=tuple(one for one in spec.sets if one.name != name),
+        namespaces=tuple(one for one in spec.namespaces if one.region != name),
+    )
+
+
+def _pull(host: Host, region: Region) -> list[Outcome]:
+    """Nobody was asked: every line of the set is bad from now on, and each domain that has some of it hits one."""
+    host.hw.keep(region.span)
+    host.hw.zero(region.span)
+    host.hw.poison.add(region.span)
+    first, last = region.span.start >> 12, region.span.end >> 12
+    hit: dict[int, Spa] = {}
+    for piece in host.xen.pmem.m2p.clip(first, last):
+        hit.setdefault(piece.tag, Spa(piece.start << 12))
+    outcomes = [host.xen.mca.report(spa, action_required=True) for spa in hit.values()]
+    media_errors.raise_notification(host)
+    return outcomes
+
+
+def _find(host: Host, name: str, surprise: bool) -> tuple[Region | None, list[DimmSpec]]:
+    """The set that goes, and its DIMMs; a DIMM of no set goes alone."""
+    hw = host.hw
+    region = next((one for one in hw.regions if one.name == name), None)
+    if region is None:
+        if all(one.id != name for one in hw.spec.dimms):
+            known = ", ".join([*(one.name for one in hw.regions), *(one.id for one in hw.spec.dimms)])
+            raise NotFound(f"no DIMM or set {name!r}", hint=f"there are: {known}")
+        homes = [one for one in hw.regions if name in one.set.dimms]
+        if not homes:
+            return None, [hw.dimm(name)]
+        region = homes[0]
+        others = [one for one in region.set.dimms if one != name]
+        if others and not surprise:
+            raise Conflict(
+                f"{name} is interleaved with {', '.join(others)} in {region.name}",
+                code="XLPY-PMEM-PLUGGED",
+                hint=f"take the set out: xlpy host unplug {region.name}",
+            )
+        if others:
+            return region, [hw.dimm(name)]
+    shared = [one.name for one in hw.regions if one is not region and set(one.set.dimms) & set(region.set.dimms)]
+    if shared:
+        raise Conflict(
+            f"DIMMs of {region.name} belong to {', '.join(shared)} too",
+            hint="DIMMs of several sets stay where they are",
+        )
+    return region, [hw.dimm(one) for one in region.set.dimms]
+
+
+def _users(host: Host, region: Region) -> list[str]:
+    found = list(host.dom0.users_of(region.span))
+    first, last = region.span.start >> 12, region.span.end >> 12
+    found += [f"domain {piece.tag}" for piece in host.xen.pmem.m2p.clip(first, last)]
+    exports = host.store.table("exports")
+    for record in filter(None, map(exports.get, exports.keys())):
+        for one in record["vnvdimms"]:
+            spans = [Span(Spa(start), size) for start, size in one["data"].get("spans", ())]
+            if any(span.overlaps(region.span) for span in spans):
+                found.append(f"the export {record['name']}")
+    return list(dict.fromkeys(found))
+
+
+def _places(fragment: Fragment, source: str) -> dict[str, str]:
+    """The folders of DIMMs that have content; each must be the DIMM that it is said to be."""
+    beside = Path(source).absolute().parent
+    found = {}
+    for one in fragment.dimms:
+        if one.id not in fragment.media:
+            continue
+        where = str(beside / fragment.media[one.id])
+        was = drawer.identity(where)
+        for field in ("serial", "capacity", "label_size", "vendor", "device", "manufactured"):
+            mine, its = getattr(one, field), getattr(was, field)
+            if mine != its:
+                raise ConfigError(
+                    f"{source}: {one.id}: {field} is {mine}, the DIMM in {where} has {its}",
+                    hint="identity and size are the DIMM's own; id, handle and phys_id are the slot's",
+                )
+        found[one.id] = where
+    return found
+
+
+def _fill(host: Host, fragment: Fragment, places: dict[str, str]) -> None:
+    bad: list[Span[Spa]] = []
+    names = {one.name for one in fragment.sets}
+    for region in host.hw.regions:
+        if region.name in names:
+            bad += drawer.put_in(host.hw, region, places)
+    for one in fragment.dimms:
+        if one.id in places:
+            drawer.labels_in(host.hw, one, places[one.id])
+    if bad:
+        host.hw.poison.add(*bad)
+
+
+def _discard(where: str) -> None:
+    """A DIMM lies in one place only."""
+    import shutil
+
+    shutil.rmtree(where, ignore_errors=True)

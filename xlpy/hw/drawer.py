@@ -1,0 +1,222 @@
+"""DIMMs that are in no machine: each lies in a folder with its content by device address, its labels and bad lines.
+
+A set keeps its bytes in the order of host addresses; a DIMM that is taken out takes its own lines with it. So the same
+DIMMs in another order, or in another machine, give what they would give there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from xlpy.addr import Dpa, Spa, Span
+from xlpy.errors import ConfigError, Constraint, StateError
+from xlpy.hw.machine import DimmSpec, HealthSpec
+from xlpy.hw.media import Media, trouble
+from xlpy.jsontext import decode, encode
+from xlpy.private import folder, private
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from xlpy.hw.hardware import Hardware, Region
+    from xlpy.hw.machine import SetSpec
+    from xlpy.hw.undo import Undo
+
+IDENTITY, MEDIA, LABELS, POISON = "dimm.json", "media", "labels", "poison.json"
+CHUNK = 1 << 20
+
+
+def take_out(hw: Hardware, dimm: DimmSpec, region: Region | None, where: str) -> None:
+    """Put a copy of a DIMM into a folder, which is made; the machine keeps what it has.
+
+    Raises:
+        Constraint: the folder is there already, or there is no space.
+    """
+    if os.path.exists(where):
+        raise Constraint(f"{where} is there already", hint="another DIMM lies in it; choose another folder with --to")
+    hw.undo.made(where)
+    try:
+        folder(where)
+        _write(where, IDENTITY, encode(dimm._replace(health=HealthSpec())._asdict() | {"health": None}))
+        with open(os.path.join(where, MEDIA), "xb", opener=private) as file:
+            file.truncate(dimm.capacity)
+            if region is not None:
+                _copy_out(dimm, region, file.fileno())
+        if dimm.label_size:
+            with open(os.path.join(where, LABELS), "xb", opener=private) as file:
+                file.write(hw.labels_read(dimm.id, 0, dimm.label_size))
+    except OSError as error:
+        raise trouble(where, error) from error
+    bad = list(_bad_lines(hw, dimm, region)) if region is not None else []
+    _write(where, POISON, encode([[span.start, span.end] for span in bad]))
+
+
+def identity(where: str) -> DimmSpec:
+    """The DIMM that lies in a folder. ConfigError: none does."""
+    try:
+        with open(os.path.join(where, IDENTITY), "rb") as file:
+            fields = decode(file.read().decode())
+        made = fields.pop("manufactured")
+        fields.pop("health")
+        flags = tuple(fields.pop("flags"))
+        return DimmSpec(**fields, manufactured=made and (made[0], made[1]), flags=flags)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{where}: no DIMM lies there", hint="media: names a folder that host unplug has made"
+        ) from None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        raise StateError(f"{where}: {IDENTITY} cannot be read: {error}") from error
+
+
+def put_in(hw: Hardware, region: Region, places: Mapping[str, str]) -> list[Span[Spa]]:
+    """Fill a new set with what its DIMMs hold; the labels too.
+
+    Args:
+        hw: the machine, which has the set already, its files made and empty.
+        region: the set. places: folders of the DIMMs that have content, by id.
+
+    Returns:
+        the lines that are bad.
+    """
+    bad: list[Span[Spa]] = []
+    for name, where in places.items():
+        if name not in region.set.dimms:
+            continue
+        way = region.set.dimms.index(name)
+        try:
+            with open(os.path.join(where, MEDIA), "rb") as file:
+                _copy_in(hw, region, way, file.fileno())
+            with open(os.path.join(where, POISON), "rb") as file:
+                rows = [(int(start), int(end)) for start, end in decode(file.read().decode())]
+        except OSError as error:
+            raise trouble(where, error) from error
+        except (ValueError, TypeError) as error:
+            raise StateError(f"{where}: {POISON} cannot be read: {error}") from error
+        table = region.table
+        for start, end in rows:
+            for dpa in range(start, end, 64):
+                spa = Spa(region.span.start + table.to_region(way, dpa))
+                bad.append(Span(spa, 64))
+    return bad
+
+
+def labels_in(hw: Hardware, dimm: DimmSpec, where: str) -> None:
+    """Give a DIMM the labels that lie in its folder."""
+    if dimm.label_size:
+        try:
+            with open(os.path.join(where, LABELS), "rb") as file:
+                hw.labels_write(dimm.id, 0, file.read(dimm.label_size))
+        except OSError as error:
+            raise trouble(where, error) from error
+
+
+def make_files(undo: Undo, home: str, sets: tuple[SetSpec, ...], dimms: tuple[DimmSpec, ...]) -> None:
+    """Empty media and label areas for what is new."""
+    wanted = [(os.path.join("media", one.name), one.size) for one in sets]
+    wanted += [(os.path.join("labels", one.id), one.label_size) for one in dimms if one.label_size]
+    for name, size in wanted:
+        undo.made(name)
+        Media.create(os.path.join(home, name), size)
+
+
+def write_fragment(path: str, dimms: list[DimmSpec], region: Region | None) -> None:
+    """The file with which DIMMs are plugged in again as they were; it lies beside their folders."""
+    lines = ["# made by xlpy host unplug; id, handle and phys_id are the slot's, the rest is the DIMM's", "dimms:"]
+    for one in dimms:
+        made = one.manufactured
+        fields = {
+            "id": one.id,
+            "handle": f"{one.handle:#x}",
+            "phys_id": f"{one.phys_id:#x}",
+            "capacity": one.capacity,
+            "label_size": one.label_size,
+            "vendor": f"{one.vendor:#x}",
+            "device": f"{one.device:#x}",
+            "revision": one.revision,
+            "subsystem_vendor": one.subsystem_vendor,
+            "subsystem_device": one.subsystem_device,
+            "subsystem_revision": one.subsystem_revision,
+            "serial": f"{one.serial:#x}",
+            "interface": f"{one.interface:#06x}",
+            "flags": f"[{', '.join(one.flags)}]",
+            "flush_hints": one.flush_hints,
+            "media": one.id,
+        }
+        if made:
+            date = f"20{made[1] & 0xFF:02x}-{made[1] >> 8:02x}"
+            fields["manufactured"] = f"{{location: {made[0]}, date: {date}}}"
+        lines.append("  - " + "\n    ".join(f"{key}: {value}" for key, value in fields.items()))
+    if region is not None:
+        one_set = region.set
+        names = ", ".join(one_set.dimms)
+        lines += ["sets:", f"  - {{name: {one_set.name}, dimms: [{names}], line: {one_set.line}}}"]
+        if one_set.proximity:
+            lines[-1] = lines[-1][:-1] + f", proximity: {one_set.proximity}}}"
+    folder_of = os.path.dirname(path)
+    try:
+        folder(folder_of)
+        _write(folder_of, os.path.basename(path), "\n".join(lines) + "\n")
+    except OSError as error:
+        raise trouble(path, error) from error
+
+
+def _copy_out(dimm: DimmSpec, region: Region, to: int) -> None:
+    """A DIMM's lines of a region; what is a hole stays one. Costs by what is stored, not by size."""
+    way, line, table = region.set.dimms.index(dimm.id), region.set.line, region.table
+    for at, data in _stored(region.file):
+        if len(region.set.dimms) == 1:
+            os.pwrite(to, data, at)
+            continue
+        for step in range(at // line * line, at + len(data), line):
+            owner, dpa = table.to_device(step)
+            first, last = max(step, at), min(step + line, at + len(data))
+            if owner == way and any(data[first - at : last - at]):
+                os.pwrite(to, data[first - at : last - at], dpa + first - step)
+
+
+def _copy_in(hw: Hardware, region: Region, way: int, source: int) -> None:
+    line, table = region.set.line, region.table
+    for at, data in _stored_in(source):
+        if len(region.set.dimms) == 1:
+            hw.write(Spa(region.span.start + at), data)
+            continue
+        for step in range(at // line * line, at + len(data), line):
+            first, last = max(step, at), min(step + line, at + len(data))
+            if any(data[first - at : last - at]):
+                place = table.to_region(way, first)
+                hw.write(Spa(region.span.start + place), data[first - at : last - at])
+
+
+def _stored(path: str) -> Iterator[tuple[int, bytes]]:
+    with open(path, "rb") as file:
+        yield from _stored_in(file.fileno())
+
+
+def _stored_in(fd: int) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) of what a sparse file has, in pieces."""
+    at, end = 0, os.fstat(fd).st_size
+    while at < end:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+            stop = os.lseek(fd, at, os.SEEK_HOLE)
+        except OSError:  # ENXIO: nothing more
+            return
+        while at < stop:
+            data = os.pread(fd, min(CHUNK, stop - at), at)
+            yield at, data
+            at += len(data)
+
+
+def _bad_lines(hw: Hardware, dimm: DimmSpec, region: Region) -> Iterator[Span[Dpa]]:
+    way = region.set.dimms.index(dimm.id)
+    for bad in hw.poison.overlapping(region.span):
+        for spa in range(bad.start, bad.end, 64):
+            owner, dpa = region.table.to_device(spa - region.span.start)
+            if owner == way:
+                yield Span(Dpa(dpa), 64)
+
+
+def _write(where: str, name: str, text: str) -> None:
+    with open(os.path.join(where, name), "w", encoding="utf-8", opener=private) as file:
+        file.write(text)

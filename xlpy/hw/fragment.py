@@ -1,0 +1,144 @@
+"""A fragment of a machine description: DIMMs and sets that come to a machine that is there.
+
+It has the keys ``dimms``, ``sets`` and ``namespaces`` of ``machine.yaml``. A DIMM may have one more, ``media``: the
+folder in which it lies since it was taken out of a machine, with its content and labels. It is read as a part of a
+description of the whole machine, so that every check that holds for one holds for the other.
+"""
+
+from __future__ import annotations
+
+import re
+
+from xlpy.errors import ConfigError
+from xlpy.hw import describe
+from xlpy.hw.fields import Problems, Section
+from xlpy.hw.strict_yaml import Node, Refused, load
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.hw.machine import DimmSpec, MachineSpec, NamespaceSpec, SetSpec
+
+KEYS = ("dimms", "sets", "namespaces")
+
+
+class Fragment(NamedTuple):
+    """What comes. media: folders of DIMMs that have content, by id, as written."""
+
+    dimms: tuple[DimmSpec, ...]
+    sets: tuple[SetSpec, ...]
+    namespaces: tuple[NamespaceSpec, ...]
+    media: dict[str, str]
+
+
+def parse_fragment(text: str, source: str, there: MachineSpec) -> Fragment:
+    """Read a fragment.
+
+    Args:
+        text: YAML. source: its name in messages.
+        there: the machine that it is for: nothing may be there twice, and addresses must be free.
+
+    Raises:
+        ConfigError: ``details`` lists every problem, each with its line.
+    """
+    problems, media = Problems(source), dict[str, str]()
+    spec = None
+    try:
+        root, faults = load(text)
+        for duplicate in faults:
+            problems.add(duplicate.line, duplicate.text)
+        spec = describe._machine(Section(_merged(root, there, media, problems), "", problems))
+    except Refused as fault:
+        problems.add(fault.line, fault.text)
+    report = [_told(line, there) for line in problems.report()]
+    if report or spec is None:
+        raise ConfigError(
+            f"{source}: {len(report)} problem{'s' * (len(report) != 1)} in what is to be plugged in",
+            details=report,
+            hint="a small one: {dimms: [{id: new0, capacity: 1G}], sets: [{name: new, dimms: [new0]}]}",
+        )
+    old = {one.name for one in there.sets}
+    fresh = tuple(one for one in spec.sets if one.name not in old)
+    return Fragment(spec.dimms[len(there.dimms) :], fresh, spec.namespaces, media)
+
+
+def _merged(root: Node, there: MachineSpec, media: dict[str, str], problems: Problems) -> Node:
+    """A description of the machine with the fragment in it; what is there already stands in line 0."""
+    if not isinstance(root.value, dict):
+        return root
+    for key in root.value:
+        if key not in KEYS:
+            problems.add(root.value[key].line, f"{key}: only {', '.join(KEYS)} can be plugged in")
+    dimms = root.value.get("dimms")
+    if dimms is None or not dimms.value:
+        problems.add(root.line, "dimms: at least one DIMM is required")
+    for item in dimms.value if dimms is not None and isinstance(dimms.value, list) else ():
+        if isinstance(item.value, dict):
+            _take_media(item.value, media, problems)
+    whole = {
+        "name": Node(there.name, 0),
+        "ram": Node(there.ram, 0),
+        "cpu": Node({"physical_bits": Node(there.cpu.physical_bits, 0), "count": Node(there.cpu.count, 0)}, 0),
+        "dimms": _joined([_dimm(one) for one in there.dimms], dimms),
+        "sets": _joined([_set(one) for one in there.sets], root.value.get("sets")),
+    }
+    if "namespaces" in root.value:
+        whole["namespaces"] = root.value["namespaces"]
+        _refuse_old_regions(root.value["namespaces"], there, problems)
+    return Node(whole, root.line)
+
+
+def _refuse_old_regions(namespaces: Node, there: MachineSpec, problems: Problems) -> None:
+    """Namespaces of sets that are there are made by ndctl."""
+    names = {one.name for one in there.sets}
+    for item in namespaces.value if isinstance(namespaces.value, list) else ():
+        region = item.value.get("region") if isinstance(item.value, dict) else None
+        if region is not None and region.value in names:
+            problems.add(region.line, f"namespaces: region: {region.value} is in the machine already, use xlpy ndctl")
+
+
+def _joined(old: Sequence[Node], new: Node | None) -> Node:
+    if new is None:
+        return Node([*old], 0)
+    return Node([*old, *new.value], new.line) if isinstance(new.value, list) else new
+
+
+def _take_media(dimm: dict[str, Node], media: dict[str, str], problems: Problems) -> None:
+    node = dimm.pop("media", None)
+    if node is None:
+        return
+    name = dimm.get("id")
+    if not isinstance(node.value, str) or not node.value or "\0" in node.value:
+        problems.add(node.line, f"media: a folder is required, not {node.kind()}")
+    elif name is not None and isinstance(name.value, str):
+        media[name.value] = node.value
+
+
+def _dimm(one: DimmSpec) -> Node:
+    keys = ("id", "handle", "phys_id", "capacity", "label_size", "serial")
+    return Node({key: Node(getattr(one, key), 0) for key in keys}, 0)
+
+
+def _set(one: SetSpec) -> Node:
+    fields = {
+        "name": Node(one.name, 0),
+        "dimms": Node([Node(dimm, 0) for dimm in one.dimms], 0),
+        "line": Node(one.line, 0),
+        "base": Node(int(one.base), 0),
+    }
+    return Node(fields, 0)
+
+
+def _told(line: str, there: MachineSpec) -> str:
+    """A message in the terms of the fragment: its own numbers, and names of what is there."""
+
+    def number(match: re.Match[str]) -> str:
+        at, of = int(match[2]), there.dimms if match[1] == "dimms" else there.sets
+        if at >= len(of):
+            return f"{match[1]}[{at - len(of)}]"
+        one = of[at]
+        return f"{getattr(one, 'id', None) or getattr(one, 'name', '')} in the machine"
+
+    return re.sub(r"\b(dimms|sets)\[(\d+)\]", number, line).replace(" in line 0", "")
