@@ -108,10 +108,10 @@ def test_nfit_of_the_default_machine(tmp_path):
     serials = [dimm.serial for dimm in hw.spec.dimms]
     assert parse_nfit(tables_of(hw)["NFIT"]) == [
         SpaRange(1, 0x440000000, 2 * GIB, flags=2, proximity_domain=0, attributes=0x8008),
-        SpaRange(2, 0x4C0000000, 512 * MIB, flags=2, proximity_domain=0, attributes=0x8008),
+        SpaRange(2, 0x4C0000000, 526 * MIB, flags=2, proximity_domain=0, attributes=0x8008),
         RegionMap(0x01, 1, 1, GIB, 0, physical_id=0x1100, interleave_index=1, interleave_ways=2),
         RegionMap(0x11, 1, 2, GIB, 4096, physical_id=0x1101, interleave_index=1, interleave_ways=2),
-        RegionMap(0x21, 2, 3, 512 * MIB, 0, physical_id=0x1102),
+        RegionMap(0x21, 2, 3, 526 * MIB, 0, physical_id=0x1102),
         Interleave(1, 4096, (0,)),
         ControlRegion(1, 0x8980, 1, 1, serial_number=serials[0]),
         ControlRegion(2, 0x8980, 1, 1, serial_number=serials[1]),
