@@ -178,11 +178,11 @@ MISFITS = [
     ),
     (
         "dimms: [{id: n, capacity: 64M}]\nsets: [{name: n, dimms: [n], base: 1G}]",
-        "2: sets[0].base: 0x40000000 lies below the end of RAM and devices",
+        "2: sets: n: base: [0x40000000, 0x44000000) overlaps RAM at [0x100000",
     ),
     (
         "dimms: [{id: n, capacity: 64M}]\nsets: [{name: n, dimms: [n], base: 0xfec00000}]",
-        "2: sets[0].base: 0xfec00000 lies below the end of RAM and devices",
+        "sets[0].base: [0xfec00000, 0x102c00000) overlaps devices",
     ),
     (
         "dimms: [{id: n, capacity: 64M}]\nsets: [{name: n, dimms: [n], base: 0x4c0000000}]",

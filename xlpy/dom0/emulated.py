@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.inplace import InPlace
     from xlpy.dom0.kernel import Mount
+    from xlpy.dom0.nvdimm.driver import Bus
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
     from xlpy.dom0.nvdimm.nd.region import NdRegion
     from xlpy.dom0.nvdimm.pmemreport import Platform, Report
     from xlpy.hw.hardware import Hardware
-    from xlpy.hw.machine import MachineSpec, NamespaceSpec
+    from xlpy.hw.machine import MachineSpec, NamespaceSpec, SetSpec
     from xlpy.store import Store
 
 
@@ -230,18 +231,20 @@ class EmulatedDom0(Vfs):
 
     # --- DIMMs that come and go --------------------------------------------------------------------------------------
 
-    def rescan(self, xen: Platform, wanted: Mapping[int, Sequence[NamespaceSpec]] | None = None) -> list[str]:
+    def rescan(
+        self, xen: Platform, sets: Sequence[SetSpec] = (), namespaces: Sequence[NamespaceSpec] = ()
+    ) -> list[str]:
         """Notification 0x80: evaluate ``_FIT``, let go of regions that are not in it, take up those that are new.
 
         Args:
             xen: hypercalls on behalf of Dom0.
-            wanted: namespaces to make on new regions, by first address.
+            sets, namespaces: of what is new, the labels and namespaces that an administrator makes at once.
 
         Returns:
             the names of new regions.
 
         Raises:
-            FormatError: ``_FIT``. NdError: a region that is gone is used.
+            FormatError: ``_FIT``. NdError: a region that is gone is used. Constraint: a namespace does not fit.
         """
         from xlpy.dom0.nvdimm.rescan import bus_now
 
@@ -252,59 +255,75 @@ class EmulatedDom0(Vfs):
             region = self.nd.region(gone.dev)
             if (gone.number, gone.span, gone.cookie1) not in same and region.bound:
                 region.unbind()
+        stay = {one.dev for one in old.regions} & {one.dev for one in new.regions}
+        nd = self._renew_nd(old, new)
+        unused = self._label(nd, sets)
+        for dimm in nd.dimms:
+            if dimm.info not in old.dimms:
+                _bind(nd, dimm)
+        fresh = [region for region in nd.regions if region.dev not in stay]
+        for region in fresh:
+            _bind(nd, region)
+        specs = self._provide(fresh, sets, namespaces, unused)
+        self._publish(xen)
+        if specs:
+            self._table.put("mounts", [*self._load("mounts"), *self._mount_all(specs)])
+            self.__dict__.pop("disk_mounts", None)
+        return [region.dev for region in fresh]
+
+    def _renew_nd(self, old: Bus, new: Bus) -> Nd:
+        """The nd bus with other devices: those that stay keep what the kernel knows of them."""
         known, touched = {dimm.dev: dimm.dump() for dimm in self.nd.dimms}, set(self.nd.touched)
-        names = {one.dev for one in old.regions} & {one.dev for one in new.regions}
         self._table.put("bus", new.dump())
         self._table.put("nd", {"dimms": []})
         for one in old.regions:
-            if one.dev not in names:
+            if one not in new.regions:
                 self._table.delete(f"nd.{one.dev}")
         for name in ("bus", "nd", "_sysfs"):
             self.__dict__.pop(name, None)
-        nd = self.nd
-        nd.touched |= touched
-        fresh: list[str] = []
-        for dimm in nd.dimms:
-            if dimm.dev in known and any(one.dev == dimm.dev and one == dimm.info for one in old.dimms):
+        self.nd.touched |= touched
+        for dimm in self.nd.dimms:
+            if dimm.info in old.dimms:
                 dimm.load(known[dimm.dev])
-            else:
-                _bind(nd, dimm)
-        for region in nd.regions:
-            if region.dev not in names:
-                _bind(nd, region)
-                fresh.append(region.dev)
-        self._provide(nd, wanted or {})
-        self._publish(xen)
-        return fresh
+        return self.nd
 
-    def _provide(self, nd: Nd, wanted: Mapping[int, Sequence[NamespaceSpec]]) -> None:
-        """Make namespaces on new regions, with partition tables and file systems, and mount these."""
+    def _label(self, nd: Nd, sets: Sequence[SetSpec]) -> set[int]:
+        """Initialise the label areas of new sets that are to have labels; the handles of those that had none."""
+        from xlpy.dom0.nvdimm.provision import label
+
+        handles = {dimm.id: dimm.handle for dimm in self._hw.spec.dimms}
+        return label(nd, {handles[name]: int(one.labels[-1]) for one in sets if one.labels for name in one.dimms})
+
+    def _provide(
+        self,
+        regions: Sequence[NdRegion],
+        sets: Sequence[SetSpec],
+        namespaces: Sequence[NamespaceSpec],
+        unused: set[int],
+    ) -> dict[tuple[int, int], NamespaceSpec]:
+        """Make namespaces on new regions, and partition tables on them; each by region and number."""
         from xlpy.dom0.bring_up import write_table
         from xlpy.dom0.nvdimm import enabled
         from xlpy.dom0.nvdimm.provision import provide
 
-        specs = {
-            (region.number, provide(region, one, place).id): one
-            for region in nd.regions
-            for place, one in enumerate(wanted.get(int(region.resource), ()))
-        }
+        handles = {dimm.id: dimm.handle for dimm in self._hw.spec.dimms}
+        named = {one.name: one for one in sets}
+        at = {int(region.resource): region for region in regions}
+        specs: dict[tuple[int, int], NamespaceSpec] = {}
+        seen: dict[str, int] = {}
+        for one in namespaces:
+            home = named[one.region]
+            place = seen[one.region] = seen.get(one.region, -1) + 1
+            made = provide(at[int(home.base)], one, place, bool(unused & {handles[name] for name in home.dimms}))
+            if made is not None:
+                specs[made.region.number, made.id] = one
         media = DriverMemory(self._hw)
-        for region in nd.regions:
-            for found in enabled.namespaces(region) if int(region.resource) in wanted else ():
+        for region in regions:
+            for found in enabled.namespaces(region):
                 spec = specs.get((region.number, found.id))
                 if spec and not found.problem:
                     write_table(media, found, spec.partitions)
-
-    def mount_new(self, wanted: Mapping[int, Sequence[NamespaceSpec]]) -> None:
-        """Make and mount the file systems of namespaces that came, by the first address of their regions."""
-        specs = {
-            (region.number, place): one
-            for region in self.bus.regions
-            for place, one in enumerate(wanted.get(int(region.span.start), ()))
-        }
-        fresh = list(self._mount_all(specs))
-        self._table.put("mounts", [*self._load("mounts"), *fresh])
-        self.__dict__.pop("disk_mounts", None)
+        return specs
 
     def unmount(self, span: Span[Spa]) -> None:
         """umount(8) -l of all file systems that lie in a span."""

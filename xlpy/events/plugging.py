@@ -65,11 +65,9 @@ def plug(host: Host, text: str, source: str, dry_run: bool = False) -> Plugged:
         return Plugged(ids, names, [], [])
     whole = spec._replace(
         dimms=(*spec.dimms, *fragment.dimms),
-        sets=(*spec.sets, *fragment.sets),
+        sets=tuple(sorted((*spec.sets, *fragment.sets), key=lambda one: not one.dimms)),
         namespaces=(*spec.namespaces, *fragment.namespaces),
     )
-    bases = {one.name: int(one.base) for one in fragment.sets}
-    wanted = {base: [n for n in fragment.namespaces if n.region == name] for name, base in bases.items()}
     try:
         with host.change(f"plugging in {', '.join(ids)}"):
             drawer.make_files(host.hw.undo, host.hw.beside("hw"), fragment.sets, fragment.dimms)
@@ -78,8 +76,7 @@ def plug(host: Host, text: str, source: str, dry_run: bool = False) -> Plugged:
             refit(host.hw)
             calls = host.xen.hypercalls(0)
             dom0 = host.dom0
-            regions = dom0.rescan(calls, wanted)
-            dom0.mount_new(wanted)
+            regions = dom0.rescan(calls, fragment.sets, fragment.namespaces)
             log = list(dom0.nd.messages)
             media_errors.raise_notification(host)
             for where in places.values():

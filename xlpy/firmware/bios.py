@@ -42,8 +42,8 @@ def power_on(hw: Hardware) -> None:
     rsdp = build_rsdp(Rsdp(0, xsdt, tables.IDENTITY["oem_id"]))
     stores = [(facs.start, FACS.build({"version": 2})), *place.tables, (RSDP_ADDRESS, rsdp)]
     fit = _fit(hw)
-    if 4 + len(fit) <= memmap.fit_span(spec.ram).size:  # else _FIT is empty, and the table says it all
-        stores.append((memmap.fit_span(spec.ram).start, len(fit).to_bytes(4, "little") + fit))
+    if 4 + len(fit) <= memmap.fit_span(spec).size:  # else _FIT is empty, and the table says it all
+        stores.append((memmap.fit_span(spec).start, len(fit).to_bytes(4, "little") + fit))
     if _differs(hw, stores, area, facs):  # else a kill would break what is whole
         hw.zero(area)
         hw.zero(facs)
@@ -57,7 +57,7 @@ def refit(hw: Hardware) -> None:
     Raises:
         Constraint: it does not fit, or the disk is full.
     """
-    area, fit = memmap.fit_span(hw.spec.ram), _fit(hw)
+    area, fit = memmap.fit_span(hw.spec), _fit(hw)
     if 4 + len(fit) > area.size:
         raise Constraint(
             f"_FIT would have {len(fit)} bytes, firmware has room for {area.size - 4}",

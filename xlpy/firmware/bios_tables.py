@@ -61,7 +61,7 @@ def dsdt(spec: MachineSpec) -> bytes:
 
 def _fit(spec: MachineSpec) -> tuple[bytes, ...]:
     """``_FIT``: what firmware keeps in the NVS area, where it changes it when DIMMs come and go."""
-    area = memmap.fit_span(spec.ram)
+    area = memmap.fit_span(spec)
     return (
         aml.op_region("FITR", aml.Space.SYSTEM_MEMORY, area.start, area.size),
         aml.field("FITR", [("FLEN", 32), ("FDAT", (area.size - 4) * 8)], aml.Access.DWORD),

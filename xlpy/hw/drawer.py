@@ -93,10 +93,10 @@ def put_in(hw: Hardware, region: Region, places: Mapping[str, str]) -> list[Span
             raise trouble(where, error) from error
         except (ValueError, TypeError) as error:
             raise StateError(f"{where}: {POISON} cannot be read: {error}") from error
-        table = region.table
+        table, part = region.table, region.set.part(name)
         for start, end in rows:
-            for dpa in range(start, end, 64):
-                spa = Spa(region.span.start + table.to_region(way, dpa))
+            for dpa in range(max(start, part.start), min(end, part.end), 64):
+                spa = Spa(region.span.start + table.to_region(way, dpa - part.start))
                 bad.append(Span(spa, 64))
     return bad
 
@@ -151,8 +151,9 @@ def write_fragment(path: str, dimms: list[DimmSpec], region: Region | None) -> N
         one_set = region.set
         names = ", ".join(one_set.dimms)
         lines += ["sets:", f"  - {{name: {one_set.name}, dimms: [{names}], line: {one_set.line}}}"]
-        if one_set.proximity:
-            lines[-1] = lines[-1][:-1] + f", proximity: {one_set.proximity}}}"
+        more: dict[str, object] = {"proximity": one_set.proximity, "location_cookie": one_set.location_cookie}
+        more |= {"size": one_set.size, "labels": f"'{one_set.labels}'" if one_set.labels else None}
+        lines[-1] = lines[-1][:-1] + "".join(f", {key}: {value}" for key, value in more.items() if value) + "}"
     folder_of = os.path.dirname(path)
     try:
         folder(folder_of)
@@ -164,20 +165,26 @@ def write_fragment(path: str, dimms: list[DimmSpec], region: Region | None) -> N
 def _copy_out(dimm: DimmSpec, region: Region, to: int) -> None:
     """A DIMM's lines of a region; what is a hole stays one. Costs by what is stored, not by size."""
     way, line, table = region.set.dimms.index(dimm.id), region.set.line, region.table
+    start = region.set.part(dimm.id).start
     for at, data in _stored(region.file):
         if len(region.set.dimms) == 1:
-            os.pwrite(to, data, at)
+            os.pwrite(to, data, start + at)
             continue
         for step in range(at // line * line, at + len(data), line):
-            owner, dpa = table.to_device(step)
+            owner, place = table.to_device(step)
             first, last = max(step, at), min(step + line, at + len(data))
             if owner == way and any(data[first - at : last - at]):
-                os.pwrite(to, data[first - at : last - at], dpa + first - step)
+                os.pwrite(to, data[first - at : last - at], start + place + first - step)
 
 
 def _copy_in(hw: Hardware, region: Region, way: int, source: int) -> None:
     line, table = region.set.line, region.table
-    for at, data in _stored_in(source):
+    part = region.set.part(region.set.dimms[way])
+    for dpa, raw in _stored_in(source):
+        low, high = max(dpa, part.start), min(dpa + len(raw), part.end)
+        if low >= high:
+            continue
+        data, at = raw[low - dpa : high - dpa], low - part.start
         if len(region.set.dimms) == 1:
             hw.write(Spa(region.span.start + at), data)
             continue
@@ -214,7 +221,7 @@ def _bad_lines(hw: Hardware, dimm: DimmSpec, region: Region) -> Iterator[Span[Dp
         for spa in range(bad.start, bad.end, 64):
             owner, dpa = region.table.to_device(spa - region.span.start)
             if owner == way:
-                yield Span(Dpa(dpa), 64)
+                yield Span(Dpa(region.set.part(dimm.id).start + dpa), 64)
 
 
 def _write(where: str, name: str, text: str) -> None:

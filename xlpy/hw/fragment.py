@@ -12,6 +12,7 @@ import re
 from xlpy.errors import ConfigError
 from xlpy.hw import describe
 from xlpy.hw.fields import Problems, Section
+from xlpy.hw.memmap import PMEM, RAM, host_e820
 from xlpy.hw.strict_yaml import Node, Refused, load
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -52,6 +53,8 @@ def parse_fragment(text: str, source: str, there: MachineSpec) -> Fragment:
         spec = describe._machine(Section(_merged(root, there, media, problems), "", problems))
     except Refused as fault:
         problems.add(fault.line, fault.text)
+    if spec is not None:
+        _refuse_taken(root, spec, there, problems)
     report = [_told(line, there) for line in problems.report()]
     if report or spec is None:
         raise ConfigError(
@@ -116,6 +119,31 @@ def _take_media(dimm: dict[str, Node], media: dict[str, str], problems: Problems
         media[name.value] = node.value
 
 
+def _refuse_taken(root: Node, spec: MachineSpec, there: MachineSpec, problems: Problems) -> None:
+    """A set that comes lies where nothing is: RAM does not move while the machine runs."""
+    lines = {}
+    sets = root.value.get("sets") if isinstance(root.value, dict) else None
+    for item in sets.value if sets is not None and isinstance(sets.value, list) else ():
+        if isinstance(item.value, dict) and "name" in item.value:
+            at = item.value.get("base", item)
+            lines[item.value["name"].value] = (at.line, "dimms" in item.value)
+    for one in spec.sets:
+        line, has_dimms = lines.get(one.name, (0, True))
+        if not line:
+            continue
+        if not has_dimms:
+            problems.add(line, f"sets: {one.name}: a range without DIMMs cannot be plugged in")
+        for entry in host_e820(there):
+            if entry.type != PMEM and max(entry.start, one.base) < min(entry.start + entry.size, one.base + one.size):
+                what = "RAM" if entry.type == RAM else f"type {entry.type}"
+                problems.add(
+                    line,
+                    f"sets: {one.name}: base: [{one.base:#x}, {one.base + one.size:#x}) overlaps {what} at"
+                    f" [{entry.start:#x}, {entry.start + entry.size:#x})",
+                )
+                break
+
+
 def _dimm(one: DimmSpec) -> Node:
     keys = ("id", "handle", "phys_id", "capacity", "label_size", "serial")
     return Node({key: Node(getattr(one, key), 0) for key in keys}, 0)
@@ -127,7 +155,12 @@ def _set(one: SetSpec) -> Node:
         "dimms": Node([Node(dimm, 0) for dimm in one.dimms], 0),
         "line": Node(one.line, 0),
         "base": Node(int(one.base), 0),
+        "size": Node(one.size, 0),
     }
+    if one.labels:
+        fields["labels"] = Node(one.labels, 0)
+    if not one.dimms:
+        del fields["line"]
     return Node(fields, 0)
 
 

@@ -73,9 +73,9 @@ def nvs_span(spec: MachineSpec) -> Span[Spa]:
     return Span(acpi_span(spec).end, NVS_SIZE)
 
 
-def fit_span(ram: int) -> Span[Spa]:
+def fit_span(spec: MachineSpec) -> Span[Spa]:
     """Where firmware keeps what ``_FIT`` returns, which changes when DIMMs come and go: in the NVS area."""
-    nvs = nvs_span(ram)
+    nvs = nvs_span(spec)
     return Span(Spa(nvs.start + PAGE), nvs.size - PAGE)
 
 

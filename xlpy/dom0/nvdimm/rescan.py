@@ -61,7 +61,8 @@ def bus_now(hw: Hardware, known: Bus) -> Bus:
     """The bus as ``_FIT`` tells it, numbered on from what was known."""
     from xlpy.firmware.acpi.nfit_format import parse_structures
 
-    return merge(known, interpret(parse_structures(evaluate_fit(hw)), known.revision or 1))
+    found = interpret(parse_structures(evaluate_fit(hw)), known.revision or 1)
+    return merge(known, found._replace(regions=(*found.regions, *(one for one in known.regions if one.legacy))))
 
 
 def merge(known: Bus, found: Bus) -> Bus:
