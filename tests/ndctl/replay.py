@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from xlpy.errors import ConfigError
 from xlpy.host import Host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 OPTIONS = {"root": None, "verbose": 0, "quiet": False, "dry_run": False, "color": "auto", "xen": None}
 
@@ -80,40 +81,51 @@ class Replay:
 
     def play(self, sequence: Sequence) -> Result:
         """What xlpy does at each command, and what is left."""
-        if sequence.state not in self._made:
-            self._made[sequence.state] = make(self._folder, sequence.state)
+        with self.opened(sequence.state) as (kept, call):
+            answers = [call(line) for line in sequence.commands]
+            finish = [call(line) for line in FINISH]
+            left = list(_left(host(kept)))
+        return recorded.result(sequence, answers, finish, left)
+
+    @contextlib.contextmanager
+    def opened(self, state: str) -> Iterator[tuple[Kept, Callable[[str], Answer]]]:
+        """A fresh host in a state: what keeps it open, and a function that runs one line of a sequence on it."""
+        if state not in self._made:
+            self._made[state] = make(self._folder, state)
         root, work = self._folder / "host", self._folder / "work"
         shutil.rmtree(root, ignore_errors=True)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        subprocess.run(["cp", "-a", "--sparse=always", self._made[sequence.state], root], check=True)
+        subprocess.run(["cp", "-a", "--sparse=always", self._made[state], root], check=True)
         with _place(work, XLPY_ROOT=str(root)):
             kept = Kept(OPTIONS)
             try:
-                answers = [self._command(line, kept) for line in sequence.commands]
-                finish = [self._command(line, kept) for line in FINISH]
-                left = list(_left(kept.host(None, str, None)))
+                yield kept, partial(_command, kept)
             finally:
                 kept.close()
-        return recorded.result(sequence, answers, finish, left)
 
-    def _command(self, line: str, kept: Kept) -> Answer:
-        word, *rest = line.split()
-        if word in ("ndctl", "daxctl"):
-            return _call(shlex.split(line), kept)
-        host = kept.host(None, str, None)
-        if word == "poke":
-            _poke(host, rest[0], int(rest[1], 0), bytes.fromhex(rest[2]))
-        elif word == "mount":
-            with host.change("a domain takes it"):
-                host.dom0.pin(rest[0], "domain 1")
-        elif word == "umount":
-            with host.change("the domain ends"):
-                host.dom0.release("domain 1")
-        else:
-            done = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
-            return Answer(done.returncode, done.stdout, done.stderr)
-        return Answer(0, b"", b"")
+
+def host(kept: Kept) -> Host:
+    """The host that is open."""
+    return kept.host(None, str, None)
+
+
+def _command(kept: Kept, line: str) -> Answer:
+    word, *rest = line.split()
+    if word in ("ndctl", "daxctl"):
+        return _call(shlex.split(line), kept)
+    if word == "poke":
+        _poke(host(kept), rest[0], int(rest[1], 0), bytes.fromhex(rest[2]))
+    elif word == "mount":
+        with host(kept).change("a domain takes it"):
+            host(kept).dom0.pin(rest[0], "domain 1")
+    elif word == "umount":
+        with host(kept).change("the domain ends"):
+            host(kept).dom0.release("domain 1")
+    else:
+        done = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
+        return Answer(done.returncode, done.stdout, done.stderr)
+    return Answer(0, b"", b"")
 
 
 def _poke(host: Host, place: str, at: int, data: bytes) -> None:
