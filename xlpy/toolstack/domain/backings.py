@@ -158,7 +158,7 @@ def refuse_unregistered(xen: Xen, dom0: EmulatedDom0, path: str, resolved: Resol
         f"{path}: Xen does not know {resolved.device}: {reason}",
         errno.ENXIO,
         code="XLPY-PMEM-UNREGISTERED",
-        hint="xlpy pmem list shows what Xen knows; `reserve: true` in the machine description makes room for it",
+        hint="xlpy pmem list shows what Xen knows; ndctl create-namespace --reserve xen makes room for it",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from errno import ENODEV
 
+from xlpy.dom0.nvdimm.badrange import sectors
 from xlpy.dom0.nvdimm.nd.claim import NdDax
 from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
 from xlpy.dom0.nvdimm.nd.error import refuse
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.claim import Claim
     from xlpy.dom0.nvdimm.nd.storage import ConfigData
     from xlpy.store import Table
-
-SECTOR = 512
 
 
 class Platform(Protocol):
@@ -109,11 +108,8 @@ class NdBus:
 
     def badblocks(self, span: Span[Spa]) -> list[tuple[int, int]]:
         """(first sector, number) of the unreadable places of a span, from its start."""
-        found = []
-        for bad in self._nd.platform.poison(span):
-            first = (bad.start - span.start) // SECTOR
-            found.append((first, -(-(bad.end - span.start) // SECTOR) - first))
-        return found
+        bad = self._nd.platform.poison(span)
+        return sectors(bad, span.start) if bad else []
 
     def has_flush(self, dimm: Nvdimm) -> bool:
         """Whether a DIMM has flush hint addresses."""
