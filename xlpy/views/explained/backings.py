@@ -271,7 +271,7 @@ CODES = (
         "XLPY-PMEM-UNREGISTERED",
         8,
         "Xen does not know the device, because Dom0 did not report it or Xen refused it.",
-        "xlpy pmem list says why; `reserve: true` in the machine description, or `xlpy ndctl create-namespace --reserve xen`, makes room.",
+        "xlpy pmem list says why; `reserve: true`, or `ndctl create-namespace --reserve xen`, makes room for Xen.",
         (REFUSALS, "xlpy create configs/refused/unregistered.cfg"),
         "4.2.2",
     ),
