@@ -415,6 +415,16 @@ def test_several_machines_in_one_file(tmp_path):
     assert [source.tables for source in read_tables(tmp_path / "dump.txt")] == backwards
 
 
+def test_machines_that_are_alike_are_as_many(tmp_path):
+    (tmp_path / "dump.txt").write_text(to_hex(machine()) * 3)
+    assert [source.tables for source in read_tables(tmp_path / "dump.txt")] == [machine()] * 3
+
+
+def test_a_title_with_more_blanks(tmp_path):
+    (tmp_path / "dump.txt").write_text(to_hex(machine()).replace("DSDT @", "DSDT  @"))
+    assert read_tables(tmp_path / "dump.txt")[0].tables == machine()
+
+
 def test_a_dump_that_was_cut(tmp_path):
     text = to_hex(machine()).replace("    0010:", "    0020:", 1)
     (tmp_path / "dump.txt").write_text(text)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Titles as all versions of acpidump write them: "DSDT @ 0xbffe0000", "RSD PTR @ 0xf6cd0", "ASF! @ ...", "SSDT @ (nil)".
 # A signature becomes part of a file's name: no slashes.
-_TITLE = r"(RSD PTR|[!-.0-?A-\[\]-~][ -.0-?A-\[\]-~]{3}) @ (?:0[xX])?([0-9A-Fa-f]+|\(nil\))(?![^\s(,])"
+_TITLE = r"(RSD PTR|[!-.0-?A-\[\]-~][ -.0-?A-\[\]-~]{3}) +@ (?:0[xX])?([0-9A-Fa-f]+|\(nil\))(?![^\s(,])"
 TITLE = re.compile(_TITLE, re.ASCII)
 TITLE_BYTES = re.compile(_TITLE.encode())
 _ROW = re.compile(r"[ \t]+([0-9A-Fa-f]+):[ \t]((?:[0-9A-Fa-f]{2}(?:[ \r\n]|$)){1,16})", re.ASCII)

@@ -99,7 +99,8 @@ def from_stream(file: BinaryIO, name: str) -> list[Source]:
 def by_machine(tables: Sequence[Found]) -> list[list[Found]]:
     """Tables of several machines, one dump behind the other, apart.
 
-    A machine has one RSDP, one XSDT and one DSDT: where one of these comes again with other content, the next begins.
+    A machine has one RSDP, one XSDT and one DSDT: where one of these comes again, a DSDT with other content, the next
+    begins.
     Tables that a dump has before its first of these belong to the machine whose tables they stand among.
     """
     starts: list[int] = [0]
@@ -108,7 +109,7 @@ def by_machine(tables: Sequence[Found]) -> list[list[Found]]:
     for number, table in enumerate(tables):
         if table.signature not in ("RSDP", "XSDT", "DSDT"):
             continue
-        if table.signature in seen and seen[table.signature] != table.data:
+        if table.signature in seen and (table.signature != "DSDT" or seen["DSDT"] != table.data):
             start = number
             while start > starts[-1] + 1 and tables[start].signature != first_of_machine:
                 start -= 1
