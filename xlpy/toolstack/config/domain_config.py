@@ -397,8 +397,9 @@ def load_config(
     settings = parse(text, source, extra, strict=strict)
     reader = Reader(settings, host or HostFacts(), xen)
     settings.binary = reader.version >= BINARY_SINCE
-    for step in STEPS:
-        step(reader)
+    for run, keys in STEPS:
+        if not (keys and keys.isdisjoint(settings.settings)):
+            run(reader)
     vnvdimms = _read_vnvdimms(reader)
     if reader.problems:
         count = len(reader.problems)

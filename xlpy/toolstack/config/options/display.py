@@ -13,6 +13,19 @@ from xlpy.toolstack.config.options.option import (
     Option,
 )
 
+SCREEN_KEYS = (
+    "vnc",
+    "vncunused",
+    "vnclisten",
+    "vncpasswd",
+    "vncdisplay",
+    "sdl",
+    "opengl",
+    "display",
+    "xauthority",
+    "keymap",
+)
+
 _SCREEN = (HVM, PV)
 
 OPTIONS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.toolstack.config.cnumbers import i32
+from xlpy.toolstack.config.options.display import SCREEN_KEYS
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ _VNC_TEXTS = {"vnclisten": "listen", "vncpasswd": "passwd"}
 _VNC_FLAGS = {"vnc": "enable", "vncunused": "findunused"}
 _SDL_TEXTS = {"display": "display", "xauthority": "xauthority"}
 _SDL_FLAGS = {"sdl": "enable", "opengl": "opengl"}
-SCREEN_KEYS = (*_VNC_FLAGS, *_VNC_TEXTS, "vncdisplay", *_SDL_FLAGS, *_SDL_TEXTS, "keymap")
 
 
 def read_screen(reader: Reader) -> None:

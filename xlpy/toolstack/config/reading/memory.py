@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.config.reading.reader import Reader
 
 _INT_MAX = 0x7FFFFFFF
-_GRANTS = ("max_grant_frames", "max_maptrack_frames", "max_grant_version")
+GRANTS = ("max_grant_frames", "max_maptrack_frames", "max_grant_version")
 _SIZES = ("memory", "maxmem", "videoram", "shadow_memory", "stubdomain_memory", "rdm_mem_boundary", "mmio_hole")
 # Sizes beyond this cannot be meant: 16 PiB, the reach of 54 address bits.
 _HUGE_MIB = 1 << 34
@@ -46,7 +46,7 @@ def default_maxmem(reader: Reader) -> None:
 
 def read_grants(reader: Reader) -> None:
     """Limits of the grant table: a bad value ends xl without a message."""
-    for key in _GRANTS:
+    for key in GRANTS:
         if key not in reader.settings:
             continue
         value = reader.integer(key, quiet=True)

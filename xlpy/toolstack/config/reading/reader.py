@@ -83,6 +83,7 @@ class Reader:
 
     def __init__(self, settings: Settings, host: HostFacts | Callable[[], HostFacts], xen: str = DEFAULT) -> None:
         self.settings = settings
+        self._keys = settings.settings.keys()
         self._host = host
         self.xen = xen
         self.version = numbers(xen)
@@ -152,19 +153,19 @@ class Reader:
 
     def string(self, key: str, *, quiet: bool = False) -> Text | None:
         """The text of a key."""
-        return self._get(self.settings.string, key, quiet)
+        return self._get(self.settings.string, key, quiet) if key in self._keys else None
 
     def integer(self, key: str, *, quiet: bool = False) -> int | None:
         """The number of a key."""
-        return self._get(self.settings.integer, key, quiet)
+        return self._get(self.settings.integer, key, quiet) if key in self._keys else None
 
     def boolean(self, key: str, *, quiet: bool = False) -> bool | None:
         """Whether the number of a key is not zero."""
-        return self._get(self.settings.boolean, key, quiet)
+        return self._get(self.settings.boolean, key, quiet) if key in self._keys else None
 
     def items(self, key: str, *, quiet: bool = False) -> Items | None:
         """The list of a key."""
-        return self._get(self.settings.items, key, quiet)
+        return self._get(self.settings.items, key, quiet) if key in self._keys else None
 
     def texts(self, key: str, *, quiet: bool = False) -> list[Text] | None:
         """The strings of a list; xl stops at the first nested list."""
@@ -194,8 +195,6 @@ class Reader:
         return key in self.settings and isinstance(self.settings[key], Items)
 
     def _get(self, accessor: Callable[[str], T], key: str, quiet: bool) -> T | None:
-        if key not in self.settings:
-            return None
         try:
             return accessor(key)
         except Unusable as problem:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import sys
 
+from xlpy.records import NamedTuple
 from xlpy.toolstack.config.options import OPTIONS
-from xlpy.toolstack.config.reading import cpulists, display, identity, memory, platform
+from xlpy.toolstack.config.options.display import SCREEN_KEYS
+from xlpy.toolstack.config.reading import cpulists, identity, memory
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.toolstack.config.reading.reader import Reader
+
+
+class Step(NamedTuple):
+    """One step. keys: it has nothing to do unless one of them is set; none: there is always something to do."""
+
+    run: Callable[[Reader], None]
+    keys: frozenset[str] = frozenset()
 
 
 PCI_FLAGS = ("pci_msitranslate", "pci_power_mgmt", "pci_permissive", "pci_seize")
@@ -34,6 +43,8 @@ def _read_for(reader: Reader, key: str) -> bool:
 def _read_hvm(reader: Reader) -> None:
     """The platform of an HVM guest."""
     if reader.type == "hvm":
+        from xlpy.toolstack.config.reading import platform
+
         platform.read_bios(reader)
         platform.read_viridian(reader)
         memory.read_mmio_hole(reader)
@@ -41,9 +52,19 @@ def _read_hvm(reader: Reader) -> None:
         platform.read_mca_caps(reader)
 
 
+def _read_firmware(reader: Reader) -> None:
+    """Only an HVM guest has firmware when nobody says so."""
+    if "firmware" in reader.settings or reader.type != "hvm":
+        from xlpy.toolstack.config.reading.platform import read_firmware
+
+        read_firmware(reader)
+
+
 def _read_hvm_devices(reader: Reader) -> None:
     """What the device model of an HVM guest shows."""
     if reader.type == "hvm":
+        from xlpy.toolstack.config.reading import display
+
         display.read_vga(reader)
         reader.read(OPTIONS["hdtype"])
         display.read_gfx_passthru(reader)
@@ -61,23 +82,26 @@ def _read_enumerations(reader: Reader) -> None:
             reader.put(OPTIONS[key].path, value)
 
 
-def _lazily(module: str, key: str, function: str) -> Callable[[Reader], None]:
-    """A step that imports its module only when the configuration has the key."""
+def _step(module: str, function: str, *keys: str) -> Step:
+    """A step whose module is imported when there is something to do."""
 
-    def step(reader: Reader) -> None:
-        if key in reader.settings and OPTIONS[key].known_to(reader.xen):
-            name = f"xlpy.toolstack.config.{module}"
-            __import__(name)
-            getattr(sys.modules[name], function)(reader)
+    def run(reader: Reader) -> None:
+        name = f"xlpy.toolstack.config.{module}"
+        __import__(name)
+        getattr(sys.modules[name], function)(reader)
 
-    return step
+    return Step(run, frozenset(keys))
 
 
-def _read_pci(reader: Reader) -> None:
-    if any(key in reader.settings for key in ("pci", *PCI_FLAGS)):
-        from xlpy.toolstack.config.devices.pci import read_pci
+def _lazily(module: str, key: str, function: str) -> Step:
+    """The same for a key that not every version of Xen has."""
+    step = _step(module, function)
 
-        read_pci(reader)
+    def run(reader: Reader) -> None:
+        if OPTIONS[key].known_to(reader.xen):
+            step.run(reader)
+
+    return Step(run, frozenset({key}))
 
 
 def _read_passthrough(reader: Reader) -> None:
@@ -127,35 +151,46 @@ def _note_ignored(reader: Reader) -> None:
         reader.warn(where, message, hint)
 
 
-STEPS: tuple[Callable[[Reader], None], ...] = (
-    identity.read_labels,
-    _read_constants,
-    identity.read_type,
-    identity.read_name,
-    identity.read_uuid,
-    _read_plain,
-    memory.check_sizes,
-    cpulists.read_vcpus,
-    _read_vuart,
+_HVM_KEYS = ("bios", "bios_path_override", "viridian", "mmio_hole", "ms_vm_genid", "mca_caps")
+_HVM_DEVICE_KEYS = ("vga", "stdvga", "hdtype", "gfx_passthru", "serial", "usbdevice", "vendor_device")
+_MODEL_KEYS = (
+    "device_model",
+    "device_model_version",
+    "device_model_override",
+    "device_model_args",
+    "device_model_args_pv",
+    "device_model_args_hvm",
+)
+
+STEPS: tuple[Step, ...] = (
+    Step(identity.read_labels, frozenset({"init_seclabel", "seclabel"})),
+    Step(_read_constants),
+    Step(identity.read_type),
+    Step(identity.read_name),
+    Step(identity.read_uuid, frozenset({"uuid"})),
+    Step(_read_plain),
+    Step(memory.check_sizes),
+    Step(cpulists.read_vcpus, frozenset({"vcpus", "maxvcpus"})),
+    Step(_read_vuart, frozenset({"vuart"})),
     _lazily("reading.vnuma", "vnuma", "read_vnuma"),
-    memory.default_maxmem,
-    cpulists.settle_vcpus,
-    _read_affinities,
-    memory.read_grants,
-    identity.read_actions,
-    memory.read_rdm,
-    _read_pci,
+    Step(memory.default_maxmem),
+    Step(cpulists.settle_vcpus),
+    Step(_read_affinities, frozenset({"cpus", "cpus_soft"})),
+    Step(memory.read_grants, frozenset(memory.GRANTS)),
+    Step(identity.read_actions),
+    Step(memory.read_rdm, frozenset({"rdm"})),
+    _step("devices.pci", "read_pci", "pci", *PCI_FLAGS),
     _lazily("devices.pci", "dtdev", "read_dtdevs"),
-    _read_passthrough,
-    platform.read_tsc_mode,
-    platform.read_kernel,
-    platform.read_cmdline,
-    platform.read_bootloader_args,
-    platform.read_timer_mode,
-    _read_hvm,
-    platform.read_firmware,
-    platform.read_altp2m,
-    platform.read_vmtrace,
+    Step(_read_passthrough, frozenset({"passthrough"})),
+    _step("reading.platform", "read_tsc_mode", "tsc_mode"),
+    _step("reading.platform", "read_kernel", "kernel"),
+    _step("reading.platform", "read_cmdline", "cmdline", "root", "extra"),
+    _step("reading.platform", "read_bootloader_args", "bootloader_args"),
+    _step("reading.platform", "read_timer_mode", "timer_mode"),
+    Step(_read_hvm, frozenset(_HVM_KEYS)),
+    Step(_read_firmware),
+    _step("reading.platform", "read_altp2m", "altp2m"),
+    _step("reading.platform", "read_vmtrace", "vmtrace_buf_kb"),
     _lazily("devices.ports", "ioports", "read_ioports"),
     _lazily("devices.ports", "irqs", "read_irqs"),
     _lazily("devices.ports", "iomem", "read_iomem"),
@@ -173,14 +208,14 @@ STEPS: tuple[Callable[[Reader], None], ...] = (
     _lazily("devices.usb", "usbctrl", "read_usbctrls"),
     _lazily("devices.usb", "usbdev", "read_usbdevs"),
     _lazily("cpuid", "cpuid", "read_cpuid"),
-    display.read_device_model,
-    display.read_screen,
-    _read_hvm_devices,
-    _read_enumerations,
+    _step("reading.display", "read_device_model", *_MODEL_KEYS),
+    _step("reading.display", "read_screen", *SCREEN_KEYS),
+    Step(_read_hvm_devices, frozenset(_HVM_DEVICE_KEYS)),
+    Step(_read_enumerations, frozenset({"gic_version", "tee"})),
     _lazily("reading.later", "sve", "read_sve"),
     _lazily("devices.screen", "vkb", "read_vkbs"),
     _lazily("reading.later", "virtio", "read_virtios"),
-    _warn_of_old_keys,
-    cpulists.check_affinity,
-    _note_ignored,
+    Step(_warn_of_old_keys, frozenset({"vncviewer", "vif2", "altp2mhvm", "msr_relaxed"})),
+    Step(cpulists.check_affinity, frozenset({"cpus"})),
+    Step(_note_ignored),
 )
