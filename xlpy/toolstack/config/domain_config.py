@@ -9,7 +9,7 @@ from __future__ import annotations
 from xlpy.toolstack.config.devices.vnvdimm import Vnvdimm, read_vnvdimm
 from xlpy.toolstack.config.libxl_json import UNSET_MEMKB
 from xlpy.toolstack.config.reading.reader import HostFacts, Node, Reader
-from xlpy.toolstack.config.reading.steps import STEPS
+from xlpy.toolstack.config.reading.steps import due
 from xlpy.toolstack.config.xlcfg import Problem, Refused, Text, parse
 from xlpy.typing import TYPE_CHECKING
 from xlpy.xen_version import DEFAULT
@@ -397,9 +397,8 @@ def load_config(
     settings = parse(text, source, extra, strict=strict)
     reader = Reader(settings, host or HostFacts(), xen)
     settings.binary = reader.version >= BINARY_SINCE
-    for run, keys in STEPS:
-        if not (keys and keys.isdisjoint(settings.settings)):
-            run(reader)
+    for step in due(settings):
+        step(reader)
     vnvdimms = _read_vnvdimms(reader)
     if reader.problems:
         count = len(reader.problems)

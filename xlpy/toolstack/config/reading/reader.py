@@ -94,7 +94,6 @@ class Reader:
         self.warnings: list[Problem] = list(settings.warnings)
         self.status: int | None = 0
         self._searches = 0
-        self._somewhere = settings.source.position(0)
 
     @cached_property
     def host(self) -> HostFacts:
@@ -137,7 +136,7 @@ class Reader:
     def at(self, text: Text, index: int) -> Position:
         """Where a character of a string stands; anywhere, once nothing more is told of this configuration."""
         if len(self.problems) >= FINDINGS or len(self.warnings) >= FINDINGS:
-            return self._somewhere
+            return self.settings.source.position(0)
         return self.settings.where_in(text, index)
 
     def _place(self, where: Position | str | Text | Items | None) -> Position | None:

@@ -11,7 +11,7 @@ from xlpy.toolstack.config.reading import cpulists, identity, memory
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from xlpy.toolstack.config.reading.reader import Reader
 
@@ -219,3 +219,14 @@ STEPS: tuple[Step, ...] = (
     Step(cpulists.check_affinity, frozenset({"cpus"})),
     Step(_note_ignored),
 )
+
+_ALWAYS = frozenset(at for at, step in enumerate(STEPS) if not step.keys)
+_BY_KEY = {key: [at for at, step in enumerate(STEPS) if key in step.keys] for step in STEPS for key in step.keys}
+
+
+def due(keys: Iterable[str]) -> list[Callable[[Reader], None]]:
+    """The steps that have something to do when these keys are set, in their order."""
+    wanted = set(_ALWAYS)
+    for key in keys:
+        wanted.update(_BY_KEY.get(key, ()))
+    return [STEPS[at].run for at in sorted(wanted)]

@@ -85,15 +85,13 @@ class Settings:
 
     def string(self, key: str) -> Text:
         """The text of a string or number, as it was written (``xlu_cfg_get_string``)."""
-        setting = self._setting(key)
-        if isinstance(setting.value, Items):
-            raise Unusable(errno.EINVAL, f"{key} is a list but should be a single value")
-        return setting.value
+        return _single(self._setting(key))
 
     def integer(self, key: str, low: int = LONG_MIN, high: int = LONG_MAX) -> int:
         """A number within inclusive bounds (``xlu_cfg_get_bounded_long``)."""
-        text = self.string(key)
-        if self._setting(key).added:
+        setting = self._setting(key)
+        text = _single(setting)
+        if setting.added:
             raise Unusable(errno.EINVAL, f"{key} is a number, and += joins text; write = instead")
         value = to_long(text, key, self.binary)
         if value < low:
@@ -122,6 +120,12 @@ class Settings:
         if setting is None:
             raise Unusable(errno.ESRCH)
         return setting
+
+
+def _single(setting: Setting) -> Text:
+    if isinstance(setting.value, Items):
+        raise Unusable(errno.EINVAL, f"{setting.key} is a list but should be a single value")
+    return setting.value
 
 
 def leading_texts(items: Items) -> list[Text]:
