@@ -5,6 +5,8 @@ import re
 import pytest
 from dom0.ext4_images import MIB, Image, mounted, need, tool
 
+from xlpy.dom0.ext4.edit import Ext4Editor
+from xlpy.dom0.ext4.inplace import InPlace
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.ext4.superblock import parse_group
 from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_UNWRITTEN, Extent
@@ -239,3 +241,33 @@ def test_the_kernel_sees_the_same(tmp_path, name):
     with mounted(image, tmp_path / "mnt") as folder:
         assert (folder / "pattern").read_bytes() == content
         assert LinuxDom0().fiemap(str(folder / "pattern")) == found
+
+
+def test_names_and_small_maps_are_looked_up_once_for_each_edition(tmp_path, monkeypatch):
+    need("mke2fs", "debugfs")
+    image = make(tmp_path / "img")
+    editor = Ext4Editor(image.path, 0, 32 * MIB)
+    editor.mkfile("/a.img", 1 << 20, "written", 1)
+    read: list[int] = []
+    with Ext4Image(image.path) as fs:
+        pread = fs._pread
+        fs._read = lambda at, length: read.append(length) or pread(at, length)
+
+        def reads():
+            read.clear()
+            inode = fs.lookup("/a.img")
+            assert len(fs.fiemap(inode)) == 1
+            return len(read), inode
+
+        first, inode = reads()
+        again, _ = reads()
+        assert again == 2 < first  # the two inodes on the way, which tell whether all else is as it was
+        InPlace(image.path, 0, 32 * MIB).set_immutable(inode.number, True, fs.only_flags_changed)
+        flagged, inode = reads()
+        assert inode.immutable
+        assert flagged == 2
+        InPlace(image.path, 0, 32 * MIB).set_immutable(inode.number, False)  # by somebody else, for all it knows
+        assert reads()[0] > 2
+        editor.unlink("/a.img")
+        with pytest.raises(NotFound):
+            fs.lookup("/a.img")
