@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xlpy.addr import GIB, MIB
-from xlpy.boot.plan import MAX_NODES, Stretch, Vnvdimm, plan_memory
+from xlpy.boot.plan import MAX_NODES, GuestNvdimm, Stretch, plan_memory
 from xlpy.errors import Constraint
 
 LOW, PMEM = 504 * MIB, 20 * GIB
@@ -32,7 +32,7 @@ def test_ram_alone_is_one_node(tmp_path):
 
 
 def test_every_byte_up_to_the_last_vnvdimm_belongs_to_a_node(tmp_path, media):
-    device = Vnvdimm("vnvdimm0", PMEM, 64 * MIB, (Stretch(media, 16 * MIB, 64 * MIB),))
+    device = GuestNvdimm("vnvdimm0", PMEM, 64 * MIB, (Stretch(media, 16 * MIB, 64 * MIB),))
     made = plan(tmp_path, device, high=1 * GIB)
     assert kinds(made) == [
         ("ram", 0, 0, LOW + GIB),
@@ -45,14 +45,14 @@ def test_every_byte_up_to_the_last_vnvdimm_belongs_to_a_node(tmp_path, media):
 
 
 def test_with_offset_only_the_vnvdimm_is_mapped(tmp_path, media):
-    device = Vnvdimm("vnvdimm0", PMEM, 64 * MIB, (Stretch(media, 16 * MIB, 64 * MIB),))
+    device = GuestNvdimm("vnvdimm0", PMEM, 64 * MIB, (Stretch(media, 16 * MIB, 64 * MIB),))
     made = plan(tmp_path, device, has_offset=True)
     assert kinds(made)[1:] == [("filler", 4 * GIB, 0, 16 * GIB), ("media", PMEM, 16 * MIB, 64 * MIB)]
     assert not made.notes
 
 
 def test_scattered_extents_are_mapped_one_by_one_with_offset(tmp_path, media):
-    device = Vnvdimm("v", PMEM, 8 * MIB, (Stretch(media, 64 * MIB, 4 * MIB), Stretch(media, 0, 4 * MIB)))
+    device = GuestNvdimm("v", PMEM, 8 * MIB, (Stretch(media, 64 * MIB, 4 * MIB), Stretch(media, 0, 4 * MIB)))
     assert kinds(plan(tmp_path, device, has_offset=True))[2:] == [
         ("media", PMEM, 64 * MIB, 4 * MIB),
         ("media", PMEM + 4 * MIB, 0, 4 * MIB),
@@ -60,7 +60,7 @@ def test_scattered_extents_are_mapped_one_by_one_with_offset(tmp_path, media):
 
 
 def test_scattered_extents_are_staged_without_offset(tmp_path, media):
-    device = Vnvdimm("v", PMEM, 8 * MIB, (Stretch(media, 64 * MIB, 4 * MIB), Stretch(media, 0, 4 * MIB)))
+    device = GuestNvdimm("v", PMEM, 8 * MIB, (Stretch(media, 64 * MIB, 4 * MIB), Stretch(media, 0, 4 * MIB)))
     made = plan(tmp_path, device)
     assert kinds(made)[2:] == [("stage", PMEM, 0, 8 * MIB)]
     assert made.staged == (device,)
@@ -68,7 +68,7 @@ def test_scattered_extents_are_staged_without_offset(tmp_path, media):
 
 def scattered(media, count, name="v", gpa=PMEM, **more):
     pieces = tuple(Stretch(media, 2 * at * MIB, MIB) for at in range(count))
-    return Vnvdimm(name, gpa, count * MIB, pieces, **more)
+    return GuestNvdimm(name, gpa, count * MIB, pieces, **more)
 
 
 @pytest.mark.parametrize(("count", "kind"), [(124, "media"), (125, "media"), (126, "stage")])
@@ -107,19 +107,19 @@ def test_read_only_in_every_form(tmp_path, media, options):
 
 
 def test_stage_hides_the_rest_of_the_media(tmp_path, media):
-    device = Vnvdimm("v", PMEM, 64 * MIB, (Stretch(media, 0, 64 * MIB),))
+    device = GuestNvdimm("v", PMEM, 64 * MIB, (Stretch(media, 0, 64 * MIB),))
     assert kinds(plan(tmp_path, device, stage_all=True))[2:] == [("stage", PMEM, 0, 64 * MIB)]
 
 
 def test_whole_files_that_would_overlap_are_staged(tmp_path, media):
-    first = Vnvdimm("a", PMEM, 64 * MIB, (Stretch(media, 0, 64 * MIB),))
-    second = Vnvdimm("b", PMEM + 128 * MIB, 64 * MIB, (Stretch(media, 64 * MIB, 64 * MIB),))
+    first = GuestNvdimm("a", PMEM, 64 * MIB, (Stretch(media, 0, 64 * MIB),))
+    second = GuestNvdimm("b", PMEM + 128 * MIB, 64 * MIB, (Stretch(media, 64 * MIB, 64 * MIB),))
     made = plan(tmp_path, first, second)
     assert [backend.kind for backend in made.backends] == ["ram", "filler", "stage", "media"]
     assert made.backends[-1].gpa == PMEM + 64 * MIB
 
 
 def test_more_pieces_than_nodes(tmp_path, media):
-    devices = [Vnvdimm(str(at), PMEM + at * GIB, 4 * MIB, (Stretch(media, 0, 4 * MIB),)) for at in range(70)]
+    devices = [GuestNvdimm(str(at), PMEM + at * GIB, 4 * MIB, (Stretch(media, 0, 4 * MIB),)) for at in range(70)]
     with pytest.raises(Constraint, match="128 NUMA nodes"):
         plan(tmp_path, *devices, has_offset=True)

@@ -267,7 +267,7 @@ def test_the_next_boot_mends_too(vm):
 
 
 def test_a_stage_file_that_is_not_complete_is_not_copied_back(vm):
-    from xlpy.boot.plan import Stretch, Vnvdimm
+    from xlpy.boot.plan import GuestNvdimm, Stretch
     from xlpy.boot.session import Record, recover
     from xlpy.store import Store
 
@@ -275,7 +275,7 @@ def test_a_stage_file_that_is_not_complete_is_not_copied_back(vm):
     folder = vm.xlpy.root / "domains" / "1" / "boot"
     folder.mkdir()
     (folder / "vnvdimm0.stage.new").write_bytes(b"half")
-    device = Vnvdimm("vnvdimm0", 0, 4096, (Stretch(media, 4096, 4096),))
+    device = GuestNvdimm("vnvdimm0", 0, 4096, (Stretch(media, 4096, 4096),))
     before = media.read_bytes()
     store = Store(vm.xlpy.root / "state.db")
     with store.transaction("test"):

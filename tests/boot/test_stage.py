@@ -7,7 +7,7 @@ import os
 import pytest
 
 from xlpy.addr import MIB, PAGE
-from xlpy.boot.plan import Stretch, Vnvdimm
+from xlpy.boot.plan import GuestNvdimm, Stretch
 from xlpy.boot.stage import copy_back, copy_out
 
 
@@ -17,7 +17,7 @@ def device(tmp_path):
     with media.open("wb") as file:
         file.truncate(16 * MIB)
     os.truncate(media, 16 * MIB)
-    return Vnvdimm("v", 0, 5 * MIB, (Stretch(media, 8 * MIB, 2 * MIB), Stretch(media, MIB, 3 * MIB)))
+    return GuestNvdimm("v", 0, 5 * MIB, (Stretch(media, 8 * MIB, 2 * MIB), Stretch(media, MIB, 3 * MIB)))
 
 
 def poke(path, offset, data):

@@ -36,7 +36,7 @@ class Stretch(NamedTuple):
     length: int
 
 
-class Vnvdimm(NamedTuple):
+class GuestNvdimm(NamedTuple):
     """A vNVDIMM to map. gpa, size: its guest-physical range; stretches: its media, in guest order; read_only: the guest
     cannot write to it."""
 
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
     """All back ends in guest order, the vNVDIMMs that are staged, and what the user should know."""
 
     backends: tuple[Backend, ...]
-    staged: tuple[Vnvdimm, ...]
+    staged: tuple[GuestNvdimm, ...]
     notes: tuple[str, ...]
 
     @property
@@ -76,7 +76,7 @@ def plan_memory(
     ram: Path,
     low: int,
     high: int,
-    devices: tuple[Vnvdimm, ...],
+    devices: tuple[GuestNvdimm, ...],
     folder: Path,
     has_offset: bool,
     stage_all: bool = False,
@@ -95,7 +95,7 @@ def plan_memory(
         Constraint: more pieces than the emulator has NUMA nodes.
     """
     backends = [Backend("ram", ram, 0, low + high, 0)]
-    staged: list[Vnvdimm] = []
+    staged: list[GuestNvdimm] = []
     notes: list[str] = []
     end = FOUR_GIB + high
     ordered = sorted(devices, key=lambda device: device.gpa)
@@ -125,7 +125,7 @@ def plan_memory(
 
 
 def _in_place(
-    device: Vnvdimm, end: int, following: int | None, room: int | None, notes: list[str]
+    device: GuestNvdimm, end: int, following: int | None, room: int | None, notes: list[str]
 ) -> list[Backend] | None:
     """Back ends that map the device's own media, or None when it must be staged.
 

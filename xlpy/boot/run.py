@@ -26,7 +26,7 @@ from xlpy.boot.firmware import check_initrd as check_initrd_room
 from xlpy.boot.firmware import place, run_firmware
 from xlpy.boot.kernel import check_initrd, check_kernel
 from xlpy.boot.memory import EmulatorMemory, RamSize
-from xlpy.boot.plan import Plan, Stretch, Vnvdimm, plan_memory
+from xlpy.boot.plan import GuestNvdimm, Plan, Stretch, plan_memory
 from xlpy.boot.session import ENDED, Record, refuse_booted, session, take_machine_check
 from xlpy.boot.stage import copy_out, copy_stretch
 from xlpy.errors import Conflict, Constraint
@@ -212,7 +212,7 @@ class Boot:
         )
         return Recorder(folder, header)
 
-    def _vnvdimms(self) -> Iterator[Vnvdimm]:
+    def _vnvdimms(self) -> Iterator[GuestNvdimm]:
         hw = self._xen.hw
         for at, device in enumerate(self._record.vnvdimms):
             stretches: list[Stretch] = []
@@ -225,7 +225,7 @@ class Boot:
                     stretches.append(Stretch(path, offset, length))
                 if hw.poison.overlapping(Span(Spa(spa), length)):
                     self._note(f"{device.path} has poisoned lines: an emulated processor reads them as they are")
-            yield Vnvdimm(f"vnvdimm{at}", device.gpa, device.size, tuple(stretches), device.read_only)
+            yield GuestNvdimm(f"vnvdimm{at}", device.gpa, device.size, tuple(stretches), device.read_only)
 
     def _label_areas(self) -> Iterator[bytes]:
         """What is in the vNVDIMMs' label areas, in their order."""

@@ -18,7 +18,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from xlpy.boot.plan import Stretch, Vnvdimm
+from xlpy.boot.plan import GuestNvdimm, Stretch
 from xlpy.boot.stage import copy_back
 from xlpy.errors import Conflict, Constraint
 from xlpy.private import folder, private
@@ -53,7 +53,7 @@ class Record(NamedTuple):
     pid: int
     folder: Path
     keep: bool
-    staged: tuple[Vnvdimm, ...]
+    staged: tuple[GuestNvdimm, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As the state keeps it."""
@@ -67,7 +67,7 @@ class Record(NamedTuple):
     def from_json(cls, domid: int, fields: dict[str, Any]) -> Record:
         """Read what ``to_json`` made."""
         staged = tuple(
-            Vnvdimm(
+            GuestNvdimm(
                 name,
                 gpa,
                 size,
@@ -93,7 +93,7 @@ class Record(NamedTuple):
             os.close(fd)
         return False
 
-    def stage_file(self, device: Vnvdimm) -> Path:
+    def stage_file(self, device: GuestNvdimm) -> Path:
         """Where a staged vNVDIMM is."""
         return self.folder / f"{device.name}.stage"
 

@@ -16,10 +16,10 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from xlpy.boot.plan import Stretch, Vnvdimm
+    from xlpy.boot.plan import GuestNvdimm, Stretch
 
 
-def copy_out(device: Vnvdimm, path: Path) -> None:
+def copy_out(device: GuestNvdimm, path: Path) -> None:
     """Make ``path`` hold the vNVDIMM's bytes in guest order. It has its name only once it is complete."""
     fresh = path.with_name(f"{path.name}.new")
     with open(fresh, "wb", opener=private) as out:
@@ -37,7 +37,7 @@ def copy_stretch(stretch: Stretch, fd: int, start: int) -> None:
         copy(source.fileno(), stretch.offset, stretch.length, fd, start)
 
 
-def copy_back(device: Vnvdimm, path: Path) -> int:
+def copy_back(device: GuestNvdimm, path: Path) -> int:
     """Write what the guest changed to the media.
 
     Returns:

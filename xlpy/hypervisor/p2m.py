@@ -45,7 +45,7 @@ def as_mended(tag: int) -> int:
     return P2M_RAM_RO if is_read_only(tag) else P2M_RAM_RW
 
 
-class Mapping(NamedTuple):
+class P2mEntry(NamedTuple):
     """Where one guest frame leads.
 
     mfn: machine frame.
@@ -80,12 +80,12 @@ class P2M:
         self.ram = ram
         self.pmem = pmem
 
-    def lookup(self, gfn: int) -> Mapping | None:
+    def lookup(self, gfn: int) -> P2mEntry | None:
         """What one guest frame is mapped to; None for a hole (which traps as MMIO)."""
         if found := self.ram.lookup(gfn):
-            return Mapping(*found, pmem=False)
+            return P2mEntry(*found, pmem=False)
         if found := self.pmem.lookup(gfn):
-            return Mapping(*found, pmem=True)
+            return P2mEntry(*found, pmem=True)
         return None
 
     def overlaps(self, start: int, end: int) -> bool:

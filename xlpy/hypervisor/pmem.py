@@ -46,8 +46,8 @@ class Owner(Protocol):
     def save_pmem(self) -> None: ...
 
 
-class Host(Protocol):
-    """What the registry stands on."""
+class PmemHypervisor(Protocol):
+    """The part of ``Xen`` that the registry needs (``domain.Hypervisor`` is what domains need)."""
 
     store: Store
     console: Console
@@ -75,7 +75,7 @@ class Pmem:
         bad: host memory that is known to be bad, from machine checks and from Dom0, which scrubs; by address.
     """
 
-    def __init__(self, xen: Host) -> None:
+    def __init__(self, xen: PmemHypervisor) -> None:
         self._xen = xen
         self._table = xen.store.table("xen")
         self._m2p: M2P | None = None

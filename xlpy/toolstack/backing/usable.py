@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from xlpy.dom0.kernel import Dom0
-    from xlpy.toolstack.config.devices.vnvdimm import Vnvdimm
+    from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
 
 UNIT = 16 * MIB
 
@@ -43,7 +43,7 @@ def odd(size: int, labels: bool) -> tuple[str, str] | None:
     )
 
 
-def sizes(dom0: Dom0, entries: Iterable[Vnvdimm]) -> Iterator[tuple[str, int, int]]:
+def sizes(dom0: Dom0, entries: Iterable[VnvdimmEntry]) -> Iterator[tuple[str, int, int]]:
     """(path, size, size of the label area) of the entries of a configuration whose backings are there."""
     from xlpy.toolstack.backing.resolve import resolve
 

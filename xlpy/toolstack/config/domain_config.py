@@ -6,7 +6,7 @@ at which xl would stop; all of them are reported.
 
 from __future__ import annotations
 
-from xlpy.toolstack.config.devices.vnvdimm import Vnvdimm, read_vnvdimm
+from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry, read_vnvdimm
 from xlpy.toolstack.config.libxl_json import UNSET_MEMKB
 from xlpy.toolstack.config.reading.reader import HostFacts, Node, Reader
 from xlpy.toolstack.config.reading.steps import due
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from xlpy.toolstack.config.xlcfg import Settings
 
-__all__ = ["DomainConfig", "HostFacts", "Vnvdimm", "load_config"]
+__all__ = ["DomainConfig", "HostFacts", "VnvdimmEntry", "load_config"]
 
 _VIDEO_KIB = {None: 8 << 10, "cirrus": 8 << 10, "std": 16 << 10, "qxl": 128 << 10, "none": 0}
 _DEFAULT_MEMORY_KIB = 32 << 10
@@ -48,7 +48,7 @@ class DomainConfig:
         tree: Node,
         guest: str,
         settings: Settings,
-        vnvdimms: tuple[Vnvdimm, ...] = (),
+        vnvdimms: tuple[VnvdimmEntry, ...] = (),
         warnings: tuple[Problem, ...] = (),
         xen: str = DEFAULT,
     ) -> None:
@@ -411,12 +411,12 @@ def load_config(
     return DomainConfig(reader.tree, reader.type, settings, vnvdimms, tuple(reader.warnings), xen)
 
 
-def _read_vnvdimms(reader: Reader) -> tuple[Vnvdimm, ...]:
+def _read_vnvdimms(reader: Reader) -> tuple[VnvdimmEntry, ...]:
     """Our own key: what is wrong with it is an error, because a guest without its memory is no guest."""
     items = reader.items("vnvdimm", quiet=True)
     if items is None and "vnvdimm" in reader.settings:
         reader.error("vnvdimm", "vnvdimm must be a list", "write vnvdimm = [ 'file=/dev/pmem0' ]")
-    found: list[Vnvdimm | None] = []
+    found: list[VnvdimmEntry | None] = []
     for item in items or ():
         if isinstance(item, Text):
             found.append(read_vnvdimm(reader, item))

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from xlpy.addr import Spa, Span
-    from xlpy.devicemodel.backing import Backing
-    from xlpy.devicemodel.backing import Vnvdimm as Placed
+    from xlpy.devicemodel.backing import Backing, Vnvdimm
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.hw.machine import HealthSpec
     from xlpy.hypervisor.xen import Xen
     from xlpy.toolstack.backing.resolve import Resolved
-    from xlpy.toolstack.config.devices.vnvdimm import Vnvdimm
+    from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
 
 
 class Backings:
@@ -38,7 +37,7 @@ class Backings:
         self.dom0 = dom0
         self.labels = labels
 
-    def resolve(self, name: str, entries: Sequence[Vnvdimm]) -> list[tuple[Vnvdimm, Resolved]]:
+    def resolve(self, name: str, entries: Sequence[VnvdimmEntry]) -> list[tuple[VnvdimmEntry, Resolved]]:
         """Find each entry's host memory, and refuse what is taken.
 
         Args:
@@ -53,14 +52,14 @@ class Backings:
         self.refuse_taken(name, found)
         return found
 
-    def refuse_taken(self, name: str, found: list[tuple[Vnvdimm, Resolved]]) -> None:
+    def refuse_taken(self, name: str, found: list[tuple[VnvdimmEntry, Resolved]]) -> None:
         """Of what was found, refuse what another entry or a domain has, or Xen would not map. Raises as ``resolve``."""
         _refuse_overlaps(name, found)
         for entry, resolved in found:
             self._refuse_taken(entry, resolved)
             refuse_unregistered(self.xen, self.dom0, entry.file, resolved)
 
-    def _refuse_taken(self, entry: Vnvdimm, resolved: Resolved) -> None:
+    def _refuse_taken(self, entry: VnvdimmEntry, resolved: Resolved) -> None:
         for span in resolved.spans:
             owner = self.xen.pmem.owner_of(span)
             if owner is not None:
@@ -70,7 +69,7 @@ class Backings:
                     hint=f"xlpy destroy {owner}, or choose another backing",
                 )
 
-    def pin(self, domid: int, entry: Vnvdimm, resolved: Resolved, undo: ExitStack) -> Backing:
+    def pin(self, domid: int, entry: VnvdimmEntry, resolved: Resolved, undo: ExitStack) -> Backing:
         """Hold a backing for a domain, so that its blocks stay where they are.
 
         Raises:
@@ -111,7 +110,7 @@ class Backings:
         """Give a backing back to Dom0."""
         self.dom0.unpin(path, f"domain {domid}")
 
-    def record(self, entry: Vnvdimm, resolved: Resolved, placed: Placed) -> VnvdimmRecord:
+    def record(self, entry: VnvdimmEntry, resolved: Resolved, placed: Vnvdimm) -> VnvdimmRecord:
         """What the toolstack remembers of a vNVDIMM."""
         return VnvdimmRecord(
             entry.file,
@@ -128,14 +127,14 @@ class Backings:
             entry.node,
         )
 
-    def label_name(self, entry: Vnvdimm, resolved: Resolved) -> str:
+    def label_name(self, entry: VnvdimmEntry, resolved: Resolved) -> str:
         """The name under which a backing's labels are kept: they belong to the backing, not to a domain."""
         if resolved.kind == "file":
             return f"{resolved.device}-inode{self.dom0.stat(entry.file).inode}"
         return entry.file.rpartition("/")[2]
 
 
-def _refuse_overlaps(name: str, found: list[tuple[Vnvdimm, Resolved]]) -> None:
+def _refuse_overlaps(name: str, found: list[tuple[VnvdimmEntry, Resolved]]) -> None:
     pieces = sorted((piece.spa, piece.spa + piece.length, at) for at, (_, r) in enumerate(found) for piece in r.extents)
     for (_, end, one), (start, _, other) in itertools.pairwise(pieces):
         if start < end:

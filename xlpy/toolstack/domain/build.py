@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
     from xlpy.toolstack.backing.resolve import Resolved
-    from xlpy.toolstack.config.domain_config import DomainConfig, Vnvdimm
+    from xlpy.toolstack.config.domain_config import DomainConfig, VnvdimmEntry
     from xlpy.toolstack.domain.build_info import MemoryLayout
     from xlpy.toolstack.domain.record import VnvdimmRecord
 
@@ -79,7 +79,7 @@ class Builder:
         """Dom0's hypercalls."""
         return self.xen.hypercalls(0)
 
-    def check(self, config: DomainConfig) -> list[tuple[Vnvdimm, Resolved]]:
+    def check(self, config: DomainConfig) -> list[tuple[VnvdimmEntry, Resolved]]:
         """Everything that can be known before anything is made: name, UUID, and each backing.
 
         Raises:
@@ -308,7 +308,7 @@ class Builder:
         return align_up(start + len(data), PAGE)
 
     def _attach(
-        self, config: DomainConfig, domid: int, backings: list[tuple[Vnvdimm, Resolved]], undo: ExitStack
+        self, config: DomainConfig, domid: int, backings: list[tuple[VnvdimmEntry, Resolved]], undo: ExitStack
     ) -> list[VnvdimmRecord]:
         """Pin the backings, then let the device model place, map and announce the vNVDIMMs."""
         if not backings:

@@ -8,7 +8,7 @@ from xlpy.devicemodel.hotplug import HotPlug
 from xlpy.devicemodel.model import ROOT_PATH
 from xlpy.errors import Conflict, NotFound
 from xlpy.records import NamedTuple
-from xlpy.toolstack.config.devices.vnvdimm import Vnvdimm, read_vnvdimm
+from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry, read_vnvdimm
 from xlpy.toolstack.domain.backings import Backings
 from xlpy.toolstack.domain.device_rows import nvdimm, nvdimm_home
 from xlpy.toolstack.domain.record import VnvdimmRecord, load, save
@@ -43,7 +43,7 @@ class Attached(NamedTuple):
     pending: list[tuple[str, int]]
 
 
-def parse_spec(words: Sequence[str]) -> Vnvdimm:
+def parse_spec(words: Sequence[str]) -> VnvdimmEntry:
     """Read a specification from the command line: the words together describe one device.
 
     Raises:
@@ -66,7 +66,7 @@ def parse_spec(words: Sequence[str]) -> Vnvdimm:
     return entry
 
 
-def attach(life: Lifecycle, domid: int, entry: Vnvdimm, dry_run: bool = False) -> VnvdimmRecord | None:
+def attach(life: Lifecycle, domid: int, entry: VnvdimmEntry, dry_run: bool = False) -> VnvdimmRecord | None:
     """Give a running domain one more vNVDIMM: pinned, mapped, described by ``_FIT``, and announced to the guest.
 
     Returns:

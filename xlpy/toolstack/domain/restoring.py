@@ -22,7 +22,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.hypervisor.board import Device
     from xlpy.toolstack.backing.resolve import Resolved
-    from xlpy.toolstack.config.domain_config import DomainConfig, Vnvdimm
+    from xlpy.toolstack.config.domain_config import DomainConfig, VnvdimmEntry
     from xlpy.toolstack.domain.build_info import MemoryLayout
     from xlpy.toolstack.domain.lifecycle import Lifecycle
     from xlpy.toolstack.domain.savefile import Saved
@@ -54,7 +54,7 @@ class Restorer(Builder):
         """The board is among the parts."""
 
     def _attach(
-        self, config: DomainConfig, domid: int, backings: list[tuple[Vnvdimm, Resolved]], undo: ExitStack
+        self, config: DomainConfig, domid: int, backings: list[tuple[VnvdimmEntry, Resolved]], undo: ExitStack
     ) -> list[VnvdimmRecord]:
         del config
         if not backings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.toolstack.config.devices.vnvdimm import Vnvdimm
+from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
 from xlpy.toolstack.domain.record import load, save
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -45,10 +45,10 @@ def reload(record: DomainRecord, xen: Xen) -> DomainConfig:
     return config
 
 
-def entries(record: DomainRecord) -> list[Vnvdimm]:
+def entries(record: DomainRecord) -> list[VnvdimmEntry]:
     """The vNVDIMMs that a domain has, as a configuration would name them."""
     return [
-        Vnvdimm(device.path, device.label_size, device.unarmed, read_only=device.read_only, node=device.node)
+        VnvdimmEntry(device.path, device.label_size, device.unarmed, read_only=device.read_only, node=device.node)
         for device in record.vnvdimms
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from xlpy.toolstack.backing.resolve import resolve
-from xlpy.toolstack.config.devices.vnvdimm import Vnvdimm
+from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
 from xlpy.toolstack.export.machine import Media
 from xlpy.typing import TYPE_CHECKING, Protocol
 
@@ -82,7 +82,7 @@ class EmulatedMachine:
         return [resolve(self._dom0, path) for path in paths]
 
     def refuse_taken(self, name: str, found: Sequence[Resolved]) -> None:
-        self._backings.refuse_taken(name, [(Vnvdimm(one.path), one) for one in found])
+        self._backings.refuse_taken(name, [(VnvdimmEntry(one.path), one) for one in found])
 
     def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
         from xlpy.toolstack.export import search
@@ -111,7 +111,7 @@ class EmulatedMachine:
 
     def media(self, resolved: Resolved) -> Media:
         spec = self._xen.hw.spec
-        identity = self._backings.label_name(Vnvdimm(resolved.path), resolved)
+        identity = self._backings.label_name(VnvdimmEntry(resolved.path), resolved)
         health = self._backings.health(resolved.spans)
         return Media(identity, spec.persistence, health.state == "fatal", health.unsafe_shutdowns)
 

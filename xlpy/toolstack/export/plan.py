@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from xlpy.devicemodel.placement import GuestRam
     from xlpy.devicemodel.stock import StockDevice
     from xlpy.toolstack.backing.resolve import Resolved
-    from xlpy.toolstack.config.domain_config import DomainConfig
-    from xlpy.toolstack.config.domain_config import Vnvdimm as Entry
+    from xlpy.toolstack.config.domain_config import DomainConfig, VnvdimmEntry
     from xlpy.toolstack.export.machine import Machine, Media
 
 _LOOKED_AT = 1 << 20  # bytes of a label file that are searched for foreign data
@@ -82,7 +81,7 @@ def plan(config: DomainConfig, machine: Machine) -> Plan:
 def _placed(
     config: DomainConfig,
     machine: Machine,
-    entries: Sequence[tuple[Entry, str]],
+    entries: Sequence[tuple[VnvdimmEntry, str]],
     found: dict[str, Resolved],
     own: tuple[IoMemory, ...],
 ) -> Plan:

@@ -20,7 +20,7 @@ LABEL_MOST = GIB
 NODES_MOST = 256  # a processor's oldest affinity structure has one byte for the node
 
 
-class Vnvdimm(NamedTuple):
+class VnvdimmEntry(NamedTuple):
     """One virtual NVDIMM.
 
     Args:
@@ -55,7 +55,7 @@ class Vnvdimm(NamedTuple):
         return shown
 
 
-def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
+def read_vnvdimm(reader: Reader, text: Text) -> VnvdimmEntry | None:
     """Read ``file=PATH[,label_size=SIZE][,label_file=PATH][,unarmed=0|1][,mode=rw|ro][,node=N]``.
 
     The first part may be a path alone. Whether there is such a node is a matter of the domain's vnuma.
@@ -110,4 +110,4 @@ def read_vnvdimm(reader: Reader, text: Text) -> Vnvdimm | None:
     if not (node.isascii() and node.isdigit() and len(node) <= len(str(NODES_MOST)) and int(node) < NODES_MOST):
         reader.error(where, f"vnvdimm: node is {node!r} and must be the number of a virtual NUMA node, from 0")
         good = False
-    return Vnvdimm(found["file"], size, unarmed == "1", where, labels, mode == "ro", int(node)) if good else None
+    return VnvdimmEntry(found["file"], size, unarmed == "1", where, labels, mode == "ro", int(node)) if good else None
