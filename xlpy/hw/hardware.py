@@ -309,7 +309,8 @@ class Hardware:
         if not region.set.dimms:
             raise NotFound(f"host address {spa:#x} is on no DIMM that firmware describes")
         way, offset = region.table.to_device(spa - region.span.start)
-        return self._dimms[region.set.dimms[way]], Dpa(region.set.starts[way] + offset)
+        name = region.set.dimms[way]
+        return self._dimms[name], Dpa(region.set.part(name).start + offset)
 
     def locate_span(self, span: Span[Spa]) -> list[tuple[DimmSpec, Span[Dpa]]]:
         """Which bytes of which DIMMs lie behind ``span`` (inside one region), DIMMs in interleave order."""
@@ -318,7 +319,7 @@ class Hardware:
             raise Constraint(f"{span} leaves the region {region.name} at {region.span}")
         start, found = span.start - region.span.start, []
         for way, name in enumerate(region.set.dimms):
-            table, first = region.table, region.set.starts[way]
+            table, first = region.table, region.set.part(name).start
             part = Span.between(Dpa(first + table.below(way, start)), Dpa(first + table.below(way, start + span.size)))
             if part.size:
                 found.append((self._dimms[name], part))
