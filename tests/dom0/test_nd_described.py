@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from dom0.nd_bank import create, destroy
+from programs import need
 
 from xlpy.addr import GIB, MIB
+from xlpy.errors import ConfigError
 from xlpy.host import Host
 
 MACHINE = """
@@ -105,3 +109,72 @@ def test_media_that_were_used_are_taken_as_they_are(host):
         *DESCRIBED[4:],
     ]
     again.store.close()
+
+
+FILES = """
+name: files
+ram: 1G
+dimms:
+  - {{id: a, capacity: 512M}}
+sets:
+  - {{name: s, dimms: [a], base: 0x110001000}}
+namespaces:
+  - region: s
+    mode: {mode}
+    filesystem:
+      mount: /mnt
+      dax: false
+      files:
+        - {{path: small, size: 12K}}
+        - {{path: image, content: guest.img, align: {align}}}
+        - {{path: large, size: 150M, align: 2M}}
+        - {{path: room, size: 8M, state: unwritten, align: 2M}}
+        - {{path: longer, size: 8K, content: note}}
+"""
+
+
+@pytest.mark.parametrize("align", ["4K", "2M"])
+def test_files_with_content_and_in_their_place(tmp_path, align):
+    """The region starts off a boundary: it is the host address that counts, and not the place on the device."""
+    content = bytes(5 << 20) + b"a guest" * 1000 + bytes(3 << 20) + b"end"
+    (tmp_path / "guest.img").write_bytes(content)
+    (tmp_path / "note").write_text("hello")
+    machine = tmp_path / "files.yaml"
+    machine.write_text(FILES.format(mode="raw", align=align))
+    host = Host.make(tmp_path / "host", machine)
+    assert host.dom0.cat("/mnt/image") == content
+    assert host.dom0.cat("/mnt/longer") == b"hello" + bytes(8187)
+    start = host.dom0.device("/dev/pmem0").window.start
+    for path in ["/mnt/large", "/mnt/room", *["/mnt/image"] * (align == "2M")]:
+        extents = host.dom0.fiemap(path)
+        assert sum(one.length for one in extents) >= host.dom0.stat(path).size
+        assert {(start + one.physical - one.logical) % (2 * MIB) for one in extents} == {0}
+    image, offset = host.hw.locate_file(start)
+    checked = subprocess.run(
+        [need("e2fsck"), "-fn", f"{image}?offset={offset}"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+    host.store.close()
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ("{path: x, content: none}", "content: "),
+        ("{path: x, content: /}", "'/' is not a file"),
+        ("{path: x, content: note, size: 3}", "size: 3, and the content has 5 bytes"),
+        ("{path: x, content: note, state: sparse}", "content: for files that are written, this one is sparse"),
+        ("{path: x, size: 4M, align: 64K}", "align: 64K is not one of 4K, 2M, 1G"),
+        ("{path: x, size: 4M, align: 2M, state: fragmented}", "align: a fragmented file has no place of its own"),
+        ("{path: x}", "size: required, and not given"),
+    ],
+)
+def test_files_that_cannot_be(tmp_path, row, text):
+    (tmp_path / "note").write_text("hello")
+    machine = tmp_path / "files.yaml"
+    machine.write_text(FILES.format(mode="raw", align="4K").replace("{path: small, size: 12K}", row))
+    (tmp_path / "guest.img").write_bytes(b"x")
+    with pytest.raises(ConfigError) as caught:
+        Host.describe(machine)
+    (problem,) = caught.value.details
+    assert text in problem

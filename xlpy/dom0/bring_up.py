@@ -6,21 +6,25 @@ for. Media that have them already are taken as they are.
 
 from __future__ import annotations
 
-from xlpy.addr import PAGE, Spa, Span, align_up, format_size
+from xlpy.addr import MIB, PAGE, Spa, Span, align_up, format_size
 from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.kernel import Mount
 from xlpy.dom0.nvdimm.uuids import derived, uuid_text
 from xlpy.errors import Constraint
+from xlpy.inputs import open_plain
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from xlpy.dom0.ext4.edit import Ext4Editor
     from xlpy.dom0.files.block import BlockDevice
     from xlpy.dom0.nvdimm.memory import HostMemory
     from xlpy.dom0.nvdimm.namespace import Namespace
     from xlpy.hw.hardware import Hardware
-    from xlpy.hw.machine import FilesystemSpec, PartitionSpec
+    from xlpy.hw.machine import FileSpec, FilesystemSpec, PartitionSpec
+
+_CHUNK = 8 * MIB
 
 
 def write_table(memory: HostMemory, disk: Namespace, parts: Iterable[PartitionSpec]) -> None:
@@ -67,9 +71,25 @@ def make_filesystem(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> 
         make_ext4(image, offset, size, uuid=uuid, zero=zero)
         editor = Ext4Editor(image, offset, size, zero=zero, now=EPOCH)
         for file in spec.files:
-            editor.mkfile(file.path.removeprefix(spec.mount), file.size, file.state)
+            inner = file.path.removeprefix(spec.mount)
+            editor.mkfile(inner, file.size, file.state, align=file.align, base=device.window.start)
+            if file.content:
+                _fill(editor, inner, file)
     options = ("ro" if spec.read_only else "rw", "relatime", *(("dax=always",) if spec.dax else ()))
     return Mount(f"/dev/{device.name}", spec.mount, spec.type, options)
+
+
+def _fill(editor: Ext4Editor, path: str, file: FileSpec) -> None:
+    """Store the content of a file of the user's in one that was made; zeros are there already."""
+    try:
+        with open_plain(file.content) as source:
+            at = 0
+            while part := source.read(min(_CHUNK, file.size - at)):
+                if any(part):
+                    editor.write(path, at, part)
+                at += len(part)
+    except OSError as error:
+        raise Constraint(f"{file.path}: its content {file.content}: {error.strerror}") from error
 
 
 def _check_dax(device: BlockDevice, spec: FilesystemSpec) -> None:

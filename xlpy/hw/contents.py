@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 
 from xlpy.addr import GIB, LIMIT, MIB, PAGE, SECTOR, TIB, format_size
 from xlpy.hw.machine import DmSpec, FileSpec, FilesystemSpec, NamespaceSpec, PartitionSpec
@@ -156,13 +158,41 @@ def _file(section: Section, mount: str) -> FileSpec:
     full = path if path.startswith("/") else f"{mount}/{path}"
     if path and mount and not (_is_clean(full) and full.startswith(mount + "/")):
         section.problem("path", f"{path[:60]!r} is not a path below {mount}")
+    content, length = _content(section)
     found = FileSpec(
         path=full if path else "",
-        size=section.size("size", least=1, most=16 * TIB),
+        size=section.size("size", length or ("content" in section or None), least=1, most=16 * TIB),
         state=section.word("state", "written", choices=FILE_STATES),
+        content=content,
+        align=section.size("align", PAGE),
     )
+    if content and found.state != "written":
+        section.problem("content", f"for files that are written, this one is {found.state}")
+    if length > found.size and "size" not in section.wrong:
+        section.problem("size", f"{format_size(found.size)}, and the content has {length} bytes")
+    if found.align not in ALIGNS:
+        section.problem("align", f"{format_size(found.align)} is not one of 4K, 2M, 1G")
+    elif found.align > PAGE and found.state in ("sparse", "fragmented"):
+        section.problem("align", f"a {found.state} file has no place of its own")
     section.done()
     return found
+
+
+def _content(section: Section) -> tuple[str, int]:
+    """The absolute path of the file that another one is filled with, and its length; empty and 0 for none."""
+    path = section.word("content", "")
+    if not path:
+        return "", 0
+    whole = os.path.abspath(os.path.join(section.folder, path))
+    try:
+        found = os.stat(whole)
+    except (OSError, ValueError) as error:
+        section.problem("content", f"{whole[:200]!r}: {getattr(error, 'strerror', None) or error}")
+        return "", 0
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        section.problem("content", f"{whole[:200]!r} is {'empty' if stat.S_ISREG(found.st_mode) else 'not a file'}")
+        return "", 0
+    return whole, found.st_size
 
 
 def read_uses(top: Section) -> tuple[tuple[DmSpec, ...], tuple[str, ...], tuple[str, ...]]:

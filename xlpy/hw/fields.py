@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from xlpy.addr import format_size, parse_size
@@ -66,6 +67,11 @@ class Section:
             self._entries = node.value
         else:
             problems.add(node.line, f"{path or 'the machine'}: a mapping (key: value) is required, not {node.kind()}")
+
+    @property
+    def folder(self) -> str:
+        """Where relative paths begin: the folder of the description."""
+        return os.path.dirname(self._problems.source)
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries

@@ -76,8 +76,8 @@ class SetSpec(NamedTuple):
     dimms: ids in interleave order (one id: not interleaved; none: a range that only the memory map has, as
     ``memmap=`` makes it); line: bytes per turn; base: first address; size: bytes of the region; proximity: SRAT domain;
     poison: (offset, length) pairs in the region that are bad from the start; starts: device address of its first byte
-    on each DIMM, 0 for all when empty; labels: format of the labels that the DIMMs get, ``1.1`` or ``1.2``, empty for none; location_cookie:
-    of the NFIT (ACPI 6.4), or None.
+    on each DIMM, 0 for all when empty; labels: format of the labels that the DIMMs get, ``1.1`` or ``1.2``, empty for
+    none; location_cookie: of the NFIT (ACPI 6.4), or None.
     """
 
     name: str

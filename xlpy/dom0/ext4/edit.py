@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MODE = 0o100644
 ENTRIES_PER_NODE = 340  # of an extent tree with 4 KiB blocks
+MAX_UNWRITTEN = 32767  # blocks of an extent that is unwritten
 STATES = ("written", "unwritten", "sparse", "fragmented")
 
 
@@ -71,7 +72,9 @@ class Ext4Editor(InPlace):
         with self._editing():
             self._mkdir(path)
 
-    def mkfile(self, path: str, size: int, state: str = "written", chunk: int = 16) -> None:
+    def mkfile(
+        self, path: str, size: int, state: str = "written", chunk: int = 16, align: int = 0, base: int = 0
+    ) -> None:
         """Make a new file, and the directories above it.
 
         Args:
@@ -80,9 +83,11 @@ class Ext4Editor(InPlace):
             state: ``written`` (zeros, ready for mapping), ``unwritten`` (as fallocate leaves it), ``sparse`` (one
                 hole), or ``fragmented`` (written, in pieces that lie in reverse order).
             chunk: blocks in one piece of a fragmented file.
+            align: bytes; each piece of the file lies in memory as it lies in the file, modulo this. 0: anywhere.
+            base: where the device lies in memory, in bytes.
 
         Raises:
-            Conflict: the path exists.
+            Conflict: the path exists. Constraint: no space, or none that is so aligned.
         """
         if state not in STATES:
             raise UsageError(f"file state {state!r}", hint=f"one of {', '.join(STATES)}")
@@ -106,7 +111,11 @@ class Ext4Editor(InPlace):
                 f"sif {here} mode 0{MODE:o}",
                 f"sif {here} size {size}",
             ]
-            self._debugfs([*create, f"fallocate {here} 0 {blocks - 1}"] if blocks else create)
+            if align > fs.block_size and blocks:
+                self._debugfs(create)
+                self._align(path, blocks, align // fs.block_size, base // fs.block_size)
+            else:
+                self._debugfs([*create, f"fallocate {here} 0 {blocks - 1}"] if blocks else create)
             if blocks and state in ("written", "fragmented"):
                 self._prepare(path)
             if state == "fragmented":
@@ -273,6 +282,38 @@ class Ext4Editor(InPlace):
             raise FormatError(f"{path}: debugfs left parts of it unwritten", code="XLPY-EXT4-DEBUGFS")
         return True
 
+    def _align(self, path: str, blocks: int, unit: int, base: int) -> None:
+        """Allocate the blocks of an empty file, unwritten, each run of them on a multiple of ``unit`` blocks.
+
+        More than needed is allocated, what does not lie well is given back, and the rest moves together.
+        """
+        fs = self._open()
+        number, size, free = fs.lookup(path).number, fs.block_size, fs.superblock.free_blocks - 8
+        first = -base % unit  # the first block of the device that is aligned in memory
+        wanted, left = blocks + 2 * unit, blocks
+        while left:
+            if wanted > free:
+                raise no_space(f"{path} needs {blocks} blocks on multiples of {unit}, {left} of them are not free so")
+            self._debugfs([f"fallocate <{number}> 0 {wanted - 1}"])
+            fs = self._open()
+            pieces, drop, left = _aligned(_runs(fs.tree(fs.inode(number)), size), blocks, unit, first)
+            if left:
+                self._debugfs([f"punch <{number}> 0 {wanted - 1}"])
+                wanted = free if wanted < free < 4 * wanted else 4 * wanted
+        self._debugfs([f"punch <{number}> {one} {last}" for one, last in drop])
+        fs = self._open()
+        tree = list(fs.tree(fs.inode(number)))
+        commands = [f"extent_open <{number}>"]
+        for extent in tree:
+            commands += [f"goto_block {extent.logical // size}", "delete_node"]
+        logical, most = 0, MAX_UNWRITTEN // unit * unit or MAX_UNWRITTEN
+        for physical, count in pieces:
+            for at in range(0, count, most):
+                part = min(most, count - at)
+                commands.append(f"insert_node --after --uninit {logical} {part} {physical + at}")
+                logical += part
+        self._debugfs([*commands, "extent_close"])
+
     def _fragment(self, path: str, chunk: int) -> None:
         """Give the blocks of a fresh file to it again, ``chunk`` at a time and in reverse order."""
         fs = self._open()
@@ -339,6 +380,44 @@ def _check_space(fs: Ext4, blocks: int, what: str) -> None:
 def _missing(tree: Iterable[Extent], first: int, end: int) -> int:
     """How many bytes of [first, end) have nothing allocated."""
     return end - first - sum(max(0, min(end, e.logical + e.length) - max(first, e.logical)) for e in tree)
+
+
+def _aligned(
+    runs: Iterable[tuple[int, int, int]], blocks: int, unit: int, first: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]], int]:
+    """Which parts of allocated runs lie on multiples of ``unit``, counted from ``first``.
+
+    Returns:
+        (physical, count) of what is taken; (first, last) logical block of what is not; how many blocks are lacking.
+    """
+    pieces, drop, left = [], [], blocks
+    for logical, physical, count in runs:
+        start = align_up(physical - first, unit) + first - physical
+        usable = max(0, count - start)
+        taken = left if usable >= left else usable // unit * unit
+        if not taken:
+            drop.append((logical, logical + count - 1))
+            continue
+        drop += [(logical, logical + start - 1)] * (start > 0)
+        drop += [(logical + start + taken, logical + count - 1)] * (start + taken < count)
+        pieces.append((physical + start, taken))
+        left -= taken
+    return pieces, drop, left
+
+
+def _runs(tree: Iterable[Extent], size: int) -> Iterator[tuple[int, int, int]]:
+    """(logical, physical, count) of what follows each other both in the file and on the device, in blocks."""
+    run: list[int] = []
+    for extent in tree:
+        logical, physical, count = extent.logical // size, extent.physical // size, extent.length // size
+        if run and (run[0] + run[2], run[1] + run[2]) == (logical, physical):
+            run[2] += count
+            continue
+        if run:
+            yield run[0], run[1], run[2]
+        run = [logical, physical, count]
+    if run:
+        yield run[0], run[1], run[2]
 
 
 def _unwritten(tree: Iterable[Extent], end: int) -> list[Extent]:
