@@ -73,4 +73,5 @@ def test_every_configuration_is_tried():
 def test_every_machine_boots(tmp_path, machine, capsys):
     assert run(["--root", str(tmp_path / "h"), "host", "init", "--machine", str(machine)]) == 0
     assert run(["--root", str(tmp_path / "h"), "pmem", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["items"]
+    listed = json.loads(capsys.readouterr().out)["items"]
+    assert bool(listed) != (machine.stem == "bank"), "the bank is for ndctl to make namespaces of"

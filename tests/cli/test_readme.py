@@ -14,13 +14,16 @@ import pytest
 HERE = Path(__file__).parents[2]
 
 
-def tour() -> list[str]:
-    """The transcripts of the README's first minute."""
-    section = (HERE / "README.md").read_text().partition("\n## One minute\n")[2].partition("\n## ")[0]
-    return re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # drawn at random
 
 
-@pytest.fixture(scope="module")
+def tour(section: str) -> list[str]:
+    """The transcripts of a section of the README."""
+    text = (HERE / "README.md").read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
 def home(tmp_path_factory):
     """A newcomer's home: no host yet, and ``xlpy`` on the path."""
     home = tmp_path_factory.mktemp("you")
@@ -30,17 +33,19 @@ def home(tmp_path_factory):
     return home
 
 
-def test_one_minute(home):
-    """All transcripts, one after another, in one shell."""
-    shown = "\n".join(tour())
+@pytest.mark.parametrize("section", ["One minute", "The host's NVDIMMs, with ndctl"])
+def test_transcripts(home, section):
+    """All transcripts of a section, one after another, in one shell."""
+    shown = "\n".join(tour(section))
+    assert shown
     script = ["exec 2>&1"]
     for command in re.findall(r"^\$ (.*)$", shown, re.MULTILINE):
         script += [f"status=$?; echo {quote('$ ' + command)}; (exit $status)", command]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("XLPY", "XDG"))}
     env |= {"HOME": str(home), "PATH": f"{home}/bin:{env['PATH']}", "PYTHONPATH": str(HERE)}
     done = subprocess.run(["bash", "-c", "\n".join(script)], cwd=HERE, env=env, capture_output=True, text=True)
-    printed = done.stdout.replace(str(home), "/home/you")
-    assert printed.splitlines() == [line for line in shown.splitlines() if line]
+    printed = UUID.sub("UUID", done.stdout.replace(str(home), "/home/you"))
+    assert printed.splitlines() == [line for line in UUID.sub("UUID", shown).splitlines() if line]
 
 
 def test_exit_statuses(xlpy):

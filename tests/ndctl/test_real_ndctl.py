@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 
 import pytest
@@ -14,9 +15,11 @@ from ndctl.recorded import changes, file, load
 from ndctl.replay import Replay, host
 from ndctl.sequences import table
 
+from xlpy.dom0.nvdimm.nd.bus import NdBus
+
 pytestmark = pytest.mark.slow
 
-QUICK = ("create sizes that are misaligned", "reconfigure to sector", "write-labels")  # asked again in every run
+QUICK = ("reconfigure to sector", "write-labels")  # asked again in every run
 MAKE = (
     "ndctl create-namespace -r region1 -s 32M -n one",
     "ndctl create-namespace -r region1 -s 32M -m devdax -a 4K",
@@ -57,14 +60,25 @@ def machine(tmp_path_factory):
 
 
 @pytest.fixture
-def replay(tmp_path):
+def replay(tmp_path, monkeypatch):
+    """xlpy's host; its firmware has no scrubs and no SMART, as QEMU's."""
+    monkeypatch.setattr(NdBus, "scrub_state", None)
     return Replay(tmp_path)
 
 
 def told(answers):
-    """Answers as text; equal media show equal UUIDs, so those stay."""
-    phys_id = Names(())
-    return [(one.status, phys_id(output(one.out)), phys_id(output(one.err))) for one in answers]
+    """Answers as lines; equal media show equal UUIDs, so all are named alike."""
+    names = Names(())
+    return [
+        f"{line}: {text}"
+        for line, one in zip(LOOK, answers, strict=True)
+        for text in (f"= {one.status}", *names(output(one.out)).splitlines(), *names(output(one.err)).splitlines())
+    ]
+
+
+def delta(real, ours):
+    """Lines of two lists that differ."""
+    return [line for line in difflib.ndiff(real, ours) if line[0] in "+-"]
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -84,7 +98,7 @@ def test_the_real_kernel_takes_what_ours_writes(machine, replay):
         machine("@unbind")
         to_machine(host(kept), machine)
         machine("@bind")
-        assert told(map(machine, LOOK)) == told(map(call, LOOK))
+        assert delta(told(map(machine, LOOK)), told(map(call, LOOK))) == []
 
 
 def test_ours_takes_what_the_real_kernel_writes(machine, replay):
@@ -94,4 +108,4 @@ def test_ours_takes_what_the_real_kernel_writes(machine, replay):
         from_machine(machine, host(kept))
         machine("@unbind")
         machine("@bind")
-        assert told(map(call, LOOK)) == told(map(machine, LOOK))
+        assert delta(told(map(machine, LOOK)), told(map(call, LOOK))) == []
