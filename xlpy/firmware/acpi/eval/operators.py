@@ -9,7 +9,6 @@ from xlpy.firmware.acpi.eval.namespace import Container
 from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.store import copy_object, element, finish, load, store
-from xlpy.firmware.acpi.eval.templates import without_end_tag
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, Reference, String, kind_of
 from xlpy.typing import TYPE_CHECKING
 
@@ -131,6 +130,8 @@ def _concatenate(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 @handler("ConcatRes")
 def _concat_res(vm: Machine, _frame: Frame, _operand: object) -> None:
+    from xlpy.firmware.acpi.eval.templates import without_end_tag
+
     target = vm.pop_place()
     parts = [convert.to_buffer(vm.data(value), vm.width) for value in vm.pop_two()]
     body = b""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.firmware.acpi.eval import buses, convert
+from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits
 from xlpy.firmware.acpi.eval.namespace import Container, Method
@@ -52,6 +52,8 @@ def read_node(vm: Holder, node: Node) -> Value:
     if isinstance(thing, Field):
         vm.spend(thing.bits.length >> 3)
         if thing.link:
+            from xlpy.firmware.acpi.eval import buses
+
             vm.spend(buses.cost(thing) >> 3)
             return buses.receive(vm.fields, thing, vm.width)
         return value_of(vm.fields.read(thing), thing.bits.length, vm.width)
@@ -175,6 +177,8 @@ def _store_named(vm: Holder, value: Value, node: Node, plain: bool) -> Value:
     elif isinstance(thing, Field):
         vm.spend(thing.bits.length >> 3)
         if thing.link:
+            from xlpy.firmware.acpi.eval import buses
+
             vm.spend(buses.cost(thing) >> 3)
             return buses.send(vm.fields, thing, value)
         vm.fields.write(thing, raw(value))
