@@ -74,6 +74,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "trace": ("", GROUPS["trace"]),
         "whereis": ("", GROUPS["whereis"]),
         "map": ("map:show_map", "Show a domain's guest-physical memory map."),
+        "watch": ("watching:watch", "Watch domains, vNVDIMMs, stores, poison and hypercalls."),
         "dmesg": ("host:dmesg", "Print the hypervisor's log."),
         "info": ("host:info", "Describe the host."),
         "run": ("script:run_script", "Run the command lines of a file, in one process."),

@@ -61,8 +61,12 @@ class Console:
 
     def lines(self) -> list[str]:
         """The lines, oldest first."""
+        return [line for _, line in self.numbered()]
+
+    def numbered(self) -> list[tuple[int, str]]:
+        """(number, line) of the lines, oldest first; numbers never come again."""
         kept = [(int(key), line) for key, line in self._table.items()]
-        return [line for _, line in sorted(self._passing + kept, key=lambda row: row[0])][-LINES:]
+        return sorted(self._passing + kept, key=lambda row: row[0])[-LINES:]
 
     def clear(self) -> None:
         """Forget everything (``xl dmesg -c``); the numbers go on."""

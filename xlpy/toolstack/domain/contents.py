@@ -65,7 +65,7 @@ def look(hw: Hardware, path: str, extents: Sequence[Sequence[int]], label: str) 
 def _digests(hw: Hardware, extents: Sequence[Sequence[int]], piece: int) -> Iterator[tuple[str, str]]:
     """(number, digest) of the pieces that are not all zeros."""
     number, digest = -1, None
-    for offset, data in _pages(hw, extents):
+    for offset, data in pages(hw, extents):
         if offset // piece != number:
             if digest is not None:
                 yield str(number), digest.hexdigest()
@@ -77,8 +77,8 @@ def _digests(hw: Hardware, extents: Sequence[Sequence[int]], piece: int) -> Iter
         yield str(number), digest.hexdigest()
 
 
-def _pages(hw: Hardware, extents: Sequence[Sequence[int]]) -> Iterator[tuple[int, memoryview]]:
-    """(offset in the vNVDIMM, bytes) of the pages that are not all zeros."""
+def pages(hw: Hardware, extents: Sequence[Sequence[int]]) -> Iterator[tuple[int, memoryview]]:
+    """(offset in the vNVDIMM, bytes) of the pages that are not all zeros; they hold until the next is asked for."""
     first, buffer = 0, memoryview(bytearray(CHUNK))
     for spa, length in extents:
         at = spa
