@@ -69,10 +69,11 @@ def page() -> str:
     seen = looks()
     parts = [
         "# The machine description\n",
-        "`machine.yaml` says what the emulated host is: `xlpy host init --machine FILE`. Sizes and addresses are\n"
-        "bytes: `4096`, `0x1000`, or with a binary unit, `64K`, `16M`, `1G`, `6T`. What `host plug` takes is a part of\n"
-        "such a file: `dimms`, `sets` and `namespaces`; a DIMM may have `media` there as well, the folder that\n"
-        "`host unplug` made of it. This page is made by `python -m tools.machine` from the code that reads the file.\n",
+        "`machine.yaml` says what the emulated host is: `xlpy host init --machine FILE`. Sizes and addresses\n"
+        "are bytes: `4096`, `0x1000`, or with a binary unit, `64K`, `16M`, `1G`, `6T`. `host plug` takes a part\n"
+        "of such a file: `dimms`, `sets` and `namespaces`; a DIMM may have `media` there as well, the folder\n"
+        "that `host unplug` made of it. `python -m tools.machine` makes this page from the code that reads\n"
+        "the file.\n",
     ]
     for prefix, title in SECTIONS.items():
         rows = [one for path, one in seen.items() if path.rpartition(".")[0] == prefix]

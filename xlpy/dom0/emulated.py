@@ -479,6 +479,17 @@ class EmulatedDom0(Vfs):
         mount, inner, _ = self._changeable(path)
         self._editor(mount).truncate(inner, size)
 
+    def punch(self, path: str, start: int, length: int) -> None:
+        """fallocate(2) with FALLOC_FL_PUNCH_HOLE, whole blocks. Conflict (EPERM) while a domain holds the file."""
+        mount, inner, _ = self._changeable(path)
+        self._editor(mount).punch(inner, start, length)
+
+    def set_options(self, mount: Mount, options: tuple[str, ...]) -> None:
+        """Mount a file system with other options."""
+        rows = [one._replace(options=options) if one == mount else one for one in self.disk_mounts]
+        self._table.put("mounts", [list(one) for one in rows])
+        self.__dict__.pop("disk_mounts", None)
+
     def unlink(self, path: str) -> None:
         """unlink(2). Conflict (EPERM) while a domain holds the file."""
         mount, inner, _ = self._changeable(path)
