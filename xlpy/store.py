@@ -30,6 +30,24 @@ else:
 SCHEMA = 3
 LOCK_SECONDS = 10.0
 
+_LAST = "\U0010ffff"  # behind every character of a key
+# names of domains: what is searched by value, in the words of the index and of every query that is to use it
+_INDEXED = "room = 'xenstore' AND key GLOB '/local/domain/*/name'"
+# from one key to the next behind it or, where that is below something seen already, behind all of that
+_BRANCHES = """
+WITH RECURSIVE found(key) AS (
+  SELECT min(key) FROM records WHERE room = ?1 AND key > ?2 AND key < ?2 || char(0x10ffff)
+  UNION ALL
+  SELECT (
+    SELECT min(records.key) FROM records
+    WHERE room = ?1 AND key < ?2 || char(0x10ffff)
+      AND key > CASE instr(substr(found.key, ?3 + 1), '/') WHEN 0 THEN found.key
+        ELSE substr(found.key, 1, ?3 + instr(substr(found.key, ?3 + 1), '/')) || char(0x10ffff) END
+  ) FROM found WHERE found.key IS NOT NULL
+)
+SELECT substr(key, ?3 + 1) FROM found WHERE key IS NOT NULL
+"""
+
 
 class Table:
     """One actor's records: string keys, JSON values. Reads are lazy; writes belong in ``Store.transaction``."""
@@ -60,8 +78,29 @@ class Table:
     def keys(self, prefix: str = "") -> list[str]:
         """All keys that start with ``prefix``, sorted."""
         self._store.flush()
-        sql = "SELECT key FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
-        return [row[0] for row in self._store.query(sql, (self._name, len(prefix), prefix))]
+        sql = "SELECT key FROM records WHERE room = ? AND key >= ? AND key < ? ORDER BY key"
+        return [row[0] for row in self._store.query(sql, (self._name, prefix, prefix + _LAST))]
+
+    def branches(self, prefix: str) -> list[str]:
+        """What follows ``prefix`` in keys, up to the next ``/``, each once and sorted; costs one search for each."""
+        self._store.flush()
+        found = {row[0].partition("/")[0] for row in self._store.query(_BRANCHES, (self._name, prefix, len(prefix)))}
+        return sorted(found - {""})
+
+    def valued(self, head: list[Any]) -> list[str]:
+        """The keys of indexed records (see ``_INDEXED``) that are lists and begin as ``head``, sorted; costs by their
+        number."""
+        self._store.flush()
+        sql = f"SELECT key FROM records INDEXED BY named WHERE {_INDEXED} AND value >= ? AND value < ?"
+        start = encode_compact(head)[:-1] + ","
+        return sorted(row[0] for row in self._store.query(sql, (start, start + _LAST)))
+
+    def first(self, prefix: str) -> str | None:
+        """The first key that starts with ``prefix``, or None; costs the same however many there are."""
+        self._store.flush()
+        sql = "SELECT min(key) FROM records WHERE room = ? AND key >= ? AND key < ?"
+        found: str | None = self._store.query(sql, (self._name, prefix, prefix + _LAST))[0][0]
+        return found
 
     def ends(self) -> tuple[str, str] | None:
         """The first and the last key, or None when there are no records; costs the same however many there are."""
@@ -73,8 +112,8 @@ class Table:
     def items(self, prefix: str = "") -> list[tuple[str, Any]]:
         """(key, value) of all keys that start with ``prefix``, sorted by key."""
         self._store.flush()
-        sql = "SELECT key, value, crc FROM records WHERE room = ? AND substr(key, 1, ?) = ? ORDER BY key"
-        rows = self._store.query(sql, (self._name, len(prefix), prefix))
+        sql = "SELECT key, value, crc FROM records WHERE room = ? AND key >= ? AND key < ? ORDER BY key"
+        rows = self._store.query(sql, (self._name, prefix, prefix + _LAST))
         return [(key, self._store.value(self._store.checked(self._name, key, text, crc))) for key, text, crc in rows]
 
 
@@ -120,6 +159,7 @@ class Store:
                 "CREATE TABLE IF NOT EXISTS records"
                 " (room TEXT, key TEXT, value TEXT, crc INTEGER, PRIMARY KEY (room, key)) WITHOUT ROWID"
             )
+            self.query(f"CREATE INDEX IF NOT EXISTS named ON records (value) WHERE {_INDEXED}")
             self.query(f"PRAGMA user_version = {SCHEMA}")
         elif version != SCHEMA:
             raise StateError(
@@ -282,6 +322,18 @@ class Store:
                 act()
             if done:
                 done()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What is read inside is of one instant, and locks the file once; nothing may be written."""
+        if self._db.in_transaction:
+            yield
+            return
+        self.query("BEGIN")
+        try:
+            yield
+        finally:
+            self.query("COMMIT")
 
     @contextmanager
     def trial(self) -> Iterator[None]:

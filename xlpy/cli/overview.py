@@ -74,8 +74,7 @@ def list_domains(
     exact([header, "         Cpupool" if cpupool else "", " NODE Affinity" if numa else "", "\n"])
     if cpupool:
         from xlpy.views.overview import POOL as pool  # noqa: N811
-    for domid in domids:
-        row = listing.row(host, domid)
+    for domid, row in zip(domids, listing.rows(host, domids), strict=True):
         line = f"{row.name:<40} {domid:5d} {row.memory_mb:5d} {row.vcpus:5d}     {row.state}  {row.seconds:8.1f}"
         if verbose:
             line += f" {row.uuid} {row.reason:>8}"

@@ -12,10 +12,10 @@ from functools import cached_property
 
 from xlpy.addr import Spa, Span, align_up
 from xlpy.dom0.files.block import BlockDevice
+from xlpy.dom0.files.holds import Hold, Holds
 from xlpy.dom0.files.pins import Pin, Pins, digest
 from xlpy.dom0.files.vfs import DriverMemory, Vfs
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
-from xlpy.jsontext import decode, encode
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -49,14 +49,16 @@ class EmulatedDom0(Vfs):
 
     Args:
         hw: the machine.
-        store: the host's state; tables ``dom0``, ``dom0.pins`` and ``dom0.edits``. Writers hold a transaction.
+        store: the host's state; tables ``dom0``, those of ``Pins``, and ``dom0.edits``. Writers hold a transaction.
     """
 
     def __init__(self, hw: Hardware, store: Store) -> None:
         super().__init__(hw, store)
-        self._pins = Pins(store.table("dom0.pins"))
+        self._pins = Pins(store)
         self._edits = store.table("dom0.edits")
         self._edited = False  # in this transaction
+        self._holds = Holds(hw.beside("hw", "holds"))  # with what is held or let go in this transaction
+        self._moved: dict[Hold, str] = {}
 
     @classmethod
     def boot(cls, hw: Hardware, xen: Platform, store: Store, spec: MachineSpec) -> EmulatedDom0:
@@ -401,7 +403,7 @@ class EmulatedDom0(Vfs):
 
     def _refuse_held(self, path: str, mount: Mount, inode: Inode) -> None:
         major, minor = self.device(mount.device).number
-        pin = self._pins.get(f"{major}:{minor}:{inode.number}")
+        pin = self._pins.get(f"{major}:{minor}/{inode.number}")
         if pin is not None:
             raise Conflict(
                 f"{path}: Operation not permitted: {pin.owner} holds it, its blocks must stay where they are",
@@ -517,24 +519,25 @@ class EmulatedDom0(Vfs):
             free = not inode.immutable and "ro" not in mount.options  # nothing moves on a mount that is read-only
             new = new._replace(flagged=old.flagged if old else free)
         self._pins.add(new)
+        self._moved[new.window.start, new.inode] = new.key
         if new.inode and free:
             self._set_immutable(new, True)
 
     def unpin(self, path: str, owner: str) -> None:
         """As ``kernel.Dom0.unpin``."""
         clean = self.clean(path)
-        for pin in self._pins.all():
-            if (pin.path, pin.owner) == (clean, owner):
+        for pin in self._pins.at(clean):
+            if pin.owner == owner:
                 self._release(pin)
 
     def release(self, owner: str | None = None) -> None:
         """End all holds of an owner, or of everybody, whatever has become of the files."""
-        for pin in self._pins.all():
-            if owner in (None, pin.owner):
-                self._release(pin)
+        for pin in self._pins.all() if owner is None else self._pins.of(owner):
+            self._release(pin)
 
     def _release(self, pin: Pin) -> None:
         self._pins.remove(pin.key)
+        self._moved[pin.window.start, pin.inode] = pin.key
         if pin.inode and pin.flagged:
             with suppress(Unsafe, FormatError, NotFound):  # a damaged device must not keep a domain alive
                 self._set_immutable(pin, False)
@@ -542,7 +545,7 @@ class EmulatedDom0(Vfs):
     def check_pinned(self, path: str) -> None:
         """As ``kernel.Dom0.check_pinned``. NotFound when nobody holds the path."""
         clean = self.clean(path)
-        pin = next((pin for pin in self._pins.all() if pin.path == clean), None)
+        pin = next(iter(self._pins.at(clean)), None)
         if pin is None:
             raise NotFound(f"{path} is not held by any domain")
         if self._hold(path, pin.owner)._replace(flagged=pin.flagged) != pin:
@@ -555,7 +558,7 @@ class EmulatedDom0(Vfs):
     def holder(self, path: str) -> str | None:
         """Who holds a path, or None."""
         clean = self.clean(path)
-        return next((pin.owner for pin in self._pins.all() if pin.path == clean), None)
+        return next((pin.owner for pin in self._pins.at(clean)), None)
 
     def _hold(self, path: str, owner: str) -> Pin:
         """A pin on a file or device as it is now."""
@@ -570,7 +573,7 @@ class EmulatedDom0(Vfs):
         mount, _, inode = self.file(path)
         extents = digest(self.image(mount).fiemap(inode, path))
         window = self.device(mount.device).window
-        return Pin(f"{key}:{inode.number}", owner, clean, window, inode.number, inode.size, extents)
+        return Pin(f"{key}/{inode.number}", owner, clean, window, inode.number, inode.size, extents)
 
     def _set_immutable(self, pin: Pin, on: bool) -> None:
         """Set or clear the flag of the inode that is held, whatever its path is by now."""
@@ -603,6 +606,7 @@ class EmulatedDom0(Vfs):
         """After a command was killed: finish or take back its edits of file systems; costs by what it touched."""
         for fs in self._filesystems():
             fs.recover(self._stays)
+        self._holds.replace((int(pin.window.start), pin.inode) for pin in self._pins.all() if pin.inode and pin.flagged)
 
     def settle(self) -> None:
         """The transaction is committed: its edits are final."""
@@ -610,36 +614,20 @@ class EmulatedDom0(Vfs):
             for fs in self._filesystems():
                 for name in fs.journal.pending():
                     fs.journal.forget(name)
-            self._write_holds()
         self._edited = False
-
-    @property
-    def _holds(self) -> str:
-        """A copy of the holds beside the media, for the case that the state is lost."""
-        return self._hw.beside("hw", "holds.json")
-
-    def _write_holds(self) -> None:
-        import os
-
-        from xlpy.private import private
-
-        rows = [[pin.window.start, pin.inode] for pin in self._pins.all() if pin.inode and pin.flagged]
-        with suppress(OSError):
-            with open(f"{self._holds}.new", "w", encoding="utf-8", opener=private) as file:
-                file.write(encode(rows))
-            os.replace(f"{self._holds}.new", self._holds)  # noqa: PTH105 - pathlib takes 6 ms to import
+        for hold, key in self._moved.items():
+            pin = self._pins.get(key)
+            self._holds.set(hold, pin is not None and bool(pin.inode) and pin.flagged)
+        self._moved.clear()
 
     def release_lost(self) -> None:
         """End the holds that a state had which is lost: as far as their copy tells, the files are free again."""
-        with suppress(OSError, ValueError, TypeError):
-            with open(self._holds, "rb") as file:  # noqa: PTH123
-                rows = [(int(start), int(inode)) for start, inode in decode(file.read().decode())]
-            for start, inode in rows:
-                for mount in self.disk_mounts:
-                    if self._window(mount).start == start and "ro" not in mount.options:
-                        with suppress(Unsafe, FormatError, NotFound):
-                            if self.image(mount).inode(inode).immutable:
-                                self._flag(mount, inode, False)
+        for start, inode in self._holds.all():
+            for mount in self.disk_mounts:
+                if self._window(mount).start == start and "ro" not in mount.options:
+                    with suppress(Unsafe, FormatError, NotFound):
+                        if self.image(mount).inode(inode).immutable:
+                            self._flag(mount, inode, False)
 
     def _stays(self, edit: str) -> bool:
         return self._edits.get(edit) is not None

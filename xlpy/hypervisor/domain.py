@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # Tables of a domain's parts; the record itself is in RECORDS. All are keyed by domid.
 RECORDS = "xen.domain"
+TARGETS = "xen.targets"  # target/domid of each domain that is the device model of another
 PARTS = ("xen.ram", "xen.pmem", "xen.files", "xen.ioreq", "xen.policy", "xen.memory_map", "xen.vnuma", "xen.chipset")
 
 
@@ -78,6 +79,7 @@ class Hypervisor(Protocol):
     def pick_domid(self, domid: int | None = None) -> int | None: ...
     def add_domain(self, domid: int, uuid: bytes, flags: int, max_vcpus: int) -> Domain: ...
     def remove_domain(self, domain: Domain) -> None: ...
+    def set_target(self, device_model: Domain, target: Domain) -> None: ...
 
 
 class Domain:

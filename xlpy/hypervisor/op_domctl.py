@@ -211,8 +211,7 @@ class DomctlOps(Gate):
             refuse(abi.EINVAL, f"d{domid} cannot be its own device model")
         if device_model.target is not None:
             refuse(abi.EINVAL, f"d{dm_domid} is the device model of d{device_model.target} already")
-        device_model.target = target.domid
-        device_model.save()
+        self.xen.set_target(device_model, target)
 
     @hypercall("XEN_DOMCTL_set_cpu_policy")
     def domctl_set_cpu_policy(self, domid: int, overrides: Sequence[Mapping[str, Any]]) -> None:

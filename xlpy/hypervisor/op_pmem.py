@@ -156,6 +156,7 @@ class PmemOps(Gate):
                 p2m.take(gfn, end)
             pmem.m2p.drop(domain.domid)
             pmem.m2p.add_inverse(domain.domid, p2m)
+            pmem.save()
             refuse(abi.ENOMEM, f"the frame table cannot be written: {error.message}", error.hint)
         for mfn in poisoned(self.xen, columns):
             owner = pmem.m2p.lookup(mfn)
@@ -179,4 +180,5 @@ class PmemOps(Gate):
         except XlpyError as error:
             self.xen.console.write(f"(XEN) the frame table cannot be written, it needs repair: {error.message}")
             change()
+            pmem.save()
         domain.save_pmem()

@@ -88,9 +88,9 @@ class Pmem:
 
     @property
     def m2p(self) -> M2P:
-        """The owners, read from the domains' tables when first asked for."""
+        """The owners, in one record of their own, so that it costs the same however many domains there are."""
         if self._m2p is None:
-            self._m2p = M2P.inverse((domain.domid, domain.p2m.pmem) for domain in self._xen.domains())
+            self._m2p = M2P().load(self._table.get("m2p") or [])
         return self._m2p
 
     def region_at(self, mfn: int) -> PmemRegion | None:
@@ -132,7 +132,7 @@ class Pmem:
                 error.hint,
             )
         self.regions.append(new)
-        self._save()
+        self.save()
 
     def remove(self, region: Span[Mfn]) -> None:
         """Forget a device; see ``Hypercalls.platform_pmem_remove`` for the errors. What its reserve holds is void."""
@@ -144,7 +144,7 @@ class Pmem:
         self._catch_up()
         self.regions.remove(known)
         self.broken = [mfn for mfn in self.broken if mfn not in region]
-        self._save()
+        self.save()
 
     def frame_table(self, region: PmemRegion) -> FrameTable:
         """The metadata of one device, in its reserved area."""
@@ -166,7 +166,7 @@ class Pmem:
             self._announce(touched)
             windows = self._windows(touched)
             change()
-            self._save()
+            self.save()
             for table, first, last in windows:
                 table.write(first, last)
         except XlpyError:
@@ -196,6 +196,7 @@ class Pmem:
         except XlpyError as error:
             self._xen.console.write(f"(XEN) the frame table cannot be written, it needs repair: {error.message}")
             self.m2p.drop(domain.domid)
+            self.save()
         mine.clear()
         domain.save_pmem()
 
@@ -213,13 +214,13 @@ class Pmem:
         """Host memory is known to be bad from now on; what a guest has of it stays mapped."""
         for span in spans:
             self.bad.join(span.start, span.end, None)
-        self._save()
+        self.save()
 
     def forget_bad(self, span: Span[Spa]) -> None:
         """Host memory was rewritten and is good again."""
         if self.bad.overlaps(span.start, span.end):
             self.bad.remove(span.start, span.end)
-            self._save()
+            self.save()
 
     @property
     def unclean(self) -> bool:
@@ -228,14 +229,16 @@ class Pmem:
 
     def repair(self) -> list[str]:
         """Derive all frame tables anew from the owners; nothing on the media is trusted. What was done, a line each."""
+        self._m2p = M2P.inverse((domain.domid, domain.p2m.pmem) for domain in self._xen.domains())
         return self._repair(None)
 
     def repair_unclean(self) -> list[str]:
         """As ``repair``, as far as a process that has died touched the frame tables."""
+        self._m2p = None
         return self._repair(self._read_announcement()[1])
 
     def _repair(self, touched: Span[Mfn] | None) -> list[str]:
-        self._m2p = self._touched = None
+        self._touched = None
         self._announce(touched)
         return self._derive(touched)
 
@@ -262,7 +265,7 @@ class Pmem:
             self._touched = Span.between(start, end)
         self._sequence = max(self._sequence, self._read_announcement()[0]) + 1
         self._write_announcement(self._sequence, self._touched)
-        self._save()
+        self.save()
 
     def _derive(self, touched: Span[Mfn] | None) -> list[str]:
         """Write what belongs into the frame tables at some frames, or everywhere when it is not known where."""
@@ -297,8 +300,11 @@ class Pmem:
         except OSError as error:
             raise trouble(self._announcement, error) from error
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Keep the registry and the owners."""
         self._table.follow("pmem", self._record)
+        if self._m2p is not None:
+            self._table.follow("m2p", self._m2p.dump)
 
     def _record(self) -> dict[str, Any]:
         return {

@@ -14,7 +14,7 @@ from xlpy.addr import GIB, PAGE_SHIFT
 from xlpy.errors import NotFound, StateError
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.console import Console
-from xlpy.hypervisor.domain import PARTS, RECORDS, Domain
+from xlpy.hypervisor.domain import PARTS, RECORDS, TARGETS, Domain
 from xlpy.typing import TYPE_CHECKING
 from xlpy.xen_version import DEFAULT
 
@@ -61,6 +61,7 @@ class Xen:
         self.continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]] = {}
         self._state = store.table(_STATE)
         self._domains: dict[int, Domain] = {}
+        self._stale: set[int] = set()  # domains that came or went, and whose RAM files may have to go
 
     def boot(self, version: str = DEFAULT) -> None:
         """Start on a machine that was just powered on: no domains but Dom0, nothing known of persistent memory.
@@ -72,7 +73,7 @@ class Xen:
         from xlpy.hypervisor.heap import Heap
         from xlpy.hypervisor.pmem import ANNOUNCEMENT, metadata_pages
 
-        for table in (_STATE, RECORDS, *PARTS):
+        for table in (_STATE, RECORDS, TARGETS, *PARTS):
             rows = self.store.table(table)
             for key in rows.keys():  # noqa: SIM118 - a Table is not a dict
                 rows.delete(key)
@@ -118,7 +119,7 @@ class Xen:
         Returns:
             what was done, one line each; empty when everything was in order.
         """
-        done = self.repair_frames() + self.sweep()
+        done = self.repair_frames() + self.sweep(everywhere=True)
         for line in done:
             self.console.write(f"(XEN) repair: {line}")
         return done
@@ -132,21 +133,27 @@ class Xen:
         """Bring frame tables in line with the store, when they are ahead of it; what was done."""
         return self.pmem.repair_unclean() if self.pmem.unclean else []
 
-    def sweep(self) -> list[str]:
-        """Remove RAM files of domains that are gone. Call it after the transaction that destroyed them is committed."""
+    def sweep(self, *, everywhere: bool = False) -> list[str]:
+        """Remove RAM files of domains that are gone. Call it after the transaction that destroyed them is committed.
+
+        Args:
+            everywhere: look for those of any domain; by default of the ones that came or went in this process.
+        """
         from xlpy.hypervisor.pmem import ANNOUNCEMENT
 
-        home = self.hw.beside("domains")
-        if not os.path.isdir(home):
-            return []
-        alive = {ANNOUNCEMENT, *self.store.table(RECORDS).keys()}
+        home, records = self.hw.beside("domains"), self.store.table(RECORDS)
+        if everywhere:
+            names = sorted(os.listdir(home)) if os.path.isdir(home) else []
+        else:
+            names = [name for name in map(str, sorted(self._stale)) if os.path.exists(os.path.join(home, name))]
         done = []
-        for name in sorted(os.listdir(home)):
-            if name not in alive:
+        for name in names:
+            if name != ANNOUNCEMENT and records.get(name) is None:
                 import shutil
 
                 shutil.rmtree(os.path.join(home, name), ignore_errors=True)
                 done.append(f"removed the RAM of domain {name}")
+        self._stale.clear()
         return done
 
     # parts
@@ -235,7 +242,12 @@ class Xen:
 
     def domains(self) -> list[Domain]:
         """All domains but Dom0, by domid."""
-        domids = sorted(map(int, self.store.table(RECORDS).keys()))
+        table = self.store.table(RECORDS)
+        domids = sorted(map(int, table.keys()))
+        if not self._domains.keys() >= set(domids):
+            for key, record in table.items():
+                if int(key) not in self._domains:
+                    self._domains[int(key)] = Domain(self, int(key), record)
         return [self.domain(domid) for domid in domids if domid]
 
     def pick_domid(self, domid: int | None = None) -> int | None:
@@ -243,16 +255,16 @@ class Xen:
 
         By default the next one after the last handed out, wrapping, never 0; it counts as handed out from now on.
         """
-        taken = set(map(int, self.store.table(RECORDS).keys()))
+        taken = self.store.table(RECORDS).get
         if domid is None:
             last, count = self._state.get("last_domid", 0), abi.DOMID_FIRST_RESERVED - 1
             free = ((last + step) % count + 1 for step in range(count))
-            domid = next((number for number in free if number not in taken), None)
+            domid = next((number for number in free if taken(str(number)) is None), None)
             if domid is None:
                 return None
             with self.store.surviving():  # it is not handed out again, even when the domain comes to nothing
                 self._state.put("last_domid", domid)
-        elif domid in taken or not 0 < domid < abi.DOMID_FIRST_RESERVED:
+        elif not 0 < domid < abi.DOMID_FIRST_RESERVED or taken(str(domid)) is not None:
             return None
         return domid
 
@@ -263,19 +275,32 @@ class Xen:
             import shutil
 
             shutil.rmtree(home, ignore_errors=True)
+        self._stale.add(domid)
         self._domains[domid] = made = Domain(self, domid, Domain.new_record(uuid, flags, max_vcpus))
         made.save()
         return made
 
     def remove_domain(self, domain: Domain) -> None:
         """Forget a domain whose memory was released, and that another one is its device model."""
-        for other in self.domains():
-            if other.target == domain.domid:
+        self._stale.add(domain.domid)
+        targets = self.store.table(TARGETS)
+        if domain.target is not None:
+            targets.delete(f"{domain.target}/{domain.domid}")
+        for key in targets.keys(f"{domain.domid}/"):
+            targets.delete(key)
+            other = self.find(int(key.partition("/")[2]))
+            if other is not None:
                 other.target = None
                 other.save()
         for table in (RECORDS, *PARTS):
             self.store.table(table).delete(str(domain.domid))
         self._domains.pop(domain.domid, None)
+
+    def set_target(self, device_model: Domain, target: Domain) -> None:
+        """Make a domain the device model of another."""
+        device_model.target = target.domid
+        device_model.save()
+        self.store.table(TARGETS).put(f"{target.domid}/{device_model.domid}", 1)
 
     # the outside
 

@@ -11,6 +11,8 @@ from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.xen_version import numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xlpy.host import Host
     from xlpy.hypervisor.domain import Domain
 
@@ -36,6 +38,12 @@ class DomainRow(NamedTuple):
 def domids(host: Host) -> list[int]:
     """Every domain's id, Domain-0 first."""
     return [0, *(domain.domid for domain in host.xen.domains())]
+
+
+def rows(host: Host, domids: Iterable[int]) -> list[DomainRow]:
+    """Domains as ``xl list`` shows them."""
+    with host.store.reading():
+        return [row(host, domid) for domid in domids]
 
 
 def row(host: Host, domid: int) -> DomainRow:
@@ -78,11 +86,11 @@ def online(host: Host, domid: int) -> list[int]:
 
 def available(host: Host, domid: int) -> list[int]:
     """The vCPUs that a guest may have up, by xenstore."""
-    connection, home = host.xenstore.connection(0), f"/local/domain/{domid}/cpu"
-    if connection.read_or_none(home) is None:
-        return []
-    cpus = sorted(map(int, filter(str.isdecimal, connection.directory(home))))
-    return [cpu for cpu in cpus if connection.read_or_none(f"{home}/{cpu}/availability") == "online"]
+    tree = host.xenstore.tree(f"/local/domain/{domid}/cpu")
+    paths = (path.split("/") for path, node in tree.items() if node.value == "online")
+    return sorted(
+        int(parts[5]) for parts in paths if len(parts) == 7 and parts[6] == "availability" and parts[5].isdecimal()
+    )
 
 
 def summary(host: Host, domid: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 
+from xlpy.dom0.xenstore.mentions import Mentions, home, strangers
 from xlpy.dom0.xenstore.node import (
     ALL_RIGHTS,
     QUOTA_TRANSACTIONS,
@@ -52,20 +53,20 @@ class XenStore:
 
     def __init__(self, store: Store, target_of: Callable[[int], int | None] = lambda _domid: None) -> None:
         self._table = store.table("xenstore")
-        self._connections: list[Connection] = []
+        self._mentions = Mentions(store)
+        self._watching: list[Connection] = []
         self.target_of = target_of
 
     def connection(self, domid: int) -> Connection:
         """Connect on behalf of a domain; 0, Dom0, is privileged."""
-        made = Connection(self, domid)
-        self._connections.append(made)
-        return made
+        return Connection(self, domid)
 
     def release(self, domid: int) -> None:
         """A domain is gone: its connections end, its nodes and permission entries go, ``@releaseDomain`` fires."""
-        for connection in [c for c in self._connections if c.domid == domid]:
+        for connection in [c for c in self._watching if c.domid == domid]:
             connection.close()
-        for path, node in [(path, self.load(path)) for path in self._table.keys("/")]:
+        for path in sorted(self._concerning(domid)):
+            node = self.load(path)
             if node is None:  # went with its parent
                 continue
             if node.perms[0].domid == domid and path != "/":
@@ -95,10 +96,35 @@ class XenStore:
         for path in removed:
             for key in [path, *self._table.keys(f"{path}/")]:
                 self._table.delete(key)
+            self._mentions.remove(path)
         for path, node in changed.items():
             if node is not None:
+                old = self.load(path) if node.generation else None  # a new one has none yet
                 self._table.put(path, [node.value, node.perms, number])
+                if old is None or old.perms != node.perms:
+                    self._note(path, node, old, changed)
         self._table.put(_GENERATION, number)
+
+    def _note(self, path: str, node: Node, old: Node | None, changed: Mapping[str, Node | None]) -> None:
+        """Keep the index of who is named where; ``old``: the node before, None when there was none."""
+        named = strangers(path, node.perms)
+        if named or old is not None:
+            above = parent_path(path)
+            parent = changed.get(above) or self.load(above)
+            self._mentions.put(path, named - strangers(above, parent.perms if parent else ()))
+        if old is not None and strangers(path, old.perms) != named:
+            for name in self.children(path):
+                key = f"{path.rstrip('/')}/{name}"
+                below = self.load(key)
+                if below is not None:
+                    self._mentions.put(key, strangers(key, below.perms) - named)
+
+    def _concerning(self, domid: int) -> dict[str, Node]:
+        """The nodes below a domain's home, and those at and below the others that name it."""
+        found = self.tree(home(domid))
+        for path in self._mentions.of(domid):
+            found.update(self.tree(path))
+        return found
 
     def generation(self) -> int:
         """How many changes the tree has seen."""
@@ -106,9 +132,11 @@ class XenStore:
 
     def children(self, path: str) -> list[str]:
         """Names directly below a path, sorted."""
-        prefix = path.rstrip("/") + "/"
-        names = (key[len(prefix) :] for key in self._table.keys(prefix))
-        return [name for name in names if name and "/" not in name]
+        return self._table.branches(path.rstrip("/") + "/")
+
+    def has_children(self, path: str) -> bool:
+        """Whether anything is below a path."""
+        return self._table.first(path.rstrip("/") + "/") is not None
 
     def tree(self, path: str) -> dict[str, Node]:
         """The nodes at and below a path, by path, in the order of their names."""
@@ -119,17 +147,23 @@ class XenStore:
 
     def owned(self, domid: int) -> int:
         """How many nodes a domain owns."""
-        return sum(row[1][0][0] == domid for _, row in self._table.items("/"))
+        return sum(node.perms[0].domid == domid for node in self._concerning(domid).values())
+
+    def named(self, name: str) -> list[int]:
+        """The domains whose ``name`` node has this value, sorted; costs the same however many domains there are."""
+        value = name.encode(errors="surrogateescape").decode("latin-1")
+        paths = (path.split("/") for path in self._table.valued([value]))
+        return sorted(int(parts[3]) for parts in paths if len(parts) == 5 and parts[3].isdecimal())
 
     def fire(self, paths: Iterable[str], removed: bool = True) -> None:
         """Tell every watcher on a path, above it, or (when it was removed) below it."""
         for path in paths:
-            for connection in self._connections:
+            for connection in self._watching:
                 connection.notice(path, removed)
 
-    def forget(self, connection: Connection) -> None:
-        """Drop a closed connection."""
-        self._connections.remove(connection)
+    def attend(self, connection: Connection, watches: bool) -> None:
+        """A connection has its first watch, or none any more."""
+        (self._watching.append if watches else self._watching.remove)(connection)
 
 
 class Connection:
@@ -171,6 +205,10 @@ class Connection:
         """The names below a node, sorted."""
         return self._tree().directory(self._absolute(path))
 
+    def childless(self, path: str) -> bool:
+        """Whether nothing is below a node that the domain may see or not; costs the same however much there is."""
+        return not self._daemon.has_children(self._absolute(path))
+
     def get_perms(self, path: str) -> tuple[Perm, ...]:
         """The permission list, owner first."""
         return self._tree().get_perms(self._absolute(path))
@@ -193,6 +231,8 @@ class Connection:
             raise XenstoreError(f"{path} is watched with token {token!r} already", errno.EEXIST)
         if self.domid and len(self._watches) >= QUOTA_WATCHES:
             raise XenstoreError(f"domain {self.domid} has {QUOTA_WATCHES} watches, the most allowed", errno.E2BIG)
+        if not self._watches:
+            self._daemon.attend(self, watches=True)
         self._watches.append((absolute, path, token))
         self._events.append(Event(path, token))
 
@@ -203,6 +243,8 @@ class Connection:
             self._watches.remove((absolute, path, token))
         except ValueError:
             raise XenstoreError(f"{path} is not watched with token {token!r}", errno.ENOENT) from None
+        if not self._watches:
+            self._daemon.attend(self, watches=False)
 
     def events(self) -> list[Event]:
         """The events since the last call, oldest first."""
@@ -211,8 +253,9 @@ class Connection:
 
     def close(self) -> None:
         """End the session and its watches."""
-        self._watches.clear()
-        self._daemon.forget(self)
+        if self._watches:
+            self._watches.clear()
+            self._daemon.attend(self, watches=False)
 
     # what the daemon and transactions use
 

@@ -13,7 +13,6 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import ExitStack
 
     from xlpy.addr import Spa, Span
     from xlpy.devicemodel.backing import Backing, Vnvdimm
@@ -69,7 +68,7 @@ class Backings:
                     hint=f"xlpy destroy {owner}, or choose another backing",
                 )
 
-    def pin(self, domid: int, entry: VnvdimmEntry, resolved: Resolved, undo: ExitStack) -> Backing:
+    def pin(self, domid: int, entry: VnvdimmEntry, resolved: Resolved) -> Backing:
         """Hold a backing for a domain, so that its blocks stay where they are.
 
         Raises:
@@ -80,7 +79,6 @@ class Backings:
 
         owner = f"domain {domid}"
         self.dom0.pin(entry.file, owner)
-        undo.callback(self.dom0.unpin, entry.file, owner)
         if resolve(self.dom0, entry.file, entry.read_only).extents != resolved.extents:
             raise Conflict(f"{entry.file} moved on the media while it was being resolved", hint="run the command again")
         name = self.label_name(entry, resolved)

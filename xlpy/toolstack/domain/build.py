@@ -1,4 +1,4 @@
-"""Building a domain, step by step as libxl does, with every step undone when a later one fails.
+"""Building a domain, step by step as libxl does. When a step fails, the savepoint around the change takes all back.
 
 Read, resolve, build, attach, boot firmware, go: the order of xl's ``create`` (libxl ``libxl_create.c``), with the
 vNVDIMM design's additions: resolving before anything is made, and the device model's work before the firmware runs.
@@ -7,7 +7,6 @@ vNVDIMM design's additions: resolving before anything is made, and the device mo
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from functools import cached_property
 
 from xlpy.addr import KIB, MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
@@ -20,6 +19,7 @@ from xlpy.toolstack.domain.board import devices
 from xlpy.toolstack.domain.device_rows import attached
 from xlpy.toolstack.domain.model import device_model
 from xlpy.toolstack.domain.record import DomainRecord, named, save
+from xlpy.toolstack.domain.terminals import Terminals
 from xlpy.toolstack.domain.xenstore_rows import FRONT, LISTED, NONE, WRITE, Row, built, homes, skeleton
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,6 @@ SPECIAL_FRAMES = {  # ioreq pages of device models; rings, xenstore, identity ma
     "hvm": Span(Gfn(RESERVED_PGSTART), 16),
     "pvh": Span(gfn_of(SPECIAL_PAGES), 8),
 }
-TTY = "/dev/pts/"
 VGA_HOLE_PAGES = 0x20
 VIDEO_SLACK = 16  # frames beside RAM that every domain with hardware has
 
@@ -122,6 +121,8 @@ class Builder:
 
     def _refuse_uuid(self, config: DomainConfig) -> None:
         connection = self.xenstore.connection(0)
+        if connection.read_or_none(f"/vm/{config.uuid_text}") is None:
+            return
         for domain in self.xen.domains():
             kept = connection.read_or_none(f"/local/domain/{domain.domid}/vm") != f"/vm/{config.uuid_text}"
             if domain.uuid == config.uuid and not kept:
@@ -145,7 +146,7 @@ class Builder:
             its domid, and why its firmware stopped, if it did: the domain is there then, and has crashed.
 
         Raises:
-            XlpyError: any other failure; everything done before it has been undone, in reverse order.
+            XlpyError: any other failure; the caller takes back what was done before it (``Host.change``).
         """
         self.step(f"resolving {len(config.vnvdimms)} vnvdimm entries")
         try:
@@ -154,52 +155,49 @@ class Builder:
             self.xen.pick_domid()  # libxl finds the name taken when the domain is there already
             raise
         stopped = None
-        with ExitStack() as undo:
-            domid = self._make(config, undo)
-            layout = settings.memory_layout(config)
-            board = self._equip(config)
-            self._populate(config, layout, domid)
-            if board:
-                self.step(f"domain {domid}: device model with {', '.join(device.model for device in board)}")
-                self._board(domid, board, layout)
-            vnvdimms = self._attach(config, domid, backings, undo)
-            started = time.time()
-            self.write(built(domid, config.uuid_text, config, f"{started:.2f}"), domid)
-            self.write(attached(domid, config, vnvdimms, self._tty()), domid)
-            try:
-                self._start(config, domid)
-            except FirmwareStopped as error:
-                stopped = error
-            save(
-                self.store,
-                DomainRecord(
-                    domid,
-                    config.name,
-                    config.uuid_text,
-                    config.text,
-                    config.source,
-                    list(config.extra),
-                    config.to_json(),
-                    vnvdimms,
-                    started,
-                    crashes + 1 if stopped else 0,
-                    disks=config.disks,
-                ),
-            )
-            if not paused:
-                self.step(f"unpausing domain {domid}")
-                self.calls.domctl_unpausedomain(domid)
-            undo.pop_all()
+        domid = self._make(config)
+        layout = settings.memory_layout(config)
+        board = self._equip(config)
+        self._populate(config, layout, domid)
+        if board:
+            self.step(f"domain {domid}: device model with {', '.join(device.model for device in board)}")
+            self._board(domid, board, layout)
+        vnvdimms = self._attach(config, domid, backings)
+        started = time.time()
+        self.write(built(domid, config.uuid_text, config, f"{started:.2f}"), domid)
+        self.write(attached(domid, config, vnvdimms, Terminals(self.store).open(domid)), domid)
+        try:
+            self._start(config, domid)
+        except FirmwareStopped as error:
+            stopped = error
+        save(
+            self.store,
+            DomainRecord(
+                domid,
+                config.name,
+                config.uuid_text,
+                config.text,
+                config.source,
+                list(config.extra),
+                config.to_json(),
+                vnvdimms,
+                started,
+                crashes + 1 if stopped else 0,
+                disks=config.disks,
+            ),
+        )
+        if not paused:
+            self.step(f"unpausing domain {domid}")
+            self.calls.domctl_unpausedomain(domid)
         return domid, stopped
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
-    def _make(self, config: DomainConfig, undo: ExitStack) -> int:
+    def _make(self, config: DomainConfig) -> int:
         """The hypervisor's domain and xenstore's skeleton."""
         hvm = config.type != "pv"
         domid = self.calls.domctl_createdomain(config.uuid_bytes, hvm=hvm, max_vcpus=config.max_vcpus)
         self.step(f"domain {domid}: created, {config.max_vcpus} vCPUs")
-        undo.callback(self._unmake, domid)
         self.write(skeleton(domid, config, config.name, config.uuid_text), domid)
         self.calls.domctl_max_mem(domid, max(config.max_kib, config.memory_kib) + MAXMEM_SLACK)
         return domid
@@ -245,18 +243,6 @@ class Builder:
         from xlpy.hypervisor.chipset import Chipset
 
         Chipset(self.xen.domain(domid)).equip(board, gfn_of(layout.end))
-
-    def _tty(self) -> str:
-        """The terminal that xenconsoled opens for a new domain: the first one that no other has."""
-        connection = self.xenstore.connection(0)
-        paths = [f"/local/domain/{domain.domid}/console/tty" for domain in self.xen.domains()]
-        taken = {connection.read_or_none(path) for path in paths}
-        return next(tty for number in range(len(taken) + 1) if (tty := f"{TTY}{number}") not in taken)
-
-    def _unmake(self, domid: int) -> None:
-        vm = self.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/vm")
-        self.calls.domctl_destroydomain(domid)
-        clear_rows(self.xenstore, domid, vm)
 
     def _populate(self, config: DomainConfig, layout: MemoryLayout, domid: int) -> None:
         """RAM, the memory map, and what hvmloader expects to find in memory."""
@@ -308,15 +294,14 @@ class Builder:
         return align_up(start + len(data), PAGE)
 
     def _attach(
-        self, config: DomainConfig, domid: int, backings: list[tuple[VnvdimmEntry, Resolved]], undo: ExitStack
+        self, config: DomainConfig, domid: int, backings: list[tuple[VnvdimmEntry, Resolved]]
     ) -> list[VnvdimmRecord]:
         """Pin the backings, then let the device model place, map and announce the vNVDIMMs."""
         if not backings:
             return []
-        devices = [self.backings.pin(domid, entry, resolved, undo) for entry, resolved in backings]
+        devices = [self.backings.pin(domid, entry, resolved) for entry, resolved in backings]
         model = device_model(self.xen, self.xenstore, self.store, domid)
         placed = model.attach(devices, persistence=self.xen.hw.spec.persistence, places=self.places)
-        undo.callback(model.destroy)
         for device in placed:
             self.step(f"domain {domid}: {device.backing.path} ({len(device.backing.spans)} extents) at {device.gpa:#x}")
         return [
@@ -409,7 +394,7 @@ def remove_with_parents(connection: Connection, path: str) -> None:
     if connection.read_or_none(path) is not None:
         connection.rm(path)
     above = path.rpartition("/")[0]
-    while above.count("/") > 3 and connection.read_or_none(above) is not None and not connection.directory(above):
+    while above.count("/") > 3 and connection.read_or_none(above) is not None and connection.childless(above):
         connection.rm(above)
         above = above.rpartition("/")[0]
 

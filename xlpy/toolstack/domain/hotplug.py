@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from xlpy.devicemodel.hotplug import HotPlug
 from xlpy.devicemodel.model import ROOT_PATH
 from xlpy.errors import Conflict, NotFound
@@ -87,9 +85,7 @@ def attach(life: Lifecycle, domid: int, entry: VnvdimmEntry, dry_run: bool = Fal
     model.check_node(entry.file, entry.node)
     if dry_run:
         return None
-    with ExitStack() as undo:
-        placed = model.plug(backings.pin(domid, entry, resolved, undo))
-        undo.pop_all()
+    placed = model.plug(backings.pin(domid, entry, resolved))
     made = backings.record(entry, resolved, placed)
     _remember(life, domid, [*record.vnvdimms, made])
     life.builder().write(nvdimm(domid, made), domid)

@@ -123,6 +123,7 @@ class Lifecycle:
         """End a domain at once: device model, xenstore, memory; its persistent memory is left as it is."""
         from xlpy.toolstack.domain.build import clear_rows
         from xlpy.toolstack.domain.model import device_model
+        from xlpy.toolstack.domain.terminals import Terminals
 
         calls = self.xen.hypercalls(0)
         self.xen.domain(domid)  # NotFound, before anything is touched
@@ -133,6 +134,7 @@ class Lifecycle:
         clear_rows(self.xenstore, domid, vm)
         self.xenstore.release(domid)
         forget(self.store, domid)
+        Terminals(self.store).close(domid)
 
     def device_model(self, domid: int) -> DeviceModel:
         """The device model of a domain, for its vNVDIMMs."""

@@ -115,13 +115,7 @@ def name_of(xenstore: XenStore, domid: int) -> str | None:
 
 def named(xenstore: XenStore, name: str) -> int | None:
     """The domid of a live domain by its exact name."""
-    connection = xenstore.connection(0)
-    if connection.read_or_none("/local/domain") is None:
-        return None
-    for domid in sorted(filter(str.isdecimal, connection.directory("/local/domain")), key=int):
-        if connection.read_or_none(f"/local/domain/{domid}/name") == name:
-            return int(domid)
-    return None
+    return next(iter(xenstore.named(name)), None)
 
 
 def dashed(digits: str) -> str:

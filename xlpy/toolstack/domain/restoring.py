@@ -54,17 +54,16 @@ class Restorer(Builder):
         """The board is among the parts."""
 
     def _attach(
-        self, config: DomainConfig, domid: int, backings: list[tuple[VnvdimmEntry, Resolved]], undo: ExitStack
+        self, config: DomainConfig, domid: int, backings: list[tuple[VnvdimmEntry, Resolved]]
     ) -> list[VnvdimmRecord]:
         del config
         if not backings:
             return []
-        devices = [self.backings.pin(domid, entry, resolved, undo) for entry, resolved in backings]
+        devices = [self.backings.pin(domid, entry, resolved) for entry, resolved in backings]
         model = device_model(self.xen, self.xenstore, self.store, domid)
         places = [(slot, Gpa(gpa), serial) for slot, gpa, serial in self.saved.header["devices"]]
         persistence, slots = self.xen.hw.spec.persistence, self.saved.header["slots"]
         placed = model.attach(devices, persistence=persistence, slots=slots, places=places)
-        undo.callback(model.destroy)
         pairs = zip(backings, placed, strict=True)
         return [self.backings.record(entry, resolved, device) for (entry, resolved), device in pairs]
 

@@ -1,0 +1,64 @@
+"""Which nodes a domain has a part in: those below its home, and those elsewhere whose permissions name it.
+
+Kept as an index, so that the end of a domain, or a count of its nodes, costs by what it has and not by what there is.
+A node elsewhere is in the index when it names a domain that the node above does not name; what is below it is found
+by looking there.
+"""
+
+from __future__ import annotations
+
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xlpy.dom0.xenstore.node import Perm
+    from xlpy.store import Store
+
+_HOMES = "/local/domain/"
+
+
+def home(domid: int) -> str:
+    """Where a domain's own nodes are."""
+    return f"{_HOMES}{domid}"
+
+
+def strangers(path: str, perms: Iterable[Perm]) -> set[int]:
+    """The domains that a node names, but Dom0 and the one in whose home it lies."""
+    inside = path[len(_HOMES) :].partition("/")[0] if path.startswith(_HOMES) else ""
+    return {perm[0] for perm in perms if perm[0] and str(perm[0]) != inside}
+
+
+class Mentions:
+    """The index.
+
+    Args:
+        store: the host's state. Both tables have a row for each mention: by domain and path, and by path.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._by_domain = store.table("xenstore.named")
+        self._by_path = store.table("xenstore.names")
+
+    def of(self, domid: int) -> list[str]:
+        """The paths where a domain is named outside of its home, and the node above does not name it."""
+        return [key[len(str(domid)) :] for key in self._by_domain.keys(f"{domid}/")]
+
+    def put(self, path: str, domids: set[int]) -> None:
+        """A node names these domains, which the node above does not name."""
+        before = set(self._by_path.get(path, ()))
+        if domids == before:
+            return
+        for domid in before - domids:
+            self._by_domain.delete(f"{domid}{path}")
+        for domid in domids - before:
+            self._by_domain.put(f"{domid}{path}", 1)
+        if domids:
+            self._by_path.put(path, sorted(domids))
+        else:
+            self._by_path.delete(path)
+
+    def remove(self, path: str) -> None:
+        """A node is gone, with everything below it."""
+        for key in (path, *self._by_path.keys(f"{path}/")):
+            self.put(key, set())
