@@ -409,8 +409,10 @@ class Host(Actors):
         Raises:
             NdError: what the kernel refuses, unless it is caught inside. HypercallError: Xen does not let a device go.
         """
+        from xlpy.dom0.nvdimm.pmemreport import OnDemand
+
         with suppress(_Tried), self.change(what):
-            with self.dom0.managing(self.xen.hypercalls(0)) as nd:
+            with self.dom0.managing(OnDemand(lambda: self.xen.hypercalls(0))) as nd:
                 yield nd
             if dry_run:
                 raise _Tried

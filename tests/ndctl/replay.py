@@ -117,11 +117,13 @@ def _command(kept: Kept, line: str) -> Answer:
     if word == "poke":
         _poke(host(kept), rest[0], int(rest[1], 0), bytes.fromhex(rest[2]))
     elif word == "mount":
-        with host(kept).change("a domain takes it"):
-            host(kept).dom0.pin(rest[0], "domain 1")
+        machine = host(kept)
+        with machine.change("a domain takes it"):
+            machine.dom0.pin(rest[0], "domain 1")
     elif word == "umount":
-        with host(kept).change("the domain ends"):
-            host(kept).dom0.release("domain 1")
+        machine = host(kept)
+        with machine.change("the domain ends"):
+            machine.dom0.release("domain 1")
     else:
         done = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
         return Answer(done.returncode, done.stdout, done.stderr)

@@ -3,21 +3,23 @@
 # of the two outputs, and the outputs. Nothing is bound to the NVDIMMs until somebody says @bind.
 mkdir -p /work
 cd /work || exit 1
-driver=/sys/bus/acpi/drivers/nfit
+for one in /sys/bus/acpi/drivers/nfit/ACPI0012* /sys/bus/platform/drivers/*nfit*/ACPI0012*; do # the latter since 7.0
+  [ -e "$one" ] && driver=${one%/*} device=${one##*/}
+done
 legacy=/sys/bus/platform/drivers/e820_pmem
-echo ACPI0012:00 >$driver/unbind
+echo "$device" >"$driver/unbind"
 echo e820_pmem >$legacy/unbind
 exec 3<>/dev/ttyS1
 stty raw -echo <&3
 echo ready >&3
 while IFS= read -r line <&3; do
   case $line in
-    @bind) echo ACPI0012:00 >$driver/bind 2>/tmp/err; status=$?; : >/tmp/out ;;
+    @bind) echo "$device" >"$driver/bind" 2>/tmp/err; status=$?; : >/tmp/out ;;
     @legacy) echo e820_pmem >$legacy/bind 2>/tmp/err; status=$?; : >/tmp/out ;;
     @unbind)
       umount /mnt 2>/dev/null
       [ -e $legacy/e820_pmem ] && echo e820_pmem >$legacy/unbind
-      [ -e $driver/ACPI0012:00 ] && echo ACPI0012:00 >$driver/unbind
+      [ -e "$driver/$device" ] && echo "$device" >"$driver/unbind"
       status=$?; : >/tmp/out; : >/tmp/err; cd / && rm -rf /work && mkdir /work && cd /work ;;
     @off) break ;;
     *) sh -c "$line" >/tmp/out 2>/tmp/err </dev/null; status=$? ;;

@@ -7,7 +7,7 @@ from itertools import chain
 
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.jsonc import show, show_array
-from xlpy.cli.ndctl.objects import Detail, Object, bus_object, dimm_object, namespace_object, region_object
+from xlpy.cli.ndctl.objects import MODE_WORDS, Detail, Object, bus_object, dimm_object, namespace_object, region_object
 from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
 from xlpy.cli.ndctl.sizes import number
 from xlpy.typing import TYPE_CHECKING
@@ -45,15 +45,6 @@ OPTIONS = (
     Option("v", "verbose", "increase output detail", kind="count"),
 )
 KINDS = ("buses", "dimms", "regions", "namespaces")
-MODES = {  # what -m takes, in any case
-    "memory": "memory",
-    "fsdax": "memory",
-    "sector": "safe",
-    "safe": "safe",
-    "dax": "dax",
-    "devdax": "dax",
-    "raw": "raw",
-}
 
 
 def run(session: Session, words: Sequence[str]) -> int:
@@ -95,7 +86,7 @@ def _check(session: Session, values: Values) -> int | str | None:
     if values.type is not None and values.type not in ("pmem", "blk"):
         session.error(f'unknown type "{values.type}" must be "pmem" or "blk"\n')
         return "type"
-    if values.mode is not None and values.mode.lower() not in MODES:
+    if values.mode is not None and values.mode.lower() not in MODE_WORDS:
         session.error(f"invalid mode: '{values.mode}'\n")
         return "mode"
     if values.numa_node is None or values.numa_node == "all":
@@ -120,7 +111,7 @@ class Listing:
         self._session = session
         self._values = values
         self._node = node
-        self._mode = None if values.mode is None else MODES[values.mode.lower()]
+        self._mode = None if values.mode is None else MODE_WORDS[values.mode.lower()]
         self._detail = Detail(
             human=values.human,
             verbose=bool(values.verbose),

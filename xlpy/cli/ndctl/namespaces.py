@@ -7,7 +7,7 @@ from errno import ENXIO
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.device import disable_unused, enable_namespace
-from xlpy.cli.ndctl.listing import MODES as MODE_WORDS
+from xlpy.cli.ndctl.objects import MODE_WORDS, MODES
 from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
@@ -29,12 +29,11 @@ BASE = (
     flag("v", "verbose", "emit extra debug messages to stderr"),
 )
 DESTROY = (*BASE, flag("f", "force", "destroy namespace even if currently active"))
-FROM_KERNEL = {"memory": "fsdax", "safe": "sector", "dax": "devdax", "raw": "raw"}
 
 
 def mode_of(word: str | None) -> str | None:
     """The mode that a word means; None for none, or an unknown one."""
-    return FROM_KERNEL.get(MODE_WORDS.get((word or "").lower(), ""))
+    return MODES.get(MODE_WORDS.get((word or "").lower(), ""))
 
 
 class Checked:

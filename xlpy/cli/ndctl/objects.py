@@ -21,6 +21,15 @@ Object = dict[str, Any]
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
 MODES = {"raw": "raw", "memory": "fsdax", "safe": "sector", "dax": "devdax"}  # as sysfs has them -> as ndctl has them
+MODE_WORDS = {  # what options take, in any case -> as sysfs has them
+    "memory": "memory",
+    "fsdax": "memory",
+    "sector": "safe",
+    "safe": "safe",
+    "dax": "dax",
+    "devdax": "dax",
+    "raw": "raw",
+}
 PLACES = {"none": "none", "ram": "mem", "pmem": "dev"}
 DIMM_FLAGS = {  # NFIT state flags as sysfs names them, in the order of the keys
     "map_fail": "flag_failed_map",

@@ -13,7 +13,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from xlpy.dom0.nvdimm.driver import Bus
     from xlpy.dom0.nvdimm.namespace import Namespace
@@ -37,6 +37,33 @@ class Platform(Protocol):
     def platform_pmem_clear(self, span: Span[Spa]) -> int:
         """Tell that a range was rewritten and is good."""
         ...
+
+
+class OnDemand:
+    """Hypercalls that are looked up when the first one is made: most changes of the nd bus need none.
+
+    Args:
+        find: gives them.
+    """
+
+    def __init__(self, find: Callable[[], Platform]) -> None:
+        self._find = find
+
+    def platform_pmem_add(self, region: Span[Mfn], reserved: Span[Mfn], data: Span[Mfn]) -> None:
+        """As ``Platform``."""
+        self._find().platform_pmem_add(region, reserved, data)
+
+    def platform_pmem_remove(self, region: Span[Mfn]) -> None:
+        """As ``Platform``."""
+        self._find().platform_pmem_remove(region)
+
+    def platform_pmem_bad(self, spans: Sequence[Span[Spa]]) -> None:
+        """As ``Platform``."""
+        self._find().platform_pmem_bad(spans)
+
+    def platform_pmem_clear(self, span: Span[Spa]) -> int:
+        """As ``Platform``."""
+        return self._find().platform_pmem_clear(span)
 
 
 class Report(NamedTuple):
