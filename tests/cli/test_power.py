@@ -166,6 +166,14 @@ def test_a_dry_run_changes_nothing(vm):
         (["mem", "flush", "vm2", "GPA", "64"], 4, "vm2"),
         (["mem", "write", "vm1", "0xb0000", "--hex", "00", "--no-flush"], 6, "nothing at 0xb0000"),
         (["host", "power", "off"], 2, "off"),
+        (["host", "power", "cut", "--keep", "some"], 2, "no line of memory"),
+        (["host", "power", "cut", "--keep", "0x1000"], 6, "can keep nothing"),
+        (["host", "power", "cut", "--keep", "vm1@0x1000"], 6, "no persistent memory at 0x1000"),
+        (["host", "power", "cut", "--writing", "dimm0=00"], 2, "no label write"),
+        (["host", "power", "cut", "--writing", "dimm0@0="], 2, "no label write"),
+        (["host", "power", "cut", "--writing", "dimm9@0=00"], 4, "dimm9"),
+        (["host", "power", "cut", "--writing", "dimm0@0x1ffff=0000"], 6, "leaves the label area"),
+        (["host", "power", "cut", "--writing", "vm1/7@0=00"], 4, "slot 7"),
     ],
 )
 def test_what_cannot_be_done(vm, words, status, message):
@@ -198,3 +206,48 @@ def test_a_store_across_two_lines(vm):
     call, gpa = vm()
     call("mem", "write", "vm1", hex(gpa + 60), "--hex", "61" * 8, "--no-flush")
     assert call("host", "power", "cut", "-n", "--keep", "none", "--json").json["lines"] == 2
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [("vm1@GPA", b"ab"), ("vm1@GPA:1", b"a\0"), ("vm1@GPA:0", b"\0\0"), ("SPA", b"ab"), ("NEXT", b"\0\0")],
+)
+def test_lines_that_are_kept(vm, keep, left):
+    """Each is a prefix of its stores; a line that is not named loses whatever is not safe."""
+    call, gpa = vm()
+    bytes_of = media(call, gpa)
+    for at, digits in ((gpa, "61"), (gpa + 1, "62"), (gpa + 64, "63")):
+        call("mem", "write", "vm1", hex(at), "--hex", digits, "--no-flush")
+    first, second = call("host", "power", "cut", "-n", "--keep", "none", "--json").json["lost"]
+    keep = keep.replace("GPA", hex(gpa)).replace("SPA", hex(first)).replace("NEXT", hex(second + 5))
+    call("host", "power", "cut", "--keep", keep)
+    assert bytes_of() == left
+
+
+def area(call, name):
+    return (Path(call("host", "show", "--json").json["root"]) / name).read_bytes()
+
+
+@pytest.mark.parametrize(("keep", "left"), [("all", b"abcdefghijkl"), ("none", b"")])
+def test_a_label_write_in_flight(vm, keep, left):
+    call, _ = vm()
+    before = area(call, "hw/labels/dimm0")
+    root = Path(call("host", "show", "--json").json["root"])
+    found = call("host", "power", "cut", "--keep", keep, "--writing", "dimm0@0x1004=6162636465666768696a6b6c", "--json")
+    assert found.json["labels"] == [len(left)]
+    after = (root / "hw/labels/dimm0").read_bytes()
+    assert after == before[:0x1004] + left + before[0x1004 + len(left) :]
+
+
+def test_a_torn_label_write_leaves_the_first_bytes_of_each_unit(vm):
+    call, _ = vm()
+    root = Path(call("host", "show", "--json").json["root"])
+    call("host", "power", "cut", "--seed", "3", "--writing", "vm1/0@0=" + "ff" * 256)
+    (labels,) = (root / "labels").iterdir()
+    units = [labels.read_bytes()[at : at + 8] for at in range(0, 256, 8)]
+    counts = [unit.count(0xFF) for unit in units]
+    assert all(unit == b"\xff" * count + bytes(8 - count) for unit, count in zip(units, counts, strict=True))
+    assert len(set(counts)) > 3
+    call("host", "power", "on")
+    call("create", root.parent / "vm1.cfg")
+    assert call("guest", "probe", "vm1").status == 0  # an area that makes no sense is one without labels

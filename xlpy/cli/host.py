@@ -132,23 +132,28 @@ def reset(env: Env, machine: Path | None, keep_media: bool, as_json: bool) -> No
 
 @command("""
 xlpy host power cut --seed 7
+xlpy host power cut --keep vm1@0x500001000,vm1@0x500001040:1
+xlpy host power cut --writing dimm0@0x100=4e414d45
 xlpy host power on
 """)
 @argument("action", type=Choice(["cut", "on"]), metavar="cut|on")
 @option("--seed", type=IntRange(0), default=0, metavar="N", help="Which of the stores that are not safe are lost.")
 @option(
     "--keep",
-    type=Choice(["random", "all", "none"]),
     default="random",
-    help="Keep some of them by the seed (default), all of them, or none.",
+    metavar="random|all|none|LINES",
+    help="Keep some of them by the seed (default), all, none, or those of LINES: ADDRESS[:N],...",
 )
+@option("--writing", multiple=True, metavar="AREA@OFFSET=HEX", help="A label write that is in flight.")
 @dry_run_option
 @json_option
-def power(env: Env, action: str, seed: int, keep: str, as_json: bool) -> None:
+def power(env: Env, action: str, seed: int, keep: str, writing: tuple[str, ...], as_json: bool) -> None:
     """Cut the machine's power, or switch it on again: BIOS, Xen and Dom0 boot anew on the media that are there.
 
     A failure ends all domains. Of each cache line that was stored to and not made durable it leaves a prefix of the
-    stores. See `mem write --no-flush`, `mem flush`, `mem fence`.
+    stores: LINES keep N of theirs, or all, the others none; an address is the host's, or DOMAIN@ADDRESS a guest's. A
+    label write in flight, of a DIMM's area or of DOMAIN/SLOT, is torn by the same choice. See `mem write --no-flush`,
+    `mem flush`, `mem fence`.
     """
     from xlpy.host import Host
 
@@ -160,12 +165,14 @@ def power(env: Env, action: str, seed: int, keep: str, as_json: bool) -> None:
         return
     from xlpy.events.power import cut
 
-    found = cut(env.host, keep, seed, dry_run=env.dry_run)
+    found = cut(env.host, keep, seed, writing, dry_run=env.dry_run)
     if as_json:
         json_document("xlpy.host-power/1", action=action, dry_run=env.dry_run, **found._asdict())
         return
     ended = ", ".join(found.domains) or "none"
     env.note(f"{found.lines} lines were not safe, {len(found.lost)} lost stores; domains ended: {ended}")
+    for text, left in zip(writing, found.labels, strict=True):
+        env.note(f"{text}: {left} bytes were written")
     for dimm in found.dirty:
         env.note(f"{dimm}: its queue could not be written, the shutdown is dirty")
 
