@@ -31,6 +31,7 @@ import growth
 import language
 import memory
 import nvdimm
+import powercut
 import suite
 import version
 from case import BEFORE, Case, Column, Skip, measure
@@ -38,7 +39,7 @@ from case import BEFORE, Case, Column, Skip, measure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULES = (commands, growth, language, memory, nvdimm, aml, boots, suite)
+MODULES = (commands, growth, language, memory, nvdimm, aml, powercut, boots, suite)
 HEAD = ("row", "what", "held against", "CPU", "peer", "ratio", "clock", "peer", "ratio", "before", "target")
 
 

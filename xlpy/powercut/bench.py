@@ -5,7 +5,7 @@ Both take the same function and give the same futures. Each worker keeps its sub
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -21,8 +21,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from concurrent.futures import Executor
+    from collections.abc import Callable, Iterator, Mapping
 
     from xlpy.powercut.history import Durable
     from xlpy.powercut.reads import Ranges
@@ -107,6 +106,19 @@ def _run(check: Check, subject: Subject) -> tuple[Verdict, Ranges | None]:
     return verdict, found
 
 
+class Inline(Executor):
+    """Carries out each call at once, in the thread that asks: nobody waits for another thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """Call; the future has the outcome already."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 @contextmanager
 def executor(bench: Bench, jobs: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
     """(what carries out calls, how many at a time).
@@ -119,7 +131,7 @@ def executor(bench: Bench, jobs: int, scheduler: str | None) -> Iterator[tuple[E
         MissingTool: dask.distributed is not installed. NotFound: nothing answers there. Constraint: no workers.
     """
     if scheduler is None:
-        with ThreadPoolExecutor(jobs) as pool:
+        with Inline() if jobs == 1 else ThreadPoolExecutor(jobs) as pool:
             try:
                 yield pool, jobs
             finally:

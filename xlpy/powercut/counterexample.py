@@ -141,4 +141,5 @@ def replay(found: Counterexample, image: Path, say: Callable[[str], None], subje
     source = exploration.source
     made = Image(image, trace.base, source.start, source.size)
     made.set(durable, exploration.kept(lines, found.state))
+    made.close()
     return verdict

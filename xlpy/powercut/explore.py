@@ -238,7 +238,9 @@ class Exploration:
                         pruner.learn(task.durable, task.kept, checked.read, checked.verdict)
                     keep(task, checked.verdict)
 
-            most = threads * (1 if pruner else QUEUED)  # who waits cannot be pruned by what is learnt meanwhile
+            most = (
+                1 if threads == 1 else threads * (1 if pruner else QUEUED)
+            )  # who waits cannot be pruned by what is learnt meanwhile
             for task in self.tasks():
                 distinct += 1
                 if (old := known.get(task.key)) is not None:

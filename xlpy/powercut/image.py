@@ -46,6 +46,12 @@ class Image:
         self._stamp: tuple[int, int] | None = None
         self.rebuilt = 0
         copy_sparse(source, offset, size, path)
+        self._before, self._file = source.open("rb"), path.open("r+b", buffering=0)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._before.close()
+        self._file.close()
 
     def set(self, durable: Durable, kept: Mapping[int, bytes]) -> None:
         """Make it one state: what was durable, and what is kept beside that.
@@ -63,16 +69,16 @@ class Image:
             gone |= {at: len(data) for at, data in self._forced.items()}
             new, self._forced = durable.whole(), {}
         self._forced.update(new)
-        with self._source.open("rb") as before, self.path.open("r+b") as file:
-            changes = {
-                at: self._forced.get(at) or os.pread(before.fileno(), size, self._offset + at)
-                for at, size in gone.items()
-                if at not in kept
-            }
-            changes |= new
-            changes |= {at: data for at, data in kept.items() if at in new or self._kept.get(at) != data}
-            for at, data in joined(changes):
-                os.pwrite(file.fileno(), data, at)
+        before, file = self._before.fileno(), self._file.fileno()
+        changes = {
+            at: self._forced.get(at) or os.pread(before, size, self._offset + at)
+            for at, size in gone.items()
+            if at not in kept
+        }
+        changes |= new
+        changes |= {at: data for at, data in kept.items() if at in new or self._kept.get(at) != data}
+        for at, data in joined(changes):
+            os.pwrite(file, data, at)
         self._durable, self._kept = durable, dict(kept)
         self._stamp = self._seen()
 

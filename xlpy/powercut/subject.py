@@ -85,4 +85,5 @@ class Subject:
 
     def close(self) -> None:
         """Remove its files."""
+        self.image.close()
         self.home.cleanup()
