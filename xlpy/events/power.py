@@ -15,8 +15,8 @@ from xlpy.hw.caches import Caches
 from xlpy.hw.persistency import LINE
 from xlpy.hw.persistency import pieces as pieces_of
 from xlpy.records import NamedTuple
-from xlpy.toolstack.domain.build import device_model
 from xlpy.toolstack.domain.durable import caches, pieces
+from xlpy.toolstack.domain.model import device_model
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -1,0 +1,209 @@
+"""A real guest is recorded, and software that nobody here wrote judges what power failures leave of what it did.
+
+Usually a short guest and a sample of states; XLPY_POWERCUT=long runs all of it (see docs/powercut.md for figures).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from powercut.qemu import newer_qemu
+
+from xlpy.cli.main import run
+from xlpy.host import Host
+from xlpy.powercut.check import Check
+from xlpy.powercut.counterexample import reduced
+from xlpy.powercut.epochs import Epochs
+from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.trace import LABELS, Trace
+
+ROOT = Path(__file__).parents[2]
+JUDGES = Path(__file__).parent / "judges"
+LONG = os.environ.get("XLPY_POWERCUT") == "long"
+PARTS = "plain journal sectors labels xfs" if LONG else "plain journal"
+STRATEGIES = ("all-lo", "all-hi", "single", "prefix", "random") if LONG else ("all-lo", "all-hi", "random")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no C compiler (package gcc)"),
+]
+long_only = pytest.mark.skipif(not LONG, reason="XLPY_POWERCUT=long runs it")
+
+
+def kit(*words):
+    """What the guest kit prints, by name."""
+    command = [sys.executable, str(ROOT / "guest" / "kit.py"), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"the guest kit could not be assembled: {done.stderr.strip()[-200:]}")
+    return dict(line.replace("'", "").split("=", 1) for line in done.stdout.splitlines())
+
+
+class Run:
+    """A recorded run: its trace, the state directory of its host, and the epochs between two marks."""
+
+    def __init__(self, trace, root):
+        self.trace, self.root = trace, root
+        self.marks, self.kinds = {}, {}
+        for epoch in Epochs(trace, trace.before):
+            self.kinds[epoch.number] = epoch.ended_by
+            if epoch.mark is not None:
+                self.marks[epoch.mark] = epoch.number
+
+    def between(self, first, last):
+        return frozenset(range(self.marks[first] + 1, self.marks[last] + 1))
+
+    def explore(self, command, epochs, device=None):
+        """(options, results, summary)."""
+        results = []
+        options = Options(
+            Check(tuple(map(str, command)), 120.0), device, epochs, strategies=STRATEGIES, samples=4, jobs=2
+        )
+        summary = Exploration(self.trace, options, results.append).run()
+        assert summary.problem is None
+        return options, results, summary
+
+
+@pytest.fixture(scope="session")
+def recorded(made_host, tmp_path_factory):
+    qemu = newer_qemu()
+    folder = tmp_path_factory.mktemp("judges")
+    extras = ["--with", "libpmem-dev", *(["--with", "xfs"] if LONG else [])]
+    tools = kit(*extras)["TOOLS"]
+    words = ["gcc", "-O1", f"-I{tools}/usr/include", "-o", folder / "pool", JUDGES / "pool.c"]
+    words += [f"-L{tools}/usr/lib/x86_64-linux-gnu", "-lpmem", "-Wl,--unresolved-symbols=ignore-in-shared-libs"]
+    subprocess.run(words, check=True)
+    (folder / "run.sh").write_text(f"PARTS='{PARTS}'\n{(JUDGES / 'run.sh').read_text()}")
+    parts = kit(*extras, "--file", folder / "pool", "--script", folder / "run.sh")
+    root = folder / "host"
+    subprocess.run(["cp", "-a", "--sparse=always", str(made_host), str(root)], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLPY_ROOT", str(root))
+        patch.setenv("XLPY_QEMU", qemu)
+        words = ["name=judges", "vcpus=1"]
+        config = ROOT / "configs" / "quickstart.cfg"
+        if LONG:
+            config, words = JUDGES / "judges.cfg", []
+            assert run(["pmem", "mkfile", "32M", "/mnt/pmem0/sectors.img"]) == 0
+            assert run(["pmem", "mkfile", "400M", "/mnt/pmem0/xfs.img"]) == 0
+        assert run(["create", "-q", str(config), *(f'name="{w[5:]}"' if w[:5] == "name=" else w for w in words)]) == 0
+        command = [
+            shutil.which("xlpy") or "xlpy",
+            "boot",
+            "judges",
+            "--kernel",
+            parts["KERNEL"],
+            "--initrd",
+            parts["INITRD"],
+        ]
+        command += ["--append", "quiet maxcpus=1", "--timeout", "550", "--record", folder / "trace"]
+        with (folder / "console").open("w") as console:
+            status = subprocess.run(command, check=False, stdout=console, stderr=console).returncode
+        assert status == 0, (folder / "console").read_text()[-2000:]
+    return Run(Trace(folder / "trace"), root)
+
+
+def test_the_trace(recorded, request):
+    """It is whole, small, and the media hold what it says."""
+    trace = recorded.trace
+    assert trace.header.complete
+    final, stores = {}, 0
+    for epoch in Epochs(trace, trace.before):
+        stores += epoch.stores
+        final |= epoch.settled
+        final |= {a: line.content(len(line.stores)) for a, line in epoch.lines.items()}
+    host = Host.open(recorded.root)
+    memory = host.domain("judges").memory
+    assert all(memory.read(a, 64) == data for a, data in final.items() if a < LABELS)
+    host.store.close()
+    size = (trace.path / "events.gz").stat().st_size
+    assert size <= 8 * stores
+    request.node.user_properties.append(("compared: stores of a real guest with the media", stores))
+    request.node.user_properties.append(
+        ("compared: bytes of the trace for each store, in hundredths", 100 * size // stores)
+    )
+
+
+def e2fsck():
+    found = shutil.which("e2fsck") or shutil.which("/sbin/e2fsck")
+    if found is None:
+        pytest.skip("e2fsck is not installed (package e2fsprogs)")
+    return found
+
+
+def test_ext4_without_a_journal_does_not_survive_everything(recorded):
+    """A judge that never fails is no judge; and what it finds is reduced to one line."""
+    options, results, summary = recorded.explore([e2fsck(), "-fn", "{image}"], recorded.between(1, 2))
+    assert 0 < summary.failed < summary.distinct
+    smallest = min((one for one in results if not one.verdict.passed), key=lambda one: one.lost)
+    assert len(reduced(recorded.trace, options, smallest).lost) == 1
+
+
+def test_ext4_with_its_journal_survives(recorded):
+    _, results, summary = recorded.explore(["sh", JUDGES / "journal.sh", "{image}"], recorded.between(3, 4))
+    assert [one.verdict.output for one in results if not one.verdict.passed] == []
+    assert summary.distinct > 5
+
+
+@pytest.mark.parametrize(("name", "first", "failures"), [("right", 5, False), ("wrong", 6, True)])
+def test_pmdk(recorded, name, first, failures):
+    """libpmem used as it should be, and with one flush left out."""
+    epochs = recorded.between(first, first + 1)
+    _, results, summary = recorded.explore(["sh", JUDGES / "pool.sh", "{image}", name], epochs)
+    assert bool(summary.failed) == failures
+    assert all("is set, its record is" in one.verdict.output for one in results if not one.verdict.passed)
+
+
+def test_labels_through_dsm(recorded, tmp_path):
+    """Linux' own label updates: whatever is left of a write in flight, a namespace is there or not."""
+    flying = [number for number, kind in recorded.kinds.items() if kind == "dsm"]
+    chosen = flying if LONG else flying[5:12:3]
+    command = [sys.executable, "-m", "xlpy", "guest", "probe", "{domain}"]
+    _, results, summary = recorded.explore(command, frozenset(chosen))
+    assert [one.verdict.output for one in results if not one.verdict.passed] == []
+    assert summary.distinct > 3
+
+
+@long_only
+def test_btt_sectors_are_whole(recorded):
+    epochs = recorded.between(8, 9)
+    _, results, summary = recorded.explore([sys.executable, JUDGES / "btt.py", "{image}"], epochs, "vnvdimm1")
+    assert [one.verdict.output for one in results if not one.verdict.passed] == []
+    assert summary.distinct > 100
+
+
+@long_only
+def test_xfs(recorded):
+    if shutil.which("xfs_repair") is None:
+        pytest.skip("xfs_repair is not installed (package xfsprogs)")
+    mend = 'cp --sparse=always "$1" "$1.copy" && xfs_repair -n -L "$1.copy"; s=$?; rm -f "$1.copy"; exit $s'
+    _, results, _ = recorded.explore(["sh", "-c", mend, "x", "{image}"], recorded.between(12, 13), "pmem2")
+    assert results
+
+
+@long_only
+def test_a_fresh_guest_recovers(recorded, tmp_path, monkeypatch):
+    """`--boot`: the guest mounts what is left, replays the journal, and finds one name or the other."""
+    monkeypatch.setenv("XLPY_QEMU", newer_qemu())
+    script = tmp_path / "recover.sh"
+    script.write_text(
+        "mount -o dax /dev/pmem0 /mnt && { [ -e /mnt/a ] || [ -e /mnt/b ]; } && cat /mnt/[ab] && umount /mnt\n"
+    )
+    epochs = sorted(recorded.between(3, 4))
+    words = [
+        "trace",
+        "cut",
+        str(recorded.trace.path),
+        "--at",
+        str(epochs[-2]),
+        "--strategy",
+        "random",
+        "--samples",
+        "2",
+    ]
+    assert run([*words, "--boot", str(script), "--timeout", "300", "--html", str(tmp_path / "page.html")]) == 0
