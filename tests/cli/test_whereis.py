@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ def test_the_media_file_has_the_guests_byte(xlpy, domain):
         "pins": ["domain 1"],
         "poison": False,
         "persistence": "memory_controller",
+        "flushed": True,
     }
 
 
@@ -105,6 +108,43 @@ def test_partition_and_its_disk(xlpy, configs, tmp_path):
     assert xlpy(*ask, "/dev/pmem1", hex(start), "--json").json == part
     assert part["device"] == "/dev/pmem1p1"
     assert "partition table of pmem1, entry 1" in [hop["decided_by"] for hop in part["hops"]]
+
+
+def test_a_store_that_was_not_flushed(xlpy, domain):
+    where = ("whereis", "gpa", "quickstart", hex(domain + 0x2000))
+    xlpy("mem", "write", "--no-flush", "quickstart", hex(domain + 0x2000), "--hex", "41")
+    assert xlpy(*where, "--json").json["touch"]["flushed"] is False
+    assert "flushed: no" in xlpy(*where).err
+    xlpy("mem", "flush", "quickstart", hex(domain + 0x2000), "1")
+    xlpy("mem", "fence")
+    assert xlpy(*where, "--json").json["touch"]["flushed"] is True
+
+
+def test_label_slot_of_a_labelled_namespace(xlpy, tmp_path, host_root):
+    """The label that is pointed at says what namespace it is."""
+    root = ("--root", tmp_path / "labelled")
+    xlpy(*root, "host", "init")
+    xlpy(*root, "ndctl", "destroy-namespace", "-f", "namespace1.0")
+    xlpy(*root, "ndctl", "disable-region", "region1")
+    xlpy(*root, "ndctl", "init-labels", "-f", "nmem2")
+    xlpy(*root, "ndctl", "enable-region", "region1")
+    xlpy(*root, "ndctl", "create-namespace", "-r", "region1", "-m", "fsdax", "-n", "mine")
+    answer = xlpy(*root, "whereis", "file", "/dev/pmem1", "0x1000", "--json").json
+    hop = next(hop for hop in answer["hops"] if hop["decided_by"].startswith("label "))
+    slot = at(hop["place"]["name"], hop["place"]["address"], 80)
+    assert slot[16:20] == b"mine"
+    assert slot[:16] == bytes.fromhex(hop["decided_by"].rpartition(" ")[2].replace("-", ""))
+
+
+def test_the_entry_of_a_partition(xlpy, configs, tmp_path):
+    root = ("--root", tmp_path / "parted")
+    xlpy(*root, "host", "init", "--machine", configs / "machines" / "interleaved.yaml")
+    answer = xlpy(*root, "whereis", "file", "/dev/pmem1p2", "0", "--json").json
+    place = next(hop["place"] for hop in answer["hops"] if "partition table" in hop["decided_by"])
+    start = xlpy(*root, "whereis", "file", "/dev/pmem1", "0", "--json").json["spa"]
+    with Host.open(tmp_path / "parted") as host:
+        entry = host.hw.read(place["address"], 128)
+    assert struct.unpack_from("<Q", entry, 32)[0] * 512 == answer["spa"] - start
 
 
 def test_reserve_names_the_frame_whose_record_it_is(xlpy, domain, host_root):
@@ -193,3 +233,52 @@ def test_nfit_places_stop_at_what_is_no_structure(length):
     table = bytes(40) + struct.pack("<HH", 0, length) + bytes(52)
     assert list(places(table)) == []
     assert region_map_of(table, 1, 1) is None
+
+
+# -- the way walked by hand, with other programs
+
+
+def printed(program, *words):
+    from programs import need
+
+    done = subprocess.run([need(program), *map(str, words)], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+def test_each_hop_by_hand(xlpy, domain, tmp_path):
+    """What the README shows: debugfs finds the file, iasl reads both NFITs, cmp compares the bytes."""
+    offset = 0x1000
+    answer = xlpy("whereis", "gpa", "quickstart", hex(domain + offset), "--json").json
+    media, at = answer["media"]["file"], answer["media"]["offset"]
+
+    # the file system: block -> inode -> path, and back
+    start = answer["spa"] - at  # of the region
+    (file_system,) = [hop["place"]["address"] - 1024 for hop in answer["hops"] if hop["decided_by"] == "superblock"]
+    block = (answer["spa"] - file_system) // 4096
+    image = f"{media}?offset={file_system - start}"
+    assert printed("debugfs", "-R", f"icheck {block}", image).split()[-2:] == [str(block), str(answer["inode"])]
+    assert printed("debugfs", "-R", f"ncheck {answer['inode']}", image).split()[-1].endswith("/vm1.img")
+    assert int(printed("debugfs", "-R", f"bmap <{answer['inode']}> {offset // 4096}", image).split()[-1]) == block
+
+    # the firmware's tables: SPA range, and the share of the DIMM
+    xlpy("acpi", "dump", "--host", "--format", "bin", "-o", tmp_path / "host")
+    printed("iasl", "-d", tmp_path / "host" / "nfit.dat")
+    nfit = (tmp_path / "host" / "nfit.dsl").read_text()
+    bases = [int(text, 16) for text in re.findall(r"Address Range Base : ([0-9A-F]+)", nfit)]
+    sizes = [int(text, 16) for text in re.findall(r"Address Range Length : ([0-9A-F]+)", nfit)]
+    assert [base for base, size in zip(bases, sizes, strict=True) if base <= answer["spa"] < base + size] == [start]
+    line, ways = 4096, 2
+    assert f"Line Size : {line:08X}" in nfit
+    assert answer["dimm"] == f"dimm{at // line % ways}"
+    assert answer["dpa"] == at // (line * ways) * line + at % line
+
+    # the guest's table
+    xlpy("acpi", "dump", "quickstart", "--format", "bin", "-o", tmp_path / "guest")
+    printed("iasl", "-d", tmp_path / "guest" / "nfit.dat")
+    assert f"Address Range Base : {domain:016X}" in (tmp_path / "guest" / "nfit.dsl").read_text()
+
+    # the bytes themselves
+    xlpy("mem", "read", "quickstart", hex(domain + offset), "16", "-o", tmp_path / "bytes")
+    assert printed("cmp", "-n", "16", "-i", f"0:{at}", tmp_path / "bytes", media) == ""
+    back = xlpy("whereis", "file", answer["path"], hex(answer["path_offset"]), "--json").json
+    assert back == answer

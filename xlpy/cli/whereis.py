@@ -108,7 +108,8 @@ def _show(env: Env, ask: Callable[[int], Answer], start: int, length: int, as_js
     env.note(
         f"Dom0: {touch['dom0']}; domains: {', '.join(touch['domains']) or 'none'};"
         f" held for: {', '.join(touch['pins']) or 'nobody'}; poison: {'yes' if touch['poison'] else 'no'};"
-        f" persistence domain: {touch['persistence'] or 'none'}"
+        f" persistence domain: {touch['persistence'] or 'none'};"
+        f" flushed: {'-' if touch['flushed'] is None else 'yes' if touch['flushed'] else 'no'}"
     )
 
 

@@ -103,6 +103,19 @@ def read_table(read: Callable[[int, int], bytes], size: int, sector: int = 512) 
     return _read_mbr(read, size, sector, primary)
 
 
+def entry_at(read: Callable[[int, int], bytes], number: int, sector: int = 512) -> int | None:
+    """The byte offset on a disk of the entry that makes a partition; None for a logical one, which a chain leads to.
+
+    Args:
+        read: as for ``read_table``. number: of the partition. sector: the logical block size.
+    """
+    mbr = read(0, 512)
+    if any(mbr[446 + 16 * i + 4] == MBR_PROTECTIVE for i in range(4)):
+        table: int = _HEADER.unpack_from(read(sector, sector))[10]
+        return table * sector + (number - 1) * _ENTRY_SIZE
+    return 446 + 16 * (number - 1) if number <= 4 else None
+
+
 def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> Table:
     last = size // sector - 1
     raw = read(sector, sector)

@@ -106,5 +106,6 @@ def _joined(upper: Answer, lower: Answer) -> Answer:
 def _whole(answer: Answer) -> Answer:
     spa = answer.fields.get("spa")
     fields = {**answer.fields, "mfn": None if spa is None else spa >> PAGE_SHIFT}
-    touch = {"dom0": "-", "domains": [], "pins": [], "poison": False, "persistence": None, **answer.touch}
+    touch = {"dom0": "-", "domains": [], "pins": [], "poison": False, "persistence": None, "flushed": None}
+    touch |= answer.touch
     return Answer(complete(fields), in_order(answer.hops), touch, answer.run)

@@ -9,6 +9,8 @@ from xlpy.firmware.e820 import TYPE_NAMES
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Answer, Hop, Place
 
+LINE = 64
+
 if TYPE_CHECKING:
     from xlpy.host import Host
     from xlpy.hw.hardware import Region
@@ -68,6 +70,18 @@ def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: H
     hops.append(Hop("firmware", f"{dimm.id} ({share})", f"NFIT, region mapping of handle {dimm.handle:#x}", deciding))
     hops.append(Hop("silicon", f"{dimm.id}, DPA {dpa:#x}", "interleaving, ACPI 6.5, 5.2.25.3"))
     poison = host.hw.poison.overlapping(Span(spa, 1))
-    touch = {"poison": bool(poison), "persistence": host.dom0.bus.persistence}
+    touch = {"poison": bool(poison), "persistence": host.dom0.bus.persistence, "flushed": _flushed(host, spa)}
     more = {"region": f"region{region.index}", "dimm": dimm.id, "dpa": dpa}
     return Answer({**fields, **more}, [*hops, media], touch, region.span.end - spa)
+
+
+def _flushed(host: Host, spa: Spa) -> bool:
+    """Whether a power failure leaves the byte as it reads: nothing of its line waits in a cache or a queue."""
+    from xlpy.hw.caches import Caches
+    from xlpy.hw.power import CACHES
+
+    if not Caches.exist(host.hw.beside(CACHES)):
+        return True
+    from xlpy.toolstack.domain.durable import caches
+
+    return spa // LINE * LINE not in caches(host.hw).lines

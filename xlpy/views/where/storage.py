@@ -60,13 +60,7 @@ def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Answer:
     namespace = next((one for one in host.dom0.namespaces if spa in one.span), None)
     if namespace is None:
         return Answer({}, [Hop("dom0", "no namespace", "Dom0's driver")], {}, 1)
-    hops = [
-        Hop(
-            "dom0",
-            f"{namespace.dev}+{spa - namespace.span.start:#x}",
-            "its labels" if namespace.label else "no label: the region is one namespace",
-        )
-    ]
+    hops = [Hop("dom0", f"{namespace.dev}+{spa - namespace.span.start:#x}", *_label(host, namespace, spa))]
     fields = {"namespace": namespace.dev}
     if spa not in namespace.data:
         part, run = _beside(namespace, spa)
@@ -78,7 +72,7 @@ def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Answer:
         return Answer(fields, hops, {}, namespace.data.end - spa)
     for device in devices:
         decided = f"partition table of {device.disk}, entry {device.partition}" if device.partition else "its namespace"
-        place = Place("spa", namespace.data.start) if device.partition else None
+        place = _entry(host, namespace, device) if device.partition else None
         hops.append(Hop("dom0", f"/dev/{device.name}+{spa - device.window.start:#x}", decided, place))
     device = devices[-1]
     whole = f"/dev/{device.name}"
@@ -89,6 +83,36 @@ def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Answer:
         return Answer({**fields, "path": whole, "path_offset": spa - device.window.start}, hops, {}, run)
     found = _file(host, mount, device, spa, likely)
     return Answer({**fields, **found.fields}, hops + found.hops, {}, min(run, found.run))
+
+
+def _label(host: Host, namespace: Namespace, spa: Spa) -> tuple[str, Place | None]:
+    """What makes the namespace, and where its label lies on the DIMM that has the byte."""
+    if not namespace.label:
+        return "no label: the region is one namespace", None
+    from xlpy.dom0.nvdimm.labels import read_area
+
+    dimm, _ = host.hw.locate(spa)
+    area = read_area(dimm.label_size, lambda at, length: host.hw.labels_read(dimm.id, at, length))
+    wanted = bytes.fromhex(namespace.label.replace("-", ""))
+    for label in area.labels if area.head else ():
+        if label.uuid == wanted and area.head is not None:
+            at = 2 * area.head.size + label.slot * area.head.label_size
+            place = Place("file", at, str(host.hw.beside("hw", "labels", dimm.id)))
+            return f"label {label.slot} of {dimm.id}, uuid {namespace.label}", place
+    return "its labels", None
+
+
+def _entry(host: Host, namespace: Namespace, device: BlockDevice) -> Place | None:
+    """Where the entry of a partition lies: in the GPT, or in the master boot record."""
+    from xlpy.dom0.files.partitions import entry_at
+
+    start = namespace.data.start
+
+    def read(at: int, length: int) -> bytes:
+        return host.hw.read(Spa(start + at), length)
+
+    found = entry_at(read, device.partition, device.sector)
+    return None if found is None else Place("spa", start + found)
 
 
 def _until_next(host: Host, device: BlockDevice, spa: Spa) -> int:
