@@ -17,8 +17,10 @@ HERE = Path(__file__).parents[2]
 PAGE = (HERE / "docs" / "python.md").read_text()
 TEXT = 'name = "vm"\ntype = "hvm"\nmemory = 64\nvnvdimm = [ "file=/mnt/pmem0/vm1.img" ]\n'
 GPA = 0x5_0000_0000
-INTERNAL = {"power_on", "repair", "release", "release_lost", "dom0", "hw", "lifecycle", "root", "shut_down", "spec"}
-INTERNAL |= {"xen", "xenstore", "on_console_line"}  # the parts that a host is put together of
+INTERNAL = {  # the parts that a host is put together of, and what they need of each other
+    *("dom0", "hw", "lifecycle", "root", "spec", "store", "xen", "xenstore", "on_console_line"),
+    *("forget", "power_on", "release", "release_lost", "repair", "replace_machine", "shut_down"),
+}
 
 
 def rows(section):

@@ -121,3 +121,19 @@ def test_what_cannot_be_drawn(words, status, message, host_root, monkeypatch, tm
     assert run(words) == status
     assert message in capsys.readouterr().err
     assert list(tmp_path.glob("*.svg")) == []
+
+
+def test_the_capacity_ledger_adds_up(host):
+    """Every bar is the raw bytes of its DIMMs, in the model, in the drawing and in the page."""
+    shown = picture(host)
+    assert [one.name for one in shown.ledger] == ["namespace0.0", "namespace1.0"]
+    for one in shown.ledger:
+        assert sum(share.size for share in one.shares) == one.raw
+        assert all(share.size > 0 for share in one.shares)
+    root = ElementTree.fromstring(svg(shown))
+    titles = [node.text for node in root.iter(f"{SVG}title")]
+    first = shown.ledger[0]
+    assert f"{first.shares[0].what}: {first.shares[0].size} bytes" in titles
+    wide = [float(node.get("width")) for node in root.iter(f"{SVG}rect") if node.get("height") == "12"]
+    assert sum(wide) == pytest.approx(len(shown.ledger) * 1160, abs=0.5)
+    assert data_of(page(shown))["ledger"][0][1] == first.raw

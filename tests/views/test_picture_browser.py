@@ -6,6 +6,7 @@ import pytest
 from programs import need
 from views.test_picture import bank
 
+from xlpy.views.picture.model import Capacity, Share
 from xlpy.views.picture.page import page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip, group test)")
@@ -124,6 +125,33 @@ def test_dark(show, browser):
     paper = browser.execute_script("return getComputedStyle(document.querySelector('svg')).backgroundColor")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert paper == "rgb(18, 24, 31)"
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_narrow_and_wide(show, browser, width):
+    """Nothing is cut off to the right; the picture has the page's width where that is small."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    show(bank())
+    wide = browser.execute_script("return document.querySelector('#picture').clientWidth")
+    over = browser.execute_script("return document.documentElement.scrollWidth - innerWidth")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert over <= 0
+    assert wide >= min(width, 700) - 1
+
+
+def test_the_capacity_bar(show):
+    shares = [Share("label areas", 100), Share("<b>usable</b>", 300)]
+    browser = show(bank()._replace(ledger=[Capacity("namespace0.0", 400, shares)]))
+    widths = browser.execute_script(
+        "return [...document.querySelectorAll('.bar span')].map(s => s.getBoundingClientRect().width)"
+    )
+    assert widths[1] / sum(widths) == pytest.approx(0.75, abs=0.02)
+    assert browser.execute_script("return document.querySelector('.bar').getAttribute('aria-label')") == (
+        "label areas: 100 bytes; <b>usable</b>: 300 bytes"
+    )
+    assert browser.find_elements("css selector", "#capacity b") == []
 
 
 def test_ten_thousand_names_with_markup(show):

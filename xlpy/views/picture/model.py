@@ -14,7 +14,7 @@ from xlpy.toolstack.domain.running import Running
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from xlpy.dom0.nvdimm.namespace import Namespace
     from xlpy.host import Host
@@ -69,6 +69,21 @@ class Interleaved(NamedTuple):
     line: int
 
 
+class Share(NamedTuple):
+    """A part of the capacity of some DIMMs: what it is for, and its bytes."""
+
+    what: str
+    size: int
+
+
+class Capacity(NamedTuple):
+    """Where the raw bytes behind a namespace go: its shares add up to ``raw``; the last is what can be used."""
+
+    name: str
+    raw: int
+    shares: list[Share]
+
+
 class Picture(NamedTuple):
     """Everything. columns: guests, host, DIMMs. poison: (start, end) host addresses."""
 
@@ -77,6 +92,7 @@ class Picture(NamedTuple):
     backings: list[Backing]
     regions: list[Interleaved]
     poison: list[tuple[int, int]]
+    ledger: list[Capacity] = []  # noqa: RUF012 - never changed in place
 
 
 def picture(host: Host, only: str | None = None) -> Picture:
@@ -106,7 +122,18 @@ def picture(host: Host, only: str | None = None) -> Picture:
         for dimm in host.spec.dimms
     ]
     poison = [(int(span.start), int(span.end)) for span in host.hw.poison]
-    return Picture(host.spec.name, [guests, [_host(host)], dimms], backings, regions, poison)
+    columns = [guests, [_host(host)], dimms]
+    return Picture(host.spec.name, columns, backings, regions, poison, list(_ledger(host)))
+
+
+def _ledger(host: Host) -> Iterator[Capacity]:
+    """The capacity ledger, a namespace at a time."""
+    from xlpy.views.ledger import accounts
+
+    for one in accounts(host):
+        raw = sum(row.size for row in one.rows if row.size > 0 and not row.total)
+        taken = [Share(row.what, -row.size) for row in one.rows if row.size < 0]
+        yield Capacity(one.name, raw, [*taken, Share(one.rows[-1].what, one.guest)])
 
 
 def _guest(running: Running) -> list[Segment]:

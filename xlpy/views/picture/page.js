@@ -300,6 +300,22 @@ function tableOf(title, columns, count, row) {
   details.addEventListener("toggle", () => { if (details.open && !shown) fill(); });
   return details;
 }
+const capacity = document.getElementById("capacity");
+capacity.hidden = !data.ledger.length;
+for (const [name, raw, shares] of data.ledger) {
+  const title = document.createElement("h3"), bar = document.createElement("div");
+  title.textContent = `${name}: ${size(shares[shares.length - 1][1])} of ${size(raw)} raw`;
+  bar.className = "bar";
+  bar.setAttribute("role", "img");
+  bar.setAttribute("aria-label", shares.map(([what, bytes]) => `${what}: ${bytes} bytes`).join("; "));
+  for (const [what, bytes] of shares) {
+    const part = document.createElement("span");
+    part.style.flex = `${bytes} 0 0`;
+    part.title = `${what}: ${bytes} bytes`;
+    bar.append(part);
+  }
+  capacity.append(title, bar, tableOf("its parts", ["bytes", "for"], shares.length, (i) => [String(shares[i][1]), shares[i][0]]));
+}
 const tables = document.getElementById("tables");
 for (const column of data.columns) for (const space of column.spaces) {
   const rows = space.segments.flatMap((s) => [[s.start, s.end, s.kind, s.label], ...s.bands]);

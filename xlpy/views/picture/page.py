@@ -53,6 +53,7 @@ def page(shown: Picture) -> str:
         "backings": [one._asdict() for one in shown.backings],
         "regions": [one._asdict() for one in shown.regions],
         "poison": shown.poison,
+        "ledger": [[one.name, one.raw, [list(share) for share in one.shares]] for one in shown.ledger],
         "indent": INDENT,
         "files": FILES,
     }

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape, quoteattr
 from xlpy.addr import PAGE_SHIFT, format_size
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.picture.assets import asset
-from xlpy.views.picture.layout import COLUMNS, HOST, WIDTH, Layout, Placed, layout, place_of
+from xlpy.views.picture.layout import COLUMNS, HOST, TITLE, WIDTH, Layout, Placed, layout, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 TITLES = ("guest-physical memory", "host-physical memory", "DIMMs")
 FILES = 40.0  # how far in the extents of files are drawn
 INDENT = 8.0  # a band of the next depth begins so much further right
+BAR = 44.0  # height of a namespace in the capacity ledger
 LEGIBLE = 11.0  # height from which a name fits
 
 
 def svg(shown: Picture) -> str:
     """Draw a picture. Extents of which several fall on one pixel are drawn as one."""
     placed = layout(shown)
-    body = "\n".join(_elements(shown, placed))
+    body = "\n".join([*_elements(shown, placed), *_capacity(shown, placed.height)])
+    height = placed.height + len(shown.ledger) * BAR + (TITLE if shown.ledger else 0)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {placed.height:g}" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {height:g}" role="img"'
         f" aria-label={quoteattr('memory of the host ' + visible(shown.host))}>\n"
         f"<style>{asset('drawing.css')}</style>\n{body}\n</svg>\n"
     )
@@ -55,6 +57,29 @@ def _elements(shown: Picture, drawn: Layout) -> Iterator[str]:
         if (host := _holding(drawn, 1, "host", start)) is not None:
             x, width = COLUMNS[1]
             yield _box("poison", x, width, place_of(host, start), place_of(host, end), f"poison {start:#x}-{end:#x}")
+
+
+def _capacity(shown: Picture, y: float) -> Iterator[str]:
+    """The capacity ledger: a bar for each namespace whose parts add up to the raw bytes of its DIMMs."""
+    if shown.ledger:
+        yield f'<text class="column" x="{COLUMNS[0][0]:g}" y="{y:g}">capacity, from raw bytes to usable ones</text>'
+    for one in shown.ledger:
+        x, wide = COLUMNS[0][0], WIDTH - 2 * COLUMNS[0][0]
+        y += TITLE
+        yield (
+            f'<text x="{x:g}" y="{y:g}">{_text(one.name)}: {format_size(one.shares[-1].size)} of '
+            f"{format_size(one.raw)} raw</text>"
+        )
+        for number, share in enumerate(one.shares):
+            width = wide * share.size / one.raw if one.raw else 0
+            kind = "pmem" if number == len(one.shares) - 1 else ("reserve", "info", "mmio", "acpi")[number % 4]
+            about = f"{share.what}: {share.size} bytes"
+            yield (
+                f'<rect class="{kind}" x="{x:.2f}" y="{y + 4:g}" width="{width:.2f}" height="12">'
+                f"<title>{_text(about)}</title></rect>"
+            )
+            x += width
+        y += BAR - TITLE
 
 
 def _segment(one: Placed) -> Iterator[str]:
