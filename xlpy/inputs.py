@@ -35,9 +35,10 @@ def read_file(path: str | os.PathLike[str], limit: int, kind: type[XlpyError] = 
         OSError: it cannot be opened or read.
     """
     with open_plain(path, kind) as file:
-        if os.fstat(file.fileno()).st_size > limit:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
             raise _too_long(os.fspath(path), limit, kind)
-        return read_stream(file, os.fspath(path), limit, kind)
+        return read_stream(file, os.fspath(path), limit, kind, max(size + 1, 1 << 16))
 
 
 def open_plain(path: str | os.PathLike[str], kind: type[XlpyError] = Constraint) -> BinaryIO:
@@ -51,10 +52,16 @@ def open_plain(path: str | os.PathLike[str], kind: type[XlpyError] = Constraint)
     raise kind(f"{os.fspath(path)} is not a plain file", hint="copy what it holds into a file, and give that")
 
 
-def read_stream(file: BinaryIO, name: str, limit: int, kind: type[XlpyError] = Constraint) -> bytes:
-    """All bytes of a stream; an error of ``kind`` as soon as there are more than ``limit``."""
+def read_stream(file: BinaryIO, name: str, limit: int, kind: type[XlpyError] = Constraint, step: int = _STEP) -> bytes:
+    """All bytes of a stream; an error of ``kind`` as soon as there are more than ``limit``.
+
+    Args:
+        file: the stream. name: its name in the error.
+        limit: bytes that it may have. kind: of the error.
+        step: bytes that are asked for at a time: memory for so many is taken, used or not.
+    """
     data = bytearray()
-    while part := file.read(min(_STEP, limit + 1 - len(data))):
+    while part := file.read(min(step, _STEP, limit + 1 - len(data))):
         data += part
         if len(data) > limit:
             raise _too_long(name, limit, kind)

@@ -7,7 +7,7 @@ order, so that byte n of the vNVDIMM is byte n of the file, however the file is 
 
 from __future__ import annotations
 
-import zlib
+from binascii import crc32
 from bisect import bisect_right
 from itertools import accumulate
 
@@ -202,9 +202,9 @@ def serial_number(identity: bytes, taken: Iterable[int] = ()) -> int:
     Linux tells interleave sets apart by serial number, so 0 and 0xffffffff (unset) and repetitions are passed over.
     """
     used = {0, 0xFFFFFFFF, *taken}
-    serial = zlib.crc32(identity)
+    serial = crc32(identity)
     while serial in used:
-        serial = zlib.crc32(identity, serial + 1 & 0xFFFFFFFF)
+        serial = crc32(identity, serial + 1 & 0xFFFFFFFF)
     return serial
 
 

@@ -82,9 +82,11 @@ def read_labels(reader: Reader) -> None:
 def read_actions(reader: Reader) -> None:
     """What follows each kind of shutdown; xl compares these words exactly."""
     for key, default in _DEFAULT_ACTIONS.items():
-        text = reader.string(key)
-        if text is not None and text not in ACTIONS:
+        text = reader.string(key) if key in reader.settings else None
+        if text is None:
+            reader.tree[key] = default.replace("-", "_")
+            continue
+        if text not in ACTIONS:
             reader.error(text, f"{key}: unknown action {str(text)!r}", f"choose one of: {', '.join(ACTIONS)}")
             continue
-        action = str(text or default)
-        reader.put(key, "restart_rename" if action == "rename-restart" else action.replace("-", "_"))
+        reader.put(key, "restart_rename" if text == "rename-restart" else str(text).replace("-", "_"))

@@ -138,6 +138,7 @@ def leading_texts(items: Items) -> list[Text]:
     return texts
 
 
+_SHORT = 19  # so many digits may not fit in 64 bits
 _BLANKS, _HEXADECIMAL = " \t\n\v\f\r", "0123456789abcdefABCDEF"
 
 
@@ -152,6 +153,8 @@ def to_long(text: str, what: str = "value", binary: bool = False) -> int:
     Raises:
         Unusable: ``ERANGE`` when the number leaves 64 bits (tested first), ``EINVAL`` when something follows it.
     """
+    if text.isascii() and text.isdigit() and text[0] != "0" and len(text) < _SHORT:
+        return int(text)
     rest = text.lstrip(_BLANKS)
     sign = rest[:1] if rest[:1] in ("+", "-") else ""
     rest = rest[len(sign) :]
