@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
-from case import Case, Skip
+from case import AFTER, Case, Skip
 from commands import click
 
 if TYPE_CHECKING:
@@ -63,7 +64,35 @@ def pair(version: Version) -> tuple[Act, Act]:
     return act, lambda: version.run("list", root=root)
 
 
+def plugging(version: Version) -> tuple[Act, Act]:
+    """A set's size costs nothing when it is plugged in: 6 TiB, held against 64 MiB."""
+    if version.older:
+        raise Skip("the older version has no plugging")
+    root = version.host("plug")
+
+    def act(size: str) -> Act:
+        file = version.folder / f"plug-{size}.yaml"
+        file.write_text(
+            f"dimms: [{{id: new, capacity: {size}}}]\nsets: [{{name: new, dimms: [new]}}]\n"
+            "namespaces: [{region: new, mode: fsdax, reserve: true}]\n"
+        )
+
+        def plug() -> None:
+            version.run("host", "plug", str(file), root=root)
+            AFTER.append(unplug)
+
+        def unplug() -> None:
+            drawer = version.folder / "drawer"
+            version.run("host", "unplug", "new", "--to", str(drawer), root=root)
+            shutil.rmtree(drawer)
+
+        return plug
+
+    return act("6T"), act("64M")
+
+
 CASES = [
     Case(f"ndctl list, {DIMMS} DIMMs and {NAMESPACES} namespaces", "import click", 1.0, listing),
     Case("ndctl create-namespace and destroy-namespace", "list", 2, pair),
+    Case("host plug of a 6 TiB set", "host plug of a 64 MiB set", 1.1, plugging),
 ]
