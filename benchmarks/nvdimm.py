@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,8 @@ def pair(version: Version) -> tuple[Act, Act]:
     root = bank(version)
 
     def act() -> None:
-        version.run("ndctl", "create-namespace", "-r", "region0", "-s", "48M", "-m", "raw", root=root)
-        version.run("ndctl", "destroy-namespace", "-f", "namespace0.8", root=root)
+        made = version.run("ndctl", "create-namespace", "-r", "region0", "-s", "48M", "-m", "raw", root=root)
+        version.run("ndctl", "destroy-namespace", "-f", json.loads(made)["dev"], root=root)
 
     return act, lambda: version.run("list", root=root)
 

@@ -43,9 +43,9 @@ class Version(NamedTuple):
         """Whether it is the older one, which is given less of what takes too long with it."""
         return self.name != "now"
 
-    def run(self, *words: str, root: Path | None = None) -> None:
-        """One command, quietly."""
-        run([self.xlpy, *words], root)
+    def run(self, *words: str, root: Path | None = None) -> str:
+        """One command, quietly: what it would have printed."""
+        return run([self.xlpy, *words], root)
 
     def host(self, name: str, machine: str = "") -> Path:
         """The state directory of a new host, made once for each name and version."""
@@ -68,12 +68,13 @@ def _host(version: Version, name: str, machine: str) -> Path:
     return root
 
 
-def run(words: Sequence[str], root: Path | None = None, status: int = 0) -> None:
-    """One process, quietly; the end when its status is another."""
+def run(words: Sequence[str], root: Path | None = None, status: int = 0) -> str:
+    """One process, quietly: what it would have printed; the end when its status is another."""
     env = {**os.environ, "XLPY_ROOT": str(root)} if root else None
     done = subprocess.run(words, check=False, capture_output=True, env=env)
     if done.returncode != status:
         raise SystemExit(f"{' '.join(map(str, words))}: {done.returncode}\n{done.stderr.decode(errors='replace')}")
+    return done.stdout.decode(errors="replace")
 
 
 def now(folder: Path, quick: bool) -> Version:

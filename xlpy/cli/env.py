@@ -61,7 +61,7 @@ class Env:
         """
         host = self._opened()
         wanted = chosen(self.xen)
-        if wanted not in (None, host.xen.version):
+        if wanted is not None and wanted != host.xen.version:
             from xlpy.errors import Conflict
 
             raise Conflict(

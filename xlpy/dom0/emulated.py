@@ -213,8 +213,13 @@ class EmulatedDom0(Vfs):
         made = [one for region in self.nd.regions if region.dev in touched for one in enabled.namespaces(region)]
         namespaces = sorted([*kept, *made], key=lambda one: (one.region, one.id))
         touched.clear()
-        known = {device.name: device.number[1] for device in map(BlockDevice.load, self._table.get("devices", []))}
-        devices, problems = block_devices(self._hw.read, namespaces, known)
+        old = list(map(BlockDevice.load, self._table.get("devices", [])))
+        known = {device.name: device.number[1] for device in old}
+        fresh, problems = block_devices(self._hw.read, made, known)
+        staying = {one.dev for one in kept}
+        place = {one.dev: number for number, one in enumerate(namespaces)}
+        devices = [*(device for device in old if device.namespace in staying), *fresh]
+        devices.sort(key=lambda device: place[device.namespace])  # each disk before its partitions, as they were found
         self._table.put("namespaces", [one.dump() for one in namespaces])
         self._table.put("devices", [one.dump() for one in devices])
         before = list(zip(stored, verdicts, strict=True))

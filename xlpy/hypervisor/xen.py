@@ -139,6 +139,8 @@ class Xen:
         Args:
             everywhere: look for those of any domain; by default of the ones that came or went in this process.
         """
+        if not everywhere and not self._stale:
+            return []
         from xlpy.hypervisor.pmem import ANNOUNCEMENT
 
         home, records = self.hw.beside("domains"), self.store.table(RECORDS)
