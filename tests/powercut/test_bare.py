@@ -14,6 +14,7 @@ import pytest
 from powercut.qemu import newer_qemu
 
 from xlpy.cli.main import run
+from xlpy.errors import NotFound
 from xlpy.host import Host
 from xlpy.powercut.epochs import Epochs
 from xlpy.powercut.record import READS
@@ -60,7 +61,8 @@ def boot_bare(made_host, tmp_path_factory):
     subprocess.run([*words, BARE / "start.S", BARE / "guest.c"], check=True)
     subprocess.run(["objcopy", "-O", "binary", f"{folder}/bare.elf", f"{folder}/bare.img"], check=True)
 
-    def boot(name, *extra, status=0):
+    def boot(name, *extra, status=0, trace=None):
+        trace = trace or folder / f"trace-{name}"
         root = folder / f"host-{name}"
         subprocess.run(["cp", "-a", "--sparse=always", str(made_host), str(root)], check=True)
         with pytest.MonkeyPatch.context() as patch:  # the fixture outlives a test
@@ -72,7 +74,7 @@ def boot_bare(made_host, tmp_path_factory):
             gpa = host.domain("quickstart").record.vnvdimms[0].gpa
             host.store.close()
             shown = folder / f"command-{name}"
-            where = ["--kernel", f"{folder}/bare.img", "--record", f"{folder}/trace-{name}"]
+            where = ["--kernel", f"{folder}/bare.img", "--record", str(trace)]
             with shown.open("w") as out:
                 words = [shutil.which("xlpy") or "xlpy", "boot", "quickstart", *where, "--print-command"]
                 subprocess.run(words, check=True, stdout=out)
@@ -80,7 +82,7 @@ def boot_bare(made_host, tmp_path_factory):
             with shown.open("w") as out:
                 words = [*words[:-1], "--timeout", "100", "--append", f"P={gpa:#x} M={mailbox}"]
                 assert subprocess.run(words, check=False, stderr=out).returncode == status
-        return Recorded(Trace(folder / f"trace-{name}"), root, shown.read_text())
+        return Recorded(Trace(trace), root, shown.read_text())
 
     return boot
 
@@ -231,3 +233,45 @@ def test_an_instruction_that_the_cpuid_lacks(boot_bare):
     recorded = boot_bare("without", 'cpuid="host,clwb=0"', status=6)
     assert "the guest uses clwb, which is not in its CPUID" in recorded.complaints
     assert recorded.rows(7) == [("store", 0x7000, "0100000000000000")]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for ``pages`` pages."""
+    mounted = []
+
+    def make(pages):
+        path = tmp_path / f"small-{pages}"
+        path.mkdir()
+        words = ["mount", "-t", "tmpfs", "-o", f"size={4 * pages}k", "none", path]
+        if subprocess.run(words, check=False, capture_output=True).returncode:
+            pytest.skip("no file system can be mounted here")
+        mounted.append(path)
+        return path
+
+    yield make
+    for path in mounted:
+        subprocess.run(["umount", path], check=True)
+
+
+def test_a_disk_that_fills_up_while_a_guest_is_recorded(boot_bare, small_disk):
+    """There is room for what was before the run (labels, a header), and not for an event: the guest goes on."""
+    recorded = boot_bare("full", trace=small_disk(2) / "trace")
+    assert "the trace cannot be written, it ends here" in recorded.complaints
+    assert not recorded.trace.header.complete
+    assert recorded.cases == {}
+    shown = subprocess.run(
+        [shutil.which("xlpy") or "xlpy", "trace", "show", recorded.trace.path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "the trace ends early" in shown.stderr or "did not end by itself" in shown.stderr
+
+
+def test_a_disk_that_is_full_before(boot_bare, small_disk):
+    """Nothing has begun then: the domain is as it was."""
+    disk = small_disk(2)
+    (disk / "filler").write_bytes(bytes(8192))
+    with pytest.raises(NotFound):
+        boot_bare("none", trace=disk / "trace", status=6)

@@ -87,7 +87,7 @@ def boot(
     try:
         outcome = made.run(2 if as_json else 1)
     finally:
-        if made.recorder is not None:
+        if made.recorder is not None and made.recorder.begun:
             _end_recording(env, domain, made.recorder, made.complaints)
     if as_json:
         json_document("xlpy.boot/1", domain=domain, notes=made.plan.notes, **outcome._asdict())

@@ -67,11 +67,13 @@ static void put_number(uint64_t value) {
 
 static void put_signed(int64_t value) { put_number(value >= 0 ? (uint64_t)value << 1 : (uint64_t)(-(value + 1)) * 2 + 1); }
 
+static void give_up(void) {
+  if (!out.failed) fprintf(stderr, "pmtrace: the trace cannot be written, it ends here\n");
+  out.failed = true;
+}
+
 static void flush_out(void) {
-  if (out.used && !out.failed && out.write(out.file, out.bytes, out.used) != (int)out.used) {
-    out.failed = true;
-    fprintf(stderr, "pmtrace: the trace cannot be written, it ends here\n");
-  }
+  if (out.used && !out.failed && out.write(out.file, out.bytes, out.used) != (int)out.used) give_up();
   out.used = 0;
 }
 
@@ -324,11 +326,11 @@ static void on_exit_(plugin_id id, void *unused) {
   (void)id, (void)unused;
   pthread_mutex_lock(&writing);
   flush_out();
-  if (out.close(out.file)) out.failed = true;
+  if (out.close(out.file)) give_up();
   if (reads_path) {
     FILE *reads = fopen(reads_path, "w");
     for (int i = 0; reads && i < range_count; i++) put_loaded(reads, i);
-    if (!reads || ferror(reads) | fclose(reads)) out.failed = true;
+    if (!reads || ferror(reads) | fclose(reads)) give_up();
   }
   if (!out.failed) fprintf(stderr, "pmtrace: complete\n");
   pthread_mutex_unlock(&writing);

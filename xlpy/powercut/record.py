@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from xlpy.digest import blake2b
@@ -89,13 +90,26 @@ class Recorder:
         self._folder = folder
         self._header = header
         self._plugin = plugin()
+        self.begun = False  # whether there is a trace, of whatever length
 
     def begin(self, pieces: Iterable[tuple[Path, int, int]], labels: Iterable[bytes]) -> None:
         """Make the folder, and keep the memory as it is before the run.
 
         Args:
             pieces: (file, offset, length) of all windows' bytes, in order. labels: the label area of each.
+
+        Raises:
+            Constraint: they cannot be written, for lack of room for example.
         """
+        try:
+            self._begin(pieces, labels)
+            self.begun = True
+        except OSError as error:
+            raise Constraint(
+                f"{self._folder}: {error.strerror}", hint="make room, or name another folder for the trace"
+            ) from error
+
+    def _begin(self, pieces: Iterable[tuple[Path, int, int]], labels: Iterable[bytes]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         at = 0
         with open(self._folder / "base", "wb", opener=private) as base:
@@ -136,9 +150,13 @@ class Recorder:
         Args:
             complaints: QEMU's standard error, in which the plugin says that it has written everything.
             devices: block devices that the guest makes of its namespaces.
+
+        Returns:
+            the trace; its header is that of the beginning when there is no room for another.
         """
         header = self._header._replace(devices=list(devices), complete=COMPLETE in complaints)
-        write_header(self._folder, header)
+        with suppress(OSError):
+            write_header(self._folder, header)
         return Trace(self._folder)
 
 
