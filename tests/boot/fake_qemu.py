@@ -5,6 +5,7 @@ stage TEXT     write TEXT at the start of every staged vNVDIMM
 ask HANDLE     put the question for the label size of a device into the mailbox, and print status and sizes
 time COUNT     ask as often, and print the median of what an answer took, in microseconds
 hammer COUNT   ring without waiting for an answer, a line on the console every hundred times
+monitor        wait for a command of the human monitor, and say it
 echo           read a line from the console and say it
 off            power off
 reset          reset the machine
@@ -51,6 +52,17 @@ class Machine:
         self.monitor.sendall(json.dumps(event).encode() + b"\n")
         sys.exit(status)
 
+    def monitor_command(self):
+        """Say the first command line that comes for the human monitor."""
+        print("ready", flush=True)
+        text = b""
+        while b"command-line" not in text or not text.endswith(b"\n"):
+            text += self.monitor.recv(4096)
+        for line in text.splitlines():
+            request = json.loads(line)
+            if request["execute"] == "human-monitor-command":
+                print("monitor:", request["arguments"]["command-line"], flush=True)
+
     def ring(self, handle):
         request = struct.pack("<5I16s", 0, handle, 1, 4, 0, DEVICE)
         self.ram[self.mailbox : self.mailbox + len(request)] = request
@@ -90,6 +102,8 @@ def play(machine, words):
                     print("hammering", number, flush=True)
         elif word == "echo":
             print("read", sys.stdin.readline().strip(), flush=True)
+        elif word == "monitor":
+            machine.monitor_command()
         elif word == "off":
             machine.stop("guest-shutdown")
         elif word == "reset":

@@ -237,6 +237,17 @@ def test_other_commands_work_meanwhile(vm, config):
     process.wait(20)
 
 
+def test_a_machine_check_reaches_the_emulator(vm):
+    """`mceinj` in another process: the booted guest gets it in bank 1, with its own address."""
+    process = vm.start("monitor off")
+    assert process.stdout.readline() == "ready\n"
+    shown, _ = vm.xlpy("mceinj", "-d", "vm", "-p", "0x500000040", "--json")
+    said = process.communicate(timeout=30)[0]
+    assert process.returncode == 0
+    assert "monitor: mce -b 0 1 0xbd2000000000017a 0x5 0x500000040 0x86\n" in said
+    assert json.loads(shown)["booted"]
+
+
 def test_a_killed_boot_is_mended(vm):
     from xlpy.boot.session import booted, recover
     from xlpy.host import Host
