@@ -115,6 +115,13 @@ KEYS = {
     "namespaces[].filesystem.files": Key("files to start with", "files: [{path: vm1.img, size: 64M}]"),
     "namespaces[].filesystem.files[].path": Key("below the mount point, or absolute", "path: vm1.img"),
     "namespaces[].filesystem.files[].size": Key("bytes", "size: 64M"),
+    "namespaces[].filesystem.files[].content": Key(
+        "a file of yours that it is filled with, relative to the description; size is then its length",
+        "content: disk.img",
+    ),
+    "namespaces[].filesystem.files[].align": Key(
+        "of its place in host memory, so that large pages can map it: 4K, 2M or 1G", "align: 2M"
+    ),
     "namespaces[].filesystem.files[].state": Key("how its extents lie on the media", "state: fragmented"),
     "dm[].name": Key("below /dev/mapper", "name: vg0-root"),
     "dm[].devices": Key("what it is made of", "devices: [/dev/pmem0p3]"),
