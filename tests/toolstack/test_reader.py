@@ -62,7 +62,7 @@ def test_steps_that_are_not_due_have_nothing_to_do(keys, kind, data):
             step(reader)
         return reader.tree, [str(one) for one in (*reader.problems, *reader.warnings)], reader.status
 
-    taken = due(parse(text, "t.cfg"))
+    taken = due(*parse(text, "t.cfg"))
     always = [step.run for step in STEPS if step.run in taken or not _of_devices(step)]
     assert outcome(taken) == outcome(always)
 

@@ -397,7 +397,7 @@ def load_config(
     settings = parse(text, source, extra, strict=strict)
     reader = Reader(settings, host or HostFacts(), xen)
     settings.binary = reader.version >= BINARY_SINCE
-    for step in due(settings):
+    for step in due(*settings):
         step(reader)
     vnvdimms = _read_vnvdimms(reader)
     if reader.problems:

@@ -208,9 +208,10 @@ class Reader:
         above, name = _split(path)
         node = self.tree
         for step in above:
-            if step not in node:
-                node[step] = {}
-            node = node[step]
+            below = node.get(step)
+            if below is None:
+                below = node[step] = {}
+            node = below
         return node, name
 
     def put(self, path: str, value: Leaf) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config.options import OPTIONS
@@ -11,7 +12,7 @@ from xlpy.toolstack.config.reading import cpulists, identity, memory
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from xlpy.toolstack.config.reading.reader import Reader
 
@@ -224,7 +225,8 @@ _ALWAYS = frozenset(at for at, step in enumerate(STEPS) if not step.keys)
 _BY_KEY = {key: [at for at, step in enumerate(STEPS) if key in step.keys] for step in STEPS for key in step.keys}
 
 
-def due(keys: Iterable[str]) -> list[Callable[[Reader], None]]:
+@lru_cache(maxsize=64)  # of many files that are checked at once most have the same keys
+def due(*keys: str) -> list[Callable[[Reader], None]]:
     """The steps that have something to do when these keys are set, in their order."""
     wanted = set(_ALWAYS)
     for key in keys:
