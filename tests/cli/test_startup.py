@@ -37,11 +37,11 @@ SLOW = {
 }
 # Command -> how many modules of ours it may import at most, and parts of xlpy of which it has no need at all.
 COMMANDS = {
-    ("list",): (46, ("firmware", "devicemodel", "toolstack.config", "dom0.files", "dom0.ext4", "hw.hardware", "guest")),
-    ("pmem", "list"): (70, ("firmware", "devicemodel", "toolstack.config", "dom0.ext4", "dom0.files.sysfs", "guest")),
-    ("whereis", "gpa", "quickstart", "0x500001000"): (106, ("devicemodel", "guest", "firmware.acpi.eval", "boot")),
-    ("guest", "probe", "quickstart"): (168, ("dom0.ext4", "toolstack.config", "toolstack.domain.build", "boot")),
-    ("create", "-q", str(QUICKSTART)): (182, ("firmware.acpi.eval", "guest", "boot", "toolstack.config.xlcfg.machine")),
+    ("list",): (48, ("firmware", "devicemodel", "toolstack.config", "dom0.files", "dom0.ext4", "hw.hardware", "guest")),
+    ("pmem", "list"): (74, ("firmware", "devicemodel", "toolstack.config", "dom0.ext4", "dom0.files.sysfs", "guest")),
+    ("whereis", "gpa", "quickstart", "0x500001000"): (115, ("devicemodel", "guest", "firmware.acpi.eval", "boot")),
+    ("guest", "probe", "quickstart"): (176, ("dom0.ext4", "toolstack.config", "toolstack.domain.build", "boot")),
+    ("create", "-q", str(QUICKSTART)): (188, ("firmware.acpi.eval", "guest", "boot", "toolstack.config.xlcfg.machine")),
 }
 PROGRAM = """
 import os, sys

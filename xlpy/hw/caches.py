@@ -7,12 +7,12 @@ Nothing is kept, and no file is there, as long as every store was written back a
 
 from __future__ import annotations
 
-import json
 import os
 
 from xlpy.errors import StateError
 from xlpy.hw.media import trouble
 from xlpy.hw.persistency import LINE, Line, Persistency, Store
+from xlpy.jsontext import decode, encode
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ class Caches:
     def _load(self) -> None:
         try:
             with open(self._path, "rb") as file:
-                saved: dict[str, Any] = json.load(file)
+                saved: dict[str, Any] = decode(file.read().decode())
             for address, (base, stores, durable) in saved["lines"].items():
                 line = self._model.lines[int(address, 16)] = Line(bytes.fromhex(base))
                 line.stores = [Store(at, bytes.fromhex(data), order) for at, data, order in stores]
@@ -129,7 +129,7 @@ class Caches:
             waiting, queued = self._model.waiting()
             fresh = f"{self._path}.new"
             with open(fresh, "w", encoding="utf-8", opener=private) as file:
-                json.dump({"lines": lines, "waiting": waiting, "queued": queued}, file)
+                file.write(encode({"lines": lines, "waiting": waiting, "queued": queued}))
             os.replace(fresh, self._path)
         except OSError as error:
             raise trouble(self._path, error) from error
