@@ -255,8 +255,8 @@ def small_disk(tmp_path):
 
 
 def test_a_disk_that_fills_up_while_a_guest_is_recorded(boot_bare, small_disk):
-    """There is room for what was before the run (labels, a header), and not for an event: the guest goes on."""
-    recorded = boot_bare("full", trace=small_disk(2) / "trace")
+    """There is room for a header, and not for an event: the guest goes on."""
+    recorded = boot_bare("full", trace=small_disk(1) / "trace")
     assert "the trace cannot be written, it ends here" in recorded.complaints
     assert not recorded.trace.header.complete
     assert recorded.cases == {}

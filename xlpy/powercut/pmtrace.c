@@ -10,8 +10,7 @@
  * mailbox=ADDRESS of its page and labels=HANDLE:BYTES of each range in turn, stride=N (the guest's vCPU n is QEMU's
  * processor n * N), absent=clwb or clflushopt (not in the guest's CPUID: executing it is an invalid opcode), reads=FILE.
  *
- * TCG executes write-backs as no operation, so they are decoded here, and their virtual address is translated by the
- * guest's page tables as they are at that moment.
+ * TCG executes write-backs as no operation: they are decoded here, their address translated by the guest's page tables.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
