@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+LOCAL = 1 << 3  # LMCE_S of IA32_MCG_STATUS
 _PR_SET_PDEATHSIG = 1
 _END_SECONDS = 5.0
 _TAIL = 4096  # bytes of its stderr that are kept
@@ -133,9 +134,13 @@ class Emulator:
         return bool(data)
 
     def machine_check(self, check: Mapping[str, int]) -> None:
-        """Raise a machine check on all processors, bank 1 of the first having the error (QEMU's monitor, ``mce``)."""
-        words = " ".join(f"{check[name]:#x}" for name in ("status", "mcg_status", "addr", "misc"))
-        self._send("human-monitor-command", {"command-line": f"mce -b 0 1 {words}"})
+        """Raise a machine check in bank 1 of the first processor (QEMU's monitor, ``mce``).
+
+        As a local one: QEMU resets the machine when it broadcasts to a processor that was never started.
+        """
+        words = (check["status"], check["mcg_status"] | LOCAL, check["addr"], check["misc"])
+        line = " ".join(map(hex, words))
+        self._send("human-monitor-command", {"command-line": f"mce 0 1 {line}"})
 
     def heard(self) -> bool:
         """Take in what the port has told; False at its end."""
