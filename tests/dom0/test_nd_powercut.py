@@ -133,3 +133,35 @@ def test_two_dimms(step):
             found = seen(bus, record.upto(number, prefix(cut)))
             assert found in (old, new, None), (number, cut)
             assert found is not None or step != "rename"  # all DIMMs have a label of it throughout
+
+
+@pytest.mark.parametrize("mode", ["fsdax", "devdax", "sector"])
+def test_info_blocks(mode):
+    """Torn, they leave a raw namespace; whole, the one that was asked for."""
+    bus, platform = single(64 * MIB), Platform()
+    nd = powered(bus, platform)
+    init_labels(nd)
+    writes, store = [], platform.memory.write
+
+    def write(spa, data):
+        writes.append((spa, platform.memory.read(spa, len(data)), bytes(data)))
+        store(spa, data)
+
+    platform.memory.write = write
+    create(nd.region("region0"), ONE, 32 * MIB, mode=mode)
+    assert len(writes) == (3 if mode == "sector" else 1)
+    found = []
+    for number in range(len(writes), -1, -1):
+        last = writes[number] if number < len(writes) else None
+        lengths = [0, *range(1, 100, 7), 4087, *range(4088, 4096)] if last else [0]
+        for length in lengths:
+            if last:
+                store(last[0], prefix(min(length, len(last[2])))(last[1], last[2]))
+            (namespace,) = (one for one in powered(bus, platform).namespaces if one.size)
+            assert namespace.enabled
+            found.append((number, length, namespace.mode))
+        if last:
+            store(last[0], last[1])
+    whole = {"fsdax": "memory", "devdax": "dax", "sector": "safe"}[mode]
+    assert {mode for number, _, mode in found if number == len(writes)} == {whole}
+    assert {mode for number, _, mode in found if number < len(writes)} == {"raw"}
