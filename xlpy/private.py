@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from stat import S_IMODE
+from stat import S_IMODE, S_ISREG
 
 FILE, FOLDER = 0o600, 0o700
 OTHERS = 0o077  # the rights of anybody else
@@ -26,6 +27,23 @@ def private(path: str | os.PathLike[str], flags: int) -> int:
                 os.fchmod(fd, FILE)
             return fd
     return os.open(path, flags, FILE)
+
+
+def replaceable(path: str | os.PathLike[str]) -> str:
+    """The plain file, behind links, that a finished new one takes the place of; it need not be there.
+
+    OSError: something else is there, such as a folder, a pipe or a device, which would be gone.
+    """
+    path = os.path.realpath(path)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return path
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not S_ISREG(mode):
+        raise FileExistsError(errno.EEXIST, "there is something that is not a plain file", path)
+    return path
 
 
 def folder(path: str | os.PathLike[str]) -> None:

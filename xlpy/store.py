@@ -164,7 +164,7 @@ class Store:
         elif version != SCHEMA:
             raise StateError(
                 f"{path}: state of version {version}, this xlpy reads version {SCHEMA}",
-                hint="use the xlpy that made it, or start over: xlpy host reset",
+                hint="use the xlpy that made it, or start anew on its media: xlpy host reset --keep-media",
             )
         self._seen = self._others()
         self._inode = os.stat(path).st_ino if path else 0

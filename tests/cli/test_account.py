@@ -35,7 +35,9 @@ def test_want(xlpy):
         (("--want", "1T", "/dev/pmem1"), 6, "leaves 1T for a guest"),
         (("--want", "1000"), 6, "pages of 4096"),
         (("--want", "1M", "nowhere"), 4, "no region, namespace or device"),
+        (("--want", "1M", "nowhere"), 4, "regions: region0, region1"),
         (("--map", "dev"), 2, "add --want SIZE"),
+        (("--mode", "fsdax"), 2, "add --want SIZE"),
         (("/dev/pmem9",), 4, "no such"),
     ],
 )

@@ -73,7 +73,11 @@ def test_without_a_domain_the_kernel_does_what_it_can(xlpy):
     xlpy("pmem", "prepare", FILE)
     xlpy("host", "event", "truncate", FILE, "--size", "1M")
     assert xlpy("pmem", "resolve", FILE, "--json").json["size"] == 1 << 20
-    xlpy("host", "event", "remount", FILE)
+    xlpy("host", "event", "punch", FILE, "--offset", "4K", "--length", "0", status=6)
+    assert "no DAX already" not in xlpy("host", "event", "-n", "remount", FILE).err
+    for path in ("/", "/dev/pmem0"):
+        assert "does not lie on a file system" in xlpy("host", "event", "remount", path, status=7).err
+    xlpy("host", "event", "remount", "/mnt/pmem0")
     assert "page cache" in xlpy("pmem", "resolve", FILE, status=7).err
     xlpy("host", "event", "unlink", FILE)
     xlpy("pmem", "resolve", FILE, status=4)

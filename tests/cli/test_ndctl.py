@@ -42,7 +42,7 @@ def ndctl(template, tmp_path, monkeypatch, capfdbinary):
     def call(line: str, status: int = 0, command: str = "ndctl") -> tuple[str, str]:
         capfdbinary.readouterr()
         got = run([*command.split(), *line.split()])
-        out, err = (one.decode() for one in capfdbinary.readouterr())
+        out, err = (one.decode(errors="replace") for one in capfdbinary.readouterr())
         assert got == status, err
         return out, err
 
@@ -250,3 +250,22 @@ def test_devdax_does_not_become_memory(ndctl):
     _, err = ndctl("reconfigure-device -m system-ram dax1.0", 161, command="daxctl")
     assert "persistent memory does not become memory of Dom0 here" in err
     assert err.endswith("reconfigured 0 devices\n")
+
+
+def test_a_name_is_bytes(ndctl, tmp_path):
+    """Linux takes any; what is no UTF-8 comes back as it was."""
+    ndctl("create-namespace -r region0 -s 32M -n \udcffdata", 0)
+    with Host.open(tmp_path / "host") as host:
+        assert b"\xffdata\0" in host.hw.labels_read("a", 0, 8192)
+        assert host.dom0.nd.buses[0].regions[0].namespaces[0].alt_name == "\udcffdata"
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("inject-smart nmem0 -m nan", 234, "Invalid argument: media_temperature: nan"),
+        ("write-labels -i . nmem0", 1, "failed to open: .: (Is a directory)"),
+    ],
+)
+def test_input_that_is_none(ndctl, line, status, said):
+    assert said in ndctl(line, status)[1]

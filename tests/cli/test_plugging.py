@@ -213,6 +213,14 @@ def test_fragments_that_do_not_fit(xlpy, tmp_path):
     assert xlpy("host", "show", "--json").json == before
 
 
+def test_only_what_the_fragment_says_is_complained_about(xlpy, tmp_path):
+    (tmp_path / "bad.yaml").write_text("dimms: [{id: dimm0, capacity: 64M}]")
+    shown = xlpy("host", "plug", tmp_path / "bad.yaml", "--json", status=3)
+    assert [line.rsplit("/", 1)[-1] for line in shown.json["details"]] == [
+        "bad.yaml:1: dimms[0].id: id dimm0 is taken by dimm0 in the machine"
+    ]
+
+
 def test_a_dimm_is_itself(plugged, host_root):
     plugged("host", "unplug", "more")
     fragment = host_root / "unplugged" / "more.yaml"

@@ -398,7 +398,12 @@ def test_a_command_that_cannot_be_run(xlpy, tmp_path, command, status):
 
 
 def test_a_file_that_cannot_be_written(xlpy, tmp_path):
-    assert "No such file" in xlpy("record", tmp_path / "none" / "bug", "--", "true", status=6).err
+    seen = tmp_path / "seen"
+    assert "No such file" in xlpy("record", tmp_path / "none" / "bug", "--", "touch", seen, status=6).err
+    os.mkfifo(tmp_path / "fifo")
+    assert "not a plain file" in xlpy("record", tmp_path / "fifo", "--", "touch", seen, status=6).err
+    assert (tmp_path / "fifo").is_fifo()
+    assert not seen.exists(), "it is known before COMMAND is run"
 
 
 def test_a_recording_inside_a_recording(xlpy, monkeypatch, tmp_path):

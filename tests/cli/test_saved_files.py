@@ -137,3 +137,15 @@ def test_what_is_no_file(xlpy, tmp_path, path):
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "folder").mkdir()
     assert "is not a plain file" in xlpy("restore", tmp_path / path, status=3).err
+
+
+def test_only_a_plain_file_is_replaced(xlpy, configs, tmp_path):
+    xlpy("create", "-q", configs / "quickstart.cfg")
+    os.mkfifo(tmp_path / "fifo")
+    assert "not a plain file" in xlpy("save", "quickstart", tmp_path / "fifo", status=6).err
+    assert (tmp_path / "fifo").is_fifo()
+    (tmp_path / "link").symlink_to("behind")
+    xlpy("save", "-c", "quickstart", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "behind").read_bytes().startswith(MAGIC)
+    assert {path.name for path in tmp_path.iterdir() if "partial" in path.name} == set()

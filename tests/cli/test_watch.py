@@ -165,3 +165,10 @@ def test_a_picture_on_a_terminal_until_ctrl_c(host_root, xlpy, configs):
     assert "/mnt/pmem0/vm1.img" in text
     assert text.rstrip().endswith("\x1b[?25h")  # the cursor is back
     os.close(leader)
+
+
+@pytest.mark.parametrize(
+    "words", [("-i", "nan"), ("-i", "inf", "-n", "2"), ("-i", "1e308"), ("-T", "nan"), ("-i", "0")]
+)
+def test_times_that_are_none(xlpy, words):
+    assert f"Invalid value for '{words[0]}'" in xlpy("watch", *words, status=2).err

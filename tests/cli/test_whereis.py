@@ -193,6 +193,16 @@ def test_addresses_of_nothing(xlpy, domain, words, status, message):
     assert message in result.err
 
 
+def test_long_ranges_have_one_piece_for_what_lies_together(xlpy, domain):
+    """Not one for each free block; and there is memory that the E820 has in no entry."""
+    spa = xlpy("whereis", "gpa", "quickstart", hex(domain), "--json").json["spa"]
+    found = xlpy("whereis", "spa", hex(spa), "--length", "1G", "--json").json["pieces"]
+    assert [(one["path"], one["length"] >> 20) for one in found] == [("/mnt/pmem0/vm1.img", 64), (None, 960)]
+    found = xlpy("whereis", "spa", "0", "--length", "1M", "--json").json["pieces"]
+    assert sum(one["length"] for one in found) == 1 << 20
+    assert len(found) < 10
+
+
 def test_the_last_byte_and_the_one_behind_it(xlpy, domain):
     last = xlpy("whereis", "gpa", "quickstart", hex(domain + (64 << 20) - 1), "--json").json
     assert last["path_offset"] == (64 << 20) - 1

@@ -25,21 +25,21 @@ xlpy pmem account --want 100G
 @argument("device", required=False, shell_complete="backings")
 @option("--want", type=SIZE, metavar="SIZE", help="The smallest namespace that gives a guest exactly SIZE.")
 @option("--map", "where", type=Choice(["mem", "dev"]), help="With --want: where Linux' page structs are to be.")
-@option("--mode", type=Choice(["fsdax", "devdax"]), default="fsdax", help="With --want: the mode of the namespace.")
+@option("--mode", type=Choice(["fsdax", "devdax"]), help="With --want: the namespace's mode, fsdax unless given.")
 @json_option
-def account(env: Env, device: str | None, want: int | None, where: str | None, mode: str, as_json: bool) -> None:
+def account(env: Env, device: str | None, want: int | None, where: str | None, mode: str | None, as_json: bool) -> None:
     """Account for every byte from the DIMMs to the guest: labels, info block, page structs, Xen's reserve, BTT map and
     log, file system, alignment.
 
     DEVICE is a namespace, a device, a partition or a file; without it, all namespaces. With --want, DEVICE is a region
     or a namespace in it, whose place counts.
     """
-    if want is None and where is not None:
-        raise UsageError("--map chooses among the answers to --want", hint="add --want SIZE")
+    if want is None and (where or mode):
+        raise UsageError(f"--{'map' if where else 'mode'} chooses among the answers to --want", hint="add --want SIZE")
     if want is not None:
         from xlpy.views.wanted import plans
 
-        found = plans(want, _place(env, device), (mode,), (where,) if where else ("mem", "dev"))
+        found = plans(want, _place(env, device), (mode or "fsdax",), (where,) if where else ("mem", "dev"))
         _show_plans(env, want, found, as_json)
         return
     from xlpy.views.ledger import accounts
@@ -80,7 +80,8 @@ def _place(env: Env, device: str | None) -> Place:
                 names |= {one.dev, one.disk or one.dev, one.char or one.dev}
         if short in names:
             return Place(region.span.start, region.align, region.span.size)
-    raise NotFound(f"{device}: no region, namespace or device", hint="xlpy pmem list shows what there is")
+    regions = ", ".join(region.dev for region in dom0.bus.regions)
+    raise NotFound(f"{device}: no region, namespace or device", hint=f"regions: {regions}; others: xlpy pmem list")
 
 
 def _show_plans(env: Env, want: int, found: list[Plan], as_json: bool) -> None:

@@ -44,6 +44,7 @@ def record(env: Env, file: str, words: tuple[str, ...], as_json: bool) -> None:
 
     if RECORDING in os.environ:
         raise UsageError("this is recorded already", hint="xlpy record FILE -- COMMAND, once")
+    target = archive.target(file)
     folder = Path(tempfile.mkdtemp(prefix="xlpy-record-"))
     variables = os.environ | {RECORDING: str(folder)}
     if env.root is not None:
@@ -61,7 +62,7 @@ def record(env: Env, file: str, words: tuple[str, ...], as_json: bool) -> None:
             status = NOT_RUN
         except KeyboardInterrupt:
             status = Exit.INTERRUPTED
-        count = archive.write(folder, file, about)
+        count = archive.write(folder, target, about)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     status = 128 - status if status < 0 else status  # by a signal, as a shell says it

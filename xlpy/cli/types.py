@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import click
 
+MOST_SECONDS = 1e9  # 31 years: time.sleep refuses 292 of them
+
 
 class Type(Protocol):
     """What a value may be."""
@@ -72,7 +74,14 @@ class Seconds(Type):
     def click(self) -> click.ParamType[Any]:
         import click
 
-        return click.FloatRange(min=0, min_open=self.some)
+        class Range(click.FloatRange):
+            def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+                found = super().convert(value, param, ctx)
+                if not found <= MOST_SECONDS:  # nan too, which lies in every range for click
+                    self.fail(f"{value} is no number of seconds up to {MOST_SECONDS:.0f}", param, ctx)
+                return found
+
+        return Range(min=0, min_open=self.some)
 
 
 class FilePath(Type):

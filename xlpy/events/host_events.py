@@ -52,9 +52,9 @@ def carry_out(host: Host, event: Event, dry_run: bool = False) -> str:
         Constraint: the file system cannot do it, or not with DAX (EOPNOTSUPP, EINVAL).
     """
     dom0, path = host.dom0, event.path
-    mount, inner, inode = dom0.file(path)
     if event.kind == "remount":
         return _remount(host, path, dry_run)
+    inode = dom0.file(path)[2]
     owner = dom0.holder(dom0.clean(path))
     if owner is not None:
         raise Conflict(
@@ -67,6 +67,8 @@ def carry_out(host: Host, event: Event, dry_run: bool = False) -> str:
     if event.kind == "reflink":
         raise Constraint(f"{path}: Operation not supported: ext4 has no shared extents")
     if event.kind == "punch":
+        if event.length == 0:
+            raise Constraint(f"{path}: Invalid argument: the length of a hole is at least 1", hint="--length 4K")
         start, length = _whole_blocks(event, inode.size)
         if not dry_run and length:
             dom0.punch(path, start, length)
@@ -75,16 +77,18 @@ def carry_out(host: Host, event: Event, dry_run: bool = False) -> str:
         if not dry_run:
             dom0.truncate(path, event.size)
         return f"{inode.size} bytes before, {event.size} now"
-    del mount, inner
     if not dry_run:
         dom0.unlink(path)
     return "removed"
 
 
 def _remount(host: Host, path: str, dry_run: bool) -> str:
-    """mount -o remount,dax=never on the file system of a file."""
+    """mount -o remount,dax=never on the file system of a file, or of a mount point."""
     dom0 = host.dom0
+    dom0.stat(path)
     mount = dom0.mount_of(path)
+    if mount not in dom0.disk_mounts:
+        dom0.file(path)  # says so
     window = dom0.device(mount.device).window
     users = [user for user in dom0.users_of(window) if not user.startswith("mount ")]
     if users:

@@ -61,7 +61,7 @@ def identity(where: str) -> DimmSpec:
         fields.pop("health")
         flags = tuple(fields.pop("flags"))
         return DimmSpec(**fields, manufactured=made and (made[0], made[1]), flags=flags)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
             f"{where}: no DIMM lies there", hint="media: names a folder that host unplug has made"
         ) from None

@@ -55,7 +55,9 @@ def parse_fragment(text: str, source: str, there: MachineSpec) -> Fragment:
         problems.add(fault.line, fault.text)
     if spec is not None:
         _refuse_taken(root, spec, there, problems)
-    report = [_told(line, there) for line in problems.report()]
+    report = problems.report()
+    ours = [line for line in report if not line.startswith(f"{source}:0: ")]  # others follow from them
+    report = [_told(line, there) for line in ours or report]
     if report or spec is None:
         raise ConfigError(
             f"{source}: {len(report)} problem{'s' * (len(report) != 1)} in what is to be plugged in",

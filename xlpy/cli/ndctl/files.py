@@ -83,11 +83,11 @@ class Input:
             if path is None:
                 return cls(sys.stdin.buffer.read(limit) if sys.stdin else b"")
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with os.fdopen(fd, "rb") as stream:
+                return cls(stream.read(limit) or b"")
         except OSError as error:
             _told(session, path or "<stdin>", error)
             return None
-        with os.fdopen(fd, "rb") as stream:
-            return cls(stream.read(limit))
 
     def read(self, length: int) -> bytes:
         """The first ``length`` bytes."""

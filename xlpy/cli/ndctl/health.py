@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import EINVAL, EIO, ENXIO
+from math import isfinite
 
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.jsonc import show_array
@@ -123,7 +124,7 @@ def _wanted(session: Session, values: Values) -> tuple[dict[str, Any], dict[str,
             if word is None:
                 continue
             value = _number(word) if option != "spares" else float(number(word)[0])
-            if value in (float("inf"), float("-inf")) or (option == "spares" and value >= 2**32):
+            if not isfinite(value) or (option == "spares" and value >= 2**32):
                 session.error(f"Invalid argument: {option + ': ' if not suffix else ''}{word}\n")
                 return None
             into[FIELDS[option]] = int(value) if option == "spares" else _degrees(value)

@@ -69,7 +69,7 @@ class Resolver:
             self._session.error("Retry without -s/--size=\n")
             raise Refused(-EINVAL)
         name = values.name if values.name is not None else old.alt_name if old and old.has_label else ""
-        if len(name.encode()) > NAME_MAX:
+        if len(name.encode(errors="surrogateescape")) > NAME_MAX:
             self._session.failed("validate_namespace_options: alt name overflow")
             raise Refused(-EINVAL)
         mode = mode_of(values.mode) or mode_of(_mode(old)) or "raw"

@@ -12,7 +12,7 @@ from xlpy import __version__, limits
 from xlpy.cli.recording.recorder import COMMANDS
 from xlpy.errors import ConfigError, Constraint, StateError
 from xlpy.inputs import open_plain
-from xlpy.private import private
+from xlpy.private import private, replaceable
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +22,23 @@ SCHEMA, VERSION = "xlpy.recording/", 1
 INDEX = "recording.json"
 
 
-def write(folder: Path, path: str, about: dict[str, Any]) -> int:
+def target(path: str) -> Path:
+    """Where a recording of this name is written: what can be said before it is made.
+
+    Raises:
+        Constraint: it cannot be written there.
+    """
+    try:
+        found = Path(replaceable(path))
+        fresh = Path(f"{found}.partial")
+        with open(fresh, "wb", opener=private):
+            fresh.unlink()
+    except OSError as error:
+        raise Constraint(f"{path}: {error.strerror}", hint="choose another file") from None
+    return found
+
+
+def write(folder: Path, path: Path, about: dict[str, Any]) -> int:
     """Put a folder of ``recorder`` into one file; nothing is left when that fails.
 
     Args:

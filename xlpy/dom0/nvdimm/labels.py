@@ -134,7 +134,7 @@ class Label(NamedTuple):
     def build(self, minor: int = 2) -> bytes:
         """The label as it stands in its slot, in format 1.``minor``."""
         slot = bytearray(LABEL_SIZE[minor])
-        fields = (self.uuid, self.name.encode(), *self[2:10])
+        fields = (self.uuid, self.name.encode(errors="surrogateescape"), *self[2:10])
         if minor < 2:
             _LABEL_1_1.pack_into(slot, 0, *fields)
             return bytes(slot)
@@ -145,7 +145,7 @@ class Label(NamedTuple):
     def parse(cls, slot: bytes) -> Label:
         """Read one slot of 128 (1.1) or 256 bytes (1.2), whatever it holds."""
         fields = (_LABEL if len(slot) == LABEL_SIZE[2] else _LABEL_1_1).unpack_from(slot)
-        name = fields[1].split(b"\0", 1)[0].decode("utf-8", "replace")
+        name = fields[1].split(b"\0", 1)[0].decode(errors="surrogateescape")
         return cls(fields[0], name, *fields[2:])
 
 

@@ -16,7 +16,7 @@ from xlpy import limits
 from xlpy.digest import blake2b
 from xlpy.errors import ConfigError, Constraint, StateError
 from xlpy.inputs import open_plain
-from xlpy.private import private
+from xlpy.private import private, replaceable
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -58,11 +58,13 @@ def write(path: str, header: dict[str, Any], ram: Iterable[Run]) -> None:
     Raises:
         Constraint: it cannot be written.
     """
-    fresh = f"{path}.partial"
+    fresh = ""
     try:
+        target = replaceable(path)
+        fresh = f"{target}.partial"
         with open(fresh, "wb", 0, opener=private) as file:
             _write(file.fileno(), header, ram)
-        os.replace(fresh, path)  # noqa: PTH105
+        os.replace(fresh, target)  # noqa: PTH105
     except OSError as error:
         raise Constraint(f"{path}: {error.strerror}", hint="choose another file") from None
     finally:

@@ -46,9 +46,14 @@ def below(host: Host, spa: Spa) -> Answer:
 
 def _ram(host: Host, spa: Spa, fields: dict[str, Any], media: Hop) -> Answer:
     """Host RAM, as the E820 tells of it."""
-    entry = next(one for one in host.hw.memory_map() if one.start <= spa < one.start + one.size)
-    hop = Hop("firmware", f"host address {spa:#x}: {TYPE_NAMES.get(entry.type, entry.type)}", "the host's E820")
-    return Answer(fields, [hop, media], {"poison": False, "persistence": None}, entry.start + entry.size - spa)
+    rows = host.hw.memory_map()
+    entry = next((one for one in rows if one.start <= spa < one.start + one.size), None)
+    if entry is None:  # as between 640K and 1M
+        kind, end = "in no entry", min((one.start for one in rows if one.start > spa), default=spa + 1)
+    else:
+        kind, end = TYPE_NAMES.get(entry.type, str(entry.type)), entry.start + entry.size
+    hop = Hop("firmware", f"host address {spa:#x}: {kind}", "the host's E820")
+    return Answer(fields, [hop, media], {"poison": False, "persistence": None}, end - spa)
 
 
 def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: Hop) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.addr import Spa, Span
+from xlpy.addr import LIMIT, Spa, Span
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.dom0.nvdimm.infoblock import BLOCK
 from xlpy.errors import Constraint, Unsafe, XlpyError
@@ -59,7 +59,9 @@ def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Answer:
     """
     namespace = next((one for one in host.dom0.namespaces if spa in one.span), None)
     if namespace is None:
-        return Answer({}, [Hop("dom0", "no namespace", "Dom0's driver")], {}, 1)
+        starts = [one.span.start for one in host.dom0.namespaces if one.span.start > spa]
+        run = min(starts, default=LIMIT) - spa
+        return Answer({}, [Hop("dom0", "no namespace", "Dom0's driver")], {}, run)
     hops = [Hop("dom0", f"{namespace.dev}+{spa - namespace.span.start:#x}", *_label(host, namespace, spa))]
     fields = {"namespace": namespace.dev}
     if spa not in namespace.data:
@@ -150,7 +152,7 @@ def _file(host: Host, mount: Mount, device: BlockDevice, spa: Spa, likely: Seque
         "superblock",
         Place("spa", device.window.start + 1024),
     )
-    end = (at // image.block_size + 1) * image.block_size
+    end = device.window.size  # of what lies together, when no file has it
     for path, inode in _candidates(host, mount, image, likely):
         try:
             extents = image.fiemap(inode, path)
@@ -166,6 +168,8 @@ def _file(host: Host, mount: Mount, device: BlockDevice, spa: Spa, likely: Seque
                 ]
                 fields = {"path": path, "path_offset": offset, "inode": inode.number}
                 return Answer(fields, [block, *hops], {}, extent.physical + extent.length - at)
+            if extent.physical > at:
+                end = min(end, extent.physical)
     return Answer(
         {}, [block, Hop("dom0", "no file: free, or the file system's own", "extent trees of all files")], {}, end - at
     )

@@ -204,8 +204,9 @@ class NdNamespace:
         self._require_label("alt_name")
         self._require_idle()
         name = name.strip()
-        if len(name.encode()) > NAME_MAX:
-            refuse(EINVAL, f"a name of {len(name.encode())} bytes is too long, {NAME_MAX} fit")
+        size = len(name.encode(errors="surrogateescape"))
+        if size > NAME_MAX:
+            refuse(EINVAL, f"a name of {size} bytes is too long, {NAME_MAX} fit")
         self.alt_name = name
         self._update_label()
 
