@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _bisect import bisect_left, bisect_right
+
 from xlpy.addr import Gpa, Spa, Span
 from xlpy.errors import Constraint, FirmwareStopped, NotFound
 from xlpy.firmware.e820 import TYPE_NAMES
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.memory import GuestMemory
     from xlpy.toolstack.domain.record import DomainRecord, VnvdimmRecord
+
+    # where each extent begins, and its guest address, host address, length and device
+    _Pieces = tuple[list[int], list[tuple[int, int, int, VnvdimmRecord]]]
 
 
 class MapRow(NamedTuple):
@@ -99,11 +104,11 @@ class Running:
     def map(self) -> list[MapRow]:
         """Its guest-physical map in address order."""
         rows = []
-        firmware, board = self._firmware_rows(), self._board()
+        firmware, board, backing = self._firmware_rows(), self._board(), self._pieces()
         for piece in self.domain.memory.spans():
             start, end = piece.span.start, piece.span.end
             if piece.kind == "pmem" and piece.spa is not None:
-                rows += self._pmem(start, end, piece.spa)
+                rows += self._pmem(start, end, piece.spa, backing)
             elif piece.kind == "ram":
                 rows += self._ram(start, end, piece.spa, [*firmware, *(board.memory if board else ())])
             else:
@@ -147,19 +152,28 @@ class Running:
     def _row(start: int, end: int, kind: str, base: int, spa: Spa | None, what: str) -> MapRow:
         return MapRow(start, end, kind, None if spa is None else spa + start - base, (), what)
 
-    def _pmem(self, start: int, end: int, spa: Spa) -> list[MapRow]:
+    def _pmem(self, start: int, end: int, spa: Spa, backing: _Pieces) -> list[MapRow]:
         """A stretch of persistent memory, cut at the ends of vNVDIMMs and of their extents."""
         rows = []
+        starts, pieces = backing
+        for gpa, host, length, device in pieces[max(bisect_right(starts, start) - 1, 0) : bisect_left(starts, end)]:
+            first, last = max(gpa, start), min(gpa + length, end)
+            if first < last:
+                behind = host + first - gpa
+                dimms, place = self._dimms(behind, last - first), _place(device, first)
+                rows.append(MapRow(first, last, "pmem", behind, dimms, place, device.read_only))
+        return rows or [MapRow(start, end, "pmem", spa, self._dimms(spa, end - start), "vNVDIMM")]
+
+    def _pieces(self) -> _Pieces:
+        """The extents of all vNVDIMMs by guest address."""
+        found = []
         for device in self.record.vnvdimms:
             gpa = device.gpa
             for host, length in device.extents:
-                first, last = max(gpa, start), min(gpa + length, end)
-                if first < last:
-                    behind = host + first - gpa
-                    dimms, place = self._dimms(behind, last - first), _place(device, first)
-                    rows.append(MapRow(first, last, "pmem", behind, dimms, place, device.read_only))
+                found.append((gpa, host, length, device))
                 gpa += length
-        return rows or [MapRow(start, end, "pmem", spa, self._dimms(spa, end - start), "vNVDIMM")]
+        found.sort(key=lambda piece: piece[0])
+        return [piece[0] for piece in found], found
 
     def _dimms(self, spa: int, length: int) -> tuple[str, ...]:
         """The DIMMs of the interleave set, or the one DIMM when the stretch is within one line."""
