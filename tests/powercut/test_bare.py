@@ -235,6 +235,22 @@ def test_an_instruction_that_the_cpuid_lacks(boot_bare):
     assert recorded.rows(7) == [("store", 0x7000, "0100000000000000")]
 
 
+def test_a_fresh_guest_on_each_state(bare, tmp_path, monkeypatch, capsys):
+    """`--boot`: this guest again, at the same addresses, on what is left; the recorder says what it has loaded."""
+    monkeypatch.setenv("XLPY_QEMU", newer_qemu())
+    (tmp_path / "recover.sh").write_text("exit 0\n")
+    (tmp_path / "initrd").write_bytes(b"an initramfs, of which this guest knows nothing")
+    number = next(epoch.number for epoch in Epochs(bare.trace, bare.trace.before) if epoch.mark == 3)
+    words = ["trace", "cut", str(bare.trace.path), "--at", str(number), "--strategy", "all-lo", "--strategy", "all-hi"]
+    words += ["--strategy", "single", "--boot", str(tmp_path / "recover.sh"), "--initrd", str(tmp_path / "initrd")]
+    capsys.readouterr()
+    assert run([*words, "--prune", "--html", str(tmp_path / "page.html")]) == 0
+    found = re.search(r"(\d+) distinct \(0 known from before, (\d+) pruned\), 0 failed", capsys.readouterr().out)
+    distinct, pruned = map(int, found.groups())
+    assert distinct - pruned == 1  # what this guest loads is the same in all of them
+    assert "recover" in (tmp_path / "page.html").read_text()
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system with room for ``pages`` pages."""

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 
 from xlpy.errors import Constraint, MissingTool, NotFound
-from xlpy.powercut.check import Check, Verdict, run_check
+from xlpy.powercut.check import GUEST_ENDED, Check, Verdict, run_check
 from xlpy.powercut.reads import merged, reads_of, reads_of_guest, strace, strace_words
 from xlpy.powercut.record import READS
 from xlpy.powercut.subject import Source, Subject
@@ -90,8 +90,8 @@ def _run(check: Check, subject: Subject) -> tuple[Verdict, Ranges | None]:
         with TemporaryDirectory(dir=subject.folder) as record:
             recorded = check._replace(command=(*check.command, "--record", record))
             verdict = run_check(recorded, subject.values, {**subject.variables, READS: str(log)})
-        if verdict.status is None or not log.exists():
-            return verdict, None
+        if GUEST_ENDED not in verdict.output or not log.exists():
+            return verdict, None  # it did not come to its end, and who knows why
         found = merged((*reads_of_guest(log, windows), *labels))  # all labels: they are read through _DSM
     else:
         words = strace_words(strace(), subject.image.path, log)

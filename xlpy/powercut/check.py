@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KEEP = 16 << 10  # bytes of output that are kept: the first half and the last
 CHUNK = 1 << 16
+GUEST_ENDED = "guest: exit status "  # what the guest kit's /init says on the console, with the status of the script
 
 
 class Verdict(NamedTuple):
@@ -122,5 +123,5 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
 
 def _guest_status(console: str) -> int:
     """What the guest's script has ended with; 255 when its console does not tell."""
-    found = re.findall(r"^guest: exit status (\d+)", console, re.MULTILINE)
+    found = re.findall(rf"^{GUEST_ENDED}(\d+)", console, re.MULTILINE)
     return int(found[-1]) if found else 255

@@ -151,6 +151,7 @@ void first(const char *line) {
   }
 
   mark(12);
+  for (const char *text = "\nguest: exit status 0\n"; *text; text++) out8(0x3f8, *text); /* as the guest kit's /init */
   for (;;) out16(0x604, 0x2000); /* S5 */
 }
 

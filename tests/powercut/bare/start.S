@@ -20,6 +20,8 @@ image:
     .byte 1                     /* LOADED_HIGH */
     .word 0
     .long 0x100000              /* code32_start */
+    .org 0x22c
+    .long 0x37ffffff            /* initrd_addr_max */
     .org 0x230
     .long 0x1000                /* kernel_alignment */
     .org 0x238
