@@ -39,7 +39,7 @@ def large(version: Version) -> str:
 
 def size(version: Version) -> int:
     """How many domains are many."""
-    return 40 if version.quick else 1000
+    return 15 if version.quick else 1000
 
 
 # -- in one process ------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def size(version: Version) -> int:
 @cache
 def cycles(version: Version, turn: int) -> dict[str, Any]:
     """A process that creates and destroys: ten times as often with the version that is measured."""
-    count = 30 if version.quick else 1000 if version.older else 10_000
+    count = 10 if version.quick else 1000 if version.older else 10_000
     part = count // 10
     return version.work("cycles", version.folder / f"cycles{turn}", count, f"{part},{count}") | {"part": part}
 
@@ -59,7 +59,7 @@ def cycle(version: Version) -> tuple[Act, Act]:
 
     def first() -> Sample:
         root = version.folder / f"thousand{next(turn)}"
-        return median(version.work("cycles", root, 30 if version.quick else 1000)["times"])
+        return median(version.work("cycles", root, 10 if version.quick else 1000)["times"])
 
     return first, nothing
 
@@ -147,7 +147,7 @@ def tree(version: Version) -> tuple[Act, Act]:
 
 def thousandth(version: Version) -> tuple[Act, Act]:
     """The last ten of a thousand creates, each with a vNVDIMM of its own, and the first ten once all is imported."""
-    count = 40 if version.quick else 1000
+    count = 15 if version.quick else 1000
     root = version.host("backed", large(version))
     written(version, root, [f"{at}.img" for at in range(count)], 2 << 20)
     times = version.work("backed", root, count)["times"]
@@ -184,7 +184,7 @@ def debugfs_needed(make):
 
 
 CASES = [
-    Case("create + destroy in one process, median of 1,000", BEFORE, 0.35, cycle, 5, runs=3, slow=True),
+    Case("create + destroy in one process, median of 1,000", BEFORE, 0.35, cycle, 5, runs=2, slow=True),
     Case("the same, cycles 9,000-10,000", "cycles 1-1,000", 1.1, late, 6, runs=1, slow=True),
     Case("the same, resident memory", "after 1,000", 1.1, resident, 6, runs=1, slow=True, unit="MiB"),
     Case("list, 1,000 domains", "list, 1 domain", 4, listing, 7, runs=5, slow=True),

@@ -29,6 +29,7 @@ import boots
 import commands
 import growth
 import language
+import looking
 import memory
 import nvdimm
 import powercut
@@ -39,7 +40,7 @@ from case import BEFORE, Case, Column, Skip, measure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULES = (commands, growth, language, memory, nvdimm, aml, powercut, boots, suite)
+MODULES = (commands, growth, looking, language, memory, nvdimm, aml, powercut, boots, suite)
 HEAD = ("row", "what", "held against", "CPU", "peer", "ratio", "clock", "peer", "ratio", "before", "target")
 
 

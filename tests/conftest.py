@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import programs
 import pytest
+from copying import copy_tree
 from hypothesis import HealthCheck, settings
 
 # what takes long on a busy machine is not wrong
@@ -64,7 +63,7 @@ def made_host(tmp_path_factory):
 def host_root(made_host, tmp_path):
     """The state directory of a fresh default host; holes in its media stay holes."""
     root = tmp_path / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(made_host), str(root)], check=True)
+    copy_tree(made_host, root)
     return root
 
 

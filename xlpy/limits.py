@@ -27,3 +27,7 @@ GUEST_TABLES = 64 * MIB  # all ACPI tables that pointers in one memory lead to
 LABEL_AREA = 16 * MIB  # what write-labels reads
 GUEST_ENTRIES = 4096  # pointers to tables that are followed
 AML_NESTING = 64  # brackets of an AML argument
+TRACE_HEADER = 64 * MIB  # what a trace of a recorded guest says of itself; its events are read as a stream
+COUNTEREXAMPLE = 64 * MIB  # a failing state that `trace replay` builds again
+RECOVERY_SCRIPT = 1 * MIB  # the script of `trace cut --boot`
+STRACE_LOG = 256 * MIB  # what a check does with its image; one that does more counts as reading everything

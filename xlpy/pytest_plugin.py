@@ -15,6 +15,8 @@ the state directory of a test that failed, ``--xlpy-kernel`` and ``--xlpy-initrd
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import tempfile
@@ -140,8 +142,7 @@ def _made(machine: Path | None) -> Path:
 
     text, _ = read(machine)
     key = blake2b(f"{__version__}\0{_sources()}\0{text}".encode(), digest_size=10).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy" / "hosts"
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    cache = _cache()
     found = cache / key
     if not found.exists():
         fresh = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=cache))
@@ -154,6 +155,21 @@ def _made(machine: Path | None) -> Path:
         finally:
             shutil.rmtree(fresh)
     return found
+
+
+@functools.cache
+def _cache() -> Path:
+    """The folder of hosts that are kept; one of this process alone where that cannot be written."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy" / "hosts"
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=cache):
+            return cache
+    except OSError as error:
+        own = Path(tempfile.mkdtemp(prefix="xlpy-hosts-"))
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        warnings.warn(f"hosts cannot be kept in {cache}: {error.strerror}; each process makes its own", stacklevel=1)
+        return own
 
 
 def _sources() -> str:

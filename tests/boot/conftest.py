@@ -9,6 +9,7 @@ from pathlib import Path
 from struct import pack_into
 
 import pytest
+from copying import copy_tree
 
 from xlpy.cli.main import run
 
@@ -102,7 +103,7 @@ def boot_machine(tmp_path_factory):
 def boot_root(boot_machine, tmp_path):
     """The state directory of a fresh host of that kind."""
     root = tmp_path / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(boot_machine), str(root)], check=True)
+    copy_tree(boot_machine, root)
     return root
 
 

@@ -10,6 +10,8 @@ import sqlite3
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from copying import copy_tree
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -63,7 +65,7 @@ def differences(before: State, after: State) -> list[str]:
 def copy(source: Path, target: Path) -> None:
     """Make one state directory equal to another; holes stay holes."""
     shutil.rmtree(target, ignore_errors=True)
-    subprocess.run(["cp", "-a", "--sparse=always", str(source), str(target)], check=True)
+    copy_tree(source, target)
 
 
 def stable(state: State) -> State:

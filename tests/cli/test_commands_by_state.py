@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from copying import copy_tree
 
 from xlpy.cli.main import run
 from xlpy.host import Host
@@ -77,10 +78,6 @@ ROWS = [
 ]
 
 
-def copy(source, target):
-    subprocess.run(["cp", "-a", "--sparse=always", source, target], check=True)
-
-
 @pytest.fixture(scope="module")
 def roots(made_host, tmp_path_factory):
     """A host for each state, not to be changed."""
@@ -89,7 +86,7 @@ def roots(made_host, tmp_path_factory):
     found = {}
     for state, steps in STATES.items():
         found[state] = home / state
-        copy(made_host, found[state])
+        copy_tree(made_host, found[state])
         for words in [] if steps is None else [["create", "-q", home / "vm.cfg"], *steps]:
             assert run(["--root", str(found[state]), *map(str, words)]) == 0
     return found
@@ -101,11 +98,11 @@ def test_status(line, statuses, roots, made_host, tmp_path, monkeypatch, capfd):
     (tmp_path / "vm.cfg").write_text(CONFIG)
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
     if "TARGET" in line:
-        copy(made_host, tmp_path / "target")
+        copy_tree(made_host, tmp_path / "target")
     words = line.replace("TARGET", str(tmp_path / "target")).split()
     found = {}
     for state in STATES:
-        copy(roots[state], tmp_path / state)
+        copy_tree(roots[state], tmp_path / state)
         capfd.readouterr()
         found[state] = run(["--root", str(tmp_path / state), *words])
         errors = capfd.readouterr().err
@@ -119,7 +116,7 @@ def test_status(line, statuses, roots, made_host, tmp_path, monkeypatch, capfd):
 def test_two_commands_at_once_on_one_domain(roots, tmp_path):
     """They wait for each other: each has its effect, whatever the order."""
     root = tmp_path / "host"
-    copy(roots["running"], root)
+    copy_tree(roots["running"], root)
     lines = ["mem-max vm 256", "vcpu-set vm 2", "rename vm vm", "vcpu-pin vm 0 1", "mem write vm 0x1000 --hex 41"]
     started = [
         subprocess.Popen(

@@ -9,7 +9,7 @@ from dom0.nd_bank import create, destroy
 from programs import need
 
 from xlpy.addr import GIB, MIB
-from xlpy.errors import ConfigError
+from xlpy.errors import ConfigError, NotFound
 from xlpy.host import Host
 
 MACHINE = """
@@ -40,6 +40,16 @@ def host(tmp_path):
     machine = tmp_path / "machine.yaml"
     machine.write_text(MACHINE)
     made = Host.make(tmp_path / "host", machine)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """The same, for tests that only look."""
+    folder = tmp_path_factory.mktemp("described")
+    (folder / "machine.yaml").write_text(MACHINE)
+    made = Host.make(folder / "host", folder / "machine.yaml")
     yield made
     made.store.close()
 
@@ -77,6 +87,40 @@ def test_a_set_without_dimms(host):
     assert (namespace.mode, namespace.block_device, namespace.holder) == ("memory", "pmem4", "")
     assert host.dom0.namespaces[-1].map == "mem"
     assert host.dom0.sysfs("/sys/block/pmem4/queue/dax") == "1"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("ndbus1/provider", "e820"),
+        ("region0/nstype", "5"),
+        ("region0/available_size", str(128 * MIB)),
+        ("region0/namespace_seed", "namespace0.3"),
+        ("region0/pfn_seed", "pfn0.1"),
+        ("region4/mappings", "0"),
+        ("namespace0.0/uuid", None),
+        ("namespace0.0/alt_name", "files"),
+        ("namespace0.0/sector_size", "[512] 4096"),
+        ("namespace0.2/dpa_extents", "2"),
+        ("namespace3.0/nstype", "4"),
+        ("nmem0/available_slots", "505"),
+        ("nmem0/state", "active"),
+        ("nmem0/flags", "label"),
+        ("nmem2/state", "idle"),
+        ("nmem1/commands", "get_size get_data set_data"),
+    ],
+)
+def test_sysfs(made_once, path, text):
+    found = made_once.dom0.sysfs(f"/sys/bus/nd/devices/{path}")
+    assert found == (made_once.dom0.namespaces[0].label if text is None else text)
+
+
+@pytest.mark.parametrize(
+    "path", ["nmem2/available_slots", "region4/set_cookie", "region4/persistence_domain", "namespace3.0/uuid"]
+)
+def test_what_has_no_value_is_not_there(made_once, path):
+    with pytest.raises(NotFound):
+        made_once.dom0.sysfs(f"/sys/bus/nd/devices/{path}")
 
 
 def test_the_nfit_says_the_same(host):

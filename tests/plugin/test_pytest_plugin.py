@@ -108,6 +108,16 @@ def test_the_host_of_a_failed_test_may_be_kept(project, tmp_path, words, kept):
     assert text.count("the host of the failed test is kept") >= kept
 
 
+def test_a_cache_that_cannot_be_written(project, tmp_path):
+    """The tests run all the same, with a host of this process, and nothing is left."""
+    (tmp_path / "file").touch()
+    text = "def test_it(xlpy_host):\n    assert xlpy_host.spec.name == 'default'\n"
+    status, shown = project(text + text.replace("test_it", "test_again"), XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert (status, "2 passed" in shown) == (0, True), shown
+    assert "hosts cannot be kept in" in shown
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_a_machine_that_is_not_there(project):
     status, text = project("import pytest\n@pytest.mark.xlpy_machine('none.yaml')\ndef test_it(xlpy_host):\n    pass\n")
     assert status == 1

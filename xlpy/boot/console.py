@@ -1,8 +1,8 @@
 """Everything that happens while a guest runs, in one loop: its serial console, its mailbox, its end.
 
-Nothing tells this process that a guest has rung the mailbox's doorbell, so it looks: every millisecond while there is
-traffic, less often the longer there is none. That bounds what a request waits beyond the guest's own sleep, and costs
-next to nothing when the guest is idle.
+A byte on a port of the emulator's board tells that a guest has rung the mailbox's doorbell. A guest may ring without
+it, so this process looks all the same: every millisecond while there is such traffic, less often the longer there is
+none, which costs next to nothing when the guest is idle.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def run(
         BrokenPipeError: nobody reads ``out`` any more.
     """
     poll = select.poll()
-    for fd in (emulator.console_out, emulator.errors, emulator.monitor.fileno()):
+    for fd in (emulator.console_out, emulator.errors, emulator.monitor.fileno(), emulator.wake.fileno()):
         poll.register(fd, select.POLLIN)
     if source is not None:
         poll.register(source, select.POLLIN)
@@ -95,6 +95,9 @@ def run(
                     poll.unregister(fd)
             elif fd == emulator.monitor.fileno():
                 if not emulator.read_monitor():
+                    poll.unregister(fd)
+            elif fd == emulator.wake.fileno():
+                if not emulator.heard():
                     poll.unregister(fd)
             elif fd == source:
                 typed = os.read(fd, _CHUNK)

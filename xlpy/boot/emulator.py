@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 
+from xlpy.boot.qemu import WAKE_PORT
 from xlpy.errors import Constraint
 from xlpy.typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+LOCAL = 1 << 3  # LMCE_S of IA32_MCG_STATUS
 _PR_SET_PDEATHSIG = 1
 _END_SECONDS = 5.0
 _TAIL = 4096  # bytes of its stderr that are kept
@@ -34,33 +36,48 @@ class Emulator:
 
     Attributes:
         console_in, console_out: descriptors of the serial port: what the guest reads, and what it writes.
-        monitor: the monitor socket. errors: descriptor of its stderr.
+        monitor: the monitor socket. wake: a socket that tells of each write to ``WAKE_PORT``. errors: descriptor of
+            its stderr.
         reason: QEMU's word for why the guest stopped (``guest-shutdown``, ``guest-reset``, ...), when it told.
         complaints: the end of its stderr.
     """
 
     def __init__(self, words: Sequence[str], lock: int) -> None:
         self.monitor, theirs = socket.socketpair()
+        self.wake, waker = socket.socketpair()
         self.reason: str | None = None
         self._line = b""
         self._stderr = b""
-        control = f"socket,id=monitor,fd={theirs.fileno()}"
+        control, bell = (f"socket,id={name},fd={end.fileno()}" for name, end in (("monitor", theirs), ("wake", waker)))
+        port = f"isa-debugcon,chardev=wake,iobase={WAKE_PORT:#x}"
         try:
             self._process = subprocess.Popen(
-                [*words, "-chardev", control, "-mon", "chardev=monitor,mode=control"],
+                [
+                    *words,
+                    "-chardev",
+                    control,
+                    "-mon",
+                    "chardev=monitor,mode=control",
+                    "-chardev",
+                    bell,
+                    "-device",
+                    port,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                pass_fds=(theirs.fileno(), lock),
+                pass_fds=(theirs.fileno(), waker.fileno(), lock),
                 start_new_session=True,  # Ctrl-C is for xlpy
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
             self.monitor.close()
+            self.wake.close()
             raise Constraint(f"{words[0]} cannot be started: {error.strerror}", hint="check the installation") from None
         finally:
             theirs.close()
+            waker.close()
         stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
         assert stdin is not None
         assert stdout is not None
@@ -69,6 +86,7 @@ class Emulator:
         self.console_in, self.console_out, self.errors = (pipe.fileno() for pipe in self._pipes)
         os.set_blocking(self.console_in, False)
         self.monitor.setblocking(False)
+        self.wake.setblocking(False)
         self._send("qmp_capabilities")
 
     def __enter__(self) -> Self:
@@ -82,6 +100,7 @@ class Emulator:
         for pipe in self._pipes:
             pipe.close()
         self.monitor.close()
+        self.wake.close()
 
     @property
     def complaints(self) -> str:
@@ -115,9 +134,22 @@ class Emulator:
         return bool(data)
 
     def machine_check(self, check: Mapping[str, int]) -> None:
-        """Raise a machine check on all processors, bank 1 of the first having the error (QEMU's monitor, ``mce``)."""
-        words = " ".join(f"{check[name]:#x}" for name in ("status", "mcg_status", "addr", "misc"))
-        self._send("human-monitor-command", {"command-line": f"mce -b 0 1 {words}"})
+        """Raise a machine check in bank 1 of the first processor (QEMU's monitor, ``mce``).
+
+        As a local one: QEMU resets the machine when it broadcasts to a processor that was never started.
+        """
+        words = (check["status"], check["mcg_status"] | LOCAL, check["addr"], check["misc"])
+        line = " ".join(map(hex, words))
+        self._send("human-monitor-command", {"command-line": f"mce 0 1 {line}"})
+
+    def heard(self) -> bool:
+        """Take in what the port has told; False at its end."""
+        try:
+            return bool(self.wake.recv(1 << 10))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def read_errors(self) -> bool:
         """Take in what it says on stderr; False at its end."""

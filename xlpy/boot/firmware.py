@@ -8,7 +8,7 @@ emulator's: its PCI devices are set up by its own BIOS, so hvmloader finds an em
 from __future__ import annotations
 
 from xlpy.addr import MIB, Gpa, align_down
-from xlpy.boot.qemu import PM_BASE
+from xlpy.boot.qemu import PM_BASE, WAKE_PORT
 from xlpy.devicemodel.dmacpi import area_for
 from xlpy.errors import Constraint
 from xlpy.firmware import hvmloader
@@ -48,8 +48,8 @@ class Handed(NamedTuple):
 class Tables(Protocol):
     """The device model, as far as it describes itself."""
 
-    def entries(self, mailbox: Gpa, /) -> Sequence[DmAcpiEntry]:
-        """Tables and devices for hvmloader, with the mailbox at that address."""
+    def entries(self, mailbox: Gpa, wake: int, /) -> Sequence[DmAcpiEntry]:
+        """Tables and devices for hvmloader, with the mailbox at that address, and the port that tells of a request."""
 
 
 def place(low_end: int, kernel_end: int) -> GuestLayout:
@@ -107,7 +107,7 @@ def run_firmware(
     """
     keys: dict[str, str | None] = {ADDRESS_KEY: None, LENGTH_KEY: None}
     if tables is not None:
-        stream = build_stream(tables.entries(layout.mailbox))
+        stream = build_stream(tables.entries(layout.mailbox, WAKE_PORT))
         area = area_for(len(stream), Gpa(low_end), Gpa(layout.acpi_info + IN_RAM_SIZE))
         memory.write(area.start, stream)
         keys = {ADDRESS_KEY: f"{area.start:#x}", LENGTH_KEY: f"{len(stream):#x}"}

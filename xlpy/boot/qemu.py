@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PROGRAM = "qemu-system-x86_64"
 VARIABLE = "XLPY_QEMU"  # names another one
 PM_BASE = 0x600  # where SeaBIOS puts the PIIX4's power management ports
+WAKE_PORT = 0x5C0  # where a byte tells that the mailbox's doorbell was rung; nothing of the board is there
 COMMAND_LINE = 2048  # the longest kernel command line on x86
 LOW_RAM = 3 * GIB  # the most that its i440FX board has below 4 GiB
 PHYSICAL_BITS = 40  # of every processor that QEMU emulates in software

@@ -63,6 +63,7 @@ from xlpy.firmware.acpi.aml import (
     return_,
     size_of,
     sleep,
+    stall,
     store,
     string,
     to_buffer,
@@ -77,20 +78,26 @@ if TYPE_CHECKING:
 
 SHORT = 64  # bytes of the short view
 PATIENCE = 4000  # turns of at least 1 ms that a request may take
+STALLS, STALL_US = 100, 50  # turns before those, where the device model is told at once of a request
 _BUFFER, _PACKAGE = 3, 4  # ObjectType
 
 # _LSI, _LSR and _LSW have their own statuses (ACPI 6.5, 6.5.10)
 _LS_FAILURE, _LS_INVALID, _LS_HARDWARE = 1, 2, 4
 
 
-def root_body(mailbox_page: Gpa, slots: int) -> bytes:
+def root_body(mailbox_page: Gpa, slots: int, wake: int | None = None) -> bytes:
     """The body of the device.
 
     Args:
         mailbox_page: guest-physical address of the mailbox.
         slots: how many children to make: one for each vNVDIMM and for each that may be attached later, since an
             operating system finds a new one in the FIT but its ACPI object only here.
+        wake: an I/O port; a write to it tells the device model, which is another process, that the doorbell was rung.
+            It answers in less time than a Sleep takes, so the methods stall first.
     """
+    port = (
+        () if wake is None else (op_region("WAKE", Space.SYSTEM_IO, wake, 1), field("WAKE", [("TELL", 8)], Access.BYTE))
+    )
     return b"".join(
         (
             name("_HID", string("ACPI0012")),
@@ -105,9 +112,10 @@ def root_body(mailbox_page: Gpa, slots: int) -> bytes:
             ),
             field("MBOX", [(None, mailbox.DATA * 8), ("LDAT", mailbox.DATA_SIZE * 8)], Access.QWORD),
             field("MBOX", [(None, mailbox.DATA * 8), ("SDAT", SHORT * 8)], Access.QWORD),
-            _wait(),
+            *port,
+            _wait(told=wake is not None),
             _fail(),
-            _ask(),
+            _ask(told=wake is not None),
             _call(),
             method("DWRD", 2, return_(to_integer(mid(arg(0), arg(1), 4)))),
             _dsm(dsm.ROOT_HANDLE),
@@ -121,9 +129,11 @@ def root_body(mailbox_page: Gpa, slots: int) -> bytes:
     )
 
 
-def _wait() -> bytes:
-    busy = land(equal(ref("BELL"), mailbox.RING), less(local(0), PATIENCE))
-    return method("IDLE", 0, store(0, local(0)), while_(busy, sleep(1), increment(local(0))), return_(ref("BELL")))
+def _wait(*, told: bool) -> bytes:
+    turns = PATIENCE + STALLS if told else PATIENCE
+    busy = land(equal(ref("BELL"), mailbox.RING), less(local(0), turns))
+    pause = if_(less(local(0), STALLS), stall(STALL_US)) + else_(sleep(1)) if told else sleep(1)
+    return method("IDLE", 0, store(0, local(0)), while_(busy, pause, increment(local(0))), return_(ref("BELL")))
 
 
 def _fail() -> bytes:
@@ -131,7 +141,7 @@ def _fail() -> bytes:
     return method("FAIL", 2, if_(equal(arg(0), 0), return_(buffer(b"\0"))), return_(mid(to_buffer(arg(1)), 0, 4)))
 
 
-def _ask() -> bytes:
+def _ask(*, told: bool) -> bytes:
     """One exchange. Serialized: there is one page for all."""
     uuid, length, data = local(0), local(1), local(2)
     return method(
@@ -152,6 +162,7 @@ def _ask() -> bytes:
         else_(if_(greater(length, 0), store(arg(3), ref("SDAT")))),
         store(length, ref("LENG")),
         store(mailbox.RING, ref("BELL")),
+        *((store(mailbox.RING, ref("TELL")),) if told else ()),
         if_(call("IDLE"), return_(call("FAIL", arg(2), dsm.RETRY))),
         store(ref("LENG"), length),
         if_(

@@ -184,18 +184,19 @@ class DeviceModel:
         """How many vNVDIMMs the domain may come to have."""
         return int(self._started()["slots"])
 
-    def entries(self, mailbox: Gpa | None = None) -> list[DmAcpiEntry]:
+    def entries(self, mailbox: Gpa | None = None, wake: int | None = None) -> list[DmAcpiEntry]:
         """What hvmloader is given: the NFIT, the SRAT that covers it, and the NVDIMM root device.
 
         Args:
             mailbox: another place for the mailbox than the layout's.
+            wake: the I/O port through which a device model in another process hears of a request.
         """
         from xlpy.devicemodel import nfit, nvdr
         from xlpy.firmware.affinity import build_srat
         from xlpy.firmware.dm_acpi import device_entry, table_entry
 
         record = self._started()
-        body = nvdr.body(self._layout.mailbox if mailbox is None else mailbox, record["slots"])
+        body = nvdr.body(self._layout.mailbox if mailbox is None else mailbox, record["slots"], wake)
         table = nfit.build_table(self.devices, record["persistence"])
         srat = build_srat(
             self._nodes(), [(device.span, device.backing.node) for device in self.devices], oem_table_id="vNVDIMM"

@@ -18,11 +18,11 @@ SLOTS = 8  # children of the root device: how many vNVDIMMs a domain can ever ha
 COMPILED = os.path.join(os.path.dirname(__file__), "nvdr.aml")
 
 
-def body(mailbox: Gpa, slots: int) -> bytes:
+def body(mailbox: Gpa, slots: int, wake: int | None = None) -> bytes:
     """As ``aml.root_body``."""
-    if (mailbox, slots) == (XEN_HVM.mailbox, SLOTS):
+    if (mailbox, slots, wake) == (XEN_HVM.mailbox, SLOTS, None):
         with open(COMPILED, "rb") as file:
             return file.read()
     from xlpy.devicemodel.aml import root_body
 
-    return root_body(mailbox, slots)
+    return root_body(mailbox, slots, wake)

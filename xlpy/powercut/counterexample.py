@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xlpy.errors import FormatError, NotFound
 from xlpy.inputs import read_file
+from xlpy.limits import COUNTEREXAMPLE
 from xlpy.powercut.bench import close
 from xlpy.powercut.check import Check
 from xlpy.powercut.explore import Exploration, Options
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from xlpy.powercut.explore import Result
 
 SCHEMA = "xlpy.powercut/1"
-MOST = 64 << 20  # bytes of a file of ours
 MOST_CHECKS = 200  # of one reduction
 
 
@@ -105,7 +105,7 @@ def save(path: Path, found: Counterexample) -> None:
 def load(path: Path) -> Counterexample:
     """Read a counterexample. NotFound, FormatError: there is none, or it is damaged."""
     try:
-        fields = json.loads(read_file(path, MOST, FormatError))
+        fields = json.loads(read_file(path, COUNTEREXAMPLE, FormatError))
         if fields.pop("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
         fields["state"] = {int(address, 16): int(left) for address, left in fields["state"].items()}

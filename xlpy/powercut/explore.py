@@ -270,9 +270,9 @@ class Exploration:
     def _known(self) -> dict[str, Result]:
         """By key, what an earlier exploration with the same check has found."""
         found = {}
-        with suppress(FileNotFoundError):
-            for line in self.log.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError, KeyError, TypeError, AttributeError):  # the last line may be cut short
+        with suppress(FileNotFoundError), self.log.open(encoding="utf-8", errors="replace") as log:
+            for line in log:
+                with suppress(ValueError, KeyError, TypeError, AttributeError):  # the last may be cut short
                     one = Result.from_json(json.loads(line))
                     found[one.key] = one
         return found

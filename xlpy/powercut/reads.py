@@ -16,6 +16,7 @@ from bisect import bisect_right
 
 from xlpy.errors import MissingTool
 from xlpy.hw.persistency import LINE
+from xlpy.limits import STRACE_LOG
 from xlpy.powercut.history import standing
 from xlpy.powercut.image import Digest
 from xlpy.typing import TYPE_CHECKING
@@ -77,6 +78,8 @@ def reads_of(log: Path, size: int) -> Ranges | None:
     """
     found: list[tuple[int, int]] = []
     places: dict[tuple[str, str], list[int]] = {}  # by process and descriptor, where it reads next; duplicates share it
+    if log.stat().st_size > STRACE_LOG:
+        return None
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
         if _NOISE.match(line):
             continue

@@ -14,6 +14,7 @@ from pathlib import Path
 from xlpy.digest import blake2b
 from xlpy.errors import Constraint, NotFound
 from xlpy.inputs import read_file
+from xlpy.limits import RECOVERY_SCRIPT
 from xlpy.powercut.check import Check
 from xlpy.private import private
 from xlpy.records import NamedTuple
@@ -22,7 +23,6 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.powercut.trace import Trace
 
-MOST_SCRIPT = 1 << 20  # bytes
 ALIGNED = 512  # archives that follow each other begin at multiples of 4; cpio pads to blocks of 512
 _NAME = "run.sh"
 
@@ -55,7 +55,7 @@ def guest_check(trace: Trace, script: Path, guest: Guest, timeout: float, *, pru
     words = header.append if guest.append is None else guest.append
     append = " ".join(word for word in words.split() if not word.startswith("xlpy.run="))
     try:
-        text = read_file(script, MOST_SCRIPT, Constraint)
+        text = read_file(script, RECOVERY_SCRIPT, Constraint)
         made = _with_script(trace.path, Path(initrd), text)
     except FileNotFoundError as error:
         raise NotFound(f"{error.filename}: no such file", hint="check the path") from None

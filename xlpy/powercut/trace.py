@@ -14,6 +14,7 @@ import zlib
 from xlpy.errors import Constraint, FormatError, NotFound
 from xlpy.hw.persistency import LINE, UNIT
 from xlpy.inputs import read_file
+from xlpy.limits import TRACE_HEADER
 from xlpy.powercut.events import decode
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -28,7 +29,6 @@ VERSION = 1
 LABELS = 1 << 52  # above all guest addresses: the model's lines for label areas
 AREA = 1 << 36  # of one vNVDIMM
 CHUNK = 1 << 16
-MOST_HEADER = 64 << 20  # bytes
 
 
 class Window(NamedTuple):
@@ -113,7 +113,7 @@ class Trace:
         self.path = path
         self.problem: str | None = None
         try:
-            values = json.loads(read_file(path / "header.json", MOST_HEADER, FormatError))
+            values = json.loads(read_file(path / "header.json", TRACE_HEADER, FormatError))
             self.header = _header(values)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"{path} holds no trace", hint="xlpy boot DOMAIN --record DIR ... records one") from None

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.badrange import BadRanges
     from xlpy.dom0.nvdimm.driver import Bus, Dimm, Region
     from xlpy.dom0.nvdimm.namespace import Namespace
+    from xlpy.dom0.nvdimm.nd.bus import Nd
+    from xlpy.dom0.nvdimm.nd.region import NdRegion
 
 BUS = "/sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0"
+E820_BUS = "/sys/devices/platform/e820_pmem/ndbus1"  # of ranges that no NFIT has
+SECTORS = (512, 4096)
 ALIGNMENTS = (4096, 2 << 20, 1 << 30)
 BTT_SECTORS = (512, 520, 528, 4096, 4104, 4160, 4224)
 _MODES = {"raw": ("raw", ""), "fsdax": ("memory", "pfn"), "sector": ("safe", "btt"), "devdax": ("dax", "dax")}
@@ -35,6 +39,7 @@ class Sysfs:
         namespaces, devices: what it enabled.
         bad: the errors that the driver knows of, for ``badblocks`` and ``scrub``.
         uses: what is built on block devices and files.
+        nd: gives the nd bus, for what changes while it runs; None: all is as after the first boot without labels.
     """
 
     def __init__(
@@ -44,12 +49,16 @@ class Sysfs:
         devices: Iterable[BlockDevice],
         bad: Callable[[], BadRanges],
         uses: Iterable[Use] = (),
+        nd: Callable[[], Nd] | None = None,
     ) -> None:
+        self._nd = nd
         self._files: dict[str, str | Callable[[], str]] = {}
         self._links: dict[str, str] = {}
         self._bad = bad
         self._folders = {"/sys"}
         self._add_bus(bus)
+        if any(region.legacy for region in bus.regions):
+            self._put(self._device(f"ndbus{int(bus.revision > 0)}", E820_BUS), provider="e820", wait_probe=1)
         for dimm in bus.dimms:
             self._add_dimm(dimm)
         for region in bus.regions:
@@ -67,7 +76,10 @@ class Sysfs:
         value = self._files.get(real)
         if value is None:
             raise NotFound(f"{path}: {'is a directory' if real in self._folders else 'no such file'} in sysfs")
-        return value if isinstance(value, str) else value()
+        try:
+            return value if isinstance(value, str) else value()
+        except OSError as error:  # ENXIO
+            raise NotFound(f"{path}: {error}") from error
 
     def listdir(self, path: str) -> list[str]:
         """The names in a directory, sorted. NotFound when it is none."""
@@ -111,6 +123,11 @@ class Sysfs:
                 self._files[path] = value if callable(value) else f"{value}\n"
                 self._folder(path.rpartition("/")[0])
 
+    def _live(self, first: object, get: Callable[[Nd], object]) -> object:
+        """A value that changes while the bus runs; ``first`` when it does not."""
+        nd = self._nd
+        return first if nd is None else lambda: f"{get(nd())}\n"
+
     def _folder(self, path: str) -> None:
         while path not in self._folders and path:
             self._folders.add(path)
@@ -142,8 +159,10 @@ class Sysfs:
 
         self._put(
             self._device(dimm.dev, f"{BUS}/{dimm.dev}"),
-            state="active",
-            flags="",
+            state=self._live("active", lambda nd: nd.dimm(dimm.dev).state),
+            flags=self._live("", lambda nd: nd.dimm(dimm.dev).flags),
+            available_slots=self._live(None, lambda nd: nd.dimm(dimm.dev).available_slots),
+            commands=self._live(None, lambda nd: "".join(f"{word} " for word in nd.dimm(dimm.dev).commands)),
             modalias="nd:t1",
             nfit__handle=f"{dimm.handle:#x}",
             nfit__phys_id=f"{dimm.phys_id:#x}",
@@ -164,51 +183,69 @@ class Sysfs:
         mappings = {
             f"mapping{i}": f"{m.dimm},{m.offset},{m.length},{m.position}" for i, m in enumerate(region.mappings)
         }
+
+        def live(first: object, get: Callable[[NdRegion], object]) -> object:
+            return self._live(first, lambda nd: get(nd.region(region.dev)))
+
+        def seed(kind: str) -> object:
+            return live(None, lambda one: ((found := getattr(one, f"{kind}_seed")) and found.dev) or "")
+
         self._put(
-            self._device(region.dev, f"{BUS}/{region.dev}"),
+            self._device(region.dev, f"{_bus(region.legacy)}/{region.dev}"),
             size=region.span.size,
             resource=f"{region.span.start:#x}",
-            align=f"{region.align:#x}",
-            available_size=0,
-            max_available_extent=0,
+            align=live(f"{region.align:#x}", lambda one: f"{one.align:#x}"),
+            available_size=live(0, lambda one: one.available_size) if region.mappings else None,
+            max_available_extent=live(0, lambda one: one.max_available_extent),
             mappings=len(region.mappings),
-            set_cookie=f"{region.cookie1:#x}" if region.mappings else None,
-            nstype=4,
-            init_namespaces="1/1",
+            set_cookie=live(f"{region.cookie1:#x}", lambda one: f"{one.set_cookie:#x}") if region.mappings else None,
+            nstype=live(4, lambda one: one.nstype),
+            init_namespaces=live("1/1", lambda one: "{}/{}".format(*one.init_namespaces)),
+            namespace_seed=seed("namespace"),
+            btt_seed=seed("btt"),
+            pfn_seed=seed("pfn"),
+            dax_seed=seed("dax"),
             numa_node=region.node,
             target_node=region.node,
-            read_only=int(region.read_only),
-            deep_flush=0,
+            read_only=live(int(region.read_only), lambda one: int(one.ro)),
+            deep_flush=None if region.legacy else 0,
             badblocks=lambda: self._badblocks(region.span),
-            persistence_domain=persistence,
+            persistence_domain=None if region.legacy else persistence,
             modalias="nd:t2",
             **mappings,
         )
 
     def _add_namespace(self, one: Namespace) -> str:
         """Returns the path of the device that holds the disk: the namespace itself, or what claimed it."""
-        parent = f"{BUS}/region{one.region}"
+        parent = self._links[f"/sys/bus/nd/devices/region{one.region}"]
         mode, kind = _MODES[one.mode]
         holder = "" if one.problem else one.holder or f"{kind}{one.region}.{one.id}" * bool(kind)
         namespace = self._device(one.dev, f"{parent}/{one.dev}")
         self._put(
             namespace,
-            nstype=4,
+            nstype=5 if one.label else 4,
             size=one.span.size,
             resource=f"{one.span.start:#x}",
             mode=mode,
             holder=holder,
             holder_class=kind if holder else "",
             force_raw=0,
-            modalias="nd:t4",
+            modalias="nd:t5" if one.label else "nd:t4",
         )
+        if one.label:
+            self._put(
+                namespace,
+                uuid=one.label,
+                alt_name=one.name,
+                dpa_extents=self._live(1, lambda nd: nd.namespace(one.dev).dpa_extents),
+                sector_size=self._live("[512] 4096 ", lambda nd: _choice(SECTORS, nd.namespace(one.dev).sector_size)),
+            )
         if not holder:
             return namespace
         path = self._device(holder, f"{parent}/{holder}")
         self._put(path, namespace=one.dev, uuid=one.uuid, size=one.size)
         if kind == "btt":
-            sizes = " ".join(f"[{n}]" if n == one.sector_size else str(n) for n in BTT_SECTORS)
-            self._put(path, sector_size=f"{sizes} ", log_zero_flags="Y")
+            self._put(path, sector_size=_choice(BTT_SECTORS, one.sector_size), log_zero_flags="Y")
         else:
             self._put(
                 path,
@@ -285,3 +322,12 @@ class Sysfs:
         from xlpy.dom0.nvdimm.badrange import text
 
         return text(self._bad().overlapping(span), span.start)
+
+
+def _bus(legacy: bool) -> str:
+    return E820_BUS if legacy else BUS
+
+
+def _choice(values: Iterable[int], chosen: int) -> str:
+    """Numbers of which one is chosen, as the kernel lists them."""
+    return "".join(f"[{n}] " if n == chosen else f"{n} " for n in values)

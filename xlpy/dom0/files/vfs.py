@@ -120,7 +120,7 @@ class Vfs:
 
         alive = {one.dev for one in self.namespaces if one.disk}
         devices = [device for device in self.devices if device.namespace in alive]
-        return Sysfs(self.bus, self.namespaces, devices, lambda: self.bad, self.uses)
+        return Sysfs(self.bus, self.namespaces, devices, lambda: self.bad, self.uses, lambda: self.nd)
 
     @property
     def uses(self) -> list[Use]:
