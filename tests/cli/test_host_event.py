@@ -24,29 +24,29 @@ def test_everything_is_refused_while_a_domain_has_the_file(guest):
     assert guest("pmem", "resolve", FILE, "--json").json == before
 
 
-@pytest.mark.parametrize(
-    ("words", "gpa", "length", "now"),
-    [
-        (("truncate",), 0x500000000, 64 << 20, "free blocks"),
-        (("truncate", "--size", "32M"), 0x502000000, 32 << 20, "free blocks"),
-        (("truncate", "--size", "4097"), 0x500002000, (64 << 20) - 8192, "free blocks"),
-        (("punch", "--offset", "4K", "--length", "64K"), 0x500001000, 65536, "free blocks"),
-        (("punch", "--offset", "1", "--length", "8191"), 0x500001000, 4096, "free blocks"),
-        (("defrag",), 0x500000000, 64 << 20, "elsewhere"),
-        (("reflink",), 0x500000000, 64 << 20, "changes both"),
-        (("unlink",), 0x500000000, 64 << 20, "free blocks"),
-        (("remount",), 0x500000000, 64 << 20, "page cache"),
-    ],
-)
-def test_what_it_would_have_cost(guest, words, gpa, length, now):
-    before = guest("pmem", "resolve", FILE, "--json").json
-    kind, *options = words
-    (row,) = guest("host", "event", kind, FILE, *options, "--force", "--json").json["cost"]
-    assert (row["domid"], row["gpa"], row["length"]) == (1, gpa, length)
-    assert row["offset"] == gpa - 0x500000000
-    assert now in row["now"]
-    assert f"{gpa:#x}" in guest("host", "event", kind, FILE, *options, "--force").out
-    assert guest("pmem", "resolve", FILE, "--json").json == before
+WHAT_IT_WOULD_HAVE_COST = [
+    (("truncate",), 0x500000000, 64 << 20, "free blocks"),
+    (("truncate", "--size", "32M"), 0x502000000, 32 << 20, "free blocks"),
+    (("truncate", "--size", "4097"), 0x500002000, (64 << 20) - 8192, "free blocks"),
+    (("punch", "--offset", "4K", "--length", "64K"), 0x500001000, 65536, "free blocks"),
+    (("punch", "--offset", "1", "--length", "8191"), 0x500001000, 4096, "free blocks"),
+    (("defrag",), 0x500000000, 64 << 20, "elsewhere"),
+    (("reflink",), 0x500000000, 64 << 20, "changes both"),
+    (("unlink",), 0x500000000, 64 << 20, "free blocks"),
+    (("remount",), 0x500000000, 64 << 20, "page cache"),
+]
+
+
+def test_what_it_would_have_cost(guest):
+    for words, gpa, length, now in WHAT_IT_WOULD_HAVE_COST:
+        before = guest("pmem", "resolve", FILE, "--json").json
+        kind, *options = words
+        (row,) = guest("host", "event", kind, FILE, *options, "--force", "--json").json["cost"]
+        assert (row["domid"], row["gpa"], row["length"]) == (1, gpa, length)
+        assert row["offset"] == gpa - 0x500000000
+        assert now in row["now"]
+        assert f"{gpa:#x}" in guest("host", "event", kind, FILE, *options, "--force").out
+        assert guest("pmem", "resolve", FILE, "--json").json == before
 
 
 def test_nothing_is_lost_by_a_hole_of_no_block(guest):
