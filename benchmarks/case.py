@@ -97,14 +97,13 @@ def median(times: Sequence[Sequence[float]]) -> Sample:
     return Sample(statistics.median(cpu), statistics.median(wall))
 
 
-def measure(case: Case, versions: Sequence[Version], quick: bool) -> list[tuple[Column, Column]]:
-    """Both sides of each version, all in turn."""
+def measure(case: Case, versions: Sequence[Version], turns: int) -> list[tuple[Column, Column]]:
+    """Both sides of each version, all in turn; turns: 0 for as many as the case says."""
     sides = [case.make(version) for version in versions]
-    runs = 1 if quick else case.runs
-    if not (quick or case.slow):
+    if turns == 0 and not case.slow:
         for act in (act for pair in sides for act in pair):
             sample(act)
-    turns = [[(sample(mine), sample(theirs)) for mine, theirs in sides] for _ in range(runs)]
+    turns = [[(sample(mine), sample(theirs)) for mine, theirs in sides] for _ in range(turns or case.runs)]
     return [
         (Column.of([a for a, _ in pairs], case.unit), Column.of([b for _, b in pairs], case.unit))
         for pairs in zip(*turns, strict=True)

@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only subjects whose name begins with this")
     parser.add_argument("--rows", default="", help="only these rows of the table of targets, such as 5-11,13")
     parser.add_argument("--quick", action="store_true", help="one turn of each, and less to do")
+    parser.add_argument("--turns", type=int, default=0, help="of each; by default as many as each needs")
     parser.add_argument("--no-before", action="store_true", help="without the older version")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
@@ -139,7 +140,7 @@ def main() -> None:
             print(f"measuring: {case.name}", file=sys.stderr)
             sides = [present, past] if past and case.row else [present]
             try:
-                rows.append(result(case, measure(case, sides, options.quick)))
+                rows.append(result(case, measure(case, sides, 1 if options.quick else options.turns)))
             except Skip as why:
                 print(f"skipped: {case.name}: {why}", file=sys.stderr)
     if options.json:
