@@ -151,15 +151,6 @@ class Emulator:
         except OSError:
             return False
 
-    def heard(self) -> bool:
-        """Take in what the port has told; False at its end."""
-        try:
-            return bool(self.wake.recv(1 << 10))
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
     def read_errors(self) -> bool:
         """Take in what it says on stderr; False at its end."""
         data = os.read(self.errors, 1 << 16)
