@@ -289,7 +289,6 @@ class Store:
         with exclusive(self.path, holder):
             if self.path and _inode(self.path) != self._inode:
                 raise Conflict(f"{self.path}: the host was reset meanwhile", hint="run the command again")
-            self.query("PRAGMA synchronous = OFF")  # a kill loses nothing, and disks are slow
             self.query("BEGIN IMMEDIATE")
             seen, self._seen = self._seen, self._others()
             if seen != self._seen and self._changed:
