@@ -1,6 +1,7 @@
 """LinearMap against a page-by-page dictionary."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,10 @@ steps = st.lists(
     ),
     max_size=12,
 )
+
+
+def tags(runs) -> dict[int, int]:
+    return {key: run.tag for run in runs for key in range(run.start, run.end)}
 
 
 def pages(table: LinearMap) -> dict[int, tuple[int, int]]:
@@ -62,6 +67,10 @@ def test_every_step_equals_the_model(program: list) -> None:
             model = {k: (v[0], 9) if start <= k < start + size else v for k, v in before.items()}
         assert pages(table) == model
         assert table.starts == sorted(table.starts)
+        whole = table.stretches()
+        assert tags(whole) == {key: tag for key, (_, tag) in model.items()}
+        assert all(one.end < two.start or one.tag != two.tag for one, two in pairwise(whole))
+        assert all(table.lookup(one.start) == (one.base, one.tag) for one in whole)
         for key in range(LIMIT + 14):
             assert table.lookup(key) == model.get(key)
             assert table.overlaps(key, key + 3) == any(k in model for k in range(key, key + 3))

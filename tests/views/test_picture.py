@@ -7,8 +7,12 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from work import calls
 
 from xlpy.cli.main import run
+from xlpy.dom0.ext4.edit import Ext4Editor
+from xlpy.hypervisor.abi import P2M_RAM_BROKEN
+from xlpy.toolstack.config.domain_config import load_config
 from xlpy.views.picture.layout import layout, place_of
 from xlpy.views.picture.model import Backing, Band, Interleaved, Picture, Segment, Space, picture
 from xlpy.views.picture.page import page
@@ -104,6 +108,40 @@ def test_picture_of_a_host(host, monkeypatch, host_root):
     assert {"namespace0.0 (fsdax)", "reserve for Xen", "info block", "/dev/pmem0 on /mnt/pmem0"} <= set(labels)
     (backing,) = shown.backings
     assert sum(backing.extents[1::2]) * 4096 == backing.size == 64 << 20
+
+
+def scattered(host, name, pages):
+    """A domain whose vNVDIMM has so many extents."""
+    window = host.dom0.device("/dev/pmem0").window
+    media, offset = host.hw.locate_file(window.start)
+    Ext4Editor(media, offset, window.size).mkfile(f"/{name}.img", pages * 4096, "fragmented", 1)
+    text = f'name="{name}"; type="hvm"; memory=16; vnvdimm=["file=/mnt/pmem0/{name}.img"]'
+    return host.create(load_config(text, "a.cfg"))
+
+
+def test_a_page_does_nothing_for_each_extent(host):
+    """Counted: all functions called, those of C included."""
+    scattered(host, "few", 3)
+    few = calls(lambda: page(picture(host, "few")))
+    scattered(host, "many", 3003)
+    many = calls(lambda: page(picture(host, "many")))
+    assert len(picture(host, "many").backings[0].extents) == 6006
+    assert many - few < 100
+
+
+def test_a_map_without_extents_is_the_same_map(host):
+    domain = host.domain(scattered(host, "many", 50))
+    gpa = domain.record.vnvdimms[0].gpa
+    host.xen.domain(domain.domid).p2m.pmem.retag(gpa // 4096 + 7, gpa // 4096 + 9, P2M_RAM_BROKEN)
+    rows, whole = domain.map(), domain.map(extents=False)
+    others = [row for row in rows if row.kind not in ("pmem", "broken")]
+    assert [row for row in whole if row.kind not in ("pmem", "broken")] == others
+    assert [(row.start - gpa, row.end - gpa, row.kind, row.what) for row in whole if row not in others] == [
+        (0, 7 * 4096, "pmem", "/mnt/pmem0/many.img"),
+        (7 * 4096, 9 * 4096, "broken", ""),
+        (9 * 4096, 50 * 4096, "pmem", "/mnt/pmem0/many.img"),
+    ]
+    assert len(rows) - len(others) == 50
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def _misplaced(running: Running, region: Region, e820: list[E820Entry]) -> list[
             found.append(f"{region.dev} {region.span}: the E820 has {kind} at {entry.start:#x}")
     backed = sum(
         min(piece.span.end, end) - max(piece.span.start, start)
-        for piece in running.domain.memory.spans()
+        for piece in running.domain.memory.spans(extents=False)
         if piece.kind in ("pmem", "broken") and max(piece.span.start, start) < min(piece.span.end, end)
     )
     if backed != end - start:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from _bisect import bisect_left, bisect_right
 from array import array
 from binascii import a2b_base64, b2a_base64
-from itertools import islice, starmap
-from operator import ge, gt
+from itertools import compress, count, islice, pairwise, starmap
+from operator import ge, gt, ne, or_
 
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -90,6 +90,17 @@ class LinearMap:
         if not ascending(starts, ends) or any(map(ge, starts, ends)):
             raise ValueError("a run is empty or overlaps another one")
         self.starts[there], self.ends[there], self.bases[there], self.tags[there] = starts, ends, bases, tags
+
+    def stretches(self) -> list[Piece]:
+        """Runs that follow each other and have the same tag as one, wherever they lead; base: of the first key."""
+        gaps = map(ne, self.ends, islice(self.starts, 1, None))
+        turns = map(ne, self.tags, islice(self.tags, 1, None))
+        behind = [at + 1 for at in compress(count(), map(or_, gaps, turns))]
+        edges = [0, *behind, len(self.starts)] if self.starts else []
+        return [
+            Piece(self.starts[first], self.ends[end - 1], self.bases[first], self.tags[first])
+            for first, end in pairwise(edges)
+        ]
 
     def at(self, key: int) -> Piece | None:
         """The whole run that contains ``key``, or None."""

@@ -239,8 +239,13 @@ class GuestMemory:
         self._known.clear()
         self._hole = -1
 
-    def spans(self) -> list[MemorySpan]:
-        """The whole address space in order, without holes."""
+    def spans(self, *, extents: bool = True) -> list[MemorySpan]:
+        """The whole address space in order, without holes.
+
+        Args:
+            extents: each extent of persistent memory is a stretch; else those that follow each other are one, whose
+                host address says only where its first byte is. A file may have tens of thousands.
+        """
         p2m = self._domain.p2m
         found = [
             MemorySpan(
@@ -249,8 +254,8 @@ class GuestMemory:
                 Spa(piece.base << PAGE_SHIFT),
                 read_only=is_read_only(piece.tag),
             )
-            for kind, table in (("ram", p2m.ram), ("pmem", p2m.pmem))
-            for piece in table
+            for kind, pieces in (("ram", p2m.ram), ("pmem", p2m.pmem if extents else p2m.pmem.stretches()))
+            for piece in pieces
         ]
         for server in self._domain.ioreq.servers.values():
             for start, last in server.ranges[abi.XEN_DMOP_IO_RANGE_MEMORY]:

@@ -56,6 +56,8 @@ class Running:
         self.domain = domain
         self.record = record
         self._hw = hw
+        self._last = Span(Spa(0), 0)  # the region that was asked for last: the extents of a file lie in one
+        self._set: tuple[tuple[str, ...], int] = (), 0
 
     @property
     def domid(self) -> int:
@@ -92,7 +94,7 @@ class Running:
     def require_mapped(self, gpa: Gpa, length: int) -> None:
         """Constraint unless something answers at every byte of a range: a write elsewhere would be lost silently."""
         at = gpa
-        for piece in sorted(self.domain.memory.spans(), key=lambda piece: piece.span.start):
+        for piece in self.domain.memory.spans(extents=False):
             if piece.span.start <= at < piece.span.end:
                 at = piece.span.end
         if at < gpa + length:
@@ -101,13 +103,19 @@ class Running:
                 hint=f"xlpy map {self.name} shows what lies where",
             )
 
-    def map(self) -> list[MapRow]:
-        """Its guest-physical map in address order."""
+    def map(self, *, extents: bool = True) -> list[MapRow]:
+        """Its guest-physical map in address order.
+
+        Args:
+            extents: each extent of a vNVDIMM is a row; else each vNVDIMM is one, without host addresses and DIMMs.
+        """
         rows = []
-        firmware, board, backing = self._firmware_rows(), self._board(), self._pieces()
-        for piece in self.domain.memory.spans():
+        firmware, board, backing = self._firmware_rows(), self._board(), self._pieces() if extents else None
+        for piece in self.domain.memory.spans(extents=extents):
             start, end = piece.span.start, piece.span.end
-            if piece.kind == "pmem" and piece.spa is not None:
+            if piece.kind == "pmem" and backing is None:
+                rows += self._whole(start, end)
+            elif piece.kind == "pmem" and backing is not None and piece.spa is not None:
                 rows += self._pmem(start, end, piece.spa, backing)
             elif piece.kind == "ram":
                 rows += self._ram(start, end, piece.spa, [*firmware, *(board.memory if board else ())])
@@ -164,6 +172,15 @@ class Running:
                 rows.append(MapRow(first, last, "pmem", behind, dimms, place, device.read_only))
         return rows or [MapRow(start, end, "pmem", spa, self._dimms(spa, end - start), "vNVDIMM")]
 
+    def _whole(self, start: int, end: int) -> list[MapRow]:
+        """A stretch of persistent memory, cut at the ends of vNVDIMMs only."""
+        rows = []
+        for device in sorted(self.record.vnvdimms, key=lambda device: device.gpa):
+            first, last = max(device.gpa, start), min(device.gpa + device.size, end)
+            if first < last:
+                rows.append(MapRow(first, last, "pmem", None, (), device.path, device.read_only))
+        return rows or [MapRow(start, end, "pmem", None, (), "vNVDIMM")]
+
     def _pieces(self) -> _Pieces:
         """The extents of all vNVDIMMs by guest address."""
         found = []
@@ -177,11 +194,17 @@ class Running:
 
     def _dimms(self, spa: int, length: int) -> tuple[str, ...]:
         """The DIMMs of the interleave set, or the one DIMM when the stretch is within one line."""
-        first, _ = self._hw.locate(Spa(spa))
-        region = next(region for region in self._hw.regions if spa in region.span)
-        if length <= region.set.line:
-            return (first.id,)
-        return region.set.dimms
+        dimms, line = self._sets(spa)
+        if length > line or len(dimms) < 2:
+            return dimms
+        return (self._hw.locate(Spa(spa))[0].id,)
+
+    def _sets(self, spa: int) -> tuple[tuple[str, ...], int]:
+        """The DIMMs of the interleave set at a host address, and the bytes of its line."""
+        if spa not in self._last:
+            region = self._hw.region_at(Spa(spa))
+            self._last, self._set = region.span, (region.set.dimms, region.set.line)
+        return self._set
 
 
 def _without(span: Span[Gpa], taken: list[Span[int]]) -> list[Span[Gpa]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+import os
 
 
 def asset(name: str) -> str:
-    """The text of a part, by its file name."""
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    """The text of a part, by its file name.
+
+    Read by what has loaded this module: importlib.resources imports thirty modules for the same.
+    """
+    data: bytes = globals()["__loader__"].get_data(os.path.join(os.path.dirname(__file__), name))  # noqa: PTH118, PTH120
+    return data.decode()

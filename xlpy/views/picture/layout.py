@@ -11,6 +11,9 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.views.picture.model import Picture, Segment, Space
 
+TITLES = ("guest-physical memory", "host-physical memory", "DIMMs")
+FILES = 40.0  # how far in the extents of files are drawn
+INDENT = 8.0  # a band of the next depth begins so much further right
 WIDTH, MARGIN, TOP = 1200.0, 20.0, 40.0
 COLUMNS = ((20.0, 260.0), (430.0, 320.0), (920.0, 260.0))  # left edge and width
 TITLE, BREAK, GAP, THIN = 22.0, 10.0, 14.0, 4.0

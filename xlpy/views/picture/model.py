@@ -7,6 +7,9 @@ tens of thousands: guest addresses and file offsets follow from their order.
 
 from __future__ import annotations
 
+from itertools import chain, repeat
+from operator import rshift
+
 from xlpy.addr import PAGE_SHIFT
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.record import load
@@ -111,7 +114,7 @@ def picture(host: Host, only: str | None = None) -> Picture:
         space = f"guest:{running.name}"
         guests.append(Space(space, f"domain {running.name}", _guest(running)))
         for device in running.record.vnvdimms:
-            flat = [number >> PAGE_SHIFT for extent in device.extents for number in extent]
+            flat = list(map(rshift, chain.from_iterable(device.extents), repeat(PAGE_SHIFT)))
             backings.append(Backing(space, device.slot, device.path, device.gpa, device.size, flat))
     regions = [
         Interleaved(f"region{r.index}", r.span.start, r.span.size, list(r.set.dimms), r.set.line)
@@ -138,15 +141,7 @@ def _ledger(host: Host) -> Iterator[Capacity]:
 
 def _guest(running: Running) -> list[Segment]:
     """A domain's stretches, each vNVDIMM as one."""
-    segments: list[Segment] = []
-    for row in running.map():
-        last = segments[-1] if segments else None
-        name = row.what.partition("+0x")[0] if row.kind == "pmem" else row.what
-        if last and row.kind == "pmem" and (last.kind, last.label, last.end) == ("pmem", name, row.start):
-            segments[-1] = last._replace(end=row.end)
-        else:
-            segments.append(Segment(row.start, row.end, row.kind, name, []))
-    return segments
+    return [Segment(row.start, row.end, row.kind, row.what, []) for row in running.map(extents=False)]
 
 
 def _host(host: Host) -> Space:

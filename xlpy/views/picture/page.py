@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from html import escape
-
+from xlpy.jsontext import encode_compact
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.picture.assets import asset
-from xlpy.views.picture.layout import COLUMNS, WIDTH, layout
-from xlpy.views.picture.svg import FILES, INDENT, TITLES, visible
+from xlpy.views.picture.layout import COLUMNS, FILES, INDENT, TITLES, WIDTH, layout
+from xlpy.views.picture.markup import text
 
 if TYPE_CHECKING:
     from xlpy.views.picture.model import Picture
@@ -57,11 +55,11 @@ def page(shown: Picture) -> str:
         "indent": INDENT,
         "files": FILES,
     }
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    values = encode_compact(data).replace("<", "\\u003c")
     return (
         asset("page.html")
-        .replace("{{title}}", escape(visible(shown.host)))
+        .replace("{{title}}", text(shown.host))
         .replace("{{drawing.css}}", asset("drawing.css"))
         .replace("{{page.js}}", asset("page.js"))
-        .replace("{{data}}", text)
+        .replace("{{data}}", values)
     )

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from xml.sax.saxutils import escape, quoteattr
 
 from xlpy.addr import PAGE_SHIFT, format_size
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.picture.assets import asset
-from xlpy.views.picture.layout import COLUMNS, HOST, TITLE, WIDTH, Layout, Placed, layout, place_of
+from xlpy.views.picture.layout import (
+    COLUMNS,
+    FILES,
+    HOST,
+    INDENT,
+    TITLE,
+    TITLES,
+    WIDTH,
+    Layout,
+    Placed,
+    layout,
+    place_of,
+)
+from xlpy.views.picture.markup import text as _text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from xlpy.views.picture.model import Backing, Picture
 
-TITLES = ("guest-physical memory", "host-physical memory", "DIMMs")
-FILES = 40.0  # how far in the extents of files are drawn
-INDENT = 8.0  # a band of the next depth begins so much further right
 BAR = 44.0  # height of a namespace in the capacity ledger
 LEGIBLE = 11.0  # height from which a name fits
 
@@ -29,14 +38,9 @@ def svg(shown: Picture) -> str:
     height = placed.height + len(shown.ledger) * BAR + (TITLE if shown.ledger else 0)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {height:g}" role="img"'
-        f" aria-label={quoteattr('memory of the host ' + visible(shown.host))}>\n"
+        f' aria-label="memory of the host {_text(shown.host)}">\n'
         f"<style>{asset('drawing.css')}</style>\n{body}\n</svg>\n"
     )
-
-
-def visible(text: str) -> str:
-    """Text without characters that XML cannot hold: they are shown as their code points."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def _elements(shown: Picture, drawn: Layout) -> Iterator[str]:
@@ -180,7 +184,3 @@ def _band(kind: str, column: int, edges: tuple[float, float, float, float], abou
         f'<path class="{kind}" d="M{left:g} {a:.2f}L{right:g} {c:.2f}V{d:.2f}L{left:g} {b:.2f}Z">'
         f"<title>{_text(about)}</title></path>"
     )
-
-
-def _text(text: str) -> str:
-    return escape(visible(text))

@@ -67,7 +67,7 @@ def from_guest(running: Running, gpa: Gpa) -> Answer:
 
 def _device(running: Running, gpa: Gpa, load: dict[str, Any]) -> Answer:
     """A device register; NotFound where nobody answers."""
-    for row in running.domain.memory.spans():
+    for row in running.domain.memory.spans(extents=False):
         if gpa in row.span and row.kind == "mmio":
             hop = Hop("xen", f"a load from {gpa:#x} traps: {row.what} answers", "ranges of the ioreq servers")
             return Answer(load, [hop], {}, row.span.end - gpa)
