@@ -415,6 +415,7 @@ class Host(Actors):
             with self.dom0.managing(OnDemand(lambda: self.xen.hypercalls(0))) as nd:
                 yield nd
             if dry_run:
+                self.store.drop_survivors()
                 raise _Tried
 
     def mkfile(self, path: str, size: int, dry_run: bool = False) -> None:

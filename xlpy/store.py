@@ -412,6 +412,10 @@ class Store:
         finally:
             self._surviving = before
 
+    def drop_survivors(self) -> None:
+        """What was written under ``surviving`` in this transaction does not stay either: it was a trial."""
+        self._survivors.clear()
+
     def close(self) -> None:
         """Release the file."""
         self._db.close()

@@ -230,6 +230,10 @@ def test_a_dry_run_prints_and_keeps_nothing(ndctl):
     made = one(ndctl("create-namespace -r region1 -s 32M", command="-N ndctl")[0])
     assert made["dev"] == "namespace1.0"
     assert ndctl("list") == ("", "")
+    ndctl("create-namespace -r region1 -s 32M --reserve xen")
+    before = ndctl("", command="dmesg")[0]
+    ndctl("inject-error namespace1.0 -B 8 -n 1", command="-N ndctl")
+    assert ndctl("", command="dmesg")[0] == before, "Xen's log does not tell of it"
 
 
 def test_another_version_is_answered_for(ndctl):
