@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from dom0.ext4_images import MIB, Image
+from dom0.ext4.images import MIB, Image
 from export.linux_machine import Box
 from hvmloader.fake_platform import FakePlatform
 
@@ -116,7 +116,7 @@ def bug(get):
 
 def mapped_file(*extents, **more):
     """What `resolve` says of a file with these extents: (logical, physical, length, flags)."""
-    from toolstack.test_resolve import on_dax
+    from toolstack.backing.test_resolve import on_dax
 
     from xlpy.toolstack.backing.resolve import resolve
 
@@ -124,7 +124,7 @@ def mapped_file(*extents, **more):
 
 
 def state(dax, why="", options=("rw",)):
-    from toolstack.test_resolve import on_dax
+    from toolstack.backing.test_resolve import on_dax
 
     from xlpy.dom0.kernel import FileState
     from xlpy.toolstack.backing.resolve import resolve

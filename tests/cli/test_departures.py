@@ -219,11 +219,11 @@ ELSEWHERE = {
     "`rename-restart` of a domain with vNVDIMMs": "cli/test_life_restart.py::test_rename_restart",
     "a second `rename-restart` in the same minute": "cli/test_life_restart.py::test_rename_restart_keeps_each",
     "format of a core dump": "cli/test_life_restart.py::test_coredump",
-    "`~/image/device-model-pid` in xenstore": "toolstack/test_xen_trees.py"
+    "`~/image/device-model-pid` in xenstore": "toolstack/domain/test_xen_trees.py"
     "::test_no_process_has_the_number_of_the_device_model",
     "a saved domain": "cli/test_saved_files.py::test_a_real_one_comes_back",
-    "QEMU's nodes below `device-model`": "toolstack/test_xen_trees.py::test_what_is_other_in_420",
-    "numbers in binary (`0b1`), 4.20": "toolstack/test_xl_420.py::test_what_came_after_417",
+    "QEMU's nodes below `device-model`": "toolstack/domain/test_xen_trees.py::test_what_is_other_in_420",
+    "numbers in binary (`0b1`), 4.20": "toolstack/config/test_xl_420.py::test_what_came_after_417",
 }
 
 

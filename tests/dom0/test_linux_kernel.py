@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from dom0.ext4_images import need, tool
+from dom0.ext4.images import need, tool
 
 from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_UNWRITTEN, flag_names
 from xlpy.dom0.linux import LinuxDom0

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dom0.ext4_images import need
+from dom0.ext4.images import need
 
 import xlpy
 from xlpy.addr import MIB, PAGE

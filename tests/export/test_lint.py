@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import CONFIGS
-from dom0.ext4_images import MIB, Image
+from dom0.ext4.images import MIB, Image
 from export.linux_machine import RESOURCE, Box
 
 from xlpy.cli.main import run

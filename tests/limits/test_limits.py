@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from dom0.ext4_images import MIB, Image
+from dom0.ext4.images import MIB, Image
 from work import calls
 
 from xlpy import limits

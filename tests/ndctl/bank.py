@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from dom0.nd_bank import Platform, powered
+from dom0.nvdimm.nd_bank import Platform, powered
 
 from xlpy.cli.declare import Leave
 from xlpy.cli.ndctl import program

@@ -11,7 +11,7 @@ import copy
 import json
 
 import pytest
-from dom0.nd_bank import pair, single
+from dom0.nvdimm.nd_bank import pair, single
 from ndctl.bank import Bank
 
 from xlpy.addr import MIB

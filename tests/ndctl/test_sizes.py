@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from dom0.nd_bank import single
+from dom0.nvdimm.nd_bank import single
 from ndctl.bank import Bank
 
 from xlpy.addr import KIB, MIB

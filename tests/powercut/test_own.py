@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from dom0.nd_bank import Platform, create, destroy, init_labels, powered, single
+from dom0.nvdimm.nd_bank import Platform, create, destroy, init_labels, powered, single
 
 from xlpy.addr import MIB
 from xlpy.cli.main import run
@@ -95,7 +95,7 @@ def namespaces(platform):
 
 def rename(region):
     (namespace,) = [one for one in region.namespaces if one.size]
-    from dom0.nd_bank import disable
+    from dom0.nvdimm.nd_bank import disable
 
     disable(namespace)
     namespace.store_alt_name("new name")

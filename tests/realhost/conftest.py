@@ -6,7 +6,7 @@ import fcntl
 import os
 
 import pytest
-from dom0.ext4_images import need
+from dom0.ext4.images import need
 from realhost.guest import KitError, Told, boot, kit
 
 FAST = ("uses", "dax", "races", "other", "regions")

@@ -1,7 +1,7 @@
 """sysfs: every path by which a tool finds a pmem device, with the text that Linux gives."""
 
 import pytest
-from dom0.dom0_memory import SparseMemory
+from dom0.nvdimm.dom0_memory import SparseMemory
 
 from xlpy.addr import GIB, MIB, PAGE, Spa, Span
 from xlpy.dom0.files.block import BlockDevice, block_devices

@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import EINVAL, ENODEV, ENXIO, EOPNOTSUPP
 
 import pytest
-from dom0.nd_bank import Platform, create, init_labels, powered, single
+from dom0.nvdimm.nd_bank import Platform, create, init_labels, powered, single
 
 from xlpy.addr import MIB, PAGE
 from xlpy.dom0.nvdimm.infoblock import parse_pfn

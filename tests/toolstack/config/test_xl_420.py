@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from oracle import xl
 from oracle.specs import configurations
 from realxen.debian import Debian, Unavailable
-from toolstack.test_xl_oracle import CONFIGS, EXAMPLES, HEADS, VALUES, compare
+from toolstack.config.test_xl_oracle import CONFIGS, EXAMPLES, HEADS, VALUES, compare
 
 from xlpy.toolstack.config.domain_config import load_config
 from xlpy.toolstack.config.options import OPTIONS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dom0.nd_bank import create, destroy, disable, init_labels
+from dom0.nvdimm.nd_bank import create, destroy, disable, init_labels
 
 from xlpy.addr import MIB, PAGE, Span
 from xlpy.dom0.nvdimm.fsdax import XEN_TABLES

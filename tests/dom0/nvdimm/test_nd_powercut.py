@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from dom0.nd_bank import Labels, Platform, create, destroy, init_labels, other, pair, powered, single
+from dom0.nvdimm.nd_bank import Labels, Platform, create, destroy, init_labels, other, pair, powered, single
 
 from xlpy.addr import MIB
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from dom0.ext4_images import MIB, UUID, Image, mounted, need
+from dom0.ext4.images import MIB, UUID, Image, mounted, need
 
 from xlpy.dom0.ext4 import tools
 from xlpy.dom0.ext4.edit import STATES, Ext4Editor

@@ -6,9 +6,9 @@ import re
 import struct
 
 import pytest
-from dom0.ext4_images import Image, mounted, need, tool
-from dom0.test_ext4_damage import inode_offset
-from dom0.test_ext4_reader import LAYOUTS, make
+from dom0.ext4.images import Image, mounted, need, tool
+from dom0.ext4.test_ext4_damage import inode_offset
+from dom0.ext4.test_ext4_reader import LAYOUTS, make
 
 from xlpy.dom0.ext4.reader import Ext4, Ext4Image
 from xlpy.dom0.ext4.zones import Zones

@@ -17,7 +17,7 @@ from xlpy.toolstack.config.xlcfg import Refused
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted((HERE / "examples").glob("*.cfg"))
-CONFIGS = sorted((HERE.parent.parent / "configs").rglob("*.cfg"))
+CONFIGS = sorted((HERE.parents[2] / "configs").rglob("*.cfg"))
 HOST = HostFacts(xl.CPUS, xl.NODES)
 # Keys beyond 4.17 that a configuration of ours may have; the real xl ignores them like any other unknown key.
 OWN = ("vnvdimms",)

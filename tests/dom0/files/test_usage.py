@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from dom0.ext4_images import tool
+from dom0.ext4.images import tool
 
 from xlpy.cli.main import run
 from xlpy.errors import XlpyError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from dom0 import nd_bank
-from dom0.nd_bank import AREA, create, destroy, init_labels, pair, powered, single
+from dom0.nvdimm import nd_bank
+from dom0.nvdimm.nd_bank import AREA, create, destroy, init_labels, pair, powered, single
 
 from xlpy.addr import MIB
 from xlpy.dom0.nvdimm.labels import read_area

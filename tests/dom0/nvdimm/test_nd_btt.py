@@ -7,8 +7,8 @@ import struct
 from pathlib import Path
 
 import pytest
-from dom0.dom0_memory import SparseMemory
-from dom0.nd_bank import Platform, create, init_labels, powered, single
+from dom0.nvdimm.dom0_memory import SparseMemory
+from dom0.nvdimm.nd_bank import Platform, create, init_labels, powered, single
 
 from xlpy.addr import GIB, MIB, Spa, Span
 from xlpy.dom0.nvdimm.btt import NFREE, btt_block

@@ -5,7 +5,7 @@ import re
 import struct
 
 import pytest
-from dom0.ext4_images import MIB, Image, need, tool
+from dom0.ext4.images import MIB, Image, need, tool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

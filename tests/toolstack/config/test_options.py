@@ -16,7 +16,7 @@ from xlpy.toolstack.config.options.docs import page
 from xlpy.toolstack.config.options.option import INTEGER, LIST, STRING, Option
 from xlpy.toolstack.config.xlcfg import parse
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_each_key_is_there_once_and_explained():

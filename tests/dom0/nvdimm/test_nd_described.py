@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from dom0.nd_bank import create, destroy
+from dom0.nvdimm.nd_bank import create, destroy
 from programs import need
 
 from xlpy.addr import GIB, MIB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dom0.dom0_memory import SparseMemory
+from dom0.nvdimm.dom0_memory import SparseMemory
 
 from xlpy.addr import KIB, MIB, Spa
 from xlpy.dom0.nvdimm.nd.bus import Nd

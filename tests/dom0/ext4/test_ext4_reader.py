@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from dom0.ext4_images import MIB, Image, mounted, need, tool
+from dom0.ext4.images import MIB, Image, mounted, need, tool
 
 from xlpy.dom0.ext4.edit import Ext4Editor
 from xlpy.dom0.ext4.inplace import InPlace

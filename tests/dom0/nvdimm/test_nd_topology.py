@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from dom0.nd_bank import AREA, Platform, create, destroy, powered
+from dom0.nvdimm.nd_bank import AREA, Platform, create, destroy, powered
 
 from xlpy.addr import MIB
 from xlpy.dom0.nvdimm.labels import Label, empty_index

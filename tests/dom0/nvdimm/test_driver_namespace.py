@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from dom0.dom0_memory import SparseMemory
+from dom0.nvdimm.dom0_memory import SparseMemory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from dom0.nd_bank import AREA, Labels, Platform, create, init_labels, pair, powered
+from dom0.nvdimm.nd_bank import AREA, Labels, Platform, create, init_labels, pair, powered
 
 from xlpy.addr import MIB
 from xlpy.dom0.nvdimm.fletcher import seal
