@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.dom0.emulated import EmulatedDom0
+    from xlpy.dom0.files.buses import Buses
     from xlpy.dom0.xenstore.daemon import XenStore
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec
@@ -103,6 +104,17 @@ class Actors:
         from xlpy.dom0.emulated import EmulatedDom0
 
         return EmulatedDom0.open(self.hw, self.store)
+
+    @property
+    def buses(self) -> Buses:
+        """Dom0's nd buses: a part of ``dom0``, that is there without the rest until somebody asks for that."""
+        return self.__dict__.get("dom0") or self._buses
+
+    @cached_property
+    def _buses(self) -> Buses:
+        from xlpy.dom0.files.buses import Buses
+
+        return Buses(self.hw, self.store)
 
     @cached_property
     def xenstore(self) -> XenStore:
@@ -214,6 +226,8 @@ class Actors:
         if "dom0" in self.__dict__:
             self.dom0.reread()
             self.dom0.take_back()
+        if "_buses" in self.__dict__:
+            self._buses.reread()
 
     def _undo(self) -> None:
         """Take back what changed in the machine's own files, and the state does not have."""
@@ -284,7 +298,7 @@ class Actors:
     def _forget(self) -> None:
         """Another process has changed the state since the actors read it: they are to read it again."""
         ended = self.shut_down
-        for actor in ("lifecycle", "xenstore", "dom0", "xen", "hw", "spec"):
+        for actor in ("lifecycle", "xenstore", "dom0", "_buses", "xen", "hw", "spec"):
             self.__dict__.pop(actor, None)
         if ended:
             self.xen.ended = ended

@@ -412,7 +412,7 @@ class Host(Actors):
         from xlpy.dom0.nvdimm.pmemreport import OnDemand
 
         with suppress(_Tried), self.change(what):
-            with self.dom0.managing(OnDemand(lambda: self.xen.hypercalls(0))) as nd:
+            with self.buses.managing(OnDemand(lambda: self.xen.hypercalls(0))) as nd:
                 yield nd
             if dry_run:
                 self.store.drop_survivors()

@@ -35,7 +35,7 @@ class Bank:
     def __init__(self, info: Bus, platform: Platform | None = None, minor: int = 0) -> None:
         self.info = info
         self.platform = platform or Platform()
-        self.host = self.dom0 = self
+        self.host = self.buses = self
         if minor:
             for dimm in info.dimms:
                 area = self.platform.config(dimm)

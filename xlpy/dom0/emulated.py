@@ -7,14 +7,14 @@ damaged is disabled, and what lies on it cannot be used.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property
 
 from xlpy.addr import Spa, Span, align_up
-from xlpy.dom0.files.block import BlockDevice
+from xlpy.dom0.files.buses import DriverMemory
 from xlpy.dom0.files.holds import Hold, Holds
 from xlpy.dom0.files.pins import Pin, Pins, digest
-from xlpy.dom0.files.vfs import DriverMemory, Vfs
+from xlpy.dom0.files.vfs import Vfs
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
@@ -183,58 +183,9 @@ class EmulatedDom0(Vfs):
             found.append(item)
         return found
 
-    # --- the nd bus ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def managing(self, xen: Platform) -> Iterator[Nd]:
-        """The nd bus, to change it: in the end block devices follow, and Xen is told.
-
-        Args:
-            xen: hypercalls on behalf of Dom0.
-
-        Raises:
-            NdError: what the kernel refuses, when the caller lets it through; then nothing stays of it.
-        """
-        self._hw.undo.fresh()
-        yield self.nd
-        self._publish(xen)
-
-    def _publish(self, xen: Platform) -> list[str]:
-        """Bring block devices, mounts and Xen in line with the nd bus; what is odd about partition tables."""
-        from xlpy.dom0.files.block import block_devices
-        from xlpy.dom0.nvdimm import enabled
-        from xlpy.dom0.nvdimm.namespace import Namespace
-        from xlpy.dom0.nvdimm.pmemreport import Report, update
-
-        stored = [Namespace.load(values) for values in self._table.get("namespaces", [])]
-        verdicts = [Report(*values) for values in self._table.get("reports", [])]
-        touched = self.nd.touched
-        kept = [one for one in stored if f"region{one.region}" not in touched]
-        made = [one for region in self.nd.regions if region.dev in touched for one in enabled.namespaces(region)]
-        namespaces = sorted([*kept, *made], key=lambda one: (one.region, one.id))
-        touched.clear()
-        old = list(map(BlockDevice.load, self._table.get("devices", [])))
-        known = {device.name: device.number[1] for device in old}
-        fresh, problems = block_devices(self._hw.read, made, known)
-        staying = {one.dev for one in kept}
-        place = {one.dev: number for number, one in enumerate(namespaces)}
-        devices = [*(device for device in old if device.namespace in staying), *fresh]
-        devices.sort(key=lambda device: place[device.namespace])  # each disk before its partitions, as they were found
-        self._table.put("namespaces", [one.dump() for one in namespaces])
-        self._table.put("devices", [one.dump() for one in devices])
-        before = list(zip(stored, verdicts, strict=True))
-        self._table.put("reports", update(self.bus, before, namespaces, xen))
+    def _changed(self) -> None:
         for name in ("namespaces", "devices", "_sysfs", "reports"):
             self.__dict__.pop(name, None)
-        return problems
-
-    def users_of(self, span: Span[Spa]) -> list[str]:
-        """Who uses persistent memory in a span: domains, mounts, and what is built on block devices."""
-        windows = {device.name: device.window for device in self.devices if device.window.overlaps(span)}
-        found = [one if one.startswith("domain ") else f"domain {one}" for one in self._pins.users(span)]
-        found += [f"mount {m.mountpoint}" for m in self.disk_mounts if m.device.removeprefix("/dev/") in windows]
-        found += [use.dev or use.kind for use in self.uses if use.device in windows]
-        return list(dict.fromkeys(found))
 
     # --- DIMMs that come and go --------------------------------------------------------------------------------------
 
@@ -599,8 +550,9 @@ class EmulatedDom0(Vfs):
         for image in self._open_images.values():
             image.close()
         self._open_images.clear()
-        for name in ("bus", "nd", "namespaces", "devices", "_sysfs", "disk_mounts", "reports", "bad"):
-            self.__dict__.pop(name, None)
+        super().reread()
+        self.__dict__.pop("disk_mounts", None)
+        self._changed()
 
     def take_back(self) -> None:
         """Take back the edits of file systems that the store does not have."""

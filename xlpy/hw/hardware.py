@@ -14,7 +14,6 @@ from functools import cache, cached_property
 from xlpy.addr import Dpa, Spa, Span
 from xlpy.errors import Conflict, Constraint, NotFound, StateError
 from xlpy.hw import memmap, power
-from xlpy.hw.cpu import cpuid
 from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec_to_json
 from xlpy.hw.media import Media, trouble
 from xlpy.hw.poison import PoisonList
@@ -414,6 +413,8 @@ class Hardware:
 
     def cpuid(self, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
         """(EAX, EBX, ECX, EDX) of the CPUID instruction."""
+        from xlpy.hw.cpu import cpuid
+
         return cpuid(self.spec.cpu, leaf, subleaf)
 
     def memory_map(self) -> list[memmap.E820Entry]:

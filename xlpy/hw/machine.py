@@ -224,15 +224,15 @@ def _dump(value: Any) -> Any:  # noqa: ANN401 - any field of a record
 
 def _load(kind: type, data: Any) -> Any:  # noqa: ANN401 - JSON in, record out
     inner = _INNER.get(kind, {})
-
-    def field(name: str, value: Any) -> Any:  # noqa: ANN401
+    fields = {}
+    for name, value in data.items():
         if value is None or name not in inner:
-            return _frozen(value)
-        return (
-            tuple(_load(inner[name], item) for item in value) if isinstance(value, list) else _load(inner[name], value)
-        )
-
-    return kind(**{name: field(name, value) for name, value in data.items()})
+            fields[name] = _frozen(value) if isinstance(value, list) else value
+        elif isinstance(value, list):
+            fields[name] = tuple([_load(inner[name], item) for item in value])
+        else:
+            fields[name] = _load(inner[name], value)
+    return kind(**fields)
 
 
 def _frozen(value: Any) -> Any:  # noqa: ANN401 - JSON arrays become tuples

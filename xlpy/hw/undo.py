@@ -17,6 +17,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import FileIO
 
 FOLDER = "undo"
 SUFFIX = ".json"
@@ -36,7 +37,7 @@ class Undo:
     def __init__(self, home: str) -> None:
         self._home = home
         self.enter: Callable[[str], None] | None = None
-        self._ranges = ""  # the entry that keeps ranges of files, while it goes on
+        self._ranges: FileIO | None = None  # the file of the entry that keeps ranges of files, while it goes on
 
     def keep(self, name: str) -> None:
         """A small file is about to be replaced, or made: keep what it holds."""
@@ -67,21 +68,25 @@ class Undo:
 
     def fresh(self) -> None:
         """What ``keep_range`` keeps from now on is taken back by itself: a step begins that can fail on its own."""
-        self._ranges = ""
+        if self._ranges is not None:
+            self._ranges.close()
+            self._ranges = None
 
     def keep_range(self, name: str, offset: int, content: bytes | int) -> None:
         """A range of a large file is about to be written: keep what it holds, bytes or so many zeros."""
         if self.enter is None:
             return
         line = {"range": name, "offset": offset, "content": content if isinstance(content, int) else content.hex()}
-        if not self._ranges:
-            self._ranges = self._add(line)
-            return
+        path = self._path(self._add(line)) if self._ranges is None else ""
         try:
-            with open(self._path(self._ranges), "a", encoding="utf-8", opener=private) as file:
-                file.write("\n" + encode(line))
+            if self._ranges is None:
+                self._ranges = open(path, "ab", buffering=0, opener=private)  # noqa: SIM115 - until the entry is final
+                return
+            rest = f"\n{encode(line)}".encode()
+            while rest:
+                rest = rest[self._ranges.write(rest) :]
         except OSError as error:
-            raise trouble(self._path(self._ranges), error) from error
+            raise trouble(path or os.path.join(self._home, FOLDER), error) from error
 
     def take_back(self, stays: Callable[[str], bool]) -> bool:
         """Take back the entries that the state does not have; whether there were any."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from errno import EOPNOTSUPP
 
 from xlpy.cli.declare import Leave
@@ -133,7 +132,7 @@ def _run(session: Session, words: list[str]) -> int:
         session.error(f"{name} is not emulated")
         return status(-EOPNOTSUPP)
     module, attribute = where.split(":")
-    command = getattr(importlib.import_module(f"xlpy.cli.ndctl.{module}"), attribute)
+    command = getattr(__import__(f"xlpy.cli.ndctl.{module}", fromlist=[attribute]), attribute)  # importlib costs 0.4 ms
     try:
         return status(command(session, words))
     except Ended as ended:

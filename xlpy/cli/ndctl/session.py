@@ -47,7 +47,7 @@ class Session:
     @cached_property
     def nd(self) -> Nd:
         """The nd bus, to look at."""
-        return self.host.dom0.nd
+        return self.host.buses.nd
 
     def change(self, what: str) -> AbstractContextManager[Nd]:
         """The nd bus, to change something: all of it, or in a dry run nothing, is kept at the end."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.nvdimm.namespace import Namespace
 
+BOOT_SECTOR, BOOT_SIGNATURE = 512, b"\x55\xaa"  # of any partition table
 BLOCK_EXT_MAJOR = 259  # where Linux numbers the disks of drivers without a major of their own
 
 
@@ -45,6 +46,17 @@ class BlockDevice(NamedTuple):
         made = cls(*values)
         return made._replace(number=(values[1][0], values[1][1]), window=Span(*values[6]))
 
+    @staticmethod
+    def minor(values: list[Any]) -> tuple[str, int]:
+        """(name, minor number) of the record that ``dump`` wrote."""
+        return values[0], values[1][1]
+
+    @staticmethod
+    def shown(values: list[Any]) -> str:
+        """The namespace of the record that ``dump`` wrote."""
+        namespace: str = values[2]
+        return namespace
+
 
 def block_devices(
     read: Callable[[Spa, int], bytes], namespaces: Iterable[Namespace], known: Mapping[str, int] | None = None
@@ -56,8 +68,6 @@ def block_devices(
         namespaces: in order of their regions.
         known: minor numbers of devices that are there already, by name; new ones get the lowest that are free.
     """
-    from xlpy.dom0.files.partitions import read_table
-
     found: list[BlockDevice] = []
     problems = []
     known = known or {}
@@ -89,6 +99,10 @@ def block_devices(
 
         def on_disk(at: int, length: int, start: Spa = one.data.start) -> bytes:
             return read(Spa(start + at), length)
+
+        if one.data.size < BOOT_SECTOR or on_disk(0, BOOT_SECTOR)[-2:] != BOOT_SIGNATURE:
+            continue  # neither a GPT nor an MBR
+        from xlpy.dom0.files.partitions import read_table
 
         table = read_table(on_disk, one.data.size, one.sector_size)
         if table.problem:

@@ -6,16 +6,15 @@ exist in this host only, and never on the machine that runs it.
 
 from __future__ import annotations
 
-import errno
 from functools import cached_property
 
-from xlpy.addr import PAGE, Spa, Span
+from xlpy.addr import PAGE, Spa
 from xlpy.dom0.files.block import BlockDevice
+from xlpy.dom0.files.buses import Buses, DriverMemory
 from xlpy.dom0.kernel import FileStat, FileState, Mount
-from xlpy.dom0.nvdimm.infoblock import InfoBlockError
 from xlpy.dom0.nvdimm.namespace import Namespace, revalidate
-from xlpy.errors import NotFound, StateError, Unsafe
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.errors import NotFound, Unsafe
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.dom0.ext4.inode import Inode
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.extents import Extents
     from xlpy.dom0.files.sysfs import Sysfs
     from xlpy.dom0.files.usage import Use
-    from xlpy.dom0.nvdimm.badrange import BadRanges
-    from xlpy.dom0.nvdimm.driver import Bus
-    from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.hw.hardware import Hardware
     from xlpy.store import Store
 
@@ -37,21 +33,7 @@ ROOT_MOUNTS = (
 _ANONYMOUS = {"/": (0, 2), "/dev": (0, 6), "/sys": (0, 22)}  # device numbers of file systems without a disk
 
 
-class DriverMemory:
-    """Host memory as the driver reads it: a poisoned line is an I/O error, not bytes."""
-
-    def __init__(self, hw: Hardware) -> None:
-        self._hw = hw
-        self.write = hw.write
-        self.zero = hw.zero
-
-    def read(self, spa: Spa, length: int) -> bytes:
-        if self._hw.poison.overlapping(Span(spa, length)):
-            raise InfoBlockError(f"info block at {spa:#x}: the memory is poisoned", errno.EIO)
-        return self._hw.read(spa, length)
-
-
-class Vfs:
+class Vfs(Buses):
     """What ``kernel.Dom0`` asks for, as far as nothing is changed.
 
     Args:
@@ -62,24 +44,10 @@ class Vfs:
     """
 
     def __init__(self, hw: Hardware, store: Store) -> None:
-        self._hw = hw
-        self._table = store.table("dom0")
+        super().__init__(hw, store)
         self._open_images: dict[str, Ext4Image] = {}
 
     # --- what was found at boot ---------------------------------------------------------------------------------
-
-    def _load(self, key: str) -> Any:  # noqa: ANN401 - JSON
-        value = self._table.get(key)
-        if value is None:
-            raise StateError("Dom0 has not been started on this host", hint="make the host anew: xlpy host reset")
-        return value
-
-    @cached_property
-    def bus(self) -> Bus:
-        """DIMMs and regions."""
-        from xlpy.dom0.nvdimm.driver import Bus
-
-        return Bus.load(self._load("bus"))
 
     @cached_property
     def namespaces(self) -> tuple[Namespace, ...]:
@@ -91,28 +59,6 @@ class Vfs:
     def devices(self) -> tuple[BlockDevice, ...]:
         """All block devices, those of disabled namespaces included."""
         return tuple(BlockDevice.load(values) for values in self._load("devices"))
-
-    @cached_property
-    def bad(self) -> BadRanges:
-        """The memory errors that the driver knows of."""
-        from xlpy.dom0.nvdimm.badrange import BadRanges
-
-        return BadRanges(self._table)
-
-    @cached_property
-    def nd(self) -> Nd:
-        """The nd bus, to look at; ``EmulatedDom0.managing`` is for changes."""
-        from xlpy.dom0.nvdimm.host import HostPlatform
-        from xlpy.dom0.nvdimm.nd.bus import Nd
-
-        platform = HostPlatform(self._hw, DriverMemory(self._hw), self.bad.overlapping, self.users_of, self._hw.mend)
-        made = Nd(platform, self._table, self.bus)
-        made.load()
-        return made
-
-    def users_of(self, span: Span[Spa]) -> list[str]:
-        """Who uses persistent memory in a span."""
-        raise NotImplementedError
 
     @cached_property
     def _sysfs(self) -> Sysfs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from xlpy.addr import Spa
-from xlpy.dom0.nvdimm.infoblock import BLOCK, InfoBlockError
 from xlpy.dom0.nvdimm.namespace import Namespace
 from xlpy.dom0.nvdimm.uuids import ZERO
 from xlpy.typing import TYPE_CHECKING
@@ -36,6 +35,8 @@ def _record(memory: Readable, one: NdNamespace) -> Namespace:
         return raw._replace(problem=_reason(memory, one))
     if one.claim is None:
         return raw._replace(mode="fsdax", map="mem") if one.mode == "memory" else raw
+    from xlpy.dom0.nvdimm.infoblock import InfoBlockError
+
     try:
         return _claimed(memory, raw, one)
     except InfoBlockError as error:  # damaged since it was enabled
@@ -48,6 +49,7 @@ def _claimed(memory: Readable, raw: Namespace, one: NdNamespace) -> Namespace:
     parent = one.raw_uuid or ZERO
     if one.mode == "safe":
         from xlpy.dom0.nvdimm.btt import parse_btt
+        from xlpy.dom0.nvdimm.infoblock import BLOCK
         from xlpy.dom0.nvdimm.nd.claim import NdBtt
 
         _, at = NdBtt.version(one)

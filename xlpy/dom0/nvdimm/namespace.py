@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from xlpy.addr import Spa, Span
-from xlpy.dom0.nvdimm.infoblock import BLOCK, CHECKSUM, InfoBlockError, parse_pfn
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -88,6 +87,11 @@ class Namespace(NamedTuple):
         )
 
 
+def place_of(values: list[Any]) -> tuple[int, int]:
+    """(region, id) of the record that ``dump`` wrote."""
+    return values[0], values[12]
+
+
 def revalidate(memory: Readable, known: Namespace) -> Namespace:
     """The namespace as it is now: disabled, with the reason, when the info block it was enabled by is not there.
 
@@ -95,6 +99,8 @@ def revalidate(memory: Readable, known: Namespace) -> Namespace:
     """
     if known.seal is None or known.problem:
         return known
+    from xlpy.dom0.nvdimm.infoblock import BLOCK, InfoBlockError, parse_pfn
+
     place, seal = known.seal
     try:
         data = memory.read(Spa(place), BLOCK)
@@ -117,4 +123,6 @@ def revalidate(memory: Readable, known: Namespace) -> Namespace:
 
 def checksum(block: bytes) -> int:
     """The checksum field of an info block."""
+    from xlpy.dom0.nvdimm.infoblock import CHECKSUM
+
     return int.from_bytes(block[CHECKSUM:], "little")

@@ -210,7 +210,6 @@ class NdPfn(Claim):
     Attributes:
         mode: ``none``, ``ram`` (page structs in RAM) or ``pmem`` (on media).
         align: of the data, in bytes.
-        block: its info block while it is enabled.
         costs: what another owner than Linux keeps in front of the data, in bytes per page for each of its tables
             (an extension of the vNVDIMM design, 4.2.1; stock Linux has no such attribute).
     """
@@ -221,12 +220,24 @@ class NdPfn(Claim):
     def __init__(self, region: AboveNamespace, number: int) -> None:
         super().__init__(region, number)
         self.align = 2 * MIB
-        self.block: PfnBlock | None = None
+        self._block: PfnBlock | list[Any] | None = None  # a list: as ``dump`` wrote it
         self.reset()
 
     def reset(self) -> None:
         self.mode = "none"
         self.costs: tuple[int, ...] = ()
+
+    @property
+    def block(self) -> PfnBlock | None:
+        """Its info block while it is enabled."""
+        if self._block and not isinstance(self._block, PfnBlock):
+            fields: list[Any] = [bytes.fromhex(one) if isinstance(one, str) else one for one in self._block]
+            self._block = PfnBlock(*fields)
+        return self._block or None  # type: ignore[return-value]
+
+    @block.setter
+    def block(self, block: PfnBlock | None) -> None:
+        self._block = block
 
     @property
     def supported_alignments(self) -> tuple[int, ...]:
@@ -364,7 +375,9 @@ class NdPfn(Claim):
 
     def dump(self) -> list[Any]:
         """As JSON values."""
-        fields = [value.hex() if isinstance(value, bytes) else value for value in self.block or ()]
+        fields = self._block or []
+        if isinstance(fields, PfnBlock):
+            fields = [value.hex() if isinstance(value, bytes) else value for value in fields]
         return [*self._dump(), self.mode, self.align, list(self.costs), fields]
 
     @classmethod
@@ -372,10 +385,8 @@ class NdPfn(Claim):
         """What ``dump`` wrote."""
         made = cls(region, values[0])
         made._load(values[:4])
-        made.mode, made.align, costs, saved = values[4:]
+        made.mode, made.align, costs, made._block = values[4:]
         made.costs = tuple(costs)
-        fields: list[Any] = [bytes.fromhex(value) if isinstance(value, str) else value for value in saved]
-        made.block = PfnBlock(*fields) if fields else None
         return made
 
 

@@ -294,8 +294,8 @@ class NdNamespace:
 
     def _slots(self, mapping: NdMapping, uuid: bytes) -> list[int]:
         """The slots of this mapping's DIMM that hold a namespace's labels."""
-        by_slot = {label.slot: label for label in mapping.dimm.storage.area.labels}
-        return [slot for slot in mapping.slots if slot in by_slot and by_slot[slot].uuid == uuid]
+        mine = {label.slot for label in mapping.dimm.storage.area.labels if label.uuid == uuid}
+        return [slot for slot in mapping.slots if slot in mine]
 
     def _update_label(self, reap: dict[int, list[int]] | None = None) -> None:
         """Write the labels anew: on every DIMM first one that says it is being updated, then the final one."""

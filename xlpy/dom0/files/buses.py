@@ -1,0 +1,164 @@
+"""Dom0's nd buses and what follows from them: block devices, and what Xen is told.
+
+This is as much of Dom0 as a change of DIMMs, regions and namespaces needs. Files and their users come on top of it.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from functools import cached_property
+
+from xlpy.addr import Spa, Span
+from xlpy.errors import StateError
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlpy.dom0.nvdimm.badrange import BadRanges
+    from xlpy.dom0.nvdimm.driver import Bus
+    from xlpy.dom0.nvdimm.nd.bus import Nd
+    from xlpy.dom0.nvdimm.pmemreport import Platform
+    from xlpy.hw.hardware import Hardware
+    from xlpy.store import Store
+
+
+class DriverMemory:
+    """Host memory as the driver reads it: a poisoned line is an I/O error, not bytes."""
+
+    def __init__(self, hw: Hardware) -> None:
+        self._hw = hw
+        self.write = hw.write
+        self.zero = hw.zero
+
+    def read(self, spa: Spa, length: int) -> bytes:
+        if self._hw.poison.overlapping(Span(spa, length)):
+            from xlpy.dom0.nvdimm.infoblock import InfoBlockError
+
+            raise InfoBlockError(f"info block at {spa:#x}: the memory is poisoned", errno.EIO)
+        return self._hw.read(spa, length)
+
+
+class Buses:
+    """The nd buses of the emulated Dom0.
+
+    Args:
+        hw: the machine.
+        store: the host's state; its table ``dom0`` holds what was found at boot.
+    """
+
+    def __init__(self, hw: Hardware, store: Store) -> None:
+        self._hw = hw
+        self._store = store
+        self._table = store.table("dom0")
+
+    def _load(self, key: str) -> Any:  # noqa: ANN401 - JSON
+        value = self._table.get(key)
+        if value is None:
+            raise StateError("Dom0 has not been started on this host", hint="make the host anew: xlpy host reset")
+        return value
+
+    @cached_property
+    def bus(self) -> Bus:
+        """DIMMs and regions."""
+        from xlpy.dom0.nvdimm.driver import Bus
+
+        return Bus.load(self._load("bus"))
+
+    @cached_property
+    def bad(self) -> BadRanges:
+        """The memory errors that the driver knows of."""
+        from xlpy.dom0.nvdimm.badrange import BadRanges
+
+        return BadRanges(self._table)
+
+    @cached_property
+    def nd(self) -> Nd:
+        """The nd bus, to look at; ``managing`` is for changes."""
+        from xlpy.dom0.nvdimm.host import HostPlatform
+        from xlpy.dom0.nvdimm.nd.bus import Nd
+
+        platform = HostPlatform(self._hw, DriverMemory(self._hw), self.bad.overlapping, self.users_of, self._hw.mend)
+        made = Nd(platform, self._table, self.bus)
+        made.load()
+        return made
+
+    def users_of(self, span: Span[Spa]) -> list[str]:
+        """Who uses persistent memory in a span: domains, mounts, and what is built on block devices."""
+        from xlpy.dom0.files.block import BlockDevice
+
+        found = []
+        if self._store.table("dom0.pins").first("") is not None:
+            from xlpy.dom0.files.pins import Pins
+
+            owners = Pins(self._store).users(span)
+            found = [one if one.startswith("domain ") else f"domain {one}" for one in owners]
+        devices = map(BlockDevice.load, self._load("devices"))
+        names = {device.name for device in devices if device.window.overlaps(span)}
+        found += [f"mount {place}" for device, place, *_ in self._load("mounts") if device[len("/dev/") :] in names]
+        rows = self._table.get("uses")
+        if rows:
+            from xlpy.dom0.files.usage import load_use
+
+            found += [use.dev or use.kind for use in map(load_use, rows) if use.device in names]
+        return list(dict.fromkeys(found))
+
+    @contextmanager
+    def managing(self, xen: Platform) -> Iterator[Nd]:
+        """The nd bus, to change it: in the end block devices follow, and Xen is told.
+
+        Args:
+            xen: hypercalls on behalf of Dom0.
+
+        Raises:
+            NdError: what the kernel refuses, when the caller lets it through; then nothing stays of it.
+        """
+        self._hw.undo.fresh()
+        yield self.nd
+        self._publish(xen)
+
+    def _publish(self, xen: Platform) -> list[str]:
+        """Bring block devices and Xen in line with the nd bus; what is odd about partition tables.
+
+        Only records of regions that have changed are taken apart, whatever else there is.
+        """
+        from xlpy.dom0.files.block import BlockDevice, block_devices
+        from xlpy.dom0.nvdimm import enabled
+        from xlpy.dom0.nvdimm.namespace import Namespace, place_of
+        from xlpy.dom0.nvdimm.pmemreport import Report, update
+
+        touched = set(self.nd.touched)
+        kept, old = [], []
+        for row in zip(self._table.get("namespaces", []), self._table.get("reports", []), strict=True):
+            if f"region{place_of(row[0])[0]}" in touched:
+                old.append((Namespace.load(row[0]), Report(*row[1])))
+            else:
+                kept.append(row)
+        changed = sorted((one for one in self.nd.regions if one.dev in touched), key=lambda one: one.number)
+        made = [one for region in changed for one in enabled.namespaces(region)]
+        self.nd.touched.clear()
+        devices = self._table.get("devices", [])
+        fresh, problems = block_devices(self._hw.read, made, dict(map(BlockDevice.minor, devices)))
+        reports = update(self.bus, old, made, xen)
+        rows = [*kept, *((one.dump(), list(verdict)) for one, verdict in zip(made, reports, strict=True))]
+        rows.sort(key=lambda row: place_of(row[0]))
+        order = {"namespace{}.{}".format(*place_of(one)): at for at, (one, _) in enumerate(rows)}
+        staying = {"namespace{}.{}".format(*place_of(one)) for one, _ in kept}
+        devices = [*(one for one in devices if BlockDevice.shown(one) in staying), *(one.dump() for one in fresh)]
+        devices.sort(
+            key=lambda one: order[BlockDevice.shown(one)]
+        )  # each disk before its partitions, as they were found
+        self._table.put("namespaces", [one for one, _ in rows])
+        self._table.put("devices", devices)
+        self._table.put("reports", [verdict for _, verdict in rows])
+        self._changed()
+        return problems
+
+    def _changed(self) -> None:
+        """Records of namespaces and devices were written: read them again when they are asked for."""
+
+    def reread(self) -> None:
+        """What was changed since the last savepoint is taken back: read the state anew when it is asked for."""
+        for name in ("bus", "nd", "bad"):
+            self.__dict__.pop(name, None)
