@@ -29,6 +29,8 @@ PACKAGES = {
     "setpriv": "util-linux",
     "sfdisk": "fdisk",
     "strace": "strace",
+    "xfs_db": "xfsprogs",
+    "xfs_repair": "xfsprogs",
     "zsh": "zsh",
 }
 asked: set[str] = set()

@@ -64,6 +64,26 @@ def looks() -> dict[str, Look]:
     return found
 
 
+XFS = """\
+A `filesystem` of `type: xfs` is made by mkfs.xfs (package xfsprogs), without root and without mounting: 4 KiB blocks,
+no reflink, an internal log of 64 MiB, files on multiples of 2 MiB of the device. `configs/machines/xfs.yaml` has one.
+
+- The device has at least 300 MiB; newer mkfs.xfs make none below.
+- Files are `written` or `unwritten`, with or without `content`; mkfs.xfs makes none that are `sparse` or `fragmented`.
+  Names have no spaces and do not start with `$` or `:`, as protofiles want it. `align` can be 4K or 2M; for 2M,
+  partitions start on multiples of 2M.
+- Domains can have the files. `pmem mkfile`, `pmem prepare` (of a file that is not all written), `host event`
+  and whatever else would change metadata are refused: `XLPY-XFS-READ-ONLY`.
+- While a domain has a file, that is in the host's records only: the immutable flag, which a real host would set, is
+  left alone on the media, since nothing else changes them either. The extents are compared with the record as on ext4.
+- Of media from elsewhere, version 5 file systems are read, with extents in the inode or in a tree, after a clean
+  unmount. An old format, reflink, a realtime section, an external log and blocks, directory blocks or sectors of other
+  sizes than 4096, 4096 and 512 bytes are refused. Extents on group headers or on the log are refused; other metadata,
+  such as the free space trees, is not compared with the extents: xfs_repair -n does that.
+- The time stamps are those of the clock, unless mkfs.xfs follows `SOURCE_DATE_EPOCH`; 6.1.0 does not.
+"""
+
+
 def page() -> str:
     """The whole page."""
     seen = looks()
@@ -81,6 +101,7 @@ def page() -> str:
         parts += ["| key | type | default | unit | meaning | example |", "|---|---|---|---|---|---|"]
         parts += [_row(one) for one in rows]
         parts.append("")
+    parts += ["## XFS\n", XFS]
     parts += ["## Everything at once\n", "```yaml", EXAMPLE.strip("\n"), "```", ""]
     return "\n".join(parts)
 

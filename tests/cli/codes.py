@@ -376,6 +376,52 @@ def make(get):
     return raised(module.make_ext4, path, 0, 16 * MIB, uuid=uuid, label="x", epoch=0)
 
 
+def xfs(change):
+    """What our reader says of a superblock that was changed, its checksum made right."""
+
+    def act(get):
+        from xlpy.dom0.xfs.reader import XfsImage
+        from xlpy.dom0.xfs.superblock import checksum
+
+        raw = bytearray(512)
+        raw[:4], raw[100:104] = b"XFSB", struct.pack(">HH", 5, 512)
+        raw = bytearray(change(bytes(raw)).ljust(512, b"\0"))
+        raw[224:228] = struct.pack("<I", checksum(bytes(raw), 224))
+        path = get("tmp_path") / "image"
+        path.write_bytes(raw + bytes(8192))
+        return raised(XfsImage, path)
+
+    return act
+
+
+def xfs_log(_get):
+    """A log whose last record is not the one of unmounting."""
+    from types import SimpleNamespace
+
+    from xlpy.dom0.xfs.log import require_empty
+
+    record = struct.pack(">II", 0xFEEDBABE, 1).ljust(512, b"\0") + struct.pack(">I", 1).ljust(512, b"\0")
+    log = record.ljust(4096, b"\0")
+    block = SimpleNamespace(log_start=0, log_blocks=1, block_size=4096, place=lambda _at, _count: 0)
+    return raised(require_empty, block, lambda at, length: log[at : at + length])
+
+
+def xfs_read_only(_get):
+    from xlpy.dom0.emulated import refuse_xfs
+    from xlpy.dom0.kernel import Mount
+
+    return raised(refuse_xfs, Mount("/dev/pmem0", "/mnt/pmem0", "xfs", ("rw",)))
+
+
+def xfs_make(get):
+    from xlpy.dom0.xfs import make as module
+
+    get("monkeypatch").setattr(module, "find_program", lambda _program: "mkfs.xfs")
+    uuid = "11111111-2222-3333-4444-555555555555"
+    nothing = {"zero": lambda _at, _length: None, "write": lambda _at, _data: None}
+    return raised(module.make_xfs, 512 * MIB, (), uuid=uuid, epoch=0, base=0, **nothing)
+
+
 def symbolic_link(get):
     from xlpy.dom0.ext4.reader import Ext4Image
 
@@ -739,6 +785,11 @@ GIVEN = {
     "XLPY-EXT4-DEBUGFS": program("debugfs", "echo 'no such command' >&2", edit),
     "XLPY-EXT4-INTERRUPTED": program("debugfs", "kill -KILL $$", edit),
     "XLPY-EXT4-MKE2FS": program("mke2fs", "echo 'bad blocks' >&2; exit 1", make),
+    "XLPY-XFS-DAMAGED": xfs(lambda raw: b"XFSC" + raw[4:]),
+    "XLPY-XFS-FEATURE": xfs(lambda raw: raw[:212] + b"\0\0\0\x04" + raw[216:]),
+    "XLPY-XFS-LOG": xfs_log,
+    "XLPY-XFS-READ-ONLY": xfs_read_only,
+    "XLPY-XFS-MKFS": program("mkfs.xfs", "echo 'bad blocks' >&2; exit 1", xfs_make),
     "XLPY-GUEST-WIDTH": width,
     "XLPY-GUEST-BROKEN": broken,
     "XLPY-DMACPI-SPACE": area,

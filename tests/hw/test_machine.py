@@ -253,7 +253,7 @@ FAULTS = [
         9,
         "filesystem.dax: a device in raw mode has no DAX",
     ),
-    ("mode: raw", "mode: fsdax, filesystem: {mount: /m, type: xfs}", 9, "filesystem.type: 'xfs' is not known"),
+    ("mode: raw", "mode: fsdax, filesystem: {mount: /m, type: zfs}", 9, "filesystem.type: 'zfs' is not known"),
     ("mode: raw", "mode: fsdax, filesystem: {mount: /m, block_size: 8K}", 9, "8192 is not one of 1024, 2048, 4096"),
     (
         "mode: raw",

@@ -6,6 +6,8 @@ for. Media that have them already are taken as they are.
 
 from __future__ import annotations
 
+from functools import partial
+
 from xlpy.addr import MIB, PAGE, Spa, Span, align_up, format_size
 from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.kernel import Mount
@@ -15,9 +17,9 @@ from xlpy.inputs import open_plain
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from xlpy.dom0.ext4.edit import Ext4Editor
+    from xlpy.dom0.extents import Extents
     from xlpy.dom0.files.block import BlockDevice
     from xlpy.dom0.nvdimm.memory import HostMemory
     from xlpy.dom0.nvdimm.namespace import Namespace
@@ -54,39 +56,89 @@ def make_filesystem(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> 
     """A file system with its first files on a device, unless one is there; its mount.
 
     Raises:
-        Constraint: DAX is asked for and impossible, or there is no space. MissingTool: e2fsprogs is not installed.
+        Constraint: DAX is asked for and impossible, there is no space, or another file system is there. MissingTool:
+            e2fsprogs or xfsprogs is not installed.
     """
+    _check_dax(device, spec)
+    there = _found(hw, device)
+    if there not in ("", spec.type):
+        raise Constraint(
+            f"{spec.mount}: {device.name} holds a file system of type {there}, the description asks for {spec.type}",
+            hint=f"write type: {there}, or start with other media: xlpy host reset",
+        )
+    if not there:
+        (_make_xfs if spec.type == "xfs" else _make_ext4)(hw, device, spec)
+    options = ("ro" if spec.read_only else "rw", "relatime", *(("dax=always",) if spec.dax else ()))
+    return Mount(f"/dev/{device.name}", spec.mount, spec.type, options)
+
+
+def _found(hw: Hardware, device: BlockDevice) -> str:
+    """The type of the file system on a device; empty for none that is known."""
+    start = device.window.start
+    if hw.read(Spa(start + 1024 + 0x38), 2) == b"\x53\xef":
+        return "ext4"
+    return "xfs" if hw.read(start, 4) == b"XFSB" else ""
+
+
+def _make_ext4(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> None:
     from xlpy.dom0.ext4.edit import Ext4Editor
     from xlpy.dom0.ext4.make import EPOCH, make_ext4
 
-    _check_dax(device, spec)
     image, offset = hw.backing(device.window.start)
     size = device.window.size // PAGE * PAGE
 
     def zero(at: int, length: int) -> None:
         hw.zero(Span(Spa(device.window.start + at), length))
 
-    if hw.read(Spa(device.window.start + 1024 + 0x38), 2) != b"\x53\xef":
-        uuid = uuid_text(derived(f"{device.name}{spec.mount}"))
-        make_ext4(image, offset, size, uuid=uuid, zero=zero)
-        editor = Ext4Editor(image, offset, size, zero=zero, now=EPOCH)
-        for file in spec.files:
-            inner = file.path.removeprefix(spec.mount)
-            editor.mkfile(inner, file.size, file.state, align=file.align, base=device.window.start)
-            if file.content:
-                _fill(editor, inner, file)
-    options = ("ro" if spec.read_only else "rw", "relatime", *(("dax=always",) if spec.dax else ()))
-    return Mount(f"/dev/{device.name}", spec.mount, spec.type, options)
+    uuid = uuid_text(derived(f"{device.name}{spec.mount}"))
+    make_ext4(image, offset, size, uuid=uuid, zero=zero)
+    editor = Ext4Editor(image, offset, size, zero=zero, now=EPOCH)
+    for file in spec.files:
+        inner = file.path.removeprefix(spec.mount)
+        editor.mkfile(inner, file.size, file.state, align=file.align, base=device.window.start)
+        if file.content:
+            _fill(partial(editor.write, inner), file)
 
 
-def _fill(editor: Ext4Editor, path: str, file: FileSpec) -> None:
+def _make_xfs(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> None:
+    from xlpy.dom0.ext4.make import EPOCH
+    from xlpy.dom0.xfs.make import NewFile, make_xfs
+    from xlpy.dom0.xfs.reader import XfsImage
+
+    start, size = device.window.start, device.window.size // PAGE * PAGE
+    files = [NewFile(file.path.removeprefix(spec.mount), file.size, file.state, file.align) for file in spec.files]
+
+    def zero(at: int, length: int) -> None:
+        hw.zero(Span(Spa(start + at), length))
+
+    def write(at: int, data: bytes) -> None:
+        hw.write(Spa(start + at), data)
+
+    uuid = uuid_text(derived(f"{device.name}{spec.mount}"))
+    make_xfs(size, files, uuid=uuid, epoch=EPOCH, base=start, zero=zero, write=write)
+    image = XfsImage(*hw.locate_file(start), size)
+    for file in spec.files:
+        if file.content:
+            extents = image.fiemap(image.lookup(file.path.removeprefix(spec.mount)))
+
+            def store(at: int, data: bytes, extents: Extents = extents) -> None:
+                for extent in extents:
+                    first, last = max(at, extent.logical), min(at + len(data), extent.logical + extent.length)
+                    if first < last:
+                        write(extent.physical + first - extent.logical, data[first - at : last - at])
+
+            _fill(store, file)
+    image.close()
+
+
+def _fill(write: Callable[[int, bytes], None], file: FileSpec) -> None:
     """Store the content of a file of the user's in one that was made; zeros are there already."""
     try:
         with open_plain(file.content) as source:
             at = 0
             while part := source.read(min(_CHUNK, file.size - at)):
                 if any(part):
-                    editor.write(path, at, part)
+                    write(at, part)
                 at += len(part)
     except OSError as error:
         raise Constraint(f"{file.path}: its content {file.content}: {error.strerror}") from error

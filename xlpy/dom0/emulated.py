@@ -330,6 +330,7 @@ class EmulatedDom0(Vfs):
         """An editor of the file system on a mount."""
         from xlpy.dom0.ext4.edit import Ext4Editor
 
+        refuse_xfs(mount)
         start = self.device(mount.device).window.start
 
         def zero(at: int, length: int) -> None:
@@ -371,6 +372,7 @@ class EmulatedDom0(Vfs):
         mount, inner, inode = self.file(path)
         _refuse_read_only(path, mount)
         self._refuse_held(path, mount, inode)
+        refuse_xfs(mount)
         return mount, inner, inode
 
     def mkfile(self, path: str, size: int, state: str = "written", dry_run: bool = False) -> None:
@@ -392,6 +394,7 @@ class EmulatedDom0(Vfs):
                 hint="below: " + (", ".join(m.mountpoint for m in self.disk_mounts) or "nothing is mounted"),
             )
         _refuse_read_only(path, mount)
+        refuse_xfs(mount)
         if size < 1:
             raise Constraint(f"{path}: a file of {size} bytes cannot be mapped", hint="at least one page: 4K")
         image = self.image(mount)
@@ -428,7 +431,8 @@ class EmulatedDom0(Vfs):
         if written < inode.size:
             _refuse_read_only(path, mount)
             self._refuse_held(path, mount, inode)
-        if not dry_run:
+            refuse_xfs(mount)
+        if not dry_run and not (written == inode.size and mount.fstype == "xfs"):
             self._editor(mount).prepare(inner)
         return Prepared(inode.size, inode.size - written)
 
@@ -472,7 +476,8 @@ class EmulatedDom0(Vfs):
         old = self._pins.get(new.key)
         if new.inode:
             mount, _, inode = self.file(path)
-            free = not inode.immutable and "ro" not in mount.options  # nothing moves on a mount that is read-only
+            still = "ro" in mount.options or mount.fstype == "xfs"  # nothing moves there: not one command changes it
+            free = not inode.immutable and not still
             new = new._replace(flagged=old.flagged if old else free)
         self._pins.add(new)
         self._moved[new.window.start, new.inode] = new.key
@@ -508,7 +513,7 @@ class EmulatedDom0(Vfs):
             raise Unsafe(
                 f"{path} is not the file, or does not have the size or the blocks, that {pin.owner} was given",
                 code="XLPY-PMEM-MOVED",
-                hint="the guest may be writing into blocks of other files: destroy it, then run e2fsck",
+                hint="the guest may be writing into blocks of other files: destroy it, then check the file system",
             )
 
     def holder(self, path: str) -> str | None:
@@ -593,7 +598,7 @@ class EmulatedDom0(Vfs):
         from xlpy.dom0.ext4.inplace import InPlace
 
         for mount in self.disk_mounts:
-            if "ro" not in mount.options:
+            if "ro" not in mount.options and mount.fstype != "xfs":
                 yield InPlace(*self._place(mount))
 
     def files(self, mount: Mount) -> Iterator[tuple[str, Inode]]:
@@ -616,4 +621,14 @@ def _refuse_read_only(path: str, mount: Mount) -> None:
             f"{path}: Read-only file system: {mount.mountpoint} is mounted with ro",
             code="XLPY-EXT4-READ-ONLY",
             hint="choose a place on another file system",
+        )
+
+
+def refuse_xfs(mount: Mount) -> None:
+    """Refuse to change a file system of a type that is only read here. Constraint: it is an XFS."""
+    if mount.fstype == "xfs":
+        raise Constraint(
+            f"{mount.mountpoint} is an XFS: its files can be used here, and not made, changed or removed",
+            code="XLPY-XFS-READ-ONLY",
+            hint="list its files in the machine description, or use a file system of type ext4",
         )

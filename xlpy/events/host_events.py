@@ -51,10 +51,12 @@ def carry_out(host: Host, event: Event, dry_run: bool = False) -> str:
         NotFound: no such file. Conflict: a domain has it (EPERM), or another file on the mount (EBUSY).
         Constraint: the file system cannot do it, or not with DAX (EOPNOTSUPP, EINVAL).
     """
+    from xlpy.dom0.emulated import refuse_xfs
+
     dom0, path = host.dom0, event.path
     if event.kind == "remount":
         return _remount(host, path, dry_run)
-    inode = dom0.file(path)[2]
+    mount, _, inode = dom0.file(path)
     owner = dom0.holder(dom0.clean(path))
     if owner is not None:
         raise Conflict(
@@ -62,6 +64,7 @@ def carry_out(host: Host, event: Event, dry_run: bool = False) -> str:
             code="XLPY-PMEM-PINNED",
             hint="--force tells what it would have cost",
         )
+    refuse_xfs(mount)
     if event.kind == "defrag":
         raise Constraint(f"{path}: Operation not supported: ext4 does not move blocks of DAX files")
     if event.kind == "reflink":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xlpy.hw.machine import SetSpec
 
 MODES = ("raw", "fsdax", "devdax", "sector")
+FILESYSTEMS = ("ext4", "xfs")
 FILE_STATES = ("written", "unwritten", "sparse", "fragmented")
 ALIGNS = (4096, 2 * MIB, GIB)
 BLOCK_SIZES = (1024, 2048, 4096)
@@ -133,7 +134,7 @@ def _filesystem(section: Section | None, mode: str, room: int) -> FilesystemSpec
         section.problem("mount", f"{mount[:60]!r} is not an absolute path without . and ..")
     files = [_file(one, mount) for one in section.sections("files", 4096)]
     found = FilesystemSpec(
-        type=section.word("type", "ext4", choices=("ext4",)),
+        type=section.word("type", "ext4", choices=FILESYSTEMS),
         mount=mount,
         files=tuple(files),
         dax=dax,

@@ -107,7 +107,9 @@ KEYS = {
     "namespaces[].partitions[].start": Key("from the start of the device", "start: 1M"),
     "namespaces[].partitions[].size": Key("bytes", "size: 512M"),
     "namespaces[].partitions[].filesystem": Key("on the partition", "filesystem: {mount: /mnt/part}"),
-    "namespaces[].filesystem.type": Key("its type; an XFS is not made or read here", "type: ext4"),
+    "namespaces[].filesystem.type": Key(
+        "its type; `xfs` needs mkfs.xfs (package xfsprogs), see [XFS](machine.md#xfs)", "type: ext4"
+    ),
     "namespaces[].filesystem.mount": Key("where it is mounted in Dom0", "mount: /mnt/pmem0"),
     "namespaces[].filesystem.dax": Key("mounted with `-o dax`", "dax: false", "`true` in fsdax mode"),
     "namespaces[].filesystem.block_size": Key("4096 for DAX", "block_size: 4096"),

@@ -1,4 +1,4 @@
-"""Running the programs of e2fsprogs on a file system inside an image file, without root."""
+"""Running the programs of e2fsprogs and xfsprogs on file systems inside files, without root."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SYSTEM_FOLDERS = ("/sbin", "/usr/sbin", "/usr/local/sbin")  # not in the PATH of ordinary users
 MAX_NAME = 255
+_PACKAGES = {"mkfs.xfs": "xfsprogs"}  # of others than e2fsprogs
 _NO_SPACE = ("could not allocate", "no free space", "no space")
 
 
@@ -24,12 +25,12 @@ observer: Observer | None = None  # runs programs in our place: told the program
 
 
 def find_program(program: str) -> str:
-    """The path of an e2fsprogs program; MissingTool when it is not installed."""
+    """The path of a program; MissingTool when it is not installed."""
     for folder in (*os.environ.get("PATH", "").split(os.pathsep), *_SYSTEM_FOLDERS):
         candidate = os.path.join(folder or ".", program)  # noqa: PTH118 - pathlib would double the start-up time
         if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):  # noqa: PTH112
             return candidate
-    raise MissingTool(program, "e2fsprogs")
+    raise MissingTool(program, _PACKAGES.get(program, "e2fsprogs"))
 
 
 class Interrupted(HostTrouble):
@@ -45,6 +46,7 @@ def run(
     image: str,
     script: str = "",
     environment: Mapping[str, str] | None = None,
+    inherited: Sequence[int] = (),
 ) -> tuple[int, str, str]:
     """Run a program that changes an image.
 
@@ -57,6 +59,7 @@ def run(
         image: path of what it changes.
         script: standard input.
         environment: variables in addition to those of this process.
+        inherited: other descriptors that the program gets.
 
     Returns:
         exit status, standard output, standard error; messages are English.
@@ -66,12 +69,14 @@ def run(
     """
 
     def act() -> tuple[int, str, str]:
-        return _run(hold, [program, *args], script, environment)
+        return _run((hold, *inherited), [program, *args], script, environment)
 
     return act() if observer is None else observer(program, image, act)
 
 
-def _run(hold: int, words: Sequence[str], script: str, environment: Mapping[str, str] | None) -> tuple[int, str, str]:
+def _run(
+    kept: Sequence[int], words: Sequence[str], script: str, environment: Mapping[str, str] | None
+) -> tuple[int, str, str]:
     import signal
     import subprocess
 
@@ -84,7 +89,7 @@ def _run(hold: int, words: Sequence[str], script: str, environment: Mapping[str,
             stdout=output,
             stderr=errors,
             env={**os.environ, "LC_ALL": "C", **(environment or {})},
-            pass_fds=(hold,),
+            pass_fds=kept,
         )
         if status < 0:
             limit = " (the limit on file sizes, ulimit -f)" if -status == signal.SIGXFSZ else ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.extents import Extents
     from xlpy.dom0.files.sysfs import Sysfs
     from xlpy.dom0.files.usage import Use
+    from xlpy.dom0.xfs.reader import XfsImage
     from xlpy.hw.hardware import Hardware
     from xlpy.store import Store
 
@@ -45,7 +46,7 @@ class Vfs(Buses):
 
     def __init__(self, hw: Hardware, store: Store) -> None:
         super().__init__(hw, store)
-        self._open_images: dict[str, Ext4Image] = {}
+        self._open_images: dict[str, Ext4Image | XfsImage] = {}
 
     # --- what was found at boot ---------------------------------------------------------------------------------
 
@@ -132,7 +133,10 @@ class Vfs(Buses):
             return self.image(mount).lookup(inner, follow=follow)
         except NotFound as error:
             raise NotFound(
-                f"{path}: no such file on {mount.mountpoint}", hint=f"xlpy pmem mkfile SIZE {path} makes one"
+                f"{path}: no such file on {mount.mountpoint}",
+                hint="list it in the machine description"
+                if mount.fstype == "xfs"
+                else f"xlpy pmem mkfile SIZE {path} makes one",
             ) from error
 
     def stat(self, path: str) -> FileStat:
@@ -208,14 +212,12 @@ class Vfs(Buses):
         names = ", ".join(f"/dev/{device.name}" for device in self.devices)
         raise NotFound(f"{path}: no such device in the emulated host", hint=f"it has {names or 'none'}")
 
-    def image(self, mount: Mount) -> Ext4Image:
+    def image(self, mount: Mount) -> Ext4Image | XfsImage:
         """The file system on a mount."""
-        from xlpy.dom0.ext4.reader import Ext4Image
-
         device = self.device(mount.device)
         if mount.mountpoint not in self._open_images:
             image, offset = self._hw.locate_file(device.window.start)
-            self._open_images[mount.mountpoint] = Ext4Image(image, offset, device.window.size)
+            self._open_images[mount.mountpoint] = _open(mount.fstype, image, offset, device.window.size)
         return self._open_images[mount.mountpoint]
 
     def file(self, path: str) -> tuple[Mount, str, Inode]:
@@ -280,3 +282,13 @@ class Vfs(Buses):
         """The path without ``.``, ``..`` and double slashes."""
         mount, inner = self.place(path)
         return f"{mount.mountpoint.rstrip('/')}{inner}" if inner != "/" else mount.mountpoint
+
+
+def _open(kind: str, path: str, offset: int, size: int) -> Ext4Image | XfsImage:
+    if kind == "xfs":
+        from xlpy.dom0.xfs.reader import XfsImage
+
+        return XfsImage(path, offset, size)
+    from xlpy.dom0.ext4.reader import Ext4Image
+
+    return Ext4Image(path, offset, size)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.files.block import BlockDevice
     from xlpy.dom0.kernel import Mount
     from xlpy.dom0.nvdimm.namespace import Namespace
+    from xlpy.dom0.xfs.reader import XfsImage
     from xlpy.host import Host
 
 
@@ -150,7 +151,7 @@ def _file(host: Host, mount: Mount, device: BlockDevice, spa: Spa, likely: Seque
         "dom0",
         f"block {at // image.block_size} of {mount.mountpoint}",
         "superblock",
-        Place("spa", device.window.start + 1024),
+        Place("spa", device.window.start + (0 if mount.fstype == "xfs" else 1024)),
     )
     end = device.window.size  # of what lies together, when no file has it
     for path, inode in _candidates(host, mount, image, likely):
@@ -175,7 +176,9 @@ def _file(host: Host, mount: Mount, device: BlockDevice, spa: Spa, likely: Seque
     )
 
 
-def _candidates(host: Host, mount: Mount, image: Ext4Image, likely: Sequence[str]) -> Iterator[tuple[str, Inode]]:
+def _candidates(
+    host: Host, mount: Mount, image: Ext4Image | XfsImage, likely: Sequence[str]
+) -> Iterator[tuple[str, Inode]]:
     """Files of a file system, the likely ones first; the others only when somebody asks for more."""
     for path in likely:
         try:

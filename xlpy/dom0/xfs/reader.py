@@ -1,0 +1,190 @@
+"""Reading an XFS in place: paths to inodes, inodes to extents and bytes; no mount, no root."""
+
+from __future__ import annotations
+
+import os
+
+from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
+from xlpy.dom0.xfs import directory
+from xlpy.dom0.xfs.fork import read_extents
+from xlpy.dom0.xfs.inode import parse_inode
+from xlpy.dom0.xfs.log import require_empty
+from xlpy.dom0.xfs.superblock import SUPERBLOCK_SIZE, damaged, parse_superblock
+from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
+from xlpy.limits import DIRECTORIES
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlpy.dom0.ext4.inode import Inode
+    from xlpy.dom0.xfs.inode import Core
+
+MAX_SYMLINKS = 8
+
+
+class XfsImage:
+    """A file system inside an image file.
+
+    Args:
+        path: the image, or a path below ``/proc/self/fd``.
+        offset: where the file system begins, in bytes.
+        size: bytes of its device; None up to the end of the image.
+
+    Raises:
+        NotFound: no such image. FormatError: there is no XFS, or it is damaged. Unsafe: it cannot be read as it is
+            (log not replayed, features that are not read here).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], offset: int = 0, size: int | None = None) -> None:
+        self._path, self._offset, self._fd = path, offset, -1
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotFound(f"{os.fspath(path)}: {error.strerror}") from error
+        try:
+            available = max(os.fstat(self._fd).st_size - offset, 0)
+            available = available if size is None else min(size, available)
+            raw = self._read(0, SUPERBLOCK_SIZE) if available >= SUPERBLOCK_SIZE else b""
+            self.superblock = parse_superblock(raw, available)
+            require_empty(self.superblock, self._read)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, at: int, length: int) -> bytes:
+        where = f"{os.fspath(self._path)} at {self._offset + at:#x}"
+        try:
+            data = os.pread(self._fd, length, self._offset + at)
+        except OSError as error:
+            raise FormatError(f"{where}: {error.strerror}", offset=at) from error
+        if len(data) < length:
+            raise FormatError(f"{where}: {length} bytes lie beyond its end", offset=at)
+        return data
+
+    @property
+    def block_size(self) -> int:
+        """Bytes in a block."""
+        return self.superblock.block_size
+
+    def inode(self, number: int) -> Inode:
+        """The inode of this number. FormatError: the number is impossible, or it is damaged."""
+        return self._core(number).inode
+
+    def inode_bytes(self, number: int) -> tuple[bytes, int]:
+        """The bytes of an inode, unchecked, and where on the device they are; errors as ``inode``."""
+        place = self.superblock.inode_place(number)
+        return self._read(place, self.superblock.inode_size), place
+
+    def _core(self, number: int) -> Core:
+        return parse_inode(self.superblock, number, *self.inode_bytes(number))
+
+    def lookup(self, path: str, follow: bool = True) -> Inode:
+        """The inode behind a path that starts at the root of the file system; relative symbolic links are followed.
+
+        Args:
+            path: such as ``/vm1.img``.
+            follow: whether a link at the very end is followed too.
+
+        Raises:
+            NotFound: no such path. Unsafe: a symbolic link that leaves the file system, or a loop of them.
+        """
+        todo, trail, links = path.split("/")[::-1], [self.inode(self.superblock.root)], 0
+        while todo:
+            name = todo.pop()
+            if name in ("", "."):
+                continue
+            if trail[-1].kind != "dir":
+                raise NotFound(f"{path}: no such file: inode {trail[-1].number} before {name!r} is not a directory")
+            if name == "..":
+                if len(trail) == 1:
+                    raise Unsafe(f"{path} leaves the file system upwards", code="XLPY-EXT4-SYMLINK")
+                trail.pop()
+                continue
+            number = self.listdir(trail[-1], path).get(name)
+            if number is None:
+                raise NotFound(f"{path}: no such file", hint="the path is taken from the root of the file system")
+            inode = self.inode(number)
+            if inode.kind != "symlink" or (not follow and not any(todo)):
+                trail.append(inode)
+                continue
+            links += 1
+            core = self._core(number)
+            if core.format != "local" or links > MAX_SYMLINKS or inode.root[:1] == b"/":
+                raise Unsafe(
+                    f"{path} leads through a symbolic link that is absolute, too long, or behind {MAX_SYMLINKS} others",
+                    code="XLPY-EXT4-SYMLINK",
+                    hint="give the path of the file itself",
+                )
+            todo += os.fsdecode(inode.root[: inode.size]).split("/")[::-1]
+        return trail[-1]
+
+    def listdir(self, inode: Inode, path: str = "the directory") -> dict[str, int]:
+        """Names and inode numbers of a directory, without ``.`` and ``..``; errors as ``lookup``."""
+        return {os.fsdecode(name): at for name, at in self._entries(inode, path) if name not in (b".", b"..")}
+
+    def _entries(self, inode: Inode, path: str) -> Iterator[tuple[bytes, int]]:
+        if inode.kind != "dir":
+            raise NotFound(f"{path} is a {inode.kind}, not a directory")
+        core = self._core(inode.number)
+        if core.format == "local":
+            yield from directory.short_entries(self.superblock, core)
+            return
+        if inode.size > DIRECTORIES:
+            raise Constraint(f"{path}: a directory of {inode.size} bytes; at most {DIRECTORIES} are searched")
+        size = 1 << self.superblock.directory_log
+        for extent in Extents.of(read_extents(self.superblock, core, self._read)).merged():
+            if extent.logical >= directory.INDEX:
+                return
+            if extent.length % size or extent.logical + extent.length > inode.size:
+                raise damaged(f"directory {inode.number}", f"of {inode.size} bytes, in pieces of {extent.length}")
+            for at in range(extent.physical, extent.physical + extent.length, size):
+                yield from directory.block_entries(self.superblock, core, self._read(at, size), at)
+
+    def walk(self) -> Iterator[tuple[str, Inode]]:
+        """Path and inode of every regular file; raises as ``listdir``."""
+        todo, seen = [("", self.lookup("/"))], set()
+        while todo:
+            path, folder = todo.pop()
+            if folder.number in seen:
+                raise damaged(f"directory {folder.number}", "in two places")
+            seen.add(folder.number)
+            for name, number in sorted(self.listdir(folder, path or "/").items()):
+                inode = self.inode(number)
+                if inode.kind == "dir":
+                    todo.append((f"{path}/{name}", inode))
+                elif inode.kind == "file":
+                    yield f"{path}/{name}", inode
+
+    def fiemap(self, inode: Inode, path: str = "the file") -> Extents:
+        """What FIEMAP answers for the whole file: blocks beyond its end included, holes left out, neighbours merged.
+
+        Raises:
+            FormatError: damaged metadata. Unsafe: the blocks are not the file's own.
+        """
+        del path  # every file here has its data in blocks
+        return Extents.of(read_extents(self.superblock, self._core(inode.number), self._read)).merged().marked_last()
+
+    def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:
+        """Bytes of a file, cut at its end; holes and unwritten extents read as zeros."""
+        end = min(offset + length, inode.size)
+        data = bytearray(max(end - offset, 0))
+        for extent in self.fiemap(inode, path):
+            first, last = max(offset, extent.logical), min(end, extent.logical + extent.length)
+            if first < last and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
+                data[first - offset : last - offset] = self._read(
+                    extent.physical + first - extent.logical, last - first
+                )
+        return bytes(data)
+
+    def only_flags_changed(self, before: int, after: int) -> None:
+        """Nothing: no flag is ever changed here."""
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
