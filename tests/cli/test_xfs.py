@@ -51,6 +51,6 @@ def test_a_domain_on_xfs(xlpy, host_root, tmp_path):
     assert xlpy("pmem", "account", "/mnt/pmem0/vm1.img", "--json").json["items"][0]["rows"][-1]["size"] == 64 << 20
     xlpy("destroy", "quickstart")
     out = tmp_path / "out"
-    xlpy("pmem", "read", "/mnt/pmem0/vm1.img", "--offset", "4K", "--length", "8K", "--file", out)
+    xlpy("pmem", "read", "/mnt/pmem0/vm1.img", "4K", "8K", "-o", out)
     assert out.read_bytes() == data.read_bytes()
     assert repair(host_root, tmp_path / "image") == ""
