@@ -40,6 +40,7 @@ INSIDE = {  # the same inside a layer
         ["emulated", "linux"],
         ["bring_up"],
         ["files"],
+        ["xfs"],
         ["ext4"],
         ["nvdimm", "xenstore", "kernel"],
         ["extents"],
