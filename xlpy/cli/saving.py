@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from tempfile import mkdtemp
 
 from xlpy.cli.changing import changing, target
 from xlpy.cli.declare import argument, command, option
@@ -205,6 +204,7 @@ def migrate(
 def _send(here: Host, other: Host, domid: int, copy: bool, paused: bool, no_monitor: bool) -> int:
     """Restore a suspended domain on another host; when that fails, it goes on here."""
     from shutil import rmtree
+    from tempfile import mkdtemp
 
     from xlpy.toolstack.domain.record import load
     from xlpy.toolstack.domain.record import save as keep

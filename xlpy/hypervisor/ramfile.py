@@ -55,9 +55,10 @@ class RamFiles:
         """The path of RAM_FILE or HOLE_FILE."""
         from pathlib import Path
 
-        return Path(self._path(file))
+        return Path(self.name(file))
 
-    def _path(self, file: int) -> str:
+    def name(self, file: int) -> str:
+        """The same as text."""
         return os.path.join(self.home, FILES[file])
 
     def place(self, gfn: int, mfn: int, count: int) -> None:
@@ -75,7 +76,7 @@ class RamFiles:
             file = HOLE_FILE
         if self._taken(file, page, count):  # a page that was populated here is at another gfn now, bytes and all
             file, page = HOLE_FILE, max(self._end(HOLE_FILE), _HIGH)
-        path = self._path(file)
+        path = self.name(file)
         if os.path.exists(path) and os.path.getsize(path) > page * PAGE:
             self._grow(file, (page + count) * PAGE)
             self._media(file).zero(page * PAGE, count * PAGE)  # a killed process may not have come to scrubbing it
@@ -117,7 +118,7 @@ class RamFiles:
 
     def _media(self, file: int) -> Media:
         if file not in self._open:
-            path = self._path(file)
+            path = self.name(file)
             try:
                 size = os.path.getsize(path)
             except OSError as error:
@@ -130,7 +131,7 @@ class RamFiles:
     def _grow(self, file: int, size: int) -> None:
         if file in self._open and self._open[file].size >= size:
             return
-        path = self._path(file)
+        path = self.name(file)
         try:
             folder(self.home)
             if not os.path.exists(path):

@@ -6,9 +6,9 @@ follows what was ever written. Labels are kept as they are, because they have to
 
 from __future__ import annotations
 
-import base64
 import errno
 import os
+from binascii import a2b_base64, b2a_base64
 
 from xlpy.addr import MIB, PAGE, Spa, format_size
 from xlpy.digest import blake2b
@@ -84,7 +84,7 @@ def pages(hw: Hardware, extents: Sequence[Sequence[int]]) -> Iterator[tuple[int,
         at = spa
         while at < spa + length:
             stop = min(spa + length, hw.region_at(Spa(at)).span.end)
-            path, offset = hw.backing(Spa(at))
+            path, offset = hw.locate_file(Spa(at))
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 for start, size in data_runs(fd, offset, stop - at):
@@ -132,7 +132,7 @@ def _labels(path: str) -> dict[str, str]:
             for at in range(start // PAGE * PAGE, start + size, PAGE):
                 data = os.pread(fd, PAGE, at)
                 if data.strip(b"\0"):
-                    pages[str(at)] = base64.b64encode(data).decode()
+                    pages[str(at)] = b2a_base64(data, newline=False).decode()
                     if len(pages) * PAGE > LABELS_MOST:
                         raise Constraint(
                             f"{path}: more than {format_size(LABELS_MOST)} of labels cannot be kept",
@@ -149,7 +149,7 @@ def write_labels(path: str, size: int, labels: dict[str, str]) -> None:
 
     store = LabelStore(path, size)
     for offset, text in labels.items():
-        store.write(int(offset), base64.b64decode(text))
+        store.write(int(offset), a2b_base64(text))
 
 
 def differences(then: Content, now: Content, moved: bool = False) -> list[str]:

@@ -134,12 +134,12 @@ def _copy(domain: Domain, stretch: Segment, core: int, at: int) -> None:
                 os.close(fd)
 
 
-def files_of(domain: Domain, piece: Piece, pmem: bool) -> Iterator[tuple[Path, int, int, int]]:
+def files_of(domain: Domain, piece: Piece, pmem: bool) -> Iterator[tuple[str, int, int, int]]:
     """Where the bytes of a piece of the P2M are: file, offset, length, and how far into the piece that is."""
     if not pmem:
         for part in domain.files.frames.clip(piece.base, piece.base + piece.size):
             skip = part.start - piece.base << PAGE_SHIFT
-            yield domain.files.path(part.tag), part.base << PAGE_SHIFT, part.size << PAGE_SHIFT, skip
+            yield domain.files.name(part.tag), part.base << PAGE_SHIFT, part.size << PAGE_SHIFT, skip
         return
     hw = domain.hw
     start = at = piece.base << PAGE_SHIFT
@@ -147,7 +147,7 @@ def files_of(domain: Domain, piece: Piece, pmem: bool) -> Iterator[tuple[Path, i
     for bad in [*hw.poison.overlapping(Span(Spa(start), end - start)), Span(Spa(end), 0)]:
         while at < bad.start:
             stop = min(bad.start, hw.region_at(Spa(at)).span.end)
-            path, offset = hw.backing(Spa(at))
+            path, offset = hw.locate_file(Spa(at))
             yield path, offset, stop - at, at - start
             at = stop
         at = max(at, bad.end)

@@ -16,6 +16,7 @@ from xlpy import limits
 from xlpy.digest import blake2b
 from xlpy.errors import ConfigError, Constraint, StateError
 from xlpy.inputs import open_plain
+from xlpy.jsontext import decode, encode
 from xlpy.private import private, replaceable
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ MAGIC = FAMILY + b"%d\n" % VERSION
 WORD, PIECE = struct.Struct("<Q"), struct.Struct("<QII")
 DIGEST = 32
 CHUNK = 1 << 20  # bytes of RAM in a piece, at most
+WINDOW = 32 * CHUNK  # that are mapped at a time
 
 
 class Run(NamedTuple):
@@ -73,22 +75,39 @@ def write(path: str, header: dict[str, Any], ram: Iterable[Run]) -> None:
 
 
 def _write(fd: int, header: dict[str, Any], ram: Iterable[Run]) -> None:
-    import json
     from zlib import crc32  # three times as fast as binascii's
 
-    text = json.dumps(header).encode()
+    text = encode(header).encode()
     _put(fd, MAGIC + WORD.pack(len(text)), text, blake2b(text, digest_size=DIGEST).digest())
-    buffer, count = memoryview(bytearray(CHUNK)), 0
+    count = 0
     for run in ram:
-        at, end = run.offset, run.offset + run.length
-        while at < end:
-            size = os.preadv(run.fd, [buffer[: min(CHUNK, end - at)]], at)
-            if not size:
-                raise OSError(errno.EIO, "the domain's RAM file is shorter than it was")
-            data = buffer[:size]
-            _put(fd, PIECE.pack(run.gpa + at - run.offset, size, crc32(data)), data)
-            at, count = at + size, count + 1
+        for skip, data in _views(run):
+            with data:
+                _put(fd, PIECE.pack(run.gpa + skip, len(data), crc32(data)), data)
+            count += 1
     _put(fd, PIECE.pack(count, 0, 0))
+
+
+def _views(run: Run) -> Iterator[tuple[int, memoryview]]:
+    """How far into a run, and the bytes: a mapping, because a copy would cost as much as the checksum.
+
+    It is of blocks that are there (``data_runs``): memory that is given back between two pieces.
+    """
+    from mmap import ALLOCATIONGRANULARITY, MAP_POPULATE, MAP_SHARED, PROT_READ, mmap
+
+    at, end = run.offset, run.offset + run.length
+    while at < end:
+        first = at // ALLOCATIONGRANULARITY * ALLOCATIONGRANULARITY
+        stop = min(first + WINDOW, end)
+        if os.fstat(run.fd).st_size < stop:
+            raise OSError(errno.EIO, "the domain's RAM file is shorter than it was")
+        with (
+            mmap(run.fd, stop - first, MAP_SHARED | MAP_POPULATE, PROT_READ, offset=first) as mapped,
+            memoryview(mapped) as whole,
+        ):
+            for piece in range(at, stop, CHUNK):
+                yield piece - run.offset, whole[piece - first : min(piece + CHUNK, stop) - first]
+        at = stop
 
 
 def _put(fd: int, *parts: bytes | memoryview) -> None:
@@ -107,8 +126,6 @@ def read(path: str) -> Saved:
     Raises:
         ConfigError: it is no file of a saved domain. StateError: it is damaged, or of another version.
     """
-    import json
-
     try:
         with open_plain(path, ConfigError) as file:
             _check_version(path, file.readline(64))
@@ -118,7 +135,7 @@ def read(path: str) -> Saved:
             text = _exactly(path, file, length)
             if _exactly(path, file, DIGEST) != blake2b(text, digest_size=DIGEST).digest():
                 raise _damaged(path, "its header is not as it was written")
-            header, at = json.loads(text), file.tell()
+            header, at = decode(text.decode()), file.tell()
             if not isinstance(header, dict) or not isinstance(header.get("record"), dict):
                 raise odd(path)
             file.seek(-PIECE.size, os.SEEK_END)
