@@ -1,8 +1,9 @@
 """Making an XFS for DAX with its first files: by mkfs.xfs from a protofile, on a sparse file in memory.
 
 mkfs.xfs takes a whole device or file, and no place inside one. So it works beside the media, and what it stored is
-copied to them. Files are allocated by mkfs.xfs without content (``r`` of the protofile). It leaves them empty, with
-unwritten blocks beyond their end (6.1.0); here their inodes get their sizes, and as written what is to be written.
+copied to them. Files are allocated by mkfs.xfs without content (``r`` in the protofile, which is in its sources and not
+in its manual, 6.1.0). It leaves them empty, with unwritten blocks beyond their end; here their inodes get their sizes,
+and as written what is to be written. So a file of any size costs no copy of its zeros.
 """
 
 from __future__ import annotations
