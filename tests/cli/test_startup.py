@@ -48,6 +48,8 @@ COMMANDS = {
     ("map", "--html", "PAGE"): (85, ("devicemodel", "toolstack.config", "dom0.ext4", "views.picture.svg", "boot")),
     ("save", "-c", "quickstart", "SAVED"): (106, ("guest", "toolstack.config.xlcfg", "dom0.ext4", "dom0.nvdimm")),
     ("guest", "probe", "quickstart"): (176, ("dom0.ext4", "toolstack.config", "toolstack.domain.build", "boot")),
+    ("ndctl", "list"): (90, ("dom0.emulated", "dom0.kernel", "dom0.ext4", "hypervisor", "toolstack", "firmware")),
+    ("ndctl", "enable-region", "all"): (90, ("dom0.emulated", "dom0.kernel", "dom0.ext4", "hypervisor", "firmware")),
     ("create", "-q", str(QUICKSTART)): (188, ("firmware.acpi.eval", "guest", "boot", "toolstack.config.xlcfg.machine")),
 }
 PROGRAM = """

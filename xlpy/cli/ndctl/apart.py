@@ -6,13 +6,12 @@ from errno import EBUSY, ENXIO
 
 from xlpy.addr import Spa, Span
 from xlpy.cli.ndctl import device
+from xlpy.dom0.nvdimm.nd.namespace import INFO_BYTES
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.ndctl.session import Session
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
-
-INFO_BYTES = 8192  # where info blocks are, from the start of a namespace
 
 
 def take_apart(session: Session, one: NdNamespace, force: bool, delete: bool) -> int:
@@ -47,7 +46,7 @@ def _zero(session: Session, one: NdNamespace) -> int:
     else:
         memory = one.region.bus.memory
         try:
-            written = any(memory.read(one.resource, INFO_BYTES))
+            written = memory.read(one.resource, INFO_BYTES) != bytes(INFO_BYTES)
             if written:
                 memory.zero(Span(Spa(one.resource), INFO_BYTES))
             result = 0 if written else 1

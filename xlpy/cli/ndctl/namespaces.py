@@ -7,7 +7,6 @@ from errno import ENXIO
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.device import disable_unused, enable_namespace
-from xlpy.cli.ndctl.objects import MODE_WORDS, MODES
 from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
@@ -33,6 +32,8 @@ DESTROY = (*BASE, flag("f", "force", "destroy namespace even if currently active
 
 def mode_of(word: str | None) -> str | None:
     """The mode that a word means; None for none, or an unknown one."""
+    from xlpy.cli.ndctl.objects import MODE_WORDS, MODES
+
     return MODES.get(MODE_WORDS.get((word or "").lower(), ""))
 
 

@@ -79,7 +79,10 @@ class Buses:
         from xlpy.dom0.nvdimm.host import HostPlatform
         from xlpy.dom0.nvdimm.nd.bus import Nd
 
-        platform = HostPlatform(self._hw, DriverMemory(self._hw), self.bad.overlapping, self.users_of, self._hw.mend)
+        def bad(span: Span[Spa]) -> list[Span[Spa]]:
+            return self.bad.overlapping(span)
+
+        platform = HostPlatform(self._hw, DriverMemory(self._hw), bad, self.users_of, self._hw.mend)
         made = Nd(platform, self._table, self.bus)
         made.load()
         return made

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from errno import ENODEV
 
-from xlpy.dom0.nvdimm.badrange import sectors
 from xlpy.dom0.nvdimm.nd.claim import NdDax
 from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
 from xlpy.dom0.nvdimm.nd.error import refuse
@@ -109,7 +108,11 @@ class NdBus:
     def badblocks(self, span: Span[Spa]) -> list[tuple[int, int]]:
         """(first sector, number) of the unreadable places of a span, from its start."""
         bad = self._nd.platform.poison(span)
-        return sectors(bad, span.start) if bad else []
+        if not bad:
+            return []
+        from xlpy.dom0.nvdimm.badrange import sectors
+
+        return sectors(bad, span.start)
 
     def has_flush(self, dimm: Nvdimm) -> bool:
         """Whether a DIMM has flush hint addresses."""

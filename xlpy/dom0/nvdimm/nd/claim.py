@@ -7,36 +7,21 @@ from __future__ import annotations
 
 from errno import EBUSY, EINVAL, ENODEV, ENOMEM, ENXIO, EOPNOTSUPP
 
-from xlpy.addr import MIB, Spa, Span
-from xlpy.dom0.nvdimm.infoblock import (
-    ALIGNMENTS,
-    BLOCK,
-    DAX_SIGNATURE,
-    MODE_NONE,
-    MODE_PMEM,
-    MODE_RAM,
-    PFN_AT,
-    PFN_SIGNATURE,
-    SUBSECTION,
-    InfoBlockError,
-    PfnBlock,
-    parse_pfn,
-    validate_pfn,
-)
+from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.dom0.nvdimm.nd.error import NdError, no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import lowest, uuid_bytes
-from xlpy.dom0.nvdimm.uuids import ZERO, uuid_text
+from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from xlpy.dom0.nvdimm.btt import BttBlock
+    from xlpy.dom0.nvdimm.infoblock import PfnBlock
     from xlpy.dom0.nvdimm.nd.above import AboveClaim, AboveNamespace
 
 CLAIM_MIN = 16 * MIB  # bytes of a namespace that can be claimed
 BTT_SECTOR_SIZES = (512, 520, 528, 4096, 4104, 4160, 4224)
-PFN_MODES = {"none": MODE_NONE, "ram": MODE_RAM, "pmem": MODE_PMEM}
+PFN_MODES = ("none", "ram", "pmem")  # by their numbers in info blocks
 
 
 class Claim:
@@ -215,7 +200,6 @@ class NdPfn(Claim):
     """
 
     kind, kinds, mode_word = "pfn", ("pfn",), "memory"
-    signature = PFN_SIGNATURE
 
     def __init__(self, region: AboveNamespace, number: int) -> None:
         super().__init__(region, number)
@@ -230,7 +214,9 @@ class NdPfn(Claim):
     @property
     def block(self) -> PfnBlock | None:
         """Its info block while it is enabled."""
-        if self._block and not isinstance(self._block, PfnBlock):
+        if self._block and isinstance(self._block, list):
+            from xlpy.dom0.nvdimm.infoblock import PfnBlock
+
             fields: list[Any] = [bytes.fromhex(one) if isinstance(one, str) else one for one in self._block]
             self._block = PfnBlock(*fields)
         return self._block or None  # type: ignore[return-value]
@@ -242,6 +228,8 @@ class NdPfn(Claim):
     @property
     def supported_alignments(self) -> tuple[int, ...]:
         """What ``store_align`` takes."""
+        from xlpy.dom0.nvdimm.infoblock import ALIGNMENTS
+
         return ALIGNMENTS
 
     @property
@@ -274,8 +262,8 @@ class NdPfn(Claim):
     def store_align(self, align: int) -> None:
         """Set the alignment of the data. NdError: EBUSY: enabled. EINVAL: not one of ``supported_alignments``."""
         self._require_idle()
-        if align not in ALIGNMENTS:
-            refuse(EINVAL, f"{align:#x} is not one of {', '.join(map(str, ALIGNMENTS))}")
+        if align not in self.supported_alignments:
+            refuse(EINVAL, f"{align:#x} is not one of {', '.join(map(str, self.supported_alignments))}")
         self.align = align
         self.region.bus.changed(self.region)
 
@@ -292,21 +280,10 @@ class NdPfn(Claim):
             NdError: ENODEV: there is none, or it is another one. ENXIO: it cannot be read. EOPNOTSUPP: it cannot be
                 used here, or says something else than was set.
         """
-        memory = self.region.bus.memory
-        try:
-            data = memory.read(Spa(namespace.span.start + PFN_AT), BLOCK)
-        except InfoBlockError as error:
-            raise NdError(ENXIO, error.message) from error
-        try:
-            block = parse_pfn(data)
-            if block.signature != self.signature:
-                refuse(ENODEV, f"{namespace.dev} has an info block of another kind")
-            validate_pfn(block, namespace.span.start, namespace.size, namespace.raw_uuid or ZERO)
-        except InfoBlockError as error:
-            if error.errno == EOPNOTSUPP:
-                self.log(error.message)
-            raise NdError(error.errno, error.message) from error
-        mode = next(word for word, number in PFN_MODES.items() if number == block.mode)
+        from xlpy.dom0.nvdimm.nd.onmedia import find_pfn
+
+        block = find_pfn(namespace, self.kind, self.log)
+        mode = PFN_MODES[block.mode]
         if self.raw_uuid is None:
             self.raw_uuid, self.align, self.mode = block.uuid, block.align, mode
         elif self.raw_uuid != block.uuid:
@@ -329,29 +306,18 @@ class NdPfn(Claim):
 
     def _initialise(self, namespace: AboveClaim, uuid: bytes) -> None:
         """Write the info block of a namespace that has none."""
-        from xlpy.dom0.nvdimm.fsdax import pfn_block
+        from xlpy.dom0.nvdimm.infoblock import PFN_AT
+        from xlpy.dom0.nvdimm.nd.onmedia import new_pfn
 
-        if self.region.ro:
-            self.log(f"{self.region.dev} is read-only, unable to init metadata")
-            refuse(ENXIO, f"{self.region.dev} is read-only, unable to init metadata")
-        start = namespace.span.start
-        if start % SUBSECTION:
-            why = f"{namespace.dev}: start {start:#018x} misaligned to {SUBSECTION:#x}"
-            self.log(why)
-            refuse(EINVAL, why)
-        if self.mode == "none":
-            refuse(ENXIO, f"{self.dev} has no mode")
-        block = pfn_block(namespace.span, uuid, on_media=self.mode == "pmem", align=self.align, costs=self.costs)
-        if block.dataoff >= namespace.size:
-            self.log(f"{namespace.dev} unable to satisfy requested alignment")
-            refuse(ENXIO, f"{namespace.dev} unable to satisfy requested alignment")
-        self.block = block._replace(signature=self.signature, parent=namespace.raw_uuid or ZERO)
+        self.block = new_pfn(namespace, self, uuid)
         self._clear_memmap_errors(namespace)
-        self.region.bus.memory.write(Spa(start + PFN_AT), self.block.build())
+        self.region.bus.memory.write(Spa(namespace.span.start + PFN_AT), self.block.build())
 
     def _clear_memmap_errors(self, namespace: AboveClaim) -> None:
         """Page structs are written anew each time, so bad places among them are no loss."""
         if self.block is not None and self.mode == "pmem":
+            from xlpy.dom0.nvdimm.infoblock import BLOCK
+
             start = namespace.span.start
             self.region.bus.clear_poison(Span(Spa(start + 2 * BLOCK), self.block.dataoff - 2 * BLOCK))
 
@@ -376,7 +342,7 @@ class NdPfn(Claim):
     def dump(self) -> list[Any]:
         """As JSON values."""
         fields = self._block or []
-        if isinstance(fields, PfnBlock):
+        if not isinstance(fields, list):
             fields = [value.hex() if isinstance(value, bytes) else value for value in fields]
         return [*self._dump(), self.mode, self.align, list(self.costs), fields]
 
@@ -394,7 +360,6 @@ class NdDax(NdPfn):
     """devdax: a character device."""
 
     kind, kinds, mode_word = "dax", ("dax",), "dax"
-    signature = DAX_SIGNATURE
 
     def probe_media(self, namespace: AboveClaim) -> None:
         super().probe_media(namespace)
@@ -449,13 +414,15 @@ class NdBtt(Claim):
     @staticmethod
     def version(namespace: AboveClaim) -> tuple[tuple[int, int], int]:
         """((major, minor), offset of the first arena) of a BTT in a namespace."""
-        return ((2, 0), 0) if namespace.kind == "btt2" else ((1, 1), BLOCK)
+        return ((2, 0), 0) if namespace.kind == "btt2" else ((1, 1), PAGE)
 
     @classmethod
     def probe(cls, namespace: AboveClaim) -> Self | None:
         if namespace.kind not in ("none", *cls.kinds) or namespace.size < CLAIM_MIN:
             return None
-        first = cls._first_block(namespace)
+        from xlpy.dom0.nvdimm.nd.onmedia import find_btt
+
+        first = find_btt(namespace, *cls.version(namespace))
         if first is None:
             return None
         region = namespace.region
@@ -466,41 +433,13 @@ class NdBtt(Claim):
         region.btts.sort(key=lambda one: one.id)
         return made
 
-    @classmethod
-    def _first_block(cls, namespace: AboveClaim) -> BttBlock | None:
-        """The info block of the first arena; None when there is none of the version that the label asks for."""
-        from xlpy.dom0.nvdimm.btt import parse_btt
-
-        version, at = cls.version(namespace)
-        try:
-            data = namespace.region.bus.memory.read(Spa(namespace.span.start + at), BLOCK)
-            block = parse_btt(data, namespace.raw_uuid or ZERO)
-        except InfoBlockError:
-            return None
-        return block if (block.major, block.minor) == version else None
-
     def probe_media(self, namespace: AboveClaim) -> None:
-        from xlpy.dom0.nvdimm.btt import ARENA_MIN
-        from xlpy.dom0.nvdimm.nd.arenas import create, discover
+        from xlpy.dom0.nvdimm.nd.onmedia import arenas
 
         if self.raw_uuid is None or not self.lbasize:
             refuse(ENODEV, f"{self.dev} has no uuid or no sector size")
-        version, at = self.version(namespace)
-        span = Span(Spa(namespace.span.start + at), namespace.size - at)
-        if span.size < ARENA_MIN:
-            refuse(ENXIO, f"{namespace.dev} has {namespace.size} bytes, too few for a BTT")
-        bus = self.region.bus
-        try:
-            arenas = discover(bus.memory, span, namespace.raw_uuid or ZERO)
-        except InfoBlockError as error:
-            self.log(f"init: error in arena_discover: {error.message}")
-            raise NdError(ENOMEM, f"{self.dev}: {error.message}") from error
-        if not arenas:
-            if self.region.ro:
-                self.log(f"{self.region.dev} is read-only, unable to init btt metadata")
-                refuse(ENOMEM, f"{self.region.dev} is read-only, unable to init btt metadata")
-            arenas = create(bus.memory, span, self.lbasize, self.raw_uuid, namespace.raw_uuid or ZERO, version)
-        self._size = sum(one.external_nlba for one in arenas) * (4096 if self.lbasize >= 4096 else 512)
+        found = arenas(namespace, self, self.raw_uuid, *self.version(namespace))
+        self._size = sum(one.external_nlba for one in found) * (4096 if self.lbasize >= 4096 else 512)
 
     def dump(self) -> list[Any]:
         """As JSON values."""

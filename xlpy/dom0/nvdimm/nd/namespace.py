@@ -10,6 +10,7 @@ from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM, Label
 from xlpy.dom0.nvdimm.nd.error import no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import uuid_bytes
 from xlpy.dom0.nvdimm.uuids import ZERO, uuid_text
+from xlpy.errors import FormatError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.dimm import NdMapping
 
 UPDATING = 8  # Label.flags
+INFO_BYTES = 8192  # from the start of a namespace, where info blocks are
 NAME_MAX = 63  # bytes of a name; its field has a zero behind it
 SECTOR_SIZES = (512, 4096)
 CLASSES = {"": "none", "pfn": "pfn", "dax": "dax"}  # what may be written to holder_class -> kind of claim
@@ -379,13 +381,22 @@ class NdNamespace:
         if self.has_label and self.raw_uuid is None:
             refuse(ENODEV, f"{self.dev}: uuid not set")
 
+    @property
+    def _blank(self) -> bool:
+        """Whether there are zeros where info blocks are."""
+        try:
+            head = self.region.bus.memory.read(self.span.start, INFO_BYTES) if self.size >= INFO_BYTES else b""
+        except FormatError:  # it cannot be read
+            return False
+        return head == bytes(INFO_BYTES)
+
     def _probe(self) -> None:
         from xlpy.dom0.nvdimm.nd.claim import PROBES
 
         if self.claim:
             refuse(ENXIO, f"{self.dev} is claimed by {self.claim.dev}")
         self.probe_common()
-        if self.force_raw:
+        if self.force_raw or self._blank:
             return
         for kind in PROBES:
             found = kind.probe(self)
