@@ -103,7 +103,10 @@ class Actors:
         """The emulated Dom0 kernel."""
         from xlpy.dom0.emulated import EmulatedDom0
 
-        return EmulatedDom0.open(self.hw, self.store)
+        made = EmulatedDom0.open(self.hw, self.store)
+        if "_buses" in self.__dict__:
+            self.__dict__.pop("_buses").hand_over(made)
+        return made
 
     @property
     def buses(self) -> Buses:

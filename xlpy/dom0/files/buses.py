@@ -52,6 +52,7 @@ class Buses:
         self._hw = hw
         self._store = store
         self._table = store.table("dom0")
+        self._heir: Buses | None = None
 
     def _load(self, key: str) -> Any:  # noqa: ANN401 - JSON
         value = self._table.get(key)
@@ -160,6 +161,14 @@ class Buses:
 
     def _changed(self) -> None:
         """Records of namespaces and devices were written: read them again when they are asked for."""
+        if self._heir is not None:
+            self._heir._changed()
+
+    def hand_over(self, heir: Buses) -> None:
+        """Another object takes over what this one knows, so that both see the same while this one is still used."""
+        heir.__dict__.update({name: self.__dict__[name] for name in ("bus", "nd") if name in self.__dict__})
+        heir.__dict__["bad"] = self.bad
+        self._heir = heir
 
     def reread(self) -> None:
         """What was changed since the last savepoint is taken back: read the state anew when it is asked for."""
