@@ -271,8 +271,7 @@ class Host(Actors):
 
     def save(self, domain: str | int, path: str | os.PathLike[str], keep: bool = False) -> None:
         """Save a domain to a file and end it; with ``keep`` it goes on. Conflict: it cannot suspend."""
-        from xlpy.toolstack.domain.restoring import resume, suspend
-        from xlpy.toolstack.domain.saving import save_domain
+        from xlpy.toolstack.domain.saving import resume, save_domain, suspend
 
         with self.change(f"saving {domain}"):
             domid = self._idle(domain)

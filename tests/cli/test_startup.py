@@ -46,7 +46,10 @@ COMMANDS = {
     ),
     ("whereis", "dpa", "dimm0", "0x1000"): (77, ("devicemodel", "toolstack.config", "dom0.ext4", "hw.caches", "boot")),
     ("map", "--html", "PAGE"): (85, ("devicemodel", "toolstack.config", "dom0.ext4", "views.picture.svg", "boot")),
-    ("save", "-c", "quickstart", "SAVED"): (106, ("guest", "toolstack.config.xlcfg", "dom0.ext4", "dom0.nvdimm")),
+    ("save", "-c", "quickstart", "SAVED"): (
+        93,
+        ("guest", "toolstack.config.xlcfg", "toolstack.domain.build", "dom0.ext4"),
+    ),
     ("guest", "probe", "quickstart"): (176, ("dom0.ext4", "toolstack.config", "toolstack.domain.build", "boot")),
     ("ndctl", "list"): (90, ("dom0.emulated", "dom0.kernel", "dom0.ext4", "hypervisor", "toolstack", "firmware")),
     ("ndctl", "enable-region", "all"): (90, ("dom0.emulated", "dom0.kernel", "dom0.ext4", "hypervisor", "firmware")),

@@ -44,8 +44,7 @@ def save(
     Its guest is asked to suspend first. Persistent memory is not in the file: it stays where it is, and restore checks
     that content, size and extents are the same. With CONFIG, that is the configuration with which it is restored.
     """
-    from xlpy.toolstack.domain.restoring import resume, suspend
-    from xlpy.toolstack.domain.saving import save_domain
+    from xlpy.toolstack.domain.saving import resume, save_domain, suspend
 
     del ignored
     stored = None if config is None else _config(env, config)
@@ -179,7 +178,7 @@ def migrate(
     --copy-pmem made so. When anything fails there, the domain goes on here.
     """
     from xlpy.host import Host as Other
-    from xlpy.toolstack.domain.restoring import suspend
+    from xlpy.toolstack.domain.saving import suspend
 
     del ssh, debug, live
     if not Other.exists(host):
@@ -208,9 +207,9 @@ def _send(here: Host, other: Host, domid: int, copy: bool, paused: bool, no_moni
 
     from xlpy.toolstack.domain.record import load
     from xlpy.toolstack.domain.record import save as keep
-    from xlpy.toolstack.domain.restoring import copy_pmem, restore, resume
+    from xlpy.toolstack.domain.restoring import copy_pmem, restore
     from xlpy.toolstack.domain.savefile import read
-    from xlpy.toolstack.domain.saving import save_domain
+    from xlpy.toolstack.domain.saving import resume, save_domain
 
     folder = mkdtemp(prefix="xlpy-migrate-")
     try:

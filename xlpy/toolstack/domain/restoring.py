@@ -7,7 +7,6 @@ from contextlib import ExitStack, suppress
 
 from xlpy.addr import PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.errors import Conflict, Constraint, UsageError
-from xlpy.hypervisor import abi
 from xlpy.private import folder
 from xlpy.toolstack.domain import contents
 from xlpy.toolstack.domain.backings import Backings
@@ -239,20 +238,6 @@ def _build(life: Lifecycle, saved: Saved, config: DomainConfig) -> int:
     made = load(life.store, domid)
     save(life.store, made._replace(update=record.update, monitored=record.monitored, sizes=record.sizes))
     return domid
-
-
-def suspend(life: Lifecycle, domid: int) -> None:
-    """Ask the guest to suspend, as for ``save``. Conflict: it cannot answer."""
-    from xlpy.toolstack.domain.power import ask
-
-    ask(life, domid, "suspend")
-    if life.xen.domain(domid).shutdown_code != abi.SHUTDOWN_SUSPEND:
-        raise Conflict(f"domain {domid} did not suspend", hint="it goes on")
-
-
-def resume(life: Lifecycle, domid: int) -> None:
-    """Let a suspended guest go on."""
-    life.xen.hypercalls(0).domctl_resumedomain(domid)
 
 
 def copy_pmem(source: Lifecycle, domid: int, target: Lifecycle) -> None:

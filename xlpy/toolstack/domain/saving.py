@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 
 from xlpy.addr import PAGE_SHIFT
+from xlpy.errors import Conflict
+from xlpy.hypervisor import abi
 from xlpy.hypervisor.domain import PARTS
 from xlpy.toolstack.domain import savefile
 from xlpy.toolstack.domain.contents import data_runs, look
@@ -26,6 +28,20 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.lifecycle import Lifecycle
 
 KEPT_PARTS = tuple(part for part in PARTS if part not in ("xen.ram", "xen.pmem", "xen.files", "xen.ioreq"))
+
+
+def suspend(life: Lifecycle, domid: int) -> None:
+    """Ask the guest to suspend, as for ``save``. Conflict: it cannot answer."""
+    from xlpy.toolstack.domain.power import ask
+
+    ask(life, domid, "suspend")
+    if life.xen.domain(domid).shutdown_code != abi.SHUTDOWN_SUSPEND:
+        raise Conflict(f"domain {domid} did not suspend", hint="it goes on")
+
+
+def resume(life: Lifecycle, domid: int) -> None:
+    """Let a suspended guest go on."""
+    life.xen.hypercalls(0).domctl_resumedomain(domid)
 
 
 def save_domain(life: Lifecycle, domid: int, path: str, config: DomainConfig | None = None) -> None:
