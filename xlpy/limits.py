@@ -30,4 +30,5 @@ AML_NESTING = 64  # brackets of an AML argument
 TRACE_HEADER = 64 * MIB  # what a trace of a recorded guest says of itself; its events are read as a stream
 COUNTEREXAMPLE = 64 * MIB  # a failing state that `trace replay` builds again
 RECOVERY_SCRIPT = 1 * MIB  # the script of `trace cut --boot`
+IMAGE_IN_MEMORY = 256 * MIB  # a crash image that is kept in memory while states are checked
 STRACE_LOG = 256 * MIB  # what a check does with its image; one that does more counts as reading everything

@@ -37,7 +37,7 @@ def test_a_cluster_finds_what_threads_find(make_trace, cluster):
     assert summary.failed >= 1
     outcome = {result.key: result.verdict.status for result in results}
     assert outcome == {result.key: result.verdict.status for result in expected}
-    assert not list(trace.path.glob("state-*"))  # the workers' images are gone
+    assert not list(trace.path.glob("xlpy-state-*"))  # the workers' images are gone
 
 
 def test_no_scheduler(make_trace):

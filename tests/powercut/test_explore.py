@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from powercut.conftest import GPA, SIZE, program
 
 from xlpy.hw.persistency import LINE, Persistency
+from xlpy.limits import IMAGE_IN_MEMORY
 from xlpy.powercut.check import KEEP, Check, run_check
 from xlpy.powercut.counterexample import load, reduced, replay, save
 from xlpy.powercut.epochs import apply
@@ -23,6 +25,7 @@ from xlpy.powercut.explore import Exploration, Options
 from xlpy.powercut.history import Durable, History
 from xlpy.powercut.image import Image
 from xlpy.powercut.states import STRATEGIES, states
+from xlpy.powercut.subject import SPARE, Source, working_folder
 from xlpy.powercut.trace import Trace, write_header
 
 # A record at 0 is valid when the flag at 0x40 is set; the check reads both.
@@ -226,3 +229,31 @@ def test_lines_outside_the_device_do_not_count(make_trace):
     exploration = Exploration(Trace(trace.path), Options(Check(check("pass"))), lambda _result: None)
     assert [sorted(task.kept) for task in exploration.tasks()] == [[], [0]]
     assert LINE == 64
+
+
+@pytest.mark.parametrize(
+    ("size", "domain", "room", "in_memory"),
+    [
+        (IMAGE_IN_MEMORY, False, SPARE * IMAGE_IN_MEMORY, True),
+        (IMAGE_IN_MEMORY + 1, False, 9 * IMAGE_IN_MEMORY, False),
+        (IMAGE_IN_MEMORY, False, SPARE * IMAGE_IN_MEMORY - 1, False),
+        (4096, True, 9 * IMAGE_IN_MEMORY, False),  # a host with a domain, whose guest's memory is a file too
+    ],
+)
+def test_small_images_are_in_memory(tmp_path, monkeypatch, size, domain, room, in_memory):
+    memory = tmp_path / "shm"
+    memory.mkdir()
+    monkeypatch.setattr("os.statvfs", lambda _path: SimpleNamespace(f_bavail=room, f_frsize=1))
+    assert working_folder(Source("/trace", 0, size, domain), memory) == (memory if in_memory else Path("/trace"))
+
+
+def test_without_shared_memory_images_are_beside_the_trace(tmp_path):
+    assert working_folder(Source("/trace", 0, 4096), tmp_path / "none") == Path("/trace")
+
+
+def test_images_are_gone_afterwards(make_trace, monkeypatch, tmp_path):
+    monkeypatch.setattr("xlpy.powercut.subject.working_folder", lambda _source: tmp_path)
+    look = "import os, sys; print(os.path.dirname(os.path.dirname(sys.argv[1])))"
+    _, results = explore(make_trace("st 0 5"), check(look))
+    assert {result.verdict.output.strip() for result in results} == {str(tmp_path)}
+    assert not list(tmp_path.glob("xlpy-state-*"))

@@ -56,7 +56,13 @@ xlpy trace cut run1 --sample 5 --boot recover.sh
 @option("--scheduler", metavar="ADDRESS", help="Hand the checks to a dask.distributed cluster (xlpy[cluster]).")
 @option("--timeout", type=Seconds(some=True), default=60.0, metavar="S", help="Seconds that a check may take.")
 @option("--keep", type=FilePath(dir_okay=False), metavar="FILE", help="Where a reduced failure goes.")
-@option("--work-dir", "work", type=FilePath(file_okay=False), metavar="DIR", help="Where images are (else the trace).")
+@option(
+    "--work-dir",
+    "work",
+    type=FilePath(file_okay=False),
+    metavar="DIR",
+    help="Where images are (else memory, or the trace).",
+)
 @option("--html", "page", type=FilePath(dir_okay=False), metavar="FILE", help="Write all that was found as one page.")
 @json_option
 @argument("words", nargs=-1, metavar="[-- CHECK...]")

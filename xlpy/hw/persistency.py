@@ -110,6 +110,11 @@ class Persistency:
             line = at - at % LINE
             self._enter(thread, _Pending(STORE, line, at - line, part, nontemporal, atomic))
 
+    def store_at_once(self, thread: int, address: int, data: bytes, *, nontemporal: bool = False) -> None:
+        """A store by a thread whose buffer is empty, which reaches the cache at once."""
+        for at, part in pieces(address, data):
+            self._reach_cache(thread, at - at % LINE, Store(at % LINE, part, self._count), nontemporal=nontemporal)
+
     def clwb(self, thread: int, address: int) -> None:
         """CLWB or CLFLUSHOPT of the line of an address."""
         self._enter(thread, _Pending(CLWB, address - address % LINE))
@@ -154,15 +159,8 @@ class Persistency:
 
     def _take_effect(self, thread: int, one: _Pending) -> None:
         if one.kind == STORE:
-            line = self.lines.get(one.line)
-            if line is None:
-                line = self.lines[one.line] = Line(self._read(one.line, LINE))
-            line.stores.append(Store(one.offset, one.data, self._count, one.atomic))
-            self._count += 1
-            if self._survive:
-                self._force(one.line, len(line.stores))
-            elif one.nontemporal:
-                self._flushing.setdefault(thread, {})[one.line] = len(line.stores)
+            store = Store(one.offset, one.data, self._count, one.atomic)
+            self._reach_cache(thread, one.line, store, nontemporal=one.nontemporal)
         elif one.kind == CLFLUSH:
             if (line := self.lines.get(one.line)) is not None:
                 self._force(one.line, len(line.stores))
@@ -172,6 +170,17 @@ class Persistency:
         else:
             for address, covered in self._flushing.pop(thread, {}).items():
                 self._force(address, covered)
+
+    def _reach_cache(self, thread: int, address: int, store: Store, *, nontemporal: bool) -> None:
+        line = self.lines.get(address)
+        if line is None:
+            line = self.lines[address] = Line(self._read(address, LINE))
+        line.stores.append(store)
+        self._count += 1
+        if self._survive:
+            self._force(address, len(line.stores))
+        elif nontemporal:
+            self._flushing.setdefault(thread, {})[address] = len(line.stores)
 
     def drain_queue(self) -> None:
         """The memory controllers write their queues to the media (a flush hint address was written)."""

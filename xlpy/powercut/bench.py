@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Bench(NamedTuple):
-    """What all checks of an exploration have in common. folder: for working files; None: the trace's.
+    """What all checks of an exploration have in common. folder: for working files, see ``working_folder``.
 
     subject: makes what a check is run on; a class of a module, so that the workers of a cluster find it.
     """

@@ -112,7 +112,8 @@ def apply(model: Persistency, event: Event) -> None:
     if event.kind == "locked":
         model.locked(thread, event.address, event.data)
     elif event.kind in STORES:
-        model.store(thread, event.address, event.data, nontemporal=event.kind == "nontemporal")
+        model.store_at_once(thread, event.address, event.data, nontemporal=event.kind == "nontemporal")
+        return
     elif event.kind == "clflush":
         model.clflush(thread, event.address)
     elif event.kind in FLUSHES:

@@ -42,7 +42,7 @@ class Options(NamedTuple):
     """What is tried. check: the check. device: block device that ``{image}`` is, None for the first. epochs: their
     numbers, None for all. sample: so many epochs of those, chosen by the seed. strategies: see ``states``. samples:
     states an epoch of ``random``. jobs: checks at a time. scheduler: address of a dask.distributed cluster that does
-    them instead. folder: for working files; None is the trace's. subject: what makes ``{domain}``, see ``Bench``."""
+    them instead. folder: for working files, see ``working_folder``. subject: what makes ``{domain}``, see ``Bench``."""
 
     check: Check
     device: str | None = None
@@ -143,6 +143,7 @@ class Exploration:
         """All chosen states whose content has not come before."""
         options = self._options
         wanted = _wanted(self._trace, options)
+        last = None if wanted is None else max(wanted, default=-1)
         history, digest, seen = History(), Digest(), set()
         for epoch in Epochs(self._trace, self._trace.before):
             step = self._settled(epoch)
@@ -165,6 +166,8 @@ class Exploration:
                     seen.add(key)
                     lost = sum(state.get(a, lines[a].durable) < most for a, most in full.items())
                     yield Task(f"{key:032x}", epoch.number, epoch.ended_by, state, lost, history.now(), kept)
+            if epoch.number == last:
+                break  # what comes later has no part in any of them
 
     def at(self, number: int) -> tuple[dict[int, Line], Durable]:
         """An epoch: its lines that lie in the source, and what was durable by then.

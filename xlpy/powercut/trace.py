@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import zlib
+from weakref import finalize
 
 from xlpy.errors import Constraint, FormatError, NotFound
 from xlpy.hw.persistency import LINE, UNIT
@@ -112,6 +113,7 @@ class Trace:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problem: str | None = None
+        self._base: int | None = None  # descriptor: a line is read from it for each that is stored to
         try:
             values = json.loads(read_file(path / "header.json", TRACE_HEADER, FormatError))
             self.header = _header(values)
@@ -161,8 +163,10 @@ class Trace:
         at = self.offset(gpa)
         if at is None:
             return bytes(length)
-        with self.base.open("rb") as file:
-            return os.pread(file.fileno(), UNIT if gpa >= LABELS else length, at).ljust(length, b"\0")
+        if self._base is None:
+            self._base = os.open(self.base, os.O_RDONLY | os.O_CLOEXEC)
+            finalize(self, os.close, self._base)
+        return os.pread(self._base, UNIT if gpa >= LABELS else length, at).ljust(length, b"\0")
 
     def device(self, name: str | None) -> Device:
         """A block device by its name, with or without ``/dev/``, or a whole vNVDIMM; None is the first block device.
