@@ -257,3 +257,9 @@ def test_images_are_gone_afterwards(make_trace, monkeypatch, tmp_path):
     _, results = explore(make_trace("st 0 5"), check(look))
     assert {result.verdict.output.strip() for result in results} == {str(tmp_path)}
     assert not list(tmp_path.glob("xlpy-state-*"))
+
+
+def test_a_domain_is_never_one_of_the_users_own(make_trace):
+    """Without a subject that makes the domain the check would find whatever host is around."""
+    with pytest.raises(ValueError, match="DomainSubject"):
+        explore(make_trace("st 0 5"), ("xlpy", "guest", "probe", "{domain}"))

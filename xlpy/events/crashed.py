@@ -50,7 +50,8 @@ class DomainSubject(Subject):
     def __init__(self, source: Source, folder: Path | None) -> None:
         super().__init__(source, folder)
         self._fresh, self._root = self.folder / "fresh", self.folder / "host"
-        self._stretches = _make_host(self.trace.header, self._fresh)
+        self._stretches = _make_host(self.trace.header, self._root)
+        self._root.rename(self._fresh)  # copies of it go where it was made: its state names its label files by path
         self.values["domain"] = self.trace.header.domain
         self.variables["XLPY_ROOT"] = str(self._root)
 

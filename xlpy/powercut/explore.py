@@ -124,10 +124,12 @@ class Exploration:
         epochs, chosen: how many have been looked at so far.
 
     Raises:
-        NotFound: the trace has no such device.
+        NotFound: the trace has no such device. ValueError: nothing makes the domain that the check names.
     """
 
     def __init__(self, trace: Trace, options: Options, tell: Callable[[Result], None]) -> None:
+        if options.check.domain and options.subject is Subject:
+            raise ValueError("a check of {domain} needs a subject that makes one: xlpy.events.crashed.DomainSubject")
         self._trace, self._options, self._tell = trace, options, tell
         self.source = source_of(trace, options.device, domain=options.check.domain)
         folder = None if options.folder is None else str(options.folder)
