@@ -54,7 +54,8 @@ def kit():
         done = subprocess.run([*words, *more, "--script", str(script)], capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"the guest kit cannot be assembled: {done.stderr.strip()[-200:]}")
-        return [line.partition("=")[2] for line in done.stdout.splitlines()]
+        parts = dict(line.split("=", 1) for line in done.stdout.splitlines())
+        return parts["KERNEL"], parts["INITRD"]
 
     return make
 
