@@ -4,8 +4,10 @@ The suite is not stored here. ``XLPY_ASLTS`` names a folder that holds it; witho
 acpica-unix is asked for, which has it too.
 """
 
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -36,6 +38,7 @@ def suite():
 def _source_package():
     """Debian's source package, unpacked for this session; skips the test when apt cannot fetch it."""
     folder = Path(tempfile.mkdtemp(prefix="aslts"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     lines = [line for file in _apt_lists() for line in file.read_text().splitlines()]
     sources = [re.sub(r"^deb ", "deb-src ", line) for line in lines if line.startswith("deb ")]
     sources += [re.sub(r"^Types: *deb$", "Types: deb-src", line) for line in lines if not line.startswith("deb ")]
