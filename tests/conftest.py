@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json_schemas
 import programs
 import pytest
 from copying import copy_tree
@@ -46,6 +47,15 @@ def pytest_terminal_summary(terminalreporter):
         for name, value in getattr(report, "user_properties", ()):
             if report.when == "call" and name.startswith("compared"):
                 terminalreporter.write_line(f"{name}: {value}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def documents_for_schemas():
+    """``XLPY_COLLECT_JSON=FOLDER`` keeps what commands print as JSON in this process, for ``tools.schemas``."""
+    with pytest.MonkeyPatch.context() as patch:
+        if json_schemas.COLLECT:
+            json_schemas.watch(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,8 @@ def test_check(make_trace, trace, events, status):
     path = make_trace(events).path
     shown = trace("check", path, status=status)
     assert ("not-durable" in shown.out) == (status == 10)
+    items = json.loads(trace("check", path, "--json", status=status).out)["items"]
+    assert any(one["code"] == "not-durable" for one in items) == (status == 10)
 
 
 def test_cut_finds_reduces_and_replays(make_trace, trace, tmp_path):
@@ -64,6 +66,8 @@ def test_cut_finds_reduces_and_replays(make_trace, trace, tmp_path):
     assert "after a failure at the end of epoch 0" in replayed.err
     assert "running its check: " in replayed.err  # a file of somebody else may name any program
     assert (tmp_path / "crash.img").stat().st_size == 1 << 20
+    told = trace("replay", tmp_path / "failure.json", "-o", tmp_path / "crash.img", "--json", status=10)
+    assert json.loads(told.out)["image"] == str(tmp_path / "crash.img")
 
 
 def test_cut_of_the_right_program(make_trace, trace):
