@@ -18,7 +18,7 @@ PAGE = (HERE / "docs" / "python.md").read_text()
 TEXT = 'name = "vm"\ntype = "hvm"\nmemory = 64\nvnvdimm = [ "file=/mnt/pmem0/vm1.img" ]\n'
 GPA = 0x5_0000_0000
 INTERNAL = {  # the parts that a host is put together of, and what they need of each other
-    *("dom0", "hw", "lifecycle", "root", "spec", "store", "xen", "xenstore", "on_console_line"),
+    *("buses", "dom0", "hw", "lifecycle", "root", "spec", "store", "xen", "xenstore", "on_console_line"),
     *("forget", "power_on", "release", "release_lost", "repair", "replace_machine", "shut_down"),
 }
 

@@ -91,7 +91,8 @@ def format_map(entries: Sequence[E820Entry]) -> Iterator[str]:
             yield f" HOLE: {_address(previous)} - {_address(entry.start)}"
         elif entry.start < previous:
             yield " OVERLAP!!"
-        name = TYPE_NAMES.get(entry.type, f"UNKNOWN TYPE {entry.type}")
+        name = TYPE_NAMES.get(entry.type) if entry.type != E820_PMEM_LEGACY else None
+        name = name or f"UNKNOWN TYPE {entry.type}"
         yield f" [{index:02d}]: {_address(entry.start)} - {_address(entry.end)}: {name}"
         previous = entry.end
 
