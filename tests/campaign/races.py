@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from campaign.figures import CONFIGS, Done
 from campaign.states import whole
 
-from xlpy.statedir import UNCLEAN
-
 if TYPE_CHECKING:
     import random
     from pathlib import Path
@@ -92,8 +90,6 @@ def _ended(one: tuple[tuple[str, ...], subprocess.Popen[str], float | None], fig
 
 
 def _judge(root: Path, figures: Figures) -> None:
-    # what a reader makes for a domain that is destroyed meanwhile goes with the next repair: see that it does
-    (root / UNCLEAN).write_text("a campaign\n")
     found = figures.xlpy(root, "list")
     if found.status:
         figures.find(f"after a race list ended with {found.status}: {found.err}")

@@ -219,6 +219,16 @@ def test_a_reset_keeps_media_when_asked(xlpy, configs):
     assert xlpy("mem", "read", "device", hex(device["gpa"]), "3", "--json").json["hex"] == "000000"
 
 
+@pytest.mark.parametrize("ways", [["reset --keep-media"], ["power cut", "power on"]], ids=" ".join)
+def test_no_memory_of_a_guest_outlives_the_machine_that_it_ran_on(xlpy, configs, host_root, ways):
+    for _ in range(2):
+        xlpy("create", configs / "quickstart.cfg")
+        assert (host_root / "domains" / "1").is_dir()
+        for words in ways:
+            xlpy("host", *words.split())
+        assert [path.name for path in (host_root / "domains").iterdir() if path.is_dir()] == []
+
+
 def test_closed_pipe(host_root, monkeypatch):
     import os
     import sys

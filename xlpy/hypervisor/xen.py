@@ -61,7 +61,7 @@ class Xen:
         self.continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]] = {}
         self._state = store.table(_STATE)
         self._domains: dict[int, Domain] = {}
-        self._stale: set[int] = set()  # domains that came or went, and whose RAM files may have to go
+        self._stale: set[str] = set()  # domains whose RAM files may have to go: those that came or went here
 
     def boot(self, version: str = DEFAULT) -> None:
         """Start on a machine that was just powered on: no domains but Dom0, nothing known of persistent memory.
@@ -80,6 +80,7 @@ class Xen:
         self.reread()
         self.console.clear()
         (self.hw.root / "domains" / ANNOUNCEMENT).unlink(missing_ok=True)
+        self._stale |= self._with_ram()
         ram = [
             (-(-start >> PAGE_SHIFT), (start + size) >> PAGE_SHIFT)
             for start, size, kind in self.hw.memory_map()
@@ -119,7 +120,8 @@ class Xen:
         Returns:
             what was done, one line each; empty when everything was in order.
         """
-        done = self.repair_frames() + self.sweep(everywhere=True)
+        self._stale |= self._with_ram()
+        done = self.repair_frames() + self.sweep()
         for line in done:
             self.console.write(f"(XEN) repair: {line}")
         return done
@@ -133,30 +135,29 @@ class Xen:
         """Bring frame tables in line with the store, when they are ahead of it; what was done."""
         return self.pmem.repair_unclean() if self.pmem.unclean else []
 
-    def sweep(self, *, everywhere: bool = False) -> list[str]:
+    def sweep(self) -> list[str]:
         """Remove RAM files of domains that are gone. Call it after the transaction that destroyed them is committed.
 
-        Args:
-            everywhere: look for those of any domain; by default of the ones that came or went in this process.
+        Only those of domains that came or went in this process are looked for, and after a boot or a repair all: what a
+        command costs does not grow with the domains that are there.
         """
-        if not everywhere and not self._stale:
-            return []
-        from xlpy.hypervisor.pmem import ANNOUNCEMENT
-
-        home, records = self.hw.beside("domains"), self.store.table(RECORDS)
-        if everywhere:
-            names = sorted(os.listdir(home)) if os.path.isdir(home) else []
-        else:
-            names = [name for name in map(str, sorted(self._stale)) if os.path.exists(os.path.join(home, name))]
-        done = []
-        for name in names:
-            if name != ANNOUNCEMENT and records.get(name) is None:
+        records, done = self.store.table(RECORDS), []
+        for name in sorted(self._stale):
+            home = self.hw.beside("domains", name)
+            if os.path.exists(home) and records.get(name) is None:
                 import shutil
 
-                shutil.rmtree(os.path.join(home, name), ignore_errors=True)
+                shutil.rmtree(home, ignore_errors=True)
                 done.append(f"removed the RAM of domain {name}")
         self._stale.clear()
         return done
+
+    def _with_ram(self) -> set[str]:
+        """The domains that have RAM files, there or gone."""
+        from xlpy.hypervisor.pmem import ANNOUNCEMENT
+
+        home = self.hw.beside("domains")
+        return set(os.listdir(home)) - {ANNOUNCEMENT} if os.path.isdir(home) else set()
 
     # parts
 
@@ -277,14 +278,14 @@ class Xen:
             import shutil
 
             shutil.rmtree(home, ignore_errors=True)
-        self._stale.add(domid)
+        self._stale.add(str(domid))
         self._domains[domid] = made = Domain(self, domid, Domain.new_record(uuid, flags, max_vcpus))
         made.save()
         return made
 
     def remove_domain(self, domain: Domain) -> None:
         """Forget a domain whose memory was released, and that another one is its device model."""
-        self._stale.add(domain.domid)
+        self._stale.add(str(domain.domid))
         targets = self.store.table(TARGETS)
         if domain.target is not None:
             targets.delete(f"{domain.target}/{domain.domid}")
