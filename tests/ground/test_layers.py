@@ -42,7 +42,7 @@ INSIDE = {  # the same inside a layer
         ["files"],
         ["xfs"],
         ["ext4"],
-        ["nvdimm", "xenstore", "kernel"],
+        ["image", "kernel", "nvdimm", "xenstore"],
         ["extents"],
     ],
     "toolstack": [["export"], ["domain"], ["backing"], ["config"]],

@@ -250,7 +250,7 @@ def test_names_and_small_maps_are_looked_up_once_for_each_edition(tmp_path, monk
     editor.mkfile("/a.img", 1 << 20, "written", 1)
     read: list[int] = []
     with Ext4Image(image.path) as fs:
-        pread = fs._pread
+        pread = fs._read
         fs._read = lambda at, length: read.append(length) or pread(at, length)
 
         def reads():

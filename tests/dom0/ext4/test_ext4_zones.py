@@ -255,7 +255,7 @@ def test_what_is_read_grows_with_descriptors_alone(tmp_path):
         with Ext4Image(image.path) as fs:
             total = []
 
-            def read(offset, length, inner=fs._pread, total=total):
+            def read(offset, length, inner=fs._read, total=total):
                 total.append(length)
                 return inner(offset, length)
 

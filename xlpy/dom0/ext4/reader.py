@@ -20,7 +20,8 @@ from xlpy.dom0.ext4.superblock import (
 from xlpy.dom0.ext4.tree import has_nodes, read_tree
 from xlpy.dom0.ext4.zones import Zones
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
-from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
+from xlpy.dom0.image import ImageFile, read_mapped
+from xlpy.errors import Constraint, NotFound, Unsafe
 from xlpy.limits import DIRECTORIES
 from xlpy.typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -269,15 +270,7 @@ class Ext4:
     def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:
         """Bytes of a file, cut at its end; holes and unwritten extents read as zeros."""
         refuse_unreadable(inode, path)
-        end = min(offset + length, inode.size)
-        data = bytearray(max(end - offset, 0))
-        for extent in self.fiemap(inode, path):
-            first, last = max(offset, extent.logical), min(end, extent.logical + extent.length)
-            if first < last and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
-                data[first - offset : last - offset] = self._read(
-                    extent.physical + first - extent.logical, last - first
-                )
-        return bytes(data)
+        return read_mapped(self._read, self.fiemap(inode, path), inode.size, offset, length)
 
 
 class Ext4Image(Ext4):
@@ -298,34 +291,18 @@ class Ext4Image(Ext4):
     def __init__(
         self, path: str | os.PathLike[str], offset: int = 0, size: int | None = None, *, guarded: bool = True
     ) -> None:
-        self._path, self._offset = path, offset
         self._guarded = self._kept = guarded  # an editor sees its own changes while it holds the image
-        self._fd = -1
         self._edition: int | None = None  # when the edit ended that was seen last
+        self._file = ImageFile(path, offset, size)
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise NotFound(f"{os.fspath(path)}: {error.strerror}") from error
-        try:
-            available = max(os.fstat(self._fd).st_size - offset, 0)
-            super().__init__(self._pread, available if size is None else min(size, available))
+            super().__init__(self._file.read, self._file.size)
         except BaseException:
             self.close()
             raise
 
-    def _pread(self, at: int, length: int) -> bytes:
-        where = f"{os.fspath(self._path)} at {self._offset + at:#x}"
-        try:
-            data = os.pread(self._fd, length, self._offset + at)
-        except OSError as error:
-            raise FormatError(f"{where}: {error.strerror}", offset=at) from error
-        if len(data) < length:
-            raise FormatError(f"{where}: {length} bytes lie beyond its end", offset=at)
-        return data
-
     @contextmanager
     def _hold(self) -> Iterator[None]:
-        with reading(self._path, self._offset) as edition:
+        with reading(self._file.path, self._file.offset) as edition:
             self._guarded = False  # calls inside this one are held already
             try:
                 if self._edition not in (None, edition):
@@ -353,12 +330,7 @@ class Ext4Image(Ext4):
 
     def close(self) -> None:
         """Release the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
-
-    def __del__(self) -> None:
-        self.close()
+        self._file.close()
 
     def __enter__(self) -> Ext4Image:
         return self

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
+from xlpy.dom0.extents import Extents
+from xlpy.dom0.image import ImageFile, read_mapped
 from xlpy.dom0.xfs import directory
 from xlpy.dom0.xfs.fork import read_extents
 from xlpy.dom0.xfs.inode import parse_inode
 from xlpy.dom0.xfs.log import require_empty
 from xlpy.dom0.xfs.superblock import SUPERBLOCK_SIZE, damaged, parse_superblock
-from xlpy.errors import Constraint, FormatError, NotFound, Unsafe
+from xlpy.errors import Constraint, NotFound, Unsafe
 from xlpy.limits import DIRECTORIES
 from xlpy.typing import TYPE_CHECKING
 
@@ -37,30 +38,15 @@ class XfsImage:
     """
 
     def __init__(self, path: str | os.PathLike[str], offset: int = 0, size: int | None = None) -> None:
-        self._path, self._offset, self._fd = path, offset, -1
+        self._file = ImageFile(path, offset, size)
+        self._read = self._file.read
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise NotFound(f"{os.fspath(path)}: {error.strerror}") from error
-        try:
-            available = max(os.fstat(self._fd).st_size - offset, 0)
-            available = available if size is None else min(size, available)
-            raw = self._read(0, SUPERBLOCK_SIZE) if available >= SUPERBLOCK_SIZE else b""
-            self.superblock = parse_superblock(raw, available)
+            whole = self._file.size >= SUPERBLOCK_SIZE
+            self.superblock = parse_superblock(self._read(0, SUPERBLOCK_SIZE) if whole else b"", self._file.size)
             require_empty(self.superblock, self._read)
         except BaseException:
             self.close()
             raise
-
-    def _read(self, at: int, length: int) -> bytes:
-        where = f"{os.fspath(self._path)} at {self._offset + at:#x}"
-        try:
-            data = os.pread(self._fd, length, self._offset + at)
-        except OSError as error:
-            raise FormatError(f"{where}: {error.strerror}", offset=at) from error
-        if len(data) < length:
-            raise FormatError(f"{where}: {length} bytes lie beyond its end", offset=at)
-        return data
 
     @property
     def block_size(self) -> int:
@@ -167,24 +153,11 @@ class XfsImage:
 
     def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:
         """Bytes of a file, cut at its end; holes and unwritten extents read as zeros."""
-        end = min(offset + length, inode.size)
-        data = bytearray(max(end - offset, 0))
-        for extent in self.fiemap(inode, path):
-            first, last = max(offset, extent.logical), min(end, extent.logical + extent.length)
-            if first < last and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
-                data[first - offset : last - offset] = self._read(
-                    extent.physical + first - extent.logical, last - first
-                )
-        return bytes(data)
+        return read_mapped(self._read, self.fiemap(inode, path), inode.size, offset, length)
 
     def only_flags_changed(self, before: int, after: int) -> None:
         """Nothing: no flag is ever changed here."""
 
     def close(self) -> None:
         """Release the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
-
-    def __del__(self) -> None:
-        self.close()
+        self._file.close()
