@@ -19,6 +19,7 @@ from ndctl.differences import plain
 from ndctl.machine import DIMMS, REGIONS, machine_yaml
 from ndctl.recorded import FINISH, Result
 from ndctl.sequences import Answer, Sequence
+from placing import place
 
 from xlpy.addr import Spa
 from xlpy.cli.kept import Kept
@@ -97,7 +98,7 @@ class Replay:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         subprocess.run(["cp", "-a", "--sparse=always", self._made[state], root], check=True)
-        with _place(work, XLPY_ROOT=str(root)):
+        with place(work, XLPY_ROOT=str(root)):
             kept = Kept(OPTIONS)
             try:
                 yield kept, partial(_command, kept)
@@ -170,17 +171,3 @@ def _call(words: list[str], kept: Kept) -> Answer:
         finally:
             sys.stdin = before
     return Answer(status, *(stream.buffer.getvalue() for stream in (out, err)))
-
-
-@contextlib.contextmanager
-def _place(folder: Path, **environment: str) -> Iterator[None]:
-    """Stand in a folder, with more in the environment."""
-    before, kept = os.getcwd(), dict(os.environ)  # noqa: PTH109
-    os.chdir(folder)
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-        os.environ.clear()
-        os.environ.update(kept)

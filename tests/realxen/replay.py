@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from typing import TYPE_CHECKING
 
+from placing import place
 from realxen.scene import Answer, lay
 
 from xlpy.cli.main import run
@@ -29,20 +29,6 @@ sets:
 namespaces:
   - {region: set0, mode: raw}
 """
-
-
-@contextlib.contextmanager
-def _place(folder: Path, **environment: str) -> Iterator[None]:
-    """Stand in a folder, with more in the environment."""
-    before, kept = os.getcwd(), dict(os.environ)  # noqa: PTH109
-    os.chdir(folder)
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-        os.environ.clear()
-        os.environ.update(kept)
 
 
 def _call(words: Iterable[str]) -> Answer:
@@ -75,7 +61,7 @@ def replay(steps: Iterable[Step], real: Iterable[Answer], folder: Path, xen: str
     (folder / "machine.yaml").write_text(MACHINE)
     root = folder / "host"
     Host.make(root, folder / "machine.yaml", xen=xen).store.close()
-    with _place(folder / "work", XLPY_ROOT=str(root), XLPY_XEN=xen):
+    with place(folder / "work", XLPY_ROOT=str(root), XLPY_XEN=xen):
         for step, theirs in zip(steps, real, strict=True):
             if step.model is None:
                 yield None
