@@ -97,10 +97,6 @@ class Pmem:
         """The device that contains a frame."""
         return next((one for one in self.regions if mfn in one.region), None)
 
-    def data_at(self, mfn: int) -> PmemRegion | None:
-        """The device whose data area contains a frame."""
-        return next((one for one in self.regions if mfn in one.data), None)
-
     def owner_of(self, span: Span[Spa]) -> int | None:
         """The domain that has a page of ``span`` mapped, or None."""
         first, last = span.start >> PAGE_SHIFT, pages(span.end)

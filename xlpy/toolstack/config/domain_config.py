@@ -93,7 +93,7 @@ class DomainConfig:
     def uuid_bytes(self) -> bytes:
         """The domain's UUID; a random one is chosen once for this configuration."""
         if self._uuid is None:
-            self._uuid = self.uuid or _random_uuid()
+            self._uuid = self.uuid or random_uuid()
         return self._uuid
 
     @property
@@ -430,7 +430,7 @@ def _read_vnvdimms(reader: Reader) -> tuple[VnvdimmEntry, ...]:
     return tuple(device for device in found if device)
 
 
-def _random_uuid() -> bytes:
+def random_uuid() -> bytes:
     """A random UUID of version 4 (RFC 9562)."""
     import os
 

@@ -185,7 +185,9 @@ class Monitor:
 
         life, domid = self._life, record.domid
         name = self._free_name(f"{record.name}-{time.strftime('%Y%m%dT%H%MZ', time.gmtime())}")
-        uuid = _random_uuid()
+        from xlpy.toolstack.config.domain_config import random_uuid
+
+        uuid = random_uuid()
         device_model(life.xen, life.xenstore, life.store, domid).destroy()
         life.unpin(domid)
         new = f"/vm/{dashed(uuid.hex())}"
@@ -247,9 +249,3 @@ def _action(record: DomainRecord, event: str | None) -> str:
     """The action in xl's words; what the stored JSON leaves out is to destroy."""
     chosen: str = record.config.get(event, "destroy") if event else "destroy"
     return "rename-restart" if chosen == "restart_rename" else chosen.replace("_", "-")
-
-
-def _random_uuid() -> bytes:
-    from uuid import uuid4
-
-    return uuid4().bytes
