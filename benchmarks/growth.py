@@ -108,7 +108,7 @@ def ending(version: Version) -> tuple[Act, Act]:
 
 def ending_all(version: Version) -> tuple[Act, Act]:
     """Destroying many in one process, for each; and one that is alone, again and again in one process."""
-    count = 20 if version.older else size(version)
+    count = min(20, size(version)) if version.older else size(version)
     some, alone = filled(version, size(version)), version.host("alone", large(version))
 
     def act() -> Sample:

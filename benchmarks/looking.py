@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from case import AFTER, Case
+from case import AFTER, Case, Skip
 from commands import EXTENTS, QUICKSTART, resolving, scattered, starting
 from version import run
 
@@ -60,6 +60,8 @@ for _ in range(10):
 
 def fixture(version: Version) -> tuple[Act, Act]:
     """Ten fresh hosts for tests, copied, held against ten that are made."""
+    if subprocess.run([version.python, "-c", "import pytest"], check=False, capture_output=True).returncode:
+        raise Skip(f"{version.python} has no pytest")
     copy, made = str(version.folder / "copied"), version.folder / "fresh"
     environment = {**os.environ, "XDG_CACHE_HOME": str(version.folder / "cache")}
 
