@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from xlpy.cli.changing import changing, each, target
-from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.changing import changing, target
+from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
-from xlpy.cli.show import exact, out
+from xlpy.cli.rows import list_each
+from xlpy.cli.show import exact
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xlpy.cli.env import Env
 
 domains_argument = argument("domains", nargs=-1, required=True, metavar="DOMAIN...", shell_complete="domains")
@@ -53,23 +56,16 @@ def block_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     """List the disks of domains; what the guest has not set yet is -1."""
     from xlpy.toolstack.domain.blocks import blocks
 
-    items: list[dict[str, Any]] = []
-    if not as_json:
-        out(f"{'Vdev':<5} {'BE':<3} {'handle':<6} {'state':<5} {'evt-ch':<6} {'ring-ref':<8} {'BE-path':<30}")
-
-    def show(domain: str) -> None:
+    def rows(domain: str) -> Iterator[tuple[dict[str, Any], str]]:
         for row in blocks(env.host.lifecycle, env.host.domid(domain)):
-            items.append(row._asdict())
-            if not as_json:
-                out(
-                    f"{row.vdev:<5d} {row.backend:<3d} {row.handle:<6d} {row.state:<5d} {row.event_channel:<6d} "
-                    f"{row.ring_ref:<8d} {row.path:<30}"
-                )
+            yield (
+                row._asdict(),
+                f"{row.vdev:<5d} {row.backend:<3d} {row.handle:<6d} {row.state:<5d} {row.event_channel:<6d} "
+                f"{row.ring_ref:<8d} {row.path:<30}",
+            )
 
-    status = each(domains, show)
-    if as_json:
-        json_items("xlpy.block-list/1", items)
-    leave(status)
+    header = f"{'Vdev':<5} {'BE':<3} {'handle':<6} {'state':<5} {'evt-ch':<6} {'ring-ref':<8} {'BE-path':<30}"
+    list_each(domains, rows, header, "xlpy.block-list/1", as_json)
 
 
 @command("""
@@ -100,23 +96,16 @@ def network_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     """List the network interfaces of domains; what the guest has not set yet is -1."""
     from xlpy.toolstack.domain.blocks import nics
 
-    items: list[dict[str, Any]] = []
-    if not as_json:
-        out("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path                       ")
-
-    def show(domain: str) -> None:
+    def rows(domain: str) -> Iterator[tuple[dict[str, Any], str]]:
         for row in nics(env.host.lifecycle, env.host.domid(domain)):
-            items.append(row._asdict())
-            if not as_json:
-                out(
-                    f"{row.devid:<3d} {row.backend:<2d} {row.mac}{row.handle:6d} {row.state:5d} {row.event_channel:6d} "
-                    f"{row.tx_ring:5d}/{row.rx_ring:<11d} {row.path:<30}"
-                )
+            yield (
+                row._asdict(),
+                f"{row.devid:<3d} {row.backend:<2d} {row.mac}{row.handle:6d} {row.state:5d} {row.event_channel:6d} "
+                f"{row.tx_ring:5d}/{row.rx_ring:<11d} {row.path:<30}",
+            )
 
-    status = each(domains, show)
-    if as_json:
-        json_items("xlpy.network-list/1", items)
-    leave(status)
+    header = "Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path                       "
+    list_each(domains, rows, header, "xlpy.network-list/1", as_json)
 
 
 @command("""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from xlpy.cli.report import report
-from xlpy.errors import Exit, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from xlpy.cli.env import Env
     from xlpy.toolstack.domain.monitor import Outcome
@@ -69,24 +67,3 @@ def tell(env: Env, outcomes: Sequence[Outcome]) -> None:
             env.note(f"{who} has shut down ({outcome.reason}) and is kept: xlpy destroy {outcome.domid} removes it")
         elif outcome.action == "soft-reset" and outcome.error is None:
             env.note(f"{who} was reset and goes on")
-
-
-def each(domains: Sequence[str], act: Callable[[str], None]) -> int:
-    """Do something for every domain; one that fails does not stop the others.
-
-    Returns:
-        the exit status: 0, 11 when some failed, the first one's when all did.
-
-    Raises:
-        XlpyError: the only one failed.
-    """
-    failed: list[XlpyError] = []
-    for domain in domains:
-        try:
-            act(domain)
-        except XlpyError as error:
-            if len(domains) == 1:
-                raise
-            failed.append(error)
-            report(error, as_json=False)
-    return 0 if not failed else Exit.PARTIAL if len(failed) < len(domains) else failed[0].exit

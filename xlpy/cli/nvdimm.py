@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from xlpy.cli.changing import changing, each, target
-from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.changing import changing, target
+from xlpy.cli.declare import argument, command, option
 from xlpy.cli.domain import warn_of_sizes
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
-from xlpy.cli.render import json_document, json_items
+from xlpy.cli.render import json_document
+from xlpy.cli.rows import list_each
 from xlpy.cli.show import out
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xlpy.cli.env import Env
 
 
@@ -64,24 +67,17 @@ def list_nvdimms(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     """
     from xlpy.toolstack.domain.hotplug import attached
 
-    items: list[dict[str, Any]] = []
-    if not as_json:
-        out(f"{'Slot':<5} {'BE':<3} {'handle':<6} {'state':<5} {'GPA':<18} {'size':<14} {'file':<30}")
-
-    def show(domain: str) -> None:
+    def rows(domain: str) -> Iterator[tuple[dict[str, Any], str]]:
         domid = env.host.domid(domain)
         for row in attached(env.host.lifecycle, domid):
-            items.append({"domid": domid, **row._asdict()})
-            if not as_json:
-                out(
-                    f"{row.slot:<5d} {0:<3d} {row.handle:<6d} {row.state:<5d} {row.gpa:<#18x} {row.size:<14d} "
-                    f"{row.file:<30}"
-                )
+            yield (
+                {"domid": domid, **row._asdict()},
+                f"{row.slot:<5d} {0:<3d} {row.handle:<6d} {row.state:<5d} {row.gpa:<#18x} {row.size:<14d} "
+                f"{row.file:<30}",
+            )
 
-    status = each(domains, show)
-    if as_json:
-        json_items("xlpy.nvdimm-list/1", items)
-    leave(status)
+    header = f"{'Slot':<5} {'BE':<3} {'handle':<6} {'state':<5} {'GPA':<18} {'size':<14} {'file':<30}"
+    list_each(domains, rows, header, "xlpy.nvdimm-list/1", as_json)
 
 
 @command("""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 
 from xlpy.addr import PAGE
-from xlpy.cli.declare import argument, command, leave, option
+from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import json_option
 from xlpy.cli.show import binary, exact, out
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xlpy.cli.env import Env
     from xlpy.host import Host
-    from xlpy.views.overview import Uptime, Vcpu
+    from xlpy.views.overview import Vcpu
 
 DAY = 86400
 
@@ -123,27 +125,18 @@ def vcpu_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
 
     There is no scheduler: the CPU is the one on which a fresh domain's vCPU would first be placed, the time is 0.
     """
-    from xlpy.cli.changing import each
+    from xlpy.cli.rows import list_each
     from xlpy.views import overview
     from xlpy.views.listing import domids
 
     host = env.host
-    rows: list[Vcpu] = []
-    if not as_json:
-        out(f"{'Name':<32} {'ID':>5} {'VCPU':>5} {'CPU':>5} {'State':>5} {'Time(s)':>9} Affinity (Hard / Soft)")
 
-    def show(domain: str) -> None:
+    def rows(domain: str) -> Iterator[tuple[dict[str, Any], str]]:
         for row in overview.vcpus(host, host.domid(domain)):
-            rows.append(row)
-            if not as_json:
-                out(_vcpu_line(row))
+            yield row._asdict(), _vcpu_line(row)
 
-    status = each(domains or [str(domid) for domid in domids(host)], show)
-    if as_json:
-        from xlpy.cli.render import json_items
-
-        json_items("xlpy.vcpu-list/1", [row._asdict() for row in rows])
-    leave(status)
+    header = f"{'Name':<32} {'ID':>5} {'VCPU':>5} {'CPU':>5} {'State':>5} {'Time(s)':>9} Affinity (Hard / Soft)"
+    list_each(domains or list(map(str, domids(host))), rows, header, "xlpy.vcpu-list/1", as_json)
 
 
 def _vcpu_line(row: Vcpu) -> str:
@@ -160,30 +153,21 @@ xlpy uptime -s quickstart
 @json_option
 def uptime(env: Env, domains: tuple[str, ...], short: bool, as_json: bool) -> None:
     """Print how long domains have been running; for domain 0, since the host was started."""
-    from xlpy.cli.changing import each
+    from xlpy.cli.rows import list_each
     from xlpy.views import overview
     from xlpy.views.listing import domids
 
     host, now = env.host, time.time()
-    rows: list[Uptime] = []
-    if not (short or as_json):
-        out(f"{'Name':<33} {'ID':>4} Uptime")
+    clock = time.strftime("%H:%M:%S", time.localtime(now))
 
-    def show(domain: str) -> None:
+    def rows(domain: str) -> Iterator[tuple[dict[str, Any], str]]:
         row = overview.uptime(host, host.domid(domain), now)
-        rows.append(row)
-        if short and not as_json:
-            clock = time.strftime("%H:%M:%S", time.localtime(now))
-            out(f" {clock} up {_duration(row.seconds, short)}, {row.name} ({row.domid})")
-        elif not as_json:
-            out(f"{row.name:<33} {row.domid:4d} {_duration(row.seconds, short)}")
+        lasted = _duration(row.seconds, short)
+        line = f" {clock} up {lasted}, {row.name} ({row.domid})" if short else f"{row.name:<33} {row.domid:4d} {lasted}"
+        yield row._asdict(), line
 
-    status = each(domains or [str(domid) for domid in domids(host)], show)
-    if as_json:
-        from xlpy.cli.render import json_items
-
-        json_items("xlpy.uptime/1", [row._asdict() for row in rows])
-    leave(status)
+    header = "" if short else f"{'Name':<33} {'ID':>4} Uptime"
+    list_each(domains or list(map(str, domids(host))), rows, header, "xlpy.uptime/1", as_json)
 
 
 def _duration(seconds: int, short: bool) -> str:
