@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from copying import copy_tree
 from programs import need
 
 from xlpy.addr import GIB, MIB, Spa
@@ -156,7 +157,7 @@ def two(boot, boot_machine, tmp_path_factory):
     """Boot a domain with two blank vNVDIMMs, then another one with the same backings: root, what each guest said."""
     folder = tmp_path_factory.mktemp("two")
     root = folder / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(boot_machine), str(root)], check=True)
+    copy_tree(boot_machine, root)
     assert run(["--root", str(root), "destroy", "vm"]) == 0
     create(root, TWO, folder)
     first = boot(root, "two", "first.sh")

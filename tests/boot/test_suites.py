@@ -14,6 +14,7 @@ import sys
 
 import pytest
 from boot.test_linux import KNOWN, REPO, SECONDS, Guest, backing, create, one_at_a_time
+from copying import copy_tree
 from realhost.guest import KitError, kit
 
 from xlpy.addr import GIB, KIB, MIB
@@ -45,7 +46,7 @@ def booted(request, boot_machine, one_at_a_time, tmp_path_factory):
         pytest.skip(f"the guest kit cannot be assembled: {error}")
     folder = tmp_path_factory.mktemp(f"suite-{request.param}")
     root = folder / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(boot_machine), str(root)], check=True)
+    copy_tree(boot_machine, root)
     subprocess.run([sys.executable, "-m", "xlpy", "--root", root, "destroy", "vm"], cwd=REPO, check=True)
     create(root, THREE, folder)
     words = ["boot", "three", "--kernel", parts["KERNEL"], "--initrd", parts["INITRD"], "--append", "quiet"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from copying import copy_tree
 
 from xlpy.cli.main import run
 from xlpy.host import Host
@@ -27,7 +27,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def root(made, tmp_path):
     copy = tmp_path / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(made), str(copy)], check=True)
+    copy_tree(made, copy)
     yield copy
     shutil.rmtree(copy)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from boot.conftest import bin_folder  # noqa: F401 - a QEMU that only pretends
 from cli.codes import GIVEN, codes_of_sources
+from copying import copy_tree
 
 from xlpy.cli import main
 from xlpy.host import Host
@@ -74,7 +75,7 @@ def shell(hosts, given, monkeypatch, tmp_path, capsys):
         needs_none = lines[-1].endswith("host init")
         if not needs_none:
             source = hosts(machine and machine[1])
-            subprocess.run(["cp", "-a", "--sparse=always", source, tmp_path / "root"], check=True)
+            copy_tree(source, tmp_path / "root")
         for number, line in enumerate(lines[1:] if machine else lines, 1):
             words = shlex.split(line)
             if words[0] == "env":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from copying import copy_tree
 
 from xlpy.cli.main import run
 from xlpy.host import Host
@@ -34,9 +35,7 @@ def template(tmp_path_factory):
 @pytest.fixture
 def ndctl(template, tmp_path, monkeypatch, capfdbinary):
     """Run `xlpy ndctl WORDS`, or another command; (standard output, standard error)."""
-    import shutil
-
-    shutil.copytree(template, tmp_path / "host", copy_function=_sparse)
+    copy_tree(template, tmp_path / "host")
     monkeypatch.setenv("XLPY_ROOT", str(tmp_path / "host"))
 
     def call(line: str, status: int = 0, command: str = "ndctl") -> tuple[str, str]:
@@ -47,12 +46,6 @@ def ndctl(template, tmp_path, monkeypatch, capfdbinary):
         return out, err
 
     return call
-
-
-def _sparse(source, target):
-    import subprocess
-
-    subprocess.run(["cp", "-a", "--sparse=always", source, target], check=True)
 
 
 def one(out: str) -> dict:

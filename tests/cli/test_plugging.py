@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+from copying import copy_tree
 
 from xlpy.dom0.nvdimm.driver import Bus, Region
 from xlpy.dom0.nvdimm.rescan import evaluate_fit, merge
@@ -107,7 +106,7 @@ def test_out_and_in_again_elsewhere(plugged, host_root, tmp_path):
 def test_in_another_host(plugged, tmp_path, monkeypatch, made_host):
     plugged("pmem", "write", "/dev/pmem2", "8K", "--hex", "68656c6c6f")
     plugged("host", "unplug", "more", "--to", tmp_path / "drawer")
-    shutil.copytree(made_host, tmp_path / "other", copy_function=shutil.copy2)
+    copy_tree(made_host, tmp_path / "other")
     monkeypatch.setenv("XLPY_ROOT", str(tmp_path / "other"))
     plugged("host", "plug", tmp_path / "drawer" / "more.yaml")
     assert plugged("pmem", "read", "/dev/pmem2", "8K", "5").out.endswith("|hello|\n")

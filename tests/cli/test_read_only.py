@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
+from copying import copy_tree
 
 from xlpy.cli.main import run
 from xlpy.host import Host
@@ -26,7 +26,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def xlpy(made, tmp_path, capsys):
     root = tmp_path / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(made), str(root)], check=True)
+    copy_tree(made, root)
 
     def call(*words, status=0):
         got = run(["--root", str(root), *map(str, words)])

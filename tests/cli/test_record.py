@@ -15,6 +15,7 @@ import zipfile
 
 import pytest
 from cli.conftest import CONFIGS
+from copying import copy_tree
 
 from xlpy.cli.main import run
 from xlpy.cli.recording import guard, kinds, sparse, state
@@ -42,7 +43,7 @@ def recordings(made_host, tmp_path_factory):
     def get(text, status):
         if text not in made:
             here = tmp_path_factory.mktemp("here")
-            subprocess.run(["cp", "-a", "--sparse=always", made_host, here / "root"], check=True)
+            copy_tree(made_host, here / "root")
             (here / "lines").write_text(text.format(configs=CONFIGS, here=here))
             words = [sys.executable, "-m", "xlpy", "record", "bug", "--", sys.executable, "-m", "xlpy", "run", "lines"]
             environment = os.environ | {"XLPY_ROOT": str(here / "root"), "PYTHONPATH": str(CONFIGS.parent)}

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from copying import copy_tree
 
 PMEM = "0x500001000"
 
@@ -305,7 +306,7 @@ class TestSaving:
 
     def test_moving(self, xlpy, vm, made_host, tmp_path):
         other = tmp_path / "other"
-        subprocess.run(["cp", "-a", "--sparse=always", made_host, other], check=True)
+        copy_tree(made_host, other)
         xlpy("mem", "write", vm, "16M", "--hex", "cafe")
         xlpy("mem", "write", vm, PMEM, "--hex", "6b657074")
         xlpy("acpi", "eval", vm, r"\_SB.NVDR.NV00._LSW", "0", "4", "str:mark")

@@ -6,6 +6,7 @@ Foreign judges (iasl, fwts, Linux, Xen's hvmloader) say elsewhere whether they a
 from pathlib import Path
 
 import pytest
+from copying import copy_tree
 
 from xlpy.host import Host
 from xlpy.toolstack.config.domain_config import load_config
@@ -30,10 +31,9 @@ def named(tables):
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory, made_host):
-    import subprocess
 
     root = tmp_path_factory.mktemp("golden") / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(made_host), str(root)], check=True)
+    copy_tree(made_host, root)
     host = Host.open(root)
     domain = host.domain(host.create(load_config(CONFIG.read_text(), str(CONFIG), [UUID])))
     yield {"host": named(host.acpi_tables()), "guest": named(domain.acpi_tables())}

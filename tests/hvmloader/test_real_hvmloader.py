@@ -4,11 +4,11 @@ The unmodified binary runs in a processor emulator; its hypercalls, xenstore req
 the hypervisor, xenstore and board that our firmware runs on. Only the DSDT is ours, and where tables lie behind it.
 """
 
-import subprocess
 import uuid
 from contextlib import suppress
 
 import pytest
+from copying import copy_tree
 
 pytest.importorskip("unicorn", reason="the processor emulator unicorn is not installed")
 
@@ -73,7 +73,7 @@ CONFIGS = {
 def host(made_host, tmp_path_factory):
     """One for all domains: each is gone when the next is made."""
     root = tmp_path_factory.mktemp("judged") / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", made_host, root], check=True)
+    copy_tree(made_host, root)
     opened = Host.open(root)
     yield opened
     opened.store.close()

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from copying import copy_tree
 from powercut.qemu import newer_qemu
 
 from xlpy.cli.main import run
@@ -64,7 +65,7 @@ def boot_bare(made_host, tmp_path_factory):
     def boot(name, *extra, status=0, trace=None):
         trace = trace or folder / f"trace-{name}"
         root = folder / f"host-{name}"
-        subprocess.run(["cp", "-a", "--sparse=always", str(made_host), str(root)], check=True)
+        copy_tree(made_host, root)
         with pytest.MonkeyPatch.context() as patch:  # the fixture outlives a test
             patch.setenv("XLPY_ROOT", str(root))
             patch.setenv("XLPY_QEMU", qemu)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from copying import copy_tree
 from powercut.qemu import newer_qemu
 
 from xlpy.cli.main import run
@@ -86,7 +87,7 @@ def recorded(made_host, tmp_path_factory):
     (folder / "run.sh").write_text(f"PARTS='{PARTS}'\n{(JUDGES / 'run.sh').read_text()}")
     parts = kit(*extras, "--file", folder / "pool", "--script", folder / "run.sh")
     root = folder / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(made_host), str(root)], check=True)
+    copy_tree(made_host, root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XLPY_ROOT", str(root))
         patch.setenv("XLPY_QEMU", qemu)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import shutil
-import subprocess
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from copying import copy_tree
 from dom0.nvdimm.nd_bank import Platform, create, destroy, init_labels, powered, single
 
 from xlpy.addr import MIB
@@ -179,12 +179,12 @@ def frames(host):
 def test_the_frame_table(made_host, tmp_path, monkeypatch):
     """A failure while a domain is created: after power on no frame belongs to anybody, and no data have changed."""
     root = tmp_path / "host"
-    subprocess.run(["cp", "-a", "--sparse=always", str(made_host), str(root)], check=True)
+    copy_tree(made_host, root)
     host = Host.open(root)
     fresh = frames(host)
     host.store.close()
     before = tmp_path / "before"
-    subprocess.run(["cp", "-a", "--sparse=always", str(root), str(before)], check=True)
+    copy_tree(root, before)
     log = []
     told = [lambda path, offset, data: log.append(Write(str(Path(path).relative_to(root)), offset, data))]
     monkeypatch.setattr(media, "watchers", told)
@@ -198,7 +198,7 @@ def test_the_frame_table(made_host, tmp_path, monkeypatch):
     for cut in every[:: -(-len(every) // 4)]:
         again = tmp_path / "again"
         shutil.rmtree(again, ignore_errors=True)
-        subprocess.run(["cp", "-a", "--sparse=always", str(before), str(again)], check=True)
+        copy_tree(before, again)
         left = [log[cut.done]._replace(offset=at, data=data) for at, data in cut.left]
         for one in [*log[: cut.done], *left]:
             with (again / one.area).open("r+b") as file:
