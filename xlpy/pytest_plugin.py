@@ -120,9 +120,10 @@ def xlpy_guest(xlpy_host: Host, request: pytest.FixtureRequest) -> Callable[...,
         pytest.skip('there is no guest to boot: eval "$(python3 guest/kit.py)", or --xlpy-kernel and --xlpy-initrd')
 
     def run(domain: Running, command: str, timeout: float = 300) -> str:
-        from xlpy.boot.run import Boot, Options
+        from xlpy.boot.options import BootOptions
+        from xlpy.boot.run import Boot
 
-        options = Options(
+        options = BootOptions(
             Path(kernel), Path(initrd), append=f"quiet xlpy.run={command.replace(' ', '+')}", timeout=timeout
         )
         silent: Callable[[str], None] = lambda _text: None  # noqa: E731

@@ -559,7 +559,8 @@ def booting(words, *options, patch=None):
     """`xlpy boot` with a QEMU that does what the words say."""
 
     def act(get):
-        from xlpy.boot.run import Boot, Options
+        from xlpy.boot.options import BootOptions
+        from xlpy.boot.run import Boot
 
         monkeypatch, root = get("monkeypatch"), get("tmp_path")
         get("bin_folder")
@@ -574,7 +575,7 @@ def booting(words, *options, patch=None):
         domid = host.create(load_config(QUICK.read_bytes(), str(QUICK)))
         for name, value in (patch or {}).items():
             monkeypatch.setattr(name, value)
-        options_ = Options(kernel, None, **dict(options))
+        options_ = BootOptions(kernel, None, **dict(options))
 
         def run():
             boot = Boot(host.xen, host.xenstore, host.store, domid, options_, lambda _t: None, lambda _t: None)

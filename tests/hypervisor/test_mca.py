@@ -148,7 +148,7 @@ def test_coarser_errors(xen, hw, device):
 
 def test_ram_of_a_guest(xen, calls, guest):
     domain = xen.domain(guest)
-    spa = Spa(domain.backing(0x200) + 8)
+    spa = Spa((domain.p2m.lookup(0x200).mfn << 12) + 8)
     outcome = xen.mca.report(spa, action_required=True)
     assert outcome[:3] == (RECOVERED, guest, 0x200008)
     assert domain.p2m.lookup(0x200).broken

@@ -73,7 +73,7 @@ def place(low_end: int, kernel_end: int) -> GuestLayout:
     return in_ram(Gpa(base), PM_BASE)
 
 
-def check_initrd(size: int, low_end: int, layout: GuestLayout) -> None:
+def check_initrd_fits(size: int, low_end: int, layout: GuestLayout) -> None:
     """Refuse an initrd that would reach down into firmware's memory; the emulator loads it at the top of low RAM."""
     room = low_end - MIB - layout.acpi_info - IN_RAM_SIZE
     if size > room:

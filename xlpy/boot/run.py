@@ -1,6 +1,6 @@
 """Booting a domain: from what ``create`` left to a kernel that runs on it, and back.
 
-    boot = Boot(xen, xenstore, store, domid, Options(kernel=Path("bzImage")), note=print)
+    boot = Boot(xen, xenstore, store, domid, BootOptions(kernel=Path("bzImage")), note=print)
     outcome = boot.run(out=1)
 
 A boot is a power-on. hvmloader runs afresh on a copy of the domain's RAM, so the domain stays what ``create`` made of
@@ -12,22 +12,20 @@ guest did. When the guest powers off, the domain is recorded as shut down, with 
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 from contextlib import contextmanager
 
-from xlpy.addr import Gpa, Spa, Span, format_size
+from xlpy.addr import Spa, Span, format_size
 from xlpy.boot import qemu
 from xlpy.boot.console import SERIAL_LOG, keyboard
 from xlpy.boot.console import run as serve_guest
 from xlpy.boot.emulator import Emulator
-from xlpy.boot.firmware import check_initrd as check_initrd_room
-from xlpy.boot.firmware import place, run_firmware
+from xlpy.boot.firmware import check_initrd_fits, place, run_firmware
 from xlpy.boot.kernel import check_initrd, check_kernel
 from xlpy.boot.memory import EmulatorMemory, RamSize
 from xlpy.boot.plan import GuestNvdimm, Plan, Stretch, plan_memory
 from xlpy.boot.session import ENDED, Record, refuse_booted, session, take_machine_check
+from xlpy.boot.signals import ending_signals
 from xlpy.boot.stage import copy_out, copy_stretch
 from xlpy.errors import Conflict, Constraint
 from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
@@ -39,14 +37,13 @@ from xlpy.private import private
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.model import device_model
 from xlpy.toolstack.domain.record import load
-from xlpy.typing import TYPE_CHECKING, NoReturn
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
-    from types import FrameType
 
     from xlpy.boot.firmware import Handed
+    from xlpy.boot.options import BootOptions
     from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.xenstore.daemon import XenStore
     from xlpy.firmware.layout import GuestLayout
@@ -60,28 +57,7 @@ FOLDER = "boot"  # in the domain's directory
 _REASONS = {"guest-shutdown": abi.SHUTDOWN_POWEROFF, "guest-reset": abi.SHUTDOWN_REBOOT}
 
 
-class Options(NamedTuple):
-    """What a boot may be told.
-
-    kernel, initrd: files. append: words for the kernel's command line. timeout: seconds for the whole run, or None.
-    stage: give the guest copies of its persistent memory, so that nothing else is within reach.
-    folder: where memory files go, and the RAM file stays; None: the domain's directory, and nothing stays.
-    extra: further words for the emulator. record: folder for a trace of what the guest does to its vNVDIMMs.
-    qemu: the emulator, see ``find_qemu``.
-    """
-
-    kernel: Path
-    initrd: Path | None = None
-    append: str = ""
-    timeout: float | None = None
-    stage: bool = False
-    folder: Path | None = None
-    extra: tuple[str, ...] = ()
-    record: Path | None = None
-    qemu: str = ""
-
-
-class Outcome(NamedTuple):
+class BootOutcome(NamedTuple):
     """How a boot ended. reason: ``poweroff``. seconds: of the run. requests: answered through the mailbox."""
 
     reason: str
@@ -110,7 +86,7 @@ class Boot:
         xenstore: XenStore,
         store: Store,
         domid: int,
-        options: Options,
+        options: BootOptions,
         note: Callable[[str], None],
         step: Callable[[str], None],
     ) -> None:
@@ -133,7 +109,7 @@ class Boot:
             )
         self._layout: GuestLayout = place(self._ram.low, kernel_end)
         if options.initrd is not None:
-            check_initrd_room(check_initrd(options.initrd), self._ram.low, self._layout)
+            check_initrd_fits(check_initrd(options.initrd), self._ram.low, self._layout)
         self._info = parse_hvm_info(self._domain.memory.read(HVM_INFO, SIZE))
         self._session = Record(
             domid,
@@ -143,10 +119,17 @@ class Boot:
             options.folder is not None,
             (),
         )
+        self._devices = tuple(self._vnvdimms())
         self.plan: Plan = self._plan()
         self._session = self._session._replace(staged=self.plan.staged)
         self._model: DeviceModel | None = device_model(xen, xenstore, store, domid) if self._record.vnvdimms else None
-        self.recorder = self._make_recorder(options.record) if options.record else None
+        self.recorder: Recorder | None = None
+        if options.record:
+            from xlpy.boot.recording import make_recorder
+
+            self.recorder = make_recorder(
+                options.record, options, self._qemu, self._domain, self._record, self._devices, self._model
+            )
         self.complaints = ""  # the end of what the emulator wrote to stderr
 
     def _refuse_state(self) -> None:
@@ -160,9 +143,8 @@ class Boot:
             raise Conflict(f"{name} is paused", hint=f"xlpy unpause {name}")
 
     def _plan(self) -> Plan:
-        devices = tuple(self._vnvdimms())
         limit = 1 << qemu.PHYSICAL_BITS
-        for device in devices:
+        for device in self._devices:
             if device.gpa + device.size > limit:
                 raise Constraint(
                     f"{device.name} ends at guest address {device.gpa + device.size:#x}, an emulated processor has "
@@ -174,43 +156,11 @@ class Boot:
             self._session.folder / "ram",
             self._ram.low,
             self._ram.high,
-            devices,
+            self._devices,
             self._session.folder,
             self._qemu.has_offset,
             self.options.stage,
         )
-
-    def _make_recorder(self, folder: Path) -> Recorder:
-        from xlpy.powercut.record import Recorder, require_version
-        from xlpy.powercut.trace import Header, Window
-
-        require_version(self._qemu.version)
-        record, options, spec = self._record, self.options, self._xen.hw.spec
-        features = self._domain.cpuid(7)[1]
-        windows, offset, labels = [], 0, sum(one.size for one in record.vnvdimms)
-        serials = {int(device.gpa): device.serial for device in self._model.devices} if self._model else {}
-        for made, one in zip(self._vnvdimms(), record.vnvdimms, strict=True):
-            keys = {"label_size": one.label_size, "unarmed": int(one.unarmed), "node": one.node}
-            words = ",".join([f"{key}={value}" for key, value in keys.items() if value] + ["mode=ro"] * one.read_only)
-            window = Window(made.name, made.gpa, made.size, offset, one.path, one.extents, one.slot + 1)
-            window = window._replace(serial=serials.get(made.gpa, 0), options=words)
-            windows.append(window._replace(label_size=one.label_size, labels=labels))
-            offset, labels = offset + made.size, labels + one.label_size
-        header = Header(
-            record.name,
-            windows,
-            [],
-            caches_survive=spec.persistence == "cpu_cache",
-            persistence=spec.persistence,
-            cpu_features=[name for name, bit in qemu.POLICY_BITS.items() if features >> bit & 1],
-            machine={"ram": spec.ram, "cpus": spec.cpu.count, "physical_bits": spec.cpu.physical_bits},
-            config=record.text,
-            extra=list(record.extra),
-            kernel=str(options.kernel.absolute()),
-            initrd=str(options.initrd.absolute()) if options.initrd else "",
-            append=options.append,
-        )
-        return Recorder(folder, header)
 
     def _vnvdimms(self) -> Iterator[GuestNvdimm]:
         hw = self._xen.hw
@@ -226,13 +176,6 @@ class Boot:
                 if hw.poison.overlapping(Span(Spa(spa), length)):
                     self._note(f"{device.path} has poisoned lines: an emulated processor reads them as they are")
             yield GuestNvdimm(f"vnvdimm{at}", device.gpa, device.size, tuple(stretches), device.read_only)
-
-    def _label_areas(self) -> Iterator[bytes]:
-        """What is in the vNVDIMMs' label areas, in their order."""
-        known = {device.gpa: device for device in self._model.devices} if self._model else {}
-        for one in self._record.vnvdimms:
-            area = self._model.labels(known[Gpa(one.gpa)]) if self._model and Gpa(one.gpa) in known else None
-            yield area.read(0, area.size) if area is not None else b""
 
     # -- what would be done ---------------------------------------------------------------------------------------
 
@@ -269,7 +212,7 @@ class Boot:
 
     # -- doing it -------------------------------------------------------------------------------------------------
 
-    def run(self, out: int) -> Outcome:
+    def run(self, out: int) -> BootOutcome:
         """Boot, and stay until the guest ends.
 
         Args:
@@ -285,7 +228,7 @@ class Boot:
         deadline = None if self.options.timeout is None else started + self.options.timeout
         for note in self.plan.notes:
             self._note(note)
-        with _ending_signals():
+        with ending_signals():
             with session(self._store, self._session) as lock, self._ending():
                 self._power_on()
                 fd, words = self._lay_out()
@@ -328,7 +271,7 @@ class Boot:
                     hint="see the guest's console",
                     details=_last_lines(done.tail),
                 )
-        return Outcome("poweroff", round(time.monotonic() - started, 3), done.requests)
+        return BootOutcome("poweroff", round(time.monotonic() - started, 3), done.requests)
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
@@ -387,9 +330,11 @@ class Boot:
             self._step(f"staging {device.name}: {format_size(device.size)}")
             copy_out(device, self._session.stage_file(device))
         if self.recorder is not None:
+            from xlpy.boot.recording import label_areas
+
             self._step("keeping the vNVDIMMs as they are before the run")
-            pieces = [piece for device in self._vnvdimms() for piece in device.stretches]
-            self.recorder.begin(pieces, self._label_areas())
+            pieces = [piece for device in self._devices for piece in device.stretches]
+            self.recorder.begin(pieces, label_areas(self._record, self._model))
         fd = self._ram_file()
         try:
             return fd, self._command(self._firmware(fd))
@@ -427,24 +372,6 @@ class Boot:
             return None
         model, page = self._model, EmulatorMemory(fd, self._ram).page(self._layout.mailbox)
         return lambda: model.serve(page)
-
-
-@contextmanager
-def _ending_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the process as an exception would, so that everything is put in order first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    saved = [(number, signal.signal(number, leave)) for number in (signal.SIGTERM, signal.SIGHUP)]
-    try:
-        yield
-    finally:
-        for number, handler in saved:
-            signal.signal(number, handler)
 
 
 def _last_lines(text: str, count: int = 8) -> list[str]:

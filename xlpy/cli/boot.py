@@ -73,11 +73,12 @@ def boot(
     Exit status 0: the guest powered off. 6: time was up (XLPY-BOOT-TIMEOUT), the guest reset itself, as after a panic
     (XLPY-BOOT-RESET), another command ended the domain (XLPY-BOOT-ENDED), or QEMU failed (XLPY-BOOT-QEMU).
     """
-    from xlpy.boot.run import Boot, Options
+    from xlpy.boot.options import BootOptions
+    from xlpy.boot.run import Boot
     from xlpy.events.power import settle
 
     host = env.host
-    options = Options(kernel, initrd, append, timeout, stage, folder, qemu_args, record, program)
+    options = BootOptions(kernel, initrd, append, timeout, stage, folder, qemu_args, record, program)
     made = Boot(host.xen, host.xenstore, host.store, host.domid(domain), options, env.note, env.step)
     if print_command or env.dry_run:
         _show(env, made.command(), made.plan.notes, as_json=as_json, wanted=print_command)

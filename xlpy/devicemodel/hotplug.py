@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from xlpy.devicemodel.model import NOTIFY_FIT, ROOT_PATH, DeviceModel
+from xlpy.devicemodel.attach import Attaching
+from xlpy.devicemodel.model import NOTIFY_FIT, ROOT_PATH
 from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 NOTIFY_EJECT = 3  # to a child of the root device: please let go
 
 
-class HotPlug(DeviceModel):
+class HotPlug(Attaching):
     """The device model of a running domain, whose vNVDIMMs change."""
 
     def free_slot(self) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEVICE = "NVDR"
 SLOTS = 8  # children of the root device: how many vNVDIMMs a domain can ever have, unless it starts with more
+MAX_SLOTS = 256
 COMPILED = os.path.join(os.path.dirname(__file__), "nvdr.aml")
 
 

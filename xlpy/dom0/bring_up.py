@@ -11,10 +11,10 @@ from functools import partial
 from xlpy.addr import MIB, PAGE, Spa, Span, align_up, format_size
 from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.kernel import Mount
-from xlpy.dom0.nvdimm.uuids import derived, uuid_text
 from xlpy.errors import Constraint
 from xlpy.inputs import open_plain
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import derived, uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

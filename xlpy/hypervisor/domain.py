@@ -7,33 +7,51 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from xlpy.addr import PAGE_SHIFT, Spa
 from xlpy.errors import HostTrouble, XlpyError
 from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING, Any, Protocol
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from xlpy.addr import Span
+    from xlpy.addr import Spa, Span
     from xlpy.hw.hardware import Hardware
-    from xlpy.hypervisor.console import Console
     from xlpy.hypervisor.cpuid import Policy
-    from xlpy.hypervisor.heap import Heap
     from xlpy.hypervisor.memory import GuestMemory
     from xlpy.hypervisor.mmio import Ioreq
     from xlpy.hypervisor.p2m import P2M
     from xlpy.hypervisor.pmem import Pmem
+    from xlpy.hypervisor.protocol import XenServices
     from xlpy.hypervisor.ramfile import RamFiles
-    from xlpy.store import Store
+    from xlpy.typing import Protocol
+
+    class Hypervisor(XenServices, Protocol):
+        """What hypercalls use of ``Xen``, which documents each."""
+
+        preempt_after: int | None
+        continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]]
+
+        @property
+        def pmem(self) -> Pmem: ...
+        @property
+        def total_pages(self) -> int: ...
+        def clear_poison(self, span: Span[Spa]) -> int: ...
+        def die(self, why: str, cause: str = "") -> None: ...
+        def find(self, domid: int) -> Domain | None: ...
+        def domain(self, domid: int) -> Domain: ...
+        def domains(self) -> Sequence[Domain]: ...
+        def pick_domid(self, domid: int | None = None) -> int | None: ...
+        def add_domain(self, domid: int, uuid: bytes, flags: int, max_vcpus: int) -> Domain: ...
+        def remove_domain(self, domain: Domain) -> None: ...
+        def set_target(self, device_model: Domain, target: Domain) -> None: ...
+
 
 # Tables of a domain's parts; the record itself is in RECORDS. All are keyed by domid.
 RECORDS = "xen.domain"
 TARGETS = "xen.targets"  # target/domid of each domain that is the device model of another
 PARTS = ("xen.ram", "xen.pmem", "xen.files", "xen.ioreq", "xen.policy", "xen.memory_map", "xen.vnuma", "xen.chipset")
-
 
 WEIGHT = 256  # credit2's default
 
@@ -48,38 +66,6 @@ class Vmce(NamedTuple):
     mcg_status: int
     addr: int
     misc: int
-
-
-class Hypervisor(Protocol):
-    """What domains and operations on them need of the hypervisor; ``Xen`` documents each."""
-
-    store: Store
-    console: Console
-    ended: list[int]
-    preempt_after: int | None
-    continuations: dict[tuple[int, int], tuple[int, tuple[object, ...]]]
-
-    @property
-    def hw(self) -> Hardware: ...
-    @property
-    def heap(self) -> Heap: ...
-    @property
-    def pmem(self) -> Pmem: ...
-    @property
-    def total_pages(self) -> int: ...
-    @property
-    def version(self) -> str: ...
-    def save_heap(self) -> None: ...
-    def consumed(self, spa: Spa) -> None: ...
-    def clear_poison(self, span: Span[Spa]) -> int: ...
-    def die(self, why: str, cause: str = "") -> None: ...
-    def find(self, domid: int) -> Domain | None: ...
-    def domain(self, domid: int) -> Domain: ...
-    def domains(self) -> Sequence[Domain]: ...
-    def pick_domid(self, domid: int | None = None) -> int | None: ...
-    def add_domain(self, domid: int, uuid: bytes, flags: int, max_vcpus: int) -> Domain: ...
-    def remove_domain(self, domain: Domain) -> None: ...
-    def set_target(self, device_model: Domain, target: Domain) -> None: ...
 
 
 class Domain:
@@ -411,8 +397,3 @@ class Domain:
         self.save_ram()
         self.xen.store.afterwards(self.files.scrub)
         return done
-
-    def backing(self, gfn: int) -> Spa | None:
-        """The host address of a guest frame, or None."""
-        found = self.p2m.lookup(gfn)
-        return Spa(found.mfn << PAGE_SHIFT) if found else None

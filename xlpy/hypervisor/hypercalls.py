@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from xlpy.hypervisor.op_domctl import DomctlOps, PlatformOps
+from xlpy.hypervisor.op_domctl import DomctlOps, SysctlOps
 from xlpy.hypervisor.op_hvm import DmOps, HvmOps
 from xlpy.hypervisor.op_memory import MemoryOps
-from xlpy.hypervisor.op_pmem import PmemOps
+from xlpy.hypervisor.op_pmem import PmemOps, PmemReportOps
 
 
-class Hypercalls(PlatformOps, DomctlOps, MemoryOps, PmemOps, HvmOps, DmOps):
+class Hypercalls(SysctlOps, DomctlOps, MemoryOps, PmemReportOps, PmemOps, HvmOps, DmOps):
     """All operations; ``Xen.hypercalls(caller)`` gives one."""

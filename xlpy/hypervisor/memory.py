@@ -12,16 +12,14 @@ from xlpy.hw.media import Media
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.p2m import is_broken, is_read_only
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING, Protocol
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xlpy.hw.hardware import Hardware
     from xlpy.hypervisor.linear import Piece
-    from xlpy.hypervisor.mmio import Ioreq
-    from xlpy.hypervisor.p2m import P2M
-    from xlpy.hypervisor.ramfile import RamFiles
+    from xlpy.hypervisor.protocol import MemoryDomain
 
 
 SMALL = 64 << 10  # bytes: less goes by system call
@@ -38,28 +36,6 @@ class ReadOnlyMemory(HypercallError):
     """The guest stored to memory that it may only read; nothing of the store was done."""
 
     code = "XLPY-GUEST-READ-ONLY"
-
-
-class Owner(Protocol):
-    """Whose memory it is: what is mapped where, and who answers for the rest.
-
-    crash: ends it. denied: a store to read-only memory was refused.
-    consumed: poison was read at a host address, the machine check is for it to handle.
-    """
-
-    domid: int
-
-    @property
-    def hw(self) -> Hardware: ...
-    @property
-    def p2m(self) -> P2M: ...
-    @property
-    def files(self) -> RamFiles: ...
-    @property
-    def ioreq(self) -> Ioreq: ...
-    def crash(self, why: str) -> None: ...
-    def denied(self, gfn: int, mfn: int) -> None: ...
-    def consumed(self, spa: Spa) -> None: ...
 
 
 class MemorySpan(NamedTuple):
@@ -162,7 +138,7 @@ class GuestMemory:
         domain: whose memory it is.
     """
 
-    def __init__(self, domain: Owner) -> None:
+    def __init__(self, domain: MemoryDomain) -> None:
         self._domain = domain
         self._here: _Stretch = _NOWHERE
         self._known: dict[int, _Stretch] = {}  # by start

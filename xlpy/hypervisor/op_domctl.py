@@ -1,4 +1,4 @@
-"""domctl, sched_op, sysctl and platform_op: the life of domains, and what concerns the host."""
+"""domctl, sched_op and sysctl: the life of domains, and what concerns the host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ WEIGHT_MAX, CAP_MAX = 65535, 100  # credit2's; the cap is in percent of a CPU, f
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from xlpy.addr import Mfn, Spa, Span
     from xlpy.firmware.platform import Vnuma
     from xlpy.hypervisor.domain import Domain
 
@@ -329,80 +328,8 @@ def _info(domain: Domain) -> DomainInfo:
     )
 
 
-class PlatformOps(Gate):
-    """platform_op and sysctl."""
-
-    @hypercall("XENPF_pmem_add")
-    def platform_pmem_add(
-        self,
-        region: Span[Mfn],
-        reserved: Span[Mfn],
-        data: Span[Mfn],
-        interface_version: int = abi.XENPF_INTERFACE_VERSION,
-    ) -> None:
-        """Dom0 reports a pmem device. Whichever check fails, the device is ignored and nothing is left behind.
-
-        Args:
-            region: machine frames of the whole device.
-            reserved: the part in which Xen may keep its metadata; Dom0 loses the right to map it.
-            data: the part that guests may get.
-            interface_version: of the caller.
-
-        Raises:
-            HypercallError: in this order: EPERM the caller is not the control domain; EACCES another interface version;
-                EINVAL an empty area, a frame beyond the physical width or the frame table; EINVAL an area that leaves
-                the device, or areas that overlap; ENOSPC the reserved area is too small (``pmem.metadata_pages``);
-                EEXIST overlap with a registered device, or the same report again; EINVAL no persistent memory there in
-                the host's map; ENOMEM the metadata cannot be written.
-        """
-        self._control("XENPF_pmem_add")
-        if interface_version != abi.XENPF_INTERFACE_VERSION:
-            refuse(abi.EACCES, f"interface version {interface_version:#x}, required {abi.XENPF_INTERFACE_VERSION:#x}")
-        self.xen.pmem.add(region, reserved, data)
-
-    @hypercall("XENPF_pmem_remove")
-    def platform_pmem_remove(self, region: Span[Mfn]) -> None:
-        """Dom0 takes a report back, before it uses the device otherwise.
-
-        Args:
-            region: machine frames of the whole device, as they were reported.
-
-        Raises:
-            HypercallError: EPERM the caller is not the control domain; ENOENT no such device is registered; EBUSY a
-                domain has pages of it mapped.
-        """
-        self._control("XENPF_pmem_remove")
-        self.xen.pmem.remove(region)
-
-    @hypercall("XENPF_pmem_bad")
-    def platform_pmem_bad(self, spans: Sequence[Span[Spa]]) -> None:
-        """Dom0's driver knows of memory errors: pages that hold one are not mapped any more; what is mapped stays.
-
-        Raises:
-            HypercallError: EPERM the caller is not the control domain; EINVAL a range without persistent memory.
-        """
-        self._control("XENPF_pmem_bad")
-        for span in spans:
-            self._require_pmem("XENPF_pmem_bad", span)
-        self.xen.pmem.note_bad(spans)
-
-    @hypercall("XENPF_pmem_clear")
-    def platform_pmem_clear(self, span: Span[Spa]) -> int:
-        """Dom0 has rewritten a range, which is good again: its pages may be mapped, broken ones become ordinary.
-
-        Returns:
-            bytes that were poisoned and are not any more.
-
-        Raises:
-            HypercallError: as for ``platform_pmem_bad``.
-        """
-        self._control("XENPF_pmem_clear")
-        self._require_pmem("XENPF_pmem_clear", span)
-        return self.xen.clear_poison(span)
-
-    def _require_pmem(self, what: str, span: Span[Spa]) -> None:
-        if not any(region.span.covers(span) for region in self.xen.hw.regions):
-            refuse(abi.EINVAL, f"{what}: {span} is not persistent memory of one region")
+class SysctlOps(Gate):
+    """sysctl: what concerns the host."""
 
     @hypercall("XEN_SYSCTL_readconsole", query=True)
     def sysctl_readconsole(self, *, clear: bool = False) -> list[str]:

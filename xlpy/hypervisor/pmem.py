@@ -21,40 +21,16 @@ from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, Pme
 from xlpy.hypervisor.p2m import M2P
 from xlpy.private import folder, private
 from xlpy.rangemap import RangeMap
-from xlpy.typing import TYPE_CHECKING, Any, Protocol
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from xlpy.hw.hardware import Hardware
-    from xlpy.hypervisor.console import Console
-    from xlpy.hypervisor.p2m import P2M
-    from xlpy.store import Store
+    from xlpy.hypervisor.protocol import PmemDomain, XenServices
 
 # A file beside the domains' directories: number of the last change to frame tables, and the frames that were touched
 # since the number in the store, from the first to behind the last.
 ANNOUNCEMENT = "frames"
-
-
-class Owner(Protocol):
-    """A domain, as far as it has persistent memory."""
-
-    domid: int
-
-    @property
-    def p2m(self) -> P2M: ...
-    def save_pmem(self) -> None: ...
-
-
-class PmemHypervisor(Protocol):
-    """The part of ``Xen`` that the registry needs (``domain.Hypervisor`` is what domains need)."""
-
-    store: Store
-    console: Console
-
-    @property
-    def hw(self) -> Hardware: ...
-    def domains(self) -> Iterable[Owner]: ...
 
 
 def metadata_pages(count: int) -> int:
@@ -75,7 +51,7 @@ class Pmem:
         bad: host memory that is known to be bad, from machine checks and from Dom0, which scrubs; by address.
     """
 
-    def __init__(self, xen: PmemHypervisor) -> None:
+    def __init__(self, xen: XenServices) -> None:
         self._xen = xen
         self._table = xen.store.table("xen")
         self._m2p: M2P | None = None
@@ -180,7 +156,7 @@ class Pmem:
                 found.append((table, *table.window(inside.start, inside.end)))
         return found
 
-    def release(self, domain: Owner) -> None:
+    def release(self, domain: PmemDomain) -> None:
         """Unmap all pmem of a domain. Content, media and heap are not touched; the pages are free for the next
         owner."""
         mine = domain.p2m.pmem

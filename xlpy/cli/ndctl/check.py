@@ -13,8 +13,8 @@ from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import hexadecimal
 from xlpy.dom0.nvdimm.btt import ARENA_MAX, ARENA_MIN, BttBlock, parse_btt
 from xlpy.dom0.nvdimm.infoblock import BLOCK, InfoBlockError
-from xlpy.dom0.nvdimm.uuids import ZERO
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import ZERO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,8 +12,9 @@ from xlpy.cli.ndctl.objects import Detail, namespace_object
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
-from xlpy.cli.ndctl.wanted import ANY_SECTOR, MIB16, Refused, Resolver, Wanted, new_uuid
+from xlpy.cli.ndctl.wanted import ANY_SECTOR, MIB16, Refused, Resolver, Wanted
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import random_uuid, uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -237,7 +238,7 @@ class Maker:
             self._try(one, "set_size", lambda: device.set_size(one, wanted.size))
         if wanted.sector and wanted.sector != ANY_SECTOR:
             self._set_sector(one, wanted)
-        info = new_uuid()
+        info = uuid_text(random_uuid())
         device.set_class(one, wanted.mode)
         if wanted.mode in ("fsdax", "devdax") and not self._is_so_already(one, wanted):
             result = self._set_up_pages(region, one, wanted, info)

@@ -19,9 +19,9 @@ from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
 from xlpy.dom0.nvdimm.fletcher import sealed
 from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, MODE_PMEM, MODE_RAM, PFN_SIGNATURE, PfnBlock
-from xlpy.dom0.nvdimm.uuids import uuid_bytes, uuid_text
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.uuids import random_uuid, uuid_bytes, uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -243,7 +243,7 @@ def build(session: Session, values: Values, length: int, align: int, parent: str
         return None
     block = PfnBlock(
         signature=DAX_SIGNATURE if mode_of(values.mode) == "devdax" else PFN_SIGNATURE,
-        uuid=uuid_bytes(values.uuid) if values.uuid is not None else _random(),
+        uuid=uuid_bytes(values.uuid) if values.uuid is not None else random_uuid(),
         parent=uuid_bytes(parent) if parent else bytes(16),
         dataoff=offset,
         npfns=(length - offset - trunc - pad & NONE) // PAGE,
@@ -253,12 +253,6 @@ def build(session: Session, values: Values, length: int, align: int, parent: str
         align=align,
     )
     return bytes(BLOCK) + block.build()
-
-
-def _random() -> bytes:
-    from xlpy.cli.ndctl.wanted import new_uuid
-
-    return uuid_bytes(new_uuid())
 
 
 def _to_file(session: Session, values: Values) -> int:

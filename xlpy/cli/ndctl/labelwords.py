@@ -13,8 +13,8 @@ from xlpy.cli.ndctl.jsonc import show_array
 from xlpy.cli.ndctl.objects import Detail
 from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
 from xlpy.dom0.nvdimm.labels import LABEL_SIZE, Label, empty_index, geometry, read_area
-from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.uuids import uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

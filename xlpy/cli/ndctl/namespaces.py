@@ -10,8 +10,8 @@ from xlpy.cli.ndctl.device import disable_unused, enable_namespace
 from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
-from xlpy.dom0.nvdimm.uuids import uuid_bytes
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import uuid_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from errno import EAGAIN, EINVAL, ENXIO
 
 from xlpy.cli.ndctl.namespaces import PAGE, mode_of
 from xlpy.cli.ndctl.sizes import size, size_and_unit
-from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import random_uuid, uuid_text
 
 if TYPE_CHECKING:
     from xlpy.cli.ndctl.options import Values
@@ -83,7 +82,7 @@ class Resolver:
             self._session.failed(f"{old.dev}: --map= only valid for fsdax mode namespace")
             raise Refused(-EINVAL)
         reserve = self._reserve(wanted) if mode in ("fsdax", "devdax") else ()
-        return Wanted(values.uuid or new_uuid(), name, mode, wanted, align, sector, place, reserve)
+        return Wanted(values.uuid or uuid_text(random_uuid()), name, mode, wanted, align, sector, place, reserve)
 
     def _reserve(self, wanted: int) -> tuple[int, ...]:
         """What another owner's tables cost per page: Xen's two, or one of at least the size that is asked for."""
@@ -171,14 +170,6 @@ class Resolver:
             self._session.failed(f"{region.dev}: failed to get seed")
             raise Refused(-ENXIO)
         return 512 if seed.sector_sizes else ANY_SECTOR
-
-
-def new_uuid() -> str:
-    """A random UUID (RFC 4122, version 4)."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    return uuid_text(bytes(raw))
 
 
 def _mode(one: NdNamespace | None) -> str | None:

@@ -17,6 +17,7 @@ from xlpy.addr import LIMIT, align_up
 from xlpy.dom0.ext4.guard import editing
 from xlpy.dom0.ext4.inode import ROOT, Inode, refuse_unreadable
 from xlpy.dom0.ext4.inplace import InPlace
+from xlpy.dom0.ext4.layout import aligned, missing, runs, unwritten, written_at
 from xlpy.dom0.ext4.media import opened, punch
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.ext4.scratch import Scratch
@@ -27,10 +28,9 @@ from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, Usa
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from xlpy.dom0.ext4.reader import Ext4
-    from xlpy.dom0.extents import Extent
 
 MODE = 0o100644
 ENTRIES_PER_NODE = 340  # of an extent tree with 4 KiB blocks
@@ -143,7 +143,7 @@ class Ext4Editor(InPlace):
             fs = self._open()
             inode = _changeable(fs, path)
             first, last = start // fs.block_size, -(-(start + length) // fs.block_size) - 1
-            lacking = _missing(fs.tree(inode), first * fs.block_size, (last + 1) * fs.block_size)
+            lacking = missing(fs.tree(inode), first * fs.block_size, (last + 1) * fs.block_size)
             _check_space(fs, lacking // fs.block_size, path)
             grow = [f"sif <{inode.number}> size {start + length}"] if start + length > inode.size else []
             if last >= first:
@@ -167,7 +167,7 @@ class Ext4Editor(InPlace):
             block = fs.block_size
             if not 0 <= size <= block << 32:
                 raise Constraint(f"{path}: a size of {size} bytes; ext4 ends at {block << 32}")
-            tail = _written_at(fs.tree(inode), size)
+            tail = written_at(fs.tree(inode), size)
             commands = [f"sif <{inode.number}> size {size}"]
             if size < inode.size:
                 commands.append(f"punch <{inode.number}> {-(-size // block)}")
@@ -257,8 +257,8 @@ class Ext4Editor(InPlace):
         if not end:
             raise Constraint(f"{path} is empty: there is nothing to prepare", hint="xlpy pmem mkfile SIZE PATH")
         tree = fs.tree(inode)
-        holes = _missing(tree, 0, end) // size
-        if not holes and not _unwritten(tree, end):
+        holes = missing(tree, 0, end) // size
+        if not holes and not unwritten(tree, end):
             return False
         _refuse_pinned(inode, path)
         _check_space(fs, holes, f"{path} lacks {holes} blocks")
@@ -267,7 +267,7 @@ class Ext4Editor(InPlace):
             fs = self._open()
             tree = fs.tree(fs.inode(inode.number))
         commands = [f"extent_open <{inode.number}>"]
-        for extent in _unwritten(tree, end):
+        for extent in unwritten(tree, end):
             inside = min(extent.length, end - extent.logical)
             self._zero(extent.physical, inside)
             logical, count, physical = extent.logical // size, inside // size, extent.physical // size
@@ -278,7 +278,7 @@ class Ext4Editor(InPlace):
         self._debugfs([*commands, "extent_close"])
         fs = self._open()
         tree = fs.tree(fs.inode(inode.number))
-        if _missing(tree, 0, end) or _unwritten(tree, end):
+        if missing(tree, 0, end) or unwritten(tree, end):
             raise FormatError(f"{path}: debugfs left parts of it unwritten", code="XLPY-EXT4-DEBUGFS")
         return True
 
@@ -296,7 +296,7 @@ class Ext4Editor(InPlace):
                 raise no_space(f"{path} needs {blocks} blocks on multiples of {unit}, {left} of them are not free so")
             self._debugfs([f"fallocate <{number}> 0 {wanted - 1}"])
             fs = self._open()
-            pieces, drop, left = _aligned(_runs(fs.tree(fs.inode(number)), size), blocks, unit, first)
+            pieces, drop, left = aligned(runs(fs.tree(fs.inode(number)), size), blocks, unit, first)
             if left:
                 self._debugfs([f"punch <{number}> 0 {wanted - 1}"])
                 wanted = free if wanted < free < 4 * wanted else 4 * wanted
@@ -375,58 +375,3 @@ def _refuse_pinned(inode: Inode, path: str) -> None:
 def _check_space(fs: Ext4, blocks: int, what: str) -> None:
     if blocks > fs.superblock.free_blocks:
         raise no_space(f"{what}, {fs.superblock.free_blocks} of {fs.block_size} bytes are free")
-
-
-def _missing(tree: Iterable[Extent], first: int, end: int) -> int:
-    """How many bytes of [first, end) have nothing allocated."""
-    return end - first - sum(max(0, min(end, e.logical + e.length) - max(first, e.logical)) for e in tree)
-
-
-def _aligned(
-    runs: Iterable[tuple[int, int, int]], blocks: int, unit: int, first: int
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]], int]:
-    """Which parts of allocated runs lie on multiples of ``unit``, counted from ``first``.
-
-    Returns:
-        (physical, count) of what is taken; (first, last) logical block of what is not; how many blocks are lacking.
-    """
-    pieces, drop, left = [], [], blocks
-    for logical, physical, count in runs:
-        start = align_up(physical - first, unit) + first - physical
-        usable = max(0, count - start)
-        taken = left if usable >= left else usable // unit * unit
-        if not taken:
-            drop.append((logical, logical + count - 1))
-            continue
-        drop += [(logical, logical + start - 1)] * (start > 0)
-        drop += [(logical + start + taken, logical + count - 1)] * (start + taken < count)
-        pieces.append((physical + start, taken))
-        left -= taken
-    return pieces, drop, left
-
-
-def _runs(tree: Iterable[Extent], size: int) -> Iterator[tuple[int, int, int]]:
-    """(logical, physical, count) of what follows each other both in the file and on the device, in blocks."""
-    run: list[int] = []
-    for extent in tree:
-        logical, physical, count = extent.logical // size, extent.physical // size, extent.length // size
-        if run and (run[0] + run[2], run[1] + run[2]) == (logical, physical):
-            run[2] += count
-            continue
-        if run:
-            yield run[0], run[1], run[2]
-        run = [logical, physical, count]
-    if run:
-        yield run[0], run[1], run[2]
-
-
-def _unwritten(tree: Iterable[Extent], end: int) -> list[Extent]:
-    return [extent for extent in tree if extent.flags & FIEMAP_EXTENT_UNWRITTEN and extent.logical < end]
-
-
-def _written_at(tree: Iterable[Extent], offset: int) -> int | None:
-    """Where a written byte of the file lies on the device, if it does."""
-    for extent in tree:
-        if extent.logical <= offset < extent.logical + extent.length and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
-            return extent.physical + offset - extent.logical
-    return None

@@ -9,8 +9,8 @@ from xlpy.dom0.nvdimm.btt import ARENA_MIN, BTT1_AT, BTT2_AT, BttBlock, parse_bt
 from xlpy.dom0.nvdimm.fsdax import reserve_span
 from xlpy.dom0.nvdimm.infoblock import BLOCK, DAX_SIGNATURE, MODE_PMEM, PFN_AT, InfoBlockError, parse_pfn, validate_pfn
 from xlpy.dom0.nvdimm.namespace import Namespace, checksum
-from xlpy.dom0.nvdimm.uuids import uuid_if_any
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import uuid_if_any
 
 if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.memory import Readable

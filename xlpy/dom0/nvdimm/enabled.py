@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xlpy.addr import Spa
 from xlpy.dom0.nvdimm.namespace import Namespace
-from xlpy.dom0.nvdimm.uuids import ZERO
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import ZERO
 
 if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.memory import Readable

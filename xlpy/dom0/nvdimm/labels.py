@@ -12,9 +12,9 @@ from struct import Struct
 
 from xlpy.addr import KIB, align_up
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
-from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ from struct import pack
 from xlpy.addr import Dpa, Spa
 from xlpy.dom0.nvdimm.fletcher import fletcher64
 from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM
-from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,9 +7,9 @@ from xlpy.dom0.nvdimm.btt import BTT1_AT
 from xlpy.dom0.nvdimm.infoblock import BLOCK
 from xlpy.dom0.nvdimm.labels import empty_index, read_area
 from xlpy.dom0.nvdimm.nd.region import NSTYPE_PMEM
-from xlpy.dom0.nvdimm.uuids import derived, uuid_text
 from xlpy.errors import Conflict, Constraint
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import derived, uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,6 +14,7 @@ from xlpy.firmware.hvmloader import keys, passthrough
 from xlpy.firmware.hvmloader.bios import SMBIOS_LOW
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.typing import TYPE_CHECKING
+from xlpy.uuids import uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -156,7 +157,7 @@ def _identity(made: _Structures, platform: Platform, cpu: Cpu) -> None:
             text("system-manufacturer", "Xen"),
             text("system-product-name", "HVM domU"),
             text("system-version", cpu.xen_version),
-            text("system-serial-number", _uuid_text(uuid)),
+            text("system-serial-number", uuid_text(uuid)),
         )
     names = ("manufacturer", "product-name", "version", "serial-number", "asset-tag", "location-in-chassis")
     board = [text(f"baseboard-{name}") for name in names]
@@ -209,8 +210,3 @@ def _uuid(path: str) -> bytes:
     except ValueError:
         raw = b""
     return raw if len(raw) == 16 else bytes(16)
-
-
-def _uuid_text(raw: bytes) -> str:
-    digits = raw.hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

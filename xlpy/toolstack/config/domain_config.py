@@ -6,11 +6,11 @@ at which xl would stop; all of them are reported.
 
 from __future__ import annotations
 
-from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry, read_vnvdimm
+from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry, read_vnvdimms
 from xlpy.toolstack.config.libxl_json import UNSET_MEMKB
 from xlpy.toolstack.config.reading.reader import HostFacts, Node, Reader
 from xlpy.toolstack.config.reading.steps import due
-from xlpy.toolstack.config.xlcfg import Problem, Refused, Text, parse
+from xlpy.toolstack.config.xlcfg import Problem, Refused, parse
 from xlpy.typing import TYPE_CHECKING
 from xlpy.xen_version import DEFAULT
 
@@ -23,9 +23,6 @@ __all__ = ["DomainConfig", "HostFacts", "VnvdimmEntry", "load_config"]
 
 _VIDEO_KIB = {None: 8 << 10, "cirrus": 8 << 10, "std": 16 << 10, "qxl": 128 << 10, "none": 0}
 _DEFAULT_MEMORY_KIB = 32 << 10
-_MAC_MASK = (0x7F, 0xFF, 0xFF)  # what libxl leaves of a random address
-_DEFAULT_GROUPS = ("base", "freq", "time_ref_count", "apic_assist", "crash_ctl", "no_vp_limit", "cpu_hotplug")
-
 
 BINARY_SINCE = (4, 20)  # the first whose package is built with a C library that reads C23
 ANY_MACHINE = HostFacts(4096, 64)  # for configurations of which a real xl will be the judge
@@ -93,14 +90,17 @@ class DomainConfig:
     def uuid_bytes(self) -> bytes:
         """The domain's UUID; a random one is chosen once for this configuration."""
         if self._uuid is None:
+            from xlpy.uuids import random_uuid
+
             self._uuid = self.uuid or random_uuid()
         return self._uuid
 
     @property
     def uuid_text(self) -> str:
         """``uuid_bytes`` in the form 8-4-4-4-12."""
-        text = self.uuid_bytes.hex()
-        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+        from xlpy.uuids import uuid_text
+
+        return uuid_text(self.uuid_bytes)
 
     @property
     def memory_given(self) -> bool:
@@ -212,12 +212,9 @@ class DomainConfig:
     @property
     def viridian(self) -> tuple[str, ...]:
         """The Hyper-V groups that are on, in libxl's order."""
-        from xlpy.toolstack.config.options.cpu import GROUPS
+        from xlpy.toolstack.config.options.cpu import groups_on
 
-        on = {GROUPS.index(name) for name in _DEFAULT_GROUPS} if self._guest.get("viridian") else set()
-        on |= set(self._guest.get("viridian_enable", ()))
-        on -= set(self._guest.get("viridian_disable", ()))
-        return tuple(group for at, group in enumerate(GROUPS) if at in on)
+        return groups_on(self._guest)
 
     @property
     def vnuma(self) -> list[Node]:
@@ -331,15 +328,6 @@ class DomainConfig:
         """The host's PCI devices that the domain shall have."""
         return list(self.tree.get("pcidevs") or ())
 
-    def mac(self, nic: Node) -> str:
-        """The MAC address of a network interface; one of Xen's is chosen once where none is configured."""
-        if not nic.get("mac"):
-            import os
-
-            parts = zip(os.urandom(3), _MAC_MASK, strict=True)
-            nic["mac"] = "00:16:3e:" + ":".join(f"{byte & mask:02x}" for byte, mask in parts)
-        return str(nic["mac"])
-
     @property
     def hvm(self) -> Node:
         """What is particular to an HVM guest, as libxl keeps it; empty for the others."""
@@ -399,7 +387,7 @@ def load_config(
     settings.binary = reader.version >= BINARY_SINCE
     for step in due(*settings):
         step(reader)
-    vnvdimms = _read_vnvdimms(reader)
+    vnvdimms = read_vnvdimms(reader)
     if reader.problems:
         count = len(reader.problems)
         raise Refused(
@@ -409,32 +397,3 @@ def load_config(
             xl_status=reader.status,
         )
     return DomainConfig(reader.tree, reader.type, settings, vnvdimms, tuple(reader.warnings), xen)
-
-
-def _read_vnvdimms(reader: Reader) -> tuple[VnvdimmEntry, ...]:
-    """Our own key: what is wrong with it is an error, because a guest without its memory is no guest."""
-    items = reader.items("vnvdimm", quiet=True)
-    if items is None and "vnvdimm" in reader.settings:
-        reader.error("vnvdimm", "vnvdimm must be a list", "write vnvdimm = [ 'file=/dev/pmem0' ]")
-    found: list[VnvdimmEntry | None] = []
-    for item in items or ():
-        if isinstance(item, Text):
-            found.append(read_vnvdimm(reader, item))
-        else:
-            reader.error(item, "vnvdimm: a string is required, found a list", "write 'file=/dev/pmem0'")
-    nodes = max(len(reader.get("b_info.vnuma_nodes") or ()), 1)
-    for device in found:
-        if device and device.node >= nodes and device.where:
-            hint = "leave node out" if nodes == 1 else f"its nodes are 0 to {nodes - 1}"
-            reader.error(device.where, f"vnvdimm: the domain has no virtual NUMA node {device.node}", hint)
-    return tuple(device for device in found if device)
-
-
-def random_uuid() -> bytes:
-    """A random UUID of version 4 (RFC 9562)."""
-    import os
-
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    return bytes(raw)

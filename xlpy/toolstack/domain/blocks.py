@@ -8,7 +8,7 @@ from __future__ import annotations
 from xlpy.errors import ConfigError, Conflict, NotFound
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config.devices.disk import BadDisk, parse_disk
-from xlpy.toolstack.domain.build import remove_with_parents
+from xlpy.toolstack.domain.clearing import remove_with_parents
 from xlpy.toolstack.domain.device_rows import backend_path, disk_rows, frontend_path
 from xlpy.toolstack.domain.disks import number_of, vdev_number
 from xlpy.toolstack.domain.record import load, save

@@ -17,17 +17,17 @@ from xlpy.toolstack.domain import build_info as settings
 from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
 from xlpy.toolstack.domain.board import devices
 from xlpy.toolstack.domain.device_rows import attached
-from xlpy.toolstack.domain.model import device_model
+from xlpy.toolstack.domain.model import attaching
 from xlpy.toolstack.domain.record import DomainRecord, named, save
 from xlpy.toolstack.domain.terminals import Terminals
-from xlpy.toolstack.domain.xenstore_rows import FRONT, LISTED, NONE, WRITE, Row, built, homes, skeleton
+from xlpy.toolstack.domain.xenstore_rows import FRONT, LISTED, NONE, WRITE, Row, built, skeleton
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from xlpy.dom0.emulated import EmulatedDom0
-    from xlpy.dom0.xenstore.daemon import Connection, XenStore
+    from xlpy.dom0.xenstore.daemon import XenStore
     from xlpy.hypervisor.board import Device
     from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.xen import Xen
@@ -300,7 +300,7 @@ class Builder:
         if not backings:
             return []
         devices = [self.backings.pin(domid, entry, resolved) for entry, resolved in backings]
-        model = device_model(self.xen, self.xenstore, self.store, domid)
+        model = attaching(self.xen, self.xenstore, self.store, domid)
         placed = model.attach(devices, persistence=self.xen.hw.spec.persistence, places=self.places)
         for device in placed:
             self.step(f"domain {domid}: {device.backing.path} ({len(device.backing.spans)} extents) at {device.gpa:#x}")
@@ -367,36 +367,6 @@ def _no_memory(config: DomainConfig) -> Constraint:
         code="XLPY-NO-MEMORY",
         hint="xlpy info free_memory tells how much there is; destroy a domain or lower memory =",
     )
-
-
-def clear_rows(xenstore: XenStore, domid: int, vm: str | None) -> None:
-    """Remove what libxl wrote for a domain."""
-    connection = xenstore.connection(0)
-    for kind, devid in _devices_of(connection, domid):
-        back = connection.read_or_none(f"/libxl/{domid}/device/{kind}/{devid}/backend")
-        if back is not None and back.startswith("/local/domain/0/backend/"):
-            remove_with_parents(connection, back)
-    for path in (vm, *homes(domid)):
-        if path is not None and connection.read_or_none(path) is not None:
-            connection.rm(path)
-
-
-def _devices_of(connection: Connection, domid: int) -> list[tuple[str, str]]:
-    """Kind and number of every device that libxl knows of."""
-    home = f"/libxl/{domid}/device"
-    if connection.read_or_none(home) is None:
-        return []
-    return [(kind, devid) for kind in connection.directory(home) for devid in connection.directory(f"{home}/{kind}")]
-
-
-def remove_with_parents(connection: Connection, path: str) -> None:
-    """Remove a node, and those above it that it leaves empty (``libxl__xs_path_cleanup``)."""
-    if connection.read_or_none(path) is not None:
-        connection.rm(path)
-    above = path.rpartition("/")[0]
-    while above.count("/") > 3 and connection.read_or_none(above) is not None and connection.childless(above):
-        connection.rm(above)
-        above = above.rpartition("/")[0]
 
 
 def refuse_name(xenstore: XenStore, name: str, but: int | None = None) -> None:

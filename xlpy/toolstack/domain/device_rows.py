@@ -7,6 +7,8 @@ the guest's driver comes.
 
 from __future__ import annotations
 
+import os
+
 from xlpy.toolstack.domain.build_info import CONSOLE_PFN, CONSOLE_PORT
 from xlpy.toolstack.domain.xenstore_rows import FRONT, LISTED, NONE, READ, Row
 from xlpy.typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ CONSOLE_LIMIT = 1 << 20  # bytes that xenconsoled keeps for a domain
 NO_PID = 1 << 22  # Linux's PID_MAX_LIMIT: no process ever has such a number
 DEFAULT_MTU = 1492  # libxl's
 SCRIPTS = "/etc/xen/scripts"
+_MAC_MASK = (0x7F, 0xFF, 0xFF)  # what libxl leaves of a random address
 QEMU_BACKENDS = ("9pfs", "console", "qusb", "vkbd")
 NO_CONSOLE_SINCE = (4, 19)  # from which Xen on QEMU, 8.2 or later by then, has consoles in another way
 
@@ -163,7 +166,7 @@ def disk_rows(domid: int, disk: Mapping[str, Any]) -> Iterator[Row]:
 
 def nic_rows(domid: int, config: DomainConfig, nic: dict[str, Any]) -> Iterator[Row]:
     """One network interface."""
-    devid, mac = nic["devid"], config.mac(nic)
+    devid, mac = nic["devid"], _mac(nic)
     emulated = config.type == "hvm" and nic.get("nictype") != "vif"
     back: dict[str, object] = {
         "script": f"{SCRIPTS}/{nic.get('script') or 'vif-bridge'}",
@@ -210,3 +213,11 @@ def nvdimm(domid: int, one: VnvdimmRecord) -> Iterator[Row]:
 def nvdimm_home(domid: int, slot: int) -> str:
     """Where a vNVDIMM is in libxl's own part of xenstore."""
     return f"/libxl/{domid}/device/nvdimm/{slot}"
+
+
+def _mac(nic: dict[str, Any]) -> str:
+    """The MAC address of a network interface; one of Xen's is chosen once where none is configured."""
+    if not nic.get("mac"):
+        parts = zip(os.urandom(3), _MAC_MASK, strict=True)
+        nic["mac"] = "00:16:3e:" + ":".join(f"{byte & mask:02x}" for byte, mask in parts)
+    return str(nic["mac"])

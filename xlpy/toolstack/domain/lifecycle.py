@@ -121,7 +121,7 @@ class Lifecycle:
 
     def destroy(self, domid: int) -> None:
         """End a domain at once: device model, xenstore, memory; its persistent memory is left as it is."""
-        from xlpy.toolstack.domain.build import clear_rows
+        from xlpy.toolstack.domain.clearing import clear_rows
         from xlpy.toolstack.domain.model import device_model
         from xlpy.toolstack.domain.terminals import Terminals
 

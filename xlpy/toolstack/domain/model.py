@@ -5,6 +5,7 @@ from __future__ import annotations
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from xlpy.devicemodel.attach import Attaching
     from xlpy.devicemodel.model import DeviceModel
     from xlpy.dom0.xenstore.daemon import XenStore
     from xlpy.hypervisor.xen import Xen
@@ -17,3 +18,10 @@ def device_model(xen: Xen, xenstore: XenStore, store: Store, domid: int) -> Devi
 
     domain = xen.domain(domid)
     return DeviceModel(xen, domain, xenstore.connection(0), store.table("dm"))
+
+
+def attaching(xen: Xen, xenstore: XenStore, store: Store, domid: int) -> Attaching:
+    """The device model of a domain that starts."""
+    from xlpy.devicemodel.attach import Attaching
+
+    return Attaching(xen, xen.domain(domid), xenstore.connection(0), store.table("dm"))

@@ -185,7 +185,7 @@ class Monitor:
 
         life, domid = self._life, record.domid
         name = self._free_name(f"{record.name}-{time.strftime('%Y%m%dT%H%MZ', time.gmtime())}")
-        from xlpy.toolstack.config.domain_config import random_uuid
+        from xlpy.uuids import random_uuid
 
         uuid = random_uuid()
         device_model(life.xen, life.xenstore, life.store, domid).destroy()
@@ -228,15 +228,15 @@ class Monitor:
 
     def _soft_reset(self, record: DomainRecord) -> None:
         """A new device model and a new xenstore tree for the same domain; its memory stays, and it goes on."""
-        from xlpy.toolstack.domain.build import clear_rows
+        from xlpy.toolstack.domain.clearing import clear_rows
         from xlpy.toolstack.domain.device_rows import attached
-        from xlpy.toolstack.domain.model import device_model
+        from xlpy.toolstack.domain.model import attaching
         from xlpy.toolstack.domain.xenstore_rows import built, skeleton
 
         life, domid = self._life, record.domid
         tty = life.xenstore.connection(0).read_or_none(f"/local/domain/{domid}/console/tty")
         config = reload(record._replace(update=None), life.xen)
-        device_model(life.xen, life.xenstore, life.store, domid).restart()
+        attaching(life.xen, life.xenstore, life.store, domid).restart()
         clear_rows(life.xenstore, domid, f"/vm/{record.uuid}")
         builder = life.builder(self._step)
         builder.write(skeleton(domid, config, record.name, record.uuid), domid)

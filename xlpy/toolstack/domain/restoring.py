@@ -11,7 +11,7 @@ from xlpy.private import folder
 from xlpy.toolstack.domain import contents
 from xlpy.toolstack.domain.backings import Backings
 from xlpy.toolstack.domain.build import Builder
-from xlpy.toolstack.domain.model import device_model
+from xlpy.toolstack.domain.model import attaching
 from xlpy.toolstack.domain.record import DomainRecord, VnvdimmRecord, load, save
 from xlpy.toolstack.domain.savefile import pieces, well_formed
 from xlpy.toolstack.domain.saving import KEPT_PARTS
@@ -59,7 +59,7 @@ class Restorer(Builder):
         if not backings:
             return []
         devices = [self.backings.pin(domid, entry, resolved) for entry, resolved in backings]
-        model = device_model(self.xen, self.xenstore, self.store, domid)
+        model = attaching(self.xen, self.xenstore, self.store, domid)
         places = [(slot, Gpa(gpa), serial) for slot, gpa, serial in self.saved.header["devices"]]
         persistence, slots = self.xen.hw.spec.persistence, self.saved.header["slots"]
         placed = model.attach(devices, persistence=persistence, slots=slots, places=places)

@@ -87,7 +87,7 @@ def _placed(
 ) -> Plan:
     """Give every backing a place and an identity: data first, then label areas (empty: none)."""
     from xlpy.devicemodel.backing import Backing, Vnvdimm, serial_number
-    from xlpy.devicemodel.model import MAX_SLOTS
+    from xlpy.devicemodel.nvdr import MAX_SLOTS
     from xlpy.devicemodel.placement import GuestRam
     from xlpy.devicemodel.stock import StockDevice
     from xlpy.firmware.layout import PCI64_WINDOW

@@ -10,8 +10,8 @@ from errno import EBUSY, EINVAL, ENODEV, ENOMEM, ENXIO, EOPNOTSUPP
 from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.dom0.nvdimm.nd.error import NdError, no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import lowest, uuid_bytes
-from xlpy.dom0.nvdimm.uuids import uuid_text
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.uuids import uuid_text
 
 if TYPE_CHECKING:
     from typing import Self

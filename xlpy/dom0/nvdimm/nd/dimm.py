@@ -154,7 +154,7 @@ class Nvdimm:
             self.bound = True
             self.bus.changed(self)
             return
-        from xlpy.dom0.nvdimm.uuids import uuid_text
+        from xlpy.uuids import uuid_text
 
         area = self.storage.area
         if area.current is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EINVAL
 
-from xlpy.dom0.nvdimm import uuids
+from xlpy import uuids
 from xlpy.dom0.nvdimm.nd.error import refuse
 from xlpy.typing import TYPE_CHECKING, Protocol
 

@@ -9,9 +9,9 @@ from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM, Label
 from xlpy.dom0.nvdimm.nd.error import no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import uuid_bytes
-from xlpy.dom0.nvdimm.uuids import ZERO, uuid_text
 from xlpy.errors import FormatError
 from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.uuids import ZERO, uuid_text
 
 if TYPE_CHECKING:
     from xlpy.dom0.nvdimm import labelset

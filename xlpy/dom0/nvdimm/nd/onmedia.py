@@ -17,8 +17,8 @@ from xlpy.dom0.nvdimm.infoblock import (
     validate_pfn,
 )
 from xlpy.dom0.nvdimm.nd.error import NdError, refuse
-from xlpy.dom0.nvdimm.uuids import ZERO
 from xlpy.typing import TYPE_CHECKING, Protocol
+from xlpy.uuids import ZERO
 
 if TYPE_CHECKING:
     from collections.abc import Callable

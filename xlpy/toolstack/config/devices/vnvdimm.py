@@ -5,13 +5,14 @@ from __future__ import annotations
 from xlpy.addr import GIB, KIB, PAGE, parse_size
 from xlpy.errors import UsageError
 from xlpy.records import NamedTuple
+from xlpy.toolstack.config.xlcfg import Text
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
     from xlpy.toolstack.config.reading.reader import Reader
-    from xlpy.toolstack.config.xlcfg import Position, Text
+    from xlpy.toolstack.config.xlcfg import Position
 
 KEYS = ("file", "label_size", "label_file", "unarmed", "mode", "node")
 MODES = ("rw", "ro")
@@ -111,3 +112,22 @@ def read_vnvdimm(reader: Reader, text: Text) -> VnvdimmEntry | None:
         reader.error(where, f"vnvdimm: node is {node!r} and must be the number of a virtual NUMA node, from 0")
         good = False
     return VnvdimmEntry(found["file"], size, unarmed == "1", where, labels, mode == "ro", int(node)) if good else None
+
+
+def read_vnvdimms(reader: Reader) -> tuple[VnvdimmEntry, ...]:
+    """Our own key: what is wrong with it is an error, because a guest without its memory is no guest."""
+    items = reader.items("vnvdimm", quiet=True)
+    if items is None and "vnvdimm" in reader.settings:
+        reader.error("vnvdimm", "vnvdimm must be a list", "write vnvdimm = [ 'file=/dev/pmem0' ]")
+    found: list[VnvdimmEntry | None] = []
+    for item in items or ():
+        if isinstance(item, Text):
+            found.append(read_vnvdimm(reader, item))
+        else:
+            reader.error(item, "vnvdimm: a string is required, found a list", "write 'file=/dev/pmem0'")
+    nodes = max(len(reader.get("b_info.vnuma_nodes") or ()), 1)
+    for device in found:
+        if device and device.node >= nodes and device.where:
+            hint = "leave node out" if nodes == 1 else f"its nodes are 0 to {nodes - 1}"
+            reader.error(device.where, f"vnvdimm: the domain has no virtual NUMA node {device.node}", hint)
+    return tuple(device for device in found if device)

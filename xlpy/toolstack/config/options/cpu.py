@@ -13,6 +13,11 @@ from xlpy.toolstack.config.options.option import (
     STRING_OR_LIST,
     Option,
 )
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 GROUPS = (
     "base",
@@ -26,6 +31,16 @@ GROUPS = (
     "stimer",
     "hcall_ipi",
     "ex_processor_masks",
+    "no_vp_limit",
+    "cpu_hotplug",
+)
+# what viridian = 1 turns on
+DEFAULT_GROUPS = (
+    "base",
+    "freq",
+    "time_ref_count",
+    "apic_assist",
+    "crash_ctl",
     "no_vp_limit",
     "cpu_hotplug",
 )
@@ -198,3 +213,11 @@ OPTIONS = (
     Option("vmtrace_buf_kb", INTEGER, "KiB of processor trace buffer for each virtual CPU.", default="0"),
     Option("vpmu", BOOLEAN, "Give the guest performance counters.", default="0", path="b_info.vpmu"),
 )
+
+
+def groups_on(guest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The Hyper-V groups that are on in libxl's part for an HVM guest, in libxl's order."""
+    on = {GROUPS.index(name) for name in DEFAULT_GROUPS} if guest.get("viridian") else set()
+    on |= set(guest.get("viridian_enable", ()))
+    on -= set(guest.get("viridian_disable", ()))
+    return tuple(group for at, group in enumerate(GROUPS) if at in on)

@@ -8,8 +8,6 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.toolstack.config.reading.reader import Reader
 
-_UUID = [8, 4, 4, 4, 12]  # hexadecimal digits between the hyphens
-_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _DEFAULT_ACTIONS = {
     "on_poweroff": "destroy",
     "on_reboot": "restart",
@@ -63,11 +61,14 @@ def read_uuid(reader: Reader) -> None:
     text = reader.string("uuid")
     if text is None:
         return
-    parts = text.split("-")
-    if list(map(len, parts)) == _UUID and all(map(_HEXADECIMAL.issuperset, parts)):
-        reader.put("c_info.uuid", text.lower())
-    else:
+    from xlpy.uuids import uuid_bytes
+
+    try:
+        uuid_bytes(text)
+    except ValueError:
         reader.error(text, f"not a UUID: {str(text)!r}", "write 8-4-4-4-12 hexadecimal digits")
+    else:
+        reader.put("c_info.uuid", text.lower())
 
 
 def read_labels(reader: Reader) -> None:

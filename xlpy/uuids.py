@@ -1,4 +1,4 @@
-"""UUIDs: 16 bytes in text order (RFC 4122), as info blocks and labels have them, and as text."""
+"""UUIDs: 16 bytes in text order (RFC 9562), as info blocks, labels and libxl have them, and as text."""
 
 from __future__ import annotations
 
@@ -26,11 +26,20 @@ def uuid_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
 
 
+def random_uuid() -> bytes:
+    """A random UUID of version 4."""
+    import os
+
+    return _stamped(os.urandom(16), 4)
+
+
 def derived(name: str) -> bytes:
     """A version 5 UUID made from a name, so that equal descriptions give equal hosts."""
     from hashlib import sha1
 
-    raw = bytearray(sha1(f"xlpy:{name}".encode()).digest()[:16])
-    raw[6] = raw[6] & 0x0F | 0x50
-    raw[8] = raw[8] & 0x3F | 0x80
-    return bytes(raw)
+    return _stamped(sha1(f"xlpy:{name}".encode()).digest()[:16], 5)
+
+
+def _stamped(raw: bytes, version: int) -> bytes:
+    """With the bits of version and variant."""
+    return bytes((*raw[:6], raw[6] & 0x0F | version << 4, raw[7], raw[8] & 0x3F | 0x80, *raw[9:]))
