@@ -320,6 +320,16 @@ class TestSaving:
         assert xlpy("--root", other, "mem", "read", vm, PMEM, "4", "--json").json["hex"] == "6b657074"
         assert "6d 61 72 6b" in xlpy("--root", other, "acpi", "eval", vm, r"\_SB.NVDR.NV00._LSR", "0", "4").out
 
+    def test_moving_without_labels(self, xlpy, vm, made_host, tmp_path, configs):
+        """A label area that was never written has no file; what the other host has there goes with the content."""
+        other = tmp_path / "other"
+        copy_tree(made_host, other)
+        xlpy("--root", other, "create", "-q", configs / "quickstart.cfg", 'name="before"')
+        xlpy("--root", other, "acpi", "eval", "before", r"\_SB.NVDR.NV00._LSW", "0", "4", "str:mark")
+        xlpy("--root", other, "destroy", "before")
+        xlpy("migrate", "--copy-pmem", vm, other)
+        assert "00 00 00 00" in xlpy("--root", other, "acpi", "eval", vm, r"\_SB.NVDR.NV00._LSR", "0", "4").out
+
     def test_moving_nowhere(self, xlpy, vm, host_root, tmp_path):
         xlpy("migrate", vm, tmp_path / "none", status=4)
         xlpy("migrate", vm, host_root, status=5)

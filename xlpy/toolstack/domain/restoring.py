@@ -241,15 +241,14 @@ def _build(life: Lifecycle, saved: Saved, config: DomainConfig) -> int:
 
 
 def copy_pmem(source: Lifecycle, domid: int, target: Lifecycle) -> None:
-    """Copy the content of a domain's vNVDIMMs, labels too, to the backings of the same names on another host.
+    """Copy the content of a domain's vNVDIMMs to the backings of the same names on another host.
+
+    Labels that are there go: they belong to what was overwritten, and ``restore`` writes those of the domain.
 
     Raises:
         Conflict: a backing is in use there. Constraint: it has another size. XlpyError: it cannot be resolved there.
     """
-    import shutil
-
     from xlpy.addr import Spa
-    from xlpy.toolstack.domain.backings import Backings
     from xlpy.toolstack.domain.stored_config import entries
 
     record = load(source.store, domid)
@@ -263,9 +262,7 @@ def copy_pmem(source: Lifecycle, domid: int, target: Lifecycle) -> None:
                 length = min(1 << 20, size - at)
                 target.xen.hw.write(Spa(there_at + at), source.xen.hw.read(Spa(here_at + at), length))
         if one.label:
-            name = theirs.label_name(entry, resolved)
-            folder(target.labels)
-            shutil.copyfile(f"{source.labels}/{one.label}", f"{target.labels}/{name}")
+            _remove(f"{target.labels}/{theirs.label_name(entry, resolved)}")
 
 
 def _pairs(ours: list[list[int]], theirs: list[list[int]]) -> list[tuple[int, int, int]]:
