@@ -11,6 +11,7 @@ import pytest
 
 PACKAGES = {
     "acpiexec": "acpica-tools",
+    "acpixtract": "acpica-tools",
     "bash": "bash",
     "cc": "gcc",
     "chromedriver": "chromium-driver",
@@ -23,9 +24,11 @@ PACKAGES = {
     "fish": "fish",
     "groff": "groff",
     "iasl": "acpica-tools",
+    "jq": "jq",
     "mke2fs": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
     "qemu-system-x86_64": "qemu-system-x86",
+    "readelf": "binutils",
     "setpriv": "util-linux",
     "sfdisk": "fdisk",
     "strace": "strace",

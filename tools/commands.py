@@ -18,6 +18,7 @@ HEAD = """# Commands
 
 Made by `python -m tools.commands` from the commands' own help; the options that stand before a command come last. A
 command may be shortened as long as it stays the only one. What `--json` prints is in [json.md](json.md).
+Examples run as they stand in the folder of the sources, on a host with the domain of `configs/quickstart.cfg`.
 
 """
 

@@ -20,7 +20,8 @@ domains_argument = argument("domains", nargs=-1, required=True, metavar="DOMAIN.
 
 
 @command("""
-xlpy block-attach quickstart /path/to/disk.img,raw,xvdb,rw
+truncate -s 1M disk.img
+xlpy block-attach quickstart $PWD/disk.img,raw,xvdb,rw
 """)
 @domain_argument
 @argument("spec", nargs=-1, required=True, metavar="SPEC...")
@@ -69,6 +70,8 @@ def block_list(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
 
 
 @command("""
+truncate -s 1M disk.img
+xlpy block-attach quickstart $PWD/disk.img,raw,xvdb,rw
 xlpy block-detach quickstart xvdb
 """)
 @domain_argument

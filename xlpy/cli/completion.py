@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 @command("""
+source <(xlpy completion bash)
+mkdir -p ~/.local/share/bash-completion/completions
 xlpy completion bash > ~/.local/share/bash-completion/completions/xlpy
 xlpy completion zsh > "${fpath[1]}/_xlpy"
-xlpy completion fish > ~/.config/fish/completions/xlpy.fish
-source <(xlpy completion bash)
+mkdir -p ~/.config/fish/completions && xlpy completion fish > ~/.config/fish/completions/xlpy.fish
 """)
 @argument("shell", type=Choice(["bash", "zsh", "fish"]))
 def completion(env: Env, shell: str) -> None:

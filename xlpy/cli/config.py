@@ -80,8 +80,8 @@ def _iomem(env: Env) -> Also:
 
 
 @command("""
-xlpy config check *.cfg
-xlpy config check --xl-strict --json domain.cfg
+xlpy config check configs/*.cfg
+xlpy config check --xl-strict --json configs/quickstart.cfg
 """)
 @argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete="configurations")
 @option("--xl-strict", is_flag=True, help="Judge exactly as xl does, quirks included.")

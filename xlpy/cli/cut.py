@@ -29,7 +29,7 @@ SHOWN = 5  # failures that are told as they come
 
 @command("""
 xlpy trace cut run1 -- e2fsck -fn {image}
-xlpy trace cut run1 --sample 20 --jobs 2 --prune --html run1.html -- sh -c 'python3 check.py "$1"' check {image}
+xlpy trace cut run1 --sample 20 --jobs 2 --prune --html run1.html -- sh -c 'e2fsck -fn "$1" >&2' check {image}
 xlpy trace cut run1 --at 12 -- xlpy guest probe {domain}
 xlpy trace cut run1 --sample 5 --boot recover.sh
 """)

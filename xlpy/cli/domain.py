@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 @command("""
-xlpy create configs/quickstart.cfg
-xlpy create configs/quickstart.cfg 'name="second"' memory=1024
 xlpy create -n configs/quickstart.cfg
+xlpy create configs/quickstart.cfg
+xlpy create configs/device.cfg 'name="second"' memory=1024
 """)
 @argument("words", nargs=-1, metavar="CONFIG [KEY=VALUE]...", shell_complete="configurations")
 @option("-f", "--defconfig", "config", metavar="FILE", help="Configuration file.")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 @command("""
-xlpy host event truncate /mnt/pmem0/vm1.img
+xlpy pmem mkfile 1M /mnt/pmem0/spare.img
+xlpy host event truncate /mnt/pmem0/spare.img
 xlpy host event punch /mnt/pmem0/vm1.img --offset 4K --length 64K --force
 """)
 @argument("kind", type=Choice(EVENTS), metavar="|".join(EVENTS))

@@ -35,9 +35,8 @@ dom0_option = option(
 
 
 @command("""
-xlpy export vm1.cfg -o /etc/xen/exported
-xlpy export vm1.cfg -o out --dom0 emulated 'memory=2048'
-xlpy export -n vm1.cfg -o out
+xlpy export -n configs/device.cfg -o exported
+xlpy export configs/device.cfg -o exported --dom0 emulated 'memory=2048'
 """)
 @argument("config", metavar="CONFIG", shell_complete="configurations")
 @argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
@@ -141,7 +140,8 @@ def _tell(env: Env, manifest: Manifest, prepared: Prepared) -> None:
 
 
 @command("""
-xlpy export check /etc/xen/exported/vm1.json && xl create /etc/xen/exported/vm1.cfg
+xlpy export configs/device.cfg -o exported
+xlpy export check exported/device.json
 xlpy export check
 """)
 @argument("records", nargs=-1, metavar="[NAME.json]...", shell_complete="configurations")
@@ -202,7 +202,8 @@ def _rows(findings: list[Finding]) -> list[dict[str, str]]:
 
 
 @command("""
-xlpy export release /etc/xen/exported/vm1.json
+xlpy export configs/device.cfg -o exported
+xlpy export release exported/device.json
 """)
 @argument("records", nargs=-1, required=True, metavar="NAME.json...", shell_complete="configurations")
 @dom0_option

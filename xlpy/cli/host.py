@@ -21,7 +21,7 @@ machine_option = option("--machine", type=FilePath(dir_okay=False, exists=True),
 
 @command("""
 xlpy host init
-xlpy --root /tmp/big host init --machine configs/machines/interleaved.yaml
+xlpy --root big host init --machine configs/machines/interleaved.yaml
 """)
 @machine_option
 @dry_run_option
@@ -132,9 +132,12 @@ def reset(env: Env, machine: Path | None, keep_media: bool, as_json: bool) -> No
 
 @command("""
 xlpy host power cut --seed 7
-xlpy host power cut --keep vm1@0x500001000,vm1@0x500001040:1
-xlpy host power cut --writing dimm0@0x100=4e414d45
 xlpy host power on
+xlpy create configs/quickstart.cfg
+xlpy mem write --no-flush quickstart 0x500001000 --hex 4e414d45
+xlpy host power cut --keep quickstart@0x500001000
+xlpy host power on
+xlpy host power cut --writing dimm0@0x100=4e414d45
 """)
 @argument("action", type=Choice(["cut", "on"]), metavar="cut|on")
 @option("--seed", type=IntRange(0), default=0, metavar="N", help="Which of the stores that are not safe are lost.")

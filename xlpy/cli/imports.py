@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 @command("""
-xlpy import /etc/xen/exported/vm1.cfg
-xlpy import --config /etc/xen/exported/vm1.cfg > vm1.cfg
+xlpy export configs/device.cfg -o exported
+xlpy import --config exported/device.cfg > device.cfg
+xlpy import exported/device.cfg
 """)
 @argument("config", metavar="XL.cfg", shell_complete="configurations")
 @dom0_option

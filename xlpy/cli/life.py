@@ -176,9 +176,9 @@ def _raise(env: Env, outcomes: list[Outcome], as_json: bool, several: bool = Fal
 
 
 @command("""
-xlpy trigger quickstart power
 xlpy trigger quickstart sleep
 xlpy trigger quickstart s3resume
+xlpy trigger quickstart power
 """)
 @domain_argument
 @argument("name", metavar="TRIGGER", shell_complete="triggers")

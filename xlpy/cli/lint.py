@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @command("""
 xlpy acpi check quickstart
-xlpy acpi check tables/ --fail-on warning
-xlpy acpi check acpidump.out --ignore reserved-bits,aml-* --json
+xlpy acpi dump quickstart --format bin -o tables && xlpy acpi check tables --fail-on warning
+xlpy acpi dump --host > acpidump.out && xlpy acpi check acpidump.out --ignore reserved-bits,aml-* --json
 xlpy acpi check --codes
 """)
 @argument("what", required=False, metavar="FOLDER|FILE|DOMAIN|-")
@@ -122,9 +122,10 @@ def _codes_like(patterns: str | None, known: Collection[str]) -> set[str]:
 
 
 @command("""
-xlpy acpi diff before.out after.out
-xlpy acpi diff first second --ignore derived
-xlpy acpi diff tables/ quickstart --json
+xlpy acpi dump quickstart > before.out
+xlpy reboot quickstart
+xlpy acpi diff before.out quickstart --ignore derived
+xlpy acpi diff before.out quickstart --json
 """)
 @argument("old", metavar="A")
 @argument("new", metavar="B")

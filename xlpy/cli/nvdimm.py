@@ -80,8 +80,10 @@ def list_nvdimms(env: Env, domains: tuple[str, ...], as_json: bool) -> None:
     list_each(domains, rows, header, "xlpy.nvdimm-list/1", as_json)
 
 
-@command("""
-xlpy nvdimm-detach quickstart 0
+@command(r"""
+xlpy nvdimm-attach quickstart file=/dev/pmem1
+xlpy acpi eval quickstart '\_SB.NVDR.NV01._EJ0' 1
+xlpy nvdimm-detach quickstart 1
 xlpy nvdimm-detach -f quickstart /mnt/pmem0/vm1.img
 """)
 @domain_argument

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @command("""
-xlpy host plug more.yaml
+xlpy host plug configs/plug.yaml
 """)
 @argument("file", type=FilePath(exists=True, dir_okay=False), metavar="FILE")
 @dry_run_option
@@ -51,8 +51,9 @@ def _region(namespace: str) -> str:
 
 
 @command("""
+xlpy host unplug dimm2 --to drawer
+xlpy host plug drawer/set1.yaml
 xlpy host unplug set1
-xlpy host unplug dimm2 --to /tmp/drawer
 xlpy host unplug set0 --surprise
 """)
 @argument("name", metavar="DIMM|SET")

@@ -165,9 +165,9 @@ def prepare(env: Env, path: str, as_json: bool) -> None:
 
 
 @command("""
-xlpy pmem lint /mnt/dax/vm1.img /dev/pmem1
-xlpy pmem lint 'disk.img?offset=1048576:/vm1.img'
 xlpy pmem lint --dom0 emulated /mnt/pmem0/vm1.img
+xlpy pmem lint /mnt/dax/vm1.img /dev/pmem1
+mke2fs -q -t ext4 -b 4096 -E offset=1048576 disk.img 16M && xlpy pmem lint 'disk.img?offset=1048576'
 """)
 @argument("paths", nargs=-1, required=True, metavar="PATH...")
 @option(

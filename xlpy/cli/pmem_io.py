@@ -55,7 +55,8 @@ def read(env: Env, path: str, offset: int, length: int, output: Path | None, as_
 
 
 @command("""
-xlpy pmem write /mnt/pmem0/vm1.img 4K --zero 4K
+xlpy pmem write /dev/pmem1 4K --zero 4K
+xlpy pmem read /dev/pmem1 0 1M -o image.bin
 xlpy pmem write /dev/pmem1 0 --file image.bin
 """)
 @argument("path", shell_complete="backings")

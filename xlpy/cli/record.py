@@ -23,8 +23,8 @@ NOT_FOUND, NOT_RUN = 127, 126  # as a shell says it
 
 
 @command("""
-xlpy record bug.xlpyrec -- sh repro.sh
-xlpy record bug.xlpyrec -- xlpy create configs/quickstart.cfg
+xlpy record bug.xlpyrec -- xlpy create configs/device.cfg
+xlpy record again.xlpyrec -- sh -c 'xlpy list; xlpy map quickstart'
 """)
 @argument("file", metavar="FILE")
 @argument("words", nargs=-1, metavar="-- COMMAND...", required=True)
@@ -75,8 +75,9 @@ def record(env: Env, file: str, words: tuple[str, ...], as_json: bool) -> None:
 
 
 @command("""
+xlpy record bug.xlpyrec -- xlpy create configs/device.cfg
 xlpy replay bug.xlpyrec
-xlpy replay bug.xlpyrec --keep /tmp/replayed
+xlpy replay bug.xlpyrec --keep replayed
 """)
 @argument("file", metavar="FILE")
 @option("--keep", metavar="DIR", help="Replay in this new folder, and leave it for a look.")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @command("""
-xlpy save quickstart quickstart.save
 xlpy save -c quickstart checkpoint.save
+xlpy save quickstart quickstart.save
 """)
 @option("-c", "--checkpoint", is_flag=True, help="Let the domain go on afterwards.")
 @option("-p", "--paused", is_flag=True, help="Leave the domain paused afterwards.")
@@ -71,7 +71,8 @@ def save(
 
 
 @command("""
-xlpy restore quickstart.save
+xlpy save quickstart quickstart.save && xlpy restore quickstart.save
+xlpy destroy quickstart && xlpy pmem mkfile 64M /mnt/pmem0/copy.img
 xlpy restore -p --rebase /mnt/pmem0/vm1.img=/mnt/pmem0/copy.img quickstart.save
 """)
 @option("-p", "--paused", is_flag=True, help="Leave the domain paused.")
@@ -147,8 +148,8 @@ def _config(env: Env, path: str) -> DomainConfig:
 
 
 @command("""
-xlpy --root /tmp/other host init
-xlpy migrate --copy-pmem quickstart /tmp/other
+xlpy --root other host init
+xlpy migrate --copy-pmem quickstart other
 """)
 @domain_argument
 @argument("host", metavar="ROOT")

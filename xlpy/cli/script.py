@@ -23,8 +23,8 @@ running = False  # a script that runs scripts has no end that can be foreseen
 
 
 @command("""
-xlpy run commands.txt
-printf 'create vm1.cfg\\nlist\\n' | xlpy run -
+printf 'create configs/device.cfg\\nlist\\n' > commands.txt && xlpy run commands.txt
+printf 'pause quickstart\\nlist\\n' | xlpy run -
 """)
 @argument("script", metavar="FILE|-")
 def run_script(env: Env, script: str) -> None:

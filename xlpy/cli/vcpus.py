@@ -18,7 +18,7 @@ RATELIMIT_US = 1000  # credit2's default
 
 @command("""
 xlpy vcpu-set quickstart 1
-xlpy vcpu-set --ignore-host quickstart 12
+xlpy vcpu-set --ignore-host quickstart 2
 """)
 @domain_argument
 @argument("count")

@@ -153,7 +153,7 @@ def _asked(connection: Connection, pairs: list[tuple[str, str]]) -> list[int]:
 
 
 @command("""
-xlpy xenstore watch -n 2 -T 10 /local/domain/1/control/shutdown
+xlpy xenstore watch -n 1 -T 10 /local/domain/1/control/shutdown
 """)
 @argument("paths", nargs=-1, required=True, metavar="PATH...")
 @option("-n", "--events", "count", type=IntRange(1), metavar="N", help="End after N events.")

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 @command("""
 xlpy ndctl list -DRN
-xlpy ndctl create-namespace -r region0 -m fsdax -s 64M -n data
 xlpy ndctl --like 85 list -u
-xlpy -N ndctl destroy-namespace -f all
+xlpy -N ndctl destroy-namespace -f namespace1.0
+xlpy ndctl disable-region region1 && xlpy ndctl init-labels -f nmem2 && xlpy ndctl enable-region region1
+xlpy ndctl create-namespace -r region1 -m fsdax -s 64M -n data
 """)
 @argument("words", nargs=-1, raw=True, metavar="COMMAND [ARGS]")
 def ndctl(env: Env, words: tuple[str, ...]) -> None:
