@@ -153,6 +153,42 @@ def domain(ndctl, tmp_path):
     ndctl(f"-q {config}", command="create")
 
 
+def pending(ndctl) -> list[list]:
+    """Notifications that wait for the guest."""
+    return json.loads(ndctl("vm --json", command="nvdimm-list")[0])["items"][0]["pending"]
+
+
+def test_a_guest_sees_how_its_dimm_is_by_now(ndctl, domain):
+    assert "health ok" in ndctl("vm", command="guest probe")[0]
+    ndctl("inject-smart nmem2 -s 50")
+    assert pending(ndctl) == [], "nothing to be told of"
+    ndctl("inject-smart nmem0 -f")
+    assert pending(ndctl) == [], "another DIMM"
+    ndctl("inject-smart nmem2 -f")
+    assert pending(ndctl) == [["\\_SB.NVDR.NV00", 0x81]]
+    assert "health fatal" in ndctl("vm", command="guest probe")[0]
+    assert pending(ndctl) == [], "the guest has asked"
+    ndctl("inject-smart nmem2 -N")
+    assert "health ok" in ndctl("vm", command="guest probe")[0]
+    ndctl("inject-smart nmem2 -S 60 --spares-alarm=off")
+    ndctl("inject-smart nmem2 -s 50")
+    assert pending(ndctl) == [], "the alarm is off"
+    ndctl("inject-smart nmem2 --spares-alarm=on")
+    assert pending(ndctl) == [["\\_SB.NVDR.NV00", 0x81]]
+
+
+def test_a_guest_whose_set_has_no_dimm_is_told_of_no_health(tmp_path, ndctl, monkeypatch):
+    (tmp_path / "legacy.yaml").write_text(
+        "name: legacy\nram: 1G\nsets: [{name: set0, size: 64M}]\n"
+        "namespaces: [{region: set0, mode: fsdax, reserve: true}]\n"
+    )
+    monkeypatch.setenv("XLPY_ROOT", str(tmp_path / "legacy"))
+    ndctl(f"init --machine {tmp_path / 'legacy.yaml'}", command="host")
+    (tmp_path / "vm.cfg").write_text('name = "vm"\ntype = "hvm"\nmemory = 64\nvnvdimm = ["file=/dev/pmem0"]\n')
+    ndctl(f"-q {tmp_path / 'vm.cfg'}", command="create")
+    assert "health not told" in ndctl("vm", command="guest probe")[0]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [

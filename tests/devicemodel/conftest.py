@@ -13,7 +13,6 @@ from xlpy.dom0.xenstore.daemon import XenStore
 from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.hw.describe import parse_machine
 from xlpy.hw.hardware import Hardware
-from xlpy.hw.machine import HealthSpec
 from xlpy.hypervisor.pmem import metadata_pages
 from xlpy.hypervisor.xen import Xen
 from xlpy.store import Store
@@ -66,7 +65,7 @@ class World:
         """A backing with labels: (offset, size) pieces of a region's data."""
         spans = tuple(Span(Spa(self.data[region].start + at), size) for at, size in pieces)
         labels = str(self.root / f"{name}.labels")
-        return Backing(f"/mnt/{name}", spans, labels, health=HealthSpec())._replace(**fields)
+        return Backing(f"/mnt/{name}", spans, labels, smart=True)._replace(**fields)
 
     def state(self) -> dict[str, Any]:
         """All that the device model could have left behind."""

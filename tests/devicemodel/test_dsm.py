@@ -17,7 +17,8 @@ from xlpy.devicemodel.ars import Ars, Scan
 from xlpy.devicemodel.backing import Backing, Vnvdimm
 from xlpy.devicemodel.labels import LabelStore
 from xlpy.devicemodel.mailbox import Request
-from xlpy.devicemodel.smart import worst
+from xlpy.devicemodel.smart import Smart, strictest, worst
+from xlpy.hw.health import Thresholds
 from xlpy.hw.machine import HealthSpec
 
 if TYPE_CHECKING:
@@ -42,8 +43,11 @@ class Guest:
             (Span(Spa(0x8000), 0x2000), Span(Spa(0x1000), 0x2000)),
             str(folder / "labels"),
             SIZE,
-            health=HealthSpec(spares=5, media_temperature=25, controller_temperature=-2, unsafe_shutdowns=3),
+            smart=True,
         )
+        self.health = HealthSpec(spares=5, media_temperature=25, controller_temperature=-2, unsafe_shutdowns=3)
+        self.limits = Thresholds()
+        self.health_asked: list[int] = []
         bare = Backing("/dev/pmem1", (Span(Spa(0x10000), 0x1000),))
         self.devices: Sequence[Vnvdimm] = (Vnvdimm(0, Gpa(BASE), labelled, 1), Vnvdimm(1, Gpa(BASE + GIB), bare, 2))
         self.scans: list[Scan] = []
@@ -54,6 +58,12 @@ class Guest:
     def labels(self, device: Vnvdimm) -> LabelStore | None:
         backing = device.backing
         return LabelStore(backing.label_path, backing.label_size) if backing.label_path else None
+
+    def smart(self, _device: Vnvdimm) -> Smart:
+        return Smart(self.health, self.limits, self.limits.alarms(self.health))
+
+    def health_begun(self, device: Vnvdimm) -> None:
+        self.health_asked.append(device.slot)
 
     def fit_begun(self) -> None:
         self.fit_changed = False
@@ -205,19 +215,23 @@ def test_smart(guest: Guest) -> None:
 
 def test_thresholds(guest: Guest) -> None:
     assert guest.device(2).hex() == "00000000" + "0700" + "0a" + "0005" + "5005" + "00"
+    guest.limits = Thresholds(3, -1, 90.5, ("controller_temperature",))
+    assert guest.device(2).hex() == "00000000" + "0400" + "03" + "1080" + "a805" + "00"
 
 
 @pytest.mark.parametrize(("state", "code"), [("ok", 0), ("non-critical", 1), ("critical", 2), ("fatal", 4)])
 def test_health_states(guest: Guest, state: str, code: int) -> None:
-    backing = guest.devices[0].backing
-    guest.devices = (guest.devices[0]._replace(backing=backing._replace(health=HealthSpec(state))),)
+    guest.health = HealthSpec(state)
     assert guest.device(1)[12] == code
+    assert guest.health_asked == [0]
 
 
 def test_the_worst_of_several() -> None:
     one = HealthSpec("ok", 90, 10, 40, 50, 0, "dirty")
     two = HealthSpec("critical", 100, 20, 30, 55, 2, "clean")
     assert worst([one, two]) == HealthSpec("critical", 90, 20, 40, 55, 2, "dirty")
+    limits = [Thresholds(10, 80, 85, ("spares",)), Thresholds(20, 90, 70, ("controller_temperature",))]
+    assert strictest(limits) == Thresholds(20, 80, 70, ("spares", "controller_temperature"))
 
 
 # -- scrub and clear -----------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def interpret(model: DeviceModel, memory: GuestMemory, revision: int = 2) -> Int
 def memory(world: World) -> GuestMemory:
     pieces = [(4 * MIB, 64 * KIB), (1 * MIB, 64 * KIB)]
     model = world.model()
-    model.attach([world.backing("a", *pieces), world.backing("b", (8 * MIB, MIB), label_path=None, health=None)])
+    model.attach([world.backing("a", *pieces), world.backing("b", (8 * MIB, MIB), label_path=None, smart=False)])
     model.connect()
     return GuestMemory(world)
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from xlpy.addr import GIB, KIB, MIB, PAGE, Gpa, Spa, Span
 from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
 from xlpy.errors import Constraint
-from xlpy.hw.machine import HealthSpec
 
 SCATTERED = Vnvdimm(
     1,
@@ -73,7 +72,7 @@ def test_state_survives_json() -> None:
     device = SCATTERED._replace(
         released=True,
         backing=SCATTERED.backing._replace(
-            label_path="/l", label_size=256 * KIB, unarmed=True, uuid=bytes(range(16)), health=HealthSpec("critical", 3)
+            label_path="/l", label_size=256 * KIB, unarmed=True, uuid=bytes(range(16)), smart=True
         ),
     )
     assert Vnvdimm.from_json(json.loads(json.dumps(device.to_json()))) == device

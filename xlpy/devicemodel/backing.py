@@ -13,7 +13,6 @@ from itertools import accumulate
 
 from xlpy.addr import GIB, KIB, PAGE, Dpa, Gpa, Spa, Span
 from xlpy.errors import Constraint
-from xlpy.hw.machine import HealthSpec
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ class Backing(NamedTuple):
     read_only: map it such that the guest can only read; such a device is not armed.
     node: the guest's NUMA node that it belongs to.
     uuid: 16 bytes that name the backing for ever; empty: made from ``path``.
-    health: what SMART shall tell; None: the device has no SMART function.
+    smart: it lies on DIMMs, which tell of their health.
     """
 
     path: str
@@ -44,7 +43,7 @@ class Backing(NamedTuple):
     label_size: int = LABEL_SIZE
     unarmed: bool = False
     uuid: bytes = b""
-    health: HealthSpec | None = None
+    smart: bool = False
     read_only: bool = False
     node: int = 0
 
@@ -147,7 +146,7 @@ class Vnvdimm(NamedTuple):
             "label_size": backing.label_size,
             "unarmed": backing.unarmed,
             "uuid": backing.uuid.hex(),
-            "health": backing.health,
+            "smart": backing.smart,
             "read_only": backing.read_only,
             "node": backing.node,
         }
@@ -162,7 +161,7 @@ class Vnvdimm(NamedTuple):
             record["label_size"],
             record["unarmed"],
             bytes.fromhex(record["uuid"]),
-            None if record["health"] is None else HealthSpec(*record["health"]),
+            record["smart"],
             record.get("read_only", False),
             record.get("node", 0),
         )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xlpy.devicemodel.backing import Vnvdimm
     from xlpy.devicemodel.labels import LabelStore
     from xlpy.devicemodel.mailbox import Request
+    from xlpy.devicemodel.smart import Smart
 
 ROOT_UUID = "2f10e7a4-9e91-11e4-89d3-123b93f75cba"
 DEVICE_UUID = "4309ac30-0d11-11e4-9191-0800200c9a66"
@@ -82,6 +83,12 @@ class Target(Protocol):
 
     def labels(self, device: Vnvdimm, /) -> LabelStore | None:
         """The label area of a vNVDIMM."""
+
+    def smart(self, device: Vnvdimm, /) -> Smart | None:
+        """What the DIMMs under a vNVDIMM tell by now."""
+
+    def health_begun(self, device: Vnvdimm, /) -> None:
+        """The guest asks how a vNVDIMM is."""
 
     def release(self, device: Vnvdimm, /) -> None:
         """The guest has let go of a vNVDIMM (``_EJ0``)."""
@@ -158,18 +165,33 @@ def _root(model: Target) -> dict[int, Function]:
 
 
 def _device(model: Target, device: Vnvdimm) -> dict[int, Function]:
-    from xlpy.devicemodel import smart
-
     functions = {}
-    health, labels = device.backing.health, model.labels(device)
-    if health is not None:
-        functions[SMART] = Function(_NOTHING, lambda _: status(SUCCESS) + smart.record(health))
-        functions[THRESHOLDS] = Function(_NOTHING, lambda _: status(SUCCESS) + smart.thresholds())
+    labels = model.labels(device)
+    if device.backing.smart:
+        functions[SMART] = Function(_NOTHING, lambda _: _smart(model, device))
+        functions[THRESHOLDS] = Function(_NOTHING, lambda _: _thresholds(model, device))
     if labels is not None:
         functions[LABEL_SIZE] = Function(_NOTHING, lambda _: _LABEL_SIZE.pack(SUCCESS, labels.size, MAX_TRANSFER))
         functions[LABEL_GET] = Function(_PAIR32, lambda offset, length, _: _label_get(labels, offset, length))
         functions[LABEL_SET] = Function(_PAIR32, lambda offset, length, data: _label_set(labels, offset, length, data))
     return functions
+
+
+def _smart(model: Target, device: Vnvdimm) -> bytes:
+    from xlpy.devicemodel import smart
+
+    found = model.smart(device)
+    if found is None:
+        return status(HARDWARE_ERROR)
+    model.health_begun(device)
+    return status(SUCCESS) + smart.record(found)
+
+
+def _thresholds(model: Target, device: Vnvdimm) -> bytes:
+    from xlpy.devicemodel import smart
+
+    found = model.smart(device)
+    return status(HARDWARE_ERROR) if found is None else status(SUCCESS) + smart.thresholds(found.limits)
 
 
 def _label_get(labels: LabelStore, offset: int, length: int) -> bytes:

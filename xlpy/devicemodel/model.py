@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 
-from xlpy.addr import PAGE, Gfn, Gpa, Span, gfn_of
+from xlpy.addr import PAGE, Gfn, Gpa, Spa, Span, gfn_of
 from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Vnvdimm
 from xlpy.devicemodel.placement import GuestRam
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xlpy.devicemodel.ars import Ars, Scan
     from xlpy.devicemodel.labels import LabelStore
     from xlpy.devicemodel.mailbox import Port, Request
+    from xlpy.devicemodel.smart import Smart
     from xlpy.dom0.xenstore.daemon import Connection
     from xlpy.firmware.dm_acpi import DmAcpiEntry
     from xlpy.firmware.layout import GuestLayout
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 ROOT_PATH = "\\_SB.NVDR"
 NOTIFY_FIT = 0x80  # to the root device: evaluate _FIT again (ACPI 6.5, 5.6.6)
 NOTIFY_ERROR = 0x81  # to the root device: memory has gone bad, scrub
+NOTIFY_HEALTH = 0x81  # to a child of it: its health has changed, ask for it
 
 
 class DeviceModel:
@@ -150,7 +152,8 @@ class DeviceModel:
     def events(self) -> list[tuple[str, int]]:
         """Notifications that the guest has not answered yet, oldest first, as (object, value).
 
-        A changed FIT is answered when the guest begins to read it, an eject request when it lets go.
+        A changed FIT is answered when the guest begins to read it, an error when it starts a scrub, news of health
+        when it asks for it, an eject request when it lets go.
         """
         released = {f"{ROOT_PATH}.{device.name}" for device in self.devices if device.released}
         return [
@@ -171,6 +174,17 @@ class DeviceModel:
         """Memory of a vNVDIMM has gone bad: tell the guest that a scrub has something to find."""
         self._notify(ROOT_PATH, NOTIFY_ERROR)
 
+    def health_changed(self, spans: Sequence[Span[Spa]]) -> list[str]:
+        """The health of DIMMs under ``spans`` has changed: tell the guest of each vNVDIMM concerned; their names."""
+        concerned = [
+            device
+            for device in self.devices
+            if device.backing.smart and any(mine.overlaps(span) for mine in device.backing.spans for span in spans)
+        ]
+        for device in concerned:
+            self._notify(f"{ROOT_PATH}.{device.name}", NOTIFY_HEALTH)
+        return [device.name for device in concerned]
+
     # -- what the functions of _DSM work on ---------------------------------------------------------------------------
 
     @property
@@ -187,6 +201,17 @@ class DeviceModel:
 
         backing = device.backing
         return None if backing.label_path is None else LabelStore(backing.label_path, backing.label_size)
+
+    def smart(self, device: Vnvdimm) -> Smart | None:
+        """What the DIMMs under a vNVDIMM tell by now: other commands change it while a guest runs."""
+        from xlpy.devicemodel.smart import told
+
+        self._xen.hw.reread_health()
+        return told(self._xen.hw, device.backing.spans)
+
+    def health_begun(self, device: Vnvdimm) -> None:
+        """The guest asks how a vNVDIMM is."""
+        self._answered(f"{ROOT_PATH}.{device.name}", NOTIFY_HEALTH)
 
     @property
     def fit(self) -> bytes:
@@ -262,8 +287,14 @@ class DeviceModel:
         if event not in events:
             self._update(events=[*events, event])
 
+    def _answered(self, path: str, value: int) -> None:
+        events = self._started()["events"]
+        if [path, value] in events:
+            self._update(events=[event for event in events if event != [path, value]])
+
     def _scanned(self, scan: Scan) -> None:
         self._update(scan=list(scan))
+        self._answered(ROOT_PATH, NOTIFY_ERROR)
 
     def _save_devices(self) -> None:
         from xlpy.devicemodel.nfit import build_fit

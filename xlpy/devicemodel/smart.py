@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from struct import Struct
 
+from xlpy.hw.health import ALARMS, Thresholds
+from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from xlpy.addr import Spa, Span
+    from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import HealthSpec
 
 STATES = ("ok", "non-critical", "critical", "fatal")  # in the record: 0, then one bit each
@@ -16,25 +20,46 @@ STATES = ("ok", "non-critical", "critical", "fatal")  # in the record: 0, then o
 # Flags of the record: which of its fields mean something
 _VALID = 0x3F | 1 << 9 | 1 << 10  # health to unsafe shutdowns; alarms; last shutdown
 
-# Alarms, in the record and in the thresholds' control word
-SPARES, MEDIA_TEMPERATURE, CONTROLLER_TEMPERATURE = 1, 2, 4
-
-# Thresholds beyond which an alarm is raised: percent, degrees Celsius
-SPARES_LEAST, MEDIA_MOST, CONTROLLER_MOST = 10, 80, 85
-
 _RECORD = Struct("<I4x4BHHIBH8xBI92x")
 _THRESHOLDS = Struct("<HBHHx")
 
 
-def record(health: HealthSpec) -> bytes:
+class Smart(NamedTuple):
+    """What the DIMMs under a vNVDIMM tell together.
+
+    health: of each value the worst. limits: of each alarm threshold the one that is reached first.
+    alarms: those that any of them raises, words of ``hw.health.ALARMS``.
+    """
+
+    health: HealthSpec
+    limits: Thresholds
+    alarms: tuple[str, ...]
+
+
+def told(hw: Hardware, spans: Sequence[Span[Spa]]) -> Smart | None:
+    """What the DIMMs under ``spans`` tell by now; None where there is no DIMM (type 12 of a memory map)."""
+    names = sorted({name for span in spans for name in hw.region_at(span.start).set.dimms})
+    if not names:
+        return None
+    every = [(hw.dimm(name).health, hw.thresholds(name)) for name in names]
+    raised = {alarm for health, limits in every for alarm in limits.alarms(health)}
+    return Smart(
+        worst(health for health, _ in every),
+        strictest(limits for _, limits in every),
+        tuple(alarm for alarm in ALARMS if alarm in raised),
+    )
+
+
+def record(smart: Smart) -> bytes:
     """The 128-byte SMART record."""
+    health = smart.health
     state = STATES.index(health.state)
     return _RECORD.pack(
         _VALID,
         1 << state - 1 if state else 0,
         health.spares,
         health.used,
-        _alarms(health),
+        _bits(smart.alarms),
         _temperature(health.media_temperature),
         _temperature(health.controller_temperature),
         health.unsafe_shutdowns,
@@ -45,13 +70,13 @@ def record(health: HealthSpec) -> bytes:
     )
 
 
-def thresholds() -> bytes:
-    """The 8 bytes of the SMART thresholds: all three alarms are on."""
+def thresholds(limits: Thresholds) -> bytes:
+    """The 8 bytes of the SMART thresholds."""
     return _THRESHOLDS.pack(
-        SPARES | MEDIA_TEMPERATURE | CONTROLLER_TEMPERATURE,
-        SPARES_LEAST,
-        _temperature(MEDIA_MOST),
-        _temperature(CONTROLLER_MOST),
+        _bits(limits.on),
+        limits.spares,
+        _temperature(limits.media_temperature),
+        _temperature(limits.controller_temperature),
     )
 
 
@@ -69,12 +94,20 @@ def worst(healths: Iterable[HealthSpec]) -> HealthSpec:
     )
 
 
-def _alarms(health: HealthSpec) -> int:
-    return (
-        SPARES * (health.spares < SPARES_LEAST)
-        | MEDIA_TEMPERATURE * (health.media_temperature > MEDIA_MOST)
-        | CONTROLLER_TEMPERATURE * (health.controller_temperature > CONTROLLER_MOST)
+def strictest(limits: Iterable[Thresholds]) -> Thresholds:
+    """Of each threshold the one that is reached first; an alarm is on when it is on anywhere; at least one is given."""
+    every = list(limits)
+    return Thresholds(
+        max(one.spares for one in every),
+        min(one.media_temperature for one in every),
+        min(one.controller_temperature for one in every),
+        tuple(alarm for alarm in ALARMS if any(alarm in one.on for one in every)),
     )
+
+
+def _bits(alarms: Sequence[str]) -> int:
+    """Alarms as the record and the thresholds' control word have them: a bit each, in the order of ``ALARMS``."""
+    return sum(1 << ALARMS.index(alarm) for alarm in alarms)
 
 
 def _temperature(celsius: float) -> int:

@@ -265,9 +265,8 @@ def summary(report: Report) -> list[str]:
                 f"{len(seen.area.labels)} labels" if seen.area and seen.area.current is not None else "not initialised"
             )
             labels = f"{format_size(seen.label_size)} label area, {state}"
-        lines.append(
-            f"{dimm.dev}: handle {dimm.handle:#x}, id {dimm.unique}, {seen.path}, {labels}, health {seen.health}"
-        )
+        health = seen.health or "not told"
+        lines.append(f"{dimm.dev}: handle {dimm.handle:#x}, id {dimm.unique}, {seen.path}, {labels}, health {health}")
     for region in report.bus.regions if report.bus else ():
         mapped = "+".join(m.dimm for m in region.mappings)
         lines.append(f"{region.dev}: {format_size(region.span.size)} at {region.span.start:#x} on {mapped}")

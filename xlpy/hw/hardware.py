@@ -369,7 +369,7 @@ class Hardware:
             values: fields of ``HealthSpec``; None ends an injection.
         """
         self._health.inject(self.dimm(dimm).id, **values)
-        self._reread_health()
+        self.reread_health()
 
     def thresholds(self, dimm: str) -> Thresholds:
         """The values beyond which a DIMM raises an alarm. NotFound: no such DIMM."""
@@ -390,7 +390,8 @@ class Hardware:
         spec = power.worn(self._root, self.described)
         return self._health.over(spec) if os.path.exists(self.beside(power.HEALTH)) else spec
 
-    def _reread_health(self) -> None:
+    def reread_health(self) -> None:
+        """Another command may have changed what the DIMMs tell of themselves."""
         self.spec = self._as_it_is()
         self._dimms = {dimm.id: dimm for dimm in self.spec.dimms}
 
@@ -398,7 +399,7 @@ class Hardware:
         """Files were taken back: read again what they say."""
         self.poison.reread()
         self.injected.reread()
-        self._reread_health()
+        self.reread_health()
 
     def labels_read(self, dimm: str, offset: int, length: int) -> bytes:
         """Bytes of a DIMM's label area; NotFound without one, Constraint when the range leaves it."""

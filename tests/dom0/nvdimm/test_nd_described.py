@@ -9,7 +9,7 @@ from dom0.nvdimm.nd_bank import create, destroy
 from programs import need
 
 from xlpy.addr import GIB, MIB
-from xlpy.errors import ConfigError, NotFound
+from xlpy.errors import ConfigError, Constraint, NotFound
 from xlpy.host import Host
 
 MACHINE = """
@@ -87,6 +87,31 @@ def test_a_set_without_dimms(host):
     assert (namespace.mode, namespace.block_device, namespace.holder) == ("memory", "pmem4", "")
     assert host.dom0.namespaces[-1].map == "mem"
     assert host.dom0.sysfs("/sys/block/pmem4/queue/dax") == "1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("mode: fsdax", ("fsdax", "pmem0", "mem", False)),
+        ("mode: fsdax, reserve: true", ("fsdax", "pmem0", "dev", True)),
+        ("mode: fsdax, map: mem, reserve: true", ("fsdax", "pmem0", "mem", True)),
+        ("mode: devdax, reserve: true", ("devdax", "dax0.0", "dev", True)),
+        ("mode: sector", ("sector", "pmem0s", None, False)),
+        ("mode: raw", "memory without a DIMM is"),
+    ],
+)
+def test_what_a_set_without_dimms_can_be(tmp_path, asked, found):
+    """Its namespace is in fsdax mode as it is; asked for more, it gets an info block like any other."""
+    machine = tmp_path / "machine.yaml"
+    machine.write_text(f"ram: 1G\nsets: [{{name: old, size: 64M}}]\nnamespaces: [{{region: old, {asked}}}]\n")
+    if isinstance(found, str):
+        with pytest.raises(Constraint, match=found):
+            Host.make(tmp_path / "host", machine)
+        return
+    made = Host.make(tmp_path / "host", machine)
+    (one,), (report,) = made.dom0.namespaces, made.dom0.reports
+    assert (one.mode, one.disk or one.char, one.map, report.registered) == found
+    made.store.close()
 
 
 @pytest.mark.parametrize(

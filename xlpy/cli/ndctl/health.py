@@ -160,6 +160,8 @@ def _inject(session: Session, dimm: Nvdimm, values: Values, health: dict[str, An
         why = "smart injection not supported by either platform firmware or the kernel."
         session.error(f"{dimm.dev}: {why}")
         return -EIO
+    from xlpy.events.health import change_health
+
     hw = session.host.hw
     name = hw.dimm_by_handle(dimm.info.handle).id
     switched = {option: values[f"{option}_alarm"] for option in ALARMS if values[f"{option}_alarm"] is not None}
@@ -173,9 +175,10 @@ def _inject(session: Session, dimm: Nvdimm, values: Values, health: dict[str, An
             elif word.startswith("off"):
                 on.discard(field)
         order = ("spares", "media_temperature", "controller_temperature")
-        hw.set_thresholds(name, now._replace(on=tuple(field for field in order if field in on), **limits))
-    if health:
-        hw.inject_health(name, **health)
+        now = now._replace(on=tuple(field for field in order if field in on), **limits)
+        change_health(session.host, name, health, now)
+    elif health:
+        change_health(session.host, name, health)
     shown = dimm_object(dimm, Detail(human=values.human))
     told = health_object(session, dimm)
     if told:

@@ -71,8 +71,8 @@ def provide(region: NdRegion, spec: NamespaceSpec, place: int, fresh: bool) -> N
         if not found.enabled:
             if found.claim is None and spec.mode != "raw":
                 _claim(found, spec)
-        elif found.claim is None and found.mode == "raw" and spec.mode != "raw":
-            found.unbind()
+        elif found.claim is None and spec.mode != "raw" and (WORDS[found.mode] != spec.mode or spec.reserve):
+            found.unbind()  # memory without a DIMM is fsdax as it is, with page structs in RAM and no reserve
             _claim(found, spec)
     except OSError as error:
         if found is not None and region.bus.badblocks(Span(found.span.start, BTT1_AT + BLOCK)):
@@ -83,6 +83,12 @@ def provide(region: NdRegion, spec: NamespaceSpec, place: int, fresh: bool) -> N
         if read_only:
             region.store_read_only(True)
     if found.enabled and WORDS[found.mode] != spec.mode:
+        if not region.mappings and found.claim is None:
+            raise Constraint(
+                f"namespace {place} of {spec.region} is in {WORDS[found.mode]} mode: memory without a DIMM is,"
+                " until it has an info block",
+                hint="write mode: fsdax, devdax or sector",
+            )
         raise Conflict(
             f"{region.dev} ({spec.region}) holds a namespace in {WORDS[found.mode]} mode, the description asks for"
             f" {spec.mode}",

@@ -14,10 +14,8 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.addr import Spa, Span
     from xlpy.devicemodel.backing import Backing, Vnvdimm
     from xlpy.dom0.emulated import EmulatedDom0
-    from xlpy.hw.machine import HealthSpec
     from xlpy.hypervisor.xen import Xen
     from xlpy.toolstack.backing.resolve import Resolved
     from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
@@ -93,16 +91,8 @@ class Backings:
             read_only=entry.read_only,
             node=entry.node,
             uuid=blake2b(name.encode(), digest_size=16).digest(),
-            health=self.health(resolved.spans),
+            smart=any(self.xen.hw.region_at(span.start).set.dimms for span in resolved.spans),
         )
-
-    def health(self, spans: Sequence[Span[Spa]]) -> HealthSpec:
-        """What the DIMMs under a backing tell of themselves, the worst of them."""
-        from xlpy.devicemodel.smart import worst
-
-        hw = self.xen.hw
-        names = {name for span in spans for name in hw.region_at(span.start).set.dimms}
-        return worst(hw.dimm(name).health for name in sorted(names))
 
     def unpin(self, domid: int, path: str) -> None:
         """Give a backing back to Dom0."""

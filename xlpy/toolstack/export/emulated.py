@@ -112,8 +112,12 @@ class EmulatedMachine:
     def media(self, resolved: Resolved) -> Media:
         spec = self._xen.hw.spec
         identity = self._backings.label_name(VnvdimmEntry(resolved.path), resolved)
-        health = self._backings.health(resolved.spans)
-        return Media(identity, spec.persistence, health.state == "fatal", health.unsafe_shutdowns)
+        from xlpy.devicemodel.smart import told
+
+        smart = told(self._xen.hw, resolved.spans)
+        if smart is None:
+            return Media(identity, spec.persistence)
+        return Media(identity, spec.persistence, smart.health.state == "fatal", smart.health.unsafe_shutdowns)
 
     def poisoned(self, resolved: Resolved) -> list[Span[Spa]]:
         from xlpy.toolstack.backing.poison import poisoned

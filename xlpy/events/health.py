@@ -1,0 +1,56 @@
+"""Health of DIMMs that changes while the host runs: what SMART tells from then on, and who is told of it.
+
+Guests see the DIMMs under their vNVDIMMs: the SMART functions of their ``_DSM`` are answered with what those tell when
+they are asked. Neither the design nor QEMU has such functions; a guest's administrator wants to know all the same.
+"""
+
+from __future__ import annotations
+
+from xlpy.addr import PAGE, PAGE_SHIFT
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xlpy.host import Host
+    from xlpy.hw.health import Thresholds
+
+
+def change_health(host: Host, dimm: str, values: dict[str, Any], limits: Thresholds | None = None) -> list[int]:
+    """Have a DIMM tell other values than its own, and tell the guests that have some of it; inside ``Host.change``.
+
+    Args:
+        host: whose.
+        dimm: its id.
+        values: fields of ``HealthSpec``; None ends an injection.
+        limits: other alarm thresholds.
+
+    Returns:
+        the domids of guests that were notified: when an alarm is raised that is enabled, or the DIMM is not well.
+
+    Raises:
+        NotFound: no such DIMM.
+    """
+    if limits is not None:
+        host.hw.set_thresholds(dimm, limits)
+    if values:
+        host.hw.inject_health(dimm, **values)
+    return _notify(host, dimm) if _worth_telling(host, dimm) else []
+
+
+def _worth_telling(host: Host, dimm: str) -> bool:
+    """What platforms raise a health event for (Linux's nfit_test has the same rule)."""
+    health, limits = host.hw.dimm(dimm).health, host.hw.thresholds(dimm)
+    alarms = set(limits.alarms(health)) & set(limits.on)
+    return bool(alarms) or health.state != "ok" or health.last_shutdown != "clean"
+
+
+def _notify(host: Host, dimm: str) -> list[int]:
+    spans = [region.span for region in host.hw.regions if dimm in region.set.dimms]
+    m2p = host.xen.pmem.m2p
+    owners = {piece.tag for span in spans for piece in m2p.clip(span.start >> PAGE_SHIFT, -(-span.end // PAGE))}
+    if not owners:
+        return []
+    from xlpy.toolstack.domain.model import device_model
+
+    for domid in sorted(owners):
+        device_model(host.xen, host.xenstore, host.store, domid).health_changed(spans)
+    return sorted(owners)
