@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     import _sqlite3 as sqlite3  # the package around it imports datetime, for conversions that are not used here
 
-SCHEMA = 3
+SCHEMA = 4
 LOCK_SECONDS = 10.0
 
 _LAST = "\U0010ffff"  # behind every character of a key

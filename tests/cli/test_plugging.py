@@ -7,6 +7,7 @@ from copying import copy_tree
 
 from xlpy.dom0.nvdimm.driver import Bus, Region
 from xlpy.dom0.nvdimm.rescan import evaluate_fit, merge
+from xlpy.firmware.acpi.eval import load
 from xlpy.firmware.acpi.nfit_format import parse_structures
 from xlpy.host import Host
 
@@ -44,6 +45,7 @@ def test_what_is_plugged_in_is_found_attached_and_reported(xlpy, tmp_path, host_
     assert (shown["dimms"], shown["sets"], shown["regions"]) == (["new0"], ["more"], ["region2"])
     item = devices(xlpy)["pmem2"]
     assert (item["registered"], item["mode"], item["size"], item["resource"]) == (True, "fsdax", 64 << 20, 0x500200000)
+    assert "_FIT, SPA range 3 " in xlpy("whereis", "spa", "0x500200000").out
     host = Host.open(host_root)
     ranges = [one.base for one in parse_structures(evaluate_fit(host.hw)) if type(one).__name__ == "SpaRange"]
     assert ranges == [0x440000000, 0x4C0000000, 0x500000000]
@@ -81,6 +83,49 @@ def test_a_dry_run_plugs_nothing(xlpy, tmp_path, host_root):
     xlpy("host", "unplug", "-n", "set1")
     assert sorted(path.name for path in (host_root / "hw").rglob("*")) == before
     assert not (host_root / "unplugged").exists()
+
+
+def structures(root):
+    """What ``_FIT`` returns: each structure, as bytes."""
+    host = Host.open(root)
+    data, found = evaluate_fit(host.hw), []
+    host.store.close()
+    while data:
+        size = int.from_bytes(data[2:4], "little")
+        found.append(data[:size])
+        data = data[size:]
+    return found
+
+
+def test_structures_of_what_stays_do_not_change(xlpy, tmp_path, host_root):
+    """Linux tells what it has by comparing bytes: a changed index is something that went, which it refuses."""
+    at_first = structures(host_root)
+    finer = PAIR.split("    filesystem")[0].replace("b]", "b], line: 256")
+    finer = finer.replace("capacity", "flush_hints: 1, capacity")
+    (tmp_path / "pair.yaml").write_text(finer)
+    xlpy("host", "plug", tmp_path / "pair.yaml")
+    grown = structures(host_root)
+    assert set(at_first) < set(grown)
+    assert len(grown) - len(at_first) == 1 + 2 + 1 + 2 + 2  # range, mappings, interleave, control regions, hints
+    xlpy("host", "unplug", "set1")
+    assert set(structures(host_root)) < set(grown)
+    xlpy("host", "plug", host_root / "unplugged" / "set1.yaml")
+    assert set(structures(host_root)) == set(grown)  # into the same slots
+    xlpy("host", "unplug", "pair")
+    assert set(structures(host_root)) == set(at_first)
+    xlpy("host", "reset", "--keep-media")
+    assert set(structures(host_root)) == set(at_first)
+
+
+def test_each_dimm_has_an_acpi_device_from_the_start(plugged, host_root):
+    """Its ``_ADR`` is the handle: Linux looks for it below the root device, for ``_DSM`` and ``_LSR``."""
+    host = Host.open(host_root)
+    tables = [one.data for one in host.acpi_tables() if one.signature == "DSDT"]
+    machine = load(tables)
+    addresses = [machine.evaluate(f"\\_SB.NVDR.N{slot:03X}._ADR") for slot in range(256)]
+    assert addresses == list(range(256))
+    assert {dimm.info.handle for dimm in host.dom0.nd.dimms} == {1, 4, 0x11, 0x21}
+    host.store.close()
 
 
 def test_out_and_in_again_elsewhere(plugged, host_root, tmp_path):
@@ -190,6 +235,10 @@ MISFITS = [
     (
         "dimms: [{id: n, capacity: 64M}]\nsets: [{name: n, dimms: [n], base: 0x3fffffff0000}]",
         "does not fit into 46 physical address bits",
+    ),
+    (
+        "dimms:\n  - {id: n, capacity: 64M,\n     handle: 0x1001}",
+        "3: dimms: n: handle 0x1001: the board has no slot for it, it has 0x0-0xff",
     ),
     ("sets: []", "dimms: at least one DIMM is required"),
     ("ram: 4G\ndimms: [{id: n, capacity: 64M}]", "1: ram: only dimms, sets, namespaces can be plugged in"),

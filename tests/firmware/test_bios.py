@@ -94,7 +94,7 @@ def test_iasl_compiles_the_dsdt_again(tmp_path):
 def test_acpiexec_evaluates_the_dsdt(tmp_path):
     hw = powered(tmp_path / "root", TEXTS["interleaved"])
     (tmp_path / "dsdt.dat").write_bytes(tables_of(hw)["DSDT"])
-    names = ("_SB.NVDR._HID", "_SB.NVDR.N007._ADR", "_SB.PCI0._CRS", "_SB.C00F._UID")
+    names = ("_SB.NVDR._HID", "_SB.NVDR.N311._ADR", "_SB.PCI0._CRS", "_SB.C00F._UID")
     batch = ";".join(f"evaluate \\{name}" for name in names)
     result = run(tool("acpiexec"), "-b", batch, "dsdt.dat", folder=tmp_path)
     assert "Error" not in result.stdout + result.stderr
@@ -109,10 +109,10 @@ def test_nfit_of_the_default_machine(tmp_path):
     assert parse_nfit(tables_of(hw)["NFIT"]) == [
         SpaRange(1, 0x440000000, 2 * GIB, flags=2, proximity_domain=0, attributes=0x8008),
         SpaRange(2, 0x4C0000000, 526 * MIB, flags=2, proximity_domain=0, attributes=0x8008),
-        RegionMap(0x01, 1, 1, GIB, 0, physical_id=0x1100, interleave_index=1, interleave_ways=2),
-        RegionMap(0x11, 1, 2, GIB, 4096, physical_id=0x1101, interleave_index=1, interleave_ways=2),
+        RegionMap(0x01, 1, 1, GIB, 0, physical_id=0x1100, interleave_index=12, interleave_ways=2),
+        RegionMap(0x11, 1, 2, GIB, 4096, physical_id=0x1101, interleave_index=12, interleave_ways=2),
         RegionMap(0x21, 2, 3, 526 * MIB, 0, physical_id=0x1102),
-        Interleave(1, 4096, (0,)),
+        Interleave(12, 4096, (0,)),
         ControlRegion(1, 0x8980, 1, 1, serial_number=serials[0]),
         ControlRegion(2, 0x8980, 1, 1, serial_number=serials[1]),
         ControlRegion(3, 0x8980, 1, 1, serial_number=serials[2]),

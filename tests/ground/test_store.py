@@ -206,7 +206,7 @@ def test_a_newer_version_is_refused_and_not_touched(path):
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(StateError, match="state of version 99, this xlpy reads version 3") as caught:
+    with pytest.raises(StateError, match="state of version 99, this xlpy reads version 4") as caught:
         Store(path)
     assert "host reset" in str(caught.value.hint)
     assert path.read_bytes() == before

@@ -1,6 +1,8 @@
 """The host's NFIT (ACPI 6.5, 5.2.25): how the machine's DIMMs form ranges of host physical addresses.
 
-Indices count from 1: SPA range i + 1 is region i, control region i + 1 is DIMM i. In an interleaved set a device's skew
+A structure stays as it is as long as its set or DIMM is there, whatever comes and goes beside it: Linux knows what it
+has by comparing bytes. So indices are not places in a list. A range has its set's number and a control region its
+DIMM's; the index of an interleave structure is the binary logarithm of its line. In an interleaved set a device's skew
 is its region offset, so every device of the set has the same interleave structure: one line, at offset 0.
 """
 
@@ -33,22 +35,23 @@ CAPABILITIES = {
 def host_nfit(hw: Hardware) -> bytes:
     """The whole table, from the machine's description."""
     spec = hw.spec
+    lines = sorted({one.line for one in spec.sets if len(one.dimms) > 1})
     hints = [nfit.FlushHints(dimm.handle, hw.flush_hints(dimm.id)) for dimm in spec.dimms if dimm.flush_hints]
     structures: list[nfit.Structure] = [
-        *(_range(i, one) for i, one in enumerate(spec.sets, 1) if one.dimms),
+        *(_range(one) for one in spec.sets if one.dimms),
         *_maps(spec),
-        *(nfit.Interleave(index, line, (0,)) for line, index in _interleaves(spec).items()),
-        *(_control(dimm, i) for i, dimm in enumerate(spec.dimms, 1)),
+        *(nfit.Interleave(_interleave(line), line, (0,)) for line in lines),
+        *(_control(dimm) for dimm in spec.dimms),
         *hints,
         nfit.Capabilities(1, CAPABILITIES[spec.persistence]),
     ]  # fmt: skip
     return nfit_format.build_nfit(structures, **IDENTITY)
 
 
-def _range(index: int, one: SetSpec) -> nfit.SpaRange:
+def _range(one: SetSpec) -> nfit.SpaRange:
     cookie = one.location_cookie
     return nfit.SpaRange(
-        index,
+        one.number,
         one.base,
         one.size,
         flags=nfit.PROXIMITY_VALID | (0 if cookie is None else nfit.COOKIE_VALID),
@@ -57,51 +60,48 @@ def _range(index: int, one: SetSpec) -> nfit.SpaRange:
     )
 
 
-def _interleaves(spec: MachineSpec) -> dict[int, int]:
-    """The index of the interleave structure for each line size in use."""
-    lines = sorted({one.line for one in spec.sets if len(one.dimms) > 1})
-    return {line: index for index, line in enumerate(lines, 1)}
+def _interleave(line: int) -> int:
+    """The index of the interleave structure for lines of so many bytes."""
+    return line.bit_length() - 1
 
 
 def _maps(spec: MachineSpec) -> list[nfit.RegionMap]:
     """One for each DIMM of each set, in interleave order; then the DIMMs that no set uses."""
-    control = {dimm.id: (dimm, i) for i, dimm in enumerate(spec.dimms, 1)}
-    interleaves, found, mapped = _interleaves(spec), [], set()
-    for range_index, one in enumerate(spec.sets, 1):
+    dimms, found, mapped = {dimm.id: dimm for dimm in spec.dimms}, [], set()
+    for place, one in enumerate(spec.sets):
         ways = len(one.dimms)
         for turn, name in enumerate(one.dimms):
-            dimm, control_index = control[name]
             mapped.add(name)
             found.append(
-                _map(dimm, control_index)._replace(
-                    spa_index=range_index,
+                _map(dimms[name])._replace(
+                    spa_index=one.number,
                     region_size=one.part(name).size,
                     dpa_base=one.part(name).start,
-                    region_id=sum(name in other.dimms for other in spec.sets[: range_index - 1]),
+                    region_id=sum(name in other.dimms for other in spec.sets[:place]),
                     region_offset=turn * one.line if ways > 1 else 0,
-                    interleave_index=interleaves[one.line] if ways > 1 else 0,
+                    interleave_index=_interleave(one.line) if ways > 1 else 0,
                     interleave_ways=ways,
                 )
             )
-    return found + [_map(dimm, index) for dimm, index in control.values() if dimm.id not in mapped]
+    return found + [_map(dimm) for dimm in spec.dimms if dimm.id not in mapped]
 
 
-def _map(dimm: DimmSpec, control_index: int) -> nfit.RegionMap:
+def _map(dimm: DimmSpec) -> nfit.RegionMap:
     """A device that is known and not mapped."""
     return nfit.RegionMap(
         handle=dimm.handle,
         spa_index=0,
-        control_index=control_index,
+        control_index=dimm.number,
         region_size=0,
         physical_id=dimm.phys_id,
         flags=sum(STATE_BITS[flag] for flag in dimm.flags),
     )
 
 
-def _control(dimm: DimmSpec, control_index: int) -> nfit.ControlRegion:
+def _control(dimm: DimmSpec) -> nfit.ControlRegion:
     location, date = dimm.manufactured or (0, 0)
     return nfit.ControlRegion(
-        control_index=control_index,
+        control_index=dimm.number,
         vendor_id=dimm.vendor,
         device_id=dimm.device,
         revision_id=dimm.revision,

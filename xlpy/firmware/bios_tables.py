@@ -33,7 +33,11 @@ LOCAL, REMOTE = 10, 20  # SLIT distances
 
 
 def dsdt(spec: MachineSpec) -> bytes:
-    """Processors, a PCI root, and the NVDIMM root with ``_FIT`` and one child for each DIMM, its handle as ``_ADR``."""
+    """Processors, a PCI root, and the NVDIMM root with ``_FIT`` and one child for each slot of a DIMM.
+
+    A child's ``_ADR`` is the handle of a DIMM in that slot. Empty slots have theirs as well: an operating system finds
+    a DIMM that is plugged in later through ``_FIT``, and its ``_DSM`` and labels through the child that is there.
+    """
     processors = [
         aml.device(f"C{i:03X}", aml.name("_HID", aml.string("ACPI0007")), aml.name("_UID", i))
         for i in range(spec.cpu.count)
@@ -53,8 +57,9 @@ def dsdt(spec: MachineSpec) -> bytes:
         aml.name("_BBN", 0),
         aml.name("_CRS", window),
     )
-    dimms = [aml.device(f"N{i:03X}", aml.name("_ADR", dimm.handle)) for i, dimm in enumerate(spec.dimms)]
-    root = [aml.device("NVDR", aml.name("_HID", aml.string("ACPI0012")), *_fit(spec), *dimms)]
+    handles = (one * memmap.SLOTS + slot for one in spec.controllers for slot in range(memmap.SLOTS))
+    slots = [aml.device(f"N{i:03X}", aml.name("_ADR", handle)) for i, handle in enumerate(handles)]
+    root = [aml.device("NVDR", aml.name("_HID", aml.string("ACPI0012")), *_fit(spec), *slots)]
     body = aml.name("_S5", aml.package(0, 0, 0, 0)) + aml.scope("_SB", *processors, pci, *root)
     return build_table("DSDT", body, 2, **IDENTITY)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_DIMMS = 256
+MAX_CONTROLLERS = 16  # eight sockets with two each
 MAX_WAYS = 16
 MAX_DOMAIN = 63
 MAX_CPUS = 255  # local APIC ids are one byte
@@ -121,7 +122,18 @@ def _machine(top: Section) -> MachineSpec:
     uses = read_uses(top)
     top.done()
     sets.sort(key=lambda one: not one.dimms)  # as Linux numbers regions: those of the NFIT first
-    return MachineSpec(name, ram, cpu, tuple(dimms), tuple(sets), tuple(namespaces), persistence, *uses)
+    sets = [one._replace(number=number) for number, one in enumerate(sets, 1)]
+    return MachineSpec(
+        name, ram, cpu, tuple(dimms), tuple(sets), tuple(namespaces), persistence, *uses, _controllers(top, dimms)
+    )
+
+
+def _controllers(top: Section, dimms: list[DimmSpec]) -> tuple[int, ...]:
+    """The memory controllers of the board: the first one, and those that the DIMMs are on."""
+    found = {0, *(dimm.handle // memmap.SLOTS for dimm in dimms)}
+    if len(found) > MAX_CONTROLLERS:
+        top.problem("dimms", f"handles name {len(found)} memory controllers, the board has up to {MAX_CONTROLLERS}")
+    return tuple(sorted(found))
 
 
 def _numbered(sections: list[Section], dimms: list[DimmSpec]) -> list[DimmSpec]:
@@ -183,6 +195,7 @@ def _dimm(section: Section, machine: str, index: int) -> DimmSpec:
         health=_health(section.section("health")),
         flags=section.words("flags", (), choices=STATE_FLAGS),
         flush_hints=section.number("flush_hints", 0, most=PAGE // 64),
+        number=index + 1,
     )
     if 0 < dimm.label_size < LABEL_MIN:
         section.problem(

@@ -8,17 +8,18 @@ description of the whole machine, so that every check that holds for one holds f
 from __future__ import annotations
 
 import re
+from itertools import count
 
 from xlpy.errors import ConfigError
 from xlpy.hw import describe
 from xlpy.hw.fields import Problems, Section
-from xlpy.hw.memmap import PMEM, RAM, host_e820
+from xlpy.hw.memmap import PMEM, RAM, SLOTS, host_e820
 from xlpy.hw.strict_yaml import Node, Refused, load
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from xlpy.hw.machine import DimmSpec, MachineSpec, NamespaceSpec, SetSpec
 
@@ -55,6 +56,7 @@ def parse_fragment(text: str, source: str, there: MachineSpec) -> Fragment:
         problems.add(fault.line, fault.text)
     if spec is not None:
         _refuse_taken(root, spec, there, problems)
+        _refuse_without_slot(root, spec, there, problems)
     report = problems.report()
     ours = [line for line in report if not line.startswith(f"{source}:0: ")]  # others follow from them
     report = [_told(line, there) for line in ours or report]
@@ -65,8 +67,16 @@ def parse_fragment(text: str, source: str, there: MachineSpec) -> Fragment:
             hint="a small one: {dimms: [{id: new0, capacity: 1G}], sets: [{name: new, dimms: [new0]}]}",
         )
     old = {one.name for one in there.sets}
-    fresh = tuple(one for one in spec.sets if one.name not in old)
-    return Fragment(spec.dimms[len(there.dimms) :], fresh, spec.namespaces, media)
+    numbers = _free({one.number for one in there.dimms})
+    dimms = tuple(one._replace(number=next(numbers)) for one in spec.dimms[len(there.dimms) :])
+    numbers = _free({one.number for one in there.sets})
+    fresh = tuple(one._replace(number=next(numbers)) for one in spec.sets if one.name not in old)
+    return Fragment(dimms, fresh, spec.namespaces, media)
+
+
+def _free(taken: set[int]) -> Iterator[int]:
+    """Numbers from 1 on that nobody has."""
+    return (number for number in count(1) if number not in taken)
 
 
 def _merged(root: Node, there: MachineSpec, media: dict[str, str], problems: Problems) -> Node:
@@ -79,9 +89,8 @@ def _merged(root: Node, there: MachineSpec, media: dict[str, str], problems: Pro
     dimms = root.value.get("dimms")
     if dimms is None or not dimms.value:
         problems.add(root.line, "dimms: at least one DIMM is required")
-    for item in dimms.value if dimms is not None and isinstance(dimms.value, list) else ():
-        if isinstance(item.value, dict):
-            _take_media(item.value, media, problems)
+    for item in _items(root, "dimms"):
+        _take_media(item, media, problems)
     whole = {
         "name": Node(there.name, 0),
         "ram": Node(there.ram, 0),
@@ -91,15 +100,15 @@ def _merged(root: Node, there: MachineSpec, media: dict[str, str], problems: Pro
     }
     if "namespaces" in root.value:
         whole["namespaces"] = root.value["namespaces"]
-        _refuse_old_regions(root.value["namespaces"], there, problems)
+        _refuse_old_regions(root, there, problems)
     return Node(whole, root.line)
 
 
-def _refuse_old_regions(namespaces: Node, there: MachineSpec, problems: Problems) -> None:
+def _refuse_old_regions(root: Node, there: MachineSpec, problems: Problems) -> None:
     """Namespaces of sets that are there are made by ndctl."""
     names = {one.name for one in there.sets}
-    for item in namespaces.value if isinstance(namespaces.value, list) else ():
-        region = item.value.get("region") if isinstance(item.value, dict) else None
+    for item in _items(root, "namespaces"):
+        region = item.get("region")
         if region is not None and region.value in names:
             problems.add(region.line, f"namespaces: region: {region.value} is in the machine already, use xlpy ndctl")
 
@@ -124,11 +133,9 @@ def _take_media(dimm: dict[str, Node], media: dict[str, str], problems: Problems
 def _refuse_taken(root: Node, spec: MachineSpec, there: MachineSpec, problems: Problems) -> None:
     """A set that comes lies where nothing is: RAM does not move while the machine runs."""
     lines = {}
-    sets = root.value.get("sets") if isinstance(root.value, dict) else None
-    for item in sets.value if sets is not None and isinstance(sets.value, list) else ():
-        if isinstance(item.value, dict) and "name" in item.value:
-            at = item.value.get("base", item)
-            lines[item.value["name"].value] = (at.line, "dimms" in item.value)
+    for item in _items(root, "sets"):
+        if "name" in item:
+            lines[item["name"].value] = (item.get("base", item["name"]).line, "dimms" in item)
     for one in spec.sets:
         line, has_dimms = lines.get(one.name, (0, True))
         if not line:
@@ -144,6 +151,25 @@ def _refuse_taken(root: Node, spec: MachineSpec, there: MachineSpec, problems: P
                     f" [{entry.start:#x}, {entry.start + entry.size:#x})",
                 )
                 break
+
+
+def _refuse_without_slot(root: Node, spec: MachineSpec, there: MachineSpec, problems: Problems) -> None:
+    """Slots are soldered on: firmware has an ACPI device for each, at power-on; none can come later."""
+    lines = {item["id"].value: item["handle"].line for item in _items(root, "dimms") if {"id", "handle"} <= item.keys()}
+    ranges = ", ".join(f"{n * SLOTS:#x}-{n * SLOTS + SLOTS - 1:#x}" for n in there.controllers)
+    for one in spec.dimms[len(there.dimms) :]:
+        if one.handle // SLOTS not in there.controllers and one.id in lines:
+            problems.add(
+                lines[one.id],
+                f"dimms: {one.id}: handle {one.handle:#x}: the board has no slot for it, it has {ranges}",
+            )
+
+
+def _items(root: Node, key: str) -> list[dict[str, Node]]:
+    """The mappings of one of the lists."""
+    node = root.value.get(key) if isinstance(root.value, dict) else None
+    items = node.value if node is not None and isinstance(node.value, list) else []
+    return [item.value for item in items if isinstance(item.value, dict)]
 
 
 def _dimm(one: DimmSpec) -> Node:

@@ -425,12 +425,12 @@ class Hardware:
     def flush_hints(self, dimm: str) -> tuple[Spa, ...]:
         """The flush hint addresses of a DIMM, one cache line each."""
         spec = self.dimm(dimm)
-        page = memmap.FLUSH_HINTS + self.spec.dimms.index(spec) * 4096
+        page = memmap.FLUSH_HINTS + (spec.number - 1) * 4096
         return tuple(Spa(page + i * 64) for i in range(spec.flush_hints))
 
     def _is_hint(self, spa: Spa) -> bool:
         page, line = divmod(spa - memmap.FLUSH_HINTS, 4096)
-        return 0 <= page < len(self.spec.dimms) and line // 64 < self.spec.dimms[page].flush_hints
+        return any(dimm.number == page + 1 and line // 64 < dimm.flush_hints for dimm in self.spec.dimms)
 
     def sync(self) -> None:
         """Write all memory and labels that were used to the disk."""

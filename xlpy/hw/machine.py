@@ -48,7 +48,8 @@ class DimmSpec(NamedTuple):
     handle: NFIT device handle (ACPI 6.2, 5.2.25.3); phys_id: SMBIOS type 17 handle; label_size: bytes outside the
     capacity, or 0; vendor ... serial: raw NFIT control region fields; interface: region format interface code;
     manufactured: (location, date) with the date as the raw little-endian u16 (BCD week << 8 | BCD year), or None;
-    flags: NFIT state flags by their driver names (``not_armed``, ``save_fail``, ...); flush_hints: hint addresses.
+    flags: NFIT state flags by their driver names (``not_armed``, ``save_fail``, ...); flush_hints: hint addresses;
+    number: which of the firmware's control regions and pages of hints it has, from 1, as long as it is there.
     """
 
     id: str
@@ -68,6 +69,7 @@ class DimmSpec(NamedTuple):
     health: HealthSpec = HealthSpec()
     flags: tuple[str, ...] = ()
     flush_hints: int = 0
+    number: int = 1
 
 
 class SetSpec(NamedTuple):
@@ -77,7 +79,8 @@ class SetSpec(NamedTuple):
     ``memmap=`` makes it); line: bytes per turn; base: first address; size: bytes of the region; proximity: SRAT domain;
     poison: (offset, length) pairs in the region that are bad from the start; starts: device address of its first byte
     on each DIMM, 0 for all when empty; labels: format of the labels that the DIMMs get, ``1.1`` or ``1.2``, empty for
-    none; location_cookie: of the NFIT (ACPI 6.4), or None.
+    none; location_cookie: of the NFIT (ACPI 6.4), or None; number: which of the firmware's ranges it is, from 1, as
+    long as it is there.
     """
 
     name: str
@@ -90,6 +93,7 @@ class SetSpec(NamedTuple):
     starts: tuple[int, ...] = ()
     labels: str = ""
     location_cookie: int | None = None
+    number: int = 1
 
     @property
     def span(self) -> Span[Spa]:
@@ -166,7 +170,8 @@ class DmSpec(NamedTuple):
 
 class MachineSpec(NamedTuple):
     """A whole machine. ram: bytes; persistence: what survives a power failure, in Linux' words (``none``,
-    ``memory_controller``, ``cpu_cache``); dm, swap, loop: what Dom0 uses devices and files for (absolute paths)."""
+    ``memory_controller``, ``cpu_cache``); dm, swap, loop: what Dom0 uses devices and files for (absolute paths);
+    controllers: memory controllers that the board has, by the bits of their DIMMs' handles above the lowest 8."""
 
     name: str = "machine"
     ram: int = 16 * GIB
@@ -178,6 +183,7 @@ class MachineSpec(NamedTuple):
     dm: tuple[DmSpec, ...] = ()
     swap: tuple[str, ...] = ()
     loop: tuple[str, ...] = ()
+    controllers: tuple[int, ...] = (0,)
 
     @property
     def nodes(self) -> int:

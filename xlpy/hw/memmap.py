@@ -31,6 +31,7 @@ RAM_MIN = 64 * MIB
 ACPI_SIZE = MIB  # of which the last part is NVS
 NVS_SIZE = 64 * KIB
 PMEM_ALIGN = GIB
+SLOTS = 256  # for DIMMs at each memory controller: 16 channels of 16, as handles count them
 
 
 class E820Entry(NamedTuple):

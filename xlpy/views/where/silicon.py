@@ -6,14 +6,17 @@ import os
 
 from xlpy.addr import PAGE_SHIFT, Spa, Span
 from xlpy.errors import Constraint, NotFound
-from xlpy.firmware.acpi.nfit_places import region_map_of, spa_range_of
+from xlpy.firmware.acpi.nfit_places import FIRST, region_map_of, spa_range_of
 from xlpy.firmware.e820 import TYPE_NAMES
+from xlpy.hw.memmap import fit_span
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Answer, Hop, Place
 
 LINE = 64
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xlpy.host import Host
     from xlpy.hw.hardware import Region
 
@@ -62,24 +65,35 @@ def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: H
     dimm, dpa = host.hw.locate(spa)
     offset = spa - region.span.start
     way = region.set.dimms.index(dimm.id)
-    nfit = next((table for table in host.acpi_tables() if table.signature == "NFIT"), None)
-    hops, deciding = [], None
-    if nfit is not None and (found := spa_range_of(nfit.data, spa)):
-        at, index = found
-        place = Place("spa", nfit.address + at)
-        hops.append(
-            Hop("firmware", f"host address {spa:#x} = {region.name}+{offset:#x}", f"NFIT, SPA range {index}", place)
-        )
-        mapped = region_map_of(nfit.data, index, dimm.handle)
-        deciding = None if mapped is None else Place("spa", nfit.address + mapped)
+    hops, deciding, source = [], None, "NFIT"
+    for source, address, table in _described(host):
+        if found := spa_range_of(table, spa):
+            at, index = found
+            what = f"host address {spa:#x} = {region.name}+{offset:#x}"
+            hops.append(Hop("firmware", what, f"{source}, SPA range {index}", Place("spa", address + at)))
+            mapped = region_map_of(table, index, dimm.handle)
+            deciding = None if mapped is None else Place("spa", address + mapped)
+            break
     ways = len(region.set.dimms)
     share = f"way {way} of {ways}, lines of {region.set.line}" if ways > 1 else "the whole range, not interleaved"
-    hops.append(Hop("firmware", f"{dimm.id} ({share})", f"NFIT, region mapping of handle {dimm.handle:#x}", deciding))
+    hops.append(
+        Hop("firmware", f"{dimm.id} ({share})", f"{source}, region mapping of handle {dimm.handle:#x}", deciding)
+    )
     hops.append(Hop("silicon", f"{dimm.id}, DPA {dpa:#x}", "interleaving, ACPI 6.5, 5.2.25.3"))
     poison = host.hw.poison.overlapping(Span(spa, 1))
     touch = {"poison": bool(poison), "persistence": host.dom0.bus.persistence, "flushed": _flushed(host, spa)}
     more = {"region": f"region{region.index}", "dimm": dimm.id, "dpa": dpa}
     return Answer({**fields, **more}, [*hops, media], touch, region.span.end - spa)
+
+
+def _described(host: Host) -> Iterator[tuple[str, int, bytes]]:
+    """(name, address, bytes) of what tells of ranges: the NFIT, and what ``_FIT`` returns, with as long a header."""
+    for table in host.acpi_tables():
+        if table.signature == "NFIT":
+            yield "NFIT", table.address, table.data
+    area = fit_span(host.spec)
+    size = int.from_bytes(host.hw.read(area.start, 4), "little")
+    yield "_FIT", area.start + 4 - FIRST, bytes(FIRST) + host.hw.read(Spa(area.start + 4), min(size, area.size - 4))
 
 
 def _flushed(host: Host, spa: Spa) -> bool:
