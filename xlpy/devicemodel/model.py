@@ -18,7 +18,7 @@ from xlpy.hypervisor import abi
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from xlpy.devicemodel.ars import Ars, Scan
     from xlpy.devicemodel.labels import LabelStore
