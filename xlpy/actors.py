@@ -293,6 +293,7 @@ class Actors:
         self.note(f"repairing what an interrupted command left: {who or 'it is not known which'}")
         self._undo()
         self.hw.undo.settle()
+        self.hw.undo.sweep()
         for line in self.xen.repair():
             self.note(f"repairing: {line}")
         self.dom0.repair()

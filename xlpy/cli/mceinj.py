@@ -95,7 +95,8 @@ def _print_address(wanted: Injection, as_json: bool) -> None:
 def _tell(env: Env, effect: Effect) -> None:
     found = effect.outcome
     if effect.path:
-        env.note(f"{effect.path}: the line at {effect.offset:#x} is bad (host address {effect.spa:#x})")
+        is_bad = "would be" if env.dry_run else "is"
+        env.note(f"{effect.path}: the line at {effect.offset:#x} {is_bad} bad (host address {effect.spa:#x})")
     if found is None:
         return
     env.note(f"{found.verdict}: {found.why}")

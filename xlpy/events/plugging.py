@@ -80,7 +80,7 @@ def plug(host: Host, text: str, source: str, dry_run: bool = False) -> Plugged:
             log = list(dom0.nd.messages)
             media_errors.raise_notification(host)
             for where in places.values():
-                host.store.afterwards(lambda where=where: _discard(where))  # type: ignore[misc]
+                host.hw.undo.goes(where)  # a DIMM lies in one place only
     except BaseException:
         host.forget()
         raise
@@ -259,10 +259,3 @@ def _fill(host: Host, fragment: Fragment, places: dict[str, str]) -> None:
             drawer.labels_in(host.hw, one, places[one.id])
     if bad:
         host.hw.poison.add(*bad)
-
-
-def _discard(where: str) -> None:
-    """A DIMM lies in one place only."""
-    import shutil
-
-    shutil.rmtree(where, ignore_errors=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = "undo"
 SUFFIX = ".json"
+GOES = "-goes"  # ends the name of an entry for what is removed when the change is final
 
 
 class Undo:
@@ -66,6 +67,13 @@ class Undo:
         except OSError as error:
             raise trouble(path, error) from error
 
+    def goes(self, path: str) -> None:
+        """Remove a folder that may lie on another file system, once the change is final."""
+        if self.enter is None:
+            _remove(path)
+            return
+        self._add({"goes": path}, GOES)
+
     def fresh(self) -> None:
         """What ``keep_range`` keeps from now on is taken back by itself: a step begins that can fail on its own."""
         if self._ranges is not None:
@@ -102,13 +110,18 @@ class Undo:
         self.fresh()
         found = list(self._entries())
         for entry in found:
+            if entry.endswith(GOES):
+                import shutil
+
+                with open(self._path(entry), "rb") as file:
+                    shutil.rmtree(decode(file.read().decode())["goes"], ignore_errors=True)
             _remove(self._aside(entry))
             os.unlink(self._path(entry))
         return bool(found)
 
-    def _add(self, fields: dict[str, Any]) -> str:
+    def _add(self, fields: dict[str, Any], kind: str = "") -> str:
         assert self.enter is not None
-        entry = f"{len(list(self._entries())):06d}-{os.urandom(4).hex()}"
+        entry = f"{len(list(self._entries())):06d}-{os.urandom(4).hex()}{kind}"
         path = self._path(entry)
         try:
             folder(os.path.dirname(path))
@@ -124,6 +137,8 @@ class Undo:
         with open(self._path(entry), "rb") as file:
             text, *more = file.read().decode().splitlines()
         fields = decode(text)
+        if "goes" in fields:
+            return
         if "range" in fields:
             for line in (*reversed(more), text):
                 with suppress(ValueError):  # the last one was not written whole, so nothing was written after it
@@ -159,6 +174,14 @@ class Undo:
             for name in sorted(os.listdir(os.path.join(self._home, FOLDER))):
                 if name.endswith(SUFFIX):
                     yield name.removesuffix(SUFFIX)
+
+    def sweep(self) -> None:
+        """Under the lock: remove what a kill left of an entry that was being written, before anything was done."""
+        home = os.path.join(self._home, FOLDER)
+        with suppress(FileNotFoundError):
+            for name in os.listdir(home):
+                if name.endswith(f"{SUFFIX}.new"):
+                    os.unlink(os.path.join(home, name))
 
     def _path(self, entry: str) -> str:
         return os.path.join(self._home, FOLDER, f"{entry}{SUFFIX}")
