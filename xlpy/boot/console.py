@@ -42,15 +42,8 @@ class Run(NamedTuple):
     requests: int
 
 
-def run(
-    emulator: Emulator,
-    out: int,
-    source: int | None,
-    deadline: float | None,
-    doorbell: Callable[[], bool] | None,
-    log: int | None = None,
-) -> Run:
-    """Serve a guest until it ends or time is up.
+class GuestRun:
+    """Serves a guest until it ends or time is up.
 
     Args:
         emulator: it runs in there.
@@ -59,79 +52,109 @@ def run(
         deadline: by ``time.monotonic``, or None.
         doorbell: answers a waiting request and tells whether there was one; None: there is no mailbox.
         log: descriptor of a file that keeps the console output, or None.
-
-    Raises:
-        BrokenPipeError: nobody reads ``out`` any more.
     """
-    poll = select.poll()
-    for fd in (emulator.console_out, emulator.errors, emulator.monitor.fileno(), emulator.wake.fileno()):
-        poll.register(fd, select.POLLIN)
-    if source is not None:
-        poll.register(source, select.POLLIN)
-    pending, typed, tail = b"", b"", b""
-    requests, last, pause = 0, 0.0, float(IDLE_MS)
-    open_ = True
-    while open_ or pending:
-        now = time.monotonic()
-        if deadline is not None and now >= deadline:
-            return Run(True, tail.decode(errors="replace"), requests)
-        if doorbell is not None:
-            if doorbell():
-                requests, last, pause = requests + 1, now, BUSY_MS
-            elif now - last > PATIENCE:
-                pause = min(pause * 1.25, IDLE_MS)
-        wait = None if doorbell is None else pause
-        if deadline is not None:
-            left = (deadline - now) * 1000 + 1
-            wait = left if wait is None else min(wait, left)
-        for fd, _ in poll.poll(wait):
-            if fd == emulator.console_out:
-                data = os.read(fd, 1 << 16)
-                if log is not None:
-                    _log(log, data)
-                pending, tail, open_ = pending + data, (tail + data)[-_TAIL:], bool(data)
-            elif fd == emulator.errors:
-                if not emulator.read_errors():
-                    poll.unregister(fd)
-            elif fd == emulator.monitor.fileno():
-                if not emulator.read_monitor():
-                    poll.unregister(fd)
-            elif fd == emulator.wake.fileno():
-                if not emulator.heard():
-                    poll.unregister(fd)
-            elif fd == source:
-                typed = os.read(fd, _CHUNK)
-                poll.unregister(fd)
-                if typed:
-                    poll.register(emulator.console_in, select.POLLOUT)
-            elif fd == emulator.console_in:
-                typed = _feed(fd, typed)
-                if not typed:
-                    poll.unregister(fd)
-                    if source is not None:
-                        poll.register(source, select.POLLIN)
-            else:
-                pending = pending[os.write(out, pending[:_CHUNK]) :]
-        _watch(poll, out, select.POLLOUT, wanted=bool(pending))
-        _watch(poll, emulator.console_out, select.POLLIN, wanted=open_ and len(pending) < BACKLOG)
-    return Run(False, tail.decode(errors="replace"), requests)
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        out: int,
+        source: int | None,
+        deadline: float | None,
+        doorbell: Callable[[], bool] | None,
+        log: int | None = None,
+    ) -> None:
+        self._emulator, self._out, self._source, self._log = emulator, out, source, log
+        self._deadline, self._doorbell = deadline, doorbell
+        self._pending = self._typed = self._tail = b""
+        self._requests, self._last, self._pause = 0, 0.0, float(IDLE_MS)
+        self._open = True  # whether more console output may come
+        self._poll = select.poll()
+        self._read: dict[int, Callable[[], bool]] = {  # by descriptor: False at its end
+            emulator.errors: emulator.read_errors,
+            emulator.monitor.fileno(): emulator.read_monitor,
+            emulator.wake.fileno(): emulator.read_wake,
+        }
+        for fd in (emulator.console_out, *self._read):
+            self._poll.register(fd, select.POLLIN)
+        if source is not None:
+            self._poll.register(source, select.POLLIN)
+
+    def serve(self) -> Run:
+        """Do it.
+
+        Raises:
+            BrokenPipeError: ``out`` has no reader any more.
+        """
+        while self._open or self._pending:
+            now = time.monotonic()
+            if self._deadline is not None and now >= self._deadline:
+                return self._ended(timed_out=True)
+            self._answer(now)
+            for fd, _ in self._poll.poll(self._wait(now)):
+                self._handle(fd)
+            self._watch(self._out, select.POLLOUT, wanted=bool(self._pending))
+            wanted = self._open and len(self._pending) < BACKLOG
+            self._watch(self._emulator.console_out, select.POLLIN, wanted=wanted)
+        return self._ended(timed_out=False)
+
+    def _ended(self, *, timed_out: bool) -> Run:
+        return Run(timed_out, self._tail.decode(errors="replace"), self._requests)
+
+    def _answer(self, now: float) -> None:
+        """Look at the doorbell, and decide how soon to look again."""
+        if self._doorbell is None:
+            return
+        if self._doorbell():
+            self._requests, self._last, self._pause = self._requests + 1, now, BUSY_MS
+        elif now - self._last > PATIENCE:
+            self._pause = min(self._pause * 1.25, IDLE_MS)
+
+    def _wait(self, now: float) -> float | None:
+        """Milliseconds until the doorbell or the deadline is due."""
+        due = [] if self._doorbell is None else [self._pause]
+        if self._deadline is not None:
+            due.append((self._deadline - now) * 1000 + 1)
+        return min(due, default=None)
+
+    def _handle(self, fd: int) -> None:
+        """Something happened at a descriptor."""
+        emulator = self._emulator
+        if fd == emulator.console_out:
+            data = os.read(fd, 1 << 16)
+            if self._log is not None:
+                _append(self._log, data)
+            self._pending, self._tail = self._pending + data, (self._tail + data)[-_TAIL:]
+            self._open = bool(data)
+        elif fd in self._read:
+            if not self._read[fd]():
+                self._poll.unregister(fd)
+        elif fd == self._source:
+            self._typed = os.read(fd, _CHUNK)
+            self._poll.unregister(fd)
+            if self._typed:
+                self._poll.register(emulator.console_in, select.POLLOUT)
+        elif fd == emulator.console_in:
+            self._typed = _feed(fd, self._typed)
+            if not self._typed:
+                self._poll.unregister(fd)
+                if self._source is not None:
+                    self._poll.register(self._source, select.POLLIN)
+        else:
+            self._pending = self._pending[os.write(self._out, self._pending[:_CHUNK]) :]
+
+    def _watch(self, fd: int, events: int, *, wanted: bool) -> None:
+        if wanted:
+            self._poll.register(fd, events)
+        else:
+            with suppress(KeyError):
+                self._poll.unregister(fd)
 
 
-def _log(log: int, data: bytes) -> None:
+def _append(log: int, data: bytes) -> None:
     """Keep console output; what a full disk or a talkative guest costs is the rest of the log, never the boot."""
     with suppress(OSError):
         if os.fstat(log).st_size < LOG_MAX:
             os.write(log, data)
-
-
-def _watch(poll: select.poll, fd: int, events: int, *, wanted: bool) -> None:
-    if wanted:
-        poll.register(fd, events)
-    else:
-        try:
-            poll.unregister(fd)
-        except KeyError:
-            return
 
 
 def _feed(fd: int, typed: bytes) -> bytes:

@@ -142,7 +142,7 @@ class Emulator:
         line = " ".join(map(hex, words))
         self._send("human-monitor-command", {"command-line": f"mce 0 1 {line}"})
 
-    def heard(self) -> bool:
+    def read_wake(self) -> bool:
         """Take in what the port has told; False at its end."""
         try:
             return bool(self.wake.recv(1 << 10))

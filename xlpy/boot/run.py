@@ -17,8 +17,7 @@ from contextlib import contextmanager
 
 from xlpy.addr import Spa, Span, format_size
 from xlpy.boot import qemu
-from xlpy.boot.console import SERIAL_LOG, keyboard
-from xlpy.boot.console import run as serve_guest
+from xlpy.boot.console import SERIAL_LOG, GuestRun, keyboard
 from xlpy.boot.emulator import Emulator
 from xlpy.boot.firmware import check_initrd_fits, place, run_firmware
 from xlpy.boot.kernel import check_initrd, check_kernel
@@ -238,7 +237,7 @@ class Boot:
                     with Emulator(words, lock) as emulator, keyboard() as source:
                         with self._serial_log() as log:
                             bell = doorbell and self._with_machine_checks(doorbell, emulator)
-                            done = serve_guest(emulator, out, source, deadline, bell, log)
+                            done = GuestRun(emulator, out, source, deadline, bell, log).serve()
                         status = None if done.timed_out else emulator.finish()
                         self.complaints = emulator.complaints
                 finally:

@@ -102,16 +102,7 @@ def cut(
     from xlpy.powercut.states import USUAL
     from xlpy.powercut.trace import Trace
 
-    if not words and script is None:
-        raise UsageError("a check is needed behind --", hint="xlpy trace cut TRACE -- e2fsck -fn {image}")
-    if words and script is not None:
-        raise UsageError("--boot and a check behind -- exclude each other", hint="choose one of them")
-    if script is None and (kernel or initrd or append is not None):
-        raise UsageError("--kernel, --initrd and --append belong to --boot", hint="xlpy trace cut TRACE --boot SCRIPT")
-    if sum(one is not None and one is not False for one in (at, sample, every or None)) > 1:
-        raise UsageError("--at, --sample and --all exclude each other", hint="choose one of them")
-    if scheduler is not None and jobs != 1:
-        raise UsageError("--jobs and --scheduler exclude each other", hint="the cluster's workers say how many")
+    _refuse_combinations(words, script, (kernel, initrd, append), (at, sample, every or None), scheduler, jobs)
     opened = Trace(trace)
     check = _check(opened, words, script, (kernel, initrd, append), timeout, prune)
     options = Options(
@@ -137,6 +128,42 @@ def cut(
 
         exploration = Exploration(opened, options, tell)
         summary = exploration.run()
+    _report(env, opened, options, summary, results, keep, page, as_json)
+    leave(Exit.FINDINGS if summary.failed else 0)
+
+
+def _refuse_combinations(
+    words: tuple[str, ...],
+    script: Path | None,
+    guest: tuple[Path | None, Path | None, str | None],
+    chosen: tuple[int | None, ...],
+    scheduler: str | None,
+    jobs: int,
+) -> None:
+    """UsageError for options that exclude each other."""
+    if not words and script is None:
+        raise UsageError("a check is needed behind --", hint="xlpy trace cut TRACE -- e2fsck -fn {image}")
+    if words and script is not None:
+        raise UsageError("--boot and a check behind -- exclude each other", hint="choose one of them")
+    if script is None and (any(word is not None for word in guest)):
+        raise UsageError("--kernel, --initrd and --append belong to --boot", hint="xlpy trace cut TRACE --boot SCRIPT")
+    if sum(one is not None for one in chosen) > 1:
+        raise UsageError("--at, --sample and --all exclude each other", hint="choose one of them")
+    if scheduler is not None and jobs != 1:
+        raise UsageError("--jobs and --scheduler exclude each other", hint="the cluster's workers say how many")
+
+
+def _report(
+    env: Env,
+    opened: Trace,
+    options: Options,
+    summary: Summary,
+    results: list[Result],
+    keep: Path | None,
+    page: Path | None,
+    as_json: bool,
+) -> None:
+    """The sum, the smallest failure, and the page."""
     tell_problem(env, opened)
     _sum_up(summary, as_json)
     if summary.rebuilt:
@@ -145,7 +172,6 @@ def cut(
         _reduce(env, opened, options, results, keep)
     if page is not None:
         _write_page(env, page, opened, options, summary, results)
-    leave(Exit.FINDINGS if summary.failed else 0)
 
 
 def _check(

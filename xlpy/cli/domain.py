@@ -8,12 +8,14 @@ from xlpy.cli.judging import Judge, judge_options
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.show import binary, err
 from xlpy.errors import Exit, UsageError, XlpyError
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from xlpy.cli.env import Env
+    from xlpy.host import Host
+    from xlpy.toolstack.config.domain_config import DomainConfig
 
 
 @command("""
@@ -104,11 +106,16 @@ def create(
         from xlpy.cli.console import show
 
         show(env, domid)
+    _report_created(env, host, domid, loaded, as_json=as_json, quiet=quiet or env.quiet)
+
+
+def _report_created(env: Env, host: Host, domid: int, loaded: DomainConfig, *, as_json: bool, quiet: bool) -> None:
+    """What was made, and what a Linux guest cannot use of it."""
     if loaded.vnvdimms:
         from xlpy.toolstack.domain.record import load
 
         warn_of_sizes(env, ((one.path, one.size, one.label_size) for one in load(host.store, domid).vnvdimms))
-    if not as_json and (quiet or env.quiet):
+    if not as_json and quiet:
         return
     from xlpy.views.listing import summary
 
@@ -175,7 +182,7 @@ def read_config(source: str) -> bytes:
         ) from None
 
 
-def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noqa: ANN401
+def _dry_run(env: Env, loaded: DomainConfig, strict: bool, as_json: bool) -> None:
     from xlpy.toolstack.config.libxl_json import dumps
 
     if not strict:  # xl only reads the file
@@ -196,7 +203,7 @@ def _dry_run(env: Env, loaded: Any, strict: bool, as_json: bool) -> None:  # noq
     binary().write(dumps(loaded.to_json()) + b"\n")  # bytes above 127 as they are in the file
 
 
-def _explain(env: Env, loaded: Any, as_json: bool) -> None:  # noqa: ANN401
+def _explain(env: Env, loaded: DomainConfig, as_json: bool) -> None:
     from xlpy.toolstack.config.explain import explain as rows_of
 
     rows = rows_of(loaded)

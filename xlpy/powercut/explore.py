@@ -69,6 +69,10 @@ class Task(NamedTuple):
     durable: Durable
     kept: dict[int, bytes]
 
+    def result(self, verdict: Verdict, *, pruned: bool = False) -> Result:
+        """What is told of it once there is a verdict."""
+        return Result(self.key, self.epoch, self.ended_by, self.lost, self.state, verdict, pruned)
+
 
 class Result(NamedTuple):
     """A checked state. lost: lines that lack a store; state: stores left by line. pruned: the check would read nothing
@@ -215,62 +219,44 @@ class Exploration:
         known, pruner = self._known(), Pruner() if check.prune else None
         if check.prune and not check.guest:
             strace()
-        distinct = reused = pruned = failed = rebuilt = 0
+        count = dict.fromkeys(("distinct", "known", "pruned", "failed", "rebuilt"), 0)
         running: dict[Future[Checked], Task] = {}
-
         with (
             self.log.open("a", encoding="utf-8") as log,
-            executor(self._bench, options.jobs, options.scheduler) as (
-                pool,
-                threads,
-            ),
+            executor(self._bench, options.jobs, options.scheduler) as (pool, threads),
         ):
 
-            def keep(task: Task, verdict: Verdict, *, pruned: bool = False) -> None:
-                nonlocal failed
-                failed += not verdict.passed
-                result = Result(task.key, task.epoch, task.ended_by, task.lost, task.state, verdict, pruned)
+            def keep(result: Result) -> None:
+                count["failed"] += not result.verdict.passed
                 log.write(json.dumps(result.to_json()) + "\n")
                 log.flush()
                 self._tell(result)
 
             def collect(done: set[Future[Checked]]) -> None:
-                nonlocal rebuilt
                 for future in done:
                     task, checked = running.pop(future), future.result()
-                    rebuilt += checked.rebuilt
+                    count["rebuilt"] += checked.rebuilt
                     if pruner is not None and checked.read is not None:
                         pruner.learn(task.durable, task.kept, checked.read, checked.verdict)
-                    keep(task, checked.verdict)
+                    keep(task.result(checked.verdict))
 
-            most = (
-                1 if threads == 1 else threads * (1 if pruner else QUEUED)
-            )  # who waits cannot be pruned by what is learnt meanwhile
+            queued = 1 if pruner else QUEUED  # a state that waits cannot be pruned by what is learnt meanwhile
+            most = 1 if threads == 1 else threads * queued
             for task in self.tasks():
-                distinct += 1
+                count["distinct"] += 1
                 if (old := known.get(task.key)) is not None:
-                    reused += 1
-                    failed += not old.verdict.passed
+                    count["known"] += 1
+                    count["failed"] += not old.verdict.passed
                     self._tell(old)
                 elif pruner is not None and (found := pruner.verdict(task.durable, task.kept)) is not None:
-                    pruned += 1
-                    keep(task, found, pruned=True)
+                    count["pruned"] += 1
+                    keep(task.result(found, pruned=True))
                 else:
                     running[pool.submit(check_state, self._bench, task.durable, task.kept)] = task
                     if len(running) >= most:
                         collect(wait(running, return_when=FIRST_COMPLETED).done)
             collect(set(wait(running).done))
-        return Summary(
-            self.epochs,
-            self._possible,
-            self.chosen,
-            distinct,
-            reused,
-            pruned,
-            failed,
-            rebuilt,
-            self._trace.problem,
-        )
+        return Summary(self.epochs, self._possible, self.chosen, **count, problem=self._trace.problem)
 
     def _known(self) -> dict[str, Result]:
         """By key, what an earlier exploration with the same check has found."""

@@ -164,14 +164,7 @@ def parse_superblock(raw: bytes, device_size: int) -> Superblock:
         FormatError: not an ext4 superblock, or a damaged one.
         Unsafe: the file system needs its journal replayed, is marked as having errors, or has features unknown here.
     """
-    if len(raw) < SUPERBLOCK_SIZE or struct.unpack_from("<H", raw, 0x38)[0] != MAGIC:
-        raise FormatError(
-            "no ext4 file system: the superblock has no magic number 0xef53",
-            offset=SUPERBLOCK_OFFSET + 0x38,
-            path="superblock.s_magic",
-            code="XLPY-EXT4-NONE",
-            hint="make one with mke2fs, or check the start of the partition",
-        )
+    _require_magic(raw)
     head = _HEAD.unpack_from(raw)
     inodes, blocks_low, _, free_low, _, first_data, log_block, log_cluster, per_group, _, inodes_per_group = head[:11]
     state, revision = head[16], head[22]
@@ -204,16 +197,7 @@ def parse_superblock(raw: bytes, device_size: int) -> Superblock:
         raise damaged(
             "superblock.s_inode_size", f"{inode_size} with descriptors of {desc_size}, both must be powers of two", 0x58
         )
-    groups = -(-(blocks - first_data) // per_group)
-    if groups > GROUPS:
-        raise Unsafe(
-            f"the file system has {groups} block groups; at most {GROUPS} are read",
-            code="XLPY-EXT4-FEATURE",
-            hint="make the file system with mke2fs -t ext4 -b 4096, and no -g",
-        )
-    if inodes != groups * inodes_per_group:
-        raise damaged("superblock.s_inodes_count", f"{inodes}, must be {groups} groups of {inodes_per_group}", 0x00)
-
+    _check_groups(-(-(blocks - first_data) // per_group), inodes, inodes_per_group)
     seed = struct.unpack_from("<I", raw, 0x270)[0] if incompat & INCOMPAT_CSUM_SEED else crc32c(FRESH, uuid)
     return Superblock(
         uuid=uuid,
@@ -237,6 +221,28 @@ def parse_superblock(raw: bytes, device_size: int) -> Superblock:
         ro_compat=ro_compat,
         seed=seed,
     )
+
+
+def _require_magic(raw: bytes) -> None:
+    if len(raw) < SUPERBLOCK_SIZE or struct.unpack_from("<H", raw, 0x38)[0] != MAGIC:
+        raise FormatError(
+            "no ext4 file system: the superblock has no magic number 0xef53",
+            offset=SUPERBLOCK_OFFSET + 0x38,
+            path="superblock.s_magic",
+            code="XLPY-EXT4-NONE",
+            hint="make one with mke2fs, or check the start of the partition",
+        )
+
+
+def _check_groups(groups: int, inodes: int, inodes_per_group: int) -> None:
+    if groups > GROUPS:
+        raise Unsafe(
+            f"the file system has {groups} block groups; at most {GROUPS} are read",
+            code="XLPY-EXT4-FEATURE",
+            hint="make the file system with mke2fs -t ext4 -b 4096, and no -g",
+        )
+    if inodes != groups * inodes_per_group:
+        raise damaged("superblock.s_inodes_count", f"{inodes}, must be {groups} groups of {inodes_per_group}", 0x00)
 
 
 def _own_inodes(raw: bytes, compat: int, ro_compat: int) -> dict[int, str]:

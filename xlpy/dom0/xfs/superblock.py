@@ -105,14 +105,7 @@ def parse_superblock(raw: bytes, device_size: int) -> Superblock:
     block_log, _, inode_log, _, ag_log, _, busy = raw[120:127]
     ro_compat, incompat = struct.unpack_from(">II", raw, 212)
     (free,) = struct.unpack_from(">Q", raw, 144)
-    odd = [
-        _RO_COMPAT_NAMES.get(1 << i, f"read-only feature {1 << i:#x}")
-        for i in range(32)
-        if ro_compat & ~_RO_COMPAT_KNOWN & 1 << i
-    ]
-    odd += [
-        _INCOMPAT_NAMES.get(1 << i, f"feature {1 << i:#x}") for i in range(32) if incompat & ~_INCOMPAT_KNOWN & 1 << i
-    ]
+    odd = _unread_features(ro_compat, incompat)
     odd += ["a realtime section"] * bool(realtime) + ["an external log"] * (log_start == 0)
     odd += ["an unfinished mkfs.xfs"] * bool(busy) + [f"blocks of {block} bytes"] * (block != PAGE)
     odd += ["directory blocks of more than 4096 bytes"] * bool(raw[192])
@@ -152,6 +145,15 @@ def parse_superblock(raw: bytes, device_size: int) -> Superblock:
     )
     made.place(log_start, log_blocks)
     return made
+
+
+def _unread_features(ro_compat: int, incompat: int) -> list[str]:
+    """The features that are on and not read here, in words."""
+    bits = [1 << at for at in range(32)]
+    unread = [bit for bit in bits if ro_compat & ~_RO_COMPAT_KNOWN & bit]
+    return [_RO_COMPAT_NAMES.get(bit, f"read-only feature {bit:#x}") for bit in unread] + [
+        _INCOMPAT_NAMES.get(bit, f"feature {bit:#x}") for bit in bits if incompat & ~_INCOMPAT_KNOWN & bit
+    ]
 
 
 def _unsupported(what: str) -> Unsafe:

@@ -31,6 +31,8 @@ from xlpy.toolstack.config.xlcfg.values import Items, Text, Value
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xlpy.toolstack.config.xlcfg.reading import Reading
 
 # What the parser waits for.
@@ -58,12 +60,12 @@ _STACK_NEED = {
     (NEXT_ITEM, OPEN): 6,
 }
 _STACK_ITEM = {FIRST_ITEM: 4, NEXT_ITEM: 7}
-_STACK_ROOM = 9
+_STACK_ENOUGH = _STACK_LIMIT - 9  # below this no token can need more than there is
 
 _tokens = cache(lexer.expression)
 
 
-class Machine:
+class TokenMachine:
     """What reads the tokens of one reading.
 
     Args:
@@ -77,117 +79,124 @@ class Machine:
         self.report = reading.report
         self.warn = reading.warn
         self.departed: set[str] = set()
+        self.items = Items()  # the innermost list
+        self.outer: list[tuple[Items, int]] = []  # the lists around ``items``, with the parser stack below each
 
     def statements(self, text: str, start: int) -> int:
         """Read from ``start``, where a statement begins, until all goes well; return where the next one begins."""
-        state = STATEMENT
-        quiet = 0  # tokens to understand before syntax errors are reported again
-        key, key_at, added = "", 0, False
-        items = Items()
-        outer: list[tuple[Items, int]] = []  # the lists around ``items``, with the parser stack below each
-        stack = _STACK_BASE
-        tight = False  # whether the parser stack may run out within the innermost list
+        self.quiet = 0  # tokens to understand before syntax errors are reported again
+        self.full = False  # whether libxlutil's parser stack has run out
+        self._restart(STATEMENT)
         last = start  # where the last token ended
-
         for token in _tokens(self.strict).finditer(text, start):
             kind = token.lastindex or END
             at = token.start(kind)
-            value: Value | None = None
-
+            if kind == ILLEGAL:
+                self.illegal(at, token[kind])
+                continue
             if kind >= CRLF:
-                if kind == ILLEGAL:
-                    self.illegal(at, token[kind])
-                    continue
                 self.depart(kind, at)
                 kind = NEWLINE
-            if tight and self.exhausted(state, kind, stack, at, len(items) > 1):
+            if self.tight and self.exhausted(kind, at):
                 return len(text)
-            if quiet and state != RECOVERY:
-                quiet -= 1
-
+            if self.quiet and self.state != RECOVERY:
+                self.quiet -= 1
             if kind == NEWLINE:
-                if state == RECOVERY:
-                    quiet = max(0, 3 - token[0].count("\n"))
-                    state = STATEMENT
-                elif state == TERMINATOR:
+                if self.state == TERMINATOR:
                     return token.end()
-                elif state in (OPERATOR, VALUE):
-                    quiet = self.unexpected(state, kind, at, "", quiet)
-                    state = STATEMENT
+                self._newline(at, token[0].count("\n"))
                 last = token.end()
                 continue
             last = at + 1
-            if state == RECOVERY:
+            if self.state == RECOVERY:
                 continue
-
-            if kind == IDENT:
-                if state == STATEMENT:
-                    key, key_at, state = token[kind], at, OPERATOR
-                    continue
-            elif kind == COMMA:
-                if state == ITEM_END:
-                    state = NEXT_ITEM
-                    continue
-            elif kind in (ASSIGN, ADD):
-                if state == OPERATOR:
-                    added, state = kind == ADD, VALUE
-                    continue
-            elif kind == SEMICOLON:
-                if state in (TERMINATOR, STATEMENT):
-                    state = STATEMENT
-                    continue
-            elif kind == OPEN:
-                if state in (VALUE, FIRST_ITEM, NEXT_ITEM):
-                    if state != VALUE:
-                        outer.append((items, stack))
-                        stack += 2 if state == FIRST_ITEM else 5
-                        tight = stack > _STACK_LIMIT - _STACK_ROOM
-                        if tight and stack + 4 > _STACK_LIMIT:
-                            self.too_deep(at)
-                            return len(text)
-                    items = Items()
-                    items.offset = at
-                    state = FIRST_ITEM
-                    continue
-            elif kind == CLOSE:
-                if state in (ITEM_END, NEXT_ITEM, FIRST_ITEM):
-                    if outer:
-                        inner = items
-                        items, stack = outer.pop()
-                        items.append(inner)
-                        state = ITEM_END
-                        tight = stack > _STACK_LIMIT - _STACK_ROOM
-                        continue
-                    value = items
-            elif state in (FIRST_ITEM, NEXT_ITEM, VALUE):
-                raw = token[kind]
-                if kind == PLAIN:
-                    text_value = Text(raw[1:-1])
-                elif kind == NUMBER:
-                    text_value = Text(raw)
-                else:
-                    text_value = Text(self.unquote(raw, at))
-                if "\0" in raw:
-                    self.report(at, "a NUL byte in a quoted string")
-                text_value.offset = at
-                if state != VALUE:
-                    items.append(text_value)
-                    state = ITEM_END
-                    continue
-                value = text_value
-
-            if value is not None:
-                self.reading.store(key, key_at, value, added)
-                state = TERMINATOR
+            step = _STEPS[self.state].get(kind)
+            if step is None:
+                self.unexpected(kind, at, token[kind])
+                self._restart(RECOVERY)
                 continue
-            quiet = self.unexpected(state, kind, at, token[kind], quiet)
-            state = RECOVERY
-            outer.clear()
-            stack, tight = _STACK_BASE, False
-
-        if state not in (STATEMENT, TERMINATOR, RECOVERY):
-            self.unexpected(state, END, len(text), "", quiet, xl_at=max(last - 1, 0))
+            step(self, kind, token[kind], at)
+            if self.full:
+                return len(text)
+        if self.state not in (STATEMENT, TERMINATOR, RECOVERY):
+            self.unexpected(END, len(text), "", xl_at=max(last - 1, 0))
         return len(text)
+
+    def _restart(self, state: int) -> None:
+        self.state = state
+        self.outer.clear()
+        self.stack = _STACK_BASE
+        self.tight = False  # whether the parser stack may run out within the innermost list
+
+    def _newline(self, at: int, lines: int) -> None:
+        """``lines`` newlines in a row, where no setting ends."""
+        if self.state == RECOVERY:
+            self.quiet, self.state = max(0, 3 - lines), STATEMENT
+        elif self.state in (OPERATOR, VALUE):
+            self.unexpected(NEWLINE, at, "")
+            self.state = STATEMENT
+
+    # What a token does where it fits; ``_STEPS`` says where.
+
+    def take_key(self, _kind: int, raw: str, at: int) -> None:
+        """The key of a setting."""
+        self.key, self.key_at, self.state = raw, at, OPERATOR
+
+    def take_operator(self, kind: int, _raw: str, _at: int) -> None:
+        """``=`` or ``+=``."""
+        self.added, self.state = kind == ADD, VALUE
+
+    def take_semicolon(self, _kind: int, _raw: str, _at: int) -> None:
+        """The end of a setting, or an empty one."""
+        self.state = STATEMENT
+
+    def take_comma(self, _kind: int, _raw: str, _at: int) -> None:
+        """The end of an item."""
+        self.state = NEXT_ITEM
+
+    def open_list(self, _kind: int, _raw: str, at: int) -> None:
+        """A list begins, as a value or in another list."""
+        if self.state != VALUE:
+            self.outer.append((self.items, self.stack))
+            self.stack += 2 if self.state == FIRST_ITEM else 5
+            self.tight = self.stack > _STACK_ENOUGH
+            if self.tight and self.stack + 4 > _STACK_LIMIT:
+                self.too_deep(at)
+                return
+        self.items = Items()
+        self.items.offset = at
+        self.state = FIRST_ITEM
+
+    def close_list(self, _kind: int, _raw: str, _at: int) -> None:
+        """A list ends: an item of the one around it, or the value of a key."""
+        if not self.outer:
+            self._store(self.items)
+            return
+        inner = self.items
+        self.items, self.stack = self.outer.pop()
+        self.items.append(inner)
+        self.state = ITEM_END
+        self.tight = self.stack > _STACK_ENOUGH
+
+    def take_value(self, kind: int, raw: str, at: int) -> None:
+        """A string or a number as the value of a key."""
+        self._store(self._text(kind, raw, at))
+
+    def take_item(self, kind: int, raw: str, at: int) -> None:
+        """A string or a number in a list."""
+        self.items.append(self._text(kind, raw, at))
+        self.state = ITEM_END
+
+    def _text(self, kind: int, raw: str, at: int) -> Text:
+        value = Text(raw[1:-1] if kind == PLAIN else raw if kind == NUMBER else self.unquote(raw, at))
+        if "\0" in raw:
+            self.report(at, "a NUL byte in a quoted string")
+        value.offset = at
+        return value
+
+    def _store(self, value: Value) -> None:
+        self.reading.store(self.key, self.key_at, value, self.added)
+        self.state = TERMINATOR
 
     def unquote(self, raw: str, at: int) -> str:
         """Decode a string with escapes; report what cannot be decoded."""
@@ -220,9 +229,10 @@ class Machine:
             self.departed.add(message)
             self.warn(at, message)
 
-    def unexpected(self, state: int, kind: int, at: int, text: str, quiet: int, xl_at: int | None = None) -> int:
-        """Report a syntax error unless the last one is too fresh; return the new count of quiet tokens."""
-        if not quiet:
+    def unexpected(self, kind: int, at: int, text: str, xl_at: int | None = None) -> None:
+        """Report a syntax error unless the last one is too fresh."""
+        state = self.state
+        if not self.quiet:
             what = {END: "end of the text", NEWLINE: "end of the line", IDENT: f"word {text[:40]}"}.get(
                 kind, printable(text[:40])
             )
@@ -235,23 +245,43 @@ class Machine:
                 hint = "one setting a line, or ; between two"
             xl_line = self.source.line_of(at if xl_at is None else xl_at) - (kind == NEWLINE)
             self.report(at, f"unexpected {what}; expected {_WANTED[state]}", hint, xl_line)
-        return 3
+        self.quiet = 3
 
-    def exhausted(self, state: int, kind: int, stack: int, at: int, later: bool) -> bool:
+    def exhausted(self, kind: int, at: int) -> bool:
         """Whether libxlutil's parser stack runs out at this token; report it."""
-        need = _STACK_NEED.get((state, kind), 0)
+        need = _STACK_NEED.get((self.state, kind), 0)
         if kind in (PLAIN, ESCAPED, NUMBER):
-            need = _STACK_ITEM.get(state, 0)
-        if later and need and state == ITEM_END and kind == NEWLINE:
+            need = _STACK_ITEM.get(self.state, 0)
+        if len(self.items) > 1 and need and self.state == ITEM_END and kind == NEWLINE:
             need += 3
-        if stack + need <= _STACK_LIMIT:
+        if self.stack + need <= _STACK_LIMIT:
             return False
         self.too_deep(at)
         return True
 
     def too_deep(self, at: int) -> None:
         """Report lists nested beyond what libxlutil's parser can take."""
+        self.full = True
         self.report(at, "lists are nested too deep", "libxlutil stops at about 4,996 levels")
+
+
+if TYPE_CHECKING:
+    Step = Callable[[TokenMachine, int, str, int], None]
+
+_ITEMS: dict[int, Step] = {
+    OPEN: TokenMachine.open_list,
+    CLOSE: TokenMachine.close_list,
+    **dict.fromkeys((PLAIN, ESCAPED, NUMBER), TokenMachine.take_item),
+}
+_STEPS: dict[int, dict[int, Step]] = {
+    STATEMENT: {IDENT: TokenMachine.take_key, SEMICOLON: TokenMachine.take_semicolon},
+    OPERATOR: dict.fromkeys((ASSIGN, ADD), TokenMachine.take_operator),
+    VALUE: {OPEN: TokenMachine.open_list, **dict.fromkeys((PLAIN, ESCAPED, NUMBER), TokenMachine.take_value)},
+    TERMINATOR: {SEMICOLON: TokenMachine.take_semicolon},
+    FIRST_ITEM: _ITEMS,
+    ITEM_END: {COMMA: TokenMachine.take_comma, CLOSE: TokenMachine.close_list},
+    NEXT_ITEM: _ITEMS,
+}
 
 
 def _advice(text: str) -> str | None:

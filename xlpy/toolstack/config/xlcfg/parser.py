@@ -10,7 +10,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.toolstack.config.xlcfg.machine import Machine
+    from xlpy.toolstack.config.xlcfg.machine import TokenMachine
     from xlpy.toolstack.config.xlcfg.settings import Settings
 
 
@@ -34,12 +34,12 @@ def parse(data: bytes | str, source: str, extra: Sequence[str] = (), *, strict: 
     if not strict and whole.text.startswith("\ufeff"):
         reading.warn(0, "the real xl refuses a file that starts with a byte order mark")
         at = 1
-    machine: Machine | None = None
+    machine: TokenMachine | None = None
     while (at := plain.read(whole.text, at, reading.store)) < len(whole.text):
         if machine is None:
-            from xlpy.toolstack.config.xlcfg.machine import Machine
+            from xlpy.toolstack.config.xlcfg.machine import TokenMachine
 
-            machine = Machine(reading)
+            machine = TokenMachine(reading)
         at = machine.statements(whole.text, at)
     return reading.settled()
 
