@@ -70,7 +70,19 @@ def test_each_hop_names_bytes_that_say_so(xlpy, domain, host_root):
     guests = host.domain("quickstart").memory.read(place["guest's NFIT, SPA range 2"]["address"], 48)
     assert struct.unpack_from("<Q", guests, 32) == (domain,)
     assert spa("superblock", 56, 2) == 0xEF53
-    assert spa("inode 12, its extent tree", 40, 2) == 0xF30A
+    assert spa("inode table", 40, 2) == 0xF30A
+    assert (
+        spa("inode 12, its extent tree", 8, 4) << 12 == answer["spa"] - 0x1000 - place["superblock"]["address"] + 1024
+    )
+    entry = place["directory entry of inode 12, in directory inode 2"]["address"]
+    assert host.hw.read(entry, 15) == struct.pack("<IHBB", 12, 4040, 7, 1) + b"vm1.img"
+    assert spa("NFIT, interleave structure", 12, 4) == 4096
+    for hop in answer["hops"]:  # each place in memory is a place in a file too
+        if hop["place"] and hop["place"]["space"] == "spa":
+            assert host.hw.read(hop["place"]["address"], 8) == at(hop["place"]["file"], hop["place"]["offset"], 8)
+        elif hop["place"] and hop["place"]["space"] == "gpa":
+            seen = host.domain("quickstart").memory.read(hop["place"]["address"], 8)
+            assert seen == at(hop["place"]["file"], hop["place"]["offset"], 8)
     assert host.hw.read(place["PFN info block (fsdax, 4096 bytes)"]["address"], 15) == b"NVDIMM_PFN_INFO"
     first = xlpy("whereis", "gpa", "quickstart", hex(domain), "--json").json  # the head of a run, so it is written
     place = {hop["decided_by"]: hop["place"] for hop in first["hops"]}
@@ -114,7 +126,7 @@ def test_a_store_that_was_not_flushed(xlpy, domain):
     where = ("whereis", "gpa", "quickstart", hex(domain + 0x2000))
     xlpy("mem", "write", "--no-flush", "quickstart", hex(domain + 0x2000), "--hex", "41")
     assert xlpy(*where, "--json").json["touch"]["flushed"] is False
-    assert "flushed: no" in xlpy(*where).err
+    assert "flushed: no" in xlpy(*where).out
     xlpy("mem", "flush", "quickstart", hex(domain + 0x2000), "1")
     xlpy("mem", "fence")
     assert xlpy(*where, "--json").json["touch"]["flushed"] is True

@@ -6,6 +6,7 @@ from xlpy.addr import format_size
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import SIZE, domain_argument, json_option
 from xlpy.cli.render import json_document, table
+from xlpy.cli.show import out
 from xlpy.errors import UsageError
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def _show(env: Env, ask: Callable[[int], Answer], start: int, length: int, as_js
     rows = [(hop.layer, hop.what, hop.decided_by, str(hop.place or "-")) for hop in first.hops]
     table(env, ("LAYER", "WHERE", "DECIDED BY", "ITS BYTES"), rows)
     touch = first.touch
-    env.note(
+    out(
         f"Dom0: {touch['dom0']}; domains: {', '.join(touch['domains']) or 'none'};"
         f" held for: {', '.join(touch['pins']) or 'nobody'}; poison: {'yes' if touch['poison'] else 'no'};"
         f" persistence domain: {touch['persistence'] or 'none'};"
@@ -114,7 +115,7 @@ def _show(env: Env, ask: Callable[[int], Answer], start: int, length: int, as_js
 
 
 def _fields(size: int, answer: Answer) -> dict[str, Any]:
-    return {"length": size, **answer.fields}
+    return {"length": size, **answer.fields, "touch": answer.touch}
 
 
 def _cells(answer: Answer) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ have NVDIMMs. All offsets and lengths are bytes; ``physical`` is relative to the
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from functools import cache, cached_property
-from operator import not_
+from operator import itemgetter, not_
 
 from xlpy.columns import LIMIT, Column, records
 from xlpy.errors import FormatError
@@ -50,6 +51,7 @@ FLAG_NAMES = {
     FIEMAP_EXTENT_SHARED: "shared",
 }
 
+_BEGINS = itemgetter(0)  # the file offset of an extent
 _REQUEST = struct.Struct("<QQIIII")
 _EXTENT = struct.Struct("<QQQ16xI12x")
 
@@ -104,6 +106,12 @@ class Extents:
 
     def __repr__(self) -> str:
         return f"Extents.of({self._rows})"
+
+    def holding(self, logical: int) -> Extent | None:
+        """The extent that has the byte at a file offset; None in a hole."""
+        rows = self._rows
+        at = bisect_right(rows, logical, key=_BEGINS) - 1
+        return rows[at] if at >= 0 and logical < rows[at].logical + rows[at].length else None
 
     def marked_last(self) -> Extents:
         """The same with the last one flagged LAST, as the end of a file's map."""

@@ -22,11 +22,15 @@ _TABLES = 4  # the most that the array holds
 
 
 class Handover(NamedTuple):
-    """rsdp: address of the RSDP, or None without ACPI. e820: the memory map. tables: what the array points to."""
+    """rsdp: address of the RSDP, or None without ACPI. e820: the memory map. tables: what the array points to.
+
+    rows: where the memory map is.
+    """
 
     rsdp: Gpa | None
     e820: list[E820Entry]
     tables: list[Gpa]
+    rows: Gpa
 
 
 def read_handover(read: Callable[[Gpa, int], bytes]) -> Handover:
@@ -49,7 +53,7 @@ def read_handover(read: Callable[[Gpa, int], bytes]) -> Handover:
         tables = [Gpa(int.from_bytes(raw[at : at + width], "little")) for at in range(0, len(raw), width)]
         places = [*tables, RSDP_OVMF]
         rsdp = next((place for place in places if read(place, 8) == b"RSD PTR "), None)
-        return Handover(rsdp, unpack(read(Gpa(rows), entries * ENTRY_SIZE)), tables)
+        return Handover(rsdp, unpack(read(Gpa(rows), entries * ENTRY_SIZE)), tables, Gpa(rows))
     raise FirmwareStopped(
         f"no valid BIOS info block at {BIOS_INFO:#x}: hvmloader did not finish in this domain",
         hint="xlpy dmesg tells how far it came",

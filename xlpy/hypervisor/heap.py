@@ -6,12 +6,17 @@ in the host's RAM file.
 
 from __future__ import annotations
 
+from xlpy.addr import GIB, PAGE_SHIFT
 from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M
 from xlpy.rangemap import RangeMap
+from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+FIRST_FRAME = 0x100  # Xen keeps the first MiB for itself
+DOM0_MEMORY = GIB  # given to Dom0 at boot, or a quarter of the host's RAM where that is less
 
 
 class Heap:
@@ -33,6 +38,11 @@ class Heap:
 
     def __contains__(self, mfn: int) -> bool:
         return self._free.at(mfn) is not None
+
+    def free_run(self, mfn: int) -> tuple[int, int] | None:
+        """``(first, end)`` of the free frames around one; None when it is not free."""
+        found = self._free.at(mfn)
+        return None if found is None else (found.start, found.end)
 
     def offlined(self, mfn: int) -> bool:
         """Whether a machine check took the frame out of use."""
@@ -92,3 +102,36 @@ class Heap:
         """The heap that ``to_json`` described."""
         edges = data["free"]
         return cls(zip(edges[::2], edges[1::2], strict=True), data["offlined"])
+
+
+class AtBoot(NamedTuple):
+    """Host RAM as Xen divides it when it starts, in frames.
+
+    heap: what is left. total: all frames of RAM. own, dom0: ``(first, count)`` runs of the frame table and M2P of RAM,
+    and of Dom0's memory.
+    """
+
+    heap: Heap
+    total: int
+    own: list[tuple[int, int]]
+    dom0: list[tuple[int, int]]
+
+
+def at_boot(memory_map: Iterable[tuple[int, int, int]]) -> AtBoot:
+    """Divide the RAM of a host.
+
+    Args:
+        memory_map: rows of its E820: start, bytes, type.
+    """
+    from xlpy.firmware.e820 import E820_RAM
+    from xlpy.hypervisor.pmem import metadata_pages
+
+    ram = [
+        (-(-start >> PAGE_SHIFT), (start + size) >> PAGE_SHIFT) for start, size, kind in memory_map if kind == E820_RAM
+    ]
+    total = sum(end - start for start, end in ram)
+    heap = Heap((max(start, FIRST_FRAME), end) for start, end in ram if end > FIRST_FRAME)
+    own, dom0 = (
+        heap.allocate(count, 0) for count in (metadata_pages(total), min(DOM0_MEMORY >> PAGE_SHIFT, total // 4))
+    )
+    return AtBoot(heap, total, own or [], dom0 or [])

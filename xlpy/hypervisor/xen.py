@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from functools import cached_property
 
-from xlpy.addr import GIB, PAGE_SHIFT
 from xlpy.errors import NotFound, StateError
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.console import Console
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.mmio import Access
     from xlpy.hypervisor.pmem import Pmem
     from xlpy.store import Store
-
-FIRST_FRAME = 0x100  # Xen keeps the first MiB for itself
-DOM0_MEMORY = GIB  # given to Dom0 at boot, or a quarter of the host's RAM where that is less
 
 _STATE = "xen"
 
@@ -69,9 +65,8 @@ class Xen:
         Args:
             version: as which Xen, one of ``xen_version.VERSIONS``.
         """
-        from xlpy.firmware.e820 import E820_RAM
-        from xlpy.hypervisor.heap import Heap
-        from xlpy.hypervisor.pmem import ANNOUNCEMENT, metadata_pages
+        from xlpy.hypervisor.heap import at_boot
+        from xlpy.hypervisor.pmem import ANNOUNCEMENT
 
         for table in (_STATE, RECORDS, TARGETS, *PARTS):
             rows = self.store.table(table)
@@ -81,18 +76,8 @@ class Xen:
         self.console.clear()
         (self.hw.root / "domains" / ANNOUNCEMENT).unlink(missing_ok=True)
         self._stale |= self._with_ram()
-        ram = [
-            (-(-start >> PAGE_SHIFT), (start + size) >> PAGE_SHIFT)
-            for start, size, kind in self.hw.memory_map()
-            if kind == E820_RAM
-        ]
-        total = sum(end - start for start, end in ram)
-        heap = Heap((max(start, FIRST_FRAME), end) for start, end in ram if end > FIRST_FRAME)
-        dom0 = min(DOM0_MEMORY >> PAGE_SHIFT, total // 4)
-        own = metadata_pages(total)
-        for count in (own, dom0):
-            heap.allocate(count, 0)
-        self.heap = heap
+        self.heap, total, *taken = at_boot(self.hw.memory_map())
+        own, dom0 = (sum(count for _, count in runs) for runs in taken)
         self.save_heap()
         self._state.put("version", version)
         cpus = self.hw.spec.cpu.count

@@ -68,8 +68,8 @@ def _check_index(inode: Inode, at: int, raw: bytes, where: int) -> None:
         )
 
 
-def entries(superblock: Superblock, inode: Inode, at: int, raw: bytes) -> Iterator[tuple[bytes, int]]:
-    """(name, inode number) of one directory block.
+def entries(superblock: Superblock, inode: Inode, at: int, raw: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, inode number, where in the block) of the entries of one directory block.
 
     Raises:
         FormatError: a record does not fit its block, or names an impossible inode.
@@ -86,7 +86,7 @@ def entries(superblock: Superblock, inode: Inode, at: int, raw: bytes) -> Iterat
         if number > superblock.inodes:
             raise damaged(where, f"for inode {number} of {superblock.inodes}")
         if number and name_length:
-            yield raw[position + 8 : position + 8 + name_length], number
+            yield raw[position + 8 : position + 8 + name_length], number, position
         position += length
 
 

@@ -17,7 +17,7 @@ from xlpy.dom0.ext4.superblock import (
     parse_group,
     parse_superblock,
 )
-from xlpy.dom0.ext4.tree import has_nodes, read_tree
+from xlpy.dom0.ext4.tree import has_nodes, read_tree, way_down
 from xlpy.dom0.ext4.zones import Zones
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.dom0.image import ImageFile, read_mapped
@@ -155,7 +155,7 @@ class Ext4:
                 trail.append(inode)
                 continue
             links += 1
-            target = os.fsdecode(self._target(inode, path))
+            target = self.readlink(inode, path)
             if links > MAX_SYMLINKS or target.startswith("/"):
                 why = f"more than {MAX_SYMLINKS} symbolic links" if links > MAX_SYMLINKS else f"a link to {target}"
                 raise Unsafe(
@@ -166,12 +166,13 @@ class Ext4:
             todo += target.split("/")[::-1]
         return trail[-1]
 
-    def _target(self, inode: Inode, path: str) -> bytes:
+    def readlink(self, inode: Inode, path: str) -> str:
+        """What a symbolic link says. FormatError: more than a block."""
         if inode.size < len(inode.root) and not inode.flags & EXTENTS_FL:
-            return inode.root[: inode.size]
+            return os.fsdecode(inode.root[: inode.size])
         if inode.size > self.block_size:
             raise damaged(f"inode {inode.number}.i_size", f"{inode.size}, a symbolic link has at most one block")
-        return self.read_file(inode, 0, inode.size, path)
+        return os.fsdecode(self.read_file(inode, 0, inode.size, path))
 
     def _find(self, parent: Inode, name: bytes, path: str) -> int | None:
         if len(name) > MAX_NAME:
@@ -180,7 +181,7 @@ class Ext4:
             hits = [block for block in chunk if name in block[1]]
             directory.check_blocks(self.superblock, parent, hits)
             for at, raw in hits:
-                for entry, number in directory.entries(self.superblock, parent, at, raw):
+                for entry, number, _ in directory.entries(self.superblock, parent, at, raw):
                     if entry == name:
                         return number
         for chunk in self._directory(parent, path):  # its absence counts only when every block is sound
@@ -206,8 +207,36 @@ class Ext4:
         for chunk in self._directory(inode, path):
             directory.check_blocks(self.superblock, inode, chunk)
             for at, raw in chunk:
-                found.update(directory.entries(self.superblock, inode, at, raw))
+                found |= {name: number for name, number, _ in directory.entries(self.superblock, inode, at, raw)}
         return {os.fsdecode(name): number for name, number in found.items() if name not in (b".", b"..")}
+
+    @_held
+    def entry(self, folder: Inode, name: str) -> tuple[int, int]:
+        """The inode number that a directory gives a name, and where on the device that entry is.
+
+        Raises:
+            NotFound: it has no such name. Others as ``listdir``.
+        """
+        wanted, size = os.fsencode(name), self.block_size
+        for chunk in self._directory(folder, name):
+            for at, raw in chunk:
+                if wanted in raw:
+                    directory.check_blocks(self.superblock, folder, [(at, raw)])
+                    for found, number, position in directory.entries(self.superblock, folder, at, raw):
+                        if found == wanted:
+                            extent = self.fiemap(folder).holding(at * size)
+                            assert extent is not None  # the block was read from there
+                            return number, extent.physical + at * size - extent.logical + position
+        raise NotFound(f"{name}: no such file in the directory with inode {folder.number}")
+
+    @_held
+    def extent_places(self, inode: Inode, offset: int) -> list[int]:
+        """Where on the device the entries of the extent tree are that lead to a byte of a file: the leaf's last.
+
+        Args:
+            offset: of the byte, which ``fiemap`` has an extent for.
+        """
+        return way_down(self.superblock, inode, self.inode_bytes(inode.number)[1], offset, self._read)
 
     def _directory(self, inode: Inode, path: str) -> Iterator[list[tuple[int, bytes]]]:
         """The blocks of a directory, some at a time, as (number inside the directory, bytes)."""

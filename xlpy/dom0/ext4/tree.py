@@ -8,6 +8,7 @@ of the first physical block). A length above 32768 marks an unwritten extent of 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 
 from xlpy.columns import Column
 from xlpy.dom0.ext4.checksum import crc32c_blocks
@@ -35,6 +36,7 @@ _HEADER = struct.Struct("<HHHHI")
 _INDEX = struct.Struct("<IIHxx")
 _FIRST, _LAST = struct.Struct("<I"), struct.Struct("<IH6x")
 _ENTRY = 12
+I_BLOCK = 40  # where in an inode the root of the tree is
 
 
 class _Node(NamedTuple):
@@ -84,6 +86,29 @@ def read_tree(
             leaf.node.block * superblock.block_size or None,
         )
     return entries.in_bytes(superblock.block_size)
+
+
+def way_down(
+    superblock: Superblock, inode: Inode, place: int, offset: int, read: Callable[[int, int], bytes]
+) -> list[int]:
+    """Where on the device the entries are that lead to a byte of a file, from the inode's down to the leaf's.
+
+    Args:
+        inode: whose tree ``read_tree`` has found sound. place: of its bytes on the device.
+        offset: of the byte in the file.
+        read: as for ``read_tree``.
+    """
+    logical, raw, at, found = offset // superblock.block_size, inode.root, place + I_BLOCK, []
+    while True:
+        entries, depth = _header(raw, f"inode {inode.number} extent tree", at, room=len(raw) // _ENTRY)
+        firsts = [_FIRST.unpack_from(raw, _ENTRY * (1 + entry))[0] for entry in range(entries)]
+        entry = _ENTRY * max(bisect_right(firsts, logical), 1)
+        found.append(at + entry)
+        if not depth or len(found) > MAX_DEPTH:
+            return found
+        _, low, high = _INDEX.unpack_from(raw, entry)
+        at = (low | high << 32) * superblock.block_size
+        raw = read(at, superblock.block_size)
 
 
 def has_nodes(inode: Inode) -> bool:

@@ -97,14 +97,12 @@ def block_devices(
         )
         found.append(disk)
 
-        def on_disk(at: int, length: int, start: Spa = one.data.start) -> bytes:
-            return read(Spa(start + at), length)
-
+        on_disk = _reader(read, one)
         if one.data.size < BOOT_SECTOR or on_disk(0, BOOT_SECTOR)[-2:] != BOOT_SIGNATURE:
             continue  # neither a GPT nor an MBR
         from xlpy.dom0.files.partitions import read_table
 
-        table = read_table(on_disk, one.data.size, one.sector_size)
+        table = read_table(on_disk, one.size, one.sector_size)
         if table.problem:
             problems.append(f"{one.disk}: {table.problem}")
         for entry, offset, size in table.partitions:
@@ -120,3 +118,12 @@ def block_devices(
                 )
             )
     return found, problems
+
+
+def _reader(read: Callable[[Spa, int], bytes], one: Namespace) -> Callable[[int, int], bytes]:
+    """What gives bytes of a disk by their offset on it."""
+    if one.mode == "sector":
+        from xlpy.dom0.nvdimm.sectors import Sectors
+
+        return Sectors(read, one).read
+    return lambda at, length: read(Spa(one.data.start + at), length)

@@ -272,6 +272,12 @@ class Vfs(Buses):
         kind = self.stat(path).kind
         if kind in ("block", "char"):
             dax = self.dax_device(self.clean(path))
+            device = None if dax else self.device(self.clean(path))
+            if device and (namespace := self.namespace_of(device)).mode == "sector":
+                from xlpy.dom0.nvdimm.sectors import Sectors
+
+                end = device.size if length is None else min(offset + length, device.size)
+                return Sectors(self._hw.read, namespace).read(device.offset + offset, max(end - offset, 0))
             window = dax.data if dax else self.device(self.clean(path)).window
             end = window.size if length is None else min(offset + length, window.size)
             return self._hw.read(Spa(window.start + offset), max(end - offset, 0))

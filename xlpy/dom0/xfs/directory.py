@@ -19,8 +19,8 @@ _CHECKSUM = 4
 _UNUSED = 0xFFFF
 
 
-def short_entries(superblock: Superblock, core: Core) -> Iterator[tuple[bytes, int]]:
-    """Names and inode numbers of a directory that fits into its inode, without dot entries.
+def short_entries(superblock: Superblock, core: Core) -> Iterator[tuple[bytes, int, int]]:
+    """(name, inode number, where in the fork) of a directory that fits into its inode, without dot entries.
 
     Raises:
         FormatError: an entry ends behind the directory.
@@ -35,12 +35,12 @@ def short_entries(superblock: Superblock, core: Core) -> Iterator[tuple[bytes, i
         end = at + 3 + (raw[at] if at < len(raw) else 0) + superblock.has_types + width
         if end > len(raw) or not raw[at]:
             raise damaged(where, f"cut off at byte {at}")
-        yield raw[at + 3 : at + 3 + raw[at]], int.from_bytes(raw[end - width : end], "big")
+        yield raw[at + 3 : at + 3 + raw[at]], int.from_bytes(raw[end - width : end], "big"), at
         at = end
 
 
-def block_entries(superblock: Superblock, core: Core, raw: bytes, place: int) -> Iterator[tuple[bytes, int]]:
-    """Names and inode numbers in one directory block that lies at byte ``place`` of the device.
+def block_entries(superblock: Superblock, core: Core, raw: bytes, place: int) -> Iterator[tuple[bytes, int, int]]:
+    """(name, inode number, where in the block) of one directory block that lies at byte ``place`` of the device.
 
     Raises:
         FormatError: its checksum is wrong, it is not of this directory, or an entry ends behind it.
@@ -60,7 +60,7 @@ def block_entries(superblock: Superblock, core: Core, raw: bytes, place: int) ->
             name = raw[at + 8] if at + 8 < end else 0
             length = (8 + 1 + name + superblock.has_types + 2 + 7) & ~7
             if name and at + length <= end:
-                yield raw[at + 9 : at + 9 + name], int.from_bytes(raw[at : at + 8], "big")
+                yield raw[at + 9 : at + 9 + name], int.from_bytes(raw[at : at + 8], "big"), at
             else:
                 length = 0
         if length == 0 or length % 8 or at + length > end:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent
+from xlpy.dom0.xfs.inode import FORK
 from xlpy.dom0.xfs.superblock import check, damaged
 from xlpy.errors import Constraint
 from xlpy.limits import EXTENTS
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 RECORD = struct.Struct(">QQ")
 UNWRITTEN = 1 << 63
+MAX_OFFSET = UNWRITTEN - 1
 _BLOCK_HEADER = 72
 _BLOCK_CHECKSUM = 64
 _DEEPEST = 8
@@ -56,6 +59,40 @@ def read_extents(superblock: Superblock, core: Core, read: Callable[[int, int], 
         size, flags = superblock.block_size, FIEMAP_EXTENT_UNWRITTEN if high & UNWRITTEN else 0
         found.append(Extent(logical * size, physical, count * size, flags))
     return found
+
+
+def way_down(
+    superblock: Superblock, core: Core, place: int, offset: int, read: Callable[[int, int], bytes]
+) -> list[int]:
+    """Where on the device the keys and the record are that lead to a byte of a file, from the inode's down.
+
+    Args:
+        core: whose extents ``read_extents`` has found sound. place: of its inode on the device.
+        offset: of the byte in the file.
+        read: gives bytes of the device.
+    """
+    logical, fork, at = offset // superblock.block_size, core.inode.root, place + FORK
+    if core.format == "extents":
+        return [at + RECORD.size * _last(fork, 0, core.extents, RECORD.size, logical, shift=9)]
+    level, count = struct.unpack_from(">HH", fork)
+    raw, keys, found = fork, 4, []
+    while True:
+        most = (len(raw) - keys) // 16
+        entry = _last(raw, keys, count, 8, logical)
+        found.append(at + keys + 8 * entry)
+        (block,) = struct.unpack_from(">Q", raw, keys + 8 * (most + entry))
+        level -= 1
+        at = superblock.place(block)
+        raw, count = _block(superblock, core, block, level, read)
+        keys = _BLOCK_HEADER
+        if level == 0:
+            return [*found, at + keys + RECORD.size * _last(raw, keys, count, RECORD.size, logical, shift=9)]
+
+
+def _last(raw: bytes, at: int, count: int, width: int, logical: int, shift: int = 0) -> int:
+    """The last of some entries that begins at a logical block or before it."""
+    firsts = [(struct.unpack_from(">Q", raw, at + width * entry)[0] & MAX_OFFSET) >> shift for entry in range(count)]
+    return max(bisect_right(firsts, logical) - 1, 0)
 
 
 def _refuse_metadata(superblock: Superblock, where: str, block: int, count: int) -> None:

@@ -7,8 +7,8 @@ import os
 from xlpy.dom0.extents import Extents
 from xlpy.dom0.image import ImageFile, read_mapped
 from xlpy.dom0.xfs import directory
-from xlpy.dom0.xfs.fork import read_extents
-from xlpy.dom0.xfs.inode import parse_inode
+from xlpy.dom0.xfs.fork import read_extents, way_down
+from xlpy.dom0.xfs.inode import FORK, parse_inode
 from xlpy.dom0.xfs.log import require_empty
 from xlpy.dom0.xfs.superblock import SUPERBLOCK_SIZE, damaged, parse_superblock
 from xlpy.errors import Constraint, NotFound, Unsafe
@@ -107,14 +107,43 @@ class XfsImage:
 
     def listdir(self, inode: Inode, path: str = "the directory") -> dict[str, int]:
         """Names and inode numbers of a directory, without ``.`` and ``..``; errors as ``lookup``."""
-        return {os.fsdecode(name): at for name, at in self._entries(inode, path) if name not in (b".", b"..")}
+        return {os.fsdecode(name): at for name, at, _ in self._entries(inode, path) if name not in (b".", b"..")}
 
-    def _entries(self, inode: Inode, path: str) -> Iterator[tuple[bytes, int]]:
+    def entry(self, folder: Inode, name: str) -> tuple[int, int]:
+        """The inode number that a directory gives a name, and where on the device that entry is.
+
+        Raises:
+            NotFound: it has no such name. Others as ``lookup``.
+        """
+        wanted = os.fsencode(name)
+        for found, number, place in self._entries(folder, name):
+            if found == wanted:
+                return number, place
+        raise NotFound(f"{name}: no such file in the directory with inode {folder.number}")
+
+    def readlink(self, inode: Inode, path: str) -> str:
+        """What a symbolic link says. Unsafe: it does not lie in its inode."""
+        if self._core(inode.number).format != "local":
+            raise Unsafe(f"{path} leads through a symbolic link that is too long", code="XLPY-EXT4-SYMLINK")
+        return os.fsdecode(inode.root[: inode.size])
+
+    def extent_places(self, inode: Inode, offset: int) -> list[int]:
+        """Where on the device the records are that lead to a byte of a file: that of the extent is the last.
+
+        Args:
+            offset: of the byte, which ``fiemap`` has an extent for.
+        """
+        place = self.superblock.inode_place(inode.number)
+        return way_down(self.superblock, self._core(inode.number), place, offset, self._read)
+
+    def _entries(self, inode: Inode, path: str) -> Iterator[tuple[bytes, int, int]]:
+        """(name, inode number, where on the device) of each entry."""
         if inode.kind != "dir":
             raise NotFound(f"{path} is a {inode.kind}, not a directory")
         core = self._core(inode.number)
         if core.format == "local":
-            yield from directory.short_entries(self.superblock, core)
+            fork = self.superblock.inode_place(inode.number) + FORK
+            yield from ((name, at, fork + place) for name, at, place in directory.short_entries(self.superblock, core))
             return
         if inode.size > DIRECTORIES:
             raise Constraint(f"{path}: a directory of {inode.size} bytes; at most {DIRECTORIES} are searched")
@@ -125,7 +154,8 @@ class XfsImage:
             if extent.length % size or extent.logical + extent.length > inode.size:
                 raise damaged(f"directory {inode.number}", f"of {inode.size} bytes, in pieces of {extent.length}")
             for at in range(extent.physical, extent.physical + extent.length, size):
-                yield from directory.block_entries(self.superblock, core, self._read(at, size), at)
+                for name, number, place in directory.block_entries(self.superblock, core, self._read(at, size), at):
+                    yield name, number, at + place
 
     def walk(self) -> Iterator[tuple[str, Inode]]:
         """Path and inode of every regular file; raises as ``listdir``."""

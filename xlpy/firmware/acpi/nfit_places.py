@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FIRST = 40  # bytes of the header of the table and its reserved field
-SPA_RANGE, REGION_MAP = 0, 1  # structure types
+SPA_RANGE, REGION_MAP, INTERLEAVE = 0, 1, 2  # structure types
 
 
 def places(table: bytes) -> Iterator[tuple[int, int, int]]:
@@ -48,6 +48,15 @@ def region_map_of(table: bytes, index: int, handle: int) -> int | None:
             and length >= 48
             and (_number(table, at + 4, 4), _number(table, at + 12, 2)) == (handle, index)
         ):
+            return at
+    return None
+
+
+def interleave_of(table: bytes, region_map: int) -> int | None:
+    """The offset of the interleave structure that a region mapping, at this offset, refers to; None without one."""
+    index = _number(table, region_map + 40, 2)
+    for at, kind, length in places(table):
+        if index and kind == INTERLEAVE and length >= 16 and _number(table, at + 4, 2) == index:
             return at
     return None
 

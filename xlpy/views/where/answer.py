@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
+from xlpy.addr import PAGE, PAGE_SHIFT, Spa
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from xlpy.host import Host
+    from xlpy.toolstack.domain.running import Running
 
 
 class Place(NamedTuple):
@@ -14,11 +20,14 @@ class Place(NamedTuple):
 
     space: ``spa``, ``gpa``, ``file``, ``state`` (a record of the host's state file) or ``text`` (of a configuration).
     name: the file, record or configuration; empty in an address space. address: byte address or offset, or None.
+    file, offset: of an address space, the file of the host's state that has the byte.
     """
 
     space: str
     address: int | None = None
     name: str = ""
+    file: str = ""
+    offset: int | None = None
 
     def __str__(self) -> str:
         where = "" if self.address is None else f"{self.address:#x}"
@@ -83,6 +92,7 @@ FIELDS = (
     "inode",
     "device",
     "guest_device",
+    "guest_device_offset",
 )
 
 
@@ -95,3 +105,20 @@ def in_order(hops: Iterable[Hop]) -> list[Hop]:
     """Hops sorted from the configuration down to the silicon; those of one layer stay in their order."""
     ranks = {"toolstack": 0, "guest": 1, "xen": 2, "dom0": 3, "firmware": 4, "silicon": 5}
     return sorted(hops, key=lambda hop: ranks[hop.layer])
+
+
+def guest_place(running: Running, gpa: int) -> Place:
+    """A place in guest memory, with the file that has the byte."""
+    piece = running.domain.p2m.ram.at(gpa >> PAGE_SHIFT)
+    if piece is None:
+        return Place("gpa", gpa)
+    media, offset, _ = running.domain.files.find(piece.base + (gpa >> PAGE_SHIFT) - piece.start, 1)
+    return Place("gpa", gpa, "", os.fspath(media.path), offset + gpa % PAGE)
+
+
+def host_place(host: Host, place: Place) -> Place:
+    """The same place; one in host memory with the file that has the byte."""
+    if place.space != "spa" or place.address is None:
+        return place
+    file, offset = host.hw.locate_file(Spa(place.address))
+    return place._replace(file=file, offset=offset)

@@ -6,7 +6,7 @@ from xlpy.addr import PAGE_SHIFT, Dpa, Gpa, Spa
 from xlpy.errors import Constraint, NotFound
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.where import guest_side, silicon, storage
-from xlpy.views.where.answer import Answer, complete, in_order
+from xlpy.views.where.answer import Answer, complete, host_place, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,10 +24,10 @@ def by_gpa(host: Host, domain: str | int, gpa: int) -> Answer:
         NotFound: no such domain, or nothing is there.
     """
     running = _looked_at(host, domain)
-    answer = guest_side.from_guest(running, Gpa(gpa))
+    answer = guest_side.from_guest(host, running, Gpa(gpa))
     if answer.fields.get("spa") is None or answer.fields.get("media"):
-        return _whole(answer)
-    return _whole(_joined(answer, _host_half(host, answer.fields["spa"], _paths(running))))
+        return _whole(host, answer)
+    return _whole(host, _joined(answer, _host_half(host, answer.fields["spa"], _paths(running))))
 
 
 def by_spa(host: Host, spa: int) -> Answer:
@@ -36,7 +36,7 @@ def by_spa(host: Host, spa: int) -> Answer:
     if found is not None and host.xen.find(found[0]) is not None:
         domid, gpa = found
         return by_gpa(host, str(domid), gpa)
-    return _whole(_host_half(host, Spa(spa), ()))
+    return _whole(host, _host_half(host, Spa(spa), ()))
 
 
 def by_dpa(host: Host, dimm: str, dpa: int) -> Answer:
@@ -103,9 +103,9 @@ def _joined(upper: Answer, lower: Answer) -> Answer:
     return Answer({**lower.fields, **upper.fields}, upper.hops + lower.hops, {**lower.touch, **upper.touch}, run)
 
 
-def _whole(answer: Answer) -> Answer:
+def _whole(host: Host, answer: Answer) -> Answer:
     spa = answer.fields.get("spa")
     fields = {**answer.fields, "mfn": None if spa is None else spa >> PAGE_SHIFT}
     touch = {"dom0": "-", "domains": [], "pins": [], "poison": False, "persistence": None, "flushed": None}
-    touch |= answer.touch
-    return Answer(complete(fields), in_order(answer.hops), touch, answer.run)
+    hops = [hop if hop.place is None else hop._replace(place=host_place(host, hop.place)) for hop in answer.hops]
+    return Answer(complete(fields), in_order(hops), touch | answer.touch, answer.run)

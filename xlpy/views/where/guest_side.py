@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 
-from xlpy.addr import PAGE_SHIFT, Gpa, Spa
-from xlpy.errors import NotFound
+from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa
 from xlpy.firmware.acpi.nfit_places import spa_range_of, spa_ranges
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, places
-from xlpy.hypervisor.p2m import order_at
+from xlpy.hypervisor.p2m import is_broken, is_read_only, order_at
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.where.answer import Answer, Hop, Place
+from xlpy.views.where.answer import Answer, Hop, Place, guest_place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
@@ -19,11 +18,12 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.running import Running
 
 ENTRY = {0: "4 KiB", 9: "2 MiB", 18: "1 GiB"}  # by order of the page table entry
-SIGNATURES = {b"NVDIMM_PFN_INFO": "", b"BTT_ARENA_INFO\0": "s"}  # info block: what follows the number of /dev/pmemN
+INFO_BLOCKS = (b"NVDIMM_PFN_INFO\0", b"NVDIMM_DAX_INFO\0", b"BTT_ARENA_INFO\0\0")
+SIGNATURE = b"NAMESPACE_INDEX\0"  # of a label area that was initialised
 
 
-def from_guest(running: Running, gpa: Gpa) -> Answer:
-    """The way of a guest's load down to the machine frame.
+def from_guest(host: Host, running: Running, gpa: Gpa) -> Answer:
+    """The way of a guest's load down to the machine frame, and for RAM to its file.
 
     Raises:
         NotFound: nothing is mapped there.
@@ -34,69 +34,63 @@ def from_guest(running: Running, gpa: Gpa) -> Answer:
     ram, pmem = p2m.ram.at(gfn), p2m.pmem.at(gfn)
     piece = ram or pmem
     if piece is None:
-        return _device(running, gpa, load)
-    spa = Spa((piece.base + gfn - piece.start << PAGE_SHIFT) + gpa % (1 << PAGE_SHIFT))
-    order = order_at(piece, gfn)
+        from xlpy.views.where.guest_memory import register
+
+        return register(running, gpa, load)
+    spa = Spa((piece.base + gfn - piece.start << PAGE_SHIFT) + gpa % PAGE)
     table = "xen.ram" if ram else "xen.pmem"
     mapped = Hop(
         "xen",
         f"guest frame {gfn:#x} -> machine frame {spa >> PAGE_SHIFT:#x}",
-        f"p2m of domain {running.domid}, an entry of {ENTRY[order]}",
+        f"p2m of domain {running.domid}, an entry of {ENTRY[order_at(piece, gfn)]}{_rights(piece.tag)}",
         Place("state", name=f"{table}/{running.domid}"),
     )
     run = (piece.end << PAGE_SHIFT) - gpa
     if pmem is None:
-        media, offset, length = running.domain.files.find(spa >> PAGE_SHIFT, 1)
-        file, at = os.fspath(media.path), offset + gpa % (1 << PAGE_SHIFT)
-        known = {**load, "spa": spa, "mfn": spa >> PAGE_SHIFT, "media": {"file": file, "offset": at}}
-        hops = [
-            Hop("guest", f"load from {gpa:#x}: RAM", "E820"),
-            mapped,
-            Hop("silicon", f"byte {at:#x} of the file {file}", "the domain's RAM files", Place("file", at, file)),
-        ]
-        return Answer(known, hops, {"domains": [running.name], "dom0": "privileged"}, min(run, length - gpa % length))
+        from xlpy.views.where.guest_memory import ram as in_ram
+
+        answer = in_ram(running, gpa, spa, piece.end - gfn, mapped)
+        return Answer({**load, **answer.fields}, answer.hops, answer.touch, min(run, answer.run))
     device = _vnvdimm(running, gpa)
     hops = [mapped]
     if device is not None:
         run = min(run, device.gpa + device.size - gpa)
-        above, name = _device_hops(running, device, gpa)
+        above, fields = _device_hops(host, running, device, gpa)
         hops = [*above, mapped]
-        load["guest_device"] = name
+        load |= fields
     return Answer({**load, "spa": spa}, hops, {"domains": [running.name]}, run)
 
 
-def _device(running: Running, gpa: Gpa, load: dict[str, Any]) -> Answer:
-    """A device register; NotFound where nobody answers."""
-    for row in running.domain.memory.spans(extents=False):
-        if gpa in row.span and row.kind == "mmio":
-            hop = Hop("xen", f"a load from {gpa:#x} traps: {row.what} answers", "ranges of the ioreq servers")
-            return Answer(load, [hop], {}, row.span.end - gpa)
-    raise NotFound(
-        f"domain {running.name} has nothing at {gpa:#x}: a load reads all ones",
-        hint=f"xlpy map {running.name} shows what lies where",
-    )
+def _rights(tag: int) -> str:
+    """What a guest can do with a page of this type, where it is not the usual."""
+    if is_broken(tag):
+        return ", broken: an access is a machine check"
+    return ", read-only" if is_read_only(tag) else ""
 
 
 def _vnvdimm(running: Running, gpa: int) -> VnvdimmRecord | None:
     return next((one for one in running.record.vnvdimms if one.gpa <= gpa < one.gpa + one.size), None)
 
 
-def _device_hops(running: Running, device: VnvdimmRecord, gpa: Gpa) -> tuple[list[Hop], str]:
+def _device_hops(host: Host, running: Running, device: VnvdimmRecord, gpa: Gpa) -> tuple[list[Hop], dict[str, Any]]:
     """Configuration line, the guest's NFIT, and what its Linux calls the device."""
-    hops = [_configured(running, device)]
     offset = gpa - device.gpa
     tables = running.acpi_tables() if running.domain.p2m.ram else []
     nfit = next((table for table in tables if table.signature == "NFIT"), None)
-    name = "-"
-    if nfit is not None and (found := spa_range_of(nfit.data, gpa)):
-        at, index = found
-        name = _linux_name(running, device, spa_ranges(nfit.data).index(device.gpa))
-        place = Place("gpa", nfit.address + at)
-        hops.append(
-            Hop("guest", f"{name}, vNVDIMM {device.slot}+{offset:#x}", f"guest's NFIT, SPA range {index}", place)
-        )
-    hops.append(Hop("guest", f"load from {gpa:#x}", "guest-physical address"))
-    return hops, name
+    found = nfit and spa_range_of(nfit.data, gpa)
+    decided, place, number = "guest's _FIT, for what came later", Place("state", name=f"dm/{running.domid}/fit"), None
+    if nfit is not None and found:
+        decided, place = f"guest's NFIT, SPA range {found[1]}", guest_place(running, nfit.address + found[0])
+        number = spa_ranges(nfit.data).index(device.gpa)
+    node, at = _linux_name(host, running, device, number, gpa)
+    inside = "" if at is None else f"+{at:#x}"
+    hops = [
+        _configured(running, device),
+        Hop("guest", f"{node or 'no device'}{inside}", "guest's labels and info block"),
+        Hop("guest", f"vNVDIMM {device.slot}+{offset:#x}", decided, place),
+        Hop("guest", f"load from {gpa:#x}", "guest-physical address"),
+    ]
+    return hops, {"guest_device": node, "guest_device_offset": at}
 
 
 def _configured(running: Running, device: VnvdimmRecord) -> Hop:
@@ -111,18 +105,56 @@ def _configured(running: Running, device: VnvdimmRecord) -> Hop:
         settings = None
     value = settings["vnvdimm"] if settings and "vnvdimm" in settings else None
     for item in value if isinstance(value, Items) else ():
-        if settings and isinstance(item, Text) and device.path in item:
+        if settings and isinstance(item, Text) and _file_of(item) == device.path:
             where = Place("text", name=str(settings.source.position(item.offset)))
             return Hop("toolstack", f"vnvdimm entry {str(item)!r}", "configuration", where)
     return Hop("toolstack", f"vNVDIMM {device.slot}, file={device.path}", "nvdimm-attach")
 
 
-def _linux_name(running: Running, device: VnvdimmRecord, number: int) -> str:
-    """The name of the block device that Linux makes of a vNVDIMM, by the info block at its start."""
-    head = running.memory.read(Gpa(device.gpa + 4096), 15)
-    if head == b"NVDIMM_DAX_INFO":
-        return f"/dev/dax{number}.0"
-    return f"/dev/pmem{number}{SIGNATURES.get(head, '')}"
+def _file_of(entry: str) -> str | None:
+    """The value of ``file`` in an entry of ``vnvdimm``, which may begin with the path alone."""
+    if entry.lstrip().startswith("/"):
+        return entry.partition(",")[0].strip()
+    pairs = (part.partition("=") for part in entry.split(","))
+    return next((value.strip() for key, _, value in pairs if key.strip() == "file"), None)
+
+
+def _linux_name(
+    host: Host, running: Running, device: VnvdimmRecord, number: int | None, gpa: Gpa
+) -> tuple[str | None, int | None]:
+    """The device that Linux makes of a place in a vNVDIMM, and the offset on it; None where it belongs to none.
+
+    Args:
+        number: of its region, where the table at boot says so and no label divides it.
+    """
+    if number is None or _labelled(device) or _head(host, device) in INFO_BLOCKS:
+        from xlpy.guest.probe import probe
+
+        for one in probe(host.domain(running.domid)).pmem:
+            if one.start <= gpa < one.start + one.size:
+                inside = None if one.mode == "sector" else gpa - one.start
+                return f"/dev/{one.dev}", inside
+        return None, None
+    return f"/dev/pmem{number}", gpa - device.gpa
+
+
+def _labelled(device: VnvdimmRecord) -> bool:
+    """Whether there may be labels in the label area of a vNVDIMM."""
+    if not device.label:
+        return False
+    with suppress(OSError), open(device.label, "rb") as area:  # noqa: PTH123 - pathlib is not needed otherwise
+        return area.read(len(SIGNATURE)) == SIGNATURE
+    return False
+
+
+def _head(host: Host, device: VnvdimmRecord) -> bytes:
+    """The signature of an info block in a vNVDIMM: read on the media, where broken pages harm no guest."""
+    found = b""
+    for spa, length in device.extents:
+        if found or length > PAGE:
+            return host.hw.read(Spa(spa + (0 if found else PAGE)), 16)
+        found = b"the first extent has one page"
+    return b""
 
 
 def frame(host: Host, spa: Spa) -> tuple[list[Hop], str]:

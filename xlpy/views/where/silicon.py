@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 
 from xlpy.addr import PAGE_SHIFT, Spa, Span
-from xlpy.errors import Constraint, NotFound
-from xlpy.firmware.acpi.nfit_places import FIRST, region_map_of, spa_range_of
-from xlpy.firmware.e820 import TYPE_NAMES
+from xlpy.firmware.acpi.nfit_places import FIRST, interleave_of, region_map_of, spa_range_of
 from xlpy.hw.memmap import fit_span
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Answer, Hop, Place
@@ -15,8 +13,6 @@ from xlpy.views.where.answer import Answer, Hop, Place
 LINE = 64
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from xlpy.host import Host
     from xlpy.hw.hardware import Region
 
@@ -28,72 +24,62 @@ def below(host: Host, spa: Spa) -> Answer:
         Constraint: there is no memory.
     """
     if not host.hw.has_memory(Span(spa, 1)):
-        for dimm in host.spec.dimms:
-            if any(spa in Span(hint, 64) for hint in host.hw.flush_hints(dimm.id)):
-                hop = Hop("silicon", f"flush hint of {dimm.id}: a write drains its queue", "NFIT, flush hint addresses")
-                return Answer({"spa": spa, "mfn": spa >> PAGE_SHIFT, "dimm": dimm.id}, [hop], {}, 1)
-        raise Constraint(
-            f"there is no memory at host address {spa:#x}",
-            code="XLPY-HW-NO-MEMORY",
-            hint="`xlpy host show` lists where RAM and persistent memory are",
-        )
+        from xlpy.views.where.host_memory import without_bytes
+
+        return without_bytes(host, spa)
     file, offset = host.hw.locate_file(spa)
     fields = {"spa": spa, "mfn": spa >> PAGE_SHIFT, "media": {"file": file, "offset": offset}}
-    media = Hop(
-        "silicon", f"byte {offset:#x} of the file {file}", "the machine description", Place("file", offset, file)
-    )
-    try:
-        region = host.hw.region_at(spa)
-    except NotFound:
-        return _ram(host, spa, fields, media)
+    media = Hop("silicon", f"media file, byte {offset:#x}", "the machine description", Place("file", offset, file))
+    region = next((one for one in host.hw.regions if spa in one.span), None)
+    if region is None:
+        from xlpy.views.where.host_memory import ram
+
+        return ram(host, spa, fields, media)
     return _pmem(host, spa, region, fields, media)
 
 
-def _ram(host: Host, spa: Spa, fields: dict[str, Any], media: Hop) -> Answer:
-    """Host RAM, as the E820 tells of it."""
-    rows = host.hw.memory_map()
-    entry = next((one for one in rows if one.start <= spa < one.start + one.size), None)
-    if entry is None:  # as between 640K and 1M
-        kind, end = "in no entry", min((one.start for one in rows if one.start > spa), default=spa + 1)
-    else:
-        kind, end = TYPE_NAMES.get(entry.type, str(entry.type)), entry.start + entry.size
-    hop = Hop("firmware", f"host address {spa:#x}: {kind}", "the host's E820")
-    return Answer(fields, [hop, media], {"poison": False, "persistence": None}, end - spa)
-
-
 def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: Hop) -> Answer:
-    dimm, dpa = host.hw.locate(spa)
+    """Persistent memory: its range in the NFIT, and the DIMM whose turn it is."""
     offset = spa - region.span.start
-    way = region.set.dimms.index(dimm.id)
-    hops, deciding, source = [], None, "NFIT"
-    for source, address, table in _described(host):
-        if found := spa_range_of(table, spa):
-            at, index = found
-            what = f"host address {spa:#x} = {region.name}+{offset:#x}"
-            hops.append(Hop("firmware", what, f"{source}, SPA range {index}", Place("spa", address + at)))
-            mapped = region_map_of(table, index, dimm.handle)
-            deciding = None if mapped is None else Place("spa", address + mapped)
-            break
-    ways = len(region.set.dimms)
-    share = f"way {way} of {ways}, lines of {region.set.line}" if ways > 1 else "the whole range, not interleaved"
-    hops.append(
-        Hop("firmware", f"{dimm.id} ({share})", f"{source}, region mapping of handle {dimm.handle:#x}", deciding)
-    )
-    hops.append(Hop("silicon", f"{dimm.id}, DPA {dpa:#x}", "interleaving, ACPI 6.5, 5.2.25.3"))
+    here = f"host address {spa:#x} = {region.name}+{offset:#x}"
     poison = host.hw.poison.overlapping(Span(spa, 1))
     touch = {"poison": bool(poison), "persistence": host.dom0.bus.persistence, "flushed": _flushed(host, spa)}
-    more = {"region": f"region{region.index}", "dimm": dimm.id, "dpa": dpa}
-    return Answer({**fields, **more}, [*hops, media], touch, region.span.end - spa)
+    fields = {**fields, "region": f"region{region.index}"}
+    if not region.set.dimms:
+        hop = Hop("firmware", f"{here}, on no DIMM that firmware describes", "the host's E820, type 12")
+        return Answer(fields, [hop, media], touch, region.span.end - spa)
+    dimm, dpa = host.hw.locate(spa)
+    table, start, data = _table(host, spa)
+    index, places = 0, dict[str, Place]()
+    if found := spa_range_of(data, spa):
+        at, index = found
+        places["range"] = Place("spa", start + at)
+        if mapped := region_map_of(data, index, dimm.handle):
+            places["map"] = Place("spa", start + mapped)
+            if ways := interleave_of(data, mapped):
+                places["ways"] = Place("spa", start + ways)
+    line, count = region.set.line, len(region.set.dimms)
+    way = f"way {region.set.dimms.index(dimm.id)} of {count}, line {offset // line} of {line} bytes"
+    share = way if count > 1 else "the whole range, not interleaved"
+    decided = f"{table}, interleave structure" if count > 1 else f"{table}, region mapping"
+    hops = [
+        Hop("firmware", here, f"{table}, SPA range {index}", places.get("range")),
+        Hop(
+            "firmware", f"{dimm.id} ({share})", f"{table}, region mapping of handle {dimm.handle:#x}", places.get("map")
+        ),
+        Hop("silicon", f"{dimm.id}, DPA {dpa:#x}", decided, places.get("ways" if count > 1 else "map")),
+    ]
+    return Answer({**fields, "dimm": dimm.id, "dpa": dpa}, [*hops, media], touch, region.span.end - spa)
 
 
-def _described(host: Host) -> Iterator[tuple[str, int, bytes]]:
-    """(name, address, bytes) of what tells of ranges: the NFIT, and what ``_FIT`` returns, with as long a header."""
-    for table in host.acpi_tables():
-        if table.signature == "NFIT":
-            yield "NFIT", table.address, table.data
+def _table(host: Host, spa: Spa) -> tuple[str, int, bytes]:
+    """What describes a range: name, address and bytes of the NFIT, or of what ``_FIT`` returns for one plugged in."""
+    nfit = next((table for table in host.acpi_tables() if table.signature == "NFIT"), None)
+    if nfit is not None and spa_range_of(nfit.data, spa):
+        return "NFIT", nfit.address, nfit.data
     area = fit_span(host.spec)
-    size = int.from_bytes(host.hw.read(area.start, 4), "little")
-    yield "_FIT", area.start + 4 - FIRST, bytes(FIRST) + host.hw.read(Spa(area.start + 4), min(size, area.size - 4))
+    length = int.from_bytes(host.hw.read(area.start, 4), "little")
+    return "_FIT", area.start + 4 - FIRST, bytes(FIRST) + host.hw.read(Spa(area.start + 4), min(length, area.size - 4))
 
 
 def _flushed(host: Host, spa: Spa) -> bool:
