@@ -3,8 +3,8 @@
 from xlpy.addr import Mfn, Span
 from xlpy.errors import HypercallError
 from xlpy.hw.hardware import Hardware
+from xlpy.hypervisor.frametable import metadata_pages
 from xlpy.hypervisor.hypercalls import Hypercalls
-from xlpy.hypervisor.pmem import metadata_pages
 from xlpy.hypervisor.pmem_batch import PmemExtent
 from xlpy.hypervisor.xen import Xen
 

@@ -6,8 +6,7 @@ from hypervisor_helpers import Device, Refused, play
 from xlpy.addr import PAGE, Mfn, Spa, Span
 from xlpy.errors import Constraint, HypercallError
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.frametable import PmemRegion
-from xlpy.hypervisor.pmem import metadata_pages
+from xlpy.hypervisor.frametable import PmemRegion, metadata_pages
 from xlpy.hypervisor.xen import Xen
 
 N = 0x80000  # pages of the 2 GiB device

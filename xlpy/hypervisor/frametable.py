@@ -108,6 +108,14 @@ def places(region: PmemRegion, mfn: int) -> tuple[Spa, Spa]:
     return Spa(records + at * PAGE_INFO_SIZE), Spa(gfns + at * M2P_SIZE)
 
 
+def metadata_pages(count: int) -> int:
+    """Pages that the metadata of ``count`` pages takes: ``struct page_info`` and M2P, each rounded up to whole pages.
+
+    ``count`` is the whole device, reserved area included. 1 GiB needs 2560 pages, 10 MiB.
+    """
+    return pages(PAGE_INFO_SIZE * count) + pages(M2P_SIZE * count)
+
+
 def decode(record: bytes) -> PageInfo:
     """Read one 32-byte ``struct page_info``."""
     link, back, count, kind, owner, stamp = PAGE_INFO.unpack(record)

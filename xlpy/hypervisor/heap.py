@@ -124,7 +124,7 @@ def at_boot(memory_map: Iterable[tuple[int, int, int]]) -> AtBoot:
         memory_map: rows of its E820: start, bytes, type.
     """
     from xlpy.firmware.e820 import E820_RAM
-    from xlpy.hypervisor.pmem import metadata_pages
+    from xlpy.hypervisor.frametable import metadata_pages
 
     ram = [
         (-(-start >> PAGE_SHIFT), (start + size) >> PAGE_SHIFT) for start, size, kind in memory_map if kind == E820_RAM

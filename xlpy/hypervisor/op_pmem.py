@@ -47,7 +47,7 @@ class PmemReportOps(Gate):
         Raises:
             HypercallError: in this order: EPERM the caller is not the control domain; EACCES another interface version;
                 EINVAL an empty area, a frame beyond the physical width or the frame table; EINVAL an area that leaves
-                the device, or areas that overlap; ENOSPC the reserved area is too small (``pmem.metadata_pages``);
+                the device, or areas that overlap; ENOSPC the reserved area is too small (``metadata_pages``);
                 EEXIST overlap with a registered device, or the same report again; EINVAL no persistent memory there in
                 the host's map; ENOMEM the metadata cannot be written.
         """

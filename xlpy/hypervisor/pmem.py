@@ -17,7 +17,7 @@ from xlpy.firmware.e820 import E820_PMEM, E820_PMEM_LEGACY
 from xlpy.hw.media import trouble
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.abi import refuse
-from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, PmemRegion
+from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, PmemRegion, metadata_pages
 from xlpy.hypervisor.p2m import M2P
 from xlpy.private import folder, private
 from xlpy.rangemap import RangeMap
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 # A file beside the domains' directories: number of the last change to frame tables, and the frames that were touched
 # since the number in the store, from the first to behind the last.
 ANNOUNCEMENT = "frames"
-
-
-def metadata_pages(count: int) -> int:
-    """Pages that the metadata of ``count`` pages takes: ``struct page_info`` and M2P, each rounded up to whole pages.
-
-    ``count`` is the whole device, reserved area included. 1 GiB needs 2560 pages, 10 MiB.
-    """
-    return pages(PAGE_INFO_SIZE * count) + pages(M2P_SIZE * count)
 
 
 class Pmem:
