@@ -16,11 +16,11 @@ from case import AFTER, Case, Skip
 from version import CONFIGS, TREE
 
 from xlpy.powercut.check import Check
-from xlpy.powercut.events import Event, encode
-from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.events import TraceEvent, encode
+from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.history import History
 from xlpy.powercut.image import Image
-from xlpy.powercut.trace import Device, Header, Trace, Window, write_header
+from xlpy.powercut.trace import Trace, TracedDevice, TraceHeader, Window, write_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,14 +87,20 @@ def checked(version: Version) -> tuple[Act, Act]:
     events = []
     for number in range(count - 1):
         at = GPA + start + number * 64
-        events += [Event("store", 0, at, number.to_bytes(8, "big")), Event("clwb", 0, at), Event("sfence", 0)]
+        events += [
+            TraceEvent("store", 0, at, number.to_bytes(8, "big")),
+            TraceEvent("clwb", 0, at),
+            TraceEvent("sfence", 0),
+        ]
     (folder / "events.gz").write_bytes(gzip.compress(encode(events)))
     window = Window("vnvdimm0", GPA, SIZE, 0, "/mnt/pmem0/vm1.img", [[GPA, SIZE]])
-    write_header(folder, Header("vm1", [window], [Device("pmem0", "raw", GPA, SIZE)], complete=True))
+    write_header(folder, TraceHeader("vm1", [window], [TracedDevice("pmem0", "raw", GPA, SIZE)], complete=True))
     check = Check((e2fsck, "-fn", "{image}"))
 
     def explore() -> None:
-        exploration = Exploration(Trace(folder), Options(check, strategies=("all-lo", "all-hi")), lambda _result: None)
+        exploration = Exploration(
+            Trace(folder), ExploreOptions(check, strategies=("all-lo", "all-hi")), lambda _result: None
+        )
         summary = exploration.run()
         exploration.log.unlink()
         assert (summary.distinct, summary.failed) == (count, 0), summary

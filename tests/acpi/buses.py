@@ -1,12 +1,12 @@
 """The buses that acpiexec simulates: each transaction succeeds, and brings bytes that count up."""
 
-from xlpy.firmware.acpi.eval import Scratch
+from xlpy.firmware.acpi.eval import ScratchMemory
 from xlpy.firmware.acpi.eval.access import FIXED_HARDWARE, GPIO, IPMI, PCC, PRM, SMBUS
 
 MOST = {SMBUS: 32}  # bytes that follow status and length; 255 of which 32 are valid for GenericSerialBus
 
 
-class Buses(Scratch):
+class Buses(ScratchMemory):
     """Scratch memory and buses; ``log`` has every transaction with the bytes that were sent."""
 
     def __init__(self):

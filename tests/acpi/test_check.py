@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xlpy.firmware.acpi import aml, lint, nfit, nfit_format
 from xlpy.firmware.acpi.fadt import build_fadt
-from xlpy.firmware.acpi.lint import Source
+from xlpy.firmware.acpi.lint import TableSource
 from xlpy.firmware.acpi.roots import Rsdp, build_rsdp, build_xsdt
 from xlpy.firmware.acpi.sdt import build_table
 from xlpy.firmware.acpi.text import decode, to_json, to_text
@@ -76,7 +76,7 @@ def two_ways(tables=((0,), (1,)), offsets=(0, 0), line=4096, **changes):
         [
             nfit.SpaRange(spa_index=1, base=4 * GIB, length=2 * GIB),
             *members,
-            *(nfit.Interleave(1 + n, line, lines) for n, lines in enumerate(tables)),
+            *(nfit.InterleaveStructure(1 + n, line, lines) for n, lines in enumerate(tables)),
             *(nfit.ControlRegion(n, vendor_id=0x8086, device_id=1, revision_id=1, serial_number=n) for n in (1, 2)),
         ]
     )
@@ -84,7 +84,7 @@ def two_ways(tables=((0,), (1,)), offsets=(0, 0), line=4096, **changes):
 
 def check(found):
     """The findings about tables that were found by following pointers."""
-    return lint.check(Source(found, walked=True))
+    return lint.check(TableSource(found, walked=True))
 
 
 def messages(found):

@@ -314,9 +314,9 @@ def test_time_passes_through_the_clock():
 
 
 def test_a_polling_loop_ends_when_the_clock_lets_the_device_answer():
-    from xlpy.firmware.acpi.eval import Scratch
+    from xlpy.firmware.acpi.eval import ScratchMemory
 
-    memory, turns = Scratch(), []
+    memory, turns = ScratchMemory(), []
 
     def clock(_microseconds):
         turns.append(1)
@@ -326,7 +326,7 @@ def test_a_polling_loop_ends_when_the_clock_lets_the_device_answer():
     poll = aml.while_(aml.equal(aml.ref("BUSY"), 1), aml.sleep(1))
     vm = machine(
         aml.op_region("REG", 0, 0x1000, 4),
-        aml.field("REG", [("BUSY", 32)], aml.Access.DWORD),
+        aml.field("REG", [("BUSY", 32)], aml.AccessType.DWORD),
         aml.method("RING", 0, aml.store(1, aml.ref("BUSY")), poll, aml.return_(aml.ref("BUSY"))),
         memory=memory,
         clock=clock,

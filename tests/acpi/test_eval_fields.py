@@ -6,14 +6,14 @@ import pytest
 from acpi.judges import compile_asl, run, tool
 
 from xlpy.firmware.acpi import aml
-from xlpy.firmware.acpi.eval import AmlError, Scratch, load
+from xlpy.firmware.acpi.eval import AmlError, ScratchMemory, load
 from xlpy.firmware.acpi.eval.fields import read_bits, write_bits
 from xlpy.firmware.acpi.sdt import build_table
 
 MEMORY, IO, PCI = 0, 1, 2
 
 
-class Recorder(Scratch):
+class Recorder(ScratchMemory):
     """Scratch memory that writes down every access."""
 
     def __init__(self):
@@ -46,15 +46,15 @@ def setter(value):
 @pytest.mark.parametrize(
     ("access", "offset", "bits", "log"),
     [  # reading FLD: address and width of each access
-        (aml.Access.ANY, 0, 8, [(0x1000, 1)]),
-        (aml.Access.ANY, 0, 32, [(0x1000, 1), (0x1001, 1), (0x1002, 1), (0x1003, 1)]),
-        (aml.Access.BYTE, 12, 8, [(0x1001, 1), (0x1002, 1)]),
-        (aml.Access.WORD, 8, 8, [(0x1000, 2)]),
-        (aml.Access.WORD, 8, 16, [(0x1000, 2), (0x1002, 2)]),
-        (aml.Access.DWORD, 0, 32, [(0x1000, 4)]),
-        (aml.Access.DWORD, 32, 64, [(0x1004, 4), (0x1008, 4)]),
-        (aml.Access.QWORD, 60, 8, [(0x1000, 8), (0x1008, 8)]),
-        (aml.Access.BUFFER, 0, 16, [(0x1000, 1), (0x1001, 1)]),
+        (aml.AccessType.ANY, 0, 8, [(0x1000, 1)]),
+        (aml.AccessType.ANY, 0, 32, [(0x1000, 1), (0x1001, 1), (0x1002, 1), (0x1003, 1)]),
+        (aml.AccessType.BYTE, 12, 8, [(0x1001, 1), (0x1002, 1)]),
+        (aml.AccessType.WORD, 8, 8, [(0x1000, 2)]),
+        (aml.AccessType.WORD, 8, 16, [(0x1000, 2), (0x1002, 2)]),
+        (aml.AccessType.DWORD, 0, 32, [(0x1000, 4)]),
+        (aml.AccessType.DWORD, 32, 64, [(0x1004, 4), (0x1008, 4)]),
+        (aml.AccessType.QWORD, 60, 8, [(0x1000, 8), (0x1008, 8)]),
+        (aml.AccessType.BUFFER, 0, 16, [(0x1000, 1), (0x1001, 1)]),
     ],
 )
 def test_units_of_access(access, offset, bits, log):
@@ -72,14 +72,14 @@ def test_units_of_access(access, offset, bits, log):
     ],
 )
 def test_update_rule(update, log):
-    vm, memory = machine(region_with([("", 4), ("FLD", 4)], aml.Access.WORD, update), setter(5))
+    vm, memory = machine(region_with([("", 4), ("FLD", 4)], aml.AccessType.WORD, update), setter(5))
     memory.bytes = {(MEMORY, 0x1000): 0xA5, (MEMORY, 0x1001): 0xA5}
     vm.evaluate("SET")
     assert memory.log == log
 
 
 def test_whole_units_are_not_read_before_a_write():
-    vm, memory = machine(region_with([("", 4), ("FLD", 24)], aml.Access.BYTE), setter(0xABCDEF))
+    vm, memory = machine(region_with([("", 4), ("FLD", 24)], aml.AccessType.BYTE), setter(0xABCDEF))
     vm.evaluate("SET")
     assert [entry[:1] + entry[2:] for entry in memory.log] == [
         ("Read", 0x1000, 1, 0),
@@ -94,7 +94,7 @@ def test_whole_units_are_not_read_before_a_write():
 def test_narrow_fields_read_as_integers_and_wide_ones_as_buffers():
     units = [("NARR", 64), ("WIDE", 72)]
     for revision, kind in ((2, int), (1, bytes)):
-        vm, memory = machine(region_with(units, aml.Access.BYTE), revision=revision)
+        vm, memory = machine(region_with(units, aml.AccessType.BYTE), revision=revision)
         memory.bytes = {(MEMORY, 0x1000 + at): at for at in range(17)}
         assert vm.evaluate("WIDE") == bytes(range(8, 17))
         value = vm.evaluate("NARR")
@@ -104,7 +104,7 @@ def test_narrow_fields_read_as_integers_and_wide_ones_as_buffers():
 
 def test_stores_truncate_and_extend():
     vm, memory = machine(
-        region_with([("FLD", 80)], aml.Access.DWORD), aml.method("SET", 1, aml.store(aml.arg(0), aml.ref("FLD")))
+        region_with([("FLD", 80)], aml.AccessType.DWORD), aml.method("SET", 1, aml.store(aml.arg(0), aml.ref("FLD")))
     )
     for value, stored in (
         (0x11223344, "44 33 22 11 00 00 00 00 00 00"),
@@ -120,8 +120,8 @@ def test_stores_truncate_and_extend():
 def test_index_field():
     vm, memory = machine(
         aml.op_region("REG", IO, 0x70, 2),
-        aml.field("REG", [("IDX", 8), ("DAT", 8)], aml.Access.BYTE),
-        aml.index_field("IDX", "DAT", [("", 4), ("FLD", 8)], aml.Access.BYTE),
+        aml.field("REG", [("IDX", 8), ("DAT", 8)], aml.AccessType.BYTE),
+        aml.index_field("IDX", "DAT", [("", 4), ("FLD", 8)], aml.AccessType.BYTE),
         setter(0xAB),
     )
     vm.evaluate("FLD")
@@ -148,8 +148,8 @@ def test_index_field():
 def test_bank_field():
     vm, memory = machine(
         aml.op_region("REG", IO, 0x170, 8),
-        aml.field("REG", [("BNK", 8)], aml.Access.BYTE),
-        aml.bank_field("REG", "BNK", 3, [("", 16), ("FLD", 16)], aml.Access.WORD),
+        aml.field("REG", [("BNK", 8)], aml.AccessType.BYTE),
+        aml.bank_field("REG", "BNK", 3, [("", 16), ("FLD", 16)], aml.AccessType.WORD),
         setter(0x1234),
     )
     vm.evaluate("SET")
@@ -165,7 +165,7 @@ def test_bank_field():
 def test_access_as():
     """AccessAs (01 type attribute) changes the width for the units that follow."""
     units = b"\x41\x5f\x5f\x5f\x10" + b"\x01\x03\x00" + b"\x42\x5f\x5f\x5f\x10"
-    body = aml.name_string("REG") + bytes([aml.Access.BYTE]) + units
+    body = aml.name_string("REG") + bytes([aml.AccessType.BYTE]) + units
     field = b"\x5b\x81" + aml.pkg_length(len(body)) + body
     vm, memory = machine(aml.op_region("REG", MEMORY, 0x1000, 8), field)
     vm.evaluate("A")
@@ -186,7 +186,7 @@ def test_pci_configuration_space():
                     "ISA",
                     aml.name("_ADR", 0x1F0003),
                     aml.op_region("PIRQ", PCI, 0x60, 4),
-                    aml.field("PIRQ", [("PIRA", 8)], aml.Access.BYTE),
+                    aml.field("PIRQ", [("PIRA", 8)], aml.AccessType.BYTE),
                 ),
             ),
         )
@@ -201,10 +201,10 @@ def test_a_region_is_located_when_it_is_made():
     memory.write(MEMORY, 0x500, 4, 0x20000)
     body = [
         aml.op_region("INFO", MEMORY, 0x500, 4),
-        aml.field("INFO", [("BASE", 32)], aml.Access.DWORD),
+        aml.field("INFO", [("BASE", 32)], aml.AccessType.DWORD),
         aml.name("SIZE", 4),
         aml.op_region("REG", MEMORY, aml.add(aml.ref("BASE"), 0x10), aml.ref("SIZE")),
-        aml.field("REG", [("FLD", 8)], aml.Access.BYTE),
+        aml.field("REG", [("FLD", 8)], aml.AccessType.BYTE),
         aml.op_region("SOON", MEMORY, aml.ref("LATE"), 4),
         aml.name("LATE", 4),
     ]

@@ -148,7 +148,7 @@ SAMPLE = b"".join(
     [
         aml.name("_HID", aml.eisaid("PNP0A03")),
         aml.op_region("REG", 0, 0x1000, 0x40),
-        aml.field("REG", [("AAA", 8), ("", 4), ("BBB", 40), ("CCC", 256)], aml.Access.DWORD),
+        aml.field("REG", [("AAA", 8), ("", 4), ("BBB", 40), ("CCC", 256)], aml.AccessType.DWORD),
         aml.scope("\\_SB", aml.device("DEV", aml.name("_CRS", aml.resource_template(aml.io(1, 2, 3, 4))))),
         aml.mutex("MTX"),
         aml.method(

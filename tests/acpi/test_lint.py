@@ -17,7 +17,7 @@ from xlpy.errors import FormatError
 from xlpy.firmware.acpi import aml, lint, nfit, nfit_format
 from xlpy.firmware.acpi.acpidump import file_names, to_hex
 from xlpy.firmware.acpi.fadt import build_fadt
-from xlpy.firmware.acpi.lint import RULES, Source, read_tables
+from xlpy.firmware.acpi.lint import RULES, TableSource, read_tables
 from xlpy.firmware.acpi.roots import Rsdp, build_rsdp, build_xsdt
 from xlpy.firmware.acpi.sdt import build_table
 from xlpy.firmware.acpi.walk import Found
@@ -29,7 +29,7 @@ DSDT = build_table("DSDT", aml.scope("\\_SB", aml.device("PCI0", aml.name("_HID"
 
 def found_in(*tables):
     """(severity, code, offset) of all findings about tables from a file, but for what such a file lacks."""
-    source = Source([Found(data[:4].decode("latin-1"), 0, data) for data in tables])
+    source = TableSource([Found(data[:4].decode("latin-1"), 0, data) for data in tables])
     return [(one.severity, one.code, one.offset) for one in lint.check(source) if one.code != PARTIAL]
 
 
@@ -323,7 +323,7 @@ def test_a_broken_structure_hides_no_other():
     ],
 )
 def test_the_words_say_which_length_is_off(structure, message):
-    (finding,) = [one for one in lint.check(Source([Found("NFIT", 0, nfit_of(structure))])) if one.code != PARTIAL]
+    (finding,) = [one for one in lint.check(TableSource([Found("NFIT", 0, nfit_of(structure))])) if one.code != PARTIAL]
     assert finding.message == message
 
 
@@ -346,7 +346,7 @@ def machine(*more, base=0x1000):
 
 
 def codes(tables, *, walked=False):
-    return [one.code for one in lint.check(Source(tables, walked=walked))]
+    return [one.code for one in lint.check(TableSource(tables, walked=walked))]
 
 
 def test_a_whole_dump_is_not_partial():
@@ -365,7 +365,7 @@ def test_a_whole_dump_is_not_partial():
     }.values(),
 )
 def test_partial_dumps_are_told_once(tables, words):
-    (finding,) = lint.check(Source(tables))
+    (finding,) = lint.check(TableSource(tables))
     assert (finding.severity, finding.code) == ("note", PARTIAL)
     assert f"a partial dump: {words}" in finding.message
 
@@ -458,7 +458,7 @@ SAMPLES = {
     "SRAT": srat(cpu(0, 0), memory(0, 0, GIB), x2cpu(0, 300)),
     "APIC": madt(apic(0, 0), io_apic(1, 0), override(0, 2), x2apic(3, 300)),
     "NFIT": nfit_of(
-        *raw(*pair(SECOND), nfit.FlushHints(1, (64,)), nfit.Capabilities(1, 3), nfit.Interleave(1, 64, (0,)))
+        *raw(*pair(SECOND), nfit.FlushHints(1, (64,)), nfit.Capabilities(1, 3), nfit.InterleaveStructure(1, 64, (0,)))
     ),
     "FACP": build_fadt({"dsdt": 1}, 6),
     "DSDT": DSDT,
@@ -472,7 +472,7 @@ def test_truncated_at_each_byte(signature):
     """Something is said of every such table, in our own words; and nothing crashes."""
     whole = SAMPLES[signature]
     for cut in range(len(whole)):
-        found = lint.check(Source([Found(signature, 0, whole[:cut])]))
+        found = lint.check(TableSource([Found(signature, 0, whole[:cut])]))
         told = [one for one in found if one.code != PARTIAL]
         assert told, cut
         assert not any(
@@ -488,7 +488,7 @@ def test_truncated_behind_a_right_header(signature, data):
     whole = SAMPLES[signature]
     cut = data.draw(st.integers(36, len(whole)))
     table = whole[:cut] if signature == "RSDP" else build_table(signature, whole[36:cut], whole[8])
-    lint.check(Source([Found(signature, 0x1000, table)]))
+    lint.check(TableSource([Found(signature, 0x1000, table)]))
 
 
 CALL = aml.method("FOO", 2, aml.return_(aml.arg(0)))
@@ -524,7 +524,9 @@ def test_elements_of_packages_that_name_nothing():
     """Found once for each, in the table that has the package; an SSDT may bring what the DSDT names."""
     package = aml.name("PKG0", aml.package(1, aml.package(aml.ref("LNKA"), aml.ref("LNKB"))))
     tables = [build_table("DSDT", package, 2), build_table("SSDT", aml.device("LNKA"), 2)]
-    (found,) = [one for one in lint.check(Source([Found(t[:4].decode(), 0, t) for t in tables])) if one.code != PARTIAL]
+    (found,) = [
+        one for one in lint.check(TableSource([Found(t[:4].decode(), 0, t) for t in tables])) if one.code != PARTIAL
+    ]
     assert (found.severity, found.code, found.table) == ("warning", "aml-element", "dsdt")
     assert found.message == "\\PKG0[1][1] names LNKB, which does not exist"
 
@@ -533,7 +535,7 @@ def test_elements_of_packages_that_name_nothing():
 def test_definition_blocks(name):
     terms, (severity, code, words) = BLOCKS[name]
     table = build_table("DSDT", b"".join(terms), 2)
-    (found,) = [one for one in lint.check(Source([Found("DSDT", 0, table)])) if one.code != PARTIAL]
+    (found,) = [one for one in lint.check(TableSource([Found("DSDT", 0, table)])) if one.code != PARTIAL]
     assert (found.severity, found.code, found.table) == (severity, code, "dsdt")
     assert words in found.message
     assert found.offset is not None

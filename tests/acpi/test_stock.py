@@ -13,7 +13,7 @@ from xlpy.devicemodel import stock
 from xlpy.devicemodel.backing import Backing, Vnvdimm
 from xlpy.devicemodel.stock import MICROSOFT_UUID, StockDevice, ssdt
 from xlpy.dom0.nvdimm.labels import TYPE_PMEM, Label, empty_index, read_area
-from xlpy.firmware.acpi.eval import Scratch, load
+from xlpy.firmware.acpi.eval import ScratchMemory, load
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.firmware.acpi.sdt import build_table
 
@@ -32,7 +32,7 @@ def dimm(slot=0, labels=True, size=SIZE, unarmed=False, losses=None):
 DSDT = build_table("DSDT", b"", 2)
 
 
-class Memory(Scratch):
+class Memory(ScratchMemory):
     """A label area, and a guard: an access outside it, or that is not one of 8 aligned bytes, fails the test."""
 
     def __init__(self, *areas):
@@ -197,7 +197,7 @@ def test_iasl_reads_it_and_compiles_it_again(tmp_path):
 def test_acpiexec_runs_it_alike(tmp_path):
     """acpiexec's memory is zeros, and every session's own; each window is a piece of memory by itself there."""
     tables = [DSDT, ssdt([dimm(losses=3)])]
-    vm = load(tables, Scratch())
+    vm = load(tables, ScratchMemory())
     commands = [f"{NV00}.{name}" for name in ("_LSI", "_NCH", "_NBS")]
     ours = [vm.evaluate(command) for command in commands]
     data = bytes(range(48))

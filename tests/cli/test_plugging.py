@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from copying import copy_tree
 
-from xlpy.dom0.nvdimm.driver import Bus, Region
+from xlpy.dom0.nvdimm.driver import Bus, RegionDesc
 from xlpy.dom0.nvdimm.rescan import evaluate_fit, merge
 from xlpy.firmware.acpi.eval import load
 from xlpy.firmware.acpi.nfit_format import parse_structures
@@ -280,7 +280,7 @@ def test_numbers_stay_and_the_lowest_are_given():
     def region(number, start, cookie):
         from xlpy.addr import Spa, Span
 
-        return Region(number, Span(Spa(start), 1), (), cookie, cookie, 0, False)
+        return RegionDesc(number, Span(Spa(start), 1), (), cookie, cookie, 0, False)
 
     known = Bus(1, None, (), (region(0, 0, 1), region(1, 10, 2), region(2, 20, 3)), ())
     now = Bus(1, None, (), (region(0, 10, 2), region(1, 20, 3), region(2, 30, 4), region(3, 0, 9)), ())

@@ -17,7 +17,7 @@ from xlpy.firmware.acpi.nfit_format import parse_nfit, parse_structures
 from xlpy.firmware.dm_acpi import parse_stream
 from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.firmware.layout import XEN_HVM, in_ram
-from xlpy.hypervisor.mmio import Access
+from xlpy.hypervisor.mmio import IoRequest
 
 if TYPE_CHECKING:
     from devicemodel.conftest import World
@@ -247,9 +247,9 @@ def test_the_page_outlives_the_process(world: World) -> None:
     world.model().attach([world.backing("a", (0, MIB))])
     first, second = world.model(), world.model()
     at = XEN_HVM.mailbox
-    first.handle(Access(at + 40, 8, write=True, value=0x1122334455667788))
-    assert second.handle(Access(at + 40, 4, write=False)) == 0x55667788
-    assert second.handle(Access(at + 4095, 1, write=False)) == 0
+    first.handle(IoRequest(at + 40, 8, write=True, value=0x1122334455667788))
+    assert second.handle(IoRequest(at + 40, 4, write=False)) == 0x55667788
+    assert second.handle(IoRequest(at + 4095, 1, write=False)) == 0
 
 
 def test_nobody_connected_reads_as_ones(world: World) -> None:

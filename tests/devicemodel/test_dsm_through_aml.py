@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from devicemodel.conftest import World
 
     from xlpy.devicemodel.model import DeviceModel
-    from xlpy.hypervisor.mmio import Access
+    from xlpy.hypervisor.mmio import IoRequest
 
 ROOT = bytes.fromhex("a4e7102f919ee41189d3123b93f75cba")
 DEVICE = bytes.fromhex("30ac0943110de4119191" + "0800200c9a66")
@@ -149,7 +149,7 @@ def test_a_fit_of_many_pieces_that_changes_meanwhile(world: World) -> None:
     model.attach([world.backing("d", (n * MIB, 4096), label_path=None) for n in range(60)], slots=61)
     reads = []
 
-    def handle(access: Access) -> int:
+    def handle(access: IoRequest) -> int:
         result = model.handle(access)
         if access.write and access.address == XEN_HVM.mailbox:
             reads.append(access)

@@ -12,7 +12,7 @@ from xlpy.addr import GIB, KIB, MIB, PAGE, Gpa, Span
 from xlpy.errors import Constraint
 from xlpy.firmware import affinity
 from xlpy.firmware.acpi import srat
-from xlpy.firmware.acpi.lint import Source, check
+from xlpy.firmware.acpi.lint import TableSource, check
 from xlpy.firmware.acpi.nfit import SpaRange
 from xlpy.firmware.acpi.nfit_format import parse_nfit
 from xlpy.firmware.acpi.walk import Found
@@ -58,7 +58,9 @@ def test_the_node_is_the_configurations(world: World) -> None:
     nfit, table = tables(world)
     assert entries(table)[-2:] == [(1, 20 * GIB, MIB, 5), (0, 21 * GIB, MIB, 5)]
     assert [one.proximity_domain for one in parse_nfit(nfit) if isinstance(one, SpaRange)] == [1, 0]
-    assert [one.code for one in check(Source([Found("NFIT", 0, nfit), Found("SRAT", 0, table)]))] == ["dump-partial"]
+    assert [one.code for one in check(TableSource([Found("NFIT", 0, nfit), Found("SRAT", 0, table)]))] == [
+        "dump-partial"
+    ]
 
 
 def test_it_begins_as_hvmloaders_own(world: World) -> None:

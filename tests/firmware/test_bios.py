@@ -15,7 +15,7 @@ from xlpy.firmware.acpi.nfit import (
     Capabilities,
     ControlRegion,
     FlushHints,
-    Interleave,
+    InterleaveStructure,
     RegionMap,
     SpaRange,
     device_id,
@@ -27,7 +27,7 @@ from xlpy.firmware.acpi.walk import find_rsdp, walk
 from xlpy.firmware.bios import power_on
 from xlpy.hw.describe import default_machine_text, parse_machine
 from xlpy.hw.hardware import Hardware
-from xlpy.hw.interleave import Interleave as Translation
+from xlpy.hw.interleave import InterleaveStructure as Translation
 from xlpy.hw.interleave import Way
 from xlpy.hw.machine import MachineSpec
 
@@ -112,7 +112,7 @@ def test_nfit_of_the_default_machine(tmp_path):
         RegionMap(0x01, 1, 1, GIB, 0, physical_id=0x1100, interleave_index=12, interleave_ways=2),
         RegionMap(0x11, 1, 2, GIB, 4096, physical_id=0x1101, interleave_index=12, interleave_ways=2),
         RegionMap(0x21, 2, 3, 526 * MIB, 0, physical_id=0x1102),
-        Interleave(12, 4096, (0,)),
+        InterleaveStructure(12, 4096, (0,)),
         ControlRegion(1, 0x8980, 1, 1, serial_number=serials[0]),
         ControlRegion(2, 0x8980, 1, 1, serial_number=serials[1]),
         ControlRegion(3, 0x8980, 1, 1, serial_number=serials[2]),
@@ -146,7 +146,7 @@ def test_unique_id_with_manufacturing_date(tmp_path):
 
 def test_links_and_translation_agree_with_the_hardware(machine):
     structures = parse_nfit(tables_of(machine)["NFIT"])
-    tables = {one.interleave_index: one for one in structures if isinstance(one, Interleave)}
+    tables = {one.interleave_index: one for one in structures if isinstance(one, InterleaveStructure)}
     controls = [one.control_index for one in structures if isinstance(one, ControlRegion)]
     maps = [one for one in structures if isinstance(one, RegionMap)]
     assert sorted(one.control_index for one in maps) == controls
@@ -212,4 +212,4 @@ def test_the_largest_machine(tmp_path):
     hw = powered(tmp_path, f"{{cpu: {{count: 255}}, dimms: [{dimms}], sets: [{sets}]}}")
     structures = parse_nfit(tables_of(hw)["NFIT"])
     assert sum(isinstance(one, RegionMap) for one in structures) == 256
-    assert sum(isinstance(one, Interleave) for one in structures) == 8
+    assert sum(isinstance(one, InterleaveStructure) for one in structures) == 8

@@ -11,13 +11,13 @@ from xlpy.firmware import e820
 from xlpy.firmware.e820 import E820_RAM, E820_RESERVED, E820Entry
 from xlpy.firmware.hvm_info import HvmInfo
 from xlpy.firmware.hvmloader.keys import strtoll
-from xlpy.firmware.hvmloader.memory import Memory
+from xlpy.firmware.hvmloader.memory import FirmwareMemory
 from xlpy.firmware.hvmloader.pci import setup
 from xlpy.firmware.layout import XEN_HVM
 
 
-def memory_of(platform: FakePlatform) -> Memory:
-    return Memory(platform, XEN_HVM, HvmInfo(1, platform.low_end >> 12, platform.high_end >> 12))
+def memory_of(platform: FakePlatform) -> FirmwareMemory:
+    return FirmwareMemory(platform, XEN_HVM, HvmInfo(1, platform.low_end >> 12, platform.high_end >> 12))
 
 
 def test_bump_allocators():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlpy.hypervisor.linear import LinearMap, Piece
+from xlpy.hypervisor.linear import LinearMap, LinearPiece
 
 LIMIT = 60
 spans = st.tuples(st.integers(0, LIMIT), st.integers(1, 12))
@@ -80,10 +80,10 @@ def test_every_step_equals_the_model(program: list) -> None:
 def test_a_split_keeps_the_arithmetic() -> None:
     table = LinearMap()
     table.add(100, 200, 5000, 1)
-    assert table.take(130, 150) == [Piece(130, 150, 5030, 1)]
-    assert list(table) == [Piece(100, 130, 5000, 1), Piece(150, 200, 5050, 1)]
-    assert table.clip(120, 160) == [Piece(120, 130, 5020, 1), Piece(150, 160, 5050, 1)]
-    assert table.at(150) == Piece(150, 200, 5050, 1)
+    assert table.take(130, 150) == [LinearPiece(130, 150, 5030, 1)]
+    assert list(table) == [LinearPiece(100, 130, 5000, 1), LinearPiece(150, 200, 5050, 1)]
+    assert table.clip(120, 160) == [LinearPiece(120, 130, 5020, 1), LinearPiece(150, 160, 5050, 1)]
+    assert table.at(150) == LinearPiece(150, 200, 5050, 1)
     assert table.at(140) is None
 
 

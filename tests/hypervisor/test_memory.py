@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from xlpy.addr import GIB, MIB, PAGE, Gpa, Spa, Span
 from xlpy.errors import Constraint, HostTrouble
 from xlpy.hypervisor.memory import GuestCrashed
-from xlpy.hypervisor.mmio import Access
+from xlpy.hypervisor.mmio import IoRequest
 from xlpy.hypervisor.xen import Xen
 
 G4 = 4 * GIB
@@ -241,7 +241,7 @@ def test_mmio_lies_over_holes_only(xen, calls):
     calls.dm_set_state(domid, server, True)
     seen = []
 
-    def handler(access: Access) -> int:
+    def handler(access: IoRequest) -> int:
         seen.append(access)
         return 0x11
 
@@ -249,7 +249,7 @@ def test_mmio_lies_over_holes_only(xen, calls):
     memory = xen.domain(domid).memory
     assert memory.read(Gpa(0x9FFFF), 2) == b"\x00\x11"
     memory.write(Gpa(0x9FFFE), b"abcd")
-    assert seen == [Access(0xA0000, 1, False), Access(0xA0000, 2, True, 0x6463)]
+    assert seen == [IoRequest(0xA0000, 1, False), IoRequest(0xA0000, 2, True, 0x6463)]
     assert memory.read(Gpa(0x9FFFE), 2) == b"ab"
 
 

@@ -6,7 +6,7 @@ from hypervisor_helpers import Refused, play
 from xlpy.addr import PAGE, Gpa
 from xlpy.errors import HypercallError, NotFound
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.mmio import Access
+from xlpy.hypervisor.mmio import IoRequest
 from xlpy.hypervisor.xen import Xen
 
 PORT, MEMORY, PCI = 0, 1, 2
@@ -116,12 +116,12 @@ def test_how_accesses_are_cut(xen, guest, box, gpa, length, cut):
         start = BOX + at - gpa
         expected[start : start + size] = value[:size]
     assert memory.read(Gpa(gpa), length) == expected
-    assert box == [Access(BOX + at, size, write=False) for at, size in cut]
+    assert box == [IoRequest(BOX + at, size, write=False) for at, size in cut]
     box.clear()
     data = bytes(range(1, length + 1))
     memory.write(Gpa(gpa), data)
     assert box == [
-        Access(BOX + at, size, True, int.from_bytes(data[BOX + at - gpa : BOX + at - gpa + size], "little"))
+        IoRequest(BOX + at, size, True, int.from_bytes(data[BOX + at - gpa : BOX + at - gpa + size], "little"))
         for at, size in cut
     ]
 

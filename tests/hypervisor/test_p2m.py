@@ -3,7 +3,7 @@
 import pytest
 
 from xlpy.hypervisor.abi import P2M_RAM_BROKEN, P2M_RAM_RW
-from xlpy.hypervisor.linear import LinearMap, Piece
+from xlpy.hypervisor.linear import LinearMap, LinearPiece
 from xlpy.hypervisor.p2m import M2P, P2M, entries
 
 G, M2 = 1 << 18, 1 << 9
@@ -51,7 +51,11 @@ def test_inverse() -> None:
     one.add_columns([100, 200], [110, 205], [5000, 4000], [0, 0])
     two.add(100, 103, 4500, 0)
     table = M2P.inverse([(1, one), (2, two)])
-    assert list(table) == [Piece(4000, 4005, 200, 1), Piece(4500, 4503, 100, 2), Piece(5000, 5010, 100, 1)]
+    assert list(table) == [
+        LinearPiece(4000, 4005, 200, 1),
+        LinearPiece(4500, 4503, 100, 2),
+        LinearPiece(5000, 5010, 100, 1),
+    ]
     assert table.lookup(5003) == (103, 1)
     with pytest.raises(ValueError):  # a page cannot have two owners
         M2P.inverse([(1, one), (2, one)])

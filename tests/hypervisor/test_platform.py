@@ -8,7 +8,7 @@ from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
 from xlpy.firmware.layout import HVM_INFO
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.mmio import Access
+from xlpy.hypervisor.mmio import IoRequest
 from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.hypervisor.xen import Xen
 
@@ -136,7 +136,7 @@ def test_ports_of_a_device_model(xen, calls, guest, platform):
     assert platform.io_in(0xA1A, 4) == 0xFFFFFFFF  # leaves the range
     assert platform.io_in(0x3F9, 1) == 0xFF  # no UART
     platform.io_out(0x80, 1, 1)
-    assert seen == [Access(0xA18, 4, False, 0, 0), Access(0xA1A, 2, True, 0xBEEF, 0)]
+    assert seen == [IoRequest(0xA18, 4, False, 0, 0), IoRequest(0xA1A, 2, True, 0xBEEF, 0)]
 
 
 def test_debug_port(xen, guest, platform):

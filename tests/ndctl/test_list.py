@@ -7,7 +7,7 @@ from dom0.nvdimm.nd_bank import Platform, disable, powered
 
 from xlpy.addr import GIB, MIB
 from xlpy.cli.ndctl import listing
-from xlpy.cli.ndctl.session import Session
+from xlpy.cli.ndctl.session import NdctlSession
 from xlpy.cli.ndctl.sizes import human
 from xlpy.dom0.nvdimm.nd.bus import NdBus
 from xlpy.dom0.nvdimm.probe import interpret
@@ -84,7 +84,7 @@ REGION = """\
 EVERYTHING = f'[\n  {{\n    "provider":"ACPI.NFIT",\n    "dev":"ndbus0",\n{DIMMS}{REGION}  }}\n]\n'
 
 
-class Heard(Session):
+class Heard(NdctlSession):
     """A session whose output is kept."""
 
     def __init__(self, nd):

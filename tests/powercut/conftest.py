@@ -6,8 +6,8 @@ import gzip
 
 import pytest
 
-from xlpy.powercut.events import Event, encode
-from xlpy.powercut.trace import Device, Header, Trace, Window, write_header
+from xlpy.powercut.events import TraceEvent, encode
+from xlpy.powercut.trace import Trace, TracedDevice, TraceHeader, Window, write_header
 
 GPA, SIZE = 0x1_0000_0000, 1 << 20
 
@@ -20,11 +20,11 @@ def program(text, vcpu=0):
         word, *rest = line.split()
         kind = names.get(word, word)
         if kind in ("store", "nontemporal", "locked"):
-            events.append(Event(kind, vcpu, GPA + int(rest[0], 16), int(rest[1], 16).to_bytes(8, "little")))
+            events.append(TraceEvent(kind, vcpu, GPA + int(rest[0], 16), int(rest[1], 16).to_bytes(8, "little")))
         elif kind in ("clwb", "clflush", "clflushopt"):
-            events.append(Event(kind, vcpu, GPA + int(rest[0], 16)))
+            events.append(TraceEvent(kind, vcpu, GPA + int(rest[0], 16)))
         else:
-            events.append(Event(kind, vcpu, number=int(rest[0]) if rest else 0))
+            events.append(TraceEvent(kind, vcpu, number=int(rest[0]) if rest else 0))
     return events
 
 
@@ -41,7 +41,7 @@ def make_trace(tmp_path):
             file.write(base)
             file.truncate(size)
         window = Window("vnvdimm0", GPA, size, 0, "/mnt/pmem0/vm1.img", [[0x4_0000_0000, size]])
-        write_header(folder, Header("vm1", [window], [Device("pmem0", "raw", GPA, size)], complete=complete))
+        write_header(folder, TraceHeader("vm1", [window], [TracedDevice("pmem0", "raw", GPA, size)], complete=complete))
         return Trace(folder)
 
     return make

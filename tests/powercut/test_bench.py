@@ -10,7 +10,7 @@ from powercut.test_explore import check, explore
 
 from xlpy.errors import MissingTool, NotFound
 from xlpy.powercut.check import Check
-from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.page import page
 
 MISSING = "dask.distributed is not installed (pip install distributed)"
@@ -69,7 +69,7 @@ class Reader(HTMLParser):
 
 def made_page(trace, command):
     results = []
-    options = Options(Check(command))
+    options = ExploreOptions(Check(command))
     summary = Exploration(trace, options, results.append).run()
     return page(trace, options, summary, results)
 

@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
-from xlpy.powercut.events import FENCES, FLUSHES, KINDS, STORES, Event, decode, encode
+from xlpy.powercut.events import FENCES, FLUSHES, KINDS, STORES, TraceEvent, decode, encode
 
 EXAMPLES = [
-    (Event("store", 0, 0x10, b"\x01\x02\x03\x04\x05\x06\x07\x08"), "30 20 0102030405060708"),
-    (Event("nontemporal", 0, 0x3F, b"\xff"), "01 7e ff"),
-    (Event("store", 0, 0x40, b"\xaa"), "00 8001 aa"),
-    (Event("clwb", 0, 0x80), "03 04"),
-    (Event("sfence", 0), "06"),
-    (Event("mark", 0, number=300), "08 ac02"),
-    (Event("mfence", 2), "09 02 07"),
-    (Event("dsm", 0, 0x100, b"ab", 1), "0a 01 8002 02 6162"),
+    (TraceEvent("store", 0, 0x10, b"\x01\x02\x03\x04\x05\x06\x07\x08"), "30 20 0102030405060708"),
+    (TraceEvent("nontemporal", 0, 0x3F, b"\xff"), "01 7e ff"),
+    (TraceEvent("store", 0, 0x40, b"\xaa"), "00 8001 aa"),
+    (TraceEvent("clwb", 0, 0x80), "03 04"),
+    (TraceEvent("sfence", 0), "06"),
+    (TraceEvent("mark", 0, number=300), "08 ac02"),
+    (TraceEvent("mfence", 2), "09 02 07"),
+    (TraceEvent("dsm", 0, 0x100, b"ab", 1), "0a 01 8002 02 6162"),
 ]
 
 
@@ -30,7 +30,11 @@ def test_bytes(event, text):
 
 def test_places_follow_each_other():
     """A store right behind another costs one byte beside its kind; a flush counts in lines."""
-    events = [Event("store", 0, 0x100, b"12345678"), Event("store", 0, 0x108, b"12345678"), Event("clwb", 0, 0x100)]
+    events = [
+        TraceEvent("store", 0, 0x100, b"12345678"),
+        TraceEvent("store", 0, 0x108, b"12345678"),
+        TraceEvent("clwb", 0, 0x100),
+    ]
     raw = encode(events)
     assert raw[-12:] == b"\x30\x00" + b"12345678" + b"\x03\x00"
     assert list(decode([raw])) == events
@@ -39,19 +43,21 @@ def test_places_follow_each_other():
 vcpus = st.integers(0, 3)
 addresses = st.integers(0, (1 << 52) - 64)
 stores = st.builds(
-    lambda kind, vcpu, address, data: Event(kind, vcpu, address, data),
+    lambda kind, vcpu, address, data: TraceEvent(kind, vcpu, address, data),
     st.sampled_from(STORES),
     vcpus,
     addresses,
     st.sampled_from([1, 2, 4, 8, 16]).flatmap(lambda n: st.binary(min_size=n, max_size=n)),
 )
-flushes = st.builds(lambda kind, vcpu, a: Event(kind, vcpu, a // 64 * 64), st.sampled_from(FLUSHES), vcpus, addresses)
+flushes = st.builds(
+    lambda kind, vcpu, a: TraceEvent(kind, vcpu, a // 64 * 64), st.sampled_from(FLUSHES), vcpus, addresses
+)
 labels = st.builds(
-    lambda vcpu, at, data, n: Event("dsm", vcpu, at, data, n),
+    lambda vcpu, at, data, n: TraceEvent("dsm", vcpu, at, data, n),
     *(vcpus, st.integers(0, 1 << 20), st.binary(max_size=300), st.integers(0, 9)),
 )
 others = st.builds(
-    lambda kind, vcpu, n: Event(kind, vcpu, number=0 if kind in FENCES else n),
+    lambda kind, vcpu, n: TraceEvent(kind, vcpu, number=0 if kind in FENCES else n),
     st.sampled_from([k for k in KINDS if k not in (*STORES, *FLUSHES, "vcpu", "dsm")]),
     vcpus,
     st.integers(0, (1 << 64) - 1),
@@ -95,4 +101,4 @@ def test_damage(text, message):
 @pytest.mark.parametrize("size", [0, 3, 32])
 def test_a_store_of_another_size_cannot_be_written(size):
     with pytest.raises(ValueError, match="are possible"):
-        encode([Event("store", 0, 0, bytes(size))])
+        encode([TraceEvent("store", 0, 0, bytes(size))])

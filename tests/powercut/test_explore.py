@@ -21,11 +21,11 @@ from xlpy.limits import IMAGE_IN_MEMORY
 from xlpy.powercut.check import KEEP, Check, run_check
 from xlpy.powercut.counterexample import load, reduced, replay, save
 from xlpy.powercut.epochs import apply
-from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.history import Durable, History
 from xlpy.powercut.image import Image
 from xlpy.powercut.states import STRATEGIES, states
-from xlpy.powercut.subject import SPARE, Source, working_folder
+from xlpy.powercut.subject import SPARE, StateSource, working_folder
 from xlpy.powercut.trace import Trace, write_header
 
 # A record at 0 is valid when the flag at 0x40 is set; the check reads both.
@@ -38,7 +38,7 @@ def check(text=CHECK):
 
 def explore(trace, command=None, *, timeout=60.0, prune=False, **options):
     results = []
-    chosen = Options(Check(command or check(), timeout, prune=prune), **options)
+    chosen = ExploreOptions(Check(command or check(), timeout, prune=prune), **options)
     summary = Exploration(trace, chosen, results.append).run()
     return summary, results
 
@@ -113,7 +113,7 @@ def test_a_sample_is_the_same_for_the_same_seed(make_trace):
 def test_reduction_finds_the_one_line_that_matters(make_trace, tmp_path):
     noise = "; ".join(f"st {0x1000 + i * 64:x} 9" for i in range(30))
     trace = make_trace(f"st 0 5; {noise}; st 40 1; clwb 40; fence")
-    options = Options(Check(check()), strategies=("all-lo", "single", "random"), samples=4)
+    options = ExploreOptions(Check(check()), strategies=("all-lo", "single", "random"), samples=4)
     results = []
     Exploration(trace, options, results.append).run()
     failing = max((r for r in results if not r.verdict.passed), key=lambda r: r.lost)
@@ -226,7 +226,7 @@ def test_lines_outside_the_device_do_not_count(make_trace):
     trace = make_trace("st 0 1; st 1000 1")
     device = trace.header.devices[0]._replace(gpa=GPA + 0x1000, size=0x1000)
     write_header(trace.path, trace.header._replace(devices=[device]))
-    exploration = Exploration(Trace(trace.path), Options(Check(check("pass"))), lambda _result: None)
+    exploration = Exploration(Trace(trace.path), ExploreOptions(Check(check("pass"))), lambda _result: None)
     assert [sorted(task.kept) for task in exploration.tasks()] == [[], [0]]
     assert LINE == 64
 
@@ -244,11 +244,11 @@ def test_small_images_are_in_memory(tmp_path, monkeypatch, size, domain, room, i
     memory = tmp_path / "shm"
     memory.mkdir()
     monkeypatch.setattr("os.statvfs", lambda _path: SimpleNamespace(f_bavail=room, f_frsize=1))
-    assert working_folder(Source("/trace", 0, size, domain), memory) == (memory if in_memory else Path("/trace"))
+    assert working_folder(StateSource("/trace", 0, size, domain), memory) == (memory if in_memory else Path("/trace"))
 
 
 def test_without_shared_memory_images_are_beside_the_trace(tmp_path):
-    assert working_folder(Source("/trace", 0, 4096), tmp_path / "none") == Path("/trace")
+    assert working_folder(StateSource("/trace", 0, 4096), tmp_path / "none") == Path("/trace")
 
 
 def test_images_are_gone_afterwards(make_trace, monkeypatch, tmp_path):

@@ -22,7 +22,7 @@ from xlpy.host import Host
 from xlpy.powercut.check import Check
 from xlpy.powercut.counterexample import reduced
 from xlpy.powercut.epochs import Epochs
-from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.subject import Subject
 from xlpy.powercut.trace import LABELS, Trace
 
@@ -69,7 +69,7 @@ class Run:
         results = []
         check = Check(tuple(map(str, command)), 120.0)
         subject = DomainSubject if check.domain else Subject
-        options = Options(check, device, epochs, strategies=strategies, samples=4, jobs=2, subject=subject)
+        options = ExploreOptions(check, device, epochs, strategies=strategies, samples=4, jobs=2, subject=subject)
         summary = Exploration(self.trace, options, results.append).run()
         assert summary.problem is None
         return options, results, summary

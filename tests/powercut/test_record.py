@@ -11,11 +11,11 @@ import pytest
 from xlpy.errors import Conflict, Constraint, MissingTool
 from xlpy.powercut import record
 from xlpy.powercut.record import Recorder, plugin, require_version
-from xlpy.powercut.trace import Header, Window
+from xlpy.powercut.trace import TraceHeader, Window
 
 ROOT = Path(__file__).parents[2]
 WINDOW = Window("vnvdimm0", 1 << 32, 8192, 0, "/dev/pmem0", [[1 << 33, 8192]], 1, label_size=256, labels=8192)
-HEADER = Header("vm1", [WINDOW], [], cpu_features=["clflushopt"])
+HEADER = TraceHeader("vm1", [WINDOW], [], cpu_features=["clflushopt"])
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (package gcc)")
 
 

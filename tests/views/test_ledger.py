@@ -15,7 +15,7 @@ from xlpy.errors import Constraint, NotFound
 from xlpy.host import Host
 from xlpy.toolstack.backing.usable import odd
 from xlpy.views.ledger import accounts
-from xlpy.views.wanted import BACK, FRONT, Place, plans
+from xlpy.views.wanted import BACK, FRONT, NamespacePlace, plans
 
 MACHINES = Path(__file__).parents[2] / "configs" / "machines"
 
@@ -86,7 +86,7 @@ def test_what_is_not_there(made_host):
     start=st.sampled_from([4 * GIB, 4 * GIB + 2 * MIB, 0x440000000]),
 )
 def test_a_plan_gives_exactly_what_is_wanted_and_nothing_smaller_does(wanted, ways, start):
-    place = Place(Spa(start), 16 * MIB if 16 % ways == 0 else 16 * MIB * ways)
+    place = NamespacePlace(Spa(start), 16 * MIB if 16 % ways == 0 else 16 * MIB * ways)
     for plan in plans(wanted, place, ("fsdax",)):
         step = next(n for n in itertools.count(place.align, place.align) if n % plan.align == 0)
         assert plan.size % step == 0
@@ -130,8 +130,8 @@ def test_only_whole_pages(wanted):
 
 def test_a_region_that_is_too_small():
     with pytest.raises(Constraint, match="no namespace of at most 64M leaves 64M"):
-        plans(64 * MIB, Place(most=64 * MIB))
-    assert plans(60 * MIB, Place(most=64 * MIB))
+        plans(64 * MIB, NamespacePlace(most=64 * MIB))
+    assert plans(60 * MIB, NamespacePlace(most=64 * MIB))
 
 
 @pytest.mark.parametrize(

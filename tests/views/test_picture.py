@@ -14,7 +14,7 @@ from xlpy.dom0.ext4.edit import Ext4Editor
 from xlpy.hypervisor.abi import P2M_RAM_BROKEN
 from xlpy.toolstack.config.domain_config import load_config
 from xlpy.views.picture.layout import layout, place_of
-from xlpy.views.picture.model import Backing, Band, Interleaved, Picture, Segment, Space, picture
+from xlpy.views.picture.model import AddressSpace, Band, DrawnBacking, Interleaved, Picture, Segment, picture
 from xlpy.views.picture.page import page
 from xlpy.views.picture.svg import svg
 
@@ -32,16 +32,16 @@ def bank(domains=2, extents=3, dimms=2, name="vm"):
             Segment(0, GIB, "ram", "RAM", []),
             Segment(5 * GIB, 5 * GIB + pages * 4096, "pmem", f"/mnt/{name}", []),
         ]
-        guests.append(Space(space, f"domain {name}{number}", segments))
+        guests.append(AddressSpace(space, f"domain {name}{number}", segments))
         first = (base >> 12) + 2 * pages * (number + 1)
         flat = [n for i in range(pages) for n in (first - 2 * i, 1)]
-        backings.append(Backing(space, 0, f"/mnt/{name}", 5 * GIB, pages * 4096, flat))
+        backings.append(DrawnBacking(space, 0, f"/mnt/{name}", 5 * GIB, pages * 4096, flat))
     names = [f"dimm{i}" for i in range(dimms)]
     size = dimms * GIB
     bands = [Band(base, base + size, "namespace", f"namespace0.0 {name}", 1)]
     region = Segment(base, base + size, "region", "region0", bands)
-    host = Space("host", f"host {name}", [Segment(0, GIB, "ram", "host RAM", []), region])
-    cells = [Space(f"dimm:{d}", d, [Segment(0, GIB, "dimm", "handle", [])]) for d in names]
+    host = AddressSpace("host", f"host {name}", [Segment(0, GIB, "ram", "host RAM", []), region])
+    cells = [AddressSpace(f"dimm:{d}", d, [Segment(0, GIB, "dimm", "handle", [])]) for d in names]
     return Picture(name, [guests, [host], cells], backings, [Interleaved("region0", base, size, names, 4096)], [])
 
 

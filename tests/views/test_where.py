@@ -311,10 +311,10 @@ def test_the_device_that_the_guests_linux_has(guest):
 
 def test_who_looks_harms_no_guest(guest):
     """The head of the vNVDIMM is broken: a guest that looked there would get a machine check."""
-    from xlpy.events.machine_checks import Injection, inject
+    from xlpy.events.machine_checks import MachineCheckInjection, inject
 
     host, gpa = guest
-    inject(host, Injection(address=gpa + 4096, domid=1))
+    inject(host, MachineCheckInjection(address=gpa + 4096, domid=1))
     answer = whereis.by_gpa(host, 1, gpa + 4096)
     assert answer.touch["poison"]
     assert any("broken: an access is a machine check" in text for text in decided(answer))

@@ -30,7 +30,7 @@ _CHUNK = 4096  # PIPE_BUF: what a pipe takes without blocking once it is writabl
 _TAIL = 4096
 
 
-class Run(NamedTuple):
+class GuestRunEnd(NamedTuple):
     """How a guest's run ended.
 
     timed_out: time was up before it ended. tail: the end of the console output. requests: how many the mailbox has
@@ -79,7 +79,7 @@ class GuestRun:
         if source is not None:
             self._poll.register(source, select.POLLIN)
 
-    def serve(self) -> Run:
+    def serve(self) -> GuestRunEnd:
         """Do it.
 
         Raises:
@@ -97,8 +97,8 @@ class GuestRun:
             self._watch(self._emulator.console_out, select.POLLIN, wanted=wanted)
         return self._ended(timed_out=False)
 
-    def _ended(self, *, timed_out: bool) -> Run:
-        return Run(timed_out, self._tail.decode(errors="replace"), self._requests)
+    def _ended(self, *, timed_out: bool) -> GuestRunEnd:
+        return GuestRunEnd(timed_out, self._tail.decode(errors="replace"), self._requests)
 
     def _answer(self, now: float) -> None:
         """Look at the doorbell, and decide how soon to look again."""

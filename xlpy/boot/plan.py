@@ -59,7 +59,7 @@ class Backend(NamedTuple):
     read_only: bool = False
 
 
-class Plan(NamedTuple):
+class MemoryPlan(NamedTuple):
     """All back ends in guest order, the vNVDIMMs that are staged, and what the user should know."""
 
     backends: tuple[Backend, ...]
@@ -80,7 +80,7 @@ def plan_memory(
     folder: Path,
     has_offset: bool,
     stage_all: bool = False,
-) -> Plan:
+) -> MemoryPlan:
     """Lay out the back ends.
 
     Args:
@@ -121,7 +121,7 @@ def plan_memory(
             f"{len(backends)} stretches of memory, and the emulator has {MAX_NODES} NUMA nodes",
             hint="run it with --stage: each vNVDIMM is then one file",
         )
-    return Plan(tuple(backends), tuple(staged), tuple(notes))
+    return MemoryPlan(tuple(backends), tuple(staged), tuple(notes))
 
 
 def _in_place(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from xlpy.boot.plan import Plan
+    from xlpy.boot.plan import MemoryPlan
     from xlpy.firmware.e820 import E820Entry
 
 PROGRAM = "qemu-system-x86_64"
@@ -109,7 +109,7 @@ def kernel_command_line(rsdp: int | None, entries: Sequence[E820Entry], append: 
 
 def command(
     qemu: Qemu,
-    plan: Plan,
+    plan: MemoryPlan,
     low: int,
     vcpus: int,
     kernel: Path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlpy.addr import Gpa
 from xlpy.boot.qemu import POLICY_BITS
 from xlpy.powercut.record import Recorder, require_version
-from xlpy.powercut.trace import Header, Window
+from xlpy.powercut.trace import TraceHeader, Window
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def make_recorder(
     spec, features = domain.hw.spec, domain.cpuid(7)[1]
     return Recorder(
         folder,
-        Header(
+        TraceHeader(
             record.name,
             _windows(record, devices, model),
             [],

@@ -22,7 +22,7 @@ from xlpy.boot.emulator import Emulator
 from xlpy.boot.firmware import check_initrd_fits, place, run_firmware
 from xlpy.boot.kernel import check_initrd, check_kernel
 from xlpy.boot.memory import EmulatorMemory, RamSize
-from xlpy.boot.plan import GuestNvdimm, Plan, Stretch, plan_memory
+from xlpy.boot.plan import GuestNvdimm, MemoryPlan, Stretch, plan_memory
 from xlpy.boot.session import ENDED, Record, refuse_booted, session, take_machine_check
 from xlpy.boot.signals import ending_signals
 from xlpy.boot.stage import copy_out, copy_stretch
@@ -119,7 +119,7 @@ class Boot:
             (),
         )
         self._devices = tuple(self._vnvdimms())
-        self.plan: Plan = self._plan()
+        self.plan: MemoryPlan = self._plan()
         self._session = self._session._replace(staged=self.plan.staged)
         self._model: DeviceModel | None = device_model(xen, xenstore, store, domid) if self._record.vnvdimms else None
         self.recorder: Recorder | None = None
@@ -141,7 +141,7 @@ class Boot:
         if self._domain.paused:
             raise Conflict(f"{name} is paused", hint=f"xlpy unpause {name}")
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> MemoryPlan:
         limit = 1 << qemu.PHYSICAL_BITS
         for device in self._devices:
             if device.gpa + device.size > limit:

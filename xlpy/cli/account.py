@@ -14,7 +14,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.views.ledger import Account
-    from xlpy.views.wanted import Place, Plan
+    from xlpy.views.wanted import NamespacePlace, NamespacePlan
 
 
 @command("""
@@ -66,12 +66,12 @@ def _show(env: Env, one: Account) -> None:
     table(env, ("BYTES", one.name, "FORMULA", "SOURCE"), rows)
 
 
-def _place(env: Env, device: str | None) -> Place:
+def _place(env: Env, device: str | None) -> NamespacePlace:
     from xlpy.errors import NotFound
-    from xlpy.views.wanted import Place
+    from xlpy.views.wanted import NamespacePlace
 
     if device is None:
-        return Place()
+        return NamespacePlace()
     dom0, short = env.host.dom0, device.removeprefix("/dev/")
     for region in dom0.bus.regions:
         names = {region.dev}
@@ -79,12 +79,12 @@ def _place(env: Env, device: str | None) -> Place:
             if one.region == region.number:
                 names |= {one.dev, one.disk or one.dev, one.char or one.dev}
         if short in names:
-            return Place(region.span.start, region.align, region.span.size)
+            return NamespacePlace(region.span.start, region.align, region.span.size)
     regions = ", ".join(region.dev for region in dom0.bus.regions)
     raise NotFound(f"{device}: no region, namespace or device", hint=f"regions: {regions}; others: xlpy pmem list")
 
 
-def _show_plans(env: Env, want: int, found: list[Plan], as_json: bool) -> None:
+def _show_plans(env: Env, want: int, found: list[NamespacePlan], as_json: bool) -> None:
     if as_json:
         items = [{**plan._asdict(), "command": plan.command} for plan in found]
         json_document("xlpy.pmem-want/1", want=want, items=items)

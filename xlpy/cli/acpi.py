@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.cli.env import Env
-    from xlpy.firmware.acpi.lint.sources import Source
+    from xlpy.firmware.acpi.lint.sources import TableSource
     from xlpy.firmware.acpi.walk import Found
     from xlpy.toolstack.domain.running import Running
 
     Named = Sequence[tuple[str, Found]]  # with their file names
 
 
-def read(env: Env, what: str) -> list[Source]:
+def read(env: Env, what: str) -> list[TableSource]:
     """The tables that a word on the command line stands for: of each machine in a folder or file, or of a domain.
 
     Raises:
@@ -32,7 +32,7 @@ def read(env: Env, what: str) -> list[Source]:
     """
     from pathlib import Path
 
-    from xlpy.firmware.acpi.lint.sources import Source, from_stream, read_tables
+    from xlpy.firmware.acpi.lint.sources import TableSource, from_stream, read_tables
 
     if what == "-":
         return from_stream(sys.stdin.buffer, "standard input")
@@ -45,7 +45,7 @@ def read(env: Env, what: str) -> list[Source]:
             f"there is no file or folder {what}, and no such domain",
             hint="give a folder of .dat files, a table, a dump made by acpidump, or a domain (xlpy list)",
         )
-    return [Source(domain.acpi_tables(), walked=True)]
+    return [TableSource(domain.acpi_tables(), walked=True)]
 
 
 def _domain(env: Env, what: str) -> Running | None:

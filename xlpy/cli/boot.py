@@ -98,10 +98,10 @@ def _end_recording(env: Env, domain: str, recorder: Recorder, complaints: str) -
     """Say in the trace which block devices the guest makes of its namespaces."""
     from xlpy.guest.probe import probe
     from xlpy.powercut.record import remarks
-    from xlpy.powercut.trace import Device
+    from xlpy.powercut.trace import TracedDevice
 
     try:
-        found = [Device(one.dev, one.mode, one.start, one.size) for one in probe(env.host.domain(domain)).pmem]
+        found = [TracedDevice(one.dev, one.mode, one.start, one.size) for one in probe(env.host.domain(domain)).pmem]
     except XlpyError as error:
         env.warn(f"the trace names no block devices: {error}")
         found = []

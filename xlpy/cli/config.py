@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.config.lint import Also
     from xlpy.toolstack.config.xlcfg import Problem
-    from xlpy.toolstack.export.machine import Machine
+    from xlpy.toolstack.export.machine import ExportMachine
 
 
-def _machines(env: Env) -> list[Machine]:
+def _machines(env: Env) -> list[ExportMachine]:
     """Whose persistent memory is known; a host whose state cannot be used is none, for files alone are checked."""
     from xlpy.cli.export import machines
     from xlpy.errors import XlpyError
@@ -71,9 +71,9 @@ def _iomem(env: Env) -> Also:
         if not config.tree["b_info"].get("iomem"):
             return ()
         if watch is None:
-            from xlpy.toolstack.export.watch import Watch
+            from xlpy.toolstack.export.watch import ExportWatch
 
-            watch = Watch(lambda: _machines(env))
+            watch = ExportWatch(lambda: _machines(env))
         return watch(config)
 
     return look

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from xlpy.cli.env import Env
     from xlpy.powercut.check import Check
-    from xlpy.powercut.explore import Exploration, Options, Result, Summary
+    from xlpy.powercut.explore import Exploration, ExploreOptions, StateResult, Summary
     from xlpy.powercut.subject import Subject
     from xlpy.powercut.trace import Trace
 
@@ -98,14 +98,14 @@ def cut(
     reduced to the fewest lost lines and kept for `xlpy trace replay`. Results are kept beside the trace: an exploration
     that was interrupted goes on. Exit status 10: a state has failed.
     """
-    from xlpy.powercut.explore import Exploration, Options
+    from xlpy.powercut.explore import Exploration, ExploreOptions
     from xlpy.powercut.states import USUAL
     from xlpy.powercut.trace import Trace
 
     _refuse_combinations(words, script, (kernel, initrd, append), (at, sample, every or None), scheduler, jobs)
     opened = Trace(trace)
     check = _check(opened, words, script, (kernel, initrd, append), timeout, prune)
-    options = Options(
+    options = ExploreOptions(
         check,
         device,
         None if at is None else frozenset((at,)),
@@ -118,10 +118,10 @@ def cut(
         work,
         subject=_subject(check),
     )
-    results: list[Result] = []
+    results: list[StateResult] = []
     with _progress(env, options, opened) as tell_progress:
 
-        def tell(result: Result) -> None:
+        def tell(result: StateResult) -> None:
             results.append(result)
             _tell(env, result, sum(not one.verdict.passed for one in results), as_json)
             tell_progress(exploration, results)
@@ -156,9 +156,9 @@ def _refuse_combinations(
 def _report(
     env: Env,
     opened: Trace,
-    options: Options,
+    options: ExploreOptions,
     summary: Summary,
-    results: list[Result],
+    results: list[StateResult],
     keep: Path | None,
     page: Path | None,
     as_json: bool,
@@ -203,7 +203,7 @@ def _subject(check: Check) -> type[Subject]:
     return Subject
 
 
-def _tell(env: Env, result: Result, failures: int, as_json: bool) -> None:
+def _tell(env: Env, result: StateResult, failures: int, as_json: bool) -> None:
     if as_json:
         json_line("xlpy.trace-result/1", **result.to_json())
         flush()
@@ -225,7 +225,7 @@ def _sum_up(summary: Summary, as_json: bool) -> None:
     )
 
 
-def _reduce(env: Env, trace: Trace, options: Options, results: list[Result], keep: Path | None) -> None:
+def _reduce(env: Env, trace: Trace, options: ExploreOptions, results: list[StateResult], keep: Path | None) -> None:
     """Make the smallest failure smaller, and keep it."""
     from xlpy.powercut.counterexample import reduced, save
 
@@ -240,7 +240,9 @@ def _reduce(env: Env, trace: Trace, options: Options, results: list[Result], kee
     env.note(f"  hint: xlpy trace replay {kept} -o crash.img")
 
 
-def _write_page(env: Env, path: Path, trace: Trace, options: Options, summary: Summary, results: list[Result]) -> None:
+def _write_page(
+    env: Env, path: Path, trace: Trace, options: ExploreOptions, summary: Summary, results: list[StateResult]
+) -> None:
     from xlpy.errors import Constraint
     from xlpy.powercut.page import page
     from xlpy.private import private
@@ -275,7 +277,9 @@ def replay(env: Env, failure: Path, output: Path, as_json: bool) -> None:
 
 
 @contextmanager
-def _progress(env: Env, options: Options, trace: Trace) -> Iterator[Callable[[Exploration, list[Result]], None]]:
+def _progress(
+    env: Env, options: ExploreOptions, trace: Trace
+) -> Iterator[Callable[[Exploration, list[StateResult]], None]]:
     """A bar over the epochs, for a person at a terminal."""
     if env.quiet or not sys.stderr.isatty():
         yield lambda _exploration, _results: None
@@ -290,7 +294,7 @@ def _progress(env: Env, options: Options, trace: Trace) -> Iterator[Callable[[Ex
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("building states", total=total)
 
-        def tell(exploration: Exploration, results: list[Result]) -> None:
+        def tell(exploration: Exploration, results: list[StateResult]) -> None:
             failed = sum(not one.verdict.passed for one in results)
             text = f"{len(results)} states checked, {failed} failed; {exploration.chosen} chosen so far"
             progress.update(bar, completed=exploration.epochs, description=text)

@@ -11,7 +11,7 @@ from xlpy.xen_version import chosen
 
 if TYPE_CHECKING:
     from xlpy.cli.kept import Kept
-    from xlpy.cli.scratch import Scratch
+    from xlpy.cli.scratch import ScratchFolder
     from xlpy.host import Host
 
 
@@ -50,7 +50,7 @@ class Env:
         self.xen = xen
         self.kept: Kept | None = None
         self._host: Host | None = None
-        self._scratch: Scratch | None = None
+        self._scratch: ScratchFolder | None = None
 
     @property
     def host(self) -> Host:
@@ -87,10 +87,10 @@ class Env:
 
     def _try_on(self) -> str:
         """A place for a host that is gone after the command."""
-        from xlpy.cli.scratch import Scratch
+        from xlpy.cli.scratch import ScratchFolder
 
         self.note("note: there is no host yet, so this is tried on a new one that is thrown away")
-        self._scratch = Scratch()
+        self._scratch = ScratchFolder()
         return self._scratch.path
 
     def options(self) -> dict[str, Any]:

@@ -37,9 +37,9 @@ def event(
     remount takes DAX from its file system. With --force nothing is done, and the pages of guests are listed that would
     have come to belong to somebody else.
     """
-    from xlpy.events.host_events import Event, carry_out, cost
+    from xlpy.events.host_events import HostEvent, carry_out, cost
 
-    wanted = Event(kind, file, size, offset, length)
+    wanted = HostEvent(kind, file, size, offset, length)
     if force:
         rows = cost(env.host, wanted)
         if as_json:

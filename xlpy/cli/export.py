@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from xlpy.cli.env import Env
-    from xlpy.toolstack.export.check import Finding
-    from xlpy.toolstack.export.exporter import Prepared
-    from xlpy.toolstack.export.machine import Machine
+    from xlpy.toolstack.export.check import ManifestFinding
+    from xlpy.toolstack.export.exporter import PreparedExport
+    from xlpy.toolstack.export.machine import ExportMachine
     from xlpy.toolstack.export.manifest import Manifest
 
 NOTES = (
@@ -84,7 +84,7 @@ def export(
     _tell(env, manifest, prepared)
 
 
-def machine_of(env: Env, kernel: str | None) -> Machine:
+def machine_of(env: Env, kernel: str | None) -> ExportMachine:
     """The machine whose memory is meant. NotFound: Linux is asked for, and has no NVDIMM."""
     from xlpy.errors import NotFound
     from xlpy.toolstack.export.machine import has_nvdimms
@@ -106,7 +106,7 @@ def machine_of(env: Env, kernel: str | None) -> Machine:
     return EmulatedMachine(host, f"{host.root}/labels")
 
 
-def _version(env: Env, machine: Machine) -> str:
+def _version(env: Env, machine: ExportMachine) -> str:
     """The version of Xen that is exported for."""
     from xlpy.toolstack.export.exporter import VERSIONS
 
@@ -119,7 +119,7 @@ def _version(env: Env, machine: Machine) -> str:
     return VERSIONS[0]
 
 
-def _tell(env: Env, manifest: Manifest, prepared: Prepared) -> None:
+def _tell(env: Env, manifest: Manifest, prepared: PreparedExport) -> None:
     verb = "would be " if env.dry_run else ""
     for name in (manifest.config, manifest.firmware, manifest.path):
         out(name)
@@ -172,7 +172,7 @@ def check(env: Env, records: tuple[str, ...], kernel: str | None, as_json: bool)
         leave(Exit.FINDINGS)
 
 
-def _named(env: Env, kernel: str | None, records: Iterable[str]) -> Iterator[tuple[Machine, str]]:
+def _named(env: Env, kernel: str | None, records: Iterable[str]) -> Iterator[tuple[ExportMachine, str]]:
     """Each record with the machine that it is of: it says so itself."""
     from xlpy.toolstack.export.check import origin
 
@@ -180,24 +180,24 @@ def _named(env: Env, kernel: str | None, records: Iterable[str]) -> Iterator[tup
         yield machine_of(env, kernel or origin(name)), name
 
 
-def _all(env: Env, kernel: str | None) -> Iterator[tuple[Machine, str]]:
+def _all(env: Env, kernel: str | None) -> Iterator[tuple[ExportMachine, str]]:
     """Every export of this machine, and of the emulated host where there is one."""
     for machine in machines(env, kernel):
         yield from ((machine, path) for path in sorted(machine.register.keys()))
 
 
-def machines(env: Env, kernel: str | None = None) -> list[Machine]:
+def machines(env: Env, kernel: str | None = None) -> list[ExportMachine]:
     """This machine, and the emulated host where there is one; or the one that ``--dom0`` names."""
     from xlpy.host import Host
     from xlpy.toolstack.export import linux
 
-    found: list[Machine] = [] if kernel == "emulated" else [linux.LinuxMachine()]
+    found: list[ExportMachine] = [] if kernel == "emulated" else [linux.LinuxMachine()]
     if kernel == "emulated" or (kernel is None and Host.exists(env.root)):
         found.append(machine_of(env, "emulated"))
     return found
 
 
-def _rows(findings: list[Finding]) -> list[dict[str, str]]:
+def _rows(findings: list[ManifestFinding]) -> list[dict[str, str]]:
     return [one._asdict() for one in findings]
 
 

@@ -14,7 +14,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
-    from xlpy.toolstack.export.importing import Found, Imported
+    from xlpy.toolstack.export.importing import Imported, ImportedMemory
 
 
 @command("""
@@ -56,6 +56,6 @@ def _label_rows(one: Imported) -> list[tuple[str, ...]]:
     return [_row(f"{one.handle:#x}", one.labels, "labels")] if one.labels else []
 
 
-def _row(handle: str, found: Found, what: str) -> tuple[str, ...]:
+def _row(handle: str, found: ImportedMemory, what: str) -> tuple[str, ...]:
     state = "not ok" if found.problems else "ok"
     return handle, f"{found.gpa:#x}", format_size(found.size), what, found.path or "-", found.exported or "-", state

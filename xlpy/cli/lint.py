@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from xlpy.cli.env import Env
     from xlpy.firmware.acpi.diff import Difference
-    from xlpy.firmware.acpi.lint import Source
+    from xlpy.firmware.acpi.lint import TableSource
 
 
 @command("""
@@ -83,10 +83,10 @@ def check(
         leave(Exit.FINDINGS)
 
 
-def _host(env: Env) -> list[Source]:
-    from xlpy.firmware.acpi.lint import Source
+def _host(env: Env) -> list[TableSource]:
+    from xlpy.firmware.acpi.lint import TableSource
 
-    return [Source(env.host.acpi_tables(), walked=True)]
+    return [TableSource(env.host.acpi_tables(), walked=True)]
 
 
 def _count(number: int, what: str) -> str:

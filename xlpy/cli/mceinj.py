@@ -13,7 +13,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.cli.env import Env
-    from xlpy.events.machine_checks import Effect, Injection
+    from xlpy.events.machine_checks import Effect, MachineCheckInjection
 
 
 @command("""
@@ -43,11 +43,11 @@ def mceinj(env: Env, dump: bool, cpu: int, domain: str | None, page: int, lmce: 
     machine check; under `xlpy boot` its emulator raises one. Dom0 finds the bad block. A check that cannot be handled
     brings the host down.
     """
-    from xlpy.events.machine_checks import Injection, bring_down, inject
+    from xlpy.events.machine_checks import MachineCheckInjection, bring_down, inject
 
     host = env.host
     domid = None if domain is None else host.domid(domain)
-    wanted = Injection(kind, page, domid, cpu, lmce)
+    wanted = MachineCheckInjection(kind, page, domid, cpu, lmce)
     if dump:
         inject(host, wanted, dry_run=True)
         _print_address(wanted, as_json)
@@ -83,7 +83,7 @@ def mceinj(env: Env, dump: bool, cpu: int, domain: str | None, page: int, lmce: 
     tell(env, outcomes)
 
 
-def _print_address(wanted: Injection, as_json: bool) -> None:
+def _print_address(wanted: MachineCheckInjection, as_json: bool) -> None:
     """What xen-mceinj prints with -D."""
     if as_json:
         json_document("xlpy.mceinj/1", domid=wanted.domid, address=wanted.address, dry_run=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMPLETING = "_XLPY_COMPLETE"  # set by the shell's completion script: it is no command line
 
 
-class Line(NamedTuple):
+class CommandLine(NamedTuple):
     """A command line, read: the values of the options that all share, the command, and its own values."""
 
     common: dict[str, Any]
@@ -33,7 +33,7 @@ class _Doubt(Exception):
     """The line is not unambiguous."""
 
 
-def read(words: Sequence[str]) -> Line | None:
+def read(words: Sequence[str]) -> CommandLine | None:
     """Read the words after ``xlpy``; None where click shall."""
     try:
         common, rest = _values(shared.parameters, words, interspersed=False)
@@ -43,8 +43,8 @@ def read(words: Sequence[str]) -> Line | None:
             if where and not (deeper in TREE and rest[at + 1 : at + 2] and rest[at + 1] in TREE[deeper]):
                 command = find(where)
                 if any(one.raw for one in command.parameters):
-                    return Line(common, command, _raw(command, rest[at + 1 :]))
-                return Line(common, command, _values(command.parameters, rest[at + 1 :])[0])
+                    return CommandLine(common, command, _raw(command, rest[at + 1 :]))
+                return CommandLine(common, command, _values(command.parameters, rest[at + 1 :])[0])
             branch, at = deeper, at + 1
     except (_Doubt, ValueError):
         pass

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from xlpy.cli.env import Env
     from xlpy.dom0.kernel import Dom0
-    from xlpy.toolstack.export.lint import Report
+    from xlpy.toolstack.export.lint import BackingReport
 
 
 @command("""
@@ -209,7 +209,7 @@ def lint(env: Env, paths: tuple[str, ...], kernel: str, mode: str, as_json: bool
     leave(Exit.FINDINGS if any(one.findings for one in reports) else 0)
 
 
-def _report_lines(one: Report) -> Iterator[str]:
+def _report_lines(one: BackingReport) -> Iterator[str]:
     facts = [one.kind] if one.kind else []
     facts += [format_size(one.size)] if one.size is not None else []
     facts += [f"{one.extents} extent{'s' * (one.extents != 1)}"] if one.extents is not None else []

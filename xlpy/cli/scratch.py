@@ -19,7 +19,7 @@ PREFIX = "xlpy-dry-run-"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-class Scratch:
+class ScratchFolder:
     """The folder, held by a lock as long as the process lives; those whose process was killed are removed first."""
 
     def __init__(self) -> None:

@@ -34,8 +34,8 @@ from __future__ import annotations
 from xlpy.addr import PAGE
 from xlpy.devicemodel import dsm, mailbox
 from xlpy.firmware.acpi.aml import (
-    Access,
-    Space,
+    AccessType,
+    RegionSpace,
     add,
     arg,
     break_,
@@ -99,7 +99,9 @@ def root_body(mailbox_page: Gpa, slots: int, wake: int | None = None) -> bytes:
             It answers in less time than a Sleep takes, so the methods stall first.
     """
     port = (
-        () if wake is None else (op_region("WAKE", Space.SYSTEM_IO, wake, 1), field("WAKE", [("TELL", 8)], Access.BYTE))
+        ()
+        if wake is None
+        else (op_region("WAKE", RegionSpace.SYSTEM_IO, wake, 1), field("WAKE", [("TELL", 8)], AccessType.BYTE))
     )
     return b"".join(
         (
@@ -107,14 +109,14 @@ def root_body(mailbox_page: Gpa, slots: int, wake: int | None = None) -> bytes:
             name("UROT", touuid(dsm.ROOT_UUID)),
             name("UDEV", touuid(dsm.DEVICE_UUID)),
             name("UPRV", touuid(dsm.PRIVATE_UUID)),
-            op_region("MBOX", Space.SYSTEM_MEMORY, mailbox_page, PAGE),
+            op_region("MBOX", RegionSpace.SYSTEM_MEMORY, mailbox_page, PAGE),
             field(
                 "MBOX",
                 [("BELL", 32), ("HNDL", 32), ("REVS", 32), ("FUNC", 32), ("LENG", 32), ("IFID", 128)],
-                Access.DWORD,
+                AccessType.DWORD,
             ),
-            field("MBOX", [(None, mailbox.DATA * 8), ("LDAT", mailbox.DATA_SIZE * 8)], Access.QWORD),
-            field("MBOX", [(None, mailbox.DATA * 8), ("SDAT", SHORT * 8)], Access.QWORD),
+            field("MBOX", [(None, mailbox.DATA * 8), ("LDAT", mailbox.DATA_SIZE * 8)], AccessType.QWORD),
+            field("MBOX", [(None, mailbox.DATA * 8), ("SDAT", SHORT * 8)], AccessType.QWORD),
             *port,
             _wait(told=wake is not None),
             _fail(),

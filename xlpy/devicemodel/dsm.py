@@ -59,7 +59,7 @@ _LABEL_SIZE = Struct("<III")
 _NOTHING = Struct("")
 
 
-class Target(Protocol):
+class DsmTarget(Protocol):
     """Whom the functions act on: the device model of the domain that asks."""
 
     @property
@@ -94,7 +94,7 @@ class Target(Protocol):
         """The guest has let go of a vNVDIMM (``_EJ0``)."""
 
 
-class Function(NamedTuple):
+class DsmFunction(NamedTuple):
     """One function: the layout of its input's fixed part, and what it does with the fields and the rest."""
 
     input: Struct
@@ -106,7 +106,7 @@ def status(code: int) -> bytes:
     return _U32.pack(code)
 
 
-def answer(model: Target, request: Request) -> bytes:
+def answer(model: DsmTarget, request: Request) -> bytes:
     """The output for one request: at most ``DATA_SIZE`` bytes; anything that is not in order gets a status."""
     functions, missing = _interface(model, request)
     if request.function == 0:
@@ -126,7 +126,7 @@ def answer(model: Target, request: Request) -> bytes:
         return status(HARDWARE_ERROR)
 
 
-def _interface(model: Target, request: Request) -> tuple[Mapping[int, Function], int]:
+def _interface(model: DsmTarget, request: Request) -> tuple[Mapping[int, DsmFunction], int]:
     """The functions that handle, UUID and revision select, by number; or none, and the status that tells why."""
     uuid = {ROOT_HANDLE: _ROOT, PRIVATE_HANDLE: _PRIVATE}.get(request.handle, _DEVICE)
     if request.uuid != uuid or request.revision != REVISION:
@@ -141,43 +141,45 @@ def _interface(model: Target, request: Request) -> tuple[Mapping[int, Function],
     return _device(model, device), SUCCESS
 
 
-def _find(model: Target, handle: int) -> Vnvdimm | None:
+def _find(model: DsmTarget, handle: int) -> Vnvdimm | None:
     return next((device for device in model.devices if device.handle == handle), None)
 
 
 # -- the root device ----------------------------------------------------------------------------------------------
 
 
-def _root(model: Target) -> dict[int, Function]:
+def _root(model: DsmTarget) -> dict[int, DsmFunction]:
     from xlpy.devicemodel import ars
 
     scrub = model.ars
     return {
-        ARS_CAPABILITIES: Function(_PAIR64, lambda spa, length, _: scrub.capabilities(spa, length)),
-        ARS_START: Function(_ARS_START, lambda spa, length, kind, _flags, _: scrub.start(spa, length, kind)),
-        ARS_STATUS: Function(_NOTHING, lambda _: scrub.status()),
-        CLEAR_ERROR: Function(_PAIR64, lambda spa, length, _: scrub.clear(spa, length)),
-        TRANSLATE: Function(_U64, lambda spa, _: ars.translate(model.devices, spa)),
+        ARS_CAPABILITIES: DsmFunction(_PAIR64, lambda spa, length, _: scrub.capabilities(spa, length)),
+        ARS_START: DsmFunction(_ARS_START, lambda spa, length, kind, _flags, _: scrub.start(spa, length, kind)),
+        ARS_STATUS: DsmFunction(_NOTHING, lambda _: scrub.status()),
+        CLEAR_ERROR: DsmFunction(_PAIR64, lambda spa, length, _: scrub.clear(spa, length)),
+        TRANSLATE: DsmFunction(_U64, lambda spa, _: ars.translate(model.devices, spa)),
     }
 
 
 # -- a vNVDIMM ------------------------------------------------------------------------------------------------------
 
 
-def _device(model: Target, device: Vnvdimm) -> dict[int, Function]:
+def _device(model: DsmTarget, device: Vnvdimm) -> dict[int, DsmFunction]:
     functions = {}
     labels = model.labels(device)
     if device.backing.smart:
-        functions[SMART] = Function(_NOTHING, lambda _: _smart(model, device))
-        functions[THRESHOLDS] = Function(_NOTHING, lambda _: _thresholds(model, device))
+        functions[SMART] = DsmFunction(_NOTHING, lambda _: _smart(model, device))
+        functions[THRESHOLDS] = DsmFunction(_NOTHING, lambda _: _thresholds(model, device))
     if labels is not None:
-        functions[LABEL_SIZE] = Function(_NOTHING, lambda _: _LABEL_SIZE.pack(SUCCESS, labels.size, MAX_TRANSFER))
-        functions[LABEL_GET] = Function(_PAIR32, lambda offset, length, _: _label_get(labels, offset, length))
-        functions[LABEL_SET] = Function(_PAIR32, lambda offset, length, data: _label_set(labels, offset, length, data))
+        functions[LABEL_SIZE] = DsmFunction(_NOTHING, lambda _: _LABEL_SIZE.pack(SUCCESS, labels.size, MAX_TRANSFER))
+        functions[LABEL_GET] = DsmFunction(_PAIR32, lambda offset, length, _: _label_get(labels, offset, length))
+        functions[LABEL_SET] = DsmFunction(
+            _PAIR32, lambda offset, length, data: _label_set(labels, offset, length, data)
+        )
     return functions
 
 
-def _smart(model: Target, device: Vnvdimm) -> bytes:
+def _smart(model: DsmTarget, device: Vnvdimm) -> bytes:
     from xlpy.devicemodel import smart
 
     found = model.smart(device)
@@ -187,7 +189,7 @@ def _smart(model: Target, device: Vnvdimm) -> bytes:
     return status(SUCCESS) + smart.record(found)
 
 
-def _thresholds(model: Target, device: Vnvdimm) -> bytes:
+def _thresholds(model: DsmTarget, device: Vnvdimm) -> bytes:
     from xlpy.devicemodel import smart
 
     found = model.smart(device)
@@ -210,14 +212,14 @@ def _label_set(labels: LabelStore, offset: int, length: int, data: bytes) -> byt
 # -- our own AML ----------------------------------------------------------------------------------------------------
 
 
-def _private(model: Target) -> dict[int, Function]:
+def _private(model: DsmTarget) -> dict[int, DsmFunction]:
     return {
-        READ_FIT: Function(_U32, lambda offset, _: _read_fit(model, offset)),
-        RELEASE: Function(_U32, lambda handle, _: _release(model, handle)),
+        READ_FIT: DsmFunction(_U32, lambda offset, _: _read_fit(model, offset)),
+        RELEASE: DsmFunction(_U32, lambda handle, _: _release(model, handle)),
     }
 
 
-def _read_fit(model: Target, offset: int) -> bytes:
+def _read_fit(model: DsmTarget, offset: int) -> bytes:
     fit = model.fit
     if offset > len(fit):
         return status(INVALID)
@@ -228,7 +230,7 @@ def _read_fit(model: Target, offset: int) -> bytes:
     return status(SUCCESS) + fit[offset : offset + FIT_CHUNK]
 
 
-def _release(model: Target, handle: int) -> bytes:
+def _release(model: DsmTarget, handle: int) -> bytes:
     device = _find(model, handle)
     if device is None:
         return status(NO_DEVICE)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.layout import GuestLayout
     from xlpy.firmware.platform import Vnuma
     from xlpy.hypervisor.domain import Domain
-    from xlpy.hypervisor.mmio import Access
+    from xlpy.hypervisor.mmio import IoRequest
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Table
 
@@ -119,7 +119,7 @@ class DeviceModel:
         if self._record is not None and self._record["server"] is not None:
             self._xen.connect_emulator(self.domid, self._record["server"], self.handle)
 
-    def handle(self, access: Access) -> int:
+    def handle(self, access: IoRequest) -> int:
         """One trapped access to the mailbox page."""
         if self._port is None:
             from xlpy.devicemodel.mailbox import Port, kept_page

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from xlpy.addr import Spa, Span
 
-    class HostMemory(Protocol):
+    class Placeable(Protocol):
         """What a vNVDIMM is made of: ``path`` for messages, bytes in all, and the spans in the order of the guest's."""
 
         @property
@@ -61,7 +61,7 @@ class GuestRam(NamedTuple):
         return Gpa(align_up(max(self.high_end, FOUR_GIB) + self.window, PMEM_ALIGN))
 
 
-def place(backing: HostMemory, ram: GuestRam, taken: Iterable[Span[Gpa]] = ()) -> Gpa:
+def place(backing: Placeable, ram: GuestRam, taken: Iterable[Span[Gpa]] = ()) -> Gpa:
     """The start of one more vNVDIMM: the lowest that is free.
 
     Args:

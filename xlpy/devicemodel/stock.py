@@ -35,8 +35,8 @@ from struct import Struct
 
 from xlpy.addr import KIB
 from xlpy.firmware.acpi.aml import (
-    Access,
-    Space,
+    AccessType,
+    RegionSpace,
     add,
     and_,
     arg,
@@ -162,8 +162,8 @@ def _window() -> bytes:
 
     def through(region: str, data: str, size: int) -> tuple[bytes, ...]:
         return (
-            op_region(region, Space.SYSTEM_MEMORY, arg(0), size),
-            field(region, [(data, size * 8)], Access.QWORD),
+            op_region(region, RegionSpace.SYSTEM_MEMORY, arg(0), size),
+            field(region, [(data, size * 8)], AccessType.QWORD),
             if_(equal(object_type(arg(1)), _BUFFER), store(arg(1), ref(data))),
             store(ref(data), local(0)),
         )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
     from xlpy.dom0.nvdimm.nd.region import NdRegion
-    from xlpy.dom0.nvdimm.pmemreport import Platform, Report
+    from xlpy.dom0.nvdimm.pmemreport import PmemHypercalls, PmemReport
     from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import MachineSpec, NamespaceSpec, SetSpec
     from xlpy.store import Store
@@ -61,7 +61,7 @@ class EmulatedDom0(Vfs):
         self._moved: dict[Hold, str] = {}
 
     @classmethod
-    def boot(cls, hw: Hardware, xen: Platform, store: Store, spec: MachineSpec) -> EmulatedDom0:
+    def boot(cls, hw: Hardware, xen: PmemHypercalls, store: Store, spec: MachineSpec) -> EmulatedDom0:
         """Start Dom0 for the first time and set it up as described.
 
         Args:
@@ -141,11 +141,11 @@ class EmulatedDom0(Vfs):
                 yield make_filesystem(self._hw, device, owner.filesystem._replace(read_only=wanted_so))
 
     @cached_property
-    def reports(self) -> tuple[Report, ...]:
+    def reports(self) -> tuple[PmemReport, ...]:
         """What Xen was told, and what it said."""
-        from xlpy.dom0.nvdimm.pmemreport import Report
+        from xlpy.dom0.nvdimm.pmemreport import PmemReport
 
-        return tuple(Report(*values) for values in self._load("reports"))
+        return tuple(PmemReport(*values) for values in self._load("reports"))
 
     @property
     def problems(self) -> list[str]:
@@ -190,7 +190,7 @@ class EmulatedDom0(Vfs):
     # --- DIMMs that come and go --------------------------------------------------------------------------------------
 
     def rescan(
-        self, xen: Platform, sets: Sequence[SetSpec] = (), namespaces: Sequence[NamespaceSpec] = ()
+        self, xen: PmemHypercalls, sets: Sequence[SetSpec] = (), namespaces: Sequence[NamespaceSpec] = ()
     ) -> list[str]:
         """Notification 0x80: evaluate ``_FIT``, let go of regions that are not in it, take up those that are new.
 
@@ -291,7 +291,7 @@ class EmulatedDom0(Vfs):
 
     # --- memory errors ---------------------------------------------------------------------------------------------
 
-    def scrub(self, xen: Platform) -> list[Span[Spa]]:
+    def scrub(self, xen: PmemHypercalls) -> list[Span[Spa]]:
         """Scrub all persistent memory, as at boot and on notification 0x81; Xen is told of what is found.
 
         Returns:
@@ -308,7 +308,7 @@ class EmulatedDom0(Vfs):
             xen.platform_pmem_bad(found)
         return [Span.between(Spa(start), Spa(end)) for start, end in gaps]
 
-    def clear_error(self, span: Span[Spa], xen: Platform) -> int:
+    def clear_error(self, span: Span[Spa], xen: PmemHypercalls) -> int:
         """Clear the errors of a range; what its bad lines held is lost, and Xen may map its pages again.
 
         Returns:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.powercut.history import Durable
-    from xlpy.powercut.subject import Source
-    from xlpy.powercut.trace import Header
+    from xlpy.powercut.subject import StateSource
+    from xlpy.powercut.trace import TraceHeader
 
 MACHINE = """\
 name: crash
@@ -47,7 +47,7 @@ class DomainSubject(Subject):
     ``{image}`` is the memory of its vNVDIMMs, one after the other.
     """
 
-    def __init__(self, source: Source, folder: Path | None) -> None:
+    def __init__(self, source: StateSource, folder: Path | None) -> None:
         super().__init__(source, folder)
         self._fresh, self._root = self.folder / "fresh", self.folder / "host"
         self._stretches = _make_host(self.trace.header, self._root)
@@ -71,7 +71,7 @@ class DomainSubject(Subject):
                     copy_sparse(self.image.path, window.labels, window.label_size, self._root / label)
 
 
-def _make_host(header: Header, root: Path) -> list[tuple[list[tuple[str, int, int]], str]]:
+def _make_host(header: TraceHeader, root: Path) -> list[tuple[list[tuple[str, int, int]], str]]:
     """A host with the domain on empty persistent memory.
 
     Returns:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EVENTS = ("truncate", "punch", "defrag", "reflink", "unlink", "remount")
 
 
-class Event(NamedTuple):
+class HostEvent(NamedTuple):
     """What is to happen. size: for truncate. offset, length: for punch, None for the rest of the file."""
 
     kind: str
@@ -44,7 +44,7 @@ class Cost(NamedTuple):
     now: str
 
 
-def carry_out(host: Host, event: Event, dry_run: bool = False) -> str:
+def carry_out(host: Host, event: HostEvent, dry_run: bool = False) -> str:
     """Do what Dom0's kernel allows, inside of ``Host.change``; what was done, in words.
 
     Raises:
@@ -107,7 +107,7 @@ def _remount(host: Host, path: str, dry_run: bool) -> str:
     return f"{mount.mountpoint} is mounted without DAX: no domain can have its files"
 
 
-def cost(host: Host, event: Event) -> list[Cost]:
+def cost(host: Host, event: HostEvent) -> list[Cost]:
     """Which pages of which guests would belong to somebody else, had the kernel done it; nothing is changed.
 
     Raises:
@@ -137,7 +137,7 @@ def cost(host: Host, event: Event) -> list[Cost]:
     return found
 
 
-def _whole_blocks(event: Event, size: int) -> tuple[int, int]:
+def _whole_blocks(event: HostEvent, size: int) -> tuple[int, int]:
     """What a punch frees: whole blocks inside of the range."""
     end = size if event.length is None else min(event.offset + event.length, size)
     start = align_up(event.offset, PAGE)

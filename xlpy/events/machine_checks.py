@@ -16,7 +16,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.host import Host
-    from xlpy.hypervisor.mca import Outcome
+    from xlpy.hypervisor.mca import MachineCheckOutcome
 
 DEFAULT_ADDRESS = 0x180020  # xen-mceinj's
 MISC = 0x86  # a physical address, 64-byte line
@@ -42,7 +42,7 @@ KINDS = (
 )
 
 
-class Injection(NamedTuple):
+class MachineCheckInjection(NamedTuple):
     """What is to be injected. address: guest physical with a domid, else host physical. lmce: to one CPU only."""
 
     type: int = 0
@@ -61,14 +61,14 @@ class Effect(NamedTuple):
     """
 
     spa: Spa
-    outcome: Outcome | None
+    outcome: MachineCheckOutcome | None
     path: str | None
     offset: int
     notified: list[int]
     booted: bool
 
 
-def inject(host: Host, wanted: Injection, dry_run: bool = False) -> Effect:
+def inject(host: Host, wanted: MachineCheckInjection, dry_run: bool = False) -> Effect:
     """Inject a machine check.
 
     Args:
@@ -109,7 +109,7 @@ def bring_down(host: Host) -> None:
     cut(host, ALL, seed=0)
 
 
-def _address(host: Host, wanted: Injection) -> Spa:
+def _address(host: Host, wanted: MachineCheckInjection) -> Spa:
     """Where in host physical memory: Xen translates what is given for a domain."""
     if wanted.domid is None:
         if not any(start <= wanted.address < start + size for start, size, _ in host.hw.memory_map()):
@@ -153,7 +153,7 @@ def _announce(host: Host, bank: Bank, status: int, spa: Spa, lmce: bool) -> None
         host.xen.console.write(f"(XEN) Simulating #MC on cpu {bank.cpu}")
 
 
-def _answer(host: Host, outcome: Outcome) -> bool:
+def _answer(host: Host, outcome: MachineCheckOutcome) -> bool:
     """The guest that got a machine check handles it; whether it runs under an emulator, which is told."""
     domain = None if outcome.domid is None else host.xen.find(outcome.domid)
     if domain is None or not domain.vmce_pending:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xlpy.hw.fragment import Fragment
     from xlpy.hw.hardware import Region
     from xlpy.hw.machine import DimmSpec, MachineSpec
-    from xlpy.hypervisor.mca import Outcome
+    from xlpy.hypervisor.mca import MachineCheckOutcome
 
 
 class Plugged(NamedTuple):
@@ -43,7 +43,7 @@ class Pulled(NamedTuple):
     dimms: list[str]
     sets: list[str]
     fragment: str
-    outcomes: list[Outcome]
+    outcomes: list[MachineCheckOutcome]
 
 
 def plug(host: Host, text: str, source: str, dry_run: bool = False) -> Plugged:
@@ -118,7 +118,7 @@ def unplug(host: Host, name: str, to: str | None = None, surprise: bool = False,
     sets = [region.name] if region is not None else []
     if dry_run:
         return Pulled([one.id for one in dimms], sets, fragment, [])
-    outcomes: list[Outcome] = []
+    outcomes: list[MachineCheckOutcome] = []
     try:
         with host.change(f"unplugging {name}"):
             if not where.exists():
@@ -171,7 +171,7 @@ def _without(spec: MachineSpec, region: Region | None, dimms: set[str]) -> Machi
     )
 
 
-def _pull(host: Host, region: Region) -> list[Outcome]:
+def _pull(host: Host, region: Region) -> list[MachineCheckOutcome]:
     """Nobody was asked: every line of the set is bad from now on, and each domain that has some of it hits one."""
     host.hw.keep(region.span)
     host.hw.zero(region.span)

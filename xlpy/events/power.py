@@ -40,7 +40,7 @@ class Failure(NamedTuple):
     labels: list[int] = []  # noqa: RUF012 - never changed in place
 
 
-class Area(NamedTuple):
+class LabelReach(NamedTuple):
     """A label area, as far as a failure reaches it."""
 
     write: Callable[[int, bytes], None]
@@ -193,7 +193,7 @@ def _named_lines(host: Host, text: str, lines: Mapping[int, Line]) -> dict[int, 
     return found
 
 
-def _label_write(host: Host, text: str) -> tuple[Area, int, bytes]:
+def _label_write(host: Host, text: str) -> tuple[LabelReach, int, bytes]:
     """A label write in flight: its area, offset and bytes."""
     name, _, rest = text.rpartition("@")
     offset, _, digits = rest.partition("=")
@@ -214,10 +214,10 @@ def _label_write(host: Host, text: str) -> tuple[Area, int, bytes]:
         area = model.labels(device) if model and device else None
         if area is None:
             raise NotFound(f"domain {domain} has no vNVDIMM with labels in slot {slot}", hint="xlpy nvdimm-list")
-        size, found = area.size, Area(area.write)
+        size, found = area.size, LabelReach(area.write)
     else:
         size = host.hw.dimm(name).label_size
-        found = Area(lambda offset, data: host.hw.labels_write(name, offset, data))
+        found = LabelReach(lambda offset, data: host.hw.labels_write(name, offset, data))
     if at + len(data) > size:
         raise Constraint(f"[{at:#x}, {at + len(data):#x}) leaves the label area of {name}, {size:#x} bytes")
     return found, at, data

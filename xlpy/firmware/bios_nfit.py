@@ -40,7 +40,7 @@ def host_nfit(hw: Hardware) -> bytes:
     structures: list[nfit.Structure] = [
         *(_range(one) for one in spec.sets if one.dimms),
         *_maps(spec),
-        *(nfit.Interleave(_interleave(line), line, (0,)) for line in lines),
+        *(nfit.InterleaveStructure(_interleave(line), line, (0,)) for line in lines),
         *(_control(dimm) for dimm in spec.dimms),
         *hints,
         nfit.Capabilities(1, CAPABILITIES[spec.persistence]),

@@ -68,8 +68,8 @@ def _fit(spec: MachineSpec) -> tuple[bytes, ...]:
     """``_FIT``: what firmware keeps in the NVS area, where it changes it when DIMMs come and go."""
     area = memmap.fit_span(spec)
     return (
-        aml.op_region("FITR", aml.Space.SYSTEM_MEMORY, area.start, area.size),
-        aml.field("FITR", [("FLEN", 32), ("FDAT", (area.size - 4) * 8)], aml.Access.DWORD),
+        aml.op_region("FITR", aml.RegionSpace.SYSTEM_MEMORY, area.start, area.size),
+        aml.field("FITR", [("FLEN", 32), ("FDAT", (area.size - 4) * 8)], aml.AccessType.DWORD),
         aml.method("_FIT", 0, aml.return_(aml.mid(aml.ref("FDAT"), 0, aml.ref("FLEN")))),
     )
 

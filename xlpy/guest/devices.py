@@ -7,8 +7,8 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlpy.dom0.nvdimm.driver import Bus, Region
-    from xlpy.guest.nvdimm import Nvdimm
+    from xlpy.dom0.nvdimm.driver import Bus, RegionDesc
+    from xlpy.guest.nvdimm import ProbedNvdimm
     from xlpy.toolstack.domain.running import Running
 
 
@@ -31,9 +31,9 @@ class PmemDevice(NamedTuple):
 
 def devices(
     running: Running,
-    region: Region,
+    region: RegionDesc,
     bus: Bus | None,
-    nvdimms: dict[int, Nvdimm],
+    nvdimms: dict[int, ProbedNvdimm],
     structures: list[Any],
     problems: list[str],
 ) -> list[PmemDevice]:
@@ -47,13 +47,13 @@ def devices(
         structures: of the NFIT.
         problems: what does not fit is added.
     """
-    from xlpy.dom0.nvdimm.labelset import Cookies, Mapping, assemble
+    from xlpy.dom0.nvdimm.labelset import Cookies, LabelledMapping, assemble
 
     handles = {dimm.dev: dimm.handle for dimm in (bus.dimms if bus else ())}
     areas = {m.dimm: nvdimms[handles[m.dimm]].area for m in region.mappings if handles[m.dimm] in nvdimms}
     if not any(area and area.current is not None for area in areas.values()):
         return [_device(running, region, 0, Span(region.span.start, region.span.size))]
-    mappings = [Mapping(one.dimm, areas.get(one.dimm), Dpa(one.offset), one.length) for one in region.mappings]
+    mappings = [LabelledMapping(one.dimm, areas.get(one.dimm), Dpa(one.offset), one.length) for one in region.mappings]
     known = Cookies(region.cookie1, region.cookie2, region.altcookie)
     made = assemble(Spa(region.span.start), mappings, known)
     if made.error:
@@ -67,18 +67,18 @@ def devices(
     return listed
 
 
-def _device(running: Running, region: Region, at: int, span: Span[Spa], parent: bytes = bytes(16)) -> PmemDevice:
+def _device(running: Running, region: RegionDesc, at: int, span: Span[Spa], parent: bytes = bytes(16)) -> PmemDevice:
     """The device of namespace ``at`` of a region: what an info block makes of it, else raw."""
     from xlpy.dom0.nvdimm.detect import detect
 
-    class Memory:
+    class GuestPhysicalMemory:
         """Guest memory where a driver reads physical memory: inside the guest they are the same thing."""
 
         @staticmethod
         def read(address: Spa, length: int, /) -> bytes:
             return running.memory.read(Gpa(address), length)
 
-    found = detect(Memory(), region.number, span, parent)
+    found = detect(GuestPhysicalMemory(), region.number, span, parent)
     return PmemDevice(
         device_name(region.number, at, found.mode),
         found.mode,

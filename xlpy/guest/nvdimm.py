@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from xlpy.dom0.nvdimm.labels import LabelArea, read_area
+from xlpy.dom0.nvdimm.labels import LabelAreaContent, read_area
 from xlpy.firmware.acpi.eval import AmlError
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.records import NamedTuple
@@ -25,7 +25,7 @@ _SIZES = Struct("<III")
 _RANGE = Struct("<II")
 
 
-class Nvdimm(NamedTuple):
+class ProbedNvdimm(NamedTuple):
     """What ``_DSM`` tells.
 
     path: the ACPI object. functions: bit n for function n. label_size, max_transfer: bytes, or None without labels.
@@ -38,7 +38,7 @@ class Nvdimm(NamedTuple):
     max_transfer: int | None
     health: str | None
     spares: int | None
-    area: LabelArea | None
+    area: LabelAreaContent | None
     problems: tuple[str, ...]
 
 
@@ -46,7 +46,7 @@ class _Refused(Exception):
     """A function answered with a status."""
 
 
-def ask(aml: Interpreter, path: str) -> Nvdimm:
+def ask(aml: Interpreter, path: str) -> ProbedNvdimm:
     """Ask one NVDIMM everything that matters at probe time: functions, label area, health.
 
     Args:
@@ -82,7 +82,7 @@ def ask(aml: Interpreter, path: str) -> Nvdimm:
             spares = left if valid & 2 else None
     except (_Refused, AmlError) as error:
         problems.append(str(error))
-    return Nvdimm(path, functions, label_size, most, health, spares, area, tuple(problems))
+    return ProbedNvdimm(path, functions, label_size, most, health, spares, area, tuple(problems))
 
 
 def _record(answer: bytes) -> bytes:
@@ -92,7 +92,7 @@ def _record(answer: bytes) -> bytes:
     return answer
 
 
-def _labels(size: int, most: int, done: Callable[[int, bytes], bytes]) -> LabelArea:
+def _labels(size: int, most: int, done: Callable[[int, bytes], bytes]) -> LabelAreaContent:
     """Decode the label area, reading no more than is needed and at most ``most`` bytes a time."""
     if most <= 0:
         raise _Refused(f"the largest label transfer is {most} bytes")

@@ -12,12 +12,12 @@ from xlpy.firmware.acpi.eval import AmlError
 from xlpy.firmware.e820 import E820_PMEM, TYPE_NAMES
 from xlpy.guest.devices import PmemDevice, devices
 from xlpy.guest.machine import interpreter
-from xlpy.guest.nvdimm import Nvdimm, ask
+from xlpy.guest.nvdimm import ProbedNvdimm, ask
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlpy.dom0.nvdimm.driver import Bus, Region
+    from xlpy.dom0.nvdimm.driver import Bus, RegionDesc
     from xlpy.firmware.acpi.eval import Interpreter
     from xlpy.firmware.acpi.walk import Found
     from xlpy.firmware.e820 import E820Entry
@@ -27,13 +27,13 @@ ROOT_HID = "ACPI0012"
 _NO_HEADER = ("RSDP", "FACS")
 
 
-class Report(NamedTuple):
+class ProbeReport(NamedTuple):
     """All findings. nvdimms: by handle. problems: empty when nothing is wrong; warnings: what Linux makes less of."""
 
     tables: list[Found]
     e820: list[E820Entry]
     bus: Bus | None
-    nvdimms: dict[int, Nvdimm]
+    nvdimms: dict[int, ProbedNvdimm]
     pmem: list[PmemDevice]
     problems: list[str]
 
@@ -95,7 +95,7 @@ class Report(NamedTuple):
         }
 
 
-def _dimm_json(dimm: Nvdimm | None) -> dict[str, Any]:
+def _dimm_json(dimm: ProbedNvdimm | None) -> dict[str, Any]:
     if dimm is None:
         return {"path": None}
     labels = (
@@ -111,7 +111,7 @@ def _dimm_json(dimm: Nvdimm | None) -> dict[str, Any]:
     }
 
 
-def probe(running: Running) -> Report:
+def probe(running: Running) -> ProbeReport:
     """Inspect a domain as its operating system would.
 
     Raises:
@@ -121,7 +121,7 @@ def probe(running: Running) -> Report:
 
     handover = running.handover()
     if handover.rsdp is None:
-        return Report([], handover.e820, None, {}, [], [])
+        return ProbeReport([], handover.e820, None, {}, [], [])
     faults: list[FormatError] = []
 
     def read(address: int, length: int) -> bytes:
@@ -143,7 +143,7 @@ def probe(running: Running) -> Report:
         problems += _misplaced(running, region, handover.e820)
         found = devices(running, region, bus, nvdimms, structures, problems)
         pmem += [one._replace(target_node=nodes.get(region.number)) for one in found]
-    return Report(tables, handover.e820, bus, nvdimms, pmem, problems)
+    return ProbeReport(tables, handover.e820, bus, nvdimms, pmem, problems)
 
 
 def _load(running: Running, tables: list[Found], problems: list[str]) -> Interpreter | None:
@@ -211,7 +211,7 @@ def _root(aml: Interpreter) -> str | None:
     return None
 
 
-def _nvdimms(aml: Interpreter, bus: Bus, problems: list[str]) -> dict[int, Nvdimm]:
+def _nvdimms(aml: Interpreter, bus: Bus, problems: list[str]) -> dict[int, ProbedNvdimm]:
     """Each DIMM of the NFIT, through the child of the root device whose ``_ADR`` is its handle."""
     root = _root(aml)
     if root is None:
@@ -233,7 +233,7 @@ def _nvdimms(aml: Interpreter, bus: Bus, problems: list[str]) -> dict[int, Nvdim
     return found
 
 
-def _misplaced(running: Running, region: Region, e820: list[E820Entry]) -> list[str]:
+def _misplaced(running: Running, region: RegionDesc, e820: list[E820Entry]) -> list[str]:
     """What is wrong with a region's place: it must be persistent memory in the E820, and really be there."""
     start, end = int(region.span.start), int(region.span.end)
     found = []
@@ -251,7 +251,7 @@ def _misplaced(running: Running, region: Region, e820: list[E820Entry]) -> list[
     return found
 
 
-def summary(report: Report) -> list[str]:
+def summary(report: ProbeReport) -> list[str]:
     """The report for a person, line by line."""
     lines = [f"{len(report.tables)} ACPI tables, {len(report.e820)} memory map entries"]
     for dimm in report.bus.dimms if report.bus else ():

@@ -21,7 +21,7 @@ NIC_ROM = 256 * KIB  # of Debian's ipxe-qemu
 SLOTS = 32
 
 
-class Device(NamedTuple):
+class BoardDevice(NamedTuple):
     """One device on the board, as the device model's command line names it.
 
     model: QEMU's name. memory: KiB of memory of its own (video RAM). devfn: device << 3 | function, where it has a
@@ -33,7 +33,7 @@ class Device(NamedTuple):
     devfn: int | None = None
 
 
-class Function(NamedTuple):
+class PciFunction(NamedTuple):
     """A PCI function as it comes out of reset.
 
     id: device << 16 | vendor. kind: class << 16 | sub-class << 8 | programming interface. bars: (register index, -1 the
@@ -60,14 +60,14 @@ class Function(NamedTuple):
 
 
 _FIXED = {
-    0x00: Function(0x12378086, 0x060000, revision=2),
-    0x08: Function(0x70008086, 0x060100, header=0x80, private=((0x60, 0x80808080),)),
-    0x09: Function(0x70108086, 0x010180, bars=((4, 16, IO),)),
-    0x0B: Function(0x71138086, 0x068000, revision=3, pin=1, private=((0x40, 1),)),
+    0x00: PciFunction(0x12378086, 0x060000, revision=2),
+    0x08: PciFunction(0x70008086, 0x060100, header=0x80, private=((0x60, 0x80808080),)),
+    0x09: PciFunction(0x70108086, 0x010180, bars=((4, 16, IO),)),
+    0x0B: PciFunction(0x71138086, 0x068000, revision=3, pin=1, private=((0x40, 1),)),
 }
 PLATFORM, UHCI = "xen-platform", "piix3-usb-uhci"
 UHCI_DEVFN = 0x0A  # of the PIIX3's own USB controller
-DEFAULT = (Device(PLATFORM), Device("cirrus-vga", 8 << 10))  # an HVM guest's board when nothing is said
+DEFAULT = (BoardDevice(PLATFORM), BoardDevice("cirrus-vga", 8 << 10))  # an HVM guest's board when nothing is said
 
 _ROM = (ROM_BAR, 64 * KIB, 0)
 _NIC = (ROM_BAR, NIC_ROM, 0)
@@ -80,83 +80,83 @@ _VIRTIO = (
 _VIRTIO_BARS = ((1, 4 * KIB, 0), (4, 16 * KIB, WIDE | PREFETCH))
 
 
-def _e1000(device: int) -> Function:
-    return Function(device << 16 | 0x8086, 0x020000, 3, pin=1, bars=((0, 128 * KIB, 0), (1, 64, IO), _NIC))
+def _e1000(device: int) -> PciFunction:
+    return PciFunction(device << 16 | 0x8086, 0x020000, 3, pin=1, bars=((0, 128 * KIB, 0), (1, 64, IO), _NIC))
 
 
-def _i8255x(device: int, revision: int) -> Function:
+def _i8255x(device: int, revision: int) -> PciFunction:
     bars = ((0, 4 * KIB, PREFETCH), (1, 64, IO), (2, 128 * KIB, 0), (ROM_BAR, 128 * KIB, 0))
-    return Function(device << 16 | 0x8086, 0x020000, revision, pin=1, bars=bars, status=0x280, latency=0x1808)
+    return PciFunction(device << 16 | 0x8086, 0x020000, revision, pin=1, bars=bars, status=0x280, latency=0x1808)
 
 
-def _ich9_uhci(number: int) -> Function:
+def _ich9_uhci(number: int) -> PciFunction:
     bars = ((4, 32, IO),)
-    return Function(0x29338086 + (number << 16), 0x0C0300, 3, 0x80, pin=number, bars=bars, private=_UHCI_REGISTERS)
+    return PciFunction(0x29338086 + (number << 16), 0x0C0300, 3, 0x80, pin=number, bars=bars, private=_UHCI_REGISTERS)
 
 
 MODELS = {
-    PLATFORM: Function(
+    PLATFORM: PciFunction(
         0x00015853, 0xFF8000, 1, pin=1, subsystem=0x00015853, bars=((0, 256, IO), (1, 16 * MIB, PREFETCH))
     ),
-    "cirrus-vga": Function(0x00B81013, 0x030000, bars=((0, 32 * MIB, PREFETCH), (1, 4 * KIB, 0), _ROM)),
-    "VGA": Function(0x11111234, 0x030000, 2, bars=((0, 16 * MIB, PREFETCH), (2, 4 * KIB, 0), _ROM)),
-    "qxl-vga": Function(
+    "cirrus-vga": PciFunction(0x00B81013, 0x030000, bars=((0, 32 * MIB, PREFETCH), (1, 4 * KIB, 0), _ROM)),
+    "VGA": PciFunction(0x11111234, 0x030000, 2, bars=((0, 16 * MIB, PREFETCH), (2, 4 * KIB, 0), _ROM)),
+    "qxl-vga": PciFunction(
         0x01001B36, 0x030000, 5, pin=1, bars=((0, 64 * MIB, 0), (1, 64 * MIB, 0), (2, 8 * KIB, 0), (3, 32, IO), _ROM)
     ),
-    UHCI: Function(0x70208086, 0x0C0300, 1, pin=4, bars=((4, 32, IO),), private=_UHCI_REGISTERS),
-    "ich9-usb-ehci1": Function(
+    UHCI: PciFunction(0x70208086, 0x0C0300, 1, pin=4, bars=((4, 32, IO),), private=_UHCI_REGISTERS),
+    "ich9-usb-ehci1": PciFunction(
         0x293A8086, 0x0C0320, 3, 0x80, pin=4, bars=((0, 4 * KIB, 0),), private=((0x60, 0x2020), (0x68, 1))
     ),
     "ich9-usb-uhci1": _ich9_uhci(1),
     "ich9-usb-uhci2": _ich9_uhci(2),
     "ich9-usb-uhci3": _ich9_uhci(3),
-    "nec-usb-xhci": Function(
+    "nec-usb-xhci": PciFunction(
         0x01941033, 0x0C0330, 3, pin=1, bars=((0, 16 * KIB, WIDE),), status=0x10, capability=0x90,
         private=((0x60, 0x30), (0x70, 0x00880005), (0x90, 0x000F7011), (0x94, 0x3000), (0x98, 0x3800)),
     ),
-    "AC97": Function(0x24158086, 0x040100, 1, pin=1, bars=((0, 1 * KIB, IO), (1, 256, IO)), status=0x280),
-    "ES1370": Function(
+    "AC97": PciFunction(0x24158086, 0x040100, 1, pin=1, bars=((0, 1 * KIB, IO), (1, 256, IO)), status=0x280),
+    "ES1370": PciFunction(
         0x50001274, 0x040100, pin=1, subsystem=0x4C4C4942, bars=((0, 256, IO),), status=0x400, latency=0x800C
     ),
-    "intel-hda": Function(
+    "intel-hda": PciFunction(
         0x26688086, 0x040300, 1, pin=1, bars=((0, 16 * KIB, 0),), status=0x10, capability=0x60,
         private=((0x40, 1), (0x60, 0x00800005)),
     ),
-    "lsi53c895a": Function(
+    "lsi53c895a": PciFunction(
         0x00121000, 0x010000, pin=1, subsystem=0x10000000, bars=((0, 256, IO), (1, 1 * KIB, 0), (2, 8 * KIB, 0))
     ),
-    "ahci": Function(
+    "ahci": PciFunction(
         0x29228086, 0x010601, 2, pin=1, bars=((4, 32, IO), (5, 4 * KIB, 0)), status=0x10, capability=0x80,
         private=((0x80, 0x0080A805), (0x90, 0x40), (0xA8, 0x00100012), (0xAC, 0x48)),
     ),
-    "rtl8139": Function(
+    "rtl8139": PciFunction(
         0x813910EC, 0x020000, 0x20, pin=1, bars=((0, 256, IO), (1, 256, 0), _NIC), capability=0xDC
     ),
     "e1000": _e1000(0x100E),
     "e1000-82544gc": _e1000(0x100C),
     "e1000-82545em": _e1000(0x100F),
-    "ne2k_pci": Function(0x802910EC, 0x020000, pin=1, bars=((0, 256, IO), _NIC)),
-    "pcnet": Function(
+    "ne2k_pci": PciFunction(0x802910EC, 0x020000, pin=1, bars=((0, 256, IO), _NIC)),
+    "pcnet": PciFunction(
         0x20001022, 0x020000, 0x10, pin=1, subsystem=0, bars=((0, 32, IO), (1, 32, 0), _NIC), status=0x280,
         latency=0xFF06,
     ),
-    "virtio-net": Function(
+    "virtio-net": PciFunction(
         0x10001AF4, 0x020000, pin=1, subsystem=0x00011AF4, bars=((0, 32, IO), *_VIRTIO_BARS, _NIC), status=0x10,
         capability=0x98, private=(*_VIRTIO, (0x98, 0x00038411)),
     ),
-    "virtio-serial": Function(
+    "virtio-serial": PciFunction(
         0x10031AF4, 0x078000, pin=1, subsystem=0x00031AF4, bars=((0, 64, IO), *_VIRTIO_BARS), status=0x10,
         capability=0x98, private=(*_VIRTIO, (0x98, 0x00018411)),
     ),
     "i82551": _i8255x(0x1209, 0x0F),
     "i82557b": _i8255x(0x1229, 0x02),
     "i82559er": _i8255x(0x1209, 0x09),
-    "vmxnet3": Function(
+    "vmxnet3": PciFunction(
         0x07B015AD, 0x020000, 1, pin=1, subsystem=0x07B015AD, status=0x10, capability=0x9C,
         bars=((0, 4 * KIB, 0), (1, 4 * KIB, 0), (2, 8 * KIB, 0), _NIC),
         private=((0x84, 0x00800005), (0x9C, 0x00188411), (0xA0, 2), (0xA4, 0x1002)),
     ),
-    "e1000e": Function(
+    "e1000e": PciFunction(
         0x10D38086, 0x020000, pin=1, subsystem=0x00008086, status=0x10, capability=0xC8,
         bars=((0, 128 * KIB, 0), (1, 128 * KIB, 0), (2, 32, IO), (3, 16 * KIB, 0), _NIC),
         private=(
@@ -169,7 +169,7 @@ MODELS["virtio-net-pci"] = MODELS["virtio-net"]
 SCREENS = ("cirrus-vga", "VGA", "qxl-vga")
 
 
-def function_of(device: Device) -> Function:
+def function_of(device: BoardDevice) -> PciFunction:
     """The function that a device is. A screen's first BAR is as large as its memory, rounded up to a power of two."""
     found = MODELS[device.model]
     if device.model not in SCREENS or device.model == "cirrus-vga":
@@ -182,7 +182,7 @@ def function_of(device: Device) -> Function:
     return found._replace(bars=bars)
 
 
-def board_of(devices: Iterable[Device]) -> dict[int, tuple[str, Function, int]]:
+def board_of(devices: Iterable[BoardDevice]) -> dict[int, tuple[str, PciFunction, int]]:
     """What is where on bus 0: (model, function, KiB of its own memory) by devfn.
 
     Devices beyond the 32 slots are not there.

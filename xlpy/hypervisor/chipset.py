@@ -13,7 +13,7 @@ from xlpy.addr import PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.errors import HypercallError
 from xlpy.firmware.layout import HVM_INFO
 from xlpy.hypervisor import abi
-from xlpy.hypervisor.board import DEFAULT, IO, ROM_BAR, SCREENS, WIDE, Device, board_of
+from xlpy.hypervisor.board import DEFAULT, IO, ROM_BAR, SCREENS, WIDE, BoardDevice, board_of
 from xlpy.hypervisor.op_memory import MemoryOps
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.hypervisor.board import Function
+    from xlpy.hypervisor.board import PciFunction
     from xlpy.hypervisor.domain import Domain
 
 CONFIG_ADDRESS, CONFIG_DATA = 0xCF8, 0xCFC
@@ -48,7 +48,7 @@ ISA, PM = 0x08, 0x0B
 DECODE_MEMORY = 2  # command register
 
 
-class Bar(NamedTuple):
+class DecodedBar(NamedTuple):
     """A memory BAR that is decoded.
 
     devfn: device << 3 | function. model: QEMU's name of the device. number: of the BAR, -1 the ROM. start: guest
@@ -72,7 +72,7 @@ class Chipset:
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
         saved: dict[str, Any] = domain.part("xen.chipset") or {}
-        self.devices = [Device(*one) for one in saved["devices"]] if saved else list(DEFAULT)
+        self.devices = [BoardDevice(*one) for one in saved["devices"]] if saved else list(DEFAULT)
         self._screen: list[int] = saved.get("screen", [])  # devfn, first frame, frames of video RAM
         self._roms: list[list[int]] = saved.get("roms", [])  # likewise, of option ROMs
         self._build()
@@ -89,7 +89,7 @@ class Chipset:
         self._config = {devfn: _reset(function) for devfn, (_, function, _) in self.board.items()}
         self._mask = {devfn: _writable(devfn, function) for devfn, (_, function, _) in self.board.items()}
 
-    def equip(self, devices: Sequence[Device], ram_end: Gfn) -> None:
+    def equip(self, devices: Sequence[BoardDevice], ram_end: Gfn) -> None:
         """Put devices on the board, before the guest runs; their memory is populated behind the guest's RAM.
 
         As in QEMU, video RAM comes before the ROM, device by device; a ROM for which nothing is left is not there.
@@ -133,11 +133,11 @@ class Chipset:
         return f"{self.board[devfn][0]} {devfn >> 3:02x}:{devfn & 7:x}"
 
     @property
-    def bars(self) -> list[Bar]:
+    def bars(self) -> list[DecodedBar]:
         """The memory BARs that are decoded now, by address."""
         return sorted((bar for devfn in self.board for bar in self._bars(devfn)), key=lambda bar: bar.start)
 
-    def _bars(self, devfn: int) -> list[Bar]:
+    def _bars(self, devfn: int) -> list[DecodedBar]:
         model, function, _ = self.board[devfn]
         config = self._config[devfn]
         if not config[COMMAND] & DECODE_MEMORY:
@@ -149,7 +149,7 @@ class Chipset:
             at = ROM if index == ROM_BAR else BARS + 4 * index
             raw = int.from_bytes(config[at : at + (8 if flags & WIDE else 4)], "little")
             if index != ROM_BAR or raw & 1:
-                found.append(Bar(devfn, model, index, Gpa(raw & -16 if index != ROM_BAR else raw & -2048), size))
+                found.append(DecodedBar(devfn, model, index, Gpa(raw & -16 if index != ROM_BAR else raw & -2048), size))
         return [bar for bar in found if bar.start]
 
     def _move_screen(self) -> None:
@@ -315,7 +315,7 @@ class Chipset:
 PM_KEY = 1 << 16  # power management registers are kept behind the port space, wherever they decode
 
 
-def _reset(function: Function) -> bytearray:
+def _reset(function: PciFunction) -> bytearray:
     config = bytearray(256)
     config[0:4] = function.id.to_bytes(4, "little")
     config[STATUS : STATUS + 2] = function.status.to_bytes(2, "little")
@@ -332,7 +332,7 @@ def _reset(function: Function) -> bytearray:
     return config
 
 
-def _writable(devfn: int, function: Function) -> bytearray:
+def _writable(devfn: int, function: PciFunction) -> bytearray:
     mask = bytearray(256)
     mask[COMMAND : COMMAND + 2] = b"\x07\x05"
     mask[LINE] = 0xFF

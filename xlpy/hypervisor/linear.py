@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-class Piece(NamedTuple):
+class LinearPiece(NamedTuple):
     """Keys ``[start, end)`` mapped to values from ``base`` on."""
 
     start: int
@@ -33,10 +33,10 @@ class Piece(NamedTuple):
         """The number of keys."""
         return self.end - self.start
 
-    def clip(self, start: int, end: int) -> Piece:
+    def clip(self, start: int, end: int) -> LinearPiece:
         """The part inside ``[start, end)``; the two must overlap."""
         first = max(self.start, start)
-        return Piece(first, min(self.end, end), self.base + first - self.start, self.tag)
+        return LinearPiece(first, min(self.end, end), self.base + first - self.start, self.tag)
 
 
 class LinearMap:
@@ -56,8 +56,8 @@ class LinearMap:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __iter__(self) -> Iterator[Piece]:
-        return starmap(Piece, list(zip(self.starts, self.ends, self.bases, self.tags, strict=True)))
+    def __iter__(self) -> Iterator[LinearPiece]:
+        return starmap(LinearPiece, list(zip(self.starts, self.ends, self.bases, self.tags, strict=True)))
 
     def add(self, start: int, end: int, base: int, tag: int) -> None:
         """Insert one run; ValueError when it is empty or overlaps another."""
@@ -91,22 +91,22 @@ class LinearMap:
             raise ValueError("a run is empty or overlaps another one")
         self.starts[there], self.ends[there], self.bases[there], self.tags[there] = starts, ends, bases, tags
 
-    def stretches(self) -> list[Piece]:
+    def stretches(self) -> list[LinearPiece]:
         """Runs that follow each other and have the same tag as one, wherever they lead; base: of the first key."""
         gaps = map(ne, self.ends, islice(self.starts, 1, None))
         turns = map(ne, self.tags, islice(self.tags, 1, None))
         behind = [at + 1 for at in compress(count(), map(or_, gaps, turns))]
         edges = [0, *behind, len(self.starts)] if self.starts else []
         return [
-            Piece(self.starts[first], self.ends[end - 1], self.bases[first], self.tags[first])
+            LinearPiece(self.starts[first], self.ends[end - 1], self.bases[first], self.tags[first])
             for first, end in pairwise(edges)
         ]
 
-    def at(self, key: int) -> Piece | None:
+    def at(self, key: int) -> LinearPiece | None:
         """The whole run that contains ``key``, or None."""
         i = bisect_right(self.starts, key) - 1
         if i >= 0 and key < self.ends[i]:
-            return Piece(self.starts[i], self.ends[i], self.bases[i], self.tags[i])
+            return LinearPiece(self.starts[i], self.ends[i], self.bases[i], self.tags[i])
         return None
 
     def lookup(self, key: int) -> tuple[int, int] | None:
@@ -126,18 +126,18 @@ class LinearMap:
         first = bisect_right(self.ends, start)
         return start < end and first < len(self.starts) and self.starts[first] < end
 
-    def clip(self, start: int, end: int) -> list[Piece]:
+    def clip(self, start: int, end: int) -> list[LinearPiece]:
         """What ``[start, end)`` holds, cut to it, in order."""
         if start >= end:
             return []
         first, last = self.window(start, end)
-        found = [Piece(self.starts[i], self.ends[i], self.bases[i], self.tags[i]) for i in range(first, last)]
+        found = [LinearPiece(self.starts[i], self.ends[i], self.bases[i], self.tags[i]) for i in range(first, last)]
         if found:
             found[0] = found[0].clip(start, end)
             found[-1] = found[-1].clip(start, end)
         return found
 
-    def take(self, start: int, end: int) -> list[Piece]:
+    def take(self, start: int, end: int) -> list[LinearPiece]:
         """Remove ``[start, end)``, splitting runs at its ends, and return what was there."""
         removed = self.clip(start, end)
         if not removed:
@@ -145,9 +145,9 @@ class LinearMap:
         first, last = self.window(start, end)
         kept = []
         if self.starts[first] < start:
-            kept.append(Piece(self.starts[first], start, self.bases[first], self.tags[first]))
+            kept.append(LinearPiece(self.starts[first], start, self.bases[first], self.tags[first]))
         if self.ends[last - 1] > end:
-            run = Piece(self.starts[last - 1], self.ends[last - 1], self.bases[last - 1], self.tags[last - 1])
+            run = LinearPiece(self.starts[last - 1], self.ends[last - 1], self.bases[last - 1], self.tags[last - 1])
             kept.append(run.clip(end, run.end))
         there = slice(first, last)
         self.starts[there] = [run.start for run in kept]

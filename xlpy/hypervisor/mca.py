@@ -73,7 +73,7 @@ class Bank(NamedTuple):
 UNCORRECTED = Bank()
 
 
-class Outcome(NamedTuple):
+class MachineCheckOutcome(NamedTuple):
     """How a machine check ended.
 
     verdict: ``continue`` (logged), ``recovered`` or ``reset`` (the host panics).
@@ -93,11 +93,11 @@ class Mca:
     def __init__(self, xen: Hypervisor) -> None:
         self._xen = xen
 
-    def report(self, spa: Spa, *, action_required: bool = False) -> Outcome:
+    def report(self, spa: Spa, *, action_required: bool = False) -> MachineCheckOutcome:
         """A memory error at ``spa``; see ``handle``."""
         return self.handle(MachineCheck.memory_error(spa, action_required=action_required))
 
-    def handle(self, check: MachineCheck, bank: Bank = UNCORRECTED) -> Outcome:
+    def handle(self, check: MachineCheck, bank: Bank = UNCORRECTED) -> MachineCheckOutcome:
         """Handle a machine check as Xen would, and record everything that follows from it."""
         outcome = self._judge(check, bank)
         if outcome.verdict == RECOVERED:
@@ -135,18 +135,18 @@ class Mca:
         self._forget_views()
         return cleared
 
-    def _judge(self, check: MachineCheck, bank: Bank) -> Outcome:
+    def _judge(self, check: MachineCheck, bank: Bank) -> MachineCheckOutcome:
         as_is = RESET if check.status & (STATUS_AR | STATUS_PCC) else CONTINUE
         if not check.status & STATUS_UC:
-            return Outcome(as_is, None, None, "a corrected error, which is logged for Dom0")
+            return MachineCheckOutcome(as_is, None, None, "a corrected error, which is logged for Dom0")
         if (
             not check.status & STATUS_ADDRV
             or not check.status & STATUS_MISCV
             or check.misc & 0x1C0 != MISC_MODE_PHYSICAL
         ):
-            return Outcome(as_is, None, None, "no physical address")
+            return MachineCheckOutcome(as_is, None, None, "no physical address")
         if check.status & STATUS_PCC:
-            return Outcome(RESET, None, None, "processor context corrupt")
+            return MachineCheckOutcome(RESET, None, None, "processor context corrupt")
         spa, mfn = Spa(check.addr), check.addr >> PAGE_SHIFT
         bits = check.misc & 0x3F
         bad = lines(Span(Spa(spa >> bits << bits), 1 << bits))
@@ -154,45 +154,51 @@ class Mca:
         if any(one.span.covers(bad) for one in self._xen.hw.regions):
             self._xen.hw.poison.add(bad)
         if bank.corrected or not _memory_error(check.status):
-            return Outcome(CONTINUE, None, None, "no action is required, it is logged for Dom0")
+            return MachineCheckOutcome(CONTINUE, None, None, "no action is required, it is logged for Dom0")
         if region is None:
             return self._judge_ram(check, mfn, as_is)
         self._xen.pmem.note_bad([bad])
         self._forget_views()
         if mfn in region.reserved:
-            return Outcome(RESET, None, None, f"frame {mfn:#x} holds Xen's own metadata about {region.region}")
+            return MachineCheckOutcome(
+                RESET, None, None, f"frame {mfn:#x} holds Xen's own metadata about {region.region}"
+            )
         owner = self._xen.pmem.m2p.lookup(mfn)
         known = mfn in self._xen.pmem.broken
         self._mark(mfn, broken=True)
         if owner is None:
-            return Outcome(RECOVERED, None, None, f"pmem frame {mfn:#x} has no owner, it is marked bad")
+            return MachineCheckOutcome(RECOVERED, None, None, f"pmem frame {mfn:#x} has no owner, it is marked bad")
         domain = self._xen.domain(owner[1])
         gpa = Gpa(owner[0] << PAGE_SHIFT | spa & (PAGE - 1))
         if known:
             domain.crash(f"another error in the broken page {gpa:#x}")
-            return Outcome(CONTINUE, domain.domid, gpa, f"frame {mfn:#x} was broken already, d{domain.domid} crashed")
+            return MachineCheckOutcome(
+                CONTINUE, domain.domid, gpa, f"frame {mfn:#x} was broken already, d{domain.domid} crashed"
+            )
         return self._inject(check, domain, gpa, as_is)
 
-    def _judge_ram(self, check: MachineCheck, mfn: int, as_is: str) -> Outcome:
+    def _judge_ram(self, check: MachineCheck, mfn: int, as_is: str) -> MachineCheckOutcome:
         """The page is not registered pmem: Xen's handling of RAM."""
         xen = self._xen
         in_map = any(
             start <= check.addr < start + size for start, size, kind in xen.hw.memory_map() if kind == E820_RAM
         )
         if not in_map:
-            return Outcome(as_is, None, None, f"frame {mfn:#x} is not conventional RAM")
+            return MachineCheckOutcome(as_is, None, None, f"frame {mfn:#x} is not conventional RAM")
         owner, gfn = self._ram_owner(mfn)
         if xen.heap.offlined(mfn):
             if owner is None:
-                return Outcome(as_is, None, None, f"frame {mfn:#x} was offlined before")
+                return MachineCheckOutcome(as_is, None, None, f"frame {mfn:#x} was offlined before")
             owner.crash(f"another error in the broken frame {mfn:#x}")
-            return Outcome(CONTINUE, owner.domid, None, f"frame {mfn:#x} was broken already, d{owner.domid} crashed")
+            return MachineCheckOutcome(
+                CONTINUE, owner.domid, None, f"frame {mfn:#x} was broken already, d{owner.domid} crashed"
+            )
         free = xen.heap.offline(mfn)
         xen.save_heap()
         if free:
-            return Outcome(RECOVERED, None, None, f"free frame {mfn:#x} was taken off the heap")
+            return MachineCheckOutcome(RECOVERED, None, None, f"free frame {mfn:#x} was taken off the heap")
         if owner is None:
-            return Outcome(as_is, None, None, f"frame {mfn:#x} belongs to Xen or Dom0")
+            return MachineCheckOutcome(as_is, None, None, f"frame {mfn:#x} belongs to Xen or Dom0")
         gpa = Gpa(gfn << PAGE_SHIFT | check.addr & (PAGE - 1))
         owner.p2m.ram.retag(gfn, gfn + 1, abi.P2M_RAM_BROKEN)
         owner.save_ram()
@@ -205,24 +211,26 @@ class Mca:
                     return domain, piece.start + mfn - piece.base
         return None, 0
 
-    def _inject(self, check: MachineCheck, domain: Domain, gpa: Gpa, as_is: str) -> Outcome:
+    def _inject(self, check: MachineCheck, domain: Domain, gpa: Gpa, as_is: str) -> MachineCheckOutcome:
         """Tell the guest: bank 1 of its virtual machine check registers, the address rewritten to guest physical."""
         self._say(f"MCE: This error page is ownded by DOM {domain.domid}")  # Xen's spelling
         what = f"frame {check.addr >> PAGE_SHIFT:#x} belongs to d{domain.domid} at {gpa:#x}"
         if not domain.flags & abi.XEN_DOMCTL_CDF_HAP or not domain.hvm:
             self._say(f"Unmap broken memory {check.addr >> PAGE_SHIFT:x} for DOM{domain.domid} failed")
             domain.crash(f"its page at {gpa:#x} is broken and it has no hardware-assisted paging")
-            return Outcome(as_is, domain.domid, gpa, f"{what}, which cannot be told and was crashed")
+            return MachineCheckOutcome(as_is, domain.domid, gpa, f"{what}, which cannot be told and was crashed")
         if domain.vmce_pending:
             self._say(f"MCE: d{domain.domid}v0: guest has not handled previous vMCE yet!")
             self._say(f"Fill vMCE# data for DOM{domain.domid} failed")
             domain.crash("a machine check while the last one was not finished")
-            return Outcome(as_is, domain.domid, gpa, f"{what}, which had not finished the last machine check: crashed")
+            return MachineCheckOutcome(
+                as_is, domain.domid, gpa, f"{what}, which had not finished the last machine check: crashed"
+            )
         status = check.status & ~0xFFFF0000
         domain.vmce.append(Vmce(status, MCG_RIPV | MCG_MCIP, gpa, check.misc))
         domain.vmce_pending = True
         domain.save()
-        return Outcome(RECOVERED, domain.domid, gpa, f"{what}, which was told")
+        return MachineCheckOutcome(RECOVERED, domain.domid, gpa, f"{what}, which was told")
 
     def _mark(self, mfn: int, *, broken: bool) -> None:
         """Xen's mark in the frame table, and the type of the page in the owner's P2M."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xlpy.hw.hardware import Hardware
-    from xlpy.hypervisor.linear import Piece
+    from xlpy.hypervisor.linear import LinearPiece
     from xlpy.hypervisor.protocol import MemoryDomain
 
 
@@ -293,7 +293,7 @@ class GuestMemory:
             self._known[self._here.start] = self._here
         return True
 
-    def _clean_pmem(self, piece: Piece, gpa: int, *, write: bool) -> _Stretch:
+    def _clean_pmem(self, piece: LinearPiece, gpa: int, *, write: bool) -> _Stretch:
         """The stretch of media around ``gpa`` that is free of poison.
 
         Reading poison is a machine check, of the kind that must be handled at once. A write replaces the line without

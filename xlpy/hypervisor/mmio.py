@@ -25,7 +25,7 @@ _HPET_CAPABILITIES = 0x8086A201 | _HPET_PERIOD << 32  # Intel, 64-bit counter, l
 _HPET_FIXED = 8  # bytes of registers that cannot be written
 
 
-class Access(NamedTuple):
+class IoRequest(NamedTuple):
     """One request to an emulator (Xen ``hvm/ioreq.h``).
 
     address: guest physical address, or port number. size: 1, 2, 4 or 8 bytes. value: what is written, little-endian.
@@ -38,7 +38,7 @@ class Access(NamedTuple):
     kind: int = abi.XEN_DMOP_IO_RANGE_MEMORY
 
 
-Handler = "Callable[[Access], int]"  # the answer of a read; that of a write is ignored
+Handler = "Callable[[IoRequest], int]"  # the answer of a read; that of a write is ignored
 
 
 class IoreqServer:
@@ -123,14 +123,14 @@ class Ioreq:
         self._domid = domid
         self._blocked = blocked
         self.servers = {int(key): IoreqServer.from_json(int(key), row) for key, row in saved.items()}
-        self._handlers: dict[int, Callable[[Access], int]] = {}
-        self.inside: list[tuple[int, int, Callable[[Access], int]]] = []  # devices that Xen emulates: [start, end)
+        self._handlers: dict[int, Callable[[IoRequest], int]] = {}
+        self.inside: list[tuple[int, int, Callable[[IoRequest], int]]] = []  # devices that Xen emulates: [start, end)
 
     def to_json(self) -> dict[str, Any]:
         """The servers; who is connected does not outlive the process."""
         return {str(number): server.to_json() for number, server in self.servers.items()}
 
-    def connect(self, number: int, handler: Callable[[Access], int]) -> None:
+    def connect(self, number: int, handler: Callable[[IoRequest], int]) -> None:
         """Let ``handler`` answer for a server, in this process."""
         self.server(number)
         self._handlers[number] = handler
@@ -157,7 +157,7 @@ class Ioreq:
             refuse(abi.EPERM, f"ioreq server {number} of d{self._domid} belongs to d{found.emulator}")
         return found
 
-    def access(self, request: Access) -> int:
+    def access(self, request: IoRequest) -> int:
         """Dispatch one access; all ones when nobody answers."""
         last = request.address + request.size - 1
         ones = (1 << 8 * request.size) - 1
@@ -177,11 +177,11 @@ class Ioreq:
     def read(self, address: int, length: int) -> bytes:
         """Bytes from MMIO space: one access where the length is 1, 2, 4 or 8, several aligned ones otherwise."""
         if _single(address, length):
-            return self.access(Access(address, length, write=False)).to_bytes(length, "little")
+            return self.access(IoRequest(address, length, write=False)).to_bytes(length, "little")
         answer = bytearray()
         for start, size, claimed in self._split(address, length):
             if claimed:
-                answer += self.access(Access(start, size, write=False)).to_bytes(size, "little")
+                answer += self.access(IoRequest(start, size, write=False)).to_bytes(size, "little")
             else:
                 answer += b"\xff" * size
         return bytes(answer)
@@ -189,12 +189,12 @@ class Ioreq:
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Bytes to MMIO space, cut as in ``read``."""
         if _single(address, len(data)):
-            self.access(Access(address, len(data), write=True, value=int.from_bytes(data, "little")))
+            self.access(IoRequest(address, len(data), write=True, value=int.from_bytes(data, "little")))
             return
         for start, size, claimed in self._split(address, len(data)):
             if claimed:
                 value = int.from_bytes(data[start - address : start - address + size], "little")
-                self.access(Access(start, size, write=True, value=value))
+                self.access(IoRequest(start, size, write=True, value=value))
 
     def _split(self, address: int, length: int) -> Iterator[tuple[int, int, bool]]:
         """(address, size, whether somebody might answer) of what ``length`` bytes at ``address`` become."""
@@ -231,7 +231,7 @@ def attach_hpet(ioreq: Ioreq, params: dict[int, int]) -> None:
     registers = bytearray(HPET_SIZE)
     registers[:_HPET_FIXED] = _HPET_CAPABILITIES.to_bytes(8, "little")
 
-    def access(request: Access) -> int:
+    def access(request: IoRequest) -> int:
         if not params.get(abi.HVM_PARAM_HPET_ENABLED):
             return -1
         at = request.address - HPET

@@ -19,7 +19,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xlpy.hypervisor.linear import Piece
+    from xlpy.hypervisor.linear import LinearPiece
 
 
 _WAS_READ_ONLY = 0x100  # beside the type of a broken page, so that it is repaired into what it was
@@ -152,7 +152,7 @@ def entries(gfn: int, mfn: int, count: int) -> EntryCounts:
     return EntryCounts(sum(end - start for start, end in left), found[ORDER_2M], found[ORDER_1G])
 
 
-def order_at(run: Piece, gfn: int) -> int:
+def order_at(run: LinearPiece, gfn: int) -> int:
     """Order of the entry that maps ``gfn`` of a run (EPT: 0, 9 or 18): the largest that ends and congruence allow."""
     for order in (ORDER_1G, ORDER_2M):
         size = 1 << order

@@ -7,7 +7,7 @@ from xlpy.errors import HypercallError
 from xlpy.hypervisor import abi
 from xlpy.hypervisor.chipset import Chipset
 from xlpy.hypervisor.hypercalls import Hypercalls
-from xlpy.hypervisor.mmio import Access
+from xlpy.hypervisor.mmio import IoRequest
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class GuestPlatform:
             return DEBUG_PORT  # how a guest recognises the port
         value = self.chipset.io_in(port, size)
         if value is None:
-            value = self._domain.ioreq.access(Access(port, size, write=False, kind=abi.XEN_DMOP_IO_RANGE_PORT))
+            value = self._domain.ioreq.access(IoRequest(port, size, write=False, kind=abi.XEN_DMOP_IO_RANGE_PORT))
         return value & ((1 << 8 * size) - 1)
 
     def io_out(self, port: int, size: int, value: int, /) -> None:
@@ -67,7 +67,7 @@ class GuestPlatform:
         if port == DEBUG_PORT:
             self._debug(value & 0xFF)
         elif not self.chipset.io_out(port, size, value):
-            request = Access(port, size, write=True, value=value, kind=abi.XEN_DMOP_IO_RANGE_PORT)
+            request = IoRequest(port, size, write=True, value=value, kind=abi.XEN_DMOP_IO_RANGE_PORT)
             self._domain.ioreq.access(request)
 
     def memory_map(self) -> list[E820Entry]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.mca import Mca
     from xlpy.hypervisor.memory import MemorySpan
-    from xlpy.hypervisor.mmio import Access
+    from xlpy.hypervisor.mmio import IoRequest
     from xlpy.hypervisor.pmem import Pmem
     from xlpy.store import Store
 
@@ -298,7 +298,7 @@ class Xen:
 
         return Hypercalls(self, caller)
 
-    def connect_emulator(self, domid: int, server: int, handler: Callable[[Access], int]) -> None:
+    def connect_emulator(self, domid: int, server: int, handler: Callable[[IoRequest], int]) -> None:
         """Let ``handler`` answer the requests to an ioreq server, in this process.
 
         Raises:

@@ -16,7 +16,7 @@ from xlpy.errors import Constraint, MissingTool, NotFound
 from xlpy.powercut.check import GUEST_ENDED, Check, Verdict, run_check
 from xlpy.powercut.reads import merged, reads_of, reads_of_guest, strace, strace_words
 from xlpy.powercut.record import READS
-from xlpy.powercut.subject import Source, Subject
+from xlpy.powercut.subject import StateSource, Subject
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ class Bench(NamedTuple):
     subject: makes what a check is run on; a class of a module, so that the workers of a cluster find it.
     """
 
-    source: Source
+    source: StateSource
     check: Check
     folder: str | None = None
     subject: type[Subject] = Subject

@@ -11,7 +11,7 @@ from xlpy.inputs import read_file
 from xlpy.limits import COUNTEREXAMPLE
 from xlpy.powercut.bench import close
 from xlpy.powercut.check import Check
-from xlpy.powercut.explore import Exploration, Options
+from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.image import Image
 from xlpy.powercut.states import high
 from xlpy.powercut.subject import Subject
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.powercut.check import Verdict
-    from xlpy.powercut.explore import Result
+    from xlpy.powercut.explore import StateResult
 
 SCHEMA = "xlpy.powercut/1"
 MOST_CHECKS = 200  # of one reduction
@@ -46,7 +46,7 @@ class Counterexample(NamedTuple):
     output: str
 
 
-def reduced(trace: Trace, options: Options, failing: Result) -> Counterexample:
+def reduced(trace: Trace, options: ExploreOptions, failing: StateResult) -> Counterexample:
     """Give lost lines back, half of them at a time and then fewer, as long as the check still fails (ddmin).
 
     Args:
@@ -127,7 +127,7 @@ def replay(found: Counterexample, image: Path, say: Callable[[str], None], subje
     """
     trace = Trace(Path(found.trace))
     check = Check(tuple(found.command), found.timeout, found.guest)
-    exploration = Exploration(trace, Options(check, found.device, subject=subject), lambda _result: None)
+    exploration = Exploration(trace, ExploreOptions(check, found.device, subject=subject), lambda _result: None)
     lines, durable = exploration.at(found.epoch)
     if not all(a in lines and lines[a].durable <= left <= len(lines[a].stores) for a, left in found.state.items()):
         raise FormatError(f"{found.trace} is not the trace that the counterexample is of", hint="explore it anew")

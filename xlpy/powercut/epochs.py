@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from xlpy.hw.persistency import Line
-    from xlpy.powercut.events import Event
+    from xlpy.powercut.events import TraceEvent
     from xlpy.powercut.trace import Trace
 
 
@@ -106,7 +106,7 @@ class Epochs:
         return self._settled.get(address) or self._before(address, length)
 
 
-def apply(model: Persistency, event: Event) -> None:
+def apply(model: Persistency, event: TraceEvent) -> None:
     """Let one event take effect at once: the trace has stores in the order in which they reached the cache."""
     thread = event.vcpu
     if event.kind == "locked":
@@ -123,14 +123,14 @@ def apply(model: Persistency, event: Event) -> None:
     model.drain(thread)
 
 
-def _begin_label_write(model: Persistency, event: Event) -> None:
+def _begin_label_write(model: Persistency, event: TraceEvent) -> None:
     """A label write is in flight: cut short it may leave any units of 8 bytes, and of each some of the first bytes."""
     for at, byte in enumerate(event.data, event.address):
         model.store(event.vcpu, label_line(event.number, at) + at % UNIT, bytes((byte,)))
     model.drain(event.vcpu)
 
 
-def _end_label_write(model: Persistency, event: Event) -> None:
+def _end_label_write(model: Persistency, event: TraceEvent) -> None:
     """It is answered: it lasts."""
     for at in range(event.address - event.address % UNIT, event.address + len(event.data), UNIT):
         model.clflush(event.vcpu, label_line(event.number, at))

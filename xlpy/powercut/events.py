@@ -40,7 +40,7 @@ MOST_LABEL = 4096  # bytes of one label write; a page holds its request
 NUMBER = 10  # bytes of the longest number: 64 bits
 
 
-class Event(NamedTuple):
+class TraceEvent(NamedTuple):
     """One event. address: guest-physical, of a store or of a flushed line; of a label write, the offset in its area.
 
     number: see the table above.
@@ -53,7 +53,7 @@ class Event(NamedTuple):
     number: int = 0
 
 
-def encode(events: Iterable[Event]) -> bytes:
+def encode(events: Iterable[TraceEvent]) -> bytes:
     """The bytes of events; what the plugin writes."""
     out = bytearray()
     at = vcpu = 0
@@ -85,7 +85,7 @@ def encode(events: Iterable[Event]) -> bytes:
     return bytes(out)
 
 
-def decode(chunks: Iterable[bytes]) -> Iterator[Event]:
+def decode(chunks: Iterable[bytes]) -> Iterator[TraceEvent]:
     """The events in a stream of bytes.
 
     Raises:
@@ -108,7 +108,7 @@ def decode(chunks: Iterable[bytes]) -> Iterator[Event]:
             yield event
 
 
-def _event(buffer: bytes, position: int, at: int, vcpu: int, done: int) -> tuple[Event, int, int]:
+def _event(buffer: bytes, position: int, at: int, vcpu: int, done: int) -> tuple[TraceEvent, int, int]:
     """(event, position behind it, place)."""
     start, byte = position, buffer[position]
     position += 1
@@ -135,12 +135,12 @@ def _event(buffer: bytes, position: int, at: int, vcpu: int, done: int) -> tuple
         data = buffer[position : position + size]
         if len(data) < size:
             raise FormatError("the trace ends in the middle of a label write", offset=done + start)
-        return Event(kind, vcpu, address, data, value), position + size, at
+        return TraceEvent(kind, vcpu, address, data, value), position + size, at
     else:
-        return Event(kind, vcpu, number=value), position, at
+        return TraceEvent(kind, vcpu, number=value), position, at
     if not 0 <= address < 1 << 52:
         raise FormatError(f"a {kind} at {address:#x}, no guest has such an address", offset=done + start)
-    return Event(kind, vcpu, address, data), position, at
+    return TraceEvent(kind, vcpu, address, data), position, at
 
 
 def _number(value: int) -> bytes:

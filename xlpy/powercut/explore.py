@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 QUEUED = 4  # tasks per worker that wait
 
 
-class Options(NamedTuple):
+class ExploreOptions(NamedTuple):
     """What is tried. check: the check. device: block device that ``{image}`` is, None for the first. epochs: their
     numbers, None for all. sample: so many epochs of those, chosen by the seed. strategies: see ``states``. samples:
     states an epoch of ``random``. jobs: checks at a time. scheduler: address of a dask.distributed cluster that does
@@ -69,12 +69,12 @@ class Task(NamedTuple):
     durable: Durable
     kept: dict[int, bytes]
 
-    def result(self, verdict: Verdict, *, pruned: bool = False) -> Result:
+    def result(self, verdict: Verdict, *, pruned: bool = False) -> StateResult:
         """What is told of it once there is a verdict."""
-        return Result(self.key, self.epoch, self.ended_by, self.lost, self.state, verdict, pruned)
+        return StateResult(self.key, self.epoch, self.ended_by, self.lost, self.state, verdict, pruned)
 
 
-class Result(NamedTuple):
+class StateResult(NamedTuple):
     """A checked state. lost: lines that lack a store; state: stores left by line. pruned: the check would read nothing
     that it has not read before, so it was not run."""
 
@@ -94,7 +94,7 @@ class Result(NamedTuple):
         return fields
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Result:
+    def from_json(cls, fields: dict[str, Any]) -> StateResult:
         """What ``to_json`` gave. ValueError, KeyError, TypeError: it is damaged."""
         fields["state"] = {int(address, 16): int(left) for address, left in fields["state"].items()}
         fields["verdict"] = Verdict(**fields["verdict"])
@@ -103,7 +103,7 @@ class Result(NamedTuple):
 
 class Summary(NamedTuple):
     """The whole. possible: states that exist over all tried epochs; chosen: by the strategies; distinct: contents among
-    them; known: from an earlier exploration; pruned: not run, see ``Result``; failed: among all distinct ones.
+    them; known: from an earlier exploration; pruned: not run, see ``StateResult``; failed: among all distinct ones.
     rebuilt: how often the check had changed its image. problem: why the trace ends early."""
 
     epochs: int
@@ -131,7 +131,7 @@ class Exploration:
         NotFound: the trace has no such device. ValueError: nothing makes the domain that the check names.
     """
 
-    def __init__(self, trace: Trace, options: Options, tell: Callable[[Result], None]) -> None:
+    def __init__(self, trace: Trace, options: ExploreOptions, tell: Callable[[StateResult], None]) -> None:
         if options.check.domain and options.subject is Subject:
             raise ValueError("a check of {domain} needs a subject that makes one: xlpy.events.crashed.DomainSubject")
         self._trace, self._options, self._tell = trace, options, tell
@@ -226,7 +226,7 @@ class Exploration:
             executor(self._bench, options.jobs, options.scheduler) as (pool, threads),
         ):
 
-            def keep(result: Result) -> None:
+            def keep(result: StateResult) -> None:
                 count["failed"] += not result.verdict.passed
                 log.write(json.dumps(result.to_json()) + "\n")
                 log.flush()
@@ -258,18 +258,18 @@ class Exploration:
             collect(set(wait(running).done))
         return Summary(self.epochs, self._possible, self.chosen, **count, problem=self._trace.problem)
 
-    def _known(self) -> dict[str, Result]:
+    def _known(self) -> dict[str, StateResult]:
         """By key, what an earlier exploration with the same check has found."""
         found = {}
         with suppress(FileNotFoundError), self.log.open(encoding="utf-8", errors="replace") as log:
             for line in log:
                 with suppress(ValueError, KeyError, TypeError, AttributeError):  # the last may be cut short
-                    one = Result.from_json(json.loads(line))
+                    one = StateResult.from_json(json.loads(line))
                     found[one.key] = one
         return found
 
 
-def _wanted(trace: Trace, options: Options) -> frozenset[int] | set[int] | None:
+def _wanted(trace: Trace, options: ExploreOptions) -> frozenset[int] | set[int] | None:
     """The numbers of the epochs that are tried; None: all of them."""
     if options.sample is None:
         return options.epochs
@@ -278,7 +278,7 @@ def _wanted(trace: Trace, options: Options) -> frozenset[int] | set[int] | None:
     return set(chooser.sample(numbers, min(options.sample, len(numbers))))
 
 
-def count_epochs(trace: Trace, options: Options) -> int:
+def count_epochs(trace: Trace, options: ExploreOptions) -> int:
     """How many epochs will be tried."""
     wanted = _wanted(trace, options)
     return sum(1 for _ in Epochs(trace, trace.before)) if wanted is None else len(wanted)

@@ -13,7 +13,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from xlpy.powercut.events import Event
+    from xlpy.powercut.events import TraceEvent
 
 CLASSES = {
     "not-durable": "stored and never made durable before the guest said that it was done",
@@ -25,7 +25,7 @@ CLASSES = {
 ERRORS = ("not-durable",)  # the others cost time or hint at a mistake
 
 
-class Finding(NamedTuple):
+class TraceFinding(NamedTuple):
     """One line of memory and what is wrong with it. code: of ``CLASSES``. times: how often. event: where first."""
 
     code: str
@@ -45,18 +45,18 @@ class _Line:
         self.flushed: int | None = None  # vCPU that wrote it back since the last store
 
 
-def findings(events: Iterable[Event]) -> list[Finding]:
+def findings(events: Iterable[TraceEvent]) -> list[TraceFinding]:
     """Everything that there is to say about a trace; "done" is each mark, and its end."""
     found: dict[tuple[str, int], list[int]] = {}
     for code, address, event in _search(events):
         entry = found.setdefault((code, address), [0, event])
         entry[0] += 1
     order = list(CLASSES)
-    rows = [Finding(code, address, count, first) for (code, address), (count, first) in found.items()]
+    rows = [TraceFinding(code, address, count, first) for (code, address), (count, first) in found.items()]
     return sorted(rows, key=lambda one: (order.index(one.code), one.address))
 
 
-def _search(events: Iterable[Event]) -> Iterator[tuple[str, int, int]]:
+def _search(events: Iterable[TraceEvent]) -> Iterator[tuple[str, int, int]]:
     lines: dict[int, _Line] = {}
     since_fence: dict[int, bool] = {}
     waiting: dict[int, set[int]] = {}  # by vCPU, the lines that it has written back since its last fence

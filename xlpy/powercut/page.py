@@ -18,7 +18,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from xlpy.powercut.explore import Options, Result, Summary
+    from xlpy.powercut.explore import ExploreOptions, StateResult, Summary
     from xlpy.powercut.trace import Trace
 
 MOST_FAILURES, MOST_PLACES, MOST_EPOCHS = 100, 50, 2000  # that are shown in full
@@ -39,10 +39,10 @@ class _Row(NamedTuple):
     bits: float
 
 
-def page(trace: Trace, options: Options, summary: Summary, results: Sequence[Result]) -> str:
+def page(trace: Trace, options: ExploreOptions, summary: Summary, results: Sequence[StateResult]) -> str:
     """The page."""
     rows = list(_rows(trace))
-    by_epoch: dict[int, list[Result]] = defaultdict(list)
+    by_epoch: dict[int, list[StateResult]] = defaultdict(list)
     for one in results:
         by_epoch[one.epoch].append(one)
     command = shlex.join(options.check.command)
@@ -99,7 +99,7 @@ def _power(count: int) -> str:
     return str(count) if count < 1 << 53 else f"2^{count.bit_length() - 1}"
 
 
-def _timeline(rows: list[_Row], by_epoch: dict[int, list[Result]]) -> str:
+def _timeline(rows: list[_Row], by_epoch: dict[int, list[StateResult]]) -> str:
     """One bar for each epoch, or for some that follow each other."""
     each = -(-len(rows) // MOST_BARS) or 1
     bars = [rows[at : at + each] for at in range(0, len(rows), each)]
@@ -128,7 +128,7 @@ def _timeline(rows: list[_Row], by_epoch: dict[int, list[Result]]) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
-def _failures(trace: Trace, results: Sequence[Result]) -> str:
+def _failures(trace: Trace, results: Sequence[StateResult]) -> str:
     failures = sorted((one for one in results if not one.verdict.passed), key=lambda one: (one.lost, one.epoch))
     if not failures:
         return "<p>None.</p>"
@@ -149,7 +149,7 @@ def _failures(trace: Trace, results: Sequence[Result]) -> str:
     return "\n".join(parts)
 
 
-def _epoch(row: _Row, found: list[Result]) -> str:
+def _epoch(row: _Row, found: list[StateResult]) -> str:
     mark = "" if row.mark is None else f" {row.mark}"
     failed = sum(not one.verdict.passed for one in found)
     possible = f"2^{row.bits:.0f}" if row.bits > 20 else f"{round(2**row.bits)}"

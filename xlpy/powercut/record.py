@@ -18,7 +18,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xlpy.powercut.trace import Device, Header
+    from xlpy.powercut.trace import TracedDevice, TraceHeader
 
 SOURCE = Path(__file__).with_name("pmtrace.c")
 OLDEST = (9, 2)  # QEMU whose plugins are told the value of a store (interface version 4)
@@ -82,7 +82,7 @@ class Recorder:
         Conflict: the folder holds something. Constraint: there is no vNVDIMM.
     """
 
-    def __init__(self, folder: Path, header: Header) -> None:
+    def __init__(self, folder: Path, header: TraceHeader) -> None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise Conflict(f"{folder} is there and not empty", hint="name a new folder for the trace")
         if not header.windows:
@@ -144,7 +144,7 @@ class Recorder:
             *((f"reads={os.environ[READS]}",) if os.environ.get(READS) else ()),
         )
 
-    def end(self, complaints: str, devices: Iterable[Device]) -> Trace:
+    def end(self, complaints: str, devices: Iterable[TracedDevice]) -> Trace:
         """Write what is known after the run.
 
         Args:

@@ -25,7 +25,7 @@ MEMORY = Path("/dev/shm")
 SPARE = 4  # times the image that must be free: other jobs and other people use it too
 
 
-class Source(NamedTuple):
+class StateSource(NamedTuple):
     """What states are made of. trace: its folder. start, size: the part of its ``base`` that matters, in bytes.
 
     domain: whether a domain is wanted, with all its vNVDIMMs and their labels; else it is one block device.
@@ -37,7 +37,7 @@ class Source(NamedTuple):
     domain: bool = False
 
 
-def source_of(trace: Trace, device: str | None, *, domain: bool) -> Source:
+def source_of(trace: Trace, device: str | None, *, domain: bool) -> StateSource:
     """The source of a check.
 
     Args:
@@ -45,14 +45,16 @@ def source_of(trace: Trace, device: str | None, *, domain: bool) -> Source:
     """
     path = str(trace.path.absolute())
     if domain:
-        return Source(path, 0, sum(window.size + window.label_size for window in trace.header.windows), domain=True)
+        return StateSource(
+            path, 0, sum(window.size + window.label_size for window in trace.header.windows), domain=True
+        )
     chosen = trace.device(device)
     start = trace.offset(chosen.gpa)
     assert start is not None, "a device lies in a window"
-    return Source(path, start, chosen.size)
+    return StateSource(path, start, chosen.size)
 
 
-def place(trace: Trace, source: Source, line: int) -> int | None:
+def place(trace: Trace, source: StateSource, line: int) -> int | None:
     """Where a line of the model lies in the source; None outside of it."""
     at = trace.offset(line)
     size = 8 if line >= LABELS else 64
@@ -66,7 +68,7 @@ def cut_to_size(line: int, data: bytes) -> bytes:
     return data[:8] if line >= LABELS else data
 
 
-def working_folder(source: Source, memory: Path = MEMORY) -> Path:
+def working_folder(source: StateSource, memory: Path = MEMORY) -> Path:
     """Where an image is when nobody says where: in memory when it is small and there is room, else beside the trace.
 
     Checkers sync what they look at; on a disk that takes longer than the check itself.
@@ -88,7 +90,7 @@ class Subject:
         values: what stands for the placeholders of a check, by name. variables: of its environment.
     """
 
-    def __init__(self, source: Source, folder: Path | None) -> None:
+    def __init__(self, source: StateSource, folder: Path | None) -> None:
         self.trace = Trace(Path(source.trace))
         self.source = source
         self.home = TemporaryDirectory(prefix="xlpy-state-", dir=folder or working_folder(source))

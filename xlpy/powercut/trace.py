@@ -1,6 +1,6 @@
 """A trace on disk: a folder with what was recorded, and with the memory as it was before.
 
-``header.json``: what was recorded, see ``Header``. ``events.gz``: the events, gzip over the encoding of ``events``.
+``header.json``: what was recorded, see ``TraceHeader``. ``events.gz``: events, gzip over the encoding of ``events``.
 ``base``: the vNVDIMMs before the first event, one after the other, then their label areas, as a sparse file.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from xlpy.powercut.events import Event
+    from xlpy.powercut.events import TraceEvent
 
 VERSION = 1
 LABELS = 1 << 52  # above all guest addresses: the model's lines for label areas
@@ -70,7 +70,7 @@ def label_unit(line: int) -> tuple[int, int] | None:
     return window, at // LINE * UNIT
 
 
-class Device(NamedTuple):
+class TracedDevice(NamedTuple):
     """A block device that the guest makes of a namespace: ``size`` bytes from ``gpa`` on."""
 
     dev: str
@@ -79,7 +79,7 @@ class Device(NamedTuple):
     size: int
 
 
-class Header(NamedTuple):
+class TraceHeader(NamedTuple):
     """What was recorded.
 
     domain: its name. windows: its vNVDIMMs. devices: as found after the run. caches_survive: eADR. complete: the guest
@@ -90,7 +90,7 @@ class Header(NamedTuple):
 
     domain: str
     windows: list[Window]
-    devices: list[Device]
+    devices: list[TracedDevice]
     caches_survive: bool = False
     complete: bool = False
     persistence: str = "memory_controller"
@@ -127,7 +127,7 @@ class Trace:
         """The file that holds the memory before the run."""
         return self.path / "base"
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[TraceEvent]:
         """The events in order. What is cut short or damaged ends them early; ``problem`` then says so."""
         self.problem = None
         try:
@@ -168,14 +168,14 @@ class Trace:
             finalize(self, os.close, self._base)
         return os.pread(self._base, UNIT if gpa >= LABELS else length, at).ljust(length, b"\0")
 
-    def device(self, name: str | None) -> Device:
+    def device(self, name: str | None) -> TracedDevice:
         """A block device by its name, with or without ``/dev/``, or a whole vNVDIMM; None is the first block device.
 
         Raises:
             NotFound: there is none. Constraint: its content is not in one piece.
         """
         wanted = name and name.removeprefix("/dev/")
-        whole = [Device(one.name, "vnvdimm", one.gpa, one.size) for one in self.header.windows]
+        whole = [TracedDevice(one.name, "vnvdimm", one.gpa, one.size) for one in self.header.windows]
         for one in [*self.header.devices, *whole]:
             if wanted in (None, one.dev) and one.mode != "sector":
                 return one
@@ -202,7 +202,7 @@ class Trace:
         return text
 
 
-def write_header(path: Path, header: Header) -> None:
+def write_header(path: Path, header: TraceHeader) -> None:
     """Write or replace the header of a trace at once."""
     fields = header._asdict()
     fields["windows"] = [one._asdict() for one in header.windows]
@@ -212,10 +212,10 @@ def write_header(path: Path, header: Header) -> None:
     fresh.replace(path / "header.json")
 
 
-def _header(values: dict[str, Any]) -> Header:
+def _header(values: dict[str, Any]) -> TraceHeader:
     version = values.pop("version")
     if version != VERSION:
         raise ValueError(f"version {version}, {VERSION} is required")
     windows = [Window(**one) for one in values.pop("windows")]
-    devices = [Device(**one) for one in values.pop("devices")]
-    return Header(windows=windows, devices=devices, **values)
+    devices = [TracedDevice(**one) for one in values.pop("devices")]
+    return TraceHeader(windows=windows, devices=devices, **values)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.files.block import BlockDevice
     from xlpy.dom0.kernel import Mount
-    from xlpy.dom0.nvdimm.driver import Region
+    from xlpy.dom0.nvdimm.driver import RegionDesc
     from xlpy.dom0.nvdimm.namespace import Namespace
     from xlpy.host import Host
 
@@ -29,7 +29,7 @@ PFN = "PFN info block, Linux pfn_devs.c"
 BTT = "BTT info block, UEFI 2.7 6.4"
 
 
-class Row(NamedTuple):
+class LedgerRow(NamedTuple):
     """One line. size: bytes, below zero for a deduction. total: it is the sum of all above it.
 
     formula: how the bytes come about, in numbers. source: who says so.
@@ -47,7 +47,7 @@ class Account(NamedTuple):
 
     name: str
     path: str | None
-    rows: tuple[Row, ...]
+    rows: tuple[LedgerRow, ...]
 
     @property
     def guest(self) -> int:
@@ -83,8 +83,8 @@ def accounts(host: Host, name: str | None = None) -> list[Account]:
     raise NotFound(f"{name}: no namespace, device or file", hint=f"there are: {known}; xlpy pmem list")
 
 
-def _total(what: str, rows: list[Row]) -> Row:
-    return Row(what, sum(row.size for row in rows if not row.total), total=True)
+def _total(what: str, rows: list[LedgerRow]) -> LedgerRow:
+    return LedgerRow(what, sum(row.size for row in rows if not row.total), total=True)
 
 
 def _namespace(host: Host, one: Namespace) -> Account:
@@ -93,7 +93,9 @@ def _namespace(host: Host, one: Namespace) -> Account:
     rows.append(_total(f"{region.dev}: host physical addresses", rows))
     outside = region.span.size - one.span.size
     if outside:
-        rows.append(Row("other namespaces and free space", -outside, f"{region.span.size} - {one.span.size}", "labels"))
+        rows.append(
+            LedgerRow("other namespaces and free space", -outside, f"{region.span.size} - {one.span.size}", "labels")
+        )
         rows.append(_total(one.dev, rows))
     rows += _inside(host, one)
     path = f"/dev/{one.disk or one.char}" if one.disk or one.char else None
@@ -101,27 +103,27 @@ def _namespace(host: Host, one: Namespace) -> Account:
     return Account(one.dev, path, tuple(rows))
 
 
-def _region(host: Host, region: Region) -> Iterator[Row]:
+def _region(host: Host, region: RegionDesc) -> Iterator[LedgerRow]:
     """From the DIMMs of a region to its addresses."""
     handles = {dimm.dev: dimm.handle for dimm in host.dom0.bus.dimms}
     by_handle = {dimm.handle: dimm for dimm in host.hw.spec.dimms}
     dimms = [by_handle[handles[mapping.dimm]] for mapping in region.mappings]
     for dimm in dimms:
         size = dimm.capacity + dimm.label_size
-        yield Row(f"{dimm.id}: raw", size, f"{dimm.capacity} + {dimm.label_size}", "SPD, machine description")
+        yield LedgerRow(f"{dimm.id}: raw", size, f"{dimm.capacity} + {dimm.label_size}", "SPD, machine description")
     labels = sum(dimm.label_size for dimm in dimms)
     if labels:
         terms = " + ".join(str(dimm.label_size) for dimm in dimms)
-        yield Row("label areas", -labels, terms, "UEFI 2.7 13.19: outside of the addresses")
+        yield LedgerRow("label areas", -labels, terms, "UEFI 2.7 13.19: outside of the addresses")
     if not dimms:
-        yield Row("range without DIMMs", region.span.size, str(region.span.size), "E820 type 12")
+        yield LedgerRow("range without DIMMs", region.span.size, str(region.span.size), "E820 type 12")
         return
     elsewhere = sum(dimm.capacity for dimm in dimms) - region.span.size
     if elsewhere:
-        yield Row("capacity in no region or another one", -elsewhere, "capacities - region", NFIT)
+        yield LedgerRow("capacity in no region or another one", -elsewhere, "capacities - region", NFIT)
 
 
-def _inside(host: Host, one: Namespace) -> Iterator[Row]:
+def _inside(host: Host, one: Namespace) -> Iterator[LedgerRow]:
     """From a namespace to its device."""
     if one.mode in ("fsdax", "devdax") and not one.problem:
         yield from _pfn(one)
@@ -129,30 +131,30 @@ def _inside(host: Host, one: Namespace) -> Iterator[Row]:
         yield from _btt(host, one)
 
 
-def _pfn(one: Namespace) -> Iterator[Row]:
+def _pfn(one: Namespace) -> Iterator[LedgerRow]:
     dataoff, count = one.data.start - one.span.start, (one.span.size - RESERVED_HEAD) // PAGE
     structs = PAGE_STRUCT * count if one.map == "dev" else 0
-    yield Row("first page, info block", -RESERVED_HEAD, f"2 x {PAGE}", PFN)
+    yield LedgerRow("first page, info block", -RESERVED_HEAD, f"2 x {PAGE}", PFN)
     if structs:
-        yield Row("Linux' page structs (map=dev)", -structs, f"{PAGE_STRUCT} x {count} pages", PFN)
+        yield LedgerRow("Linux' page structs (map=dev)", -structs, f"{PAGE_STRUCT} x {count} pages", PFN)
     reserve = one.reserve.size if one.reserve else 0
     if reserve:
         pages = one.span.size // PAGE
         costs = " + ".join(f"up({cost} x {pages}, {PAGE})" for cost in XEN_TABLES)
-        yield Row("Xen's page_info and M2P (reserve)", -reserve, costs, "vNVDIMM design 4.2.1")
+        yield LedgerRow("Xen's page_info and M2P (reserve)", -reserve, costs, "vNVDIMM design 4.2.1")
     rest = dataoff - RESERVED_HEAD - structs - reserve
     if rest:
-        yield Row("alignment of the data", -rest, f"data at {dataoff:#x}, on {max(one.align, 1 << 21):#x}", PFN)
+        yield LedgerRow("alignment of the data", -rest, f"data at {dataoff:#x}, on {max(one.align, 1 << 21):#x}", PFN)
     cut = one.span.end - one.data.end
     if cut:
-        yield Row("truncation of the end", -cut, f"{one.span.end:#x} - {one.data.end:#x}", PFN)
+        yield LedgerRow("truncation of the end", -cut, f"{one.span.end:#x} - {one.data.end:#x}", PFN)
 
 
-def _btt(host: Host, one: Namespace) -> Iterator[Row]:
+def _btt(host: Host, one: Namespace) -> Iterator[LedgerRow]:
     assert one.seal is not None
     start = Spa(one.seal[0])
     if start != one.span.start:
-        yield Row("unused first page (BTT 1.1)", -BTT1_AT, str(BTT1_AT), BTT)
+        yield LedgerRow("unused first page (BTT 1.1)", -BTT1_AT, str(BTT1_AT), BTT)
     arenas: list[BttBlock] = []
     at = start
     while True:
@@ -161,21 +163,21 @@ def _btt(host: Host, one: Namespace) -> Iterator[Row]:
             break
         at = Spa(at + arenas[-1].nextoff)
     number = len(arenas)
-    yield Row("info blocks and their copies", -2 * BLOCK * number, f"2 x {BLOCK} x {number} arenas", BTT)
+    yield LedgerRow("info blocks and their copies", -2 * BLOCK * number, f"2 x {BLOCK} x {number} arenas", BTT)
     logs = sum(arena.info2off - arena.logoff for arena in arenas)
-    yield Row("log", -logs, f"{arenas[0].info2off - arenas[0].logoff} x {number}", BTT)
+    yield LedgerRow("log", -logs, f"{arenas[0].info2off - arenas[0].logoff} x {number}", BTT)
     maps = sum(arena.logoff - arena.mapoff for arena in arenas)
-    yield Row("map", -maps, f"up(4 x {arenas[0].external_nlba}, {PAGE})" + (", ..." if number > 1 else ""), BTT)
+    yield LedgerRow("map", -maps, f"up(4 x {arenas[0].external_nlba}, {PAGE})" + (", ..." if number > 1 else ""), BTT)
     spare = sum((arena.internal_nlba - arena.external_nlba) * arena.internal_lbasize for arena in arenas)
-    yield Row("free blocks", -spare, f"{NFREE} x {arenas[0].internal_lbasize} x {number}", BTT)
+    yield LedgerRow("free blocks", -spare, f"{NFREE} x {arenas[0].internal_lbasize} x {number}", BTT)
     padding = sum(arena.external_nlba * (arena.internal_lbasize - arena.external_lbasize) for arena in arenas)
     if padding:
         size = f"{arenas[0].internal_lbasize} - {arenas[0].external_lbasize}"
-        yield Row("padding of sectors", -padding, f"({size}) x sectors", BTT)
+        yield LedgerRow("padding of sectors", -padding, f"({size}) x sectors", BTT)
     whole = one.span.end - start
     rest = whole - 2 * BLOCK * number - logs - maps - spare - padding - one.size
     if rest:
-        yield Row("rounding of arenas", -rest, "what is left", BTT)
+        yield LedgerRow("rounding of arenas", -rest, "what is left", BTT)
 
 
 def _parent(host: Host, start: Spa) -> bytes:
@@ -190,7 +192,10 @@ def _on(host: Host, device: BlockDevice) -> Namespace:
 def _partition(host: Host, device: BlockDevice) -> Account:
     above = _namespace(host, _on(host, host.dom0.device(f"/dev/{device.name}")))
     rest = above.guest - device.size
-    rows = [*above.rows, Row("partition table, other partitions, gaps", -rest, f"{above.guest} - {device.size}", "GPT")]
+    rows = [
+        *above.rows,
+        LedgerRow("partition table, other partitions, gaps", -rest, f"{above.guest} - {device.size}", "GPT"),
+    ]
     rows.append(_total(f"/dev/{device.name}", rows))
     return Account(device.name, f"/dev/{device.name}", tuple(rows))
 
@@ -209,18 +214,20 @@ def _file(host: Host, path: str, mount: Mount, inode: Inode) -> Account:
     space = image.superblock.blocks * block
     rows = list(above.rows)
     if above.guest != space:
-        rows.append(Row("behind the file system", space - above.guest, f"{above.guest} - {space}", "superblock"))
+        rows.append(LedgerRow("behind the file system", space - above.guest, f"{above.guest} - {space}", "superblock"))
     metadata = space - free - others - mine
-    rows.append(Row("file system: metadata, journal, directories", -metadata, "blocks - free - files", "superblock"))
+    rows.append(
+        LedgerRow("file system: metadata, journal, directories", -metadata, "blocks - free - files", "superblock")
+    )
     if others:
-        rows.append(Row(f"{len(allocated)} other files", -others, "their extents", "extent trees"))
+        rows.append(LedgerRow(f"{len(allocated)} other files", -others, "their extents", "extent trees"))
     if free:
-        rows.append(Row("free blocks", -free, f"{free // block} x {block}", "superblock"))
+        rows.append(LedgerRow("free blocks", -free, f"{free // block} x {block}", "superblock"))
     if mine != inode.size:
         what = (
             "end of the last block" if 0 < mine - inode.size < block else "blocks that it lacks or has beyond its end"
         )
-        rows.append(Row(what, inode.size - mine, f"{mine} - {inode.size}", "extent trees"))
+        rows.append(LedgerRow(what, inode.size - mine, f"{mine} - {inode.size}", "extent trees"))
     rows.append(_total(path, rows))
     return Account(path, path, tuple(rows))
 

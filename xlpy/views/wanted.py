@@ -21,7 +21,7 @@ FRONT, BACK = MIB, 33 * 512  # of a GPT: where partitions begin by custom, and i
 REGION_ALIGN = 16 * MIB
 
 
-class Place(NamedTuple):
+class NamespacePlace(NamedTuple):
     """Where the namespace is to be. start: of its region. align: sizes are multiples of it. most: bytes it may have."""
 
     start: Spa = Spa(4 * GIB)
@@ -29,10 +29,10 @@ class Place(NamedTuple):
     most: int = LIMIT >> 1
 
 
-ANYWHERE = Place()
+ANYWHERE = NamespacePlace()
 
 
-class Plan(NamedTuple):
+class NamespacePlan(NamedTuple):
     """One way. size: of the namespace. device: bytes of its device. partition: start and size, None for all of it.
 
     ram: bytes of Dom0's RAM that Linux' page structs take.
@@ -56,8 +56,11 @@ class Plan(NamedTuple):
 
 
 def plans(
-    wanted: int, place: Place = ANYWHERE, modes: Iterable[str] = ("fsdax",), maps: Iterable[str] = ("mem", "dev")
-) -> list[Plan]:
+    wanted: int,
+    place: NamespacePlace = ANYWHERE,
+    modes: Iterable[str] = ("fsdax",),
+    maps: Iterable[str] = ("mem", "dev"),
+) -> list[NamespacePlan]:
     """Every way to give a guest exactly so many bytes, the smallest namespace first.
 
     Args:
@@ -84,24 +87,24 @@ def plans(
     return sorted(found, key=lambda plan: (plan.size, plan.partition is not None, plan.align, plan.ram))
 
 
-def _plan(wanted: int, place: Place, mode: str, map_: str, align: int) -> list[Plan]:
+def _plan(wanted: int, place: NamespacePlace, mode: str, map_: str, align: int) -> list[NamespacePlan]:
     whole = _smallest(wanted, place, map_, align)
     if whole is None:
         return []
     device = _device(whole, place, map_, align)
     ram = 0 if map_ == "dev" else (whole // PAGE) * 64
     if device == wanted:
-        return [Plan(mode, map_, align, whole, device, None, ram)]
+        return [NamespacePlan(mode, map_, align, whole, device, None, ram)]
     if mode == "devdax":
         return []
     size = _smallest(FRONT + wanted + align_up(BACK, PAGE), place, map_, align)
     if size is None:
         return []
     ram = 0 if map_ == "dev" else (size // PAGE) * 64
-    return [Plan(mode, map_, align, size, _device(size, place, map_, align), (FRONT, wanted), ram)]
+    return [NamespacePlan(mode, map_, align, size, _device(size, place, map_, align), (FRONT, wanted), ram)]
 
 
-def _smallest(data: int, place: Place, map_: str, align: int) -> int | None:
+def _smallest(data: int, place: NamespacePlace, map_: str, align: int) -> int | None:
     """The smallest namespace that leaves at least so much for data."""
     step = lcm(place.align, align)  # ndctl takes multiples of both
     low = high = -(-max(data, FSDAX_MIN) // step)
@@ -119,7 +122,7 @@ def _smallest(data: int, place: Place, map_: str, align: int) -> int | None:
     return low * step
 
 
-def _device(size: int, place: Place, map_: str, align: int) -> int:
+def _device(size: int, place: NamespacePlace, map_: str, align: int) -> int:
     """Bytes of the device that a namespace of ``size`` has."""
     block = pfn_block(Span(place.start, size), bytes(16), on_media=map_ == "dev", align=align, costs=XEN_TABLES)
     return max(0, size - block.dataoff - block.end_trunc)

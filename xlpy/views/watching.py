@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST = 1 << 30  # bytes of data on media up to which stores are looked for
 
 
-class Device(NamedTuple):
+class WatchedNvdimm(NamedTuple):
     """One vNVDIMM: slot, path, guest address, bytes."""
 
     slot: int
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
     name: str
     state: str
     booted: bool
-    devices: tuple[Device, ...]
+    devices: tuple[WatchedNvdimm, ...]
 
 
 class Stored(NamedTuple):
@@ -151,12 +151,12 @@ def _touched(path: str) -> tuple[int, int]:
 
 def _seen(host: Host, domid: int) -> Seen:
     record = load(host.store, domid)
-    devices = tuple(Device(one.slot, one.path, one.gpa, one.size) for one in record.vnvdimms)
+    devices = tuple(WatchedNvdimm(one.slot, one.path, one.gpa, one.size) for one in record.vnvdimms)
     booted = host.store.table(BOOTS).get(str(domid)) is not None
     return Seen(domid, name_of(host.xenstore, domid) or record.name, state(host.xen.domain(domid)), booted, devices)
 
 
-def _changes(name: str, device: Device, before: dict[int, int], now: dict[int, int]) -> Iterator[Stored]:
+def _changes(name: str, device: WatchedNvdimm, before: dict[int, int], now: dict[int, int]) -> Iterator[Stored]:
     """Runs of pages whose content is another one."""
     changed = sorted(at for at in before.keys() | now.keys() if before.get(at) != now.get(at))
     start = end = -1

@@ -17,10 +17,10 @@ from dom0.ext4.images import MIB, UUID, Image, mounted, need
 from xlpy.dom0.ext4 import tools
 from xlpy.dom0.ext4.edit import STATES, Ext4Editor
 from xlpy.dom0.ext4.guard import lock_path
-from xlpy.dom0.ext4.journal import Journal, Store
+from xlpy.dom0.ext4.journal import ByteEdit, Journal
 from xlpy.dom0.ext4.make import EPOCH, make_ext4
 from xlpy.dom0.ext4.reader import Ext4Image
-from xlpy.dom0.ext4.scratch import Scratch
+from xlpy.dom0.ext4.scratch import ScratchCopy
 from xlpy.dom0.ext4.tools import Interrupted
 from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, FIEMAP_EXTENT_UNWRITTEN, Extent
 from xlpy.dom0.linux import LinuxDom0
@@ -554,7 +554,7 @@ def test_edits_are_finished_or_taken_back(image):
 
 def test_an_edit_that_was_not_written_in_full_is_none(image):
     journal = Journal(image.path, OFFSET)
-    name = journal.write([Store(0, bytes(4), b"abcd")])
+    name = journal.write([ByteEdit(0, bytes(4), b"abcd")])
     kept = Path(f"{image.path}.ext4-{OFFSET:x}.edit-{name}")
     kept.rename(f"{kept}.new")
     assert journal.pending() == []
@@ -595,7 +595,7 @@ def test_the_copy_holds_metadata_only(image, editor):
     """Its size is that of what is in use of the file system's metadata, whatever the files hold."""
     editor.mkfile("/data", 8 * MIB)
     editor.write("/data", 0, bytes(range(256)) * (4 * MIB // 256))
-    with Scratch(image.path, OFFSET, SIZE) as scratch:
+    with ScratchCopy(image.path, OFFSET, SIZE) as scratch:
         assert os.fstat(scratch.fd).st_blocks * 512 < MIB
         assert scratch.changes() == []
 

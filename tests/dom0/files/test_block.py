@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from programs import need
 
 from xlpy.addr import KIB, MIB
-from xlpy.dom0.files.partitions import Partition, Table, build_gpt, read_table
+from xlpy.dom0.files.partitions import Partition, PartitionTable, build_gpt, read_table
 
 GUID = bytes(range(16))
 SIZE = 4 * MIB
@@ -36,7 +36,7 @@ def reader(image):
 
 @pytest.mark.parametrize("sector", [512, 4096])
 def test_a_gpt_reads_as_it_was_written(sector):
-    assert read_table(reader(disk(sector=sector)), SIZE, sector) == Table("gpt", TWO)
+    assert read_table(reader(disk(sector=sector)), SIZE, sector) == PartitionTable("gpt", TWO)
 
 
 def test_gpt_header_bytes():
@@ -112,7 +112,9 @@ def mbr(*entries):
 def test_mbr_primaries():
     image = bytearray(SIZE)
     image[:512] = mbr((0x83, 2048, 2048), (0, 0, 0), (0x83, 6144, 1024))
-    assert read_table(reader(image), SIZE) == Table("dos", (Partition(1, MIB, MIB), Partition(3, 3 * MIB, 512 * KIB)))
+    assert read_table(reader(image), SIZE) == PartitionTable(
+        "dos", (Partition(1, MIB, MIB), Partition(3, 3 * MIB, 512 * KIB))
+    )
 
 
 def test_mbr_logical_partitions():
@@ -149,13 +151,13 @@ def test_an_entry_may_end_where_the_disk_does(count, fits):
 
 
 def test_no_table():
-    assert read_table(reader(bytes(SIZE)), SIZE) == Table("none")
-    assert read_table(reader(bytes(512)), 512) == Table("none")
+    assert read_table(reader(bytes(SIZE)), SIZE) == PartitionTable("none")
+    assert read_table(reader(bytes(512)), 512) == PartitionTable("none")
     boot_sector = mbr((0x83, 2048, 2048))
     boot_sector[446] = 0x33  # code where a status byte would be 0 or 0x80
     image = bytearray(SIZE)
     image[:512] = boot_sector
-    assert read_table(reader(image), SIZE) == Table("none")
+    assert read_table(reader(image), SIZE) == PartitionTable("none")
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from xlpy.addr import GIB, MIB, Span
-from xlpy.dom0.nvdimm.driver import Bus, Mapping
+from xlpy.dom0.nvdimm.driver import Bus, MappingDesc
 from xlpy.dom0.nvdimm.probe import interpret
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.nfit import VOLATILE_MEMORY, Capabilities, ControlRegion, FlushHints, RegionMap, SpaRange
@@ -49,7 +49,7 @@ def test_a_two_way_set():
     (region,) = bus.regions
     assert (region.dev, region.span) == ("region0", Span(4 * GIB, 128 * MIB))
     # NFIT order; the position is that of the region offset
-    assert region.mappings == (Mapping("nmem1", 0, 64 * MIB, 1), Mapping("nmem0", 0, 64 * MIB, 0))
+    assert region.mappings == (MappingDesc("nmem1", 0, 64 * MIB, 1), MappingDesc("nmem0", 0, 64 * MIB, 0))
     assert (region.cookie1, region.cookie2) == (0x8A50400063141000, 0xBC02EEB8F5432444)
     assert (region.align, region.node, region.read_only) == (16 * MIB, 3, False)
     assert (bus.persistence, bus.problems) == ("memory_controller", ())

@@ -14,7 +14,7 @@ from xlpy.dom0.nvdimm.labels import (
     TYPE_PMEM,
     IndexBlock,
     Label,
-    LabelArea,
+    LabelAreaContent,
     empty_index,
     geometry,
     read_area,
@@ -48,7 +48,7 @@ def area(*records: tuple[int, bytes], size: int = SIZE) -> bytearray:
     return data
 
 
-def read(data: bytearray) -> LabelArea:
+def read(data: bytearray) -> LabelAreaContent:
     return read_area(len(data), lambda at, n: bytes(data[at : at + n]))
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from xlpy.addr import MIB, Dpa, Spa
-from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM, Label, LabelArea, empty_index
-from xlpy.dom0.nvdimm.labelset import Assembly, Mapping, Member, assemble, cookies
+from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM, Label, LabelAreaContent, empty_index
+from xlpy.dom0.nvdimm.labelset import Assembly, LabelledMapping, Member, assemble, cookies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,18 +49,18 @@ def share(number: int, position: int, **fields: object) -> Label:
 Shares = dict[str, list[Label] | None]
 
 
-def region(shares: Shares, conflict: str | None = None) -> list[Mapping]:
+def region(shares: Shares, conflict: str | None = None) -> list[LabelledMapping]:
     """Mapping 0 is nmem1 at region offset 0x1000, mapping 1 is nmem0 at 0: order and offset disagree, as seen."""
 
-    def area(name: str) -> LabelArea | None:
+    def area(name: str) -> LabelAreaContent | None:
         labels = shares[name]
         if labels is None:
-            return LabelArea(0, (None, None), None, (), None, ())
-        return LabelArea(0, (empty_index(1 << 17, 0), None), 0, tuple(labels), conflict, ())
+            return LabelAreaContent(0, (None, None), None, (), None, ())
+        return LabelAreaContent(0, (empty_index(1 << 17, 0), None), 0, tuple(labels), conflict, ())
 
     return [
-        Mapping("nmem1", area("nmem1"), Dpa(0), 64 * MIB),
-        Mapping("nmem0", area("nmem0"), Dpa(0), 64 * MIB),
+        LabelledMapping("nmem1", area("nmem1"), Dpa(0), 64 * MIB),
+        LabelledMapping("nmem0", area("nmem0"), Dpa(0), 64 * MIB),
     ]
 
 

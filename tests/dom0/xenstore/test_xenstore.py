@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlpy.dom0.xenstore.daemon import Event, Perm, XenStore, XenstoreError
+from xlpy.dom0.xenstore.daemon import Perm, WatchEvent, XenStore, XenstoreError
 from xlpy.store import Store
 
 
@@ -250,13 +250,13 @@ TRANSCRIPTS = {
     ],
     "watches": [
         (0, ("watch", "/a", "tok"), None),
-        (0, ("events",), [Event("/a", "tok")]),
+        (0, ("events",), [WatchEvent("/a", "tok")]),
         (0, ("watch", "/a", "tok"), "EEXIST"),
         (0, ("write", "/a/b/c", "1"), None),
         (0, ("write", "/ab", "1"), None),
-        (0, ("events",), [Event("/a/b/c", "tok")]),
+        (0, ("events",), [WatchEvent("/a/b/c", "tok")]),
         (0, ("rm", "/a/b"), None),
-        (0, ("events",), [Event("/a/b", "tok")]),
+        (0, ("events",), [WatchEvent("/a/b", "tok")]),
         (0, ("unwatch", "/a", "other"), "ENOENT"),
         (0, ("unwatch", "/a", "tok"), None),
         (0, ("write", "/a", "1"), None),
@@ -265,36 +265,36 @@ TRANSCRIPTS = {
     "a watch below a removed node fires": [
         (0, ("write", "/a/b/c", "1"), None),
         (0, ("watch", "/a/b/c", "deep"), None),
-        (0, ("events",), [Event("/a/b/c", "deep")]),
+        (0, ("events",), [WatchEvent("/a/b/c", "deep")]),
         (0, ("write", "/a", "x"), None),
         (0, ("events",), []),
         (0, ("rm", "/a"), None),
-        (0, ("events",), [Event("/a/b/c", "deep")]),
+        (0, ("events",), [WatchEvent("/a/b/c", "deep")]),
     ],
     "relative watches answer with relative paths": [
         *GUEST_OWNED,
         (5, ("watch", "data", "t"), None),
-        (5, ("events",), [Event("data", "t")]),
+        (5, ("events",), [WatchEvent("data", "t")]),
         (5, ("write", "data/x", "1"), None),
-        (5, ("events",), [Event("data/x", "t")]),
+        (5, ("events",), [WatchEvent("data/x", "t")]),
     ],
     "a watch tells only what its owner may read": [
         *HOME,
         (5, ("watch", "/", "all"), None),
-        (5, ("events",), [Event("/", "all")]),
+        (5, ("events",), [WatchEvent("/", "all")]),
         (0, ("write", "/secret", "1"), None),
         (0, ("write", "/local/domain/5/name", "1"), None),
-        (5, ("events",), [Event("/local/domain/5/name", "all")]),
+        (5, ("events",), [WatchEvent("/local/domain/5/name", "all")]),
     ],
     "transactions fire watches when they commit": [
         (0, ("watch", "/a", "t"), None),
-        (0, ("events",), [Event("/a", "t")]),
+        (0, ("events",), [WatchEvent("/a", "t")]),
         (0, ("t1:start",), None),
         (0, ("t1:write", "/a/x", "1"), None),
         (0, ("t1:write", "/a/x", "2"), None),
         (0, ("events",), []),
         (0, ("t1:commit",), None),
-        (0, ("events",), [Event("/a/x", "t")]),
+        (0, ("events",), [WatchEvent("/a/x", "t")]),
     ],
     "quotas of an unprivileged domain": [
         *GUEST_OWNED,
@@ -344,7 +344,7 @@ def test_release_of_a_domain():
     session.ask(0, ("watch", "@releaseDomain", "gone"))
     session.ask(0, ("events",))
     session.daemon.release(5)
-    assert session.ask(0, ("events",)) == [Event("@releaseDomain", "gone")]
+    assert session.ask(0, ("events",)) == [WatchEvent("@releaseDomain", "gone")]
     assert session.ask(0, ("directory", "/local/domain/5")) == []
     assert session.ask(0, ("get_perms", "/local/domain/5")) == "n0"  # a later domain 5 starts without rights
     assert session.ask(0, ("read", "/local/domain/5")) == ""
@@ -356,7 +356,7 @@ def test_introduction_is_told_to_dom0_only():
         session.ask(domid, ("watch", "@introduceDomain", "new"))
         session.ask(domid, ("events",))
     session.daemon.introduce(7)
-    assert session.ask(0, ("events",)) == [Event("@introduceDomain", "new")]
+    assert session.ask(0, ("events",)) == [WatchEvent("@introduceDomain", "new")]
     assert session.ask(5, ("events",)) == []
 
 

@@ -10,11 +10,11 @@ from xlpy.dom0.nvdimm.nd.namespace import INFO_BYTES
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
 
 
-def take_apart(session: Session, one: NdNamespace, force: bool, delete: bool) -> int:
+def take_apart(session: NdctlSession, one: NdNamespace, force: bool, delete: bool) -> int:
     """Disable a namespace and zero its info block; with ``delete`` its label goes too.
 
     Returns:
@@ -36,7 +36,7 @@ def take_apart(session: Session, one: NdNamespace, force: bool, delete: bool) ->
     return device.delete_namespace(one) if delete else 0
 
 
-def _zero(session: Session, one: NdNamespace) -> int:
+def _zero(session: NdctlSession, one: NdNamespace) -> int:
     """Zero the info block: 0 when there was anything, 1 when not; negative: an errno."""
     device.attempt(lambda: one.store_force_raw(True))
     result = device.enable_namespace(session, one)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from xlpy.cli.ndctl.options import Values
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
 
 USAGE = "ndctl check-namespace <namespace> [<options>]"
@@ -47,12 +47,12 @@ FAULTS = {  # what is said of an arena, and whether only with -v
 }
 
 
-def run(session: Session, words: Sequence[str]) -> int:
+def run(session: NdctlSession, words: Sequence[str]) -> int:
     """Check namespaces."""
     values, name = one_name(session, OPTIONS, USAGE, words, "check")
     session.subject = "check namespace"
     with session.change(f"ndctl check-namespace {name}") as nd:
-        result, done = walk(nd, values, name, lambda one: Check(session, values, one).run())
+        result, done = walk(nd, values, name, lambda one: NamespaceCheck(session, values, one).run())
     return summary(session, "checking namespaces", "checked", result, done)
 
 
@@ -64,7 +64,7 @@ class Failed(Exception):
         self.result = result
 
 
-class Check:
+class NamespaceCheck:
     """One check.
 
     Args:
@@ -73,7 +73,7 @@ class Check:
         namespace: to be checked.
     """
 
-    def __init__(self, session: Session, values: Values, namespace: NdNamespace) -> None:
+    def __init__(self, session: NdctlSession, values: Values, namespace: NdNamespace) -> None:
         self.session = session
         self.values = values
         self._one = namespace
@@ -243,7 +243,7 @@ class Arena:
         block: its info block.
     """
 
-    def __init__(self, check: Check, number: int, at: int, block: BttBlock) -> None:
+    def __init__(self, check: NamespaceCheck, number: int, at: int, block: BttBlock) -> None:
         self._check = check
         self._number = number
         self._at = at

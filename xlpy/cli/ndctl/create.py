@@ -7,20 +7,20 @@ from errno import EAGAIN, EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO
 from xlpy.cli.ndctl import device, filters
 from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.jsonc import show
-from xlpy.cli.ndctl.namespaces import BASE, Checked, chosen_regions, mode_of
+from xlpy.cli.ndctl.namespaces import BASE, CheckedOptions, chosen_regions, mode_of
 from xlpy.cli.ndctl.objects import Detail, namespace_object
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
-from xlpy.cli.ndctl.wanted import ANY_SECTOR, MIB16, Refused, Resolver, Wanted
+from xlpy.cli.ndctl.wanted import ANY_SECTOR, MIB16, NamespaceRefused, Resolver, WantedNamespace
 from xlpy.typing import TYPE_CHECKING
 from xlpy.uuids import random_uuid, uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from xlpy.cli.ndctl.order import Named
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.order import NdDevice
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
     from xlpy.dom0.nvdimm.nd.region import NdRegion
@@ -46,7 +46,7 @@ OPTIONS = (
 )
 
 
-def run(session: Session, words: Sequence[str]) -> int:
+def run(session: NdctlSession, words: Sequence[str]) -> int:
     """Make namespaces, or make something else of one."""
     parser = Parser(session, OPTIONS, USAGE)
     values, rest = parser.parse(words)
@@ -67,9 +67,9 @@ def run(session: Session, words: Sequence[str]) -> int:
     return result
 
 
-def _defaults(session: Session, values: Values, rest: Sequence[str]) -> bool:
+def _defaults(session: NdctlSession, values: Values, rest: Sequence[str]) -> bool:
     """Check the values and fill in defaults; False: something is wrong, which has been told."""
-    checked = Checked(session, values)
+    checked = CheckedOptions(session, values)
     fresh = values.reconfig is None
     if values.type is not None:
         if values.type not in ("pmem", "blk"):
@@ -113,7 +113,7 @@ class Maker:
         values: of the options, defaults included.
     """
 
-    def __init__(self, session: Session, nd: Nd, values: Values) -> None:
+    def __init__(self, session: NdctlSession, nd: Nd, values: Values) -> None:
         self._session = session
         self._nd = nd
         self._values = values
@@ -156,7 +156,7 @@ class Maker:
             found = self._seed(region)
             if found is None or not device.idle(found):
                 return -EAGAIN
-        except Refused as refused:
+        except NamespaceRefused as refused:
             return refused.result
         result = self._set_up(region, found, wanted)
         if result and self._values.autorecover:
@@ -174,7 +174,7 @@ class Maker:
                 if one.dev == name or (name == "all" and (one.size or (one.has_label and one.uuid))):
                     try:
                         result = self._again(region, one)
-                    except Refused as refused:
+                    except NamespaceRefused as refused:
                         result = refused.result
                     return result, int(result == 0)
         return result, 0
@@ -224,14 +224,14 @@ class Maker:
 
     # --- doing it --------------------------------------------------------------------------------------------------
 
-    def _set_up(self, region: NdRegion, one: NdNamespace, wanted: Wanted) -> int:
+    def _set_up(self, region: NdRegion, one: NdNamespace, wanted: WantedNamespace) -> int:
         """Give a namespace what is wanted, and print what has come of it; 0 or a negative errno."""
         try:
             return self._give(region, one, wanted)
-        except Refused as refused:
+        except NamespaceRefused as refused:
             return refused.result
 
-    def _give(self, region: NdRegion, one: NdNamespace, wanted: Wanted) -> int:
+    def _give(self, region: NdRegion, one: NdNamespace, wanted: WantedNamespace) -> int:
         if one.has_label:
             self._try(one, "set_uuid", lambda: one.store_uuid(wanted.uuid))
             self._try(one, "set_alt_name", lambda: one.store_alt_name(wanted.name))
@@ -252,26 +252,26 @@ class Maker:
             show(self._session, namespace_object(one, Detail(human=self._session.terminal, dax=True)))
         return result
 
-    def _set_sector(self, one: NdNamespace, wanted: Wanted) -> None:
+    def _set_sector(self, one: NdNamespace, wanted: WantedNamespace) -> None:
         if wanted.sector in one.sector_sizes:
             self._try(one, "set_sector_size", lambda: one.store_sector_size(wanted.sector))
         elif wanted.mode != "sector" and wanted.sector != 512:
             self._session.error(f"{one.dev}: sector_size: {wanted.sector} not supported\n")
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
 
     @staticmethod
-    def _is_so_already(one: NdNamespace, wanted: Wanted) -> bool:
+    def _is_so_already(one: NdNamespace, wanted: WantedNamespace) -> bool:
         """A namespace whose pages are usable without an info block needs none for page structs in RAM."""
         return wanted.mode == "fsdax" and one.mode == "memory" and wanted.place != "pmem"
 
-    def _set_up_pages(self, region: NdRegion, one: NdNamespace, wanted: Wanted, info: str) -> int:
+    def _set_up_pages(self, region: NdRegion, one: NdNamespace, wanted: WantedNamespace, info: str) -> int:
         fsdax = wanted.mode == "fsdax"
         seed, prefix = (region.pfn_seed, "ndctl_pfn") if fsdax else (region.dax_seed, "ndctl_dax")
         if seed is None:
-            raise Refused(-ENXIO)
+            raise NamespaceRefused(-ENXIO)
         if one.resource % MIB16 and not self._values.force:
             self._session.error(f"{one.dev} misaligned to 16M, adjust region alignment and retry\n")
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
         self._try(seed, "set_uuid", lambda: seed.store_uuid(info))
         self._try(seed, "set_location", lambda: seed.store_mode(wanted.place))
         self._try(seed, "set_align", lambda: seed.store_align(wanted.align))
@@ -283,19 +283,19 @@ class Maker:
             device.attempt(lambda: seed.store_namespace(""))
         return result
 
-    def _set_up_blocks(self, region: NdRegion, one: NdNamespace, wanted: Wanted, info: str) -> int:
+    def _set_up_blocks(self, region: NdRegion, one: NdNamespace, wanted: WantedNamespace, info: str) -> int:
         seed = region.btt_seed
         if seed is None:
-            raise Refused(-ENXIO)
+            raise NamespaceRefused(-ENXIO)
         sector = 4096 if wanted.sector == ANY_SECTOR else wanted.sector
         self._try(seed, "set_uuid", lambda: seed.store_uuid(info))
         self._try(seed, "set_sector_size", lambda: seed.store_sector_size(sector))
         self._try(seed, "set_namespace", lambda: seed.store_namespace(one.dev))
         return device.enable(self._session, seed, "ndctl_btt_enable")
 
-    def _try(self, one: Named, step: str, act: Callable[[], object]) -> None:
+    def _try(self, one: NdDevice, step: str, act: Callable[[], object]) -> None:
         """One write to sysfs, which must succeed."""
         result = device.attempt(act)
         if result:
             self._session.failed(f"{one.dev}: {step} failed: {strerror(result)}")
-            raise Refused(result)
+            raise NamespaceRefused(result)

@@ -15,7 +15,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
 
@@ -63,7 +63,7 @@ def wants_device(one: NdNamespace, words: str | None) -> bool:
     return words in (None, "all", name, name.removeprefix("dax"))
 
 
-def run_list(session: Session, words: Sequence[str]) -> int:
+def run_list(session: NdctlSession, words: Sequence[str]) -> int:
     """``daxctl list``."""
     parser = Parser(session, LIST, "daxctl list [<options>]")
     values, rest = parser.parse(words)
@@ -115,7 +115,7 @@ def mapping(one: NdNamespace, detail: Detail) -> Object:
     }
 
 
-def reconfigure(session: Session, words: Sequence[str]) -> int:
+def reconfigure(session: NdctlSession, words: Sequence[str]) -> int:
     """``daxctl reconfigure-device``: a devdax device stays what it is; memory of Dom0 it cannot become here."""
     parser = Parser(session, RECONFIGURE, "daxctl reconfigure-device <device> [<options>]")
     values, rest = parser.parse(words)

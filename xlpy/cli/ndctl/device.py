@@ -12,7 +12,7 @@ from xlpy.typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.claim import Claim
     from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
@@ -51,7 +51,7 @@ def attempt(act: Callable[[], object]) -> int:
     return 0
 
 
-def enable(session: Session, device: Driven, function: str) -> int:
+def enable(session: NdctlSession, device: Driven, function: str) -> int:
     """Bind a device's driver; whatever the kernel says, it is ENXIO when that fails."""
     if device.bound:
         return 0
@@ -62,7 +62,7 @@ def enable(session: Session, device: Driven, function: str) -> int:
     return -ENXIO
 
 
-def disable(session: Session, device: Driven, function: str) -> int:
+def disable(session: NdctlSession, device: Driven, function: str) -> int:
     """Unbind a device's driver."""
     if not device.bound:
         return 0
@@ -73,27 +73,27 @@ def disable(session: Session, device: Driven, function: str) -> int:
     return -EBUSY
 
 
-def enable_dimm(session: Session, dimm: Nvdimm) -> int:
+def enable_dimm(session: NdctlSession, dimm: Nvdimm) -> int:
     """ndctl_dimm_enable."""
     return enable(session, dimm, "ndctl_dimm_enable")
 
 
-def disable_dimm(session: Session, dimm: Nvdimm) -> int:
+def disable_dimm(session: NdctlSession, dimm: Nvdimm) -> int:
     """ndctl_dimm_disable."""
     return disable(session, dimm, "ndctl_dimm_disable")
 
 
-def enable_region(session: Session, region: NdRegion) -> int:
+def enable_region(session: NdctlSession, region: NdRegion) -> int:
     """ndctl_region_enable."""
     return enable(session, region, "ndctl_region_enable")
 
 
-def disable_region(session: Session, region: NdRegion) -> int:
+def disable_region(session: NdctlSession, region: NdRegion) -> int:
     """ndctl_region_disable_invalidate."""
     return disable(session, region, "ndctl_region_disable")
 
 
-def enable_namespace(session: Session, namespace: NdNamespace) -> int:
+def enable_namespace(session: NdctlSession, namespace: NdNamespace) -> int:
     """ndctl_namespace_enable: 1 when a btt, pfn or dax device took it over."""
     if namespace.bound:
         return 0
@@ -113,7 +113,7 @@ def drop_claim(claim: Claim) -> int:
     return attempt(lambda: claim.store_namespace(""))
 
 
-def disable_namespace(session: Session, namespace: NdNamespace) -> int:
+def disable_namespace(session: NdctlSession, namespace: NdNamespace) -> int:
     """ndctl_namespace_disable_invalidate: whatever claims it gives it up."""
     if namespace.claim:
         result = drop_claim(namespace.claim)
@@ -122,7 +122,7 @@ def disable_namespace(session: Session, namespace: NdNamespace) -> int:
     return disable(session, namespace, "ndctl_namespace_disable")
 
 
-def disable_unused(session: Session, namespace: NdNamespace) -> int:
+def disable_unused(session: NdctlSession, namespace: NdNamespace) -> int:
     """ndctl_namespace_disable_safe: EBUSY while somebody uses it: a mount, a domain, another device."""
     if namespace.region.bus.users(namespace):
         return -EBUSY

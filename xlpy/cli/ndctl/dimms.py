@@ -13,7 +13,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
 
@@ -30,7 +30,7 @@ def is_name(word: str) -> bool:
     return word.startswith("nmem") and word[4:].lstrip(BLANKS).lstrip("+-")[:1].isdigit()
 
 
-def names(session: Session, parser: Parser, rest: Sequence[str]) -> list[str]:
+def names(session: NdctlSession, parser: Parser, rest: Sequence[str]) -> list[str]:
     """The names of DIMMs on a command line; ``all`` stands for all of them, wherever it is."""
     if not rest:
         parser.usage()
@@ -68,13 +68,13 @@ def each(dimms: Iterator[Nvdimm], act: Callable[[Nvdimm], int]) -> int:
     return done or failed
 
 
-def summary(session: Session, told: str, count: int, end: str = "") -> int:
+def summary(session: NdctlSession, told: str, count: int, end: str = "") -> int:
     """Say with how many DIMMs it was done; ``told``: what was done, and the word for a DIMM."""
     session.err(f"{told.format(max(count, 0))}{'s' * (count > 1)}{end}")
     return 0 if count >= 0 else FAILURE
 
 
-def switch(session: Session, words: Sequence[str], verb: str, act: Callable[[Session, Nvdimm], int]) -> int:
+def switch(session: NdctlSession, words: Sequence[str], verb: str, act: Callable[[NdctlSession, Nvdimm], int]) -> int:
     """``enable-dimm`` and ``disable-dimm``."""
     parser = Parser(session, BASE, f"ndctl {verb}-dimm {MANY}")
     values, rest = parser.parse(words)
@@ -84,15 +84,15 @@ def switch(session: Session, words: Sequence[str], verb: str, act: Callable[[Ses
     return summary(session, f"{verb}d {{}} nmem", count)
 
 
-def enable(session: Session, words: Sequence[str]) -> int:
+def enable(session: NdctlSession, words: Sequence[str]) -> int:
     """``enable-dimm``."""
     return switch(session, words, "enable", enable_dimm)
 
 
-def disable(session: Session, words: Sequence[str]) -> int:
+def disable(session: NdctlSession, words: Sequence[str]) -> int:
     """``disable-dimm``."""
 
-    def act(session: Session, dimm: Nvdimm) -> int:
+    def act(session: NdctlSession, dimm: Nvdimm) -> int:
         if dimm.state == "active":
             session.err(f"{dimm.dev} is active, skipping...")
             return -EBUSY

@@ -9,7 +9,7 @@ from xlpy.cli.ndctl import device, filters
 from xlpy.cli.ndctl.jsonc import show, show_array
 from xlpy.cli.ndctl.namespaces import BASE, chosen_regions, one_name, summary, walk
 from xlpy.cli.ndctl.objects import Detail, bus_object, namespace_object, region_errors
-from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
+from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
 from xlpy.errors import XlpyError
@@ -18,7 +18,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.bus import Nd, NdBus
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
 
@@ -34,7 +34,7 @@ INJECT = (
     flag("u", "human", "use human friendly number formats "),
 )
 SCRUB = (flag("v", "verbose", "turn on debug"),)
-WAIT = (*SCRUB, Option("p", "poll", "poll interval (seconds)", kind="number"))
+WAIT = (*SCRUB, NdctlOption("p", "poll", "poll interval (seconds)", kind="number"))
 SECTOR = 512
 UNIT = 64  # bytes: what an error is made of (ARS capabilities, clear uncorrectable error range length unit size)
 KEPT = (
@@ -55,7 +55,7 @@ def data_span(one: NdNamespace) -> Span[Spa] | None:
 # --- clear-errors ----------------------------------------------------------------------------------------------------
 
 
-def clear(session: Session, words: Sequence[str]) -> int:
+def clear(session: NdctlSession, words: Sequence[str]) -> int:
     """``clear-errors``."""
     usage = "ndctl clear_errors <namespace> [<options>]"
     values, name = one_name(session, CLEAR, usage, words, "clear errors for")
@@ -79,7 +79,7 @@ def clear(session: Session, words: Sequence[str]) -> int:
     return summary(session, "clearing namespaces", "cleared", result, done)
 
 
-def _clear(session: Session, one: NdNamespace) -> int:
+def _clear(session: NdctlSession, one: NdNamespace) -> int:
     from xlpy.events import media_errors
 
     span = data_span(one)
@@ -109,7 +109,7 @@ def _clear(session: Session, one: NdNamespace) -> int:
 # --- inject-error ----------------------------------------------------------------------------------------------------
 
 
-def inject(session: Session, words: Sequence[str]) -> int:
+def inject(session: NdctlSession, words: Sequence[str]) -> int:
     """``inject-error``."""
     parser = Parser(session, INJECT, "ndctl inject-error <namespace> [<options>]")
     values, rest = parser.parse(words)
@@ -127,7 +127,7 @@ def inject(session: Session, words: Sequence[str]) -> int:
             if one.region.bus.scrub_state is None:
                 session.err(f"{one.dev}: error injection not supported")
                 return -EOPNOTSUPP
-            return Injection(session, values, one).run(*places)
+            return ErrorInjection(session, values, one).run(*places)
     session.error(f"{rest[0]}: no such namespace\n")
     return -ENXIO
 
@@ -137,7 +137,7 @@ def _named(nd: Nd, values: Values, name: str) -> Iterator[NdNamespace]:
         yield from (one for one in filters.namespaces(region) if one.dev == name)
 
 
-def _places(session: Session, values: Values) -> tuple[int, int] | None:
+def _places(session: NdctlSession, values: Values) -> tuple[int, int] | None:
     """(first block, how many); None: the options do not go together, which has been told."""
     if values.status and (values.uninject or values.block is not None or values.count is not None or values.saturate):
         session.error("status is invalid with inject or uninject\n")
@@ -154,7 +154,7 @@ def _places(session: Session, values: Values) -> tuple[int, int] | None:
     return found[0], found[1]
 
 
-class Injection:
+class ErrorInjection:
     """Errors made in a namespace, taken back, or looked at.
 
     Args:
@@ -163,7 +163,7 @@ class Injection:
         namespace: in which.
     """
 
-    def __init__(self, session: Session, values: Values, namespace: NdNamespace) -> None:
+    def __init__(self, session: NdctlSession, values: Values, namespace: NdNamespace) -> None:
         self._session = session
         self._values = values
         self._one = namespace
@@ -238,26 +238,26 @@ class Injection:
 # --- scrubs ----------------------------------------------------------------------------------------------------------
 
 
-def start(session: Session) -> None:
+def start(session: NdctlSession) -> None:
     """Scrub all persistent memory; it is done at once."""
     from xlpy.events import media_errors
 
     media_errors.scrub(session.host)
 
 
-def start_scrub(session: Session, words: Sequence[str]) -> int:
+def start_scrub(session: NdctlSession, words: Sequence[str]) -> int:
     """``start-scrub``."""
     usage = "ndctl start-scrub [<bus-id> <bus-id2> ... <bus-idN>] [<options>]"
     return _scrub(session, words, usage, SCRUB, "starting scrub")
 
 
-def wait_scrub(session: Session, words: Sequence[str]) -> int:
+def wait_scrub(session: NdctlSession, words: Sequence[str]) -> int:
     """``wait-scrub``: there is none to be waited for."""
     usage = "ndctl wait-scrub [<bus-id> <bus-id2> ... <bus-idN>] [<options>]"
     return _scrub(session, words, usage, WAIT, "waiting for scrub completion")
 
 
-def _scrub(session: Session, words: Sequence[str], usage: str, options: Sequence[Option], doing: str) -> int:
+def _scrub(session: NdctlSession, words: Sequence[str], usage: str, options: Sequence[NdctlOption], doing: str) -> int:
     parser = Parser(session, options, usage)
     values, rest = parser.parse(words)
     wanted = ["all"] if "all" in rest or not rest else rest

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO, Self
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
 
 
-def _told(session: Session, path: str, error: OSError) -> None:
+def _told(session: NdctlSession, path: str, error: OSError) -> None:
     session.err(f"failed to open: {path}: ({error.strerror})")
 
 
@@ -30,13 +30,13 @@ class Output:
         standard: it is standard output.
     """
 
-    def __init__(self, session: Session, stream: BinaryIO, standard: bool) -> None:
+    def __init__(self, session: NdctlSession, stream: BinaryIO, standard: bool) -> None:
         self.warning = session.warning
         self._stream = stream
         self.standard = standard
 
     @classmethod
-    def open(cls, session: Session, path: str | None) -> Output | int:
+    def open(cls, session: NdctlSession, path: str | None) -> Output | int:
         """A file by name, emptied first, or standard output; a negative errno when it cannot be opened: it was told."""
         if path is None:
             return cls(session, binary(), standard=True)
@@ -77,7 +77,7 @@ class Input:
         self._data = data
 
     @classmethod
-    def open(cls, session: Session, path: str | None, limit: int) -> Input | None:
+    def open(cls, session: NdctlSession, path: str | None, limit: int) -> Input | None:
         """A file by name, or standard input; None when it cannot be opened, which has been told."""
         try:
             if path is None:

@@ -15,7 +15,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
 
 USAGE = "ndctl inject-smart <dimm> [<options>]"
@@ -53,7 +53,7 @@ ALARMS = ("media_temperature", "ctrl_temperature", "spares")
 SIXTEENTHS = 16  # of a degree: what temperatures are counted in
 
 
-def health_object(session: Session, dimm: Nvdimm) -> Object | None:
+def health_object(session: NdctlSession, dimm: Nvdimm) -> Object | None:
     """The health of a DIMM, in ndctl's words; None when the firmware tells nothing."""
     if dimm.bus.scrub_state is None:  # firmware without scrubs has no SMART either
         return None
@@ -91,7 +91,7 @@ def _degrees(value: float) -> float:
     return int(value * SIXTEENTHS) / SIXTEENTHS
 
 
-def inject(session: Session, words: Sequence[str]) -> int:
+def inject(session: NdctlSession, words: Sequence[str]) -> int:
     """``inject-smart``."""
     parser = Parser(session, OPTIONS, USAGE)
     values, rest = parser.parse(words)
@@ -114,7 +114,7 @@ def inject(session: Session, words: Sequence[str]) -> int:
     return -ENXIO
 
 
-def _wanted(session: Session, values: Values) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _wanted(session: NdctlSession, values: Values) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """(values of the health record, thresholds) to be set; None: wrong, which has been told."""
     health: dict[str, Any] = {}
     limits: dict[str, Any] = {}
@@ -155,7 +155,7 @@ def _number(word: str) -> float:
     return 0.0
 
 
-def _inject(session: Session, dimm: Nvdimm, values: Values, health: dict[str, Any], limits: dict[str, Any]) -> int:
+def _inject(session: NdctlSession, dimm: Nvdimm, values: Values, health: dict[str, Any], limits: dict[str, Any]) -> int:
     if dimm.bus.scrub_state is None:
         why = "smart injection not supported by either platform firmware or the kernel."
         session.error(f"{dimm.dev}: {why}")

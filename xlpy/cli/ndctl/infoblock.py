@@ -12,7 +12,7 @@ from xlpy.addr import Spa, align_down, align_up
 from xlpy.cli.ndctl import device
 from xlpy.cli.ndctl.files import Output
 from xlpy.cli.ndctl.jsonc import show_array
-from xlpy.cli.ndctl.namespaces import BASE, PAGE, Checked, mode_of, walk
+from xlpy.cli.ndctl.namespaces import BASE, PAGE, CheckedOptions, mode_of, walk
 from xlpy.cli.ndctl.objects import NO_UUID, Detail
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
@@ -26,7 +26,7 @@ from xlpy.uuids import random_uuid, uuid_bytes, uuid_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
 
 READ = (
@@ -58,11 +58,11 @@ PFN_NUMBERS = ("dataoff", "npfns", "mode", "start_pad", "end_trunc", "align", "p
 BTT = b"BTT_ARENA_INFO\0\0"
 
 
-def read(session: Session, words: Sequence[str]) -> int:
+def read(session: NdctlSession, words: Sequence[str]) -> int:
     """``read-infoblock``."""
     parser = Parser(session, READ, "ndctl read-infoblock <namespace> [<options>]")
     values, rest = parser.parse(words)
-    checked = Checked(session, values)
+    checked = CheckedOptions(session, values)
     for word in rest[1:]:
         checked.fault(f'unknown extra parameter "{word}"')
     if values.input is not None and rest:
@@ -74,14 +74,14 @@ def read(session: Session, words: Sequence[str]) -> int:
         result, done = target, 0
     else:
         with target:
-            result, done = Reader(session, values, target).run(rest[0] if rest else None)
+            result, done = InfoBlockReader(session, values, target).run(rest[0] if rest else None)
     if result < 0:
         session.err(f"error reading infoblock data: {strerror(result)}")
     session.err(f"read {done} infoblock{'' if done == 1 else 's'}")
     return result
 
 
-class Reader:
+class InfoBlockReader:
     """Reads info blocks.
 
     Args:
@@ -90,7 +90,7 @@ class Reader:
         target: where they go.
     """
 
-    def __init__(self, session: Session, values: Values, target: Output) -> None:
+    def __init__(self, session: NdctlSession, values: Values, target: Output) -> None:
         self._session = session
         self._values = values
         self._target = target
@@ -187,11 +187,11 @@ def block_object(block: bytes, detail: Detail) -> dict[str, Any]:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def write(session: Session, words: Sequence[str]) -> int:
+def write(session: NdctlSession, words: Sequence[str]) -> int:
     """``write-infoblock``."""
     parser = Parser(session, WRITE, "ndctl write-infoblock <namespace> [<options>]")
     values, rest = parser.parse(words)
-    checked = Checked(session, values)
+    checked = CheckedOptions(session, values)
     if values.mode is not None:
         mode = mode_of(values.mode)
         if mode is None:
@@ -229,7 +229,7 @@ def write(session: Session, words: Sequence[str]) -> int:
     return result
 
 
-def build(session: Session, values: Values, length: int, align: int, parent: str) -> bytes | None:
+def build(session: NdctlSession, values: Values, length: int, align: int, parent: str) -> bytes | None:
     """The first 8 KiB of an image of ``length`` bytes; None when it is too small, which has been told."""
     start = size(values.offset)
     step = max(align, SUBSECTION)
@@ -255,7 +255,7 @@ def build(session: Session, values: Values, length: int, align: int, parent: str
     return bytes(BLOCK) + block.build()
 
 
-def _to_file(session: Session, values: Values) -> int:
+def _to_file(session: NdctlSession, values: Values) -> int:
     length, align = size(values.size), size(values.align or "2M")
     parent = values.parent_uuid or ""
     if values.stdout:
@@ -285,7 +285,7 @@ def _to_file(session: Session, values: Values) -> int:
     return 0
 
 
-def _to_namespace(session: Session, one: NdNamespace, values: Values) -> int:
+def _to_namespace(session: NdctlSession, one: NdNamespace, values: Values) -> int:
     if one.enabled:
         return -EBUSY
     device.attempt(lambda: one.store_force_raw(True))
@@ -297,7 +297,7 @@ def _to_namespace(session: Session, one: NdNamespace, values: Values) -> int:
     return result
 
 
-def _fill(session: Session, one: NdNamespace, values: Values) -> int:
+def _fill(session: NdctlSession, one: NdNamespace, values: Values) -> int:
     align = size(values.align) if values.align is not None else PAGE
     length = size(values.size) if values.size is not None else one.size
     result = 0

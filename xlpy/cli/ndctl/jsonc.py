@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"}
 
 
-class Target(Protocol):
+class JsonOutput(Protocol):
     """Where JSON goes: standard output, or a file."""
 
     def out(self, *texts: str) -> None:
@@ -59,12 +59,12 @@ def _string(text: str) -> str:
     return '"' + "".join(_ESCAPES.get(c) or (c if c >= " " else f"\\u{ord(c):04x}") for c in text) + '"'
 
 
-def show(target: Target, value: Any) -> None:  # noqa: ANN401
+def show(target: JsonOutput, value: Any) -> None:  # noqa: ANN401
     """Print one value."""
     target.out(dumps(value))
 
 
-def show_array(target: Target, array: list[Any], human: bool) -> None:
+def show_array(target: JsonOutput, array: list[Any], human: bool) -> None:
     """Print an array; its only element without brackets when it is for people."""
     if len(array) == 1 and human:
         show(target, array[0])

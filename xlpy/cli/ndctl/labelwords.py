@@ -11,7 +11,7 @@ from xlpy.cli.ndctl.dimms import BASE, MANY, chosen, each, names, summary
 from xlpy.cli.ndctl.files import Input, Output
 from xlpy.cli.ndctl.jsonc import show_array
 from xlpy.cli.ndctl.objects import Detail
-from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
+from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.dom0.nvdimm.labels import LABEL_SIZE, Label, empty_index, geometry, read_area
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.uuids import uuid_text
@@ -19,12 +19,12 @@ from xlpy.uuids import uuid_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
 
 RANGE = (
-    Option("s", "size", "number of label bytes to operate", kind="number"),
-    Option("O", "offset", "offset into the label area to start operation", kind="number"),
+    NdctlOption("s", "size", "number of label bytes to operate", kind="number"),
+    NdctlOption("O", "offset", "offset into the label area to start operation", kind="number"),
 )
 READ = (
     *BASE,
@@ -58,7 +58,7 @@ def write_index(dimm: Nvdimm, minor: int) -> None:
         dimm.set_config_data(made.own, made._replace(free=kept | (1 << bits) - 1).build())
 
 
-def again(session: Session, dimm: Nvdimm) -> int:
+def again(session: NdctlSession, dimm: Nvdimm) -> int:
     """Let the driver read the labels anew, if it is there."""
     if not dimm.bound:
         return 0
@@ -70,7 +70,7 @@ def _initialised(dimm: Nvdimm) -> bool:
     return read_area(size, dimm.get_config_data).current is not None
 
 
-def init(session: Session, words: Sequence[str]) -> int:
+def init(session: NdctlSession, words: Sequence[str]) -> int:
     """``init-labels``."""
     parser = Parser(session, INIT, f"ndctl init-labels {MANY}")
     values, rest = parser.parse(words)
@@ -96,7 +96,7 @@ def init(session: Session, words: Sequence[str]) -> int:
     return summary(session, "initialized {} nmem", count)
 
 
-def check(session: Session, words: Sequence[str]) -> int:
+def check(session: NdctlSession, words: Sequence[str]) -> int:
     """``check-labels``."""
     parser = Parser(session, BASE, f"ndctl check-labels {MANY}")
     values, rest = parser.parse(words)
@@ -111,7 +111,7 @@ def check(session: Session, words: Sequence[str]) -> int:
     return summary(session, "successfully verified {} nmem label", count)
 
 
-def zero(session: Session, words: Sequence[str]) -> int:
+def zero(session: NdctlSession, words: Sequence[str]) -> int:
     """``zero-labels``."""
     parser = Parser(session, (*BASE, *RANGE), f"ndctl zero-labels {MANY}")
     values, rest = parser.parse(words)
@@ -141,7 +141,7 @@ def _range(dimm: Nvdimm, values: Values) -> tuple[int, int] | None:
     return None if values["offset"] + length > area else (values["offset"], length)
 
 
-def write(session: Session, words: Sequence[str]) -> int:
+def write(session: NdctlSession, words: Sequence[str]) -> int:
     """``write-labels``: one DIMM only."""
     parser = Parser(session, WRITE, "ndctl write-labels <nmem> [-i <filename>]")
     values, rest = parser.parse(words)
@@ -159,7 +159,7 @@ def write(session: Session, words: Sequence[str]) -> int:
     return summary(session, "wrote {} nmem", len(found))
 
 
-def _write(session: Session, dimm: Nvdimm, values: Values, source: Input) -> int:
+def _write(session: NdctlSession, dimm: Nvdimm, values: Values, source: Input) -> int:
     if dimm.state == "active":
         session.err("dimm is active, abort label write")
         return -EBUSY
@@ -176,7 +176,7 @@ def _write(session: Session, dimm: Nvdimm, values: Values, source: Input) -> int
     return again(session, dimm)
 
 
-def read(session: Session, words: Sequence[str]) -> int:
+def read(session: NdctlSession, words: Sequence[str]) -> int:
     """``read-labels``."""
     parser = Parser(session, READ, "ndctl read-labels <nmem0> [<nmem1>..<nmemN>] [-o <filename>]")
     values, rest = parser.parse(words)

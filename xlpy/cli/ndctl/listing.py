@@ -8,14 +8,14 @@ from itertools import chain
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.jsonc import show, show_array
 from xlpy.cli.ndctl.objects import MODE_WORDS, Detail, Object, bus_object, dimm_object, namespace_object, region_object
-from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
+from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.cli.ndctl.sizes import number
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.bus import NdBus
     from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
@@ -42,12 +42,12 @@ OPTIONS = (
     flag("c", "configured", "include configured namespaces, disabled or not"),
     flag("M", "media-errors", "include media errors"),
     flag("u", "human", "use human friendly number formats "),
-    Option("v", "verbose", "increase output detail", kind="count"),
+    NdctlOption("v", "verbose", "increase output detail", kind="count"),
 )
 KINDS = ("buses", "dimms", "regions", "namespaces")
 
 
-def run(session: Session, words: Sequence[str]) -> int:
+def run(session: NdctlSession, words: Sequence[str]) -> int:
     """List devices."""
     parser = Parser(session, OPTIONS, USAGE)
     values, rest = parser.parse(words)
@@ -59,7 +59,7 @@ def run(session: Session, words: Sequence[str]) -> int:
     node = _check(session, values)
     if isinstance(node, str):
         return -EINVAL
-    Listing(session, values, node).show()
+    NdctlListing(session, values, node).show()
     return 0
 
 
@@ -81,7 +81,7 @@ def _imply(values: Values) -> None:
         values["namespaces"] = True
 
 
-def _check(session: Session, values: Values) -> int | str | None:
+def _check(session: NdctlSession, values: Values) -> int | str | None:
     """The NUMA node asked for, None for any; a text when a value is wrong, which has been told."""
     if values.type is not None and values.type not in ("pmem", "blk"):
         session.error(f'unknown type "{values.type}" must be "pmem" or "blk"\n')
@@ -98,7 +98,7 @@ def _check(session: Session, values: Values) -> int | str | None:
     return node
 
 
-class Listing:
+class NdctlListing:
     """One listing.
 
     Args:
@@ -107,7 +107,7 @@ class Listing:
         node: only devices of this NUMA node, None for all.
     """
 
-    def __init__(self, session: Session, values: Values, node: int | None) -> None:
+    def __init__(self, session: NdctlSession, values: Values, node: int | None) -> None:
         self._session = session
         self._values = values
         self._node = node

@@ -7,7 +7,7 @@ from errno import ENXIO
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.device import disable_unused, enable_namespace
-from xlpy.cli.ndctl.options import Option, Parser, Values, flag, text
+from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
 from xlpy.typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from xlpy.uuids import uuid_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
     from xlpy.dom0.nvdimm.nd.region import NdRegion
@@ -37,7 +37,7 @@ def mode_of(word: str | None) -> str | None:
     return MODES.get(MODE_WORDS.get((word or "").lower(), ""))
 
 
-class Checked:
+class CheckedOptions:
     """Values of options, checked one by one; every fault is told before the command ends.
 
     Args:
@@ -45,7 +45,7 @@ class Checked:
         values: that may be changed: defaults are filled in.
     """
 
-    def __init__(self, session: Session, values: Values) -> None:
+    def __init__(self, session: NdctlSession, values: Values) -> None:
         self._session = session
         self._values = values
         self.sound = True
@@ -99,19 +99,19 @@ def is_uuid(word: str) -> bool:
 
 
 def one_name(
-    session: Session, options: Sequence[Option], usage: str, words: Sequence[str], action: str
+    session: NdctlSession, options: Sequence[NdctlOption], usage: str, words: Sequence[str], action: str
 ) -> tuple[Values, str]:
     """The values of a command's options, and the one namespace that it is about."""
     parser = Parser(session, options, usage)
     values, rest = parser.parse(words)
-    checked = Checked(session, values)
+    checked = CheckedOptions(session, values)
     extra(checked, rest, action)
     if not checked.sound:
         parser.usage()
     return values, rest[0]
 
 
-def extra(checked: Checked, rest: Sequence[str], action: str) -> None:
+def extra(checked: CheckedOptions, rest: Sequence[str], action: str) -> None:
     """Words that are no options: the first is a namespace, there are no more."""
     if not rest:
         checked.fault(f'specify a namespace to {action}, or "all"')
@@ -146,7 +146,7 @@ def walk(nd: Nd, values: Values, name: str, act: Callable[[NdNamespace], int]) -
     return result, done
 
 
-def summary(session: Session, doing: str, did: str, result: int, done: int, what: str = "namespace") -> int:
+def summary(session: NdctlSession, doing: str, did: str, result: int, done: int, what: str = "namespace") -> int:
     """Say how it went; the result is the command's."""
     if result < 0 and not session.errors:
         session.err(f"error {doing}: {strerror(result)}")
@@ -154,7 +154,7 @@ def summary(session: Session, doing: str, did: str, result: int, done: int, what
     return result
 
 
-def disable(session: Session, words: Sequence[str]) -> int:
+def disable(session: NdctlSession, words: Sequence[str]) -> int:
     """``disable-namespace``."""
     usage = "ndctl disable-namespace <namespace> [<options>]"
     values, name = one_name(session, BASE, usage, words, "disable")
@@ -164,7 +164,7 @@ def disable(session: Session, words: Sequence[str]) -> int:
     return summary(session, "disabling namespaces", "disabled", *found)
 
 
-def enable(session: Session, words: Sequence[str]) -> int:
+def enable(session: NdctlSession, words: Sequence[str]) -> int:
     """``enable-namespace``."""
     usage = "ndctl enable-namespace <namespace> [<options>]"
     values, name = one_name(session, BASE, usage, words, "enable")
@@ -174,7 +174,7 @@ def enable(session: Session, words: Sequence[str]) -> int:
     return summary(session, "enabling namespaces", "enabled", *found)
 
 
-def destroy(session: Session, words: Sequence[str]) -> int:
+def destroy(session: NdctlSession, words: Sequence[str]) -> int:
     """``destroy-namespace``."""
     usage = "ndctl destroy-namespace <namespace> [<options>]"
     values, name = one_name(session, DESTROY, usage, words, "destroy")

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
 
 USAGE, LISTED = 129, 130
 COLUMN, GAP = 24, 2  # of the help texts
 
 
-class Option(NamedTuple):
+class NdctlOption(NamedTuple):
     """One option.
 
     short, long: its letter (or empty) and its name.
@@ -46,17 +46,17 @@ class Option(NamedTuple):
         return self.kind in ("text", "number")
 
 
-def flag(short: str, long: str, text: str, default: bool = False) -> Option:
+def flag(short: str, long: str, text: str, default: bool = False) -> NdctlOption:
     """An option that is on or off."""
-    return Option(short, long, text, default=default)
+    return NdctlOption(short, long, text, default=default)
 
 
-def text(short: str, long: str, value: str, text: str) -> Option:
+def text(short: str, long: str, value: str, text: str) -> NdctlOption:
     """An option with a text as its value."""
-    return Option(short, long, text, value, "text")
+    return NdctlOption(short, long, text, value, "text")
 
 
-def _unset(one: Option) -> bool | int | None:
+def _unset(one: NdctlOption) -> bool | int | None:
     """The value of an option that is not given."""
     return one.default if one.kind == "flag" else None if one.kind == "text" else 0
 
@@ -89,7 +89,7 @@ class Parser:
         usage: what follows ``usage: ``.
     """
 
-    def __init__(self, session: Session, options: Sequence[Option], usage: str) -> None:
+    def __init__(self, session: NdctlSession, options: Sequence[NdctlOption], usage: str) -> None:
         self._session = session
         self._options = options
         self._usage = usage
@@ -172,9 +172,9 @@ class Parser:
             told = next((o for o in self._options if word.removeprefix("no-").startswith(o.long)), None)
             self._about(told)
 
-    def _find(self, word: str, name: str) -> tuple[Option, bool] | None:
+    def _find(self, word: str, name: str) -> tuple[NdctlOption, bool] | None:
         """(the option that a name stands for, whether it is negated); None: there is none."""
-        fitting: list[tuple[Option, bool]] = []
+        fitting: list[tuple[NdctlOption, bool]] = []
         for one in self._options:
             if name == one.long:
                 return one, False
@@ -202,7 +202,7 @@ class Parser:
             raise _Misused
         return fitting[0] if fitting else None
 
-    def _take(self, one: Option, called: str, attached: str | None) -> bool:
+    def _take(self, one: NdctlOption, called: str, attached: str | None) -> bool:
         """Store the value of an option; whether what is attached to it was its value."""
         if not one.takes:
             if attached is not None and called.startswith("option"):
@@ -228,13 +228,13 @@ class Parser:
         self._session.error(f"{called} {reason}")
         raise _Misused
 
-    def _about(self, one: Option | None) -> NoReturn:
+    def _about(self, one: NdctlOption | None) -> NoReturn:
         """Print the usage, and what there is to say of one option."""
         self._session.err(f"\n usage: {self._usage}\n", *([_line(one)] if one else []))
         raise Ended(USAGE)
 
 
-def _line(one: Option) -> str:
+def _line(one: NdctlOption) -> str:
     """An option in the usage text."""
     head = f"    {f'-{one.short}' if one.short else '    '}{', ' if one.short else ''}--{one.long}"
     if one.kind == "number":

@@ -15,7 +15,7 @@ GOLDEN = 0x61C8864680B583EB  # GOLDEN_RATIO_64
 LONG = 2**64 - 1
 
 
-class Named(Protocol):
+class NdDevice(Protocol):
     """A device of the nd bus."""
 
     @property
@@ -24,7 +24,7 @@ class Named(Protocol):
         ...
 
 
-D = TypeVar("D", bound=Named)
+D = TypeVar("D", bound=NdDevice)
 
 
 def key(name: str) -> tuple[int, str]:

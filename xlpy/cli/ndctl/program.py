@@ -6,7 +6,7 @@ from errno import EOPNOTSUPP
 
 from xlpy.cli.declare import Leave
 from xlpy.cli.ndctl.options import USAGE, Ended
-from xlpy.cli.ndctl.session import VERSIONS, Session, status
+from xlpy.cli.ndctl.session import VERSIONS, NdctlSession, status
 from xlpy.errors import UsageError
 from xlpy.typing import TYPE_CHECKING
 
@@ -83,7 +83,7 @@ def run(env: Env, program: str, words: Sequence[str]) -> None:
         Leave: an exit status other than 0. UsageError: ``--like`` names no version.
     """
     like, words = _like(list(words))
-    result = _run(Session(env, program, like), words)
+    result = _run(NdctlSession(env, program, like), words)
     if result:
         raise Leave(result)
 
@@ -100,7 +100,7 @@ def _like(words: list[str]) -> tuple[str, list[str]]:
     return version, words
 
 
-def _run(session: Session, words: list[str]) -> int:
+def _run(session: NdctlSession, words: list[str]) -> int:
     program, commands = session.program, COMMANDS[session.program]
     while words and words[0].startswith("-"):
         word = words[0]
@@ -139,7 +139,7 @@ def _run(session: Session, words: list[str]) -> int:
         return ended.status
 
 
-def _introduce(session: Session, result: int) -> int:
+def _introduce(session: NdctlSession, result: int) -> int:
     program = session.program
     session.out(f"\n usage: {program} [--version] [--help] COMMAND [ARGS]\n\n")
     session.out(
@@ -149,7 +149,7 @@ def _introduce(session: Session, result: int) -> int:
     return result
 
 
-def _help(session: Session, words: list[str]) -> int:
+def _help(session: NdctlSession, words: list[str]) -> int:
     """Where the real one shows a manual page, the options of the command."""
     name = words[0].removeprefix(f"{session.program}-") if words else ""
     if ":" not in COMMANDS[session.program].get(name, ""):

@@ -10,7 +10,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.region import NdRegion
 
 OPTIONS = (
@@ -19,7 +19,9 @@ OPTIONS = (
 )
 
 
-def _switch(session: Session, words: Sequence[str], verb: str, act: Callable[[Session, NdRegion], int]) -> int:
+def _switch(
+    session: NdctlSession, words: Sequence[str], verb: str, act: Callable[[NdctlSession, NdRegion], int]
+) -> int:
     parser = Parser(session, OPTIONS, f"ndctl {verb}-region <region> [<options>]")
     values, rest = parser.parse(words)
     if not rest:
@@ -43,15 +45,15 @@ def _switch(session: Session, words: Sequence[str], verb: str, act: Callable[[Se
     return 0
 
 
-def enable(session: Session, words: Sequence[str]) -> int:
+def enable(session: NdctlSession, words: Sequence[str]) -> int:
     """``enable-region``."""
     return _switch(session, words, "enable", enable_region)
 
 
-def disable(session: Session, words: Sequence[str]) -> int:
+def disable(session: NdctlSession, words: Sequence[str]) -> int:
     """``disable-region``: its namespaces first, as far as nobody uses them."""
 
-    def act(session: Session, region: NdRegion) -> int:
+    def act(session: NdctlSession, region: NdRegion) -> int:
         for one in filters.namespaces(region):
             result = disable_unused(session, one)
             if result:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 VERSIONS = {"76": "76.1", "85": "85"}  # what --like takes -> what --version prints
 
 
-class Session:
+class NdctlSession:
     """One run of ndctl or daxctl.
 
     Args:

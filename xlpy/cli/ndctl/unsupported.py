@@ -9,14 +9,14 @@ from errno import EIO, ENXIO, EOPNOTSUPP
 
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.dimms import BASE, MANY, chosen, each, names, summary
-from xlpy.cli.ndctl.options import Option, Parser, flag, text
+from xlpy.cli.ndctl.options import NdctlOption, Parser, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.dimm import Nvdimm
 
 KEY = text("k", "key-handle", "key-handle", "master encryption key handle")
@@ -41,7 +41,7 @@ SANITIZE = (
     flag("z", "zero-key", "pass in a zero key"),
     MASTER,
 )
-SECURITY: dict[str, tuple[tuple[Option, ...], str]] = {  # command -> (options, what is said at the end)
+SECURITY: dict[str, tuple[tuple[NdctlOption, ...], str]] = {  # command -> (options, what is said at the end)
     "setup-passphrase": ((*BASE, KEY, MASTER), "passphrase enabled for {} nmem"),
     "update-passphrase": ((*BASE, KEY, MASTER), "passphrase updated for {} nmem"),
     "remove-passphrase": ((*BASE, MASTER), "passphrase removed for {} nmem"),
@@ -51,7 +51,7 @@ SECURITY: dict[str, tuple[tuple[Option, ...], str]] = {  # command -> (options, 
 }
 
 
-def _security(session: Session, words: Sequence[str], command: str) -> int:
+def _security(session: NdctlSession, words: Sequence[str], command: str) -> int:
     options, told = SECURITY[command]
     parser = Parser(session, options, f"ndctl {command} {MANY}")
     values, rest = parser.parse(words)
@@ -67,37 +67,37 @@ def _security(session: Session, words: Sequence[str], command: str) -> int:
     return summary(session, told, count, ".") if told else int(count < 0)
 
 
-def setup_passphrase(session: Session, words: Sequence[str]) -> int:
+def setup_passphrase(session: NdctlSession, words: Sequence[str]) -> int:
     """``setup-passphrase``."""
     return _security(session, words, "setup-passphrase")
 
 
-def update_passphrase(session: Session, words: Sequence[str]) -> int:
+def update_passphrase(session: NdctlSession, words: Sequence[str]) -> int:
     """``update-passphrase``."""
     return _security(session, words, "update-passphrase")
 
 
-def remove_passphrase(session: Session, words: Sequence[str]) -> int:
+def remove_passphrase(session: NdctlSession, words: Sequence[str]) -> int:
     """``remove-passphrase``."""
     return _security(session, words, "remove-passphrase")
 
 
-def freeze_security(session: Session, words: Sequence[str]) -> int:
+def freeze_security(session: NdctlSession, words: Sequence[str]) -> int:
     """``freeze-security``."""
     return _security(session, words, "freeze-security")
 
 
-def sanitize_dimm(session: Session, words: Sequence[str]) -> int:
+def sanitize_dimm(session: NdctlSession, words: Sequence[str]) -> int:
     """``sanitize-dimm``."""
     return _security(session, words, "sanitize-dimm")
 
 
-def wait_overwrite(session: Session, words: Sequence[str]) -> int:
+def wait_overwrite(session: NdctlSession, words: Sequence[str]) -> int:
     """``wait-overwrite``."""
     return _security(session, words, "wait-overwrite")
 
 
-def update_firmware(session: Session, words: Sequence[str]) -> int:
+def update_firmware(session: NdctlSession, words: Sequence[str]) -> int:
     """``update-firmware``."""
     parser = Parser(session, UPDATE, f"ndctl update-firmware {MANY}")
     values, rest = parser.parse(words)
@@ -122,7 +122,7 @@ def update_firmware(session: Session, words: Sequence[str]) -> int:
     return summary(session, "updated {} nmem", count, ".")
 
 
-def activate_firmware(session: Session, words: Sequence[str]) -> int:
+def activate_firmware(session: NdctlSession, words: Sequence[str]) -> int:
     """``activate-firmware``."""
     usage = "ndctl activate-firmware[<bus-id> <bus-id2> ... <bus-idN>] [<options>]"
     parser = Parser(session, ACTIVATE, usage)

@@ -12,7 +12,7 @@ from xlpy.uuids import random_uuid, uuid_text
 
 if TYPE_CHECKING:
     from xlpy.cli.ndctl.options import Values
-    from xlpy.cli.ndctl.session import Session
+    from xlpy.cli.ndctl.session import NdctlSession
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
     from xlpy.dom0.nvdimm.nd.region import NdRegion
 
@@ -23,7 +23,7 @@ NAME_MAX = 63
 COST_MAX = 0xFFFF - 64  # bytes per page: what the info block has a field for, without Linux's own
 
 
-class Refused(Exception):
+class NamespaceRefused(Exception):
     """It cannot be done in this region; ``result`` is the negative errno."""
 
     def __init__(self, result: int) -> None:
@@ -31,7 +31,7 @@ class Refused(Exception):
         self.result = result
 
 
-class Wanted(NamedTuple):
+class WantedNamespace(NamedTuple):
     """What a namespace is to be, when nothing is left open."""
 
     uuid: str
@@ -52,25 +52,25 @@ class Resolver:
         values: of the options, defaults included.
     """
 
-    def __init__(self, session: Session, values: Values) -> None:
+    def __init__(self, session: NdctlSession, values: Values) -> None:
         self._session = session
         self._values = values
         self._whole = False  # the size is what is free
 
-    def resolve(self, region: NdRegion, old: NdNamespace | None) -> Wanted:
+    def resolve(self, region: NdRegion, old: NdNamespace | None) -> WantedNamespace:
         """What is to be made; Refused with EAGAIN: another region may do."""
         values = self._values
         if not region.bound:
-            raise Refused(-EAGAIN)
+            raise NamespaceRefused(-EAGAIN)
         wanted, unit = self._size(region, old)
         if region.nstype == 4 and wanted != region.size:
             self._session.error("Legacy / label-less namespaces do not support sub-dividing a region\n")
             self._session.error("Retry without -s/--size=\n")
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
         name = values.name if values.name is not None else old.alt_name if old and old.has_label else ""
         if len(name.encode(errors="surrogateescape")) > NAME_MAX:
             self._session.failed("validate_namespace_options: alt name overflow")
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
         mode = mode_of(values.mode) or mode_of(_mode(old)) or "raw"
         align = self._align(region, old, mode)
         self._check_size(region, mode, wanted, unit, align)
@@ -80,9 +80,11 @@ class Resolver:
             place = "ram" if values.map == "mem" else "pmem"
         elif values.map is not None and old is not None:
             self._session.failed(f"{old.dev}: --map= only valid for fsdax mode namespace")
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
         reserve = self._reserve(wanted) if mode in ("fsdax", "devdax") else ()
-        return Wanted(values.uuid or uuid_text(random_uuid()), name, mode, wanted, align, sector, place, reserve)
+        return WantedNamespace(
+            values.uuid or uuid_text(random_uuid()), name, mode, wanted, align, sector, place, reserve
+        )
 
     def _reserve(self, wanted: int) -> tuple[int, ...]:
         """What another owner's tables cost per page: Xen's two, or one of at least the size that is asked for."""
@@ -96,7 +98,7 @@ class Resolver:
         cost = -(-size(word) // (wanted // PAGE))
         if cost > COST_MAX:
             self._session.error(f"--reserve={word} is more than {COST_MAX} bytes for each page of the namespace\n")
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
         return (cost,)
 
     def _size(self, region: NdRegion, old: NdNamespace | None) -> tuple[int, int]:
@@ -108,7 +110,7 @@ class Resolver:
             return (wanted if values.size is not None else old.size), unit
         free = region.size if region.nstype == 4 else region.max_available_extent
         if not free or wanted > free:
-            raise Refused(-EAGAIN)
+            raise NamespaceRefused(-EAGAIN)
         return wanted or free, unit
 
     def _align(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
@@ -116,11 +118,11 @@ class Resolver:
         if values.align is not None:
             if mode not in ("fsdax", "devdax"):
                 self._session.error(f"{mode} mode does not support setting an alignment\n")
-                raise Refused(-ENXIO)
+                raise NamespaceRefused(-ENXIO)
             align = size(values.align)
             if seed is None or align not in seed.supported_alignments:
                 self._session.error(f"unsupported align: {values.align}\n")
-                raise Refused(-ENXIO)
+                raise NamespaceRefused(-ENXIO)
             return align
         if old is not None and mode == mode_of(_mode(old)):
             align = getattr(old.claim, "align", PAGE)
@@ -133,7 +135,7 @@ class Resolver:
     def _check_size(self, region: NdRegion, mode: str, wanted: int, unit: int, align: int) -> None:
         if wanted % region.align:
             self._session.failed(f"{region.dev}: align setting is {region.align:#x} size {wanted:#x} is misaligned")
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
         ways = len(region.mappings) or 1
         if wanted % (align * ways):
             step = max(unit, align) * ways
@@ -142,12 +144,12 @@ class Resolver:
                 f"'--size=' must align to interleave-width: {ways} and alignment: {align}\n"
                 f"did you intend --size={proposal}{SUFFIXES.get(unit, '')}?"
             )
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
         if wanted < MIB16 and mode != "raw":
             if self._whole:
-                raise Refused(-EAGAIN)
+                raise NamespaceRefused(-EAGAIN)
             self._session.error(f"'--size=' must be >= 16MiB for '{mode}' mode\n")
-            raise Refused(-EINVAL)
+            raise NamespaceRefused(-EINVAL)
 
     def _sector(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
         values, seed = self._values, old or region.namespace_seed
@@ -160,7 +162,7 @@ class Resolver:
                 sizes, kind = seed.sector_sizes if seed else (), "namespace"
             if sector not in sizes:
                 self._session.failed(f"{region.dev}: does not support {kind} sector_size {sector}")
-                raise Refused(-EINVAL)
+                raise NamespaceRefused(-EINVAL)
             return sector
         if old is not None:
             if old.mode == "safe" and mode == "sector":
@@ -168,7 +170,7 @@ class Resolver:
             return old.lbasize or ANY_SECTOR if old.has_label else 0
         if seed is None:
             self._session.failed(f"{region.dev}: failed to get seed")
-            raise Refused(-ENXIO)
+            raise NamespaceRefused(-ENXIO)
         return 512 if seed.sector_sizes else ANY_SECTOR
 
 

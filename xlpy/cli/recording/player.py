@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 VARIABLES = ("XLPY_", "XDG_", "NO_COLOR", "FORCE_COLOR")  # beginnings of those that a replay sets or clears
 
 
-class Difference(NamedTuple):
+class ReplayDifference(NamedTuple):
     """What is not as it was after a command. number: of the command, from 1."""
 
     number: int
@@ -51,11 +51,11 @@ class Player:
         self._recording, self._folder, self._run, self._note = recording, os.path.realpath(folder), run, note
         self._outputs: set[str] = set()
 
-    def play(self) -> Iterator[tuple[int, dict[str, Any], Difference | None]]:
+    def play(self) -> Iterator[tuple[int, dict[str, Any], ReplayDifference | None]]:
         """(number, command, what differs or None) of each command in turn; the first that differs is the last."""
         for number, command in enumerate(self._recording.commands, 1):
             details = self._one(command)
-            difference = Difference(number, command["words"], details) if details else None
+            difference = ReplayDifference(number, command["words"], details) if details else None
             yield number, command, difference
             if difference:
                 return

@@ -20,7 +20,7 @@ from xlpy.dom0.ext4.inplace import InPlace
 from xlpy.dom0.ext4.layout import aligned, missing, runs, unwritten, written_at
 from xlpy.dom0.ext4.media import opened, punch
 from xlpy.dom0.ext4.reader import Ext4Image
-from xlpy.dom0.ext4.scratch import Scratch
+from xlpy.dom0.ext4.scratch import ScratchCopy
 from xlpy.dom0.ext4.tools import debugfs, no_space, quote
 from xlpy.dom0.ext4.tree import MAX_WRITTEN
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
@@ -213,7 +213,7 @@ class Ext4Editor(InPlace):
     @contextmanager
     def _editing(self) -> Iterator[None]:
         """Work on a copy; at the end all that has changed comes to the media, or none of it when there is an error."""
-        with editing(self._image, self._offset), Scratch(*self._where) as self._scratch:
+        with editing(self._image, self._offset), ScratchCopy(*self._where) as self._scratch:
             yield
             self._make(self._scratch.changes())
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from xlpy.dom0.ext4.guard import editing
 from xlpy.dom0.ext4.inode import IMMUTABLE_FL, with_flags
-from xlpy.dom0.ext4.journal import Journal, Store
+from xlpy.dom0.ext4.journal import ByteEdit, Journal
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ class InPlace:
             raw, at = fs.inode_bytes(number)
             inode = fs.inode(number)
             flags = inode.flags | IMMUTABLE_FL if on else inode.flags & ~IMMUTABLE_FL
-            self._make([Store(at, raw, with_flags(fs.superblock, inode, raw, flags))])
+            self._make([ByteEdit(at, raw, with_flags(fs.superblock, inode, raw, flags))])
 
     def recover(self, done: Callable[[str], bool] | None = None) -> None:
         """Decide on all edits that are kept: finish them, or take them back.
@@ -78,7 +78,7 @@ class InPlace:
     def _where(self) -> tuple[str | os.PathLike[str], int, int]:
         return self._image, self._offset, self._size
 
-    def _make(self, stores: Sequence[Store]) -> None:
+    def _make(self, stores: Sequence[ByteEdit]) -> None:
         """Make an edit, while the image is held: all of it or, when an error is raised, none."""
         if not stores:
             return

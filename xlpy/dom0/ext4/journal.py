@@ -25,7 +25,7 @@ _MAGIC = b"xlpyedit"
 _HEAD = struct.Struct("<QI")  # offset in the file system, length; then the bytes before, then those after
 
 
-class Store(NamedTuple):
+class ByteEdit(NamedTuple):
     """One byte range of an edit.
 
     at: offset in the file system. before, after: what it held, and what it is to hold; equally long.
@@ -49,7 +49,7 @@ class Journal:
         self._offset = offset
         self._stem = f"{self._image}.ext4-{offset:x}.edit-"
 
-    def write(self, stores: Sequence[Store]) -> str:
+    def write(self, stores: Sequence[ByteEdit]) -> str:
         """Keep an edit that is about to be made; its name. HostTrouble: no space for it."""
         name = f"{time.time_ns():020d}"
         new = f"{self._stem}{name}.new"
@@ -103,7 +103,7 @@ class Journal:
         with suppress(FileNotFoundError):
             os.unlink(self._stem + name)  # noqa: PTH108
 
-    def _read(self, name: str) -> Iterator[Store]:
+    def _read(self, name: str) -> Iterator[ByteEdit]:
         path = self._stem + name
         try:
             with open(path, "rb") as file:  # noqa: PTH123
@@ -114,5 +114,5 @@ class Journal:
         while raw.startswith(_MAGIC) and at < len(raw):
             offset, length = _HEAD.unpack_from(raw, at)
             at += _HEAD.size
-            yield Store(offset, raw[at : at + length], raw[at + length : at + 2 * length])
+            yield ByteEdit(offset, raw[at : at + length], raw[at + length : at + 2 * length])
             at += 2 * length

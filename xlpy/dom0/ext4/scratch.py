@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import struct
 
-from xlpy.dom0.ext4.journal import Store
+from xlpy.dom0.ext4.journal import ByteEdit
 from xlpy.dom0.ext4.reader import Ext4
 from xlpy.dom0.ext4.superblock import RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM, SUPERBLOCK_OFFSET
 from xlpy.errors import FormatError, NotFound
@@ -43,7 +43,7 @@ class _Group(NamedTuple):
     inodes: int
 
 
-class Scratch:
+class ScratchCopy:
     """The copy. Positions are bytes from the start of the file system.
 
     Args:
@@ -97,13 +97,13 @@ class Scratch:
         self._copy(at, len(data))
         os.pwrite(self.fd, data, at)
 
-    def changes(self) -> list[Store]:
+    def changes(self) -> list[ByteEdit]:
         """What differs from the media, block by block.
 
         Raises:
             FormatError: a program has changed a block in use that was not copied.
         """
-        found: list[Store] = []
+        found: list[ByteEdit] = []
         size = self._superblock.block_size
         for start, end in _data(self.fd, 0, self._size):
             for first in range(start, end, _RUN):
@@ -120,7 +120,7 @@ class Scratch:
                         if not any(after):  # nobody has written it: a unit is larger than a block
                             continue
                         self._refuse_in_use((first + at) // size)
-                    found.append(Store(first + at, before, after))
+                    found.append(ByteEdit(first + at, before, after))
         return found
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ class Scratch:
         os.close(self._media)
         os.close(self.fd)
 
-    def __enter__(self) -> Scratch:
+    def __enter__(self) -> ScratchCopy:
         return self
 
     def __exit__(self, *_: object) -> None:

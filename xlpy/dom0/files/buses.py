@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.badrange import BadRanges
     from xlpy.dom0.nvdimm.driver import Bus
     from xlpy.dom0.nvdimm.nd.bus import Nd
-    from xlpy.dom0.nvdimm.pmemreport import Platform
+    from xlpy.dom0.nvdimm.pmemreport import PmemHypercalls
     from xlpy.hw.hardware import Hardware
     from xlpy.store import Store
 
@@ -109,7 +109,7 @@ class Buses:
         return list(dict.fromkeys(found))
 
     @contextmanager
-    def managing(self, xen: Platform) -> Iterator[Nd]:
+    def managing(self, xen: PmemHypercalls) -> Iterator[Nd]:
         """The nd bus, to change it: in the end block devices follow, and Xen is told.
 
         Args:
@@ -122,7 +122,7 @@ class Buses:
         yield self.nd
         self._publish(xen)
 
-    def _publish(self, xen: Platform) -> list[str]:
+    def _publish(self, xen: PmemHypercalls) -> list[str]:
         """Bring block devices and Xen in line with the nd bus; what is odd about partition tables.
 
         Only records of regions that have changed are taken apart, whatever else there is.
@@ -130,13 +130,13 @@ class Buses:
         from xlpy.dom0.files.block import BlockDevice, block_devices
         from xlpy.dom0.nvdimm import enabled
         from xlpy.dom0.nvdimm.namespace import Namespace, place_of
-        from xlpy.dom0.nvdimm.pmemreport import Report, update
+        from xlpy.dom0.nvdimm.pmemreport import PmemReport, update
 
         touched = set(self.nd.touched)
         kept, old = [], []
         for row in zip(self._table.get("namespaces", []), self._table.get("reports", []), strict=True):
             if f"region{place_of(row[0])[0]}" in touched:
-                old.append((Namespace.load(row[0]), Report(*row[1])))
+                old.append((Namespace.load(row[0]), PmemReport(*row[1])))
             else:
                 kept.append(row)
         changed = sorted((one for one in self.nd.regions if one.dev in touched), key=lambda one: one.number)

@@ -36,7 +36,7 @@ class Partition(NamedTuple):
     size: int
 
 
-class Table(NamedTuple):
+class PartitionTable(NamedTuple):
     """What a disk says about its parts. kind: ``gpt``, ``dos`` or ``none``; problem: why a table is not used."""
 
     kind: str
@@ -82,7 +82,7 @@ def build_gpt(
     ]
 
 
-def read_table(read: Callable[[int, int], bytes], size: int, sector: int = 512) -> Table:
+def read_table(read: Callable[[int, int], bytes], size: int, sector: int = 512) -> PartitionTable:
     """Find the partitions of a disk.
 
     Args:
@@ -91,15 +91,15 @@ def read_table(read: Callable[[int, int], bytes], size: int, sector: int = 512) 
         sector: its logical block size.
     """
     if size < 2 * sector:
-        return Table("none")
+        return PartitionTable("none")
     mbr = read(0, 512)
     if mbr[510:512] != b"\x55\xaa":
-        return Table("none")
+        return PartitionTable("none")
     primary = [_MBR_ENTRY.unpack_from(mbr, 446 + 16 * i) for i in range(4)]
     if any(entry[2] == MBR_PROTECTIVE for entry in primary):
         return _read_gpt(read, size, sector)
     if any(entry[0] & 0x7F for entry in primary):  # a boot sector of a file system, not a partition table
-        return Table("none")
+        return PartitionTable("none")
     return _read_mbr(read, size, sector, primary)
 
 
@@ -116,7 +116,7 @@ def entry_at(read: Callable[[int, int], bytes], number: int, sector: int = 512) 
     return 446 + 16 * (number - 1) if number <= 4 else None
 
 
-def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> Table:
+def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> PartitionTable:
     last = size // sector - 1
     raw = read(sector, sector)
     (
@@ -136,8 +136,8 @@ def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> Tabl
         entries_crc,
     ) = _HEADER.unpack_from(raw)
 
-    def unused(why: str) -> Table:
-        return Table("gpt", problem=f"GPT not used: {why}; repair it from its copy with gdisk or sgdisk")
+    def unused(why: str) -> PartitionTable:
+        return PartitionTable("gpt", problem=f"GPT not used: {why}; repair it from its copy with gdisk or sgdisk")
 
     if signature != _SIGNATURE:
         return unused(f"header signature {signature!r} found, {_SIGNATURE!r} required")
@@ -159,12 +159,12 @@ def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> Tabl
         kind, _unique, first, final, _flags, _name = _ENTRY.unpack_from(entries, (number - 1) * entry_size)
         if any(kind) and first_usable <= first <= final <= last_usable:
             found.append(Partition(number, first * sector, (final - first + 1) * sector))
-    return Table("gpt", tuple(found))
+    return PartitionTable("gpt", tuple(found))
 
 
 def _read_mbr(
     read: Callable[[int, int], bytes], size: int, sector: int, primary: list[tuple[int, bytes, int, bytes, int, int]]
-) -> Table:
+) -> PartitionTable:
     found = []
 
     def keep(number: int, first: int, count: int) -> None:
@@ -177,7 +177,7 @@ def _read_mbr(
                 keep(logical, start, length)
         elif kind:
             keep(number, first, count)
-    return Table("dos", tuple(sorted(found)))
+    return PartitionTable("dos", tuple(sorted(found)))
 
 
 def _logical(read: Callable[[int, int], bytes], size: int, sector: int, base: int) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.files.block import BlockDevice
     from xlpy.dom0.files.usage import Use
     from xlpy.dom0.nvdimm.badrange import BadRanges
-    from xlpy.dom0.nvdimm.driver import Bus, Dimm, Region
+    from xlpy.dom0.nvdimm.driver import Bus, Dimm, RegionDesc
     from xlpy.dom0.nvdimm.namespace import Namespace
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.dom0.nvdimm.nd.region import NdRegion
@@ -179,7 +179,7 @@ class Sysfs:
             nfit__flags=" ".join(dimm.flags),
         )
 
-    def _add_region(self, region: Region, persistence: str | None) -> None:
+    def _add_region(self, region: RegionDesc, persistence: str | None) -> None:
         mappings = {
             f"mapping{i}": f"{m.dimm},{m.offset},{m.length},{m.position}" for i, m in enumerate(region.mappings)
         }

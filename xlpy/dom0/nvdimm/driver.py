@@ -42,7 +42,7 @@ class Dimm(NamedTuple):
         return f"nmem{self.number}"
 
 
-class Mapping(NamedTuple):
+class MappingDesc(NamedTuple):
     """A DIMM's part in a region: DPA ``offset`` and ``length`` in bytes; ``position`` by region offset, from 0."""
 
     dimm: str
@@ -51,7 +51,7 @@ class Mapping(NamedTuple):
     position: int
 
 
-class Region(NamedTuple):
+class RegionDesc(NamedTuple):
     """A persistent memory range, ``region<number>``: ``mappings`` in NFIT order; cookies as in labels 1.1 and 1.2.
 
     altcookie: as early kernels computed the first, accepted too; legacy: no NFIT has it, only the memory map (type 12).
@@ -59,7 +59,7 @@ class Region(NamedTuple):
 
     number: int
     span: Span[Spa]
-    mappings: tuple[Mapping, ...]
+    mappings: tuple[MappingDesc, ...]
     cookie1: int
     cookie2: int
     node: int
@@ -87,10 +87,10 @@ class Bus(NamedTuple):
     revision: int
     persistence: str | None
     dimms: tuple[Dimm, ...]
-    regions: tuple[Region, ...]
+    regions: tuple[RegionDesc, ...]
     problems: tuple[str, ...]
 
-    def region(self, number: int) -> Region:
+    def region(self, number: int) -> RegionDesc:
         """The region with a number: not its place in the list, once others have gone."""
         return next(one for one in self.regions if one.number == number)
 
@@ -106,7 +106,7 @@ class Bus(NamedTuple):
             Dimm(*d)._replace(made=d[12] and (d[12][0], d[12][1]), flags=tuple(d[13])) for d in values["dimms"]
         )
         regions = tuple(
-            Region(number, Span(*span), tuple(Mapping(*m) for m in mappings), *rest)
+            RegionDesc(number, Span(*span), tuple(MappingDesc(*m) for m in mappings), *rest)
             for number, span, mappings, *rest in values["regions"]
         )
         return cls(values["revision"], values["persistence"], dimms, regions, tuple(values["problems"]))

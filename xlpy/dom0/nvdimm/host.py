@@ -39,7 +39,7 @@ class KeptMemory:
         self._memory.zero(span)
 
 
-class LabelArea:
+class DimmLabels:
     """A DIMM's label area, as label commands reach it."""
 
     def __init__(self, hw: Hardware, dimm: str, size: int) -> None:
@@ -82,10 +82,10 @@ class HostPlatform:
         self.clear_poison = clear
         self._dimms = {one.handle: one for one in hw.spec.dimms}
 
-    def config(self, dimm: Dimm) -> LabelArea:
+    def config(self, dimm: Dimm) -> DimmLabels:
         """The label area of a DIMM."""
         one = self._dimms.get(dimm.handle)  # None: it was just pulled out
-        return LabelArea(self._hw, one.id, one.label_size) if one else LabelArea(self._hw, "", 0)
+        return DimmLabels(self._hw, one.id, one.label_size) if one else DimmLabels(self._hw, "", 0)
 
     def flush_hints(self, dimm: Dimm) -> int:
         """How many flush hint addresses a DIMM has."""

@@ -149,7 +149,7 @@ class Label(NamedTuple):
         return cls(fields[0], name, *fields[2:])
 
 
-class LabelArea(NamedTuple):
+class LabelAreaContent(NamedTuple):
     """What a label area says.
 
     size: of the area.
@@ -193,7 +193,7 @@ def empty_index(size: int, block: int, minor: int = 2) -> IndexBlock:
     return IndexBlock(3 - block, own[block], index, own[1 - block], 2 * index, slots, (1 << slots) - 1, 1, minor)
 
 
-def read_area(size: int, read: Callable[[int, int], bytes]) -> LabelArea:
+def read_area(size: int, read: Callable[[int, int], bytes]) -> LabelAreaContent:
     """Decode a label area.
 
     Args:
@@ -220,10 +220,10 @@ def read_area(size: int, read: Callable[[int, int], bytes]) -> LabelArea:
             conflict = _conflict(labels)
             if conflict:
                 problems.append(conflict)
-            return LabelArea(size, (found[0], found[1]), current, tuple(labels), conflict, tuple(problems))
+            return LabelAreaContent(size, (found[0], found[1]), current, tuple(labels), conflict, tuple(problems))
         if any(raw):
             failed += [f"index block {at} (labels of {label_size}): {why}" for at, why in enumerate(blocks)]
-    return LabelArea(size, (None, None), None, (), None, tuple(failed or ["the area is not initialised"]))
+    return LabelAreaContent(size, (None, None), None, (), None, tuple(failed or ["the area is not initialised"]))
 
 
 def _parse_index(raw: bytes, at: int, index_size: int, label_size: int, area: int) -> IndexBlock | str:

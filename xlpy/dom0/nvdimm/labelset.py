@@ -19,7 +19,7 @@ from xlpy.uuids import uuid_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from xlpy.dom0.nvdimm.labels import Label, LabelArea
+    from xlpy.dom0.nvdimm.labels import Label, LabelAreaContent
 
 
 class Member(NamedTuple):
@@ -32,7 +32,7 @@ class Member(NamedTuple):
     location: int = 0
 
 
-class Mapping(NamedTuple):
+class LabelledMapping(NamedTuple):
     """One device's part of a region, in the order of the NFIT's region mappings.
 
     device: its name, such as ``nmem0``.
@@ -41,7 +41,7 @@ class Mapping(NamedTuple):
     """
 
     device: str
-    area: LabelArea | None
+    area: LabelAreaContent | None
     start: Dpa
     size: int
 
@@ -54,7 +54,7 @@ class Cookies(NamedTuple):
     alt: int
 
 
-class Namespace(NamedTuple):
+class LabelledNamespace(NamedTuple):
     """A namespace that labels describe. ``start`` in host (or guest) physical space, ``size`` over all devices.
 
     slots: of its labels, by mapping.
@@ -72,7 +72,7 @@ class Namespace(NamedTuple):
 class Assembly(NamedTuple):
     """The namespaces of a region as Linux numbers them, or ``error``: why it fails; ``skipped``: what was left out."""
 
-    namespaces: tuple[Namespace, ...]
+    namespaces: tuple[LabelledNamespace, ...]
     error: str | None
     skipped: tuple[str, ...]
 
@@ -89,7 +89,7 @@ def cookies(members: Iterable[Member]) -> Cookies:
     return Cookies(fletcher64(b"".join(first)), fletcher64(b"".join(second)), fletcher64(b"".join(by_bytes)))
 
 
-def assemble(base: Spa, mappings: Sequence[Mapping], known: Cookies) -> Assembly:
+def assemble(base: Spa, mappings: Sequence[LabelledMapping], known: Cookies) -> Assembly:
     """The namespaces that the labels of a region describe.
 
     Args:
@@ -105,7 +105,7 @@ def assemble(base: Spa, mappings: Sequence[Mapping], known: Cookies) -> Assembly
             return Assembly((), f"{mapping.device}: is disabled, failing probe: {mapping.area.conflict}", ())
     index = mappings[0].area.head if mappings[0].area else None
     right = (known.v1_2 if index is None or index.minor >= 2 else known.v1_1, known.alt)
-    found: dict[bytes, Namespace] = {}
+    found: dict[bytes, LabelledNamespace] = {}
     skipped: list[str] = []
     for label, minor in _labels(mappings[0]):
         name = uuid_text(label.uuid)
@@ -132,13 +132,13 @@ def assemble(base: Spa, mappings: Sequence[Mapping], known: Cookies) -> Assembly
     return Assembly(tuple(ordered), None, tuple(skipped))
 
 
-def _labels(mapping: Mapping) -> Iterator[tuple[Label, int]]:
+def _labels(mapping: LabelledMapping) -> Iterator[tuple[Label, int]]:
     if mapping.area is not None and mapping.area.head is not None:
         for label in mapping.area.labels:
             yield label, mapping.area.head.minor
 
 
-def _at_position(uuid: bytes, mappings: Sequence[Mapping], cookie: int, position: int) -> bool:
+def _at_position(uuid: bytes, mappings: Sequence[LabelledMapping], cookie: int, position: int) -> bool:
     """Whether a device has the label of a namespace for a position; a device with two of the namespace spoils it."""
     for mapping in mappings:
         mine = [
@@ -153,12 +153,12 @@ def _at_position(uuid: bytes, mappings: Sequence[Mapping], cookie: int, position
     return False
 
 
-def _share(uuid: bytes, mapping: Mapping) -> Label | None:
+def _share(uuid: bytes, mapping: LabelledMapping) -> Label | None:
     """This device's first label of a namespace, whatever else it says."""
     return next((label for label, _ in _labels(mapping) if label.uuid == uuid), None)
 
 
-def _misfit(uuid: bytes, mapping: Mapping, share: Label | None) -> str | None:
+def _misfit(uuid: bytes, mapping: LabelledMapping, share: Label | None) -> str | None:
     """Why this device's share of a namespace is not inside its part of the region."""
     if share is None:
         return f"{mapping.device} missing label for {uuid_text(uuid)}"
@@ -170,7 +170,9 @@ def _misfit(uuid: bytes, mapping: Mapping, share: Label | None) -> str | None:
     )
 
 
-def _namespace(base: Spa, mappings: Sequence[Mapping], shares: Sequence[Label], minor: int) -> Namespace | None:
+def _namespace(
+    base: Spa, mappings: Sequence[LabelledMapping], shares: Sequence[Label], minor: int
+) -> LabelledNamespace | None:
     """Properties of the label at position 0, the place of the one on mapping 0, and the sizes of all together."""
     first = next((share for share in shares if share.position == 0), None)
     if first is None:
@@ -179,4 +181,4 @@ def _namespace(base: Spa, mappings: Sequence[Mapping], shares: Sequence[Label], 
     kind = "none" if minor < 2 else ABSTRACTIONS.get(first.abstraction, "unknown")
     size = sum(share.rawsize for share in shares)
     slots = tuple(share.slot for share in shares)
-    return Namespace(uuid_text(first.uuid), first.name, start, size, first.lbasize, kind, slots)
+    return LabelledNamespace(uuid_text(first.uuid), first.name, start, size, first.lbasize, kind, slots)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.namespace import Namespace
 
 
-class Platform(Protocol):
+class PmemHypercalls(Protocol):
     """The hypercalls of Dom0's driver."""
 
     def platform_pmem_add(self, region: Span[Mfn], reserved: Span[Mfn], data: Span[Mfn]) -> None:
@@ -46,27 +46,27 @@ class OnDemand:
         find: gives them.
     """
 
-    def __init__(self, find: Callable[[], Platform]) -> None:
+    def __init__(self, find: Callable[[], PmemHypercalls]) -> None:
         self._find = find
 
     def platform_pmem_add(self, region: Span[Mfn], reserved: Span[Mfn], data: Span[Mfn]) -> None:
-        """As ``Platform``."""
+        """As ``PmemHypercalls``."""
         self._find().platform_pmem_add(region, reserved, data)
 
     def platform_pmem_remove(self, region: Span[Mfn]) -> None:
-        """As ``Platform``."""
+        """As ``PmemHypercalls``."""
         self._find().platform_pmem_remove(region)
 
     def platform_pmem_bad(self, spans: Sequence[Span[Spa]]) -> None:
-        """As ``Platform``."""
+        """As ``PmemHypercalls``."""
         self._find().platform_pmem_bad(spans)
 
     def platform_pmem_clear(self, span: Span[Spa]) -> int:
-        """As ``Platform``."""
+        """As ``PmemHypercalls``."""
         return self._find().platform_pmem_clear(span)
 
 
-class Report(NamedTuple):
+class PmemReport(NamedTuple):
     """What became of one namespace, ``dev``: whether Xen knows it, and if not, why."""
 
     dev: str
@@ -74,14 +74,14 @@ class Report(NamedTuple):
     reason: str | None = None
 
 
-def report(bus: Bus, namespaces: Iterable[Namespace], xen: Platform) -> list[Report]:
+def report(bus: Bus, namespaces: Iterable[Namespace], xen: PmemHypercalls) -> list[PmemReport]:
     """Report what can be reported."""
     return [_report(bus, one, xen) for one in namespaces]
 
 
 def update(
-    bus: Bus, before: Sequence[tuple[Namespace, Report]], namespaces: Iterable[Namespace], xen: Platform
-) -> list[Report]:
+    bus: Bus, before: Sequence[tuple[Namespace, PmemReport]], namespaces: Iterable[Namespace], xen: PmemHypercalls
+) -> list[PmemReport]:
     """After namespaces have changed: take back the reports of those that are not what they were, and report the others.
 
     Args:
@@ -107,14 +107,14 @@ def _reported(one: Namespace) -> tuple[object, ...]:
     return (one.dev, one.span, one.reserve, one.data, one.mode, one.problem)
 
 
-def _report(bus: Bus, one: Namespace, xen: Platform) -> Report:
+def _report(bus: Bus, one: Namespace, xen: PmemHypercalls) -> PmemReport:
     reason = _unfit(bus, one)
     if reason is None and one.reserve is not None:
         try:
             xen.platform_pmem_add(_pages(one.span), _pages(one.reserve), _pages(one.data))
         except HypercallError as error:
             reason = f"Xen refused it: {error}"
-    return Report(one.dev, reason is None, reason)
+    return PmemReport(one.dev, reason is None, reason)
 
 
 def _unfit(bus: Bus, one: Namespace) -> str | None:

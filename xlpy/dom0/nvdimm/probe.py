@@ -7,7 +7,7 @@ NFIT and reads its structures, as an operating system does (ACPI 6.5, 5.2.25; ru
 from __future__ import annotations
 
 from xlpy.addr import Spa, Span
-from xlpy.dom0.nvdimm.driver import FLAGS, Bus, Dimm, Mapping, Region
+from xlpy.dom0.nvdimm.driver import FLAGS, Bus, Dimm, MappingDesc, RegionDesc
 from xlpy.dom0.nvdimm.labelset import Member, cookies
 from xlpy.errors import FormatError
 from xlpy.typing import TYPE_CHECKING
@@ -45,7 +45,8 @@ def probe(read: Callable[[int, int], bytes], memory_map: Iterable[tuple[Spa, int
         bus = Bus(0, None, (), (), ())
     legacy = [Span(start, size) for start, size, kind in memory_map if kind == E820_LEGACY]
     more = (
-        Region(number, span, (), 0, 0, 0, False, legacy=True) for number, span in enumerate(legacy, len(bus.regions))
+        RegionDesc(number, span, (), 0, 0, 0, False, legacy=True)
+        for number, span in enumerate(legacy, len(bus.regions))
     )
     return bus._replace(regions=(*bus.regions, *more))
 
@@ -120,17 +121,17 @@ def _dimms(maps: list[RegionMap], controls: dict[int, ControlRegion], hints: dic
 
 def _region(
     number: int, one: SpaRange, maps: list[RegionMap], controls: dict[int, ControlRegion], names: dict[int, str]
-) -> Region:
+) -> RegionDesc:
     from xlpy.firmware.acpi.nfit import NOT_ARMED, PROXIMITY_VALID
 
     if len(maps) > MAX_MAPPINGS:
         raise FormatError(f"NFIT: SPA range {one.spa_index} has {len(maps)} mappings, at most {MAX_MAPPINGS} fit")
     order = sorted(m.region_offset for m in maps)
     mappings = tuple(
-        Mapping(names[m.handle], m.dpa_base, one.length // len(maps), order.index(m.region_offset)) for m in maps
+        MappingDesc(names[m.handle], m.dpa_base, one.length // len(maps), order.index(m.region_offset)) for m in maps
     )
     known = cookies([_member(m, controls[m.control_index]) for m in maps if m.control_index])
-    return Region(
+    return RegionDesc(
         number,
         Span(Spa(one.base), one.length),
         mappings,
@@ -152,7 +153,7 @@ def _member(mapping: RegionMap, control: ControlRegion) -> Member:
     )
 
 
-def _odd(region: Region, one: SpaRange, maps: list[RegionMap]) -> list[str]:
+def _odd(region: RegionDesc, one: SpaRange, maps: list[RegionMap]) -> list[str]:
     """What the NFIT says twice and differently; Linux does not look."""
     mine = [m for m in maps if m.spa_index == one.spa_index]
     found = [

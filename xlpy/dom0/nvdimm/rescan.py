@@ -14,7 +14,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xlpy.dom0.nvdimm.driver import Bus, Dimm, Region
+    from xlpy.dom0.nvdimm.driver import Bus, Dimm, RegionDesc
     from xlpy.hw.hardware import Hardware
 
 ROOT = r"\_SB.NVDR"
@@ -73,7 +73,7 @@ def merge(known: Bus, found: Bus) -> Bus:
     fresh_dimms: list[Dimm] = [one._replace(number=number) for one, number in zip(found.dimms, numbers, strict=True)]
     places = {(one.span, _cookies(one)): one.number for one in known.regions}
     numbers = _numbers([places.get((one.span, _cookies(one))) for one in found.regions])
-    fresh_regions: list[Region] = [
+    fresh_regions: list[RegionDesc] = [
         one._replace(number=number, mappings=tuple(m._replace(dimm=names[m.dimm]) for m in one.mappings))
         for one, number in zip(found.regions, numbers, strict=True)
     ]
@@ -82,7 +82,7 @@ def merge(known: Bus, found: Bus) -> Bus:
     return found._replace(dimms=tuple(fresh_dimms), regions=tuple(fresh_regions))
 
 
-def _cookies(one: Region) -> tuple[int, int]:
+def _cookies(one: RegionDesc) -> tuple[int, int]:
     return one.cookie1, one.cookie2
 
 

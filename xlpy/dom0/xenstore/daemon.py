@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
     from xlpy.store import Store
 
-__all__ = ["Connection", "Event", "Node", "Perm", "Transaction", "XenStore", "XenstoreError"]
+__all__ = ["Connection", "Node", "Perm", "Transaction", "WatchEvent", "XenStore", "XenstoreError"]
 
 _GENERATION = "generation"  # not a path: the counter from which changed nodes take their number
 
 
-class Event(NamedTuple):
+class WatchEvent(NamedTuple):
     """A fired watch: what changed, and the token that the watcher chose."""
 
     path: str
@@ -177,7 +177,7 @@ class Connection:
         self._daemon = daemon
         self.domid = domid
         self._watches: list[tuple[str, str, str]] = []  # absolute path, path as given, token
-        self._events: list[Event] = []
+        self._events: list[WatchEvent] = []
         self.transactions = 0
 
     def read(self, path: str) -> str:
@@ -234,7 +234,7 @@ class Connection:
         if not self._watches:
             self._daemon.attend(self, watches=True)
         self._watches.append((absolute, path, token))
-        self._events.append(Event(path, token))
+        self._events.append(WatchEvent(path, token))
 
     def unwatch(self, path: str, token: str) -> None:
         """End a watch. ENOENT: there is none."""
@@ -246,7 +246,7 @@ class Connection:
         if not self._watches:
             self._daemon.attend(self, watches=False)
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[WatchEvent]:
         """The events since the last call, oldest first."""
         events, self._events = self._events, []
         return events
@@ -268,7 +268,7 @@ class Connection:
                     continue
                 at = changed if inside else absolute
                 relative = given != absolute
-                self._events.append(Event(given + at[len(absolute) :] if relative else at, token))
+                self._events.append(WatchEvent(given + at[len(absolute) :] if relative else at, token))
 
     def _may_know(self, path: str) -> bool:
         """Whether the domain may read the node, or where there is none, its nearest existing parent."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         def owned(self, domid: int, /) -> int: ...
         def fire(self, paths: Iterable[str], /, removed: bool = True) -> None: ...
 
-    class Session(Protocol):
+    class XenstoreClient(Protocol):
         """Who asks: a domain, its rights, and how many transactions it has open."""
 
         domid: int
@@ -49,7 +49,7 @@ class Transaction:
     connection.
     """
 
-    def __init__(self, daemon: Daemon, connection: Session, counted: bool = False) -> None:
+    def __init__(self, daemon: Daemon, connection: XenstoreClient, counted: bool = False) -> None:
         self._daemon = daemon
         self._connection = connection
         self._counted = counted

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xlpy.dom0.xfs.inode import Core
-    from xlpy.dom0.xfs.superblock import Superblock
+    from xlpy.dom0.xfs.superblock import XfsSuperblock
 
 INDEX = 32 << 30  # offset in the directory from which on there is only its index
 _HEADER = 64
@@ -19,7 +19,7 @@ _CHECKSUM = 4
 _UNUSED = 0xFFFF
 
 
-def short_entries(superblock: Superblock, core: Core) -> Iterator[tuple[bytes, int, int]]:
+def short_entries(superblock: XfsSuperblock, core: Core) -> Iterator[tuple[bytes, int, int]]:
     """(name, inode number, where in the fork) of a directory that fits into its inode, without dot entries.
 
     Raises:
@@ -39,7 +39,7 @@ def short_entries(superblock: Superblock, core: Core) -> Iterator[tuple[bytes, i
         at = end
 
 
-def block_entries(superblock: Superblock, core: Core, raw: bytes, place: int) -> Iterator[tuple[bytes, int, int]]:
+def block_entries(superblock: XfsSuperblock, core: Core, raw: bytes, place: int) -> Iterator[tuple[bytes, int, int]]:
     """(name, inode number, where in the block) of one directory block that lies at byte ``place`` of the device.
 
     Raises:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from xlpy.dom0.xfs.inode import Core
-    from xlpy.dom0.xfs.superblock import Superblock
+    from xlpy.dom0.xfs.superblock import XfsSuperblock
 
 RECORD = struct.Struct(">QQ")
 UNWRITTEN = 1 << 63
@@ -26,7 +26,7 @@ _BLOCK_CHECKSUM = 64
 _DEEPEST = 8
 
 
-def read_extents(superblock: Superblock, core: Core, read: Callable[[int, int], bytes]) -> list[Extent]:
+def read_extents(superblock: XfsSuperblock, core: Core, read: Callable[[int, int], bytes]) -> list[Extent]:
     """The extents of a file as they stand, in bytes.
 
     Raises:
@@ -62,7 +62,7 @@ def read_extents(superblock: Superblock, core: Core, read: Callable[[int, int], 
 
 
 def way_down(
-    superblock: Superblock, core: Core, place: int, offset: int, read: Callable[[int, int], bytes]
+    superblock: XfsSuperblock, core: Core, place: int, offset: int, read: Callable[[int, int], bytes]
 ) -> list[int]:
     """Where on the device the keys and the record are that lead to a byte of a file, from the inode's down.
 
@@ -95,14 +95,14 @@ def _last(raw: bytes, at: int, count: int, width: int, logical: int, shift: int 
     return max(bisect_right(firsts, logical) - 1, 0)
 
 
-def _refuse_metadata(superblock: Superblock, where: str, block: int, count: int) -> None:
+def _refuse_metadata(superblock: XfsSuperblock, where: str, block: int, count: int) -> None:
     within = block & (1 << superblock.ag_block_log) - 1
     log = superblock.log_start
     if within < superblock.ag_header_blocks or (block < log + superblock.log_blocks and log < block + count):
         raise damaged(where, f"a file with an extent on metadata of the file system, at block {block:#x}")
 
 
-def _leaves(superblock: Superblock, core: Core, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
+def _leaves(superblock: XfsSuperblock, core: Core, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
     """The records of all leaves, in order."""
     root = core.inode.root
     level, count = struct.unpack_from(">HH", root)
@@ -127,7 +127,7 @@ def _leaves(superblock: Superblock, core: Core, read: Callable[[int, int], bytes
 
 
 def _block(
-    superblock: Superblock, core: Core, block: int, level: int, read: Callable[[int, int], bytes]
+    superblock: XfsSuperblock, core: Core, block: int, level: int, read: Callable[[int, int], bytes]
 ) -> tuple[bytes, int]:
     """A block of the tree, and how many entries it has."""
     place = superblock.place(block)

@@ -11,7 +11,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.dom0.xfs.superblock import Superblock
+    from xlpy.dom0.xfs.superblock import XfsSuperblock
 
 CHECKSUM = 100
 FORK = 176
@@ -38,7 +38,7 @@ class Core(NamedTuple):
     extents: int
 
 
-def parse_inode(superblock: Superblock, number: int, raw: bytes, offset: int) -> Core:
+def parse_inode(superblock: XfsSuperblock, number: int, raw: bytes, offset: int) -> Core:
     """Check the bytes of inode ``number``, found at byte ``offset`` of the device.
 
     Raises:

@@ -10,7 +10,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.dom0.xfs.superblock import Superblock
+    from xlpy.dom0.xfs.superblock import XfsSuperblock
 
 _SECTOR = 512
 _HEADER = 0xFEEDBABE
@@ -19,7 +19,7 @@ _UNMOUNT = 0x20
 _LONGEST = (256 * 1024 + 8 * _SECTOR) // _SECTOR  # sectors of one record and its headers
 
 
-def require_empty(superblock: Superblock, read: Callable[[int, int], bytes]) -> None:
+def require_empty(superblock: XfsSuperblock, read: Callable[[int, int], bytes]) -> None:
     """Check that the last record in the log is the one that unmounting writes (xfs_log_recover.c, Linux 6.1).
 
     Its cost grows with the logarithm of the log's size.

@@ -25,7 +25,7 @@ _RO_COMPAT_KNOWN = 0x1 | 0x2 | 0x8  # finobt rmapbt inobtcount
 _RO_COMPAT_NAMES = {0x4: "reflink (a store to one file could change another)"}
 
 
-class Superblock(NamedTuple):
+class XfsSuperblock(NamedTuple):
     """Geometry. Sizes are bytes, except ``blocks`` and what counts them; ``*_log`` are powers of two.
 
     uuid: that metadata blocks carry. log_start: file system block of the internal log.
@@ -84,7 +84,7 @@ def check(what: str, raw: bytes, at: int, offset: int) -> None:
         raise damaged(f"{what}.crc", f"{stored:#010x}, the bytes give {computed:#010x}", offset + at)
 
 
-def parse_superblock(raw: bytes, device_size: int) -> Superblock:
+def parse_superblock(raw: bytes, device_size: int) -> XfsSuperblock:
     """Check the first sector of a device.
 
     Raises:
@@ -125,7 +125,7 @@ def parse_superblock(raw: bytes, device_size: int) -> Superblock:
         if not low <= found <= high:
             raise damaged(f"superblock.{field}", f"{found}, must lie between {low} and {high}")
     uuid = raw[248:264] if incompat & INCOMPAT_META_UUID else raw[32:48]
-    made = Superblock(
+    made = XfsSuperblock(
         uuid=uuid,
         block_size=block,
         block_log=block_log,

@@ -143,7 +143,7 @@ class RegionMap(NamedTuple):
     flags: int = 0
 
 
-class Interleave(NamedTuple):
+class InterleaveStructure(NamedTuple):
     """Type 2: where the lines of one device lie in its range.
 
     Args:
@@ -235,7 +235,15 @@ class Unknown(NamedTuple):
 
 
 Structure = (
-    SpaRange | RegionMap | Interleave | Smbios | ControlRegion | DataWindow | FlushHints | Capabilities | Unknown
+    SpaRange
+    | RegionMap
+    | InterleaveStructure
+    | Smbios
+    | ControlRegion
+    | DataWindow
+    | FlushHints
+    | Capabilities
+    | Unknown
 )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.header import Identity
 
 
-class Layout:
+class StructureLayout:
     """The fields of a structure.
 
     Args:
@@ -110,10 +110,10 @@ _IDENTITY = (
 )
 _WINDOWS = ("window_size Q", "command_offset Q", "command_size Q", "status_offset Q", "status_size Q", "flags H", "6x")
 
-FORMS: tuple[tuple[type[nfit.Structure], Layout], ...] = (
+FORMS: tuple[tuple[type[nfit.Structure], StructureLayout], ...] = (
     (
         nfit.SpaRange,
-        Layout(
+        StructureLayout(
             "spa_index H",
             "flags H",
             "4x",
@@ -127,7 +127,7 @@ FORMS: tuple[tuple[type[nfit.Structure], Layout], ...] = (
     ),
     (
         nfit.RegionMap,
-        Layout(
+        StructureLayout(
             "handle I",
             "physical_id H",
             "region_id H",
@@ -142,22 +142,27 @@ FORMS: tuple[tuple[type[nfit.Structure], Layout], ...] = (
             "2x",
         ),
     ),
-    (nfit.Interleave, Layout("interleave_index H", "2x", "count I", "line_size I", "line_offsets *I")),
-    (nfit.Smbios, Layout("4x", "data *s")),
-    (nfit.ControlRegion, Layout(*_IDENTITY, *_WINDOWS)),
+    (
+        nfit.InterleaveStructure,
+        StructureLayout("interleave_index H", "2x", "count I", "line_size I", "line_offsets *I"),
+    ),
+    (nfit.Smbios, StructureLayout("4x", "data *s")),
+    (nfit.ControlRegion, StructureLayout(*_IDENTITY, *_WINDOWS)),
     (
         nfit.DataWindow,
-        Layout("control_index H", "windows H", "start_offset Q", "window_size Q", "capacity Q", "first_block Q"),
+        StructureLayout(
+            "control_index H", "windows H", "start_offset Q", "window_size Q", "capacity Q", "first_block Q"
+        ),
     ),
-    (nfit.FlushHints, Layout("handle I", "count H", "6x", "addresses *Q")),
-    (nfit.Capabilities, Layout("highest B", "3x", "capabilities I", "4x")),
+    (nfit.FlushHints, StructureLayout("handle I", "count H", "6x", "addresses *Q")),
+    (nfit.Capabilities, StructureLayout("highest B", "3x", "capabilities I", "4x")),
 )
 _KINDS = {record: number for number, (record, _) in enumerate(FORMS)}
-_HEAD = Layout("type H", "length H")
-_SHORT = Layout(*_IDENTITY)  # a control region without windows may end here
+_HEAD = StructureLayout("type H", "length H")
+_SHORT = StructureLayout(*_IDENTITY)  # a control region without windows may end here
 
 
-def _layout(record: type[nfit.Structure], size: int) -> Layout:
+def _layout(record: type[nfit.Structure], size: int) -> StructureLayout:
     """The layout of a record in a structure of ``size`` bytes."""
     return _SHORT if record is nfit.ControlRegion and size == _HEAD.size + _SHORT.size else FORMS[_KINDS[record]][1]
 
@@ -226,7 +231,7 @@ def _build_structure(structure: nfit.Structure) -> bytes:
         kind, values = _KINDS[record], structure._asdict()
         if isinstance(structure, nfit.SpaRange):
             values["range_type"] = guid_bytes(structure.range_type)
-        elif isinstance(structure, nfit.Interleave):
+        elif isinstance(structure, nfit.InterleaveStructure):
             values["count"] = len(structure.line_offsets)
         elif isinstance(structure, nfit.FlushHints):
             values["count"] = len(structure.addresses)

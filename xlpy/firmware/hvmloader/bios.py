@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xlpy.firmware.e820 import E820Entry
-    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.memory import FirmwareMemory
     from xlpy.firmware.platform import Platform
 
 _E820_ROOM = 16
@@ -99,7 +99,7 @@ class InfoBlock:
         memory: where it goes.
     """
 
-    def __init__(self, bios: Bios, memory: Memory) -> None:
+    def __init__(self, bios: Bios, memory: FirmwareMemory) -> None:
         self._bios, self._memory = bios, memory
         self._array = memory.scratch_alloc(_TABLES_ROOM * bios.pointer.size) if bios.rsdp is None else Gpa(0)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from xlpy.firmware.dm_acpi import DmAcpiEntry
-    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.memory import FirmwareMemory
     from xlpy.firmware.platform import Platform
 
 ADDRESS_KEY, LENGTH_KEY = "hvmloader/dm-acpi/address", "hvmloader/dm-acpi/length"
@@ -114,7 +114,7 @@ def _number(key: str, value: str) -> int:
         raise _key_error(f"{key} is {value!r}, required a number, decimal or with 0x") from None
 
 
-def read(memory: Memory, keys: DmAcpi) -> list[DmAcpiEntry]:
+def read(memory: FirmwareMemory, keys: DmAcpi) -> list[DmAcpiEntry]:
     """The entries of the area, in order.
 
     Args:

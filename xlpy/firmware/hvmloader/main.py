@@ -13,7 +13,7 @@ from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
 from xlpy.firmware.hvmloader import bios as bioses
 from xlpy.firmware.hvmloader import cpu as cpus
 from xlpy.firmware.hvmloader import devices, dm_acpi, keys, mptable, pci, tables
-from xlpy.firmware.hvmloader.memory import ALIGN, Memory
+from xlpy.firmware.hvmloader.memory import ALIGN, FirmwareMemory
 from xlpy.firmware.hvmloader.memory_map import build_e820
 from xlpy.firmware.hvmloader.smbios import write_smbios
 from xlpy.firmware.hvmloader.stop import report
@@ -64,7 +64,7 @@ def _boot(platform: Platform, layout: GuestLayout) -> None:
     cpu = cpus.detect(platform)
     platform.log(f"Detected Xen v{cpu.xen_version}")
     info = parse_hvm_info(platform.read(HVM_INFO, SIZE))
-    memory = Memory(platform, layout, info)
+    memory = FirmwareMemory(platform, layout, info)
     ring, channel = (platform.get_param(index) for index in (HVM_PARAM_STORE_PFN, HVM_PARAM_STORE_EVTCHN))
     platform.log(f"Xenbus rings @{ring << PAGE_SHIFT:#x}, event channel {channel}")
     bios = bioses.choose(platform)

@@ -43,7 +43,7 @@ class Bump:
         return start
 
 
-class Memory:
+class FirmwareMemory:
     """The domain's memory as firmware works on it.
 
     Args:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from xlpy.errors import FirmwareStopped
     from xlpy.firmware.hvmloader.bios import Bios
-    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.memory import FirmwareMemory
     from xlpy.firmware.hvmloader.pci import PciWindows
 
 _STRUCTURES = HEADER_SIZE + 4
@@ -61,7 +61,13 @@ def _malformed(what: str) -> FirmwareStopped:
 
 
 def build_e820(
-    memory: Memory, bios: Bios, windows: PciWindows, physical_bits: int, *, acpi: bool, pmem: Iterable[Span[Gpa]] = ()
+    memory: FirmwareMemory,
+    bios: Bios,
+    windows: PciWindows,
+    physical_bits: int,
+    *,
+    acpi: bool,
+    pmem: Iterable[Span[Gpa]] = (),
 ) -> list[E820Entry]:
     """All rows, by address.
 
@@ -91,7 +97,7 @@ def build_e820(
     return sorted(rows, key=lambda row: row.start)
 
 
-def _firmware_rows(memory: Memory, *, acpi: bool) -> list[E820Entry]:
+def _firmware_rows(memory: FirmwareMemory, *, acpi: bool) -> list[E820Entry]:
     """RAM, and what firmware uses: at the top of 4 GiB, or cut out of RAM where the platform has none at the top."""
     layout, ram = memory.layout, memory.ram_rows()
     in_use = memory.acpi_end if acpi else layout.acpi_info

@@ -13,7 +13,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.addr import Gpa
     from xlpy.firmware.hvm_info import HvmInfo
-    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.memory import FirmwareMemory
 
 _FLOATING = 16
 _PROCESSOR, _BUS, _IOAPIC, _IO_INTERRUPT = range(4)
@@ -27,7 +27,7 @@ _PIIX = 0x122E8086  # the router that the PIIX3 is compatible with
 _PIR_SLOTS = range(6)
 
 
-def write_mp(memory: Memory, info: HvmInfo) -> Gpa:
+def write_mp(memory: FirmwareMemory, info: HvmInfo) -> Gpa:
     """Write the MP floating pointer, and behind it the configuration table.
 
     Returns:
@@ -61,7 +61,7 @@ def _configuration(info: HvmInfo) -> bytes:
     return set_checksum(pack("<4sHBB8s12sIHHIHBB", b"PCMP", 44 + len(body), 4, 0, *head) + body, 7)
 
 
-def write_pir(memory: Memory) -> Gpa:
+def write_pir(memory: FirmwareMemory) -> Gpa:
     """Write the PCI interrupt routing table into scratch memory: slots 0 to 5 on the four links of the PIIX3.
 
     Returns:

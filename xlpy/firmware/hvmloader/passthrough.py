@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xlpy.errors import FirmwareStopped
-    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.memory import FirmwareMemory
 
 _HEADER = 36
 _LENGTH = 4  # bytes before each SMBIOS structure
 
 
-def tables(memory: Memory) -> Iterator[bytes]:
+def tables(memory: FirmwareMemory) -> Iterator[bytes]:
     """The ACPI tables that were passed, one by one.
 
     Raises:
@@ -47,7 +47,7 @@ def tables(memory: Memory) -> Iterator[bytes]:
         offset += size
 
 
-def structures(memory: Memory) -> Iterator[bytes]:
+def structures(memory: FirmwareMemory) -> Iterator[bytes]:
     """The SMBIOS structures that were passed, strings and all; each comes behind its length as 32 bits.
 
     Raises:
@@ -69,7 +69,7 @@ def structures(memory: Memory) -> Iterator[bytes]:
         offset += _LENGTH + size
 
 
-def _area(memory: Memory, kind: str) -> tuple[int, int]:
+def _area(memory: FirmwareMemory, kind: str) -> tuple[int, int]:
     """Address and length of a module; zeros without one."""
     address, _ = keys.strtoll(keys.text(memory.platform, f"hvmloader/{kind}/address"))
     if not address:

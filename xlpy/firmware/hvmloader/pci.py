@@ -17,7 +17,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.memory import FirmwareMemory
     from xlpy.firmware.platform import Platform
 
 ISA_DEVFN = 1 << 3
@@ -42,7 +42,7 @@ class PciWindows(NamedTuple):
     high: Span[Gpa]
 
 
-class Bar(NamedTuple):
+class SizedBar(NamedTuple):
     """One BAR: its register and what sizing it found."""
 
     devfn: int
@@ -79,7 +79,7 @@ class Config:
                         yield devfn
 
 
-def setup(memory: Memory, physical_bits: int) -> PciWindows:
+def setup(memory: FirmwareMemory, physical_bits: int) -> PciWindows:
     """Route interrupts, place all BARs and switch decoding on.
 
     Args:
@@ -137,7 +137,7 @@ def _fixed_devices(config: Config, devfn: int, pm_base: int) -> None:
         config.write(devfn, 0x42, 2, 0x8000)
 
 
-def _size_bars(config: Config, devfn: int) -> list[Bar]:
+def _size_bars(config: Config, devfn: int) -> list[SizedBar]:
     if config.read(devfn, _HEADER, 1) & 0x7F:
         return []
     found, registers = [], iter(_BARS)
@@ -157,7 +157,7 @@ def _size_bars(config: Config, devfn: int) -> list[Bar]:
             mask |= config.read(devfn, upper, 4) << 32
             config.write(devfn, upper, 4, old)
         if mask:
-            found.append(Bar(devfn, reg, mask & -mask, io, wide, flags))
+            found.append(SizedBar(devfn, reg, mask & -mask, io, wide, flags))
     return found
 
 
@@ -169,7 +169,7 @@ def _route_interrupt(config: Config, platform: Platform, devfn: int) -> None:
         platform.log(f"pci dev {_slot(devfn)} INT{'ABCD'[pin - 1]}->IRQ{line}")
 
 
-def _hole_start(memory: Memory, needed: int, fixed: int, *, relocate: bool) -> Gpa:
+def _hole_start(memory: FirmwareMemory, needed: int, fixed: int, *, relocate: bool) -> Gpa:
     if fixed:
         start = FOUR_GIB - fixed
         if 0 < start <= HOLE_START and start % PAGE == 0 and (relocate or start >= memory.low_end):
@@ -188,13 +188,13 @@ def _hole_start(memory: Memory, needed: int, fixed: int, *, relocate: bool) -> G
 class _Windows:
     """What is left of the resources while BARs are placed."""
 
-    def __init__(self, memory: Memory, low: Gpa, physical_bits: int) -> None:
+    def __init__(self, memory: FirmwareMemory, low: Gpa, physical_bits: int) -> None:
         self.io, self.low = IO_BASE, int(low)
         self.reserved = [row.span for row in memory.others if row.type == E820_RESERVED and row.end <= FOUR_GIB]
         self.high = self.high_start = int(memory.high_end or FOUR_GIB)
         self.high_limit = 1 << physical_bits
 
-    def take(self, bar: Bar, *, above: bool) -> int | None:
+    def take(self, bar: SizedBar, *, above: bool) -> int | None:
         """An address for the BAR, or None when there is no room."""
         if bar.io:
             base = align_up(self.io, bar.size)
@@ -227,7 +227,7 @@ class _Windows:
         return Span(Gpa(self.high_start), used) if used else Span(Gpa(0), 0)
 
 
-def _place(config: Config, memory: Memory, bars: list[Bar], needed: int, windows: _Windows) -> None:
+def _place(config: Config, memory: FirmwareMemory, bars: list[SizedBar], needed: int, windows: _Windows) -> None:
     platform = memory.platform
     ram = "RAM" if memory.high_end else "No RAM"
     platform.log(f"{ram} in high memory; setting high_mem resource base to {_wide(windows.high)}")

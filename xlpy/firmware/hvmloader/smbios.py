@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.hvm_info import HvmInfo
     from xlpy.firmware.hvmloader.bios import Bios
     from xlpy.firmware.hvmloader.cpu import Cpu
-    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.memory import FirmwareMemory
     from xlpy.firmware.platform import Platform
 
 ENTRY_SIZE = 31
@@ -66,7 +66,7 @@ class _Structures:
         self.parts.append(pack("<BBH", kind, 4 + len(fields), handle) + fields + (texts or b"\0") + b"\0")
 
 
-def write_smbios(memory: Memory, bios: Bios, info: HvmInfo, cpu: Cpu) -> Gpa:
+def write_smbios(memory: FirmwareMemory, bios: Bios, info: HvmInfo, cpu: Cpu) -> Gpa:
     """Build the structures and put them where the BIOS looks.
 
     Returns:
@@ -98,7 +98,7 @@ def entry_point(address: Gpa, structures: list[bytes]) -> bytes:
     return set_checksum(outer + set_checksum(inner, 5), 4)
 
 
-def _build(memory: Memory, info: HvmInfo, cpu: Cpu) -> list[bytes]:
+def _build(memory: FirmwareMemory, info: HvmInfo, cpu: Cpu) -> list[bytes]:
     made = _Structures(passthrough.structures(memory))
     _identity(made, memory.platform, cpu)
     for number in range(1, info.nr_vcpus + 1):
@@ -177,7 +177,7 @@ def _battery(made: _Structures, platform: Platform) -> None:
         made.add(22, 0x1600, fields, "Primary", maker, _DATE, name)
 
 
-def _memory(made: _Structures, memory: Memory) -> None:
+def _memory(made: _Structures, memory: FirmwareMemory) -> None:
     size = align_up(memory.size, MIB)
     devices = -(-size // _DEVICE)
     made.add(16, 0x1000, pack("<BBBIHH", 1, 3, 6, size // KIB & _WORD, 0xFFFE, devices))

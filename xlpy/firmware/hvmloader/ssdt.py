@@ -58,16 +58,16 @@ _INFORMATION, _STATUS = 1, 2
 
 def power() -> bytes:
     r"""``\_SB``: an AC adapter that is off line and two batteries, whose data come from the host's."""
-    space = aml.Space.SYSTEM_IO
+    space = aml.RegionSpace.SYSTEM_IO
     return ssdt(
         aml.scope(
             "\\_SB",
             aml.op_region("PRT1", space, _COMMAND_PORT, 1),
-            aml.field("PRT1", (("PB2", 8),), aml.Access.BYTE),
+            aml.field("PRT1", (("PB2", 8),), aml.AccessType.BYTE),
             aml.op_region("PRT2", space, _DATA_PORT, 1),
-            aml.field("PRT2", (("P86", 8),), aml.Access.BYTE),
+            aml.field("PRT2", (("P86", 8),), aml.AccessType.BYTE),
             aml.op_region("PRT3", space, _STATUS_PORT, 1),
-            aml.field("PRT3", (("P88", 8),), aml.Access.BYTE),
+            aml.field("PRT3", (("P88", 8),), aml.AccessType.BYTE),
             aml.mutex("SYNC", 1),
             *_battery_protocol(),
             aml.device(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.dm_acpi import DmAcpiEntry
     from xlpy.firmware.hvm_info import HvmInfo
     from xlpy.firmware.hvmloader.bios import Bios
-    from xlpy.firmware.hvmloader.memory import Memory
+    from xlpy.firmware.hvmloader.memory import FirmwareMemory
     from xlpy.firmware.hvmloader.pci import PciWindows
     from xlpy.firmware.platform import Platform, Vnuma
 
@@ -45,7 +45,7 @@ class Acpi(NamedTuple):
 class Writer:
     """Puts tables into guest memory and remembers the secondary ones."""
 
-    def __init__(self, memory: Memory, xen: tuple[int, int]) -> None:
+    def __init__(self, memory: FirmwareMemory, xen: tuple[int, int]) -> None:
         self.memory = memory
         self.xen = xen
         self.secondary: list[Gpa] = []
@@ -70,7 +70,7 @@ class Writer:
 
 
 def build(
-    memory: Memory, bios: Bios, info: HvmInfo, windows: PciWindows, passed: dm_acpi.DmAcpi, xen: tuple[int, int]
+    memory: FirmwareMemory, bios: Bios, info: HvmInfo, windows: PciWindows, passed: dm_acpi.DmAcpi, xen: tuple[int, int]
 ) -> Acpi:
     """Build everything.
 
@@ -116,7 +116,7 @@ def build(
     return Acpi(rsdp, ranges)
 
 
-def _keep_vnuma(memory: Memory, vnuma: Vnuma) -> None:
+def _keep_vnuma(memory: FirmwareMemory, vnuma: Vnuma) -> None:
     """The arrays into which XENMEM_get_vnumainfo answers lie in scratch memory, before the RSDP."""
     for array in (
         b"".join(pack("<I", node) for node in vnuma.vcpu_to_node),

@@ -16,7 +16,7 @@ DEFAULT = "default"
 IGNORED = "ignored"
 
 
-class Row(NamedTuple):
+class ExplainRow(NamedTuple):
     """One key.
 
     Args:
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def explain(config: DomainConfig) -> list[Row]:
+def explain(config: DomainConfig) -> list[ExplainRow]:
     """A row for every key that the kind of guest can have, and for every other key that was given.
 
     Keys that were given come first, in the order of the file.
@@ -44,7 +44,7 @@ def explain(config: DomainConfig) -> list[Row]:
     for key in config.settings:
         option = OPTIONS.get(key)
         rows.append(
-            Row(
+            ExplainRow(
                 key,
                 written(config.settings[key]),
                 option.default if option else "-",
@@ -53,7 +53,7 @@ def explain(config: DomainConfig) -> list[Row]:
             )
         )
     rows += [
-        Row(option.key, None, option.default, DEFAULT)
+        ExplainRow(option.key, None, option.default, DEFAULT)
         for option in OPTIONS.values()
         if option.key not in config.settings and option.known_to(config.xen) and config.type in option.guests
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Also = Callable[[DomainConfig], Iterable[Problem]]
 
 
-class Result(NamedTuple):
+class LintResult(NamedTuple):
     """What was found in one file.
 
     Args:
@@ -74,7 +74,7 @@ def check_text(
     host: HostFacts | Callable[[], HostFacts] | None = None,
     also: Also = nothing_else,
     xen: str = DEFAULT,
-) -> Result:
+) -> LintResult:
     """Check one configuration.
 
     Args:
@@ -87,9 +87,9 @@ def check_text(
     """
     try:
         config = load_config(text, name, strict=strict, host=host, xen=xen)
-        return Result(name, (), (*config.warnings, *also(config)))
+        return LintResult(name, (), (*config.warnings, *also(config)))
     except Refused as refused:
-        return Result(name, refused.problems, refused.warnings)
+        return LintResult(name, refused.problems, refused.warnings)
 
 
 def check_files(
@@ -99,7 +99,7 @@ def check_files(
     host: HostFacts | Callable[[], HostFacts] | None = None,
     also: Also = nothing_else,
     xen: str = DEFAULT,
-) -> Iterator[Result]:
+) -> Iterator[LintResult]:
     """Check file after file; one that cannot be read is an error of its own."""
     for file in files:
         name = str(file)
@@ -107,6 +107,6 @@ def check_files(
             text = b"" if name == "/dev/null" else read_file(file, limits.CONFIG, ConfigError)
         except (OSError, ConfigError) as error:
             why = f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else error.message
-            yield Result(name, (Problem(None, why),), ())
+            yield LintResult(name, (Problem(None, why),), ())
             continue
         yield check_text(text, name, strict=strict, host=host, also=also, xen=xen)

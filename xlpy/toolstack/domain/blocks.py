@@ -24,7 +24,7 @@ ABSENT = -1  # what xl shows for a node that is not there
 CONNECTED = 4
 
 
-class Block(NamedTuple):
+class BlockRow(NamedTuple):
     """One line of ``xl block-list``. handle: xl shows the domid of the front end there; a number is -1 when absent."""
 
     vdev: int
@@ -50,7 +50,7 @@ class Nic(NamedTuple):
     path: str
 
 
-def blocks(life: Lifecycle, domid: int) -> list[Block]:
+def blocks(life: Lifecycle, domid: int) -> list[BlockRow]:
     """The disks of a domain, in the order of xenstore."""
     connection, found = life.xenstore.connection(0), []
     for vdev in _devices(connection, domid, "vbd"):
@@ -59,7 +59,7 @@ def blocks(life: Lifecycle, domid: int) -> list[Block]:
         state, channel, ring = (
             _number(connection, f"{front}/{leaf}") for leaf in ("state", "event-channel", "ring-ref")
         )
-        found.append(Block(vdev, 0, domid, state, channel, ring, back))
+        found.append(BlockRow(vdev, 0, domid, state, channel, ring, back))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xlpy.errors import ConfigError
-from xlpy.hypervisor.board import MODELS, PLATFORM, UHCI, UHCI_DEVFN, Device
+from xlpy.hypervisor.board import MODELS, PLATFORM, UHCI, UHCI_DEVFN, BoardDevice
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ LEAST_KIB = {"cirrus-vga": 8 << 10, "VGA": 16 << 10, "qxl-vga": 128 << 10}  # li
 CIRRUS_KIB = (8 << 10, 16 << 10)  # and QEMU other sizes of its Cirrus card
 
 
-def devices(config: DomainConfig) -> list[Device]:
+def devices(config: DomainConfig) -> list[BoardDevice]:
     """The devices beside the bridges.
 
     Raises:
@@ -30,26 +30,26 @@ def devices(config: DomainConfig) -> list[Device]:
     return list(_devices(config))
 
 
-def _devices(config: DomainConfig) -> Iterator[Device]:
+def _devices(config: DomainConfig) -> Iterator[BoardDevice]:
     hvm = config.hvm
     if hvm.get("xen_platform_pci", True):
-        yield Device(PLATFORM)
+        yield BoardDevice(PLATFORM)
     usb = hvm.get("usb") or hvm.get("usbdevice") or hvm.get("usbdevice_list")
     if usb:
-        yield Device(UHCI, devfn=UHCI_DEVFN)
+        yield BoardDevice(UHCI, devfn=UHCI_DEVFN)
     if any((disk.get("vdev") or "").startswith("sd") for disk in config.disks if not disk.get("is_cdrom")):
-        yield Device("lsi53c895a")
+        yield BoardDevice("lsi53c895a")
     spice = hvm.get("spice") or {}
     if spice.get("enable") and spice.get("vdagent"):
-        yield Device("virtio-serial")
+        yield BoardDevice("virtio-serial")
     kind = (hvm.get("vga") or {}).get("kind")
     if kind != "none":
-        yield Device(VGA[kind], _video_memory(config, VGA[kind]))
+        yield BoardDevice(VGA[kind], _video_memory(config, VGA[kind]))
     if not usb:
         yield from _usb(config, int(hvm.get("usbversion") or 0))
     sound = (hvm.get("soundhw") or "").lower()
     if sound in SOUND:
-        yield Device(SOUND[sound])
+        yield BoardDevice(SOUND[sound])
     elif sound and sound not in ISA_SOUND:
         raise ConfigError(
             f"{config.name}: Unknown soundhw option {sound!r}", hint=f"choose one of: {', '.join((*SOUND, *ISA_SOUND))}"
@@ -61,18 +61,18 @@ def _devices(config: DomainConfig) -> Iterator[Device]:
                 raise ConfigError(
                     f"{config.name}: the device model has no network card {model!r}", hint=f"for example {DEFAULT_NIC}"
                 )
-            yield Device(model)
+            yield BoardDevice(model)
     if hvm.get("hdtype") == "ahci":
-        yield Device("ahci")
+        yield BoardDevice("ahci")
 
 
-def _usb(config: DomainConfig, version: int) -> Iterator[Device]:
+def _usb(config: DomainConfig, version: int) -> Iterator[BoardDevice]:
     if version in USB:
-        yield Device(USB[version])
+        yield BoardDevice(USB[version])
     elif version == 2:
-        yield Device("ich9-usb-ehci1", devfn=EHCI_SLOT | 7)
+        yield BoardDevice("ich9-usb-ehci1", devfn=EHCI_SLOT | 7)
         for number in range(3):
-            yield Device(f"ich9-usb-uhci{number + 1}", devfn=EHCI_SLOT | number)
+            yield BoardDevice(f"ich9-usb-uhci{number + 1}", devfn=EHCI_SLOT | number)
     elif version:
         raise ConfigError(f"{config.name}: usbversion is {version} and must be 1, 2 or 3", hint="usb = 1")
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.xenstore.daemon import XenStore
-    from xlpy.hypervisor.board import Device
+    from xlpy.hypervisor.board import BoardDevice
     from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
@@ -202,7 +202,7 @@ class Builder:
         self.calls.domctl_max_mem(domid, max(config.max_kib, config.memory_kib) + MAXMEM_SLACK)
         return domid
 
-    def _equip(self, config: DomainConfig) -> list[Device]:
+    def _equip(self, config: DomainConfig) -> list[BoardDevice]:
         """What the domain's devices and firmware are made of must be there; the devices for its board.
 
         Raises:
@@ -238,7 +238,7 @@ class Builder:
             return False
         return True
 
-    def _board(self, domid: int, board: list[Device], layout: MemoryLayout) -> None:
+    def _board(self, domid: int, board: list[BoardDevice], layout: MemoryLayout) -> None:
         """QEMU starts: its devices take their slots, and video RAM its place behind the guest's RAM."""
         from xlpy.hypervisor.chipset import Chipset
 

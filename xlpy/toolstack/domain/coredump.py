@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.hypervisor.domain import Domain
-    from xlpy.hypervisor.linear import Piece
+    from xlpy.hypervisor.linear import LinearPiece
 
 # ELF-64 object file format: header, program header, note header
 EHDR = struct.Struct("<4s5B7xHHIQQQIHHHHHH")
@@ -37,13 +37,13 @@ MAGIC_HVM, MAGIC_PV = 0xF00FEBEE, 0xF00FEBED
 NAME_BYTES = 200  # of a domain's name in a file name
 
 
-class Segment(NamedTuple):
+class CoreSegment(NamedTuple):
     """A stretch of guest memory: frames ``[start, end)``, whether it is persistent, its parts in the P2M."""
 
     start: int
     end: int
     pmem: bool
-    parts: list[Piece]
+    parts: list[LinearPiece]
 
     @property
     def size(self) -> int:
@@ -59,9 +59,9 @@ def dump_path(folder: str, name: str) -> Path:
     return Path(folder, f"{safe}.core")
 
 
-def segments(domain: Domain) -> list[Segment]:
+def segments(domain: Domain) -> list[CoreSegment]:
     """The stretches of a domain's memory in address order."""
-    found: list[Segment] = []
+    found: list[CoreSegment] = []
     pieces = [(piece, pmem) for pmem, table in ((False, domain.p2m.ram), (True, domain.p2m.pmem)) for piece in table]
     for piece, pmem in sorted(pieces):
         last = found[-1] if found else None
@@ -69,7 +69,7 @@ def segments(domain: Domain) -> list[Segment]:
             last.parts.append(piece)
             found[-1] = last._replace(end=piece.end)
         else:
-            found.append(Segment(piece.start, piece.end, pmem, [piece]))
+            found.append(CoreSegment(piece.start, piece.end, pmem, [piece]))
     return found
 
 
@@ -102,14 +102,14 @@ def dump_core(domain: Domain, path: Path) -> None:
         raise
 
 
-def _note(domain: Domain, stretches: list[Segment]) -> bytes:
+def _note(domain: Domain, stretches: list[CoreSegment]) -> bytes:
     magic = MAGIC_HVM if domain.hvm else MAGIC_PV
     pages = sum(stretch.end - stretch.start for stretch in stretches)
     body = struct.pack("<4Q", magic, domain.max_vcpus, pages, PAGE)
     return NHDR.pack(4, len(body), DUMPCORE_HEADER, b"Xen\0") + body
 
 
-def _headers(stretches: list[Segment], start: int, note: bytes) -> bytes:
+def _headers(stretches: list[CoreSegment], start: int, note: bytes) -> bytes:
     count = len(stretches) + 1
     ident = (b"\x7fELF", ELFCLASS64, ELFDATA2LSB, EV_CURRENT, 0, 0)
     head = EHDR.pack(*ident, ET_CORE, EM_X86_64, EV_CURRENT, 0, EHDR.size, 0, 0, EHDR.size, PHDR.size, count, 0, 0, 0)
@@ -122,7 +122,7 @@ def _headers(stretches: list[Segment], start: int, note: bytes) -> bytes:
     return b"".join((head, *rows, note))
 
 
-def _copy(domain: Domain, stretch: Segment, core: int, at: int) -> None:
+def _copy(domain: Domain, stretch: CoreSegment, core: int, at: int) -> None:
     """Copy what a stretch holds to offset ``at`` of the core file."""
     for piece in stretch.parts:
         offset = at + (piece.start - stretch.start << PAGE_SHIFT)
@@ -134,7 +134,7 @@ def _copy(domain: Domain, stretch: Segment, core: int, at: int) -> None:
                 os.close(fd)
 
 
-def files_of(domain: Domain, piece: Piece, pmem: bool) -> Iterator[tuple[str, int, int, int]]:
+def files_of(domain: Domain, piece: LinearPiece, pmem: bool) -> Iterator[tuple[str, int, int, int]]:
     """Where the bytes of a piece of the P2M are: file, offset, length, and how far into the piece that is."""
     if not pmem:
         for part in domain.files.frames.clip(piece.base, piece.base + piece.size):

@@ -19,7 +19,7 @@ from xlpy.toolstack.domain.stored_config import reload
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.hypervisor.board import Device
+    from xlpy.hypervisor.board import BoardDevice
     from xlpy.toolstack.backing.resolve import Resolved
     from xlpy.toolstack.config.domain_config import DomainConfig, VnvdimmEntry
     from xlpy.toolstack.domain.build_info import MemoryLayout
@@ -49,7 +49,7 @@ class Restorer(Builder):
             raise ValueError(sorted(parts))
         self.xen.domain(domid).restore(header["domain"], parts)
 
-    def _board(self, domid: int, board: list[Device], layout: MemoryLayout) -> None:
+    def _board(self, domid: int, board: list[BoardDevice], layout: MemoryLayout) -> None:
         """The board is among the parts."""
 
     def _attach(

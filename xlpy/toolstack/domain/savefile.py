@@ -34,7 +34,7 @@ CHUNK = 1 << 20  # bytes of RAM in a piece, at most
 WINDOW = 32 * CHUNK  # that are mapped at a time
 
 
-class Run(NamedTuple):
+class RamRun(NamedTuple):
     """RAM that lies together: guest address, descriptor of the file it is in, offset there, bytes."""
 
     gpa: int
@@ -54,7 +54,7 @@ class Saved(NamedTuple):
     at: int
 
 
-def write(path: str, header: dict[str, Any], ram: Iterable[Run]) -> None:
+def write(path: str, header: dict[str, Any], ram: Iterable[RamRun]) -> None:
     """Write a file; nothing is left when that fails.
 
     Raises:
@@ -74,7 +74,7 @@ def write(path: str, header: dict[str, Any], ram: Iterable[Run]) -> None:
             os.unlink(fresh)  # noqa: PTH108
 
 
-def _write(fd: int, header: dict[str, Any], ram: Iterable[Run]) -> None:
+def _write(fd: int, header: dict[str, Any], ram: Iterable[RamRun]) -> None:
     from zlib import crc32  # three times as fast as binascii's
 
     text = encode(header).encode()
@@ -88,7 +88,7 @@ def _write(fd: int, header: dict[str, Any], ram: Iterable[Run]) -> None:
     _put(fd, PIECE.pack(count, 0, 0))
 
 
-def _views(run: Run) -> Iterator[tuple[int, memoryview]]:
+def _views(run: RamRun) -> Iterator[tuple[int, memoryview]]:
     """How far into a run, and the bytes: a mapping, because a copy would cost as much as the checksum.
 
     It is of blocks that are there (``data_runs``): memory that is given back between two pieces.

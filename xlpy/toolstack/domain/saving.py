@@ -17,7 +17,7 @@ from xlpy.toolstack.domain import savefile
 from xlpy.toolstack.domain.contents import data_runs, look
 from xlpy.toolstack.domain.coredump import files_of
 from xlpy.toolstack.domain.record import load
-from xlpy.toolstack.domain.savefile import Run
+from xlpy.toolstack.domain.savefile import RamRun
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def save_domain(life: Lifecycle, domid: int, path: str, config: DomainConfig | N
     savefile.write(path, header, ram_runs(domain))
 
 
-def ram_runs(domain: Domain) -> Iterator[Run]:
+def ram_runs(domain: Domain) -> Iterator[RamRun]:
     """RAM that was ever written."""
     for piece in domain.p2m.ram:
         for path, offset, length, skip in files_of(domain, piece, pmem=False):
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 for start, size in data_runs(fd, offset, length):
-                    yield Run((piece.start << PAGE_SHIFT) + skip + start - offset, fd, start, size)
+                    yield RamRun((piece.start << PAGE_SHIFT) + skip + start - offset, fd, start, size)
             finally:
                 os.close(fd)

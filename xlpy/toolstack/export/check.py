@@ -14,16 +14,16 @@ from xlpy.inputs import read_file
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config.domain_config import ANY_MACHINE, load_config
 from xlpy.toolstack.domain.build_info import memory_layout
-from xlpy.toolstack.export.manifest import Area, Manifest
+from xlpy.toolstack.export.manifest import Manifest, MemoryArea
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xlpy.toolstack.export.machine import Machine
+    from xlpy.toolstack.export.machine import ExportMachine
 
 
-class Finding(NamedTuple):
+class ManifestFinding(NamedTuple):
     """One thing that is not as it must be. code: stable; path: the file it is about; message; hint."""
 
     code: str
@@ -32,7 +32,7 @@ class Finding(NamedTuple):
     hint: str
 
 
-def read(machine: Machine, path: str) -> Manifest:
+def read(machine: ExportMachine, path: str) -> Manifest:
     """The record of an export: the register's, or the file's where this machine does not know it.
 
     Raises:
@@ -64,10 +64,10 @@ def origin(path: str) -> str | None:
     return kind if kind in ("linux", "emulated") else None
 
 
-def examine(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
+def examine(machine: ExportMachine, manifest: Manifest) -> Iterator[ManifestFinding]:
     """Everything that speaks against starting the domain now. Nothing is changed, but the files are synced."""
     if machine.register.get(manifest.path) is None:
-        yield Finding(
+        yield ManifestFinding(
             "XLPY-EXPORT-RELEASED",
             manifest.path,
             "it was released, or made on another machine: nothing holds its files in place",
@@ -81,14 +81,14 @@ def examine(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
     yield from _in_ram(manifest)
 
 
-def _changed(kind: str, path: str, manifest: Manifest) -> Iterator[Finding]:
+def _changed(kind: str, path: str, manifest: Manifest) -> Iterator[ManifestFinding]:
     try:
         content = read_file(path, limits.FIRMWARE if kind == "firmware" else limits.CONFIG)
     except OSError as error:
-        yield Finding("XLPY-EXPORT-FILE", path, f"cannot be read: {error.strerror}", "export again")
+        yield ManifestFinding("XLPY-EXPORT-FILE", path, f"cannot be read: {error.strerror}", "export again")
         return
     if sha256(content).hexdigest() != manifest.hashes[kind]:
-        yield Finding(
+        yield ManifestFinding(
             "XLPY-EXPORT-CHANGED",
             path,
             "is not as it was exported",
@@ -96,15 +96,15 @@ def _changed(kind: str, path: str, manifest: Manifest) -> Iterator[Finding]:
         )
 
 
-def _moved(machine: Machine, manifest: Manifest, area: Area) -> Iterator[Finding]:
+def _moved(machine: ExportMachine, manifest: Manifest, area: MemoryArea) -> Iterator[ManifestFinding]:
     try:
         found = machine.resolve([area.path])[0]
     except XlpyError as error:
-        yield Finding(error.code, area.path, str(error), error.hint or "export again")
+        yield ManifestFinding(error.code, area.path, str(error), error.hint or "export again")
         return
     same_file = area.kind != "file" or machine.inode(area.path) == area.inode
     if found.spans != area.spans or found.size != area.size or not same_file:
-        yield Finding(
+        yield ManifestFinding(
             "XLPY-PMEM-MOVED",
             area.path,
             "is not where it was when it was exported: the guest would write into other files' blocks",
@@ -112,26 +112,30 @@ def _moved(machine: Machine, manifest: Manifest, area: Area) -> Iterator[Finding
         )
         return
     if area.pinned == "intended":
-        yield Finding("XLPY-EXPORT-INTERRUPTED", area.path, "its export did not come to an end", "export again")
+        yield ManifestFinding("XLPY-EXPORT-INTERRUPTED", area.path, "its export did not come to an end", "export again")
     elif area.pinned != "no" and not machine.pinned(area.path, area.kind):
-        yield Finding("XLPY-PMEM-UNPINNED", area.path, "is no longer held in place (immutable flag)", "export again")
+        yield ManifestFinding(
+            "XLPY-PMEM-UNPINNED", area.path, "is no longer held in place (immutable flag)", "export again"
+        )
     for bad in machine.poisoned(found)[:1]:
-        yield Finding(
+        yield ManifestFinding(
             "XLPY-PMEM-POISON", area.path, f"host memory at {bad} is poisoned", "restore the file from a copy"
         )
     with suppress(OSError):
         machine.sync(area.path)
 
 
-def _used(machine: Machine, manifest: Manifest) -> Iterator[Finding]:
+def _used(machine: ExportMachine, manifest: Manifest) -> Iterator[ManifestFinding]:
     for running in machine.mapping([span for area in manifest.areas for span in area.spans]):
-        yield Finding("XLPY-PMEM-BUSY", manifest.path, f"{running} has its memory mapped", "end that domain first")
+        yield ManifestFinding(
+            "XLPY-PMEM-BUSY", manifest.path, f"{running} has its memory mapped", "end that domain first"
+        )
     for path, users in machine.users([area.path for area in manifest.areas]).items():
         for user in users:
-            yield Finding("XLPY-EXPORT-OPEN", path, user, "stop it before the domain starts")
+            yield ManifestFinding("XLPY-EXPORT-OPEN", path, user, "stop it before the domain starts")
 
 
-def _in_ram(manifest: Manifest) -> Iterator[Finding]:
+def _in_ram(manifest: Manifest) -> Iterator[ManifestFinding]:
     """A configuration that was edited may have RAM where a vNVDIMM lies."""
     try:
         config = load_config(read_file(manifest.config, limits.CONFIG), manifest.config, host=ANY_MACHINE)
@@ -141,7 +145,7 @@ def _in_ram(manifest: Manifest) -> Iterator[Finding]:
     top = max(layout.high_end, layout.low_end, Gpa(1 << 32))
     for area in manifest.areas:
         if area.gpa < top:
-            yield Finding(
+            yield ManifestFinding(
                 "XLPY-EXPORT-RAM",
                 manifest.config,
                 f"RAM ends at {top:#x}, and {area.path} was placed at {area.gpa:#x}",
@@ -149,7 +153,7 @@ def _in_ram(manifest: Manifest) -> Iterator[Finding]:
             )
 
 
-def release(machine: Machine, manifest: Manifest, dry_run: bool = False) -> list[str]:
+def release(machine: ExportMachine, manifest: Manifest, dry_run: bool = False) -> list[str]:
     """Unpin every file and remove the files of the export, which would be harmful from now on.
 
     Returns:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from xlpy.toolstack.backing.resolve import resolve
 from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
-from xlpy.toolstack.export.machine import Media
+from xlpy.toolstack.export.machine import DimmFacts
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.backings import Backings
 
 
-class Actors(Protocol):
+class HostActors(Protocol):
     """Who acts on an emulated host (``xlpy.host.Host``); each is there when it is first asked for."""
 
     @property
@@ -49,7 +49,7 @@ class EmulatedMachine:
 
     kind = "emulated"
 
-    def __init__(self, host: Actors, labels: str) -> None:
+    def __init__(self, host: HostActors, labels: str) -> None:
         self._host = host
         self._labels = labels
         self.register = host.store.table("exports")
@@ -109,15 +109,15 @@ class EmulatedMachine:
     def _names(self) -> list[str]:
         return [device.name for device in self._dom0.devices]
 
-    def media(self, resolved: Resolved) -> Media:
+    def media(self, resolved: Resolved) -> DimmFacts:
         spec = self._xen.hw.spec
         identity = self._backings.label_name(VnvdimmEntry(resolved.path), resolved)
         from xlpy.devicemodel.smart import told
 
         smart = told(self._xen.hw, resolved.spans)
         if smart is None:
-            return Media(identity, spec.persistence)
-        return Media(identity, spec.persistence, smart.health.state == "fatal", smart.health.unsafe_shutdowns)
+            return DimmFacts(identity, spec.persistence)
+        return DimmFacts(identity, spec.persistence, smart.health.state == "fatal", smart.health.unsafe_shutdowns)
 
     def poisoned(self, resolved: Resolved) -> list[Span[Spa]]:
         from xlpy.toolstack.backing.poison import poisoned

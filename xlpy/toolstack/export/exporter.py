@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xlpy.errors import Conflict, HostTrouble
 from xlpy.records import NamedTuple
-from xlpy.toolstack.export.manifest import Area, Device, Manifest
+from xlpy.toolstack.export.manifest import ExportedNvdimm, Manifest, MemoryArea
 from xlpy.toolstack.export.plan import plan
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from xlpy.toolstack.config.domain_config import DomainConfig
-    from xlpy.toolstack.export.machine import Machine
-    from xlpy.toolstack.export.plan import Plan
+    from xlpy.toolstack.export.machine import ExportMachine
+    from xlpy.toolstack.export.plan import ExportPlan
 
 VERSIONS = ("4.17", "4.20")
 INTENDED = "intended"
 
 
-class Prepared(NamedTuple):
+class PreparedExport(NamedTuple):
     """An export that nothing speaks against: its record, and the content of the other two files."""
 
     manifest: Manifest
@@ -42,11 +42,11 @@ class Exporter:
         step: told each step as it begins.
     """
 
-    def __init__(self, machine: Machine, step: Callable[[str], None]) -> None:
+    def __init__(self, machine: ExportMachine, step: Callable[[str], None]) -> None:
         self.machine = machine
         self.step = step
 
-    def prepare(self, config: DomainConfig, folder: str, xen: str) -> Prepared:
+    def prepare(self, config: DomainConfig, folder: str, xen: str) -> PreparedExport:
         """Check everything and make the content of the files, without changing anything.
 
         Args:
@@ -69,9 +69,9 @@ class Exporter:
         shadow = limits.shadow_mib(config, found.areas)
         made = text.stock_config(found, files["acpi"], files["json"], xen, shadow).encode(errors="surrogateescape")
         entries = len(found.iomem) + sum(len(area.spans) for area in found.areas)
-        return Prepared(self._manifest(found, files, xen, made, blob), made, blob, entries, shadow, found.notes)
+        return PreparedExport(self._manifest(found, files, xen, made, blob), made, blob, entries, shadow, found.notes)
 
-    def _manifest(self, found: Plan, files: dict[str, str], xen: str, made: bytes, blob: bytes) -> Manifest:
+    def _manifest(self, found: ExportPlan, files: dict[str, str], xen: str, made: bytes, blob: bytes) -> Manifest:
         from hashlib import sha256
 
         from xlpy import __version__
@@ -94,7 +94,7 @@ class Exporter:
             found.devices,
         )
 
-    def export(self, prepared: Prepared) -> Manifest:
+    def export(self, prepared: PreparedExport) -> Manifest:
         """Pin, sync, write; all of it or nothing.
 
         Returns:
@@ -130,7 +130,7 @@ class Exporter:
         owner = manifest.path
         known = set() if before is None else {area.path for area in Manifest.from_json(before, owner).areas}
 
-        def hold(area: Area) -> Area:
+        def hold(area: MemoryArea) -> MemoryArea:
             self.step(f"pinning {area.path}")
             how = self.machine.pin(area.path, area.kind, owner, renew=area.path in known)
             if area.path not in known:
@@ -144,7 +144,7 @@ class Exporter:
         devices = []
         for one in manifest.devices:
             labels = None if one.labels is None else hold(one.labels)
-            devices.append(Device(one.slot, one.serial, one.unarmed, hold(one.data), labels))
+            devices.append(ExportedNvdimm(one.slot, one.serial, one.unarmed, hold(one.data), labels))
         return manifest._replace(devices=tuple(devices))
 
     def _let_go_of_the_rest(self, old: Manifest, new: Manifest) -> None:
@@ -154,7 +154,7 @@ class Exporter:
             if area.path not in kept:
                 self.machine.unpin(area.path, area.pinned, old.path)
 
-    def _write(self, manifest: Manifest, prepared: Prepared, undo: ExitStack) -> None:
+    def _write(self, manifest: Manifest, prepared: PreparedExport, undo: ExitStack) -> None:
         import json
 
         record = json.dumps(manifest.to_json(), indent=1).encode(errors="surrogateescape") + b"\n"
@@ -189,7 +189,7 @@ class Exporter:
                     hint="name another folder with -o, or remove it",
                 )
 
-    def _refuse_exported(self, areas: Iterable[Area], own: str) -> None:
+    def _refuse_exported(self, areas: Iterable[MemoryArea], own: str) -> None:
         wanted = [(area, span) for area in areas for span in area.spans]
         for path, record in self.machine.register.items():
             if path == own:
@@ -203,7 +203,7 @@ class Exporter:
                         hint=f"xlpy export release {path}, after that domain has ended",
                     )
 
-    def _refuse_used(self, areas: Sequence[Area]) -> None:
+    def _refuse_used(self, areas: Sequence[MemoryArea]) -> None:
         running = self.machine.mapping([span for area in areas for span in area.spans])
         if running:
             raise Conflict(

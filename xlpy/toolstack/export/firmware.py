@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xlpy.toolstack.config.domain_config import DomainConfig
-    from xlpy.toolstack.export.plan import Plan
+    from xlpy.toolstack.export.plan import ExportPlan
 
 SECONDARY = 15  # tables in hvmloader's XSDT beside the FADT (libacpi build.c, 4.17 and 4.20: ACPI_MAX_SECONDARY_TABLES)
 ACPI_SPACE = 1020 * KIB  # 0xFC001000 to 0xFC100000, for all tables (hvmloader config.h)
 BUILT_IN_SPACE = 64 * KIB  # what hvmloader's own take at most, DSDT included
 
 
-def build(plan: Plan, others: Sequence[bytes]) -> bytes:
+def build(plan: ExportPlan, others: Sequence[bytes]) -> bytes:
     """The content of the file.
 
     Args:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from xlpy.toolstack.config.domain_config import DomainConfig
-    from xlpy.toolstack.export.machine import Machine
+    from xlpy.toolstack.export.machine import ExportMachine
     from xlpy.toolstack.export.plan import IoMemory
 
 _PROBE = 8  # bytes of a label area that are asked for
 
 
-class Found(NamedTuple):
+class ImportedMemory(NamedTuple):
     """One piece of memory of a stock configuration.
 
     gpa, size: where the guest finds it. spans: host memory in guest order; empty where iomem leaves a gap.
@@ -53,8 +53,8 @@ class Imported(NamedTuple):
     handle: int
     serial: int
     unarmed: bool
-    data: Found
-    labels: Found | None
+    data: ImportedMemory
+    labels: ImportedMemory | None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def tables(config: DomainConfig) -> list[bytes]:
         raise NotFound(f"acpi_firmware: {path}: {error.strerror}", hint="check the path") from None
 
 
-def import_config(config: DomainConfig, machine: Machine) -> list[Imported]:
+def import_config(config: DomainConfig, machine: ExportMachine) -> list[Imported]:
     """The vNVDIMMs of a stock configuration.
 
     Raises:
@@ -179,7 +179,7 @@ def _devices(entry: Any) -> Iterator[Any]:  # noqa: ANN401 - an Entry
 
 
 def _imported(
-    machine: Machine,
+    machine: ExportMachine,
     frames: RangeMap[int],
     handle: int,
     serial: int,
@@ -191,11 +191,11 @@ def _imported(
     return Imported(handle, serial, unarmed, _found(machine, frames, span), area)
 
 
-def _found(machine: Machine, frames: RangeMap[int], span: Span[Gpa]) -> Found:
+def _found(machine: ExportMachine, frames: RangeMap[int], span: Span[Gpa]) -> ImportedMemory:
     gaps = frames.gaps(span.start, span.end)
     if gaps:
         text = f"no iomem entry maps guest address {gaps[0][0]:#x}: the guest finds nothing there"
-        return Found(span.start, span.size, (), None, None, None, (text,))
+        return ImportedMemory(span.start, span.size, (), None, None, None, (text,))
     spans = behind(frames, span)
     exported, path, kind = _exported(machine, spans)
     problems: list[str] = []
@@ -209,10 +209,10 @@ def _found(machine: Machine, frames: RangeMap[int], span: Span[Gpa]) -> Found:
             problems.append(f"no export holds it: {risk} at any time")
     else:
         problems += _validity(machine, path, spans)
-    return Found(span.start, span.size, spans, path, kind, exported, tuple(problems))
+    return ImportedMemory(span.start, span.size, spans, path, kind, exported, tuple(problems))
 
 
-def _exported(machine: Machine, spans: Sequence[Span[Spa]]) -> tuple[str | None, str | None, str | None]:
+def _exported(machine: ExportMachine, spans: Sequence[Span[Spa]]) -> tuple[str | None, str | None, str | None]:
     """The manifest, path and kind of the exported area that is exactly this memory."""
     from xlpy.toolstack.export.manifest import Manifest
 
@@ -223,7 +223,7 @@ def _exported(machine: Machine, spans: Sequence[Span[Spa]]) -> tuple[str | None,
     return None, None, None
 
 
-def _validity(machine: Machine, path: str, spans: Sequence[Span[Spa]]) -> Iterator[str]:
+def _validity(machine: ExportMachine, path: str, spans: Sequence[Span[Spa]]) -> Iterator[str]:
     try:
         found = machine.resolve([path])[0]
     except XlpyError as error:

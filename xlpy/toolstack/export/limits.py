@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from xlpy.toolstack.backing.resolve import Resolved
     from xlpy.toolstack.config.domain_config import DomainConfig
-    from xlpy.toolstack.export.manifest import Area
+    from xlpy.toolstack.export.manifest import MemoryArea
 
 TABLE = 2 * MIB  # of guest space that one page of the p2m's last level covers
 SMALL = 64  # KiB of page tables that fit into the default pool beside those of RAM
@@ -38,7 +38,7 @@ def paging_kib(config: DomainConfig) -> int:
     return 4 * (256 * config.max_vcpus + (1 + shadow) * (config.max_kib // 1024))
 
 
-def tables_kib(areas: Iterable[Area]) -> int:
+def tables_kib(areas: Iterable[MemoryArea]) -> int:
     """The paging pool that the areas need: a page for every 2 MiB that are mapped page by page, and the levels above.
 
     Xen maps 2 MiB at once where guest and host address both are multiples of it (p2m.c, ``mmio_order``), never more.
@@ -58,7 +58,7 @@ def tables_kib(areas: Iterable[Area]) -> int:
     return count * PAGE // KIB
 
 
-def shadow_mib(config: DomainConfig, areas: Iterable[Area]) -> int | None:
+def shadow_mib(config: DomainConfig, areas: Iterable[MemoryArea]) -> int | None:
     """``shadow_memory`` in MiB where the default pool, or what is configured, may not do; else None.
 
     A guest of 64 MiB with the default of 1280 KiB took 92 MiB of pages one by one, and Xen 4.17 crashed it on the next

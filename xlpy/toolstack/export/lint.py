@@ -38,7 +38,7 @@ EMULATED = ("xlpy pmem prepare", "copy the content into a file made by: xlpy pme
 _ALIGN = 2 * MIB  # what ndctl aligns an fsdax namespace to
 
 
-class Finding(NamedTuple):
+class BackingFinding(NamedTuple):
     """One reason against a backing. code: stable; hint: what would make it fit, or None."""
 
     code: str
@@ -46,7 +46,7 @@ class Finding(NamedTuple):
     hint: str | None
 
 
-class Report(NamedTuple):
+class BackingReport(NamedTuple):
     """What was found out about a backing.
 
     kind: ``device``, ``partition``, ``file``, ``devdax``, ``image``, or empty. size: bytes, or None. extents: how many.
@@ -59,7 +59,7 @@ class Report(NamedTuple):
     size: int | None = None
     extents: int | None = None
     pages: dict[str, int] | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[BackingFinding, ...] = ()
     advice: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -69,7 +69,7 @@ class _Notes:
 
     def __init__(self, real: bool) -> None:
         self._real = real
-        self.findings: list[Finding] = []
+        self.findings: list[BackingFinding] = []
         self.unknown: list[str] = []
 
     def ask(self, check: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the check gives
@@ -83,11 +83,11 @@ class _Notes:
                 hint = error.hint
                 if hint and self._real and hint.startswith(EMULATED):
                     hint = "cp --sparse=never FILE NEW writes every block of a new file; give the guest that one"
-                self.findings += [Finding(error.code, text, hint) for text in (str(error), *error.details)]
+                self.findings += [BackingFinding(error.code, text, hint) for text in (str(error), *error.details)]
         return None
 
 
-def lint(dom0: Dom0, path: str, read_only: bool = False, real: bool = True) -> list[Report]:
+def lint(dom0: Dom0, path: str, read_only: bool = False, real: bool = True) -> list[BackingReport]:
     """Look at a backing, or at every file of an image.
 
     Args:
@@ -108,7 +108,7 @@ def lint(dom0: Dom0, path: str, read_only: bool = False, real: bool = True) -> l
     notes = _Notes(real)
     found = notes.ask(lambda: dom0.stat(path))
     if found is None:
-        return [Report(path, findings=tuple(notes.findings), unknown=tuple(notes.unknown))]
+        return [BackingReport(path, findings=tuple(notes.findings), unknown=tuple(notes.unknown))]
     if found.kind == "block":
         return [_device(dom0, path, found.device, read_only, notes)]
     if found.kind == "file":
@@ -117,13 +117,13 @@ def lint(dom0: Dom0, path: str, read_only: bool = False, real: bool = True) -> l
     return [_report(path, "devdax" if whole else "", whole, notes)]
 
 
-def _device(dom0: Dom0, path: str, number: tuple[int, int], read_only: bool, notes: _Notes) -> Report:
+def _device(dom0: Dom0, path: str, number: tuple[int, int], read_only: bool, notes: _Notes) -> BackingReport:
     name = notes.ask(lambda: dom0.block_device_name(*number))
     if name is None:
-        return Report(path, findings=tuple(notes.findings))
+        return BackingReport(path, findings=tuple(notes.findings))
     placed = _placed(dom0, path, name, notes)
     if placed is None:
-        return Report(path, findings=tuple(notes.findings), unknown=tuple(notes.unknown))
+        return BackingReport(path, findings=tuple(notes.findings), unknown=tuple(notes.unknown))
     kind, disk, span = placed
     for check in device_checks(dom0, path, name, span, read_only):
         notes.ask(check)
@@ -132,7 +132,7 @@ def _device(dom0: Dom0, path: str, number: tuple[int, int], read_only: bool, not
     return _report(path, kind, whole, notes)
 
 
-def _file(dom0: Dom0, path: str, size: int, read_only: bool, notes: _Notes) -> Report:
+def _file(dom0: Dom0, path: str, size: int, read_only: bool, notes: _Notes) -> BackingReport:
     mount = notes.ask(lambda: dom0.mount_of(path))
     whole = None
     if mount is not None:
@@ -172,12 +172,14 @@ def _number(dom0: Dom0, path: str, otherwise: int) -> int:
         return otherwise
 
 
-def _report(path: str, kind: str, whole: Resolved | None, notes: _Notes) -> Report:
+def _report(path: str, kind: str, whole: Resolved | None, notes: _Notes) -> BackingReport:
     findings, unknown = tuple(notes.findings), tuple(notes.unknown)
     if whole is None:
-        return Report(path, kind, findings=findings, unknown=unknown)
+        return BackingReport(path, kind, findings=findings, unknown=unknown)
     pages = page_sizes(whole)
-    return Report(path, kind, whole.size, len(whole.extents), pages, findings, tuple(_advice(whole, pages)), unknown)
+    return BackingReport(
+        path, kind, whole.size, len(whole.extents), pages, findings, tuple(_advice(whole, pages)), unknown
+    )
 
 
 def page_sizes(whole: Resolved) -> dict[str, int]:
@@ -204,7 +206,7 @@ def _advice(whole: Resolved, pages: dict[str, int]) -> Iterator[str]:
 # -- images -----------------------------------------------------------------------------------------------------------
 
 
-def _image(path: str) -> Iterator[Report]:
+def _image(path: str) -> Iterator[BackingReport]:
     name, _, rest = path.partition(OFFSET)
     number, colon, inner = rest.partition(":")
     try:
@@ -216,13 +218,13 @@ def _image(path: str) -> Iterator[Report]:
     notes = _Notes(real=True)
     image = notes.ask(lambda: Ext4Image(name, offset, guarded=False))
     if image is None:
-        yield Report(path, "image", findings=tuple(notes.findings))
+        yield BackingReport(path, "image", findings=tuple(notes.findings))
         return
     with image:
         if colon:
             inode = notes.ask(lambda: image.lookup(inner))
             if inode is None:
-                yield Report(path, findings=tuple(notes.findings))
+                yield BackingReport(path, findings=tuple(notes.findings))
                 return
             yield _inside(image, path, inner, inode)
             return
@@ -230,12 +232,12 @@ def _image(path: str) -> Iterator[Report]:
             yield _inside(image, f"{path}:{found}", found, inode)
 
 
-def _inside(image: Ext4Image, path: str, inner: str, inode: Inode) -> Report:
+def _inside(image: Ext4Image, path: str, inner: str, inode: Inode) -> BackingReport:
     notes = _Notes(real=True)
     whole = None
     if inode.kind != "file":
-        notes.findings.append(Finding("XLPY-PMEM-KIND", f"{path} is a {inode.kind}, not a regular file", None))
-        return Report(path, "", findings=tuple(notes.findings))
+        notes.findings.append(BackingFinding("XLPY-PMEM-KIND", f"{path} is a {inode.kind}, not a regular file", None))
+        return BackingReport(path, "", findings=tuple(notes.findings))
     notes.ask(lambda: check_size(path, inode.size))
     extents = notes.ask(lambda: image.fiemap(inode, inner))
     if extents is not None and inode.size:

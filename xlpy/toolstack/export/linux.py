@@ -16,7 +16,7 @@ from xlpy.store import Store
 from xlpy.toolstack.backing import devdax
 from xlpy.toolstack.backing.resolve import resolve
 from xlpy.toolstack.export import live, reserved, search
-from xlpy.toolstack.export.machine import Media
+from xlpy.toolstack.export.machine import DimmFacts
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class LinuxMachine:
         parts = (part for disk in disks for part in sorted(disk.glob(f"{disk.name}p*")) if (part / "start").exists())
         return [*(disk.name for disk in disks), *(part.name for part in parts)]
 
-    def media(self, resolved: Resolved) -> Media:
+    def media(self, resolved: Resolved) -> DimmFacts:
         start = resolved.spans[0].start
         block = f"/sys/block/{resolved.device}/device"
         base = f"/sys/bus/dax/devices/{resolved.device}/.." if resolved.kind == "devdax" else block
@@ -160,7 +160,7 @@ class LinuxMachine:
         dimms = [self._word(f"{base}/../mapping{n}").partition(",")[0] for n in range(self._count(base))]
         told = [f"/sys/bus/nd/devices/{dimm}/nfit" for dimm in dimms if dimm]
         losses = [int(text, 0) for dimm in told if (text := self._word(f"{dimm}/dirty_shutdown"))]
-        return Media(
+        return DimmFacts(
             f"{name}-{place}",
             self._word(f"{base}/../persistence_domain"),
             any(_LOST.search(self._word(f"{dimm}/flags")) for dimm in told),

@@ -25,7 +25,7 @@ def has_nvdimms(sysfs: str = "/sys") -> bool:
     return False
 
 
-class Media(NamedTuple):
+class DimmFacts(NamedTuple):
     """What the machine tells of the DIMMs under a backing.
 
     identity: text that names the backing wherever it is used, for the guest's serial number.
@@ -42,7 +42,7 @@ class Media(NamedTuple):
     note: str = ""
 
 
-class Machine(Protocol):
+class ExportMachine(Protocol):
     """The machine whose persistent memory is exported."""
 
     @property
@@ -87,7 +87,7 @@ class Machine(Protocol):
         """Every pmem device that this user may look at, with its host memory."""
         ...
 
-    def media(self, resolved: Resolved) -> Media:
+    def media(self, resolved: Resolved) -> DimmFacts:
         """What is under a backing."""
         ...
 

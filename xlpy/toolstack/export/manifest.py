@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMA = "xlpy.export/1"
 
 
-class Area(NamedTuple):
+class MemoryArea(NamedTuple):
     """A piece of persistent memory that the guest has: the data of a vNVDIMM, or its label area.
 
     path: absolute, as Dom0 knows it. kind: ``file``, ``device`` or ``partition``. device: the pmem disk.
@@ -49,7 +49,7 @@ class Area(NamedTuple):
         return {**fields, "digest": self.digest}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Area:
+    def from_json(cls, fields: dict[str, Any]) -> MemoryArea:
         """Read what ``to_json`` made."""
         spans = tuple(Span(Spa(int(start)), int(size)) for start, size in fields["spans"])
         kept = {name: fields[name] for name in cls._fields if name not in ("spans", "gpa")}
@@ -59,17 +59,17 @@ class Area(NamedTuple):
         return area
 
 
-class Device(NamedTuple):
+class ExportedNvdimm(NamedTuple):
     """One vNVDIMM of an export. slot: from 0. serial: what the guest sees. unarmed: as configured."""
 
     slot: int
     serial: int
     unarmed: bool
-    data: Area
-    labels: Area | None
+    data: MemoryArea
+    labels: MemoryArea | None
 
     @property
-    def areas(self) -> Sequence[Area]:
+    def areas(self) -> Sequence[MemoryArea]:
         """Its data, then its labels."""
         return (self.data,) if self.labels is None else (self.data, self.labels)
 
@@ -79,15 +79,15 @@ class Device(NamedTuple):
         return {**self._asdict(), "data": self.data.to_json(), "labels": labels}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Device:
+    def from_json(cls, fields: dict[str, Any]) -> ExportedNvdimm:
         """Read what ``to_json`` made."""
         labels = fields["labels"]
         return cls(
             int(fields["slot"]),
             int(fields["serial"]),
             bool(fields["unarmed"]),
-            Area.from_json(fields["data"]),
-            None if labels is None else Area.from_json(labels),
+            MemoryArea.from_json(fields["data"]),
+            None if labels is None else MemoryArea.from_json(labels),
         )
 
 
@@ -111,10 +111,10 @@ class Manifest(NamedTuple):
     hashes: dict[str, str]
     ram: tuple[int, int]
     physical_bits: int
-    devices: tuple[Device, ...]
+    devices: tuple[ExportedNvdimm, ...]
 
     @property
-    def areas(self) -> Iterator[Area]:
+    def areas(self) -> Iterator[MemoryArea]:
         """Every piece of memory that the guest has."""
         for device in self.devices:
             yield from device.areas
@@ -134,7 +134,7 @@ class Manifest(NamedTuple):
                 raise ValueError(f"its schema is {fields['schema']!r}, required {SCHEMA!r}")
             kept = {name: fields[name] for name in cls._fields if name not in ("ram", "devices")}
             ram = fields["ram"]["low_end"], fields["ram"]["high_end"]
-            return cls(**kept, ram=ram, devices=tuple(map(Device.from_json, fields["vnvdimms"])))
+            return cls(**kept, ram=ram, devices=tuple(map(ExportedNvdimm.from_json, fields["vnvdimms"])))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise FormatError(

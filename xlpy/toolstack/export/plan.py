@@ -11,7 +11,7 @@ from xlpy.toolstack.config.devices.vnvdimm import LABEL_LEAST, LABEL_MOST
 from xlpy.toolstack.config.libxl_json import INVALID_GFN
 from xlpy.toolstack.domain.build_info import memory_layout
 from xlpy.toolstack.export.limits import check_entries
-from xlpy.toolstack.export.manifest import Area, Device
+from xlpy.toolstack.export.manifest import ExportedNvdimm, MemoryArea
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from xlpy.devicemodel.stock import StockDevice
     from xlpy.toolstack.backing.resolve import Resolved
     from xlpy.toolstack.config.domain_config import DomainConfig, VnvdimmEntry
-    from xlpy.toolstack.export.machine import Machine, Media
+    from xlpy.toolstack.export.machine import DimmFacts, ExportMachine
 
 _LOOKED_AT = 1 << 20  # bytes of a label file that are searched for foreign data
 
 
-class Plan(NamedTuple):
+class ExportPlan(NamedTuple):
     """Everything that the files of an export say.
 
     iomem: the entries that the configuration has itself. notes: what is to be known of the memory.
@@ -35,14 +35,14 @@ class Plan(NamedTuple):
 
     config: DomainConfig
     ram: GuestRam
-    devices: tuple[Device, ...]
+    devices: tuple[ExportedNvdimm, ...]
     stock: tuple[StockDevice, ...]
     persistence: str
     iomem: tuple[IoMemory, ...]
     notes: tuple[str, ...] = ()
 
     @property
-    def areas(self) -> Iterator[Area]:
+    def areas(self) -> Iterator[MemoryArea]:
         """Every piece of memory that the guest gets."""
         for device in self.devices:
             yield from device.areas
@@ -55,12 +55,12 @@ class IoMemory(NamedTuple):
     host: Span[Spa]
 
 
-def plan(config: DomainConfig, machine: Machine) -> Plan:
+def plan(config: DomainConfig, machine: ExportMachine) -> ExportPlan:
     """Resolve and place.
 
     Raises:
         ConfigError: there is no vnvdimm. Constraint: not HVM, no ACPI, too many, or no room. Conflict, Unsafe,
-        NotFound, HypercallError: a backing cannot be exported, see ``Machine.resolve``.
+        NotFound, HypercallError: a backing cannot be exported, see ``ExportMachine.resolve``.
     """
     refuse_unfit(config)
     entries = [entry._replace(file=machine.absolute(entry.file)) for entry in config.vnvdimms]
@@ -80,11 +80,11 @@ def plan(config: DomainConfig, machine: Machine) -> Plan:
 
 def _placed(
     config: DomainConfig,
-    machine: Machine,
+    machine: ExportMachine,
     entries: Sequence[tuple[VnvdimmEntry, str]],
     found: dict[str, Resolved],
     own: tuple[IoMemory, ...],
-) -> Plan:
+) -> ExportPlan:
     """Give every backing a place and an identity: data first, then label areas (empty: none)."""
     from xlpy.devicemodel.backing import Backing, Vnvdimm, serial_number
     from xlpy.devicemodel.nvdr import MAX_SLOTS
@@ -99,21 +99,21 @@ def _placed(
     taken = [*(one.guest for one in own), *machine.reserved(config)]
     data = [_area(machine, found[entry.file], ram, taken) for entry, _ in entries]
     label_areas = [_area(machine, found[path], ram, taken) if path else None for _, path in entries]
-    devices: list[Device] = []
+    devices: list[ExportedNvdimm] = []
     stock: list[StockDevice] = []
-    told: list[Media] = []
+    told: list[DimmFacts] = []
     for slot, ((entry, _), area, label_area) in enumerate(zip(entries, data, label_areas, strict=True)):
         media = machine.media(found[entry.file])
         serial = serial_number(_identity(media), [one.serial for one in devices])
         unarmed = entry.unarmed or media.unarmed
-        devices.append(Device(slot, serial, unarmed, area, label_area))
+        devices.append(ExportedNvdimm(slot, serial, unarmed, area, label_area))
         backing = Backing(area.path, area.spans, unarmed=unarmed, node=entry.node)
         span = None if label_area is None else Span(label_area.gpa, label_area.size)
         stock.append(StockDevice(Vnvdimm(slot, area.gpa, backing, serial), span, media.data_losses))
         told.append(media)
     notes = dict.fromkeys(f"{area.path}: {one.note}" for area, one in zip(data, told, strict=True) if one.note)
     persistence = _weakest([one.persistence for one in told])
-    return Plan(config, ram, tuple(devices), tuple(stock), persistence, own, tuple(notes))
+    return ExportPlan(config, ram, tuple(devices), tuple(stock), persistence, own, tuple(notes))
 
 
 def refuse_unfit(config: DomainConfig) -> None:
@@ -163,17 +163,17 @@ def own_iomem(config: DomainConfig) -> Iterator[IoMemory]:
             raise Constraint(f"{config.name}: iomem {start:x},{count:x}@{gfn:x}: {error}") from None
 
 
-def _area(machine: Machine, resolved: Resolved, ram: GuestRam, taken: list[Span[Gpa]]) -> Area:
+def _area(machine: ExportMachine, resolved: Resolved, ram: GuestRam, taken: list[Span[Gpa]]) -> MemoryArea:
     """Place a backing, by the same rule as a domain of the model, and mark its place as taken."""
     from xlpy.devicemodel.placement import place
 
     gpa = place(resolved, ram, taken)
     taken.append(Span(gpa, resolved.size))
     inode = machine.inode(resolved.path) if resolved.kind == "file" else 0
-    return Area(resolved.path, resolved.kind, resolved.device, gpa, resolved.size, resolved.spans, inode)
+    return MemoryArea(resolved.path, resolved.kind, resolved.device, gpa, resolved.size, resolved.spans, inode)
 
 
-def _identity(media: Media) -> bytes:
+def _identity(media: DimmFacts) -> bytes:
     from xlpy.digest import blake2b
 
     return blake2b(media.identity.encode(errors="surrogateescape"), digest_size=16).digest()
@@ -206,7 +206,7 @@ def _refuse_overlaps(config: DomainConfig, found: Sequence[Resolved], own: Seque
                 )
 
 
-def _refuse_poison(machine: Machine, resolved: Resolved) -> None:
+def _refuse_poison(machine: ExportMachine, resolved: Resolved) -> None:
     bad = machine.poisoned(resolved)
     if bad:
         more = f" and {len(bad) - 1} more places" if len(bad) > 1 else ""
@@ -217,7 +217,7 @@ def _refuse_poison(machine: Machine, resolved: Resolved) -> None:
         )
 
 
-def _check_labels(machine: Machine, resolved: Resolved) -> None:
+def _check_labels(machine: ExportMachine, resolved: Resolved) -> None:
     """A label area has a size of its own, and holds labels or nothing."""
     from xlpy.dom0.nvdimm.labels import SIGNATURE, read_area
 

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xlpy.toolstack.config.domain_config import DomainConfig
-    from xlpy.toolstack.export.manifest import Area, Device
-    from xlpy.toolstack.export.plan import Plan
+    from xlpy.toolstack.export.manifest import ExportedNvdimm, MemoryArea
+    from xlpy.toolstack.export.plan import ExportPlan
 
 REPLACED = ("vnvdimm", "iomem", "acpi_firmware")
 
 
-def stock_config(plan: Plan, firmware: str, record: str, xen: str, shadow: int | None) -> str:
+def stock_config(plan: ExportPlan, firmware: str, record: str, xen: str, shadow: int | None) -> str:
     """The text.
 
     Args:
@@ -50,7 +50,7 @@ def _head(config: DomainConfig, record: str, xen: str) -> str:
     )
 
 
-def _tail(plan: Plan, firmware: str, shadow: int | None) -> Iterator[str]:
+def _tail(plan: ExportPlan, firmware: str, shadow: int | None) -> Iterator[str]:
     config = plan.config
     yield "\n# --- in place of vnvdimm ---\n"
     for device in plan.devices:
@@ -70,7 +70,7 @@ def _tail(plan: Plan, firmware: str, shadow: int | None) -> Iterator[str]:
         )
 
 
-def _about(device: Device) -> str:
+def _about(device: ExportedNvdimm) -> str:
     area, labels = device.data, device.labels
     pieces = f"{len(area.spans)} piece{'s' * (len(area.spans) != 1)}"
     text = f"# {_comment(area.path)}: {format_size(area.size)} of persistent memory at {area.gpa:#x}, in {pieces}\n"
@@ -86,7 +86,7 @@ def _own(config: DomainConfig) -> Iterator[str]:
             yield f"    {quoted(item)},\n"
 
 
-def entries(area: Area) -> Iterator[str]:
+def entries(area: MemoryArea) -> Iterator[str]:
     """The lines of a list that map an area: first host page, count, guest page, all hexadecimal."""
     yield f"    # {_comment(area.path)}\n"
     at = 0

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     from xlpy.addr import Spa
     from xlpy.toolstack.config.domain_config import DomainConfig
-    from xlpy.toolstack.export.machine import Machine
+    from xlpy.toolstack.export.machine import ExportMachine
     from xlpy.toolstack.export.plan import IoMemory
 
 
-class Watch:
+class ExportWatch:
     """One look at many configurations.
 
     Args:
         machines: those whose persistent memory is known; asked only when a configuration has ``iomem``.
     """
 
-    def __init__(self, machines: Callable[[], Sequence[Machine]]) -> None:
+    def __init__(self, machines: Callable[[], Sequence[ExportMachine]]) -> None:
         self._machines = machines
         self._seen: RangeMap[str] = RangeMap()
 

@@ -9,7 +9,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.views.picture.model import Picture, Segment, Space
+    from xlpy.views.picture.model import AddressSpace, Picture, Segment
 
 TITLES = ("guest-physical memory", "host-physical memory", "DIMMs")
 FILES = 40.0  # how far in the extents of files are drawn
@@ -26,7 +26,7 @@ class Placed(NamedTuple):
     """A segment in the picture: column, top and height."""
 
     column: int
-    space: Space
+    space: AddressSpace
     segment: Segment
     y: float
     height: float
@@ -40,7 +40,7 @@ class Heading(NamedTuple):
     y: float
 
 
-class Layout(NamedTuple):
+class PictureLayout(NamedTuple):
     """The whole picture. height: its lowest edge."""
 
     placed: list[Placed]
@@ -48,7 +48,7 @@ class Layout(NamedTuple):
     height: float
 
 
-def layout(shown: Picture) -> Layout:
+def layout(shown: Picture) -> PictureLayout:
     """Place all spaces of a picture."""
     placed: list[Placed] = []
     headings: list[Heading] = []
@@ -69,7 +69,7 @@ def layout(shown: Picture) -> Layout:
                 y += height
             y += GAP
     lowest = max([one.y + one.height for one in placed], default=TOP)
-    return Layout(placed, headings, round(lowest + MARGIN, 2))
+    return PictureLayout(placed, headings, round(lowest + MARGIN, 2))
 
 
 def place_of(placed: Placed, address: int) -> float:

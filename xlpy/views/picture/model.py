@@ -43,7 +43,7 @@ class Segment(NamedTuple):
     bands: list[Band]
 
 
-class Space(NamedTuple):
+class AddressSpace(NamedTuple):
     """One address space. id: stable name, such as ``guest:vm1``, ``host`` or ``dimm:dimm0``."""
 
     id: str
@@ -51,7 +51,7 @@ class Space(NamedTuple):
     segments: list[Segment]
 
 
-class Backing(NamedTuple):
+class DrawnBacking(NamedTuple):
     """A vNVDIMM. extents: (machine frame, pages) pairs, flat, in the guest's order."""
 
     space: str
@@ -91,8 +91,8 @@ class Picture(NamedTuple):
     """Everything. columns: guests, host, DIMMs. poison: (start, end) host addresses."""
 
     host: str
-    columns: list[list[Space]]
-    backings: list[Backing]
+    columns: list[list[AddressSpace]]
+    backings: list[DrawnBacking]
     regions: list[Interleaved]
     poison: list[tuple[int, int]]
     ledger: list[Capacity] = []  # noqa: RUF012 - never changed in place
@@ -112,16 +112,16 @@ def picture(host: Host, only: str | None = None) -> Picture:
     for domid in domids:
         running = Running(host.xen.domain(domid), load(host.store, domid), host.hw)
         space = f"guest:{running.name}"
-        guests.append(Space(space, f"domain {running.name}", _guest(running)))
+        guests.append(AddressSpace(space, f"domain {running.name}", _guest(running)))
         for device in running.record.vnvdimms:
             flat = list(map(rshift, chain.from_iterable(device.extents), repeat(PAGE_SHIFT)))
-            backings.append(Backing(space, device.slot, device.path, device.gpa, device.size, flat))
+            backings.append(DrawnBacking(space, device.slot, device.path, device.gpa, device.size, flat))
     regions = [
         Interleaved(f"region{r.index}", r.span.start, r.span.size, list(r.set.dimms), r.set.line)
         for r in host.hw.regions
     ]
     dimms = [
-        Space(f"dimm:{dimm.id}", dimm.id, [Segment(0, dimm.capacity, "dimm", f"handle {dimm.handle:#x}", [])])
+        AddressSpace(f"dimm:{dimm.id}", dimm.id, [Segment(0, dimm.capacity, "dimm", f"handle {dimm.handle:#x}", [])])
         for dimm in host.spec.dimms
     ]
     poison = [(int(span.start), int(span.end)) for span in host.hw.poison]
@@ -144,7 +144,7 @@ def _guest(running: Running) -> list[Segment]:
     return [Segment(row.start, row.end, row.kind, row.what, []) for row in running.map(extents=False)]
 
 
-def _host(host: Host) -> Space:
+def _host(host: Host) -> AddressSpace:
     from xlpy.hw.memmap import ram_spans
 
     segments = [Segment(span.start, span.end, "ram", "host RAM (not to scale)", []) for span in ram_spans(host.spec)]
@@ -157,7 +157,7 @@ def _host(host: Host) -> Space:
         ]
         label = f"region{region.index}: {', '.join(region.set.dimms)}"
         segments.append(Segment(region.span.start, region.span.end, "region", label, bands))
-    return Space("host", f"host {host.spec.name}", sorted(segments))
+    return AddressSpace("host", f"host {host.spec.name}", sorted(segments))
 
 
 def _namespace(host: Host, one: Namespace) -> Iterable[Band]:

@@ -15,7 +15,7 @@ from xlpy.views.picture.layout import (
     TITLE,
     TITLES,
     WIDTH,
-    Layout,
+    PictureLayout,
     Placed,
     layout,
     place_of,
@@ -25,7 +25,7 @@ from xlpy.views.picture.markup import text as _text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from xlpy.views.picture.model import Backing, Picture
+    from xlpy.views.picture.model import DrawnBacking, Picture
 
 BAR = 44.0  # height of a namespace in the capacity ledger
 LEGIBLE = 11.0  # height from which a name fits
@@ -43,7 +43,7 @@ def svg(shown: Picture) -> str:
     )
 
 
-def _elements(shown: Picture, drawn: Layout) -> Iterator[str]:
+def _elements(shown: Picture, drawn: PictureLayout) -> Iterator[str]:
     for title, (x, _) in zip(TITLES, COLUMNS, strict=True):
         yield f'<text class="column" x="{x:g}" y="20">{title}</text>'
     for heading in drawn.headings:
@@ -112,7 +112,7 @@ def _names(one: Placed) -> Iterator[str]:
             yield f'<text x="{x + band.depth * INDENT + 4:g}" y="{y:.1f}">{_text(band.label)}</text>'
 
 
-def _pieces(drawn: Layout, one: Backing) -> Iterator[str]:
+def _pieces(drawn: PictureLayout, one: DrawnBacking) -> Iterator[str]:
     """The extents of a vNVDIMM in the host's column; those of one pixel as one."""
     x, width = COLUMNS[HOST]
     before = None
@@ -127,7 +127,7 @@ def _pieces(drawn: Layout, one: Backing) -> Iterator[str]:
             before = key
 
 
-def _ribbons(drawn: Layout, one: Backing) -> Iterator[str]:
+def _ribbons(drawn: PictureLayout, one: DrawnBacking) -> Iterator[str]:
     """The extents of a vNVDIMM, from the guest's column to the host's; those of one pixel as one."""
     guest = _holding(drawn, 0, one.space, one.gpa)
     if guest is None:
@@ -145,7 +145,7 @@ def _ribbons(drawn: Layout, one: Backing) -> Iterator[str]:
         gpa += size
 
 
-def _interleaving(shown: Picture, drawn: Layout) -> Iterator[str]:
+def _interleaving(shown: Picture, drawn: PictureLayout) -> Iterator[str]:
     for region in shown.regions:
         host = _holding(drawn, 1, "host", region.start)
         for name in region.dimms:
@@ -157,7 +157,7 @@ def _interleaving(shown: Picture, drawn: Layout) -> Iterator[str]:
                 yield _band("ways", 1, edges, f"{region.name} on {name}{lines}")
 
 
-def _holding(drawn: Layout, column: int, space: str, address: int) -> Placed | None:
+def _holding(drawn: PictureLayout, column: int, space: str, address: int) -> Placed | None:
     for one in drawn.placed:
         if one.column == column and one.space.id == space and one.segment.start <= address < one.segment.end:
             return one

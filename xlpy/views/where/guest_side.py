@@ -13,7 +13,7 @@ from xlpy.views.where.answer import Answer, Hop, Place, guest_place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
-    from xlpy.hypervisor.linear import Piece
+    from xlpy.hypervisor.linear import LinearPiece
     from xlpy.toolstack.domain.record import VnvdimmRecord
     from xlpy.toolstack.domain.running import Running
 
@@ -192,5 +192,5 @@ def owner(host: Host, spa: Spa) -> tuple[int, Gpa] | None:
     return None
 
 
-def _gpa(piece: Piece, spa: int) -> Gpa:
+def _gpa(piece: LinearPiece, spa: int) -> Gpa:
     return Gpa((piece.start << PAGE_SHIFT) + spa - (piece.base << PAGE_SHIFT))

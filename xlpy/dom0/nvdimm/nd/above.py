@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from xlpy.addr import Spa, Span
-    from xlpy.dom0.nvdimm.driver import Region
+    from xlpy.dom0.nvdimm.driver import RegionDesc
     from xlpy.dom0.nvdimm.memory import HostMemory
 
 
@@ -40,7 +40,7 @@ class AboveNamespace(Protocol):
     """A region, for what is below it."""
 
     bus: AboveRegion
-    info: Region
+    info: RegionDesc
     bound: bool
     ro: bool
     align: int

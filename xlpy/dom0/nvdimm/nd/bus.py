@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xlpy.store import Table
 
 
-class Platform(Protocol):
+class BusProvider(Protocol):
     """What lies under the bus, and who uses what it offers."""
 
     memory: HostMemory  # a read of poisoned bytes raises InfoBlockError with EIO
@@ -159,7 +159,7 @@ class Nd:
         touched: names of the regions that have changed since whoever follows them has cleared it.
     """
 
-    def __init__(self, platform: Platform, table: Table, info: Bus) -> None:
+    def __init__(self, platform: BusProvider, table: Table, info: Bus) -> None:
         self.platform = platform
         self._table = table
         self.touched: set[str] = set()

@@ -67,7 +67,7 @@ class NdNamespace:
         return cls(region, number, True, Span(region.resource, 0))
 
     @classmethod
-    def labelled(cls, region: AboveNamespace, number: int, found: labelset.Namespace) -> NdNamespace:
+    def labelled(cls, region: AboveNamespace, number: int, found: labelset.LabelledNamespace) -> NdNamespace:
         """What labels describe."""
         made = cls(region, number, True, Span(found.start, found.size))
         made.raw_uuid = uuid_bytes(found.uuid)

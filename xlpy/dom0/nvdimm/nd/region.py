@@ -12,7 +12,7 @@ from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
 from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from xlpy.dom0.nvdimm.driver import Region
+    from xlpy.dom0.nvdimm.driver import RegionDesc
     from xlpy.dom0.nvdimm.nd.above import AboveRegion
     from xlpy.dom0.nvdimm.nd.claim import Claim
     from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
@@ -38,7 +38,7 @@ class NdRegion:
             not enabled.
     """
 
-    def __init__(self, bus: AboveRegion, info: Region, mappings: list[NdMapping]) -> None:
+    def __init__(self, bus: AboveRegion, info: RegionDesc, mappings: list[NdMapping]) -> None:
         self.bus = bus
         self.info = info
         self.mappings = mappings
@@ -310,10 +310,10 @@ class NdRegion:
     def _scan(self) -> list[NdNamespace]:
         """The namespaces that labels describe, or an empty one to begin with."""
         from xlpy.addr import Dpa
-        from xlpy.dom0.nvdimm.labelset import Cookies, Mapping, assemble
+        from xlpy.dom0.nvdimm.labelset import Cookies, LabelledMapping, assemble
 
         parts = [
-            Mapping(m.dimm.dev, m.dimm.storage.area if m.labelled else None, Dpa(m.start), m.size)
+            LabelledMapping(m.dimm.dev, m.dimm.storage.area if m.labelled else None, Dpa(m.start), m.size)
             for m in self.mappings
         ]
         known = Cookies(self.info.cookie1, self.info.cookie2, self.info.altcookie)

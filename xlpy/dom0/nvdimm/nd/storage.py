@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from errno import ENXIO
 
-from xlpy.dom0.nvdimm.labels import LABEL_SIZE, Label, LabelArea, geometry, read_area
+from xlpy.dom0.nvdimm.labels import LABEL_SIZE, Label, LabelAreaContent, geometry, read_area
 from xlpy.dom0.nvdimm.nd.error import refuse
 from xlpy.typing import TYPE_CHECKING, Protocol
 
@@ -45,7 +45,7 @@ class Storage:
     def __init__(self, config: ConfigData) -> None:
         self._config = config
         self._initialised = False  # and nothing written since
-        self.area: LabelArea = read_area(config.size, config.read)
+        self.area: LabelAreaContent = read_area(config.size, config.read)
 
     @property
     def index(self) -> IndexBlock | None:

@@ -22,8 +22,8 @@ from xlpy.firmware.acpi.aml.data import (
     word,
 )
 from xlpy.firmware.acpi.aml.objects import (
-    Access,
-    Space,
+    AccessType,
+    RegionSpace,
     Update,
     alias,
     bank_field,
@@ -124,8 +124,8 @@ from xlpy.firmware.acpi.encoding import NULL, Term, name_string, pkg_length, ter
 
 __all__ = [
     "NULL",
-    "Access",
-    "Space",
+    "AccessType",
+    "RegionSpace",
     "Term",
     "Update",
     "acquire",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FieldUnit = tuple[str | None, int]  # name and width in bits; None or "" for a gap
 
 
-class Space(IntEnum):
+class RegionSpace(IntEnum):
     """Region spaces (5.5.2.4)."""
 
     SYSTEM_MEMORY = 0
@@ -37,7 +37,7 @@ class Space(IntEnum):
     IPMI = 7
 
 
-class Access(IntEnum):
+class AccessType(IntEnum):
     """Width of one access to a region (bits 0-3 of the field flags)."""
 
     ANY = 0
@@ -132,7 +132,7 @@ def op_region(path: str, space: int, offset: Term, length: Term) -> bytes:
 def field(
     region: str,
     units: Iterable[FieldUnit],
-    access: Access = Access.ANY,
+    access: AccessType = AccessType.ANY,
     *,
     lock: bool = False,
     update: Update = Update.PRESERVE,
@@ -145,7 +145,7 @@ def index_field(
     index: str,
     data: str,
     units: Iterable[FieldUnit],
-    access: Access = Access.ANY,
+    access: AccessType = AccessType.ANY,
     *,
     lock: bool = False,
     update: Update = Update.PRESERVE,
@@ -159,7 +159,7 @@ def bank_field(
     bank: str,
     value: Term,
     units: Iterable[FieldUnit],
-    access: Access = Access.ANY,
+    access: AccessType = AccessType.ANY,
     *,
     lock: bool = False,
     update: Update = Update.PRESERVE,
@@ -169,7 +169,7 @@ def bank_field(
     return packaged(b"\x5b\x87", *parts)
 
 
-def _flags(access: Access, lock: bool, update: Update) -> bytes:
+def _flags(access: AccessType, lock: bool, update: Update) -> bytes:
     return bytes([access | lock << 4 | update << 5])
 
 

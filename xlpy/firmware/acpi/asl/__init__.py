@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.asl.declarations import Declarations
 from xlpy.firmware.acpi.asl.printer import Printer
-from xlpy.firmware.acpi.asl.terms import Named, Remark
+from xlpy.firmware.acpi.asl.terms import NamedTerm, Remark
 from xlpy.firmware.acpi.asl.words import quoted
 from xlpy.firmware.acpi.header import Header
 from xlpy.records import NamedTuple
@@ -20,7 +20,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Listing", "Named", "Remark", "disassemble"]
+__all__ = ["Listing", "NamedTerm", "Remark", "disassemble"]
 
 AML = ("DSDT", "SSDT", "PSDT", "OSDT")
 
@@ -34,7 +34,7 @@ class Listing(NamedTuple):
 
     text: str
     remarks: Sequence[Remark]
-    objects: Mapping[str, Named]
+    objects: Mapping[str, NamedTerm]
 
 
 def disassemble(tables: Sequence[bytes]) -> list[Listing]:

@@ -8,7 +8,7 @@ from xlpy.firmware.acpi.asl.words import METHOD_TYPE
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, parse
 from xlpy.firmware.acpi.eval.namespace import PREDEFINED
-from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
+from xlpy.firmware.acpi.eval.reader import NAME_STARTS, AmlReader
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Declarations:
         self._local = outer
 
 
-class _Scan(Reader):
+class _Scan(AmlReader):
     """Collects declarations; method bodies are not looked into.
 
     Args:

@@ -6,7 +6,7 @@ from xlpy.firmware.acpi.asl.words import KEYWORDS, MATCH, METHOD_TYPE, RENAMED, 
 from xlpy.firmware.acpi.encoding import integer, name_string, pkg_length
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, show
-from xlpy.firmware.acpi.eval.reader import NAME_STARTS, Reader
+from xlpy.firmware.acpi.eval.reader import NAME_STARTS, AmlReader
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -28,14 +28,14 @@ class Remark(NamedTuple):
     text: str
 
 
-class Named(NamedTuple):
+class NamedTerm(NamedTuple):
     """An object that a table makes: its kind (an ASL keyword), and the ASL of what it holds, without its name."""
 
     kind: str
     lines: tuple[str, ...]
 
 
-class Terms(Reader):
+class Terms(AmlReader):
     """Prints values of one table, and collects what there is to tell about it.
 
     Args:
@@ -47,7 +47,7 @@ class Terms(Reader):
         super().__init__(table, 36)
         self.known = known
         self.remarks: list[Remark] = []
-        self.objects: dict[str, Named] = {}
+        self.objects: dict[str, NamedTerm] = {}
         self.externals: dict[str, str] = {}
         self.declared: set[str] = set()  # those that the table declares as iasl does
         self.scope: Absolute = ()
@@ -66,7 +66,7 @@ class Terms(Reader):
         path = name if isinstance(name, Path) else self.known.parse(name)
         full = path.under(self.scope)
         if full is not None:
-            self.objects[show(full)] = Named(kind, tuple(text.split("\n")))
+            self.objects[show(full)] = NamedTerm(kind, tuple(text.split("\n")))
 
     def package(self, op: Op, end: int, start: int) -> int:
         """Where an opcode's package ends, if it has one."""

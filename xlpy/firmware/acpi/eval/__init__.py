@@ -7,7 +7,7 @@ It is a compiler from AML to a small stack machine, driven by one table of opcod
 evaluation is bounded in steps, depth and time, and whatever is malformed ends as an ``AmlError`` with the offset.
 """
 
-from xlpy.firmware.acpi.eval.access import BusAccess, RegionAccess, Scratch, Transaction
+from xlpy.firmware.acpi.eval.access import BusAccess, BusTransaction, RegionAccess, ScratchMemory
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.interpreter import Entry, Interpreter
 from xlpy.firmware.acpi.eval.interpreter import load_tables as load
@@ -18,6 +18,7 @@ from xlpy.firmware.acpi.eval.values import ObjectType
 __all__ = [
     "AmlError",
     "BusAccess",
+    "BusTransaction",
     "Entry",
     "Interpreter",
     "Limits",
@@ -25,7 +26,6 @@ __all__ = [
     "ObjectPath",
     "ObjectType",
     "RegionAccess",
-    "Scratch",
-    "Transaction",
+    "ScratchMemory",
     "load",
 ]

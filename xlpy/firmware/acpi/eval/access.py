@@ -22,7 +22,7 @@ BUSES = {
 }
 
 
-class Transaction(NamedTuple):
+class BusTransaction(NamedTuple):
     """One access to a field whose region is no memory.
 
     Args:
@@ -69,7 +69,7 @@ class BusAccess(RegionAccess, Protocol):
     A machine without this method answers as an operating system does that has no driver for a bus: AE_NOT_EXIST.
     """
 
-    def transact(self, transaction: Transaction, data: bytearray, /) -> None:
+    def transact(self, transaction: BusTransaction, data: bytearray, /) -> None:
         """Carry out an access to a bus, and put what it answers into ``data``, which keeps its length.
 
         ``data`` begins with a status byte (0 is success) and the number of bytes that follow, for SMBus, IPMI and
@@ -79,7 +79,7 @@ class BusAccess(RegionAccess, Protocol):
         ...
 
 
-def absent(transaction: Transaction, _data: bytearray) -> NoReturn:
+def absent(transaction: BusTransaction, _data: bytearray) -> NoReturn:
     """An operating system has no driver for this bus.
 
     Raises:
@@ -104,7 +104,7 @@ class TableBytes:
         self.data[address : address + len(fitting)] = fitting
 
 
-class Scratch:
+class ScratchMemory:
     """Memory that remembers what was written and is zero elsewhere, for tables without their machine."""
 
     def __init__(self) -> None:

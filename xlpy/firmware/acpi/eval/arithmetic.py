@@ -12,7 +12,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine, Frame
     from xlpy.firmware.acpi.eval.registry import Handler
     from xlpy.firmware.acpi.eval.values import Value
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _arithmetic(function: Callable[[int, int], int]) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+    def run(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         target, (a, b) = vm.pop_place(), vm.pop_integers()
         finish(vm, target, function(a, b) & vm.mask)
 
@@ -61,7 +61,7 @@ HANDLERS.update(
 def _unary(function: Callable[[int, int], int], *, explicit: bool = False) -> Handler:
     """An operator on one integer; ``function`` is also given the width of integers in bytes."""
 
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+    def run(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         target, a = vm.pop_place(), vm.pop_integer()
         finish(vm, target, function(a, vm.width) & vm.mask, explicit=explicit)
 
@@ -80,7 +80,7 @@ HANDLERS.update(
 
 
 @handler("Divide")
-def _divide(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _divide(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     quotient, remainder = vm.pop_place(), vm.pop_place()
     a, b = vm.pop_integers()
     rest = _modulo(a, b)
@@ -90,7 +90,7 @@ def _divide(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 def _step(change: int) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+    def run(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         place = vm.pop_place()
         if place is None or isinstance(place, ByteRef):
             raise AmlError("AE_AML_OPERAND_TYPE", "a byte of a buffer can't be counted up or down")
@@ -108,7 +108,7 @@ HANDLERS["Increment"], HANDLERS["Decrement"] = _step(1), _step(-1)
 
 
 def _truth(function: Callable[[int, int], bool]) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+    def run(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         a, b = vm.pop_integers()
         vm.stack.append(vm.mask if function(a, b) else 0)
 
@@ -120,11 +120,11 @@ HANDLERS["LOr"] = _truth(lambda a, b: bool(a or b))
 
 
 @handler("LNot")
-def _not(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _not(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.append(0 if vm.pop_integer() else vm.mask)
 
 
-def order(vm: Machine, a: Value, b: Value) -> int:
+def order(vm: AmlMachine, a: Value, b: Value) -> int:
     """-1, 0 or 1 as ``a`` is less than, equal to or greater than ``b``, which is converted to the type of ``a``."""
     a = vm.data(a)
     b = convert.alike(vm.data(b), a, vm.width)
@@ -135,7 +135,7 @@ def order(vm: Machine, a: Value, b: Value) -> int:
 
 
 def _comparison(function: Callable[[int], bool]) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+    def run(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         a, b = vm.pop_two()
         vm.stack.append(vm.mask if function(order(vm, a, b)) else 0)
 

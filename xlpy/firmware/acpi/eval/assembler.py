@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.names import Path
 from xlpy.firmware.acpi.eval.namespace import UNKNOWN
-from xlpy.firmware.acpi.eval.reader import Reader
+from xlpy.firmware.acpi.eval.reader import AmlReader
 from xlpy.firmware.acpi.eval.registry import Code
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from xlpy.firmware.acpi.eval.names import Absolute
-    from xlpy.firmware.acpi.eval.namespace import Block
+    from xlpy.firmware.acpi.eval.namespace import AmlBlock
     from xlpy.firmware.acpi.eval.registry import Handler
 
     Work = Iterator["Work | None"]  # a frame of the compiler: it yields the frames whose end it waits for
@@ -28,7 +28,7 @@ class Loop:
         self.breaks: list[int] = []
 
 
-class Assembler(Reader):
+class Assembler(AmlReader):
     """The part of the compiler that structures are made with.
 
     Args:
@@ -41,7 +41,7 @@ class Assembler(Reader):
 
     def __init__(
         self,
-        block: Block,
+        block: AmlBlock,
         scope: Absolute,
         arity: Callable[[Path, Absolute], int | None],
         handlers: Mapping[str, Handler],

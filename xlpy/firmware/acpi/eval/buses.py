@@ -14,7 +14,7 @@ from xlpy.firmware.acpi.eval.access import (
     PRM,
     SERIAL_BUS,
     SMBUS,
-    Transaction,
+    BusTransaction,
 )
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import FIELD_LIMIT, raw, value_of
@@ -80,7 +80,7 @@ def send(fields: FieldAccess, field: Field, value: Value) -> Value:
     return data
 
 
-def _place(fields: FieldAccess, field: Field) -> Transaction:
+def _place(fields: FieldAccess, field: Field) -> BusTransaction:
     """What a driver is told of a field; its first byte is what drivers take for a command."""
     region, link, bits = field.region, field.link, field.bits
     assert region
@@ -92,12 +92,12 @@ def _place(fields: FieldAccess, field: Field) -> Transaction:
     if region.space not in (SMBUS, IPMI, SERIAL_BUS, PCC):  # a command of a bus need not lie in the region
         fields.check(field, at + bits.width)
     offset = link.pin if region.space == GPIO else at
-    return Transaction(
+    return BusTransaction(
         region.space, region.offset, offset, False, link.protocol, link.length, link.connection, bits.length
     )
 
 
-def _size(place: Transaction) -> int:
+def _size(place: BusTransaction) -> int:
     """Bytes of the buffer that goes back and forth."""
     if place.space != SERIAL_BUS:
         return _SIZES[place.space]
@@ -119,7 +119,7 @@ def _message(field: Field, end: int) -> bytearray:
     return region.message
 
 
-def _transact(fields: FieldAccess, place: Transaction, data: bytearray) -> None:
+def _transact(fields: FieldAccess, place: BusTransaction, data: bytearray) -> None:
     size = len(data)
     fields.transact(place, data)
     if len(data) != size:

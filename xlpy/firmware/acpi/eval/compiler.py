@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.assembler import Loop, Work
     from xlpy.firmware.acpi.eval.names import Absolute
-    from xlpy.firmware.acpi.eval.namespace import Block
+    from xlpy.firmware.acpi.eval.namespace import AmlBlock
     from xlpy.firmware.acpi.eval.opcodes import Op
     from xlpy.firmware.acpi.eval.registry import Handler
 
@@ -42,7 +42,7 @@ class Later:
 
     __slots__ = ("at", "block", "loop", "resume", "scope", "unknown")
 
-    def __init__(self, block: Block, scope: Absolute, loop: Loop | None, resume: int) -> None:
+    def __init__(self, block: AmlBlock, scope: Absolute, loop: Loop | None, resume: int) -> None:
         self.block, self.scope, self.loop, self.resume = block, scope, loop, resume
         self.at: int | None = None  # its first instruction, once it is compiled
         self.unknown: list[tuple[Path, Absolute]] = []  # names that still meant nothing then
@@ -73,7 +73,7 @@ class Compiler(Assembler):
 
     def __init__(
         self,
-        block: Block,
+        block: AmlBlock,
         scope: Absolute,
         arity: Callable[[Path, Absolute], int | None],
         handlers: Mapping[str, Handler],

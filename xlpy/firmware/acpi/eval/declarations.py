@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Field, Region
+from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, BufferField, Field, OperationRegion
 from xlpy.firmware.acpi.eval.names import Path
-from xlpy.firmware.acpi.eval.namespace import Container, Event, Method, Mutex
+from xlpy.firmware.acpi.eval.namespace import AmlEvent, Container, Method, Mutex
 from xlpy.firmware.acpi.eval.references import copy
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.units import field_at, link_of, region_at
@@ -16,7 +16,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine, Frame
     from xlpy.firmware.acpi.eval.reader import Unit
     from xlpy.firmware.acpi.eval.registry import Handler
 
@@ -24,7 +24,7 @@ REG_ARGS, CONNECT = 2, 1  # _REG: the space, and that it can be used from now on
 
 
 @handler("Name")
-def _name(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
+def _name(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> None:
     value = vm.stack.pop()
     if isinstance(value, Package):
         value.fresh = False
@@ -34,30 +34,30 @@ def _name(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
 
 
 @handler("Alias")
-def _alias(vm: Machine, frame: Frame, operand: tuple[Path, Path]) -> None:
+def _alias(vm: AmlMachine, frame: Frame, operand: tuple[Path, Path]) -> None:
     source, path = operand
     node = vm.namespace.get(frame.scope, source)
     vm.namespace.alias(vm.declare(frame, path, None).path, node)
 
 
 @handler("Method")
-def _method(vm: Machine, frame: Frame, operand: tuple[Path, Method]) -> None:
+def _method(vm: AmlMachine, frame: Frame, operand: tuple[Path, Method]) -> None:
     vm.declare(frame, *operand)
 
 
 @handler("Mutex")
-def _mutex(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
+def _mutex(vm: AmlMachine, frame: Frame, operand: tuple[Path, int]) -> None:
     path, sync = operand
     vm.declare(frame, path, Mutex(sync & 0xF))
 
 
-@handler("Event")
-def _event(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
-    vm.declare(frame, operand[0], Event())
+@handler("AmlEvent")
+def _event(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> None:
+    vm.declare(frame, operand[0], AmlEvent())
 
 
 @handler("Enter")
-def _enter(vm: Machine, frame: Frame, operand: tuple[Path, Container | None, int]) -> None:
+def _enter(vm: AmlMachine, frame: Frame, operand: tuple[Path, Container | None, int]) -> None:
     path, container, _ = operand
     if container:
         node = vm.declare(frame, path, container)
@@ -70,7 +70,7 @@ def _enter(vm: Machine, frame: Frame, operand: tuple[Path, Container | None, int
 
 
 @handler("Leave")
-def _leave(_vm: Machine, frame: Frame, _operand: object) -> None:
+def _leave(_vm: AmlMachine, frame: Frame, _operand: object) -> None:
     frame.scope = frame.scopes.pop()
 
 
@@ -78,14 +78,14 @@ def _leave(_vm: Machine, frame: Frame, _operand: object) -> None:
 
 
 @handler("OperationRegion")
-def _region(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
+def _region(vm: AmlMachine, frame: Frame, operand: tuple[Path, int]) -> None:
     path, space = operand
-    region = Region(str(path), space)
+    region = OperationRegion(str(path), space)
     declare_region(vm, frame, path, region)  # which a table keeps even where the numbers are none, as in ACPICA
     region.offset, region.length = vm.pop_integers()
 
 
-def declare_region(vm: Machine, frame: Frame, path: Path, region: Region) -> None:
+def declare_region(vm: AmlMachine, frame: Frame, path: Path, region: OperationRegion) -> None:
     """Make a region; the _REG beside one that a method makes is told, as for others when an operating system starts."""
     region.home = vm.declare(frame, path, region).path
     register = vm.namespace.nodes.get((*region.home[:-1], "_REG"))
@@ -97,7 +97,7 @@ FieldOperand = tuple[list[Path], int, list["Unit"]]
 
 
 @handler("Field")
-def _field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
+def _field(vm: AmlMachine, frame: Frame, operand: FieldOperand) -> None:
     (path,), update, units = operand
     region = region_at(vm, frame.scope, path)
     _declare_units(
@@ -106,14 +106,14 @@ def _field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
 
 
 @handler("IndexField")
-def _index_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
+def _index_field(vm: AmlMachine, frame: Frame, operand: FieldOperand) -> None:
     (index_path, data_path), update, units = operand
     index, data = field_at(vm, frame.scope, index_path), field_at(vm, frame.scope, data_path)
     _declare_units(vm, frame, units, update, lambda bits, _unit: Field(bits, index=index, data=data))
 
 
 @handler("BankField")
-def _bank_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
+def _bank_field(vm: AmlMachine, frame: Frame, operand: FieldOperand) -> None:
     (region_path, bank_path), update, units = operand
     value = vm.pop_integer()
     region, bank = region_at(vm, frame.scope, region_path), field_at(vm, frame.scope, bank_path)
@@ -121,7 +121,7 @@ def _bank_field(vm: Machine, frame: Frame, operand: FieldOperand) -> None:
 
 
 def _declare_units(
-    vm: Machine, frame: Frame, units: list[Unit], update: int, make: Callable[[Bits, Unit], Field]
+    vm: AmlMachine, frame: Frame, units: list[Unit], update: int, make: Callable[[Bits, Unit], Field]
 ) -> None:
     for unit in units:
         if unit.access >= len(ACCESS_WIDTHS):
@@ -136,7 +136,7 @@ def _declare_units(
 def _create(bits: int | None, unit: int) -> Handler:
     """A Create...Field operator: ``bits`` wide (None: computed), its position counted in ``unit`` bits."""
 
-    def run(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
+    def run(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> None:
         try:
             field = make(vm, operand[0])
         except AmlError:
@@ -145,7 +145,7 @@ def _create(bits: int | None, unit: int) -> Handler:
             raise
         vm.declare(frame, operand[0], field)
 
-    def make(vm: Machine, path: Path) -> BufferField:
+    def make(vm: AmlMachine, path: Path) -> BufferField:
         length = vm.pop_integer() if bits is None else bits
         offset = vm.pop_integer() * unit
         source = vm.data(vm.stack.pop())

@@ -16,7 +16,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.access import RegionAccess, Transaction
+    from xlpy.firmware.acpi.eval.access import BusTransaction, RegionAccess
     from xlpy.firmware.acpi.eval.names import Absolute
     from xlpy.firmware.acpi.eval.values import Value
 
@@ -25,7 +25,7 @@ PRESERVE, WRITE_AS_ONES, WRITE_AS_ZEROS = 0, 1, 2
 FIELD_LIMIT = 1 << 20  # bytes of one field
 
 
-class Region:
+class OperationRegion:
     """An operation region. A DataTableRegion has the bytes of its ``table``, a PCC subspace its ``message``."""
 
     __slots__ = ("home", "length", "message", "name", "offset", "settled", "space", "table")
@@ -95,7 +95,7 @@ class Field:
     def __init__(
         self,
         bits: Bits,
-        region: Region | None = None,
+        region: OperationRegion | None = None,
         index: Field | None = None,
         data: Field | None = None,
         bank: Field | None = None,
@@ -169,9 +169,9 @@ class FieldAccess:
         locate: gives a region its place if it has none yet.
     """
 
-    def __init__(self, memory: RegionAccess, locate: Callable[[Region], None]) -> None:
+    def __init__(self, memory: RegionAccess, locate: Callable[[OperationRegion], None]) -> None:
         self.memory, self.locate = memory, locate
-        self.transact: Callable[[Transaction, bytearray], None] = getattr(memory, "transact", absent)
+        self.transact: Callable[[BusTransaction, bytearray], None] = getattr(memory, "transact", absent)
 
     def read(self, field: Field) -> bytes:
         """The bits of a field, in as few bytes as hold them."""
@@ -220,7 +220,7 @@ class FieldAccess:
             raise AmlError("AE_AML_BUFFER_LIMIT", f"a field of {bits.length} bits; {8 * FIELD_LIMIT} is the limit")
         return bits.offset // unit * bits.width, -(-(bits.offset + bits.length) // unit) * bits.width
 
-    def bytes(self, region: Region, length: int) -> bytes:
+    def bytes(self, region: OperationRegion, length: int) -> bytes:
         """The first bytes of a region, read one by one."""
         memory = self.memory if region.table is None else TableBytes(region.table)
         return bytes(memory.read(region.space, region.offset + at, 1) for at in range(length))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import acpica, arithmetic, declarations, operators, statements, sync, tables
-from xlpy.firmware.acpi.eval.access import Scratch
+from xlpy.firmware.acpi.eval.access import ScratchMemory
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.machine import Frame, Limits, Machine, Notification
+from xlpy.firmware.acpi.eval.machine import AmlMachine, Frame, Limits, Notification
 from xlpy.firmware.acpi.eval.names import parse, show
-from xlpy.firmware.acpi.eval.namespace import Container, Method, Mutex, Table
+from xlpy.firmware.acpi.eval.namespace import Container, LoadedTable, Method, Mutex
 from xlpy.firmware.acpi.eval.results import argument, result, shown
 from xlpy.firmware.acpi.eval.store import read_node
 from xlpy.firmware.acpi.eval.values import ObjectType, String, kind_of
@@ -67,7 +67,7 @@ class Interpreter:
         osi: Callable[[str], bool] = acpica.supported,
         on_error: str | None = None,
     ) -> None:
-        self.machine = Machine(memory or Scratch(), clock, limits)
+        self.machine = AmlMachine(memory or ScratchMemory(), clock, limits)
         self.machine.handler = parse(on_error) if on_error else None
         self.problems: list[AmlError] = []
 
@@ -131,7 +131,7 @@ class Interpreter:
                 raise
             self.problems.append(error)
 
-    def add(self, table: bytes) -> Table:
+    def add(self, table: bytes) -> LoadedTable:
         """Make a table known without running it: DataTableRegion and LoadTable find it."""
         return tables.install(self.machine, table)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.compiler import Compiler
 from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted, UnknownName
-from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, Field, Region
+from xlpy.firmware.acpi.eval.fields import ACCESS_WIDTHS, Bits, Field, OperationRegion
 from xlpy.firmware.acpi.eval.machine import Frame
 from xlpy.firmware.acpi.eval.names import Path
-from xlpy.firmware.acpi.eval.namespace import Block, Container, Event, Method, Mutex
+from xlpy.firmware.acpi.eval.namespace import AmlBlock, AmlEvent, Container, Method, Mutex
 from xlpy.firmware.acpi.eval.opcodes import OPCODES
-from xlpy.firmware.acpi.eval.reader import NAME_STARTS, NUMBERS, Reader
+from xlpy.firmware.acpi.eval.reader import NAME_STARTS, NUMBERS, AmlReader
 from xlpy.firmware.acpi.eval.references import NameRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
 from xlpy.firmware.acpi.eval.statements import holds
@@ -25,9 +25,9 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.machine import Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine
     from xlpy.firmware.acpi.eval.names import Absolute
-    from xlpy.firmware.acpi.eval.namespace import Node, Object
+    from xlpy.firmware.acpi.eval.namespace import NamedObject, Object
     from xlpy.firmware.acpi.eval.reader import Unit
     from xlpy.firmware.acpi.eval.values import Value
 
@@ -38,7 +38,7 @@ _WHILE, _VAR_PACKAGE = 0xA2, b"\x13"
 _NAME, _BUFFER, _PACKAGE, _STRING, _EXTERNAL, _ELSE = 0x08, 0x11, 0x12, 0x0D, 0x15, 0xA1
 
 
-class Loader(Reader):
+class Loader(AmlReader):
     """Runs the top level of one table.
 
     Args:
@@ -51,7 +51,7 @@ class Loader(Reader):
     """
 
     def __init__(
-        self, vm: Machine, table: bytes, start: int, label: str, scope: Absolute, problems: list[AmlError] | None
+        self, vm: AmlMachine, table: bytes, start: int, label: str, scope: Absolute, problems: list[AmlError] | None
     ) -> None:
         super().__init__(table, start)
         self.vm, self.label, self.problems = vm, label, problems
@@ -110,7 +110,7 @@ class Loader(Reader):
 
     def _compiler(self, end: int) -> Compiler:
         return Compiler(
-            Block(self.data, self.at, end, self.label),
+            AmlBlock(self.data, self.at, end, self.label),
             self.scope,
             self.vm.namespace.arity,
             HANDLERS,
@@ -118,7 +118,7 @@ class Loader(Reader):
             resumes=self.vm.handler is not None,
         )
 
-    def _add(self, path: Path, thing: Object) -> Node:
+    def _add(self, path: Path, thing: Object) -> NamedObject:
         namespace = self.vm.namespace
         full = namespace.place(self.scope, path)
         self.made.append(full)
@@ -236,7 +236,7 @@ class Loader(Reader):
     def _event(self, _code: int, _start: int) -> None:
         path = self.path(self.end)
         self.next = self.at
-        self._add(path, Event())
+        self._add(path, AmlEvent())
 
     def _alias(self, _code: int, _start: int) -> None:
         source, path = self.path(self.end), self.path(self.end)
@@ -318,7 +318,7 @@ class Loader(Reader):
         if not isinstance(offset, int) or not isinstance(length, int):
             return False
         self.next = self.at
-        region = Region(str(path), space, offset, length)
+        region = OperationRegion(str(path), space, offset, length)
         region.home = self._add(path, region).path
         return True
 

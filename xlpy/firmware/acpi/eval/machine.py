@@ -6,9 +6,9 @@ from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.access import PCI_CONFIG
 from xlpy.firmware.acpi.eval.compiler import Compiler, Later
 from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted, status_code
-from xlpy.firmware.acpi.eval.fields import FieldAccess, Region
+from xlpy.firmware.acpi.eval.fields import FieldAccess, OperationRegion
 from xlpy.firmware.acpi.eval.names import parse
-from xlpy.firmware.acpi.eval.namespace import Container, Method, Namespace, Node
+from xlpy.firmware.acpi.eval.namespace import AcpiNamespace, Container, Method, NamedObject
 from xlpy.firmware.acpi.eval.references import ElementRef, copy, passed
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
 from xlpy.firmware.acpi.eval.store import load
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.access import RegionAccess
     from xlpy.firmware.acpi.eval.names import Absolute, Path
-    from xlpy.firmware.acpi.eval.namespace import Mutex, Object, Table
+    from xlpy.firmware.acpi.eval.namespace import LoadedTable, Mutex, Object
     from xlpy.firmware.acpi.eval.values import Value
 
 NESTED_RUNS = 8  # regions whose place depends on regions whose place ..., tables that load tables
@@ -60,7 +60,12 @@ class Frame:
     __slots__ = ("args", "at", "code", "height", "locals", "made", "marks", "node", "scope", "scopes", "sync")
 
     def __init__(
-        self, code: Code, scope: Absolute, args: list[Value], node: Node | None, made: list[Absolute] | None = None
+        self,
+        code: Code,
+        scope: Absolute,
+        args: list[Value],
+        node: NamedObject | None,
+        made: list[Absolute] | None = None,
     ) -> None:
         self.code, self.scope, self.node = code, scope, node
         self.at, self.height = 0, 0
@@ -72,7 +77,7 @@ class Frame:
         self.made: list[Absolute] = [] if made is None else made
 
 
-class Machine:
+class AmlMachine:
     """State of the interpreter: namespace, stack, clock and limits.
 
     Args:
@@ -82,7 +87,7 @@ class Machine:
     """
 
     def __init__(self, memory: RegionAccess, clock: Callable[[int], None], limits: Limits) -> None:
-        self.namespace = Namespace()
+        self.namespace = AcpiNamespace()
         self.fields = FieldAccess(memory, self.settle)
         self.clock, self.limits = clock, limits
         self.width, self.mask = 8, (1 << 64) - 1
@@ -93,7 +98,7 @@ class Machine:
         self.now, self.waited = 0, 0  # microseconds
         self.budget, self.runs, self.taken = limits.steps, 0, 0
         self.problems: list[AmlError] | None = None  # where a table's top level puts what fails
-        self.tables: list[Table] = []  # all tables, as AML finds them
+        self.tables: list[LoadedTable] = []  # all tables, as AML finds them
         self.handler: Path | None = None  # the method that decides whether evaluation goes on behind an error
         self.debug: list[Value] = []
         self.notifications: list[Notification] = []
@@ -155,7 +160,7 @@ class Machine:
         values: list[Value] = [status_code(error.status), String(error.status.encode()), 1]
         return self.run(Frame(self.compiled(node), node.path, values, node)) == 0
 
-    def call(self, node: Node, args: int) -> None:
+    def call(self, node: NamedObject, args: int) -> None:
         """Invoke a method with the ``args`` topmost values."""
         method = node.object
         if not isinstance(method, Method) or method.args != args:
@@ -181,7 +186,7 @@ class Machine:
             frame.sync, self.sync = self.sync, method.sync
         self.frames.append(frame)
 
-    def spawn(self, node: Node, values: list[Value]) -> None:
+    def spawn(self, node: NamedObject, values: list[Value]) -> None:
         """Run a method that the machine itself calls; whether it fails does not matter to anybody."""
         try:
             self.run(Frame(self.compiled(node), node.path, values, node))
@@ -202,7 +207,7 @@ class Machine:
         if frame.sync is not None:
             self.sync = frame.sync
 
-    def compiled(self, node: Node) -> Code:
+    def compiled(self, node: NamedObject) -> Code:
         """The code of a method, compiled when it is first needed."""
         method = node.object
         assert isinstance(method, Method)
@@ -303,13 +308,13 @@ class Machine:
 
     # -- objects
 
-    def declare(self, frame: Frame, path: Path, thing: Object) -> Node:
+    def declare(self, frame: Frame, path: Path, thing: Object) -> NamedObject:
         """Make a named object."""
         full = self.namespace.place(frame.scope, path)
         frame.made.append(full)
         return self.namespace.add(full, thing)
 
-    def settle(self, region: Region) -> None:
+    def settle(self, region: OperationRegion) -> None:
         """Find out where a region of PCI configuration space lies: what says so may be defined after it."""
         if not region.settled:
             region.settled = True
@@ -346,7 +351,7 @@ class Machine:
         """Record what was stored to the Debug object."""
         self.debug.append(copy(self.data(value), self.spend))
 
-    def notify(self, node: Node, value: int) -> None:
+    def notify(self, node: NamedObject, value: int) -> None:
         """Record a notification."""
         assert isinstance(node.object, Container)
         self.notifications.append(Notification(str(node), value))

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
-    from xlpy.firmware.acpi.eval.fields import BufferField, Field, Region
+    from xlpy.firmware.acpi.eval.fields import BufferField, Field, OperationRegion
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.values import Value
 
 
 if TYPE_CHECKING:
-    Object: TypeAlias = "Value | Container | Method | Mutex | Event | Region | Field | BufferField"
+    Object: TypeAlias = "Value | Container | Method | Mutex | AmlEvent | OperationRegion | Field | BufferField"
 
 
-class Block(NamedTuple):
+class AmlBlock(NamedTuple):
     """Part of a table: what the compiler needs to know about AML that it is to look at.
 
     Args:
@@ -36,7 +36,7 @@ class Block(NamedTuple):
     label: str
 
 
-class Table:
+class LoadedTable:
     """A table that the machine has.
 
     Args:
@@ -77,7 +77,7 @@ class Method:
         args: int,
         serialized: bool = False,
         sync: int = 0,
-        body: Block | None = None,
+        body: AmlBlock | None = None,
         native: Callable[[list[Value]], Value] | None = None,
     ) -> None:
         self.args, self.serialized, self.sync, self.body, self.native = args, serialized, sync, body, native
@@ -93,7 +93,7 @@ class Mutex:
         self.sync, self.depth, self.before = sync, 0, 0
 
 
-class Event:
+class AmlEvent:
     """An Event, with the number of signals that nobody has waited for."""
 
     __slots__ = ("signals",)
@@ -103,7 +103,7 @@ class Event:
         self.signals = 0
 
 
-class Node:
+class NamedObject:
     """A named object."""
 
     __slots__ = ("object", "path")
@@ -124,18 +124,18 @@ UNKNOWN = -1  # how many arguments a name takes that means nothing
 PREDEFINED = ("_GPE", "_PR_", "_SB_", "_SI_", "_TZ_")
 
 
-class Namespace:
+class AcpiNamespace:
     """All named objects. The root is always there, and so are the predefined scopes (5.3.1)."""
 
     def __init__(self) -> None:
-        self.nodes: dict[Absolute, Node] = {}
+        self.nodes: dict[Absolute, NamedObject] = {}
         self.externals: dict[Absolute, int] = {}  # arguments of methods elsewhere, as External tells them
         self.generation = 0  # changes when a method's arguments may have to be counted anew
         for path in ((), *((name,) for name in PREDEFINED)):
             kind = ObjectType.DEVICE if path == ("_SB_",) else ObjectType.UNINITIALIZED
-            self.nodes[path] = Node(path, Container(kind))
+            self.nodes[path] = NamedObject(path, Container(kind))
 
-    def find(self, scope: Absolute, path: Path) -> Node | None:
+    def find(self, scope: Absolute, path: Path) -> NamedObject | None:
         """The object that ``path`` means in ``scope``."""
         nodes = self.nodes
         for candidate in path.candidates(scope):
@@ -144,14 +144,14 @@ class Namespace:
                 return node
         return None
 
-    def get(self, scope: Absolute, path: Path) -> Node:
+    def get(self, scope: Absolute, path: Path) -> NamedObject:
         """The object that ``path`` means in ``scope``; AmlError when there is none."""
         node = self.find(scope, path)
         if node is None:
             raise AmlError("AE_NOT_FOUND", f"{path} does not exist in the scope {show(scope)}")
         return node
 
-    def operand(self, scope: Absolute, path: Path) -> Node:
+    def operand(self, scope: Absolute, path: Path) -> NamedObject:
         """The object that ``path`` means as an operand; UnknownName when there is none."""
         node = self.find(scope, path)
         if node is None:
@@ -183,20 +183,20 @@ class Namespace:
             raise AmlError("AE_NOT_FOUND", f"{show(full[:-1])} does not exist, so it can't hold {path}")
         return full
 
-    def add(self, full: Absolute, value: Object) -> Node:
+    def add(self, full: Absolute, value: Object) -> NamedObject:
         """A new object."""
-        node = self.nodes[full] = Node(full, value)
+        node = self.nodes[full] = NamedObject(full, value)
         if isinstance(value, Method):
             self.generation += 1
         return node
 
-    def replace(self, node: Node, value: Object) -> None:
+    def replace(self, node: NamedObject, value: Object) -> None:
         """Another object under the same name."""
         if isinstance(value, Method) or isinstance(node.object, Method):
             self.generation += 1
         node.object = value
 
-    def alias(self, full: Absolute, node: Node) -> None:
+    def alias(self, full: Absolute, node: NamedObject) -> None:
         """Another path to an object."""
         self.nodes[full] = node
         self.generation += 1

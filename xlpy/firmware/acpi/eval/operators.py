@@ -15,7 +15,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine, Frame
     from xlpy.firmware.acpi.eval.registry import Handler
     from xlpy.firmware.acpi.eval.values import Value
 
@@ -34,7 +34,7 @@ _MATCHES: tuple[Callable[[int], bool], ...] = (
 
 
 @handler("Match")
-def _match(vm: Machine, _frame: Frame, operators: tuple[int, int]) -> None:
+def _match(vm: AmlMachine, _frame: Frame, operators: tuple[int, int]) -> None:
     start = vm.pop_integer()
     objects = [vm.data(vm.stack.pop()), vm.data(vm.stack.pop())][::-1]
     package = vm.data(vm.stack.pop())
@@ -62,7 +62,7 @@ def _match(vm: Machine, _frame: Frame, operators: tuple[int, int]) -> None:
 
 
 def _conversion(function: Callable[[Value, int], Value]) -> Handler:
-    def run(vm: Machine, _frame: Frame, _operand: object) -> None:
+    def run(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         target, value = vm.pop_place(), vm.data(vm.stack.pop())
         result = function(value, vm.width)
         if isinstance(result, bytearray):
@@ -79,7 +79,7 @@ HANDLERS["ToDecimalString"] = _conversion(convert.to_decimal_string)
 
 
 @handler("ToString")
-def _to_string(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _to_string(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     target, length, value = vm.pop_place(), vm.pop_integer(), vm.data(vm.stack.pop())
     data = convert.to_buffer(value, vm.width)[:length]
     finish(vm, target, String(data.partition(b"\0")[0]), explicit=True)
@@ -101,7 +101,7 @@ _NAMES = {
 }
 
 
-def _text(vm: Machine, value: Value) -> Value:
+def _text(vm: AmlMachine, value: Value) -> Value:
     """What Concatenate sees of an operand: what is neither integer nor string nor buffer turns into its type's name."""
     value = vm.data(value)
     if isinstance(value, (int, String, Buffer)):
@@ -113,7 +113,7 @@ def _text(vm: Machine, value: Value) -> Value:
 
 
 @handler("Concatenate")
-def _concatenate(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _concatenate(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     target, (left, right) = vm.pop_place(), vm.pop_two()
     a, b = _text(vm, left), _text(vm, right)
     b = convert.alike(b, a, vm.width)
@@ -129,7 +129,7 @@ def _concatenate(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("ConcatRes")
-def _concat_res(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _concat_res(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     from xlpy.firmware.acpi.eval.templates import without_end_tag
 
     target = vm.pop_place()
@@ -142,7 +142,7 @@ def _concat_res(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("Mid")
-def _mid(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _mid(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     target = vm.pop_place()
     if None in vm.stack[-3:]:
         raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
@@ -154,7 +154,7 @@ def _mid(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("Index")
-def _index(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _index(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     target, (given, number) = vm.pop_place(), vm.pop_two()
     index, source = vm.integer(number), vm.data(given)
     place: Reference
@@ -173,7 +173,7 @@ def _index(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("Store")
-def _store(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _store(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     target, value = vm.pop_place(), vm.stack.pop()
     if value is None:
         raise AmlError("AE_AML_NO_RETURN_VALUE", "there is no value to store")
@@ -181,7 +181,7 @@ def _store(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("CopyObject")
-def _copy_object(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _copy_object(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     target, value = vm.pop_place(), vm.stack.pop()
     assert target is not None
     if value is None:
@@ -193,7 +193,7 @@ def _copy_object(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("RefOf")
-def _ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _ref_of(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     """The place that lies on the stack is the value."""
     vm.stack[-1] = _referred(vm.stack[-1])
 
@@ -208,7 +208,7 @@ def _referred(place: Value) -> Reference:
 
 
 @handler("CondRefOf")
-def _cond_ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _cond_ref_of(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     target, place = vm.pop_place(), vm.pop_place()
     if place is not None:
         place = _referred(place)
@@ -218,7 +218,7 @@ def _cond_ref_of(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("DerefOf")
-def _deref_of(vm: Machine, frame: Frame, operand: tuple[bool]) -> None:
+def _deref_of(vm: AmlMachine, frame: Frame, operand: tuple[bool]) -> None:
     value = vm.stack.pop()
     if isinstance(value, String):
         value = NodeRef(vm.namespace.get(frame.scope, vm.path(value)))
@@ -232,7 +232,7 @@ def _deref_of(vm: Machine, frame: Frame, operand: tuple[bool]) -> None:
     vm.stack.append(None if unset else load(vm, value))  # what needs a value says so
 
 
-def _behind(vm: Machine, value: Value) -> object:
+def _behind(vm: AmlMachine, value: Value) -> object:
     """The object behind a place and the references in it."""
     for _ in range(HOPS):
         if isinstance(value, NodeRef):
@@ -252,13 +252,13 @@ def _behind(vm: Machine, value: Value) -> object:
 
 
 @handler("ObjectType")
-def _object_type(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _object_type(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     thing = _behind(vm, vm.stack.pop())
     vm.stack.append(int(kind_of(thing)))
 
 
 @handler("SizeOf")
-def _size_of(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _size_of(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     value = vm.stack.pop()
     thing = _behind(vm, value)
     if value is None:

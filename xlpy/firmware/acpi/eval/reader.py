@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import Link
 from xlpy.firmware.acpi.eval.names import decode
-from xlpy.firmware.acpi.eval.namespace import Block, Method
+from xlpy.firmware.acpi.eval.namespace import AmlBlock, Method
 from xlpy.firmware.acpi.eval.opcodes import EXTENDED, OPCODES, Op
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ class Unit(NamedTuple):
     connection: Path | None
 
 
-class Reader:
+class AmlReader:
     """A place in a table. Each read ends before ``end``, that of the package at hand, or raises AmlError."""
 
     def __init__(self, data: bytes, at: int) -> None:
@@ -91,7 +91,7 @@ class Reader:
     def method(self, end: int, label: str) -> tuple[Path, Method]:
         """The rest of a Method; its body is compiled when it is called."""
         path, flags = self.path(end), self.number(1, end)
-        body = Block(self.data, self.at, end, label)
+        body = AmlBlock(self.data, self.at, end, label)
         self.at = end
         return path, Method(flags & 7, bool(flags & 8), flags >> 4, body)
 

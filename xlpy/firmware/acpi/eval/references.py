@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xlpy.firmware.acpi.eval.names import Absolute, Path
-    from xlpy.firmware.acpi.eval.namespace import Node
+    from xlpy.firmware.acpi.eval.namespace import NamedObject
     from xlpy.firmware.acpi.eval.values import Constant, Value
 
 
@@ -27,7 +27,7 @@ class NodeRef(Reference):
 
     __slots__ = ("node", "plain")
 
-    def __init__(self, node: Node, *, plain: bool = False) -> None:
+    def __init__(self, node: NamedObject, *, plain: bool = False) -> None:
         self.node, self.plain = node, plain
 
 
@@ -64,7 +64,7 @@ class LinkRef(Reference):
 
     __slots__ = ("node",)
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: NamedObject) -> None:
         self.node = node
 
 

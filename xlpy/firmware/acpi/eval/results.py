@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeAlias
 
-    from xlpy.firmware.acpi.eval.machine import Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine
     from xlpy.firmware.acpi.eval.namespace import Object
     from xlpy.firmware.acpi.eval.values import Value
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Argument: TypeAlias = "int | str | bytes | Sequence[Argument]"
 
 
-def result(vm: Machine, value: Value, depth: int = 0) -> Result:
+def result(vm: AmlMachine, value: Value, depth: int = 0) -> Result:
     """The result of an evaluation; a reference from RefOf or Index is followed once, as AcpiEvaluateObject does."""
     if isinstance(value, Package):
         if depth > PACKAGE_DEPTH:
@@ -45,7 +45,7 @@ def result(vm: Machine, value: Value, depth: int = 0) -> Result:
     return shown(value)
 
 
-def _element(vm: Machine, package: Package, index: int) -> Value:
+def _element(vm: AmlMachine, package: Package, index: int) -> Value:
     value = package[index]
     known = not isinstance(value, NameRef) or vm.namespace.find(value.scope, value.path)
     return element(vm, ElementRef(package, index)) if known else value

@@ -13,7 +13,7 @@ from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.compiler import Later
-    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine, Frame
     from xlpy.firmware.acpi.eval.names import Path
     from xlpy.firmware.acpi.eval.values import Value
 
@@ -27,47 +27,47 @@ _DEBUG = DebugRef()
 
 
 @handler("Constant")
-def _constant(vm: Machine, _frame: Frame, value: int) -> None:
+def _constant(vm: AmlMachine, _frame: Frame, value: int) -> None:
     vm.stack.append(value & vm.mask)
 
 
 @handler("Zero")
-def _zero(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _zero(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.append(0)
 
 
 @handler("One")
-def _one(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _one(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.append(1)
 
 
 @handler("Ones")
-def _ones(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _ones(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.append(vm.mask)
 
 
 @handler("Fixed")
-def _fixed(vm: Machine, _frame: Frame, value: int) -> None:
+def _fixed(vm: AmlMachine, _frame: Frame, value: int) -> None:
     vm.stack.append(Constant(value & vm.mask))
 
 
 @handler("Revision")
-def _revision(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _revision(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.append(acpica.VERSION)
 
 
 @handler("Timer")
-def _timer(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _timer(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.append((vm.now + STEP * vm.steps()) * 10)  # in units of 100 ns
 
 
 @handler("String")
-def _string(vm: Machine, _frame: Frame, data: bytes) -> None:
+def _string(vm: AmlMachine, _frame: Frame, data: bytes) -> None:
     vm.stack.append(String(data))
 
 
 @handler("Buffer")
-def _buffer(vm: Machine, _frame: Frame, data: bytes) -> None:
+def _buffer(vm: AmlMachine, _frame: Frame, data: bytes) -> None:
     size = max(vm.pop_integer() & 0xFFFFFFFF, len(data))
     if size > BUFFER_LIMIT:
         raise AmlError("AE_NO_MEMORY", f"a buffer of {size} bytes; {BUFFER_LIMIT} is the limit")
@@ -76,7 +76,7 @@ def _buffer(vm: Machine, _frame: Frame, data: bytes) -> None:
 
 
 @handler("Package")
-def _package(vm: Machine, frame: Frame, operand: tuple[int | None, int]) -> None:
+def _package(vm: AmlMachine, frame: Frame, operand: tuple[int | None, int]) -> None:
     count, given = operand
     first = len(vm.stack) - given
     elements = vm.stack[first:]
@@ -93,7 +93,7 @@ def _package(vm: Machine, frame: Frame, operand: tuple[int | None, int]) -> None
 
 
 @handler("GetElement")
-def _get_element(vm: Machine, frame: Frame, path: Path) -> None:
+def _get_element(vm: AmlMachine, frame: Frame, path: Path) -> None:
     vm.stack.append(NameRef(frame.scope, path))
 
 
@@ -101,7 +101,7 @@ def _get_element(vm: Machine, frame: Frame, path: Path) -> None:
 
 
 @handler("GetName")
-def _get_name(vm: Machine, frame: Frame, path: Path) -> None:
+def _get_name(vm: AmlMachine, frame: Frame, path: Path) -> None:
     node = vm.namespace.operand(frame.scope, path)
     if isinstance(node.object, Method):  # which the compiler could not know
         vm.call(node, 0)
@@ -110,40 +110,40 @@ def _get_name(vm: Machine, frame: Frame, path: Path) -> None:
 
 
 @handler("GetSlot")
-def _get_slot(vm: Machine, frame: Frame, operand: tuple[bool, int]) -> None:
+def _get_slot(vm: AmlMachine, frame: Frame, operand: tuple[bool, int]) -> None:
     is_arg, index = operand
     vm.stack.append(load(vm, SlotRef(frame.args if is_arg else frame.locals, index, is_arg)))
 
 
 @handler("SlotPlace")
-def _slot_place(vm: Machine, frame: Frame, operand: tuple[bool, int]) -> None:
+def _slot_place(vm: AmlMachine, frame: Frame, operand: tuple[bool, int]) -> None:
     is_arg, index = operand
     vm.stack.append(SlotRef(frame.args if is_arg else frame.locals, index, is_arg))
 
 
 @handler("NamePlace")
-def _name_place(vm: Machine, frame: Frame, path: Path) -> None:
+def _name_place(vm: AmlMachine, frame: Frame, path: Path) -> None:
     vm.stack.append(NodeRef(vm.namespace.operand(frame.scope, path)))
 
 
 @handler("NamePlaceIfAny")
-def _name_place_if_any(vm: Machine, frame: Frame, path: Path) -> None:
+def _name_place_if_any(vm: AmlMachine, frame: Frame, path: Path) -> None:
     node = vm.namespace.find(frame.scope, path)
     vm.stack.append(NodeRef(node) if node else None)
 
 
 @handler("DebugPlace", "Debug")
-def _debug_place(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _debug_place(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.append(_DEBUG)
 
 
 @handler("NoTarget")
-def _no_target(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _no_target(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.append(None)
 
 
 @handler("CheckReference")
-def _check_reference(vm: Machine, frame: Frame, _operand: object) -> None:
+def _check_reference(vm: AmlMachine, frame: Frame, _operand: object) -> None:
     if isinstance(vm.stack[-1], Constant):
         vm.stack[-1] = ConstantRef(vm.stack[-1])
     elif not isinstance(vm.stack[-1], Reference):
@@ -153,12 +153,12 @@ def _check_reference(vm: Machine, frame: Frame, _operand: object) -> None:
 
 
 @handler("Mark")
-def _mark(vm: Machine, frame: Frame, _operand: object) -> None:
+def _mark(vm: AmlMachine, frame: Frame, _operand: object) -> None:
     frame.marks[frame.at - 1] = len(vm.stack)
 
 
 @handler("Drop")
-def _drop(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _drop(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.pop()
 
 
@@ -166,7 +166,7 @@ def _drop(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("Call")
-def _call(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
+def _call(vm: AmlMachine, frame: Frame, operand: tuple[Path, int]) -> None:
     path, args = operand
     node = vm.namespace.operand(frame.scope, path)
     if args or isinstance(node.object, Method):
@@ -176,18 +176,18 @@ def _call(vm: Machine, frame: Frame, operand: tuple[Path, int]) -> None:
 
 
 @handler("Jump")
-def _jump(_vm: Machine, frame: Frame, aim: int) -> None:
+def _jump(_vm: AmlMachine, frame: Frame, aim: int) -> None:
     frame.at = aim
 
 
 @handler("JumpIfNot")
-def _jump_if_not(vm: Machine, frame: Frame, aim: int) -> None:
+def _jump_if_not(vm: AmlMachine, frame: Frame, aim: int) -> None:
     value = vm.stack.pop()
     if not (value if type(value) is int else holds(vm, value)):
         frame.at = aim
 
 
-def holds(vm: Machine, value: Value) -> bool:
+def holds(vm: AmlMachine, value: Value) -> bool:
     """Whether a condition of this value is met."""
     if isinstance(value, (Reference, Package)):
         raise AmlError("AE_TYPE", "a condition must be an integer, string or buffer")
@@ -195,7 +195,7 @@ def holds(vm: Machine, value: Value) -> bool:
 
 
 @handler("Return")
-def _return(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _return(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     value = vm.stack.pop()
     if isinstance(value, ElementRef):
         value = ElementRef(value.package, value.index, direct=True)
@@ -203,27 +203,27 @@ def _return(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("End")
-def _end(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _end(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.leave(None)
 
 
 @handler("Noop", "BreakPoint")
-def _noop(_vm: Machine, _frame: Frame, _operand: object) -> None:
+def _noop(_vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     """Nothing happens."""
 
 
 @handler("Fatal")
-def _fatal(vm: Machine, _frame: Frame, operand: tuple[int, int]) -> None:
+def _fatal(vm: AmlMachine, _frame: Frame, operand: tuple[int, int]) -> None:
     kind, code = operand
     vm.log(String(b"Fatal: type %#x, code %#x, argument %#x" % (kind, code, vm.pop_integer())))
 
 
 @handler("Raise")
-def _raise(_vm: Machine, _frame: Frame, error: AmlError) -> None:
+def _raise(_vm: AmlMachine, _frame: Frame, error: AmlError) -> None:
     fresh = AmlError(error.status, error.message, offset=error.offset, path=error.path)
     raise fresh
 
 
 @handler("Later")
-def _later(vm: Machine, frame: Frame, later: Later) -> None:
+def _later(vm: AmlMachine, frame: Frame, later: Later) -> None:
     vm.reach(frame, later)

@@ -22,14 +22,14 @@ from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.fields import FieldAccess
-    from xlpy.firmware.acpi.eval.namespace import Namespace, Node
+    from xlpy.firmware.acpi.eval.namespace import AcpiNamespace, NamedObject
     from xlpy.firmware.acpi.eval.values import Value
 
 
 class Holder(Protocol):
     """Whose places they are: what reading and writing needs of the machine."""
 
-    namespace: Namespace
+    namespace: AcpiNamespace
     fields: FieldAccess
     stack: list[Value]
     width: int
@@ -44,7 +44,7 @@ class Holder(Protocol):
         """Record what was stored to the Debug object."""
 
 
-def read_node(vm: Holder, node: Node) -> Value:
+def read_node(vm: Holder, node: NamedObject) -> Value:
     """The value of a named object; of one that has none, such as a Device, the object itself."""
     thing = node.object
     if isinstance(thing, (int, String, Buffer, Package, Reference)):
@@ -160,7 +160,7 @@ def taken(vm: Holder, value: Value) -> Value:
     return copy(value, vm.spend)
 
 
-def _store_named(vm: Holder, value: Value, node: Node, plain: bool) -> Value:
+def _store_named(vm: Holder, value: Value, node: NamedObject, plain: bool) -> Value:
     thing = node.object
     if isinstance(value, Reference) and isinstance(thing, (int, bytearray, Field, BufferField)):
         raise convert.type_error(value, "an integer, string or buffer")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.namespace import Container, Event, Mutex
+from xlpy.firmware.acpi.eval.namespace import AmlEvent, Container, Mutex
 from xlpy.firmware.acpi.eval.references import NodeRef
 from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load
@@ -15,22 +15,22 @@ from xlpy.firmware.acpi.eval.values import Reference
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine, Frame
 
 FOREVER = 0xFFFF  # milliseconds of a wait without end
 
 
 @handler("Sleep")
-def _sleep(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _sleep(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.pass_time(vm.pop_integer() * 1000)
 
 
 @handler("Stall")
-def _stall(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _stall(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.pass_time(vm.pop_integer())
 
 
-def _named(vm: Machine) -> NodeRef:
+def _named(vm: AmlMachine) -> NodeRef:
     """The named object that the place on the stack, or the reference in it, means."""
     value = vm.stack.pop()
     while isinstance(value, Reference) and not isinstance(value, NodeRef):
@@ -41,22 +41,22 @@ def _named(vm: Machine) -> NodeRef:
     return value
 
 
-def _mutex(vm: Machine) -> Mutex:
+def _mutex(vm: AmlMachine) -> Mutex:
     node = _named(vm).node
     if not isinstance(node.object, Mutex):
         raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no mutex")
     return node.object
 
 
-def _event(vm: Machine) -> Event:
+def _event(vm: AmlMachine) -> AmlEvent:
     node = _named(vm).node
-    if not isinstance(node.object, Event):
+    if not isinstance(node.object, AmlEvent):
         raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no event")
     return node.object
 
 
 @handler("Acquire")
-def _acquire(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _acquire(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     mutex = _mutex(vm)
     if not mutex.depth:
         if vm.sync > mutex.sync:
@@ -68,7 +68,7 @@ def _acquire(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("Release")
-def _release(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _release(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     mutex = _mutex(vm)
     if not mutex.depth:
         raise AmlError("AE_AML_MUTEX_NOT_ACQUIRED", "this mutex is not held")
@@ -81,17 +81,17 @@ def _release(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("Signal")
-def _signal(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _signal(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     _event(vm).signals += 1
 
 
 @handler("Reset")
-def _reset(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _reset(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     _event(vm).signals = 0
 
 
 @handler("Wait")
-def _wait(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _wait(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     timeout, event = vm.pop_integer() & FOREVER, _event(vm)
     if event.signals:
         event.signals -= 1
@@ -104,7 +104,7 @@ def _wait(vm: Machine, _frame: Frame, _operand: object) -> None:
 
 
 @handler("Notify")
-def _notify(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _notify(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     value, place = vm.pop_integer(), vm.stack.pop()
     if not isinstance(place, NodeRef):  # not even a reference to one
         raise convert.type_error(place, "the name of a device")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval.access import SYSTEM_MEMORY
 from xlpy.firmware.acpi.eval.declarations import declare_region
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.fields import Field, Region
+from xlpy.firmware.acpi.eval.fields import Field, OperationRegion
 from xlpy.firmware.acpi.eval.loader import Loader
-from xlpy.firmware.acpi.eval.namespace import Table
+from xlpy.firmware.acpi.eval.namespace import LoadedTable
 from xlpy.firmware.acpi.eval.references import NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load, store
@@ -16,7 +16,7 @@ from xlpy.firmware.acpi.header import verify
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.firmware.acpi.eval.machine import Frame, Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine, Frame
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.values import Value
 
@@ -27,18 +27,18 @@ TABLES = 256  # in all; ACPICA has 4095 owners of names
 AML_TABLES = ("DSDT", "SSDT", "PSDT", "OSDT")
 
 
-def install(vm: Machine, data: bytes) -> Table:
+def install(vm: AmlMachine, data: bytes) -> LoadedTable:
     """Make a table known to AML, and give it a label."""
     if len(vm.tables) >= TABLES:
         raise AmlError("AE_OWNER_ID_LIMIT", f"more than {TABLES} tables")
     signature = data[:4].decode("latin-1")
     count = 1 + sum(table.data[:4] == data[:4] for table in vm.tables)
-    table = Table(bytearray(data), signature if count == 1 else f"{signature}{count}")
+    table = LoadedTable(bytearray(data), signature if count == 1 else f"{signature}{count}")
     vm.tables.append(table)
     return table
 
 
-def execute(vm: Machine, table: Table, scope: Absolute = ()) -> None:
+def execute(vm: AmlMachine, table: LoadedTable, scope: Absolute = ()) -> None:
     """Run the top level of a table. When that ends before the table does, nothing that it made stays, as in ACPICA.
 
     Raises:
@@ -55,7 +55,7 @@ def execute(vm: Machine, table: Table, scope: Absolute = ()) -> None:
     table.loaded = True
 
 
-def find(vm: Machine, values: list[bytes]) -> Table | None:
+def find(vm: AmlMachine, values: list[bytes]) -> LoadedTable | None:
     """The table with this signature, OEM id and OEM table id."""
     signature, oem_id, oem_table_id = values
     if len(signature) != 4:
@@ -65,7 +65,7 @@ def find(vm: Machine, values: list[bytes]) -> Table | None:
     return next((table for table in vm.tables if table.matches(signature, oem_id, oem_table_id)), None)
 
 
-def _text(vm: Machine, value: Value) -> bytes:
+def _text(vm: AmlMachine, value: Value) -> bytes:
     value = vm.data(value)
     if not isinstance(value, String):
         raise AmlError("AE_AML_OPERAND_TYPE", "a string is needed")
@@ -73,10 +73,10 @@ def _text(vm: Machine, value: Value) -> bytes:
 
 
 @handler("DataTableRegion")
-def _data_table_region(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
+def _data_table_region(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> None:
     values = [_text(vm, value) for value in vm.stack[-3:]]
     del vm.stack[-3:]
-    region = Region(str(operand[0]), DATA_TABLE, table=bytearray())
+    region = OperationRegion(str(operand[0]), DATA_TABLE, table=bytearray())
     declare_region(vm, frame, operand[0], region)
     table = find(vm, values)
     if table is None:
@@ -85,7 +85,7 @@ def _data_table_region(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
 
 
 @handler("Load")
-def _load(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
+def _load(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> None:
     target = vm.pop_place()
     held = load(vm, target) if isinstance(target, (NodeRef, SlotRef)) else None
     if not isinstance(held, int):
@@ -103,10 +103,10 @@ def _load(vm: Machine, frame: Frame, operand: tuple[Path]) -> None:
     vm.stack.append(vm.mask)
 
 
-def _source(vm: Machine, frame: Frame, path: Path) -> bytes:
+def _source(vm: AmlMachine, frame: Frame, path: Path) -> bytes:
     """The table that Load is to load: at the start of a region, or in a field or buffer."""
     thing = vm.namespace.get(frame.scope, path).object
-    if isinstance(thing, Region):
+    if isinstance(thing, OperationRegion):
         vm.settle(thing)
         if thing.space != SYSTEM_MEMORY:
             raise AmlError("AE_AML_OPERAND_TYPE", "a table is loaded from a region of system memory")
@@ -125,7 +125,7 @@ def _source(vm: Machine, frame: Frame, path: Path) -> bytes:
     return bytes(data[:length])
 
 
-def _check_length(vm: Machine, length: int) -> None:
+def _check_length(vm: AmlMachine, length: int) -> None:
     if length < HEADER_SIZE:
         raise AmlError("AE_INVALID_TABLE_LENGTH", f"a table of {length} bytes, a header has {HEADER_SIZE}")
     if length > TABLE_LIMIT:
@@ -134,7 +134,7 @@ def _check_length(vm: Machine, length: int) -> None:
 
 
 @handler("LoadTable")
-def _load_table(vm: Machine, frame: Frame, _operand: object) -> None:
+def _load_table(vm: AmlMachine, frame: Frame, _operand: object) -> None:
     *paths, parameter = vm.stack[-6:]
     signature, oem_id, oem_table_id, root, target = (_text(vm, value) for value in paths)
     del vm.stack[-6:]
@@ -153,6 +153,6 @@ def _load_table(vm: Machine, frame: Frame, _operand: object) -> None:
 
 
 @handler("Unload")
-def _unload(vm: Machine, _frame: Frame, _operand: object) -> None:
+def _unload(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     vm.stack.pop()
     raise AmlError("AE_AML_OPERAND_TYPE", "Load gives no handle that could be unloaded")

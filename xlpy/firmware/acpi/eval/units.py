@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.access import BUSES
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.fields import Field, Link, Region
+from xlpy.firmware.acpi.eval.fields import Field, Link, OperationRegion
 from xlpy.firmware.acpi.eval.values import Buffer
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.firmware.acpi.eval.machine import Machine
+    from xlpy.firmware.acpi.eval.machine import AmlMachine
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.reader import Unit
 
 CHAIN = 4  # index fields over index fields, banks over banks
 
 
-def region_at(vm: Machine, scope: Absolute, path: Path) -> Region:
+def region_at(vm: AmlMachine, scope: Absolute, path: Path) -> OperationRegion:
     """The operation region that ``path`` means in ``scope``."""
     node = vm.namespace.get(scope, path)
-    if not isinstance(node.object, Region):
+    if not isinstance(node.object, OperationRegion):
         raise AmlError("AE_AML_OPERAND_TYPE", f"{node} is no operation region, but a {node.type.name.lower()}")
     return node.object
 
 
-def link_of(vm: Machine, scope: Absolute, region: Region, unit: Unit) -> Link | None:
+def link_of(vm: AmlMachine, scope: Absolute, region: OperationRegion, unit: Unit) -> Link | None:
     """How a field of a region reaches its bus, with the descriptor that its connection names; None for memory."""
     if region.space not in BUSES:
         return None
@@ -34,7 +34,7 @@ def link_of(vm: Machine, scope: Absolute, region: Region, unit: Unit) -> Link | 
     return unit.link._replace(connection=bytes(held) if isinstance(held, Buffer) else b"")
 
 
-def field_at(vm: Machine, scope: Absolute, path: Path) -> Field:
+def field_at(vm: AmlMachine, scope: Absolute, path: Path) -> Field:
     """The field that ``path`` means in ``scope``."""
     node = vm.namespace.get(scope, path)
     if not isinstance(node.object, Field):

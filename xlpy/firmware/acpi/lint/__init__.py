@@ -12,7 +12,7 @@ from collections import Counter
 
 from xlpy.firmware.acpi.lint import affinity, blocks, headers, interrupts, pointers
 from xlpy.firmware.acpi.lint.findings import ERROR, NOTE, RULES, SEVERITIES, WARNING, Finding, Rule, finding
-from xlpy.firmware.acpi.lint.sources import Source, read_tables
+from xlpy.firmware.acpi.lint.sources import TableSource, read_tables
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = [
     "WARNING",
     "Finding",
     "Rule",
-    "Source",
+    "TableSource",
     "check",
     "read_tables",
 ]
@@ -43,7 +43,7 @@ _RULES: dict[str, Callable[[str, bytes], list[Finding]]] = {
 }
 
 
-def check(source: Source) -> list[Finding]:
+def check(source: TableSource) -> list[Finding]:
     """Everything that is wrong with the tables of one machine, by table, those that concern several at the end."""
     tables = source.tables
     names = table_names(tables)
@@ -98,7 +98,7 @@ def _copies(names: Sequence[str], tables: Sequence[Found]) -> list[Finding]:
     return found
 
 
-def _pointers(names: Sequence[str], source: Source) -> list[Finding]:
+def _pointers(names: Sequence[str], source: TableSource) -> list[Finding]:
     """Pointers, as far as the input says where tables were; and once, what it lacks."""
     tables = source.tables
     addresses = {table.address for table in tables}

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval import AmlError
     from xlpy.firmware.acpi.eval.names import Absolute
-    from xlpy.firmware.acpi.eval.namespace import Namespace
+    from xlpy.firmware.acpi.eval.namespace import AcpiNamespace
     from xlpy.firmware.acpi.walk import Found
 
 AML = ("DSDT", "SSDT", "PSDT")
@@ -55,7 +55,7 @@ def check(names: Sequence[str], tables: Sequence[Found]) -> list[Finding]:
     return told + (list(_elements(interpreter.machine.namespace, homes)) if complete else [])
 
 
-def _elements(namespace: Namespace, homes: Mapping[Absolute, str]) -> Iterator[Finding]:
+def _elements(namespace: AcpiNamespace, homes: Mapping[Absolute, str]) -> Iterator[Finding]:
     """Names in packages are looked up when a table is loaded: where there is no such object, the element is empty."""
     from xlpy.firmware.acpi.eval.names import show
     from xlpy.firmware.acpi.eval.references import NameRef

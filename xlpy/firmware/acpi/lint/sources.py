@@ -19,7 +19,7 @@ SUFFIXES = (".dat", ".aml", ".bin")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")  # what a redirection in PowerShell writes
 
 
-class Source(NamedTuple):
+class TableSource(NamedTuple):
     """What was read.
 
     tables: in the order in which they were found; addresses are 0 where nothing says them. problems: what is wrong with
@@ -31,7 +31,7 @@ class Source(NamedTuple):
     walked: bool = False
 
 
-def read_tables(path: Path) -> list[Source]:
+def read_tables(path: Path) -> list[TableSource]:
     """The tables of each machine: a folder of raw tables or one raw table is one machine, a dump may hold several.
 
     Raises:
@@ -45,15 +45,15 @@ def read_tables(path: Path) -> list[Source]:
         for file in files:
             tables.append(_raw(data := read_file(file, left)))
             left -= len(data)
-        return [Source(tables)]
+        return [TableSource(tables)]
     return tables_in(read_file(path, limits.TABLES), str(path))
 
 
-def tables_in(data: bytes, name: str) -> list[Source]:
+def tables_in(data: bytes, name: str) -> list[TableSource]:
     """As ``read_tables``, of a file's content; ``name`` is for messages."""
     lines = _lines(data)
     if lines is None:
-        return [Source(_bare(data, name))]
+        return [TableSource(_bare(data, name))]
     from xlpy.firmware.acpi.acpidump import from_hex
 
     problems: dict[int, FormatError] = {}
@@ -63,7 +63,7 @@ def tables_in(data: bytes, name: str) -> list[Source]:
     sources, start = [], 0
     for part in by_machine(tables):
         end = start + len(part)
-        sources.append(Source(part, [error for at, error in problems.items() if start <= at < end]))
+        sources.append(TableSource(part, [error for at, error in problems.items() if start <= at < end]))
         start = end
     return sources
 
@@ -91,7 +91,7 @@ def _bare(data: bytes, name: str) -> list[Found]:
     return found if at == len(data) and all(one.signature.isascii() for one in found) else [_raw(data)]
 
 
-def from_stream(file: BinaryIO, name: str) -> list[Source]:
+def from_stream(file: BinaryIO, name: str) -> list[TableSource]:
     """As ``read_tables``, of a stream, such as standard input."""
     return tables_in(read_stream(file, name, limits.TABLES), name)
 

@@ -52,9 +52,9 @@ def isa_bridge() -> bytes:
     return aml.device(
         "ISA",
         aml.name("_ADR", 0x00010000),
-        aml.op_region("PIRQ", aml.Space.PCI_CONFIG, 0x60, 4),
+        aml.op_region("PIRQ", aml.RegionSpace.PCI_CONFIG, 0x60, 4),
         # The registers are used from outside the bridge, so their names go to the root.
-        aml.scope("\\", aml.field("\\_SB.PCI0.ISA.PIRQ", [(f"PIR{link}", 8) for link in "ABCD"], aml.Access.BYTE)),
+        aml.scope("\\", aml.field("\\_SB.PCI0.ISA.PIRQ", [(f"PIR{link}", 8) for link in "ABCD"], aml.AccessType.BYTE)),
         _board(),
         _dma_controller(),
         *map(_legacy, _DEVICES),

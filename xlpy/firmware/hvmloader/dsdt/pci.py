@@ -160,8 +160,8 @@ def _routes() -> bytes:
 def _slots() -> bytes:
     return b"".join(
         (
-            aml.op_region("SEJ", aml.Space.SYSTEM_IO, _HOTPLUG + 8, 8),
-            aml.field("SEJ", (("B0EJ", 32), ("B0RM", 32)), aml.Access.DWORD, update=aml.Update.WRITE_AS_ZEROS),
+            aml.op_region("SEJ", aml.RegionSpace.SYSTEM_IO, _HOTPLUG + 8, 8),
+            aml.field("SEJ", (("B0EJ", 32), ("B0RM", 32)), aml.AccessType.DWORD, update=aml.Update.WRITE_AS_ZEROS),
             *map(_slot, SLOTS),
         )
     )
@@ -188,8 +188,8 @@ def gpe_slots() -> bytes:
     )
     return b"".join(
         (
-            aml.op_region("PCST", aml.Space.SYSTEM_IO, _HOTPLUG, 8),
-            aml.field("PCST", (("PCIU", 32), ("PCID", 32)), aml.Access.DWORD, update=aml.Update.WRITE_AS_ZEROS),
+            aml.op_region("PCST", aml.RegionSpace.SYSTEM_IO, _HOTPLUG, 8),
+            aml.field("PCST", (("PCIU", 32), ("PCID", 32)), aml.AccessType.DWORD, update=aml.Update.WRITE_AS_ZEROS),
             aml.method("_E01", 0, aml.store(aml.ref("PCIU"), up), aml.store(aml.ref("PCID"), down), *checks),
         )
     )

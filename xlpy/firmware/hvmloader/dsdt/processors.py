@@ -31,12 +31,12 @@ def processors(pm_base: int) -> bytes:
     r"""For ``\_SB``: ``MSUM``, ``PMAT``, ``PR00`` to ``PR7F``, ``PRST`` and ``PRSC``."""
     return b"".join(
         (
-            aml.op_region("MSUM", aml.Space.SYSTEM_MEMORY, aml.ref("\\_SB.MSUA"), 1),
-            aml.field("MSUM", (("MSU", 8),), aml.Access.BYTE),
+            aml.op_region("MSUM", aml.RegionSpace.SYSTEM_MEMORY, aml.ref("\\_SB.MSUA"), 1),
+            aml.field("MSUM", (("MSU", 8),), aml.AccessType.BYTE),
             _pmat(),
             *(aml.processor(_name(n), n, pm_base + _BLOCK, _BLOCK_LENGTH, body) for n, body in enumerate(_bodies())),
-            aml.op_region("PRST", aml.Space.SYSTEM_IO, _BITMAP_PORT, MAX_VCPUS // 8),
-            aml.field("PRST", (("PRS", MAX_VCPUS),), aml.Access.BYTE),
+            aml.op_region("PRST", aml.RegionSpace.SYSTEM_IO, _BITMAP_PORT, MAX_VCPUS // 8),
+            aml.field("PRST", (("PRS", MAX_VCPUS),), aml.AccessType.BYTE),
             _prsc(),
         )
     )
@@ -75,9 +75,9 @@ def _processor(number: bytes, offset: bytes, *, guarded: bool) -> bytes:
         (
             aml.name("_HID", aml.string("ACPI0007")),
             aml.name("_UID", number),
-            aml.op_region("MATR", aml.Space.SYSTEM_MEMORY, aml.add(aml.ref("\\_SB.MAPA"), offset), 8),
-            aml.field("MATR", (("MAT", 64),), aml.Access.BYTE),
-            aml.field("MATR", ((None, 32), ("FLG", 1)), aml.Access.BYTE),
+            aml.op_region("MATR", aml.RegionSpace.SYSTEM_MEMORY, aml.add(aml.ref("\\_SB.MAPA"), offset), 8),
+            aml.field("MATR", (("MAT", 64),), aml.AccessType.BYTE),
+            aml.field("MATR", ((None, 32), ("FLG", 1)), aml.AccessType.BYTE),
             aml.method("_MAT", 0, aml.return_(entry)),
             aml.method("_STA", 0, aml.if_(online, aml.return_(0x0F)), aml.return_(0)),
             aml.method("_EJ0", 1, aml.sleep(_EJECT_MS)),

@@ -49,8 +49,8 @@ def system_bus(acpi_info: Gpa, *devices: bytes) -> bytes:
             aml.name("_HID", aml.eisaid("PNP0C02")),
             aml.name("_CRS", aml.resource_template(aml.qword_memory(0, 0x9FFFF, cache=CACHEABLE, producer=False))),
         ),
-        aml.op_region("BIOS", aml.Space.SYSTEM_MEMORY, aml.dword(acpi_info), SIZE),
-        aml.field("BIOS", FIELDS, aml.Access.BYTE),
+        aml.op_region("BIOS", aml.RegionSpace.SYSTEM_MEMORY, aml.dword(acpi_info), SIZE),
+        aml.field("BIOS", FIELDS, aml.AccessType.BYTE),
         *devices,
     )
 
@@ -61,6 +61,6 @@ def gpe(slots: bytes) -> bytes:
         "\\_GPE",
         aml.method("_E02", 0, aml.call("\\_SB.PRSC")),
         slots,
-        aml.op_region("DG1", aml.Space.SYSTEM_IO, _DEBUG_PORT, 4),
-        aml.field("DG1", (("DPT1", 8), ("DPT2", 8)), aml.Access.BYTE),
+        aml.op_region("DG1", aml.RegionSpace.SYSTEM_IO, _DEBUG_PORT, 4),
+        aml.field("DG1", (("DPT1", 8), ("DPT2", 8)), aml.AccessType.BYTE),
     )

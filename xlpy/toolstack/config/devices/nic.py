@@ -10,7 +10,7 @@ from xlpy.toolstack.config.libxl_json import NIC_COLO
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.toolstack.config.devices.spec import Piece
+    from xlpy.toolstack.config.devices.spec import SpecPiece
     from xlpy.toolstack.config.reading.reader import Node, Reader
     from xlpy.toolstack.config.xlcfg import Text
 
@@ -112,7 +112,7 @@ def read_nics(reader: Reader) -> None:
     reader.put("nics", nics)
 
 
-def _read_piece(reader: Reader, text: Text, piece: Piece, nic: Node) -> None:
+def _read_piece(reader: Reader, text: Text, piece: SpecPiece, nic: Node) -> None:
     key, value = piece.key, piece.value
 
     def warn(message: str, hint: str | None = None) -> None:

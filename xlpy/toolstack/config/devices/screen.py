@@ -9,7 +9,7 @@ from xlpy.toolstack.config.devices.spec import pieces, unknown
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.toolstack.config.devices.spec import Piece
+    from xlpy.toolstack.config.devices.spec import SpecPiece
     from xlpy.toolstack.config.reading.reader import Node, Reader
     from xlpy.toolstack.config.xlcfg import Text
 
@@ -83,7 +83,7 @@ def read_vkbs(reader: Reader) -> None:
     reader.put("vkbs", keyboards)
 
 
-def _read_vkb(reader: Reader, text: Text, piece: Piece, node: Node) -> None:
+def _read_vkb(reader: Reader, text: Text, piece: SpecPiece, node: Node) -> None:
     field = piece.key.replace("-", "_")
     if piece.value is None or piece.key not in VKB_SETTINGS:
         unknown(reader, text, piece, "vkb", VKB_SETTINGS, fatal=True)
@@ -126,7 +126,7 @@ def read_vdispls(reader: Reader) -> None:
     reader.put("vdispls", displays)
 
 
-def _read_connectors(reader: Reader, text: Text, piece: Piece, node: Node) -> None:
+def _read_connectors(reader: Reader, text: Text, piece: SpecPiece, node: Node) -> None:
     """``ID:WIDTHxHEIGHT`` between semicolons. xl gives up at a resolution that is no number, but does not say so."""
     where = reader.at(text, piece.at)
     parts = [part for part in (piece.value or "").split(";") if part]

@@ -9,7 +9,7 @@ from xlpy.toolstack.config.devices.spec import pieces, unknown
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.toolstack.config.devices.spec import Piece
+    from xlpy.toolstack.config.devices.spec import SpecPiece
     from xlpy.toolstack.config.reading.reader import Node, Reader
     from xlpy.toolstack.config.xlcfg import Text
 
@@ -27,7 +27,7 @@ NO_CHANNEL_DEVID_SINCE = (4, 18)
 CHANNEL_SETTINGS = ("backend", "name", "path", "connection")
 
 
-def _settings(reader: Reader, text: Text, kind: str, known: tuple[str, ...]) -> list[Piece]:
+def _settings(reader: Reader, text: Text, kind: str, known: tuple[str, ...]) -> list[SpecPiece]:
     """The settings of one specification; xl stops at the first piece without ``=``."""
     found = []
     for piece in pieces(text):

@@ -8,7 +8,7 @@ from xlpy.toolstack.config.xlcfg import Items, Text
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.toolstack.config.devices.spec import Piece
+    from xlpy.toolstack.config.devices.spec import SpecPiece
     from xlpy.toolstack.config.reading.reader import Node, Reader
 
 FORMATS = [
@@ -91,7 +91,7 @@ def _read_item(reader: Reader, card: Node, item: Text) -> bool:
     return all(_read_piece(reader, item, kind, node, piece) for piece in parts[1:])
 
 
-def _read_piece(reader: Reader, item: Text, kind: str, node: Node, piece: Piece) -> bool:
+def _read_piece(reader: Reader, item: Text, kind: str, node: Node, piece: SpecPiece) -> bool:
     value, where, params = piece.value, reader.at(item, piece.at), node["params"]
     if value is None:
         reader.error(where, f"vsnd: {piece.text!r} is not KEY=VALUE")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.config.xlcfg import Position, Text
 
 
-class Piece(NamedTuple):
+class SpecPiece(NamedTuple):
     """A piece of a specification.
 
     Args:
@@ -28,18 +28,18 @@ class Piece(NamedTuple):
     at: int
 
 
-def pieces(text: str, separator: str = ",") -> Iterator[Piece]:
+def pieces(text: str, separator: str = ",") -> Iterator[SpecPiece]:
     """The pieces between commas; empty ones do not count, spaces in front of one neither (C's ``strtok``)."""
     index = 0
     for part in text.split(separator):
         if part:
             piece = part.lstrip(" ")
             key, equals, value = piece.partition("=")
-            yield Piece(piece, key, value if equals else None, index + len(part) - len(piece))
+            yield SpecPiece(piece, key, value if equals else None, index + len(part) - len(piece))
         index += len(part) + 1
 
 
-def unknown(reader: Reader, text: Text, piece: Piece, kind: str, known: Iterable[str], *, fatal: bool) -> None:
+def unknown(reader: Reader, text: Text, piece: SpecPiece, kind: str, known: Iterable[str], *, fatal: bool) -> None:
     """Report a setting that does not belong in a specification."""
     where: Position = reader.at(text, piece.at)
     known, hint = tuple(known), None
