@@ -9,7 +9,7 @@ with Host.open("/tmp/host") as host:
 
 from __future__ import annotations
 
-from xlpy.dom0.emulated import Prepared
+from xlpy.dom0.files.changes import Prepared
 from xlpy.errors import (
     ConfigError,
     Conflict,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from xlpy.addr import Gpa
-    from xlpy.dom0.emulated import Prepared
+    from xlpy.dom0.files.changes import Prepared
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.firmware.acpi.walk import Found
     from xlpy.hw.hardware import Hardware

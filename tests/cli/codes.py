@@ -407,7 +407,7 @@ def xfs_log(_get):
 
 
 def xfs_read_only(_get):
-    from xlpy.dom0.emulated import refuse_xfs
+    from xlpy.dom0.files.edits import refuse_xfs
     from xlpy.dom0.kernel import Mount
 
     return raised(refuse_xfs, Mount("/dev/pmem0", "/mnt/pmem0", "xfs", ("rw",)))

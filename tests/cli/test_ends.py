@@ -230,7 +230,7 @@ def test_a_domain_ends_although_its_file_is_gone(xlpy, configs, host_root):
     host = Host.open(host_root)
     mount = host.dom0.place("/mnt/pmem0")[0]
     number = host.dom0.file("/mnt/pmem0/vm1.img")[2].number
-    editor = host.dom0._editor(mount)
+    editor = host.dom0.edits.editor(mount)
     with editor._editing():
         editor._scratch.open().lookup("/vm1.img")
         editor._debugfs(["ln vm1.img other.img", f"sif <{number}> links_count 2", "unlink vm1.img"])

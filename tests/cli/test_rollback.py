@@ -123,7 +123,7 @@ def test_an_error_at_every_point(name, share, of, host_root, configs, monkeypatc
     for number in ("vm2", "hole"):
         assert run(["pmem", "mkfile", "1M", f"/mnt/pmem0/{number}.img"]) == 0
     host = Host.open(host_root)
-    host.dom0._editor(host.dom0.place("/mnt/pmem0")[0]).punch("/hole.img", 8192, 16384)
+    host.dom0.edits.editor(host.dom0.place("/mnt/pmem0")[0]).punch("/hole.img", 8192, 16384)
     host.dom0.repair()
     host.store.close()
     empty = snapshot(host_root)

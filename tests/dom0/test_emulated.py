@@ -11,9 +11,10 @@ import pytest
 from programs import need
 
 from xlpy.addr import KIB, MIB, PAGE, Mfn, Spa, Span
-from xlpy.dom0.emulated import EmulatedDom0, Prepared
+from xlpy.dom0.emulated import EmulatedDom0
 from xlpy.dom0.ext4.inplace import InPlace
 from xlpy.dom0.ext4.reader import Ext4Image
+from xlpy.dom0.files.changes import Prepared
 from xlpy.dom0.kernel import FileStat, Mount
 from xlpy.dom0.nvdimm.infoblock import parse_pfn
 from xlpy.errors import Conflict, Constraint, HypercallError, NotFound, StateError, Unsafe
@@ -462,7 +463,7 @@ def killed(dom0):
     class Killed(Exception):
         pass
 
-    with suppress(Killed), dom0._edits._store.transaction("killed"):
+    with suppress(Killed), dom0.store.transaction("killed"):
         yield
         raise Killed
 
@@ -492,7 +493,7 @@ def test_repair_takes_back_what_was_not_committed(fresh):
 def test_a_flag_that_the_user_has_set_is_his(fresh):
     _, reopen = fresh
     path, dom0 = "/mnt/pmem0/vm1.img", reopen()
-    InPlace(*dom0._place(dom0.place(path)[0])).set_immutable(dom0.file(path)[2].number, True)
+    InPlace(*dom0.reopen(dom0.place(path)[0])).set_immutable(dom0.file(path)[2].number, True)
     for _ in range(2):
         dom0 = reopen()
         dom0.pin(path, "domain 1")

@@ -38,6 +38,7 @@ LAYERS = [  # from the top; what stands in one line does not know of each other
 INSIDE = {  # the same inside a layer
     "dom0": [
         ["emulated", "linux"],
+        ["discovery"],
         ["bring_up"],
         ["files"],
         ["xfs"],

@@ -51,7 +51,7 @@ def carry_out(host: Host, event: HostEvent, dry_run: bool = False) -> str:
         NotFound: no such file. Conflict: a domain has it (EPERM), or another file on the mount (EBUSY).
         Constraint: the file system cannot do it, or not with DAX (EOPNOTSUPP, EINVAL).
     """
-    from xlpy.dom0.emulated import refuse_xfs
+    from xlpy.dom0.files.edits import refuse_xfs
 
     dom0, path = host.dom0, event.path
     if event.kind == "remount":

@@ -49,13 +49,13 @@ class Buses:
     """
 
     def __init__(self, hw: Hardware, store: Store) -> None:
-        self._hw = hw
-        self._store = store
-        self._table = store.table("dom0")
+        self.hw = hw
+        self.store = store
+        self.table = store.table("dom0")
         self._heir: Buses | None = None
 
     def _load(self, key: str) -> Any:  # noqa: ANN401 - JSON
-        value = self._table.get(key)
+        value = self.table.get(key)
         if value is None:
             raise StateError("Dom0 has not been started on this host", hint="make the host anew: xlpy host reset")
         return value
@@ -72,7 +72,7 @@ class Buses:
         """The memory errors that the driver knows of."""
         from xlpy.dom0.nvdimm.badrange import BadRanges
 
-        return BadRanges(self._table)
+        return BadRanges(self.table)
 
     @cached_property
     def nd(self) -> Nd:
@@ -83,25 +83,31 @@ class Buses:
         def bad(span: Span[Spa]) -> list[Span[Spa]]:
             return self.bad.overlapping(span)
 
-        platform = HostPlatform(self._hw, DriverMemory(self._hw), bad, self.users_of, self._hw.mend)
-        made = Nd(platform, self._table, self.bus)
+        platform = HostPlatform(self.hw, DriverMemory(self.hw), bad, self.users_of, self.hw.mend)
+        made = Nd(platform, self.table, self.bus)
         made.load()
         return made
+
+    def renewed(self) -> Nd:
+        """The nd bus, made of records that were written just now."""
+        for name in ("bus", "nd"):
+            self.__dict__.pop(name, None)
+        return self.nd
 
     def users_of(self, span: Span[Spa]) -> list[str]:
         """Who uses persistent memory in a span: domains, mounts, and what is built on block devices."""
         from xlpy.dom0.files.block import BlockDevice
 
         found = []
-        if self._store.table("dom0.pins").first("") is not None:
+        if self.store.table("dom0.pins").first("") is not None:
             from xlpy.dom0.files.pins import Pins
 
-            owners = Pins(self._store).users(span)
+            owners = Pins(self.store).users(span)
             found = [one if one.startswith("domain ") else f"domain {one}" for one in owners]
         devices = map(BlockDevice.load, self._load("devices"))
         names = {device.name for device in devices if device.window.overlaps(span)}
         found += [f"mount {place}" for device, place, *_ in self._load("mounts") if device[len("/dev/") :] in names]
-        rows = self._table.get("uses")
+        rows = self.table.get("uses")
         if rows:
             from xlpy.dom0.files.usage import load_use
 
@@ -118,11 +124,11 @@ class Buses:
         Raises:
             NdError: what the kernel refuses, when the caller lets it through; then nothing stays of it.
         """
-        self._hw.undo.fresh()
+        self.hw.undo.fresh()
         yield self.nd
-        self._publish(xen)
+        self.publish(xen)
 
-    def _publish(self, xen: PmemHypercalls) -> list[str]:
+    def publish(self, xen: PmemHypercalls) -> list[str]:
         """Bring block devices and Xen in line with the nd bus; what is odd about partition tables.
 
         Only records of regions that have changed are taken apart, whatever else there is.
@@ -134,7 +140,7 @@ class Buses:
 
         touched = set(self.nd.touched)
         kept, old = [], []
-        for row in zip(self._table.get("namespaces", []), self._table.get("reports", []), strict=True):
+        for row in zip(self.table.get("namespaces", []), self.table.get("reports", []), strict=True):
             if f"region{place_of(row[0])[0]}" in touched:
                 old.append((Namespace.load(row[0]), PmemReport(*row[1])))
             else:
@@ -142,8 +148,8 @@ class Buses:
         changed = sorted((one for one in self.nd.regions if one.dev in touched), key=lambda one: one.number)
         made = [one for region in changed for one in enabled.namespaces(region)]
         self.nd.touched.clear()
-        devices = self._table.get("devices", [])
-        fresh, problems = block_devices(self._hw.read, made, dict(map(BlockDevice.minor, devices)))
+        devices = self.table.get("devices", [])
+        fresh, problems = block_devices(self.hw.read, made, dict(map(BlockDevice.minor, devices)))
         reports = update(self.bus, old, made, xen)
         rows = [*kept, *((one.dump(), list(verdict)) for one, verdict in zip(made, reports, strict=True))]
         rows.sort(key=lambda row: place_of(row[0]))
@@ -153,9 +159,9 @@ class Buses:
         devices.sort(
             key=lambda one: order[BlockDevice.shown(one)]
         )  # each disk before its partitions, as they were found
-        self._table.put("namespaces", [one for one, _ in rows])
-        self._table.put("devices", devices)
-        self._table.put("reports", [verdict for _, verdict in rows])
+        self.table.put("namespaces", [one for one, _ in rows])
+        self.table.put("devices", devices)
+        self.table.put("reports", [verdict for _, verdict in rows])
         self._changed()
         return problems
 

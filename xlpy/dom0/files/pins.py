@@ -67,6 +67,10 @@ class Pins:
         """Every hold that began under a path, by key."""
         return self._found(self._paths, path)
 
+    def holder(self, path: str) -> str | None:
+        """Who holds a path, or None."""
+        return next((pin.owner for pin in self.at(path)), None)
+
     def _found(self, table: Table, name: str) -> list[Pin]:
         start = f"{name}//"  # which no path has inside
         pins = (self.get(key[len(start) :]) for key in table.keys(start))

@@ -17,6 +17,9 @@ from xlpy.errors import NotFound, Unsafe
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xlpy.addr import Span
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.reader import Ext4Image
     from xlpy.dom0.extents import Extents
@@ -53,7 +56,7 @@ class Vfs(Buses):
     @cached_property
     def namespaces(self) -> tuple[Namespace, ...]:
         """All that have a size, each info block just checked."""
-        media = DriverMemory(self._hw)
+        media = DriverMemory(self.hw)
         return tuple(revalidate(media, Namespace.load(values)) for values in self._load("namespaces"))
 
     @cached_property
@@ -72,7 +75,7 @@ class Vfs(Buses):
     @property
     def uses(self) -> list[Use]:
         """What device mapper, swapping and loop devices use."""
-        rows = self._table.get("uses")
+        rows = self.table.get("uses")
         if not rows:
             return []
         from xlpy.dom0.files.usage import load_use
@@ -88,6 +91,11 @@ class Vfs(Buses):
     def disk_mounts(self) -> tuple[Mount, ...]:
         """The mounts of file systems on pmem devices."""
         return tuple(Mount(d, m, t, tuple(options)) for d, m, t, options in self._load("mounts"))
+
+    def put_mounts(self, mounts: Iterable[Mount]) -> None:
+        """Let these be the mounts of file systems on pmem devices."""
+        self.table.put("mounts", [list(one) for one in mounts])
+        self.__dict__.pop("disk_mounts", None)
 
     def mounts(self) -> list[Mount]:
         """As ``kernel.Dom0.mounts``."""
@@ -216,9 +224,25 @@ class Vfs(Buses):
         """The file system on a mount."""
         device = self.device(mount.device)
         if mount.mountpoint not in self._open_images:
-            image, offset = self._hw.locate_file(device.window.start)
+            image, offset = self.hw.locate_file(device.window.start)
             self._open_images[mount.mountpoint] = _open(mount.fstype, image, offset, device.window.size)
         return self._open_images[mount.mountpoint]
+
+    def opened(self, mount: Mount) -> Ext4Image | XfsImage | None:
+        """The file system on a mount, if something of it has been read."""
+        return self._open_images.get(mount.mountpoint)
+
+    def reopen(self, mount: Mount) -> tuple[str, int, int]:
+        """Image, offset and size of a file system that is to change; what was read of it is read anew afterwards."""
+        image = self._open_images.pop(mount.mountpoint, None)
+        if image is not None:
+            image.close()
+        window = self.window(mount)
+        return *self.hw.locate_file(window.start), window.size
+
+    def window(self, mount: Mount) -> Span[Spa]:
+        """Where the device of a mount lies, be it disabled or not."""
+        return next(device.window for device in self.devices if mount.device == f"/dev/{device.name}")
 
     def file(self, path: str) -> tuple[Mount, str, Inode]:
         """The mount, path inside it, and inode of a regular file."""
@@ -277,10 +301,10 @@ class Vfs(Buses):
                 from xlpy.dom0.nvdimm.sectors import Sectors
 
                 end = device.size if length is None else min(offset + length, device.size)
-                return Sectors(self._hw.read, namespace).read(device.offset + offset, max(end - offset, 0))
+                return Sectors(self.hw.read, namespace).read(device.offset + offset, max(end - offset, 0))
             window = dax.data if dax else self.device(self.clean(path)).window
             end = window.size if length is None else min(offset + length, window.size)
-            return self._hw.read(Spa(window.start + offset), max(end - offset, 0))
+            return self.hw.read(Spa(window.start + offset), max(end - offset, 0))
         mount, _, inode = self.file(path)
         return self.image(mount).read_file(inode, offset, inode.size if length is None else length, path)
 
@@ -288,6 +312,21 @@ class Vfs(Buses):
         """The path without ``.``, ``..`` and double slashes."""
         mount, inner = self.place(path)
         return f"{mount.mountpoint.rstrip('/')}{inner}" if inner != "/" else mount.mountpoint
+
+    # --- when something has changed ------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        for name in ("namespaces", "devices", "_sysfs"):
+            self.__dict__.pop(name, None)
+
+    def reread(self) -> None:
+        """As ``Buses.reread``, for file systems and mounts too."""
+        for image in self._open_images.values():
+            image.close()
+        self._open_images.clear()
+        super().reread()
+        self.__dict__.pop("disk_mounts", None)
+        self._changed()
 
 
 def _open(kind: str, path: str, offset: int, size: int) -> Ext4Image | XfsImage:

@@ -50,7 +50,7 @@ def _claimed(memory: Readable, raw: Namespace, one: NdNamespace) -> Namespace:
     if one.mode == "safe":
         from xlpy.dom0.nvdimm.btt import parse_btt
         from xlpy.dom0.nvdimm.infoblock import BLOCK
-        from xlpy.dom0.nvdimm.nd.claim import NdBtt
+        from xlpy.dom0.nvdimm.nd.btt import NdBtt
 
         _, at = NdBtt.version(one)
         return sector(memory, raw, at, parse_btt(memory.read(Spa(one.span.start + at), BLOCK), parent))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from xlpy.dom0.nvdimm.nd.bus import Nd
-    from xlpy.dom0.nvdimm.nd.claim import NdPfn
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+    from xlpy.dom0.nvdimm.nd.pfn import NdPfn
     from xlpy.dom0.nvdimm.nd.region import NdRegion
     from xlpy.hw.machine import NamespaceSpec
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from errno import ENODEV
 
-from xlpy.dom0.nvdimm.nd.claim import NdDax
 from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
 from xlpy.dom0.nvdimm.nd.error import refuse
 from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+from xlpy.dom0.nvdimm.nd.pfn import NdDax
 from xlpy.dom0.nvdimm.nd.region import NdRegion
 from xlpy.typing import TYPE_CHECKING, Protocol
 

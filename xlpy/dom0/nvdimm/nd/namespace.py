@@ -6,25 +6,23 @@ from contextlib import suppress
 from errno import EACCES, EBUSY, EINVAL, ENODEV, ENXIO, EOPNOTSUPP
 
 from xlpy.addr import MIB, PAGE, Spa, Span
-from xlpy.dom0.nvdimm.labels import ABSTRACTIONS, TYPE_PMEM, Label
 from xlpy.dom0.nvdimm.nd.error import no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import uuid_bytes
 from xlpy.errors import FormatError
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.uuids import ZERO, uuid_text
+from xlpy.uuids import uuid_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xlpy.dom0.nvdimm import labelset
     from xlpy.dom0.nvdimm.nd.above import AboveNamespace
     from xlpy.dom0.nvdimm.nd.claim import Claim
-    from xlpy.dom0.nvdimm.nd.dimm import NdMapping
 
-UPDATING = 8  # Label.flags
 INFO_BYTES = 8192  # from the start of a namespace, where info blocks are
 NAME_MAX = 63  # bytes of a name; its field has a zero behind it
 SECTOR_SIZES = (512, 4096)
 CLASSES = {"": "none", "pfn": "pfn", "dax": "dax"}  # what may be written to holder_class -> kind of claim
-_GUID = {name: guid for guid, name in ABSTRACTIONS.items()}
 
 
 class NdNamespace:
@@ -187,19 +185,11 @@ class NdNamespace:
             refuse(EINVAL, f"the uuid {uuid_text(new)} is taken")
         reap: dict[int, list[int]] = {}
         if self.raw_uuid is not None:
-            reap = self._rename(uuid_text(self.raw_uuid), uuid_text(new))
+            from xlpy.dom0.nvdimm.nd.label import rename
+
+            reap = rename(self, self.raw_uuid, new)
         self.raw_uuid = new
         self._update_label(reap)
-
-    def _rename(self, old: str, new: str) -> dict[int, list[int]]:
-        """Let the ranges of a namespace have another uuid; the slots of its old labels, by mapping."""
-        if any(not mapping.slots for mapping in self.region.mappings):
-            refuse(EBUSY, f"{self.dev} has a uuid that no label has yet")
-        found = {}
-        for at, mapping in enumerate(self.region.mappings):
-            mapping.dimm.dpa = [o._replace(uuid=new) if o.uuid == old else o for o in mapping.dimm.dpa]
-            found[at] = self._slots(mapping, uuid_bytes(old))
-        return found
 
     def store_alt_name(self, name: str) -> None:
         """Set the name, at most 63 bytes. NdError: ENXIO: no label. EBUSY: in use. EINVAL: too long."""
@@ -292,53 +282,13 @@ class NdNamespace:
         if self.bound or self.claim:
             refuse(EBUSY, f"{self.dev} is in use")
 
-    # --- labels ----------------------------------------------------------------------------------------------------
+    def _update_label(self, reap: Mapping[int, list[int]] | None = None) -> None:
+        """Write the labels anew, if there are to be any; ``reap`` are slots of old ones, by mapping."""
+        self.region.bus.changed(self.region)
+        if self.raw_uuid is not None:
+            from xlpy.dom0.nvdimm.nd.label import update
 
-    def _slots(self, mapping: NdMapping, uuid: bytes) -> list[int]:
-        """The slots of this mapping's DIMM that hold a namespace's labels."""
-        mine = {label.slot for label in mapping.dimm.storage.area.labels if label.uuid == uuid}
-        return [slot for slot in mapping.slots if slot in mine]
-
-    def _update_label(self, reap: dict[int, list[int]] | None = None) -> None:
-        """Write the labels anew: on every DIMM first one that says it is being updated, then the final one."""
-        region = self.region
-        region.bus.changed(region)
-        if self.raw_uuid is None:
-            return
-        if not self.size:
-            for mapping in region.mappings:
-                gone = self._slots(mapping, self.raw_uuid) if mapping.slots else []
-                mapping.dimm.storage.free(gone)
-                mapping.slots = [slot for slot in mapping.slots if slot not in gone]
-            return
-        for at, mapping in enumerate(region.mappings):
-            mapping.dimm.storage.initialise()
-            self._write_label(at, mapping, UPDATING, (reap or {}).get(at, []))
-        for at, mapping in enumerate(region.mappings):
-            self._write_label(at, mapping, 0, [])
-
-    def _write_label(self, position: int, mapping: NdMapping, flags: int, reap: list[int]) -> None:
-        assert self.raw_uuid is not None
-        mine = mapping.dimm.allocated(self.uuid)
-        if not mine:
-            refuse(ENXIO, f"{self.dev} has nothing on {mapping.dimm.dev}")
-        old = [*self._slots(mapping, self.raw_uuid), *reap]
-        label = Label(
-            uuid=self.raw_uuid,
-            name=self.alt_name,
-            flags=flags,
-            nlabel=len(self.region.mappings),
-            position=position,
-            isetcookie=self.region.label_cookie(mapping.dimm),
-            lbasize=self.lbasize,
-            dpa=mine[0].start,
-            rawsize=mine[0].size,
-            slot=0,
-            type=TYPE_PMEM,
-            abstraction=_GUID.get(self.kind, ZERO),
-        )
-        slot = mapping.dimm.storage.update(label, old)
-        mapping.slots = [*(one for one in mapping.slots if one not in old), slot]
+            update(self, self.raw_uuid, reap or {})
 
     # --- the driver ------------------------------------------------------------------------------------------------
 
@@ -391,14 +341,16 @@ class NdNamespace:
         return head == bytes(INFO_BYTES)
 
     def _probe(self) -> None:
-        from xlpy.dom0.nvdimm.nd.claim import PROBES
+        from xlpy.dom0.nvdimm.nd.btt import NdBtt
+        from xlpy.dom0.nvdimm.nd.pfn import NdDax, NdPfn
 
+        kinds: tuple[type[Claim], ...] = (NdBtt, NdPfn, NdDax)  # in the order in which info blocks are looked for
         if self.claim:
             refuse(ENXIO, f"{self.dev} is claimed by {self.claim.dev}")
         self.probe_common()
         if self.force_raw or self._blank:
             return
-        for kind in PROBES:
+        for kind in kinds:
             found = kind.probe(self)
             if found:
                 with suppress(OSError):

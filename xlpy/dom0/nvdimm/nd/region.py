@@ -5,10 +5,11 @@ from __future__ import annotations
 from errno import EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO
 
 from xlpy.addr import PAGE, Spa, Span, align_down, align_up
-from xlpy.dom0.nvdimm.nd.claim import NdBtt, NdDax, NdPfn
+from xlpy.dom0.nvdimm.nd.btt import NdBtt
 from xlpy.dom0.nvdimm.nd.error import no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import lowest
 from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
+from xlpy.dom0.nvdimm.nd.pfn import NdDax, NdPfn
 from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
