@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from case import AFTER, Case, Skip
@@ -19,12 +20,12 @@ from xlpy.powercut.check import Check
 from xlpy.powercut.events import TraceEvent, encode
 from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.history import History
-from xlpy.powercut.image import Image
-from xlpy.powercut.trace import Trace, TracedDevice, TraceHeader, Window, write_header
+from xlpy.powercut.image import Image, copy_sparse
+from xlpy.powercut.subject import Source, working_folder
+from xlpy.powercut.trace import TracedDevice, TraceHeader, Trace, Window, write_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from version import Version
 
@@ -74,7 +75,7 @@ def filesystem(folder: Path) -> Path:
 
 
 def checked(version: Version) -> tuple[Act, Act]:
-    """1,000 states that e2fsck checks, and e2fsck on as many images (it syncs what it is given)."""
+    """1,000 states that e2fsck checks, and e2fsck on as many images in the same place (it syncs what it is given)."""
     e2fsck = shutil.which("e2fsck") or shutil.which("e2fsck", path="/usr/sbin:/sbin")
     if e2fsck is None:
         raise Skip("e2fsck is not installed (package e2fsprogs)")
@@ -106,24 +107,21 @@ def checked(version: Version) -> tuple[Act, Act]:
         assert (summary.distinct, summary.failed) == (count, 0), summary
 
     def plain() -> None:
-        with base.open("r+b", buffering=0) as file:
-            for number in range(count):
-                os.pwrite(file.fileno(), number.to_bytes(8, "big"), start)
-                subprocess.run([e2fsck, "-fn", base], check=True, capture_output=True)
+        with tempfile.TemporaryDirectory(dir=working_folder(Source(str(folder), 0, SIZE))) as home:
+            image = Path(home) / "image"
+            copy_sparse(base, 0, SIZE, image)
+            with image.open("r+b", buffering=0) as file:
+                for number in range(count):
+                    os.pwrite(file.fileno(), number.to_bytes(8, "big"), start)
+                    subprocess.run([e2fsck, "-fn", image], check=True, capture_output=True)
 
     return explore, plain
 
 
 def recording(version: Version) -> tuple[Act, Act]:
-    """A boot of Debian's kernel that writes to its vNVDIMM, recorded and not."""
-    qemu = os.environ.get("XLPY_QEMU") or shutil.which("qemu-system-x86_64")
-    if qemu is None:
-        raise Skip("no QEMU that can record: guest/kit.py --suite trixie --qemu unpacks one, XLPY_QEMU names it")
-    script = version.folder / "run.sh"
-    script.write_text(
-        "mke2fs -q -t ext4 /dev/pmem0; mount -o dax /dev/pmem0 /mnt; cp /usr/bin/busybox /mnt; umount /mnt\n"
-    )
-    words = [sys.executable, TREE / "guest" / "kit.py", "--script", script]
+    """A boot of Debian 13's kernel that makes an ext4 on its vNVDIMM and renames a file, recorded and not."""
+    script = TREE / "examples" / "powercut" / "rename.sh"
+    words = [sys.executable, TREE / "guest" / "kit.py", "--suite", "trixie", "--qemu", "--script", script]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode:
         raise Skip(done.stderr.strip()[-200:])
@@ -131,7 +129,7 @@ def recording(version: Version) -> tuple[Act, Act]:
     root = version.host("record")
     version.run("create", "-q", str(CONFIGS / "quickstart.cfg"), root=root)
     command = ["boot", "quickstart", "--kernel", parts["KERNEL"], "--initrd", parts["INITRD"]]
-    command += ["--append", "quiet maxcpus=1", "--qemu", qemu]
+    command += ["--append", "quiet maxcpus=1", "--qemu", os.environ.get("XLPY_QEMU") or parts["QEMU"]]
 
     def record() -> None:
         folder = tempfile.mkdtemp(dir=version.folder)

@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import tempfile
+import time
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -95,6 +96,24 @@ def test_an_interrupted_exploration_goes_on(make_trace):
     assert (again.known, again.distinct, len(results)) == (first.distinct, first.distinct, first.distinct)
     assert len(again_log := next(trace.path.glob("results-*")).read_text().splitlines()) == first.distinct, again_log
     assert explore(trace, check("pass"))[0].known == 0  # another check knows nothing
+
+
+def test_a_check_that_was_edited_is_another_one(make_trace, tmp_path):
+    trace, script = make_trace("st 0 5; st 40 1"), tmp_path / "check.py"
+    words = (sys.executable, str(script), "{image}")
+    script.write_text("")
+    assert explore(trace, words)[0].failed == 0
+    script.write_text("import sys; sys.exit(1)")
+    summary, _ = explore(trace, words)
+    assert (summary.known, summary.failed) == (0, summary.distinct)
+    assert explore(trace, words)[0].known == summary.distinct
+
+
+def test_a_check_that_was_stopped_is_run_again(make_trace):
+    trace, words = make_trace("st 0 5"), ("sleep", "0.4")
+    assert explore(trace, words, timeout=0.05)[0].failed == 2
+    summary, _ = explore(trace, words, timeout=60)
+    assert (summary.known, summary.failed) == (0, 0)
 
 
 def test_a_cut_at_one_epoch(make_trace):
@@ -190,6 +209,15 @@ class TestBadChecks:
     def test_one_that_closes_its_output_and_hangs(self):
         assert run(("sh", "-c", "exec >&- 2>&-; sleep 60"), 0.3).status is None
 
+    def test_one_that_leaves_a_daemon(self, tmp_path):
+        """It is ended too, although it is of another session."""
+        verdict = run(("sh", "-c", f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 60' & exec sleep 60"), 0.5)
+        assert verdict.status is None
+        process, deadline = Path("/proc") / (tmp_path / "pid").read_text().strip(), time.monotonic() + 20
+        while process.exists() and (process / "cmdline").read_bytes():  # empty: it has ended, nobody has asked how
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     def test_one_that_dies(self):
         assert run(("sh", "-c", "kill -9 $$"), 10).status == 137
 
@@ -205,6 +233,25 @@ class TestBadChecks:
         summary, _ = explore(make_trace("st 40 1; clwb 40; fence; st 80 1"), check(spoil))
         assert summary.failed == 0
         assert summary.rebuilt >= 1
+
+    @pytest.mark.parametrize("folder", ["/dev/shm", None], ids=["memory", "disk"])
+    def test_one_that_writes_through_a_mapping(self, make_trace, folder):
+        """That changes no time of a file in memory."""
+        if folder and not os.access(folder, os.W_OK):
+            pytest.skip(f"there is no {folder}")
+        spoil = "import mmap, sys; f = open(sys.argv[1], 'r+b'); m = mmap.mmap(f.fileno(), 0); b = m[0]; m[0] = 9"
+        trace = make_trace("st 40 1; clwb 40; fence; st 80 1")
+        summary, _ = explore(trace, check(f"{spoil}; sys.exit(b == 9)"), folder=folder)
+        assert (summary.failed, summary.rebuilt) == (0, summary.distinct - 1)
+
+    @pytest.mark.parametrize("spoil", ["os.remove(sys.argv[1])", "open('new', 'w'); os.replace('new', sys.argv[1])"])
+    def test_one_that_takes_its_image_away(self, make_trace, spoil):
+        look = f"import os, sys; os.chdir(os.path.dirname(sys.argv[1])); s = os.stat(sys.argv[1]).st_size; {spoil}"
+        summary, _ = explore(make_trace("st 40 1; clwb 40; fence; st 80 1"), check(f"{look}; sys.exit(s != {SIZE})"))
+        assert (summary.failed, summary.rebuilt) == (0, summary.distinct - 1)
+
+    def test_one_that_only_looks(self, make_trace):
+        assert explore(make_trace("st 40 1; clwb 40; fence; st 80 1"))[0].rebuilt == 0
 
     def test_one_that_is_not_there(self, make_trace):
         from xlpy.errors import NotFound

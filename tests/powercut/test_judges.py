@@ -99,7 +99,7 @@ def recorded(made_host, tmp_path_factory):
             assert run(["pmem", "mkfile", "64M", "/mnt/pmem0/xfs.img"]) == 0
         assert run(["create", "-q", str(config), *(f'name="{w[5:]}"' if w[:5] == "name=" else w for w in words)]) == 0
         command = [
-            shutil.which("xlpy") or "xlpy",
+            *(sys.executable, "-m", "xlpy"),
             "boot",
             "judges",
             "--kernel",

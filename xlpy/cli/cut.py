@@ -167,7 +167,7 @@ def _report(
     tell_problem(env, opened)
     _sum_up(summary, as_json)
     if summary.rebuilt:
-        env.note(f"note: the check changes its image, made anew {summary.rebuilt} times: give it a copy")
+        env.note(f"note: the check writes to its image, which was made anew {summary.rebuilt} times: give it a copy")
     if summary.failed:
         _reduce(env, opened, options, results, keep)
     if page is not None:

@@ -8,6 +8,8 @@ import select
 import signal
 import time
 from contextlib import suppress
+from itertools import count
+from pathlib import Path
 
 from xlpy.errors import NotFound
 from xlpy.records import NamedTuple
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
 
 KEEP = 16 << 10  # bytes of output that are kept: the first half and the last
 CHUNK = 1 << 16
+MARK = "XLPY_CHECK"  # in the environment of all that a check starts: what has left its process group is found by it
+ROUNDS = 16  # in which what was started meanwhile is looked for
 GUEST_ENDED = "guest: exit status "  # what the guest kit's /init says on the console, with the status of the script
+
+_numbers = count()
 
 
 class Verdict(NamedTuple):
@@ -60,7 +66,7 @@ def run_check(check: Check, values: Mapping[str, str], variables: Mapping[str, s
         NotFound: there is no such program.
     """
     words = [_filled(word, values) for word in check.command]
-    timeout = check.timeout
+    timeout, mark = check.timeout, f"{os.getpid()}-{next(_numbers)}"
     started = time.monotonic()
     ours, theirs = os.pipe()
     try:
@@ -68,7 +74,7 @@ def run_check(check: Check, values: Mapping[str, str], variables: Mapping[str, s
         child = os.posix_spawnp(
             words[0],
             words,
-            {**os.environ, **(variables or {})},
+            {**os.environ, **(variables or {}), MARK: mark},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, theirs, 1),
@@ -81,7 +87,7 @@ def run_check(check: Check, values: Mapping[str, str], variables: Mapping[str, s
         raise NotFound(f"{words[0]}: {error.strerror}", hint="name a program that can be run") from error
     finally:
         os.close(theirs)
-    head, tail = b"", b""
+    head, tail, in_time = b"", b"", False
     try:
         ended, deadline = os.pidfd_open(child), started + timeout
         try:
@@ -95,12 +101,27 @@ def run_check(check: Check, values: Mapping[str, str], variables: Mapping[str, s
         os.close(ours)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # whatever it has left running too
+        if not in_time:
+            _kill_marked(f"{MARK}={mark}".encode())
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     text = (head + tail if len(head) < KEEP // 2 or not tail else head + b"\n[...]\n" + tail).decode(errors="replace")
     final = None if not in_time else status if status >= 0 else 128 - status
     if check.guest and final == 0:
         final = _guest_status(text)
     return Verdict(final, text, round(time.monotonic() - started, 3))
+
+
+def _kill_marked(mark: bytes) -> None:
+    """Kill all processes that have this in their environment: daemons of a check that was stopped."""
+    for _ in range(ROUNDS):
+        found = False
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or is another user's
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    found = True
+        if not found:
+            return
 
 
 def _ready(fd: int, deadline: float) -> bool:

@@ -11,6 +11,9 @@ import random
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from math import prod
+from pathlib import Path
+from shutil import which
+from stat import S_ISREG
 
 from xlpy.digest import blake2b
 from xlpy.errors import NotFound
@@ -28,7 +31,6 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from xlpy.hw.persistency import Line
     from xlpy.powercut.bench import Checked
@@ -104,7 +106,7 @@ class StateResult(NamedTuple):
 class Summary(NamedTuple):
     """The whole. possible: states that exist over all tried epochs; chosen: by the strategies; distinct: contents among
     them; known: from an earlier exploration; pruned: not run, see ``StateResult``; failed: among all distinct ones.
-    rebuilt: how often the check had changed its image. problem: why the trace ends early."""
+    rebuilt: how often the check had opened its image for writing, or replaced it. problem: why the trace ends early."""
 
     epochs: int
     possible: int
@@ -138,8 +140,8 @@ class Exploration:
         self.source = source_of(trace, options.device, domain=options.check.domain)
         folder = None if options.folder is None else str(options.folder)
         self._bench = Bench(self.source, options.check, folder, options.subject)
-        words = json.dumps([*options.check.command, self.source.start]).encode()
-        self.log = trace.path / f"results-{blake2b(words, digest_size=6).hexdigest()}.jsonl"
+        facts = json.dumps([options.check.command, self.source.start, *map(_version, options.check.command)]).encode()
+        self.log = trace.path / f"results-{blake2b(facts, digest_size=6).hexdigest()}.jsonl"
         self.epochs = self.chosen = 0
         self._possible = 0
 
@@ -265,8 +267,19 @@ class Exploration:
             for line in log:
                 with suppress(ValueError, KeyError, TypeError, AttributeError):  # the last may be cut short
                     one = StateResult.from_json(json.loads(line))
-                    found[one.key] = one
+                    if one.verdict.status is not None:  # with more time it may end
+                        found[one.key] = one
         return found
+
+
+def _version(word: str) -> tuple[int, int] | None:
+    """What changes when a program or a script does that a check names; None: it is no such file."""
+    path = which(word)
+    try:
+        found = Path(path or word).stat()
+    except (OSError, ValueError):
+        return None
+    return (found.st_size, found.st_mtime_ns) if S_ISREG(found.st_mode) else None
 
 
 def _wanted(trace: Trace, options: ExploreOptions) -> frozenset[int] | set[int] | None:

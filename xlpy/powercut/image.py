@@ -10,6 +10,7 @@ import os
 from xlpy.digest import blake2b
 from xlpy.errors import Constraint
 from xlpy.hw.sparse import copy
+from xlpy.powercut.opened import Writers
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING
 
@@ -27,7 +28,11 @@ def copy_sparse(source: Path, offset: int, size: int, target: Path) -> None:
             write.truncate(size)
             copy(read.fileno(), offset, size, write.fileno())
         except OSError as error:
-            raise Constraint(f"{target}: {error.strerror}", hint="make room, or name another folder") from error
+            raise _full(target, error) from error
+
+
+def _full(path: Path, error: OSError) -> Constraint:
+    return Constraint(f"{path}: {error.strerror}", hint="make room, or name another folder")
 
 
 class Image:
@@ -37,30 +42,42 @@ class Image:
         path: the file, made here. source, offset, size: the memory before the run.
     """
 
+    _durable: Durable | None
+    _forced: dict[int, bytes]  # what of it differs from the source
+    _kept: Mapping[int, bytes]  # what was kept on top of it
+
     def __init__(self, path: Path, source: Path, offset: int, size: int) -> None:
         self.path = path
         self._source, self._offset, self._size = source, offset, size
-        self._durable: Durable | None = None
-        self._forced: dict[int, bytes] = {}  # what of it differs from the source
-        self._kept: Mapping[int, bytes] = {}  # what was kept on top of it
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self.rebuilt = 0
-        copy_sparse(source, offset, size, path)
-        self._before, self._file = source.open("rb"), path.open("r+b", buffering=0)
+        self._before = source.open("rb")
+        self._make()
+
+    def _make(self) -> None:
+        """A fresh copy of the memory before the run."""
+        self.path.unlink(missing_ok=True)
+        copy_sparse(self._source, self._offset, self._size, self.path)
+        self._writers, self._file = Writers(self.path), self.path.open("r+b", buffering=0)
+        self._durable, self._forced, self._kept = None, {}, {}
 
     def close(self) -> None:
         """Let go of the files."""
         self._before.close()
+        self._release()
+
+    def _release(self) -> None:
+        self._writers.close()
         self._file.close()
 
     def set(self, durable: Durable, kept: Mapping[int, bytes]) -> None:
         """Make it one state: what was durable, and what is kept beside that.
 
-        When a check has changed the file itself, it is made anew first.
+        When a check has opened the file for writing, or put another in its place, it is made anew first.
         """
-        if self._stamp is not None and self._seen() != self._stamp:
-            copy_sparse(self._source, self._offset, self._size, self.path)
-            self._durable, self._forced, self._kept = None, {}, {}
+        if self._stamp is not None and (self._writers.seen() or self._seen() != self._stamp):
+            self._release()
+            self._make()
             self.rebuilt += 1
         gone = {at: len(data) for at, data in self._kept.items()}
         if durable.follows(self._durable):
@@ -77,14 +94,20 @@ class Image:
         }
         changes |= new
         changes |= {at: data for at, data in kept.items() if at in new or self._kept.get(at) != data}
-        for at, data in joined(changes):
-            os.pwrite(file, data, at)
+        try:
+            for at, data in joined(changes):
+                os.pwrite(file, data, at)
+        except OSError as error:
+            raise _full(self.path, error) from error
         self._durable, self._kept = durable, dict(kept)
         self._stamp = self._seen()
 
-    def _seen(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_mtime_ns, found.st_size
+    def _seen(self) -> tuple[int, int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def joined(lines: Pieces) -> Iterable[tuple[int, bytes]]:
