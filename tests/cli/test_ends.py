@@ -156,6 +156,7 @@ class TestSignals:
     def test_what_a_killed_dry_run_left_goes_with_the_next(self, command, tmp_path):
         where = tmp_path / "tmp"
         (where / f"{PREFIX}left" / "hw").mkdir(parents=True)
+        os.utime(where / f"{PREFIX}left", (0, 0))  # a fresh one may be about to be locked
         (where / "else").mkdir()
         child = command(
             "pmem", "mkfile", "-n", "4K", "/mnt/pmem0/x", root=tmp_path / "none", env={"TMPDIR": str(where)}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import Future
+from contextlib import nullcontext
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from powercut.test_explore import check, explore
 
-from xlpy.errors import MissingTool, NotFound
+from xlpy.errors import Constraint, MissingTool, NotFound
+from xlpy.powercut.bench import Workers
 from xlpy.powercut.check import Check
 from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.page import page
@@ -37,13 +41,33 @@ def test_a_cluster_finds_what_threads_find(make_trace, cluster):
     assert summary.failed >= 1
     outcome = {result.key: result.verdict.status for result in results}
     assert outcome == {result.key: result.verdict.status for result in expected}
-    assert not list(trace.path.glob("xlpy-state-*"))  # the workers' images are gone
+    assert not list(trace.path.glob("xlpy-image-*"))  # the workers' images are gone
 
 
 def test_no_scheduler(make_trace):
     pytest.importorskip("distributed", reason=MISSING)
     with pytest.raises(NotFound, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
         explore(make_trace("st 0 1"), scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_scheduler_without_workers(make_trace):
+    distributed = pytest.importorskip("distributed", reason=MISSING)
+    words = {"processes": False, "dashboard_address": None, "protocol": "tcp", "host": "127.0.0.1"}
+    with distributed.LocalCluster(n_workers=0, **words) as made, pytest.raises(Constraint, match="has no workers"):
+        explore(make_trace("st 0 1"), scheduler=made.scheduler_address)
+
+
+def gone():
+    raise Constraint("nobody is left")
+
+
+def test_workers_that_go_away_are_not_waited_for(make_trace, monkeypatch):
+    """The last one has died; what it was to do is never done."""
+    never = SimpleNamespace(submit=lambda *_words: Future())
+    monkeypatch.setattr("xlpy.powercut.explore.PATIENCE", 0.01)
+    monkeypatch.setattr("xlpy.powercut.explore.workers", lambda *_words: nullcontext(Workers(never, 2, gone)))
+    with pytest.raises(Constraint, match="nobody is left"):
+        explore(make_trace("st 0 1"))
 
 
 def test_without_distributed(make_trace, monkeypatch):

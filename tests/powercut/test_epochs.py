@@ -7,6 +7,7 @@ from powercut.conftest import GPA, program
 
 from xlpy.powercut.epochs import Epochs
 from xlpy.powercut.findings import findings
+from xlpy.powercut.trace import Trace, write_header
 
 
 def zeros(_address, length):
@@ -48,6 +49,18 @@ def test_a_fence_of_another_vcpu_forces_nothing(make_trace):
     assert [epoch.states for epoch in Epochs(make_trace(events), zeros)] == [2]
 
 
+@pytest.mark.parametrize(
+    ("persistence", "states"),
+    [("memory_controller", [2, 2, 1]), ("cpu_cache", [1, 1, 1]), ("none", [2, 4, 4])],
+)
+def test_what_survives_follows_from_the_machine(make_trace, persistence, states):
+    """Without ADR nothing is safe that has only been flushed and fenced: a guest has no flush hints."""
+    trace = make_trace("st 0 1; clwb 0; fence; st 40 1; clwb 40; fence")
+    header = trace.header._replace(persistence=persistence, caches_survive=persistence == "cpu_cache")
+    write_header(trace.path, header)
+    assert [epoch.states for epoch in Epochs(Trace(trace.path), zeros)] == states
+
+
 @pytest.mark.parametrize("cut", [0, 5, 20, -1])
 def test_a_trace_cut_short_says_so(make_trace, cut):
     trace = make_trace("st 0 1; clwb 0; fence; st 40 2", cut=cut)
@@ -78,6 +91,12 @@ CLASSES = [
 @pytest.mark.parametrize(("text", "codes"), CLASSES, ids=[text for text, _ in CLASSES])
 def test_findings(text, codes):
     assert [one.code for one in findings(program(text))] == codes
+
+
+def test_with_eadr_what_is_stored_is_durable():
+    assert [one.code for one in findings(program("st 0 1; st 0 2; clwb 40; fence"), caches_survive=True)] == [
+        "flushed-clean"
+    ]
 
 
 def test_a_finding_has_its_place(make_trace):

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from powercut.conftest import GPA, SIZE, program
 
+from xlpy.held import hold
 from xlpy.hw.persistency import LINE, Persistency
 from xlpy.limits import IMAGE_IN_MEMORY
 from xlpy.powercut.check import KEEP, Check, run_check
@@ -26,7 +27,7 @@ from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.history import Durable, History
 from xlpy.powercut.image import Image
 from xlpy.powercut.states import STRATEGIES, states
-from xlpy.powercut.subject import SPARE, StateSource, working_folder
+from xlpy.powercut.subject import PREFIX, SPARE, Source, working_folder
 from xlpy.powercut.trace import Trace, write_header
 
 # A record at 0 is valid when the flag at 0x40 is set; the check reads both.
@@ -303,7 +304,20 @@ def test_images_are_gone_afterwards(make_trace, monkeypatch, tmp_path):
     look = "import os, sys; print(os.path.dirname(os.path.dirname(sys.argv[1])))"
     _, results = explore(make_trace("st 0 5"), check(look))
     assert {result.verdict.output.strip() for result in results} == {str(tmp_path)}
-    assert not list(tmp_path.glob("xlpy-state-*"))
+    assert not list(tmp_path.glob("xlpy-image-*"))
+
+
+def test_what_a_killed_exploration_left_goes_with_the_next(make_trace, tmp_path):
+    trace = make_trace("st 0 5")
+    left, held, fresh = (tmp_path / f"{PREFIX}{name}" for name in ("left", "held", "fresh"))
+    for one in (left, held, fresh):
+        one.mkdir()
+        (one / "image").touch()
+        os.utime(one, None if one == fresh else (0, 0))
+    lock = hold(held)
+    explore(trace, folder=tmp_path)
+    os.close(lock)
+    assert sorted(tmp_path.glob(f"{PREFIX}*")) == [fresh, held]
 
 
 def test_a_domain_is_never_one_of_the_users_own(make_trace):

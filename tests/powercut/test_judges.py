@@ -64,6 +64,17 @@ class Run:
     def between(self, first, last):
         return frozenset(range(self.marks[first] + 1, self.marks[last] + 1))
 
+    def bytewise(self, epochs):
+        """Of epochs whose stores are four bytes one after the other, the address of the first."""
+        found = {}
+        for epoch in Epochs(self.trace, self.trace.before):
+            if epoch.number in epochs and (epoch.stores, epoch.stored) == (4, 4):
+                ((address, line),) = epoch.lines.items()
+                offsets = [store.offset for store in line.stores]
+                assert offsets == list(range(offsets[0], offsets[0] + 4))
+                found[epoch.number] = address + offsets[0]
+        return found
+
     def explore(self, command, epochs, device=None, strategies=STRATEGIES):
         """(options, results, summary)."""
         results = []
@@ -180,11 +191,19 @@ def test_labels_through_dsm(recorded, tmp_path):
 
 
 @long_only
-def test_btt_sectors_are_whole(recorded):
+def test_btt_sectors_are_whole(recorded, request):
+    """In every state but some that tear an entry of the map, which Linux stores byte by byte (docs/powercut.md)."""
     epochs = recorded.between(8, 9)
-    _, results, summary = recorded.explore([sys.executable, JUDGES / "btt.py", "{image}"], epochs, "vnvdimm1")
-    assert [one.verdict.output for one in results if not one.verdict.passed] == []
+    words = [sys.executable, "-I", "-S", JUDGES / "btt.py", "{image}"]
+    _, results, summary = recorded.explore(words, epochs, "vnvdimm1")
+    failed = [one for one in results if not one.verdict.passed]
+    bytewise = recorded.bytewise(epochs)
+    assert [one for one in failed if not any(0 < left < 4 for left in one.state.values())] == []
+    assert {one.epoch for one in failed} <= bytewise.keys(), failed
+    assert all(at // 4 % 2 for at in bytewise.values()), "entries with an even number are stored at once"
+    assert 0 < len(failed) < summary.distinct
     assert summary.distinct > 100
+    request.node.user_properties.append(("compared: states of a BTT", summary.distinct))
 
 
 @long_only

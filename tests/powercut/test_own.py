@@ -1,8 +1,12 @@
-"""Power cut at every store of our own actors: what they find afterwards is the old state or the new one."""
+"""Power cut at every store of our own actors: what they find afterwards is the old state or the new one.
+
+Usually a sample of the cuts; XLPY_POWERCUT=long tries all of them.
+"""
 
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -21,7 +25,13 @@ from xlpy.hw import media
 from xlpy.powercut.writes import Write, cuts
 
 ROOT = Path(__file__).parents[2]
+LONG = os.environ.get("XLPY_POWERCUT") == "long"
 ONE, TWO = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+
+
+def sample(found, step):
+    """Each ``step``-th of them, or all."""
+    return islice(found, 0, None, 1 if LONG else step)
 
 
 class TestCuts:
@@ -120,7 +130,7 @@ def test_labels_are_old_or_new(act, request):
     steps = [namespaces(crashed(before, log, cut))[0] for cut in cuts([one._replace(data=b"") for one in log])]
     allowed = set(steps)
     count, claimed = 0, set()
-    for cut in islice(cuts(log, samples=2), 0, None, 61):
+    for cut in sample(cuts(log, samples=2), 61):
         found, claims = namespaces(crashed(before, log, cut))
         assert found in (steps[cut.done], *steps[cut.done + 1 : cut.done + 2]), (cut, found)
         assert found in allowed
@@ -138,7 +148,7 @@ def test_an_info_block_is_there_or_not(request):
     before, log = bank.writes_of(ACTS["create"])
     (at,) = [number for number, one in enumerate(log) if not one.labels]
     outcomes = set()
-    for cut in islice((cut for cut in cuts(log, samples=8) if cut.done >= at), 0, None, 5):
+    for cut in sample((cut for cut in cuts(log, samples=8) if cut.done >= at), 5):
         made = crashed(before, log, cut)
         outcomes.add(namespaces(made)[1])
         assert made.memory.read(0x106000000, 22) == b"data of the second one"
@@ -153,7 +163,7 @@ def test_a_btt_is_there_or_not():
     at = [number for number, one in enumerate(log) if not one.labels]
     chosen = [one if number in at[-2:] else one._replace(data=b"") for number, one in enumerate(log)]  # its info blocks
     blocks = (cut for cut in cuts(chosen, samples=1) if cut.done >= at[0])
-    for cut in islice(blocks, 0, None, 79):
+    for cut in sample(blocks, 79):
         made = crashed(before, log, cut)
         region = next(iter(powered(single(), made).regions))
         (namespace,) = [one for one in region.namespaces if one.uuid == TWO]
@@ -195,7 +205,7 @@ def test_the_frame_table(made_host, tmp_path, monkeypatch):
     log = [one for one in log if one.area.startswith("hw/media/")]
     assert len(log) >= 3
     every = list(cuts(log, samples=1))
-    for cut in every[:: -(-len(every) // 4)]:
+    for cut in sample(every, -(-len(every) // 4)):
         again = tmp_path / "again"
         shutil.rmtree(again, ignore_errors=True)
         copy_tree(before, again)

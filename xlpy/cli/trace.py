@@ -80,7 +80,7 @@ def check(env: Env, trace: Path, as_json: bool) -> None:
     from xlpy.powercut.trace import Trace
 
     opened = Trace(trace)
-    found = findings(opened.events())
+    found = findings(opened.events(), caches_survive=opened.header.caches_survive)
     tell_problem(env, opened)
     if as_json:
         items = [{**one._asdict(), "place": opened.place(one.address)} for one in found]

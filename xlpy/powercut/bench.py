@@ -5,8 +5,9 @@ Both take the same function and give the same futures. Each worker keeps its sub
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import logging
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from xlpy.powercut.history import Durable
     from xlpy.powercut.reads import Ranges
+
+AGAIN = "what was checked is kept: the same command goes on"
 
 
 class Bench(NamedTuple):
@@ -119,9 +122,17 @@ class Inline(Executor):
         return future
 
 
+class Workers(NamedTuple):
+    """What carries out calls. threads: how many at a time. look: raises Constraint when nobody does any longer."""
+
+    pool: Executor
+    threads: int
+    look: Callable[[], None]
+
+
 @contextmanager
-def executor(bench: Bench, jobs: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
-    """(what carries out calls, how many at a time).
+def workers(bench: Bench, jobs: int, scheduler: str | None) -> Iterator[Workers]:
+    """Those who carry out checks.
 
     Args:
         jobs: threads of this process. scheduler: address of a cluster's scheduler instead; its workers must find the
@@ -133,23 +144,41 @@ def executor(bench: Bench, jobs: int, scheduler: str | None) -> Iterator[tuple[E
     if scheduler is None:
         with Inline() if jobs == 1 else ThreadPoolExecutor(jobs) as pool:
             try:
-                yield pool, jobs
+                yield Workers(pool, jobs, lambda: None)
             finally:
                 pool.shutdown(cancel_futures=True)
                 close(bench)
         return
     client = _client(scheduler)
+
+    def threads() -> int:
+        try:
+            count: int = sum(client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            raise _gone(scheduler) from error
+        if not count:
+            raise Constraint(
+                f"the cluster at {scheduler} has no workers", hint=f"start some: dask worker ADDRESS; {AGAIN}"
+            )
+        return count
+
+    def look() -> None:
+        threads()
+
+    pool = client.get_executor(pure=False, retries=0)
     try:
-        threads = sum(client.nthreads().values())
-        if not threads:
-            raise Constraint(f"the cluster at {scheduler} has no workers", hint="start some: dask worker ADDRESS")
-        with client.get_executor(pure=False, retries=0) as pool:
-            try:
-                yield pool, threads
-            finally:
-                client.run(close, bench)
+        yield Workers(pool, threads(), look)
+    except CancelledError as error:
+        raise _gone(scheduler) from error
     finally:
+        with suppress(OSError, TimeoutError, CancelledError):
+            pool.shutdown(wait=False)
+            client.run(close, bench)
         client.close()
+
+
+def _gone(scheduler: str) -> Constraint:
+    return Constraint(f"the scheduler at {scheduler} answers no longer", hint=AGAIN)
 
 
 def _client(address: str) -> Any:  # noqa: ANN401 - distributed is optional, and not typed
@@ -157,6 +186,7 @@ def _client(address: str) -> Any:  # noqa: ANN401 - distributed is optional, and
         distributed: Any = import_module("distributed")
     except ImportError:
         raise MissingTool("dask.distributed", "python3-distributed") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is an error here
     try:
         return distributed.Client(address, timeout=10)
     except (OSError, ValueError) as error:

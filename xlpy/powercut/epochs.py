@@ -62,7 +62,10 @@ class Epochs:
         self._settled: dict[int, bytes] = {}  # lines whose durable content differs from the base's
 
     def __iter__(self) -> Iterator[Epoch]:
-        model = Persistency(self._read, caches_survive=self._trace.header.caches_survive)
+        header = self._trace.header
+        model = Persistency(
+            self._read, caches_survive=header.caches_survive, queue_survives=header.persistence != "none"
+        )
         labels = Persistency(self._read)  # no cache is in front of them, so nothing of it helps a write in flight
         number = stores = stored = flushed = 0
         waiting: set[int] = set()  # vCPUs with a write-back that no fence has followed

@@ -17,7 +17,7 @@ from stat import S_ISREG
 
 from xlpy.digest import blake2b
 from xlpy.errors import NotFound
-from xlpy.powercut.bench import Bench, check_state, executor
+from xlpy.powercut.bench import Bench, check_state, workers
 from xlpy.powercut.check import Check, Verdict
 from xlpy.powercut.epochs import Epochs
 from xlpy.powercut.history import Durable, History
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from xlpy.powercut.trace import Trace
 
 QUEUED = 4  # tasks per worker that wait
+PATIENCE = 10  # seconds without any result after which it is asked whether there are workers
 
 
 class ExploreOptions(NamedTuple):
@@ -225,7 +226,7 @@ class Exploration:
         running: dict[Future[Checked], Task] = {}
         with (
             self.log.open("a", encoding="utf-8") as log,
-            executor(self._bench, options.jobs, options.scheduler) as (pool, threads),
+            workers(self._bench, options.jobs, options.scheduler) as (pool, threads, look),
         ):
 
             def keep(result: StateResult) -> None:
@@ -234,7 +235,9 @@ class Exploration:
                 log.flush()
                 self._tell(result)
 
-            def collect(done: set[Future[Checked]]) -> None:
+            def collect() -> None:
+                while not (done := wait(running, timeout=PATIENCE, return_when=FIRST_COMPLETED).done):
+                    look()
                 for future in done:
                     task, checked = running.pop(future), future.result()
                     count["rebuilt"] += checked.rebuilt
@@ -256,8 +259,9 @@ class Exploration:
                 else:
                     running[pool.submit(check_state, self._bench, task.durable, task.kept)] = task
                     if len(running) >= most:
-                        collect(wait(running, return_when=FIRST_COMPLETED).done)
-            collect(set(wait(running).done))
+                        collect()
+            while running:
+                collect()
         return Summary(self.epochs, self._possible, self.chosen, **count, problem=self._trace.problem)
 
     def _known(self) -> dict[str, StateResult]:

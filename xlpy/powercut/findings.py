@@ -23,6 +23,7 @@ CLASSES = {
     "idle-fence": "a fence with nothing to order",
 }
 ERRORS = ("not-durable",)  # the others cost time or hint at a mistake
+WITHOUT_EADR = ("not-durable", "overwritten")
 
 
 class TraceFinding(NamedTuple):
@@ -45,10 +46,16 @@ class _Line:
         self.flushed: int | None = None  # vCPU that wrote it back since the last store
 
 
-def findings(events: Iterable[TraceEvent]) -> list[TraceFinding]:
-    """Everything that there is to say about a trace; "done" is each mark, and its end."""
+def findings(events: Iterable[TraceEvent], *, caches_survive: bool = False) -> list[Finding]:
+    """Everything that there is to say about a trace; "done" is each mark, and its end.
+
+    Args:
+        caches_survive: with eADR what is stored is durable.
+    """
     found: dict[tuple[str, int], list[int]] = {}
     for code, address, event in _search(events):
+        if caches_survive and code in WITHOUT_EADR:
+            continue
         entry = found.setdefault((code, address), [0, event])
         entry[0] += 1
     order = list(CLASSES)

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from xlpy.held import hold, sweep
 from xlpy.limits import IMAGE_IN_MEMORY
 from xlpy.powercut.image import Image
 from xlpy.powercut.trace import LABELS, Trace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 MEMORY = Path("/dev/shm")
+PREFIX = "xlpy-image-"  # of folders with images
 SPARE = 4  # times the image that must be free: other jobs and other people use it too
 
 
@@ -93,8 +95,11 @@ class Subject:
     def __init__(self, source: StateSource, folder: Path | None) -> None:
         self.trace = Trace(Path(source.trace))
         self.source = source
-        self.home = TemporaryDirectory(prefix="xlpy-state-", dir=folder or working_folder(source))
+        place = folder or working_folder(source)
+        sweep(place, PREFIX)
+        self.home = TemporaryDirectory(prefix=PREFIX, dir=place)
         self.folder = Path(self.home.name)
+        self._lock = hold(self.folder)
         self.image = Image(self.folder / "image", self.trace.base, source.start, source.size)
         self.values = {"image": str(self.image.path)}
         self.variables: dict[str, str] = {}
@@ -107,3 +112,4 @@ class Subject:
         """Remove its files."""
         self.image.close()
         self.home.cleanup()
+        os.close(self._lock)

@@ -3,11 +3,12 @@
 UEFI 2.7, 6.3: an info block, data, map, log; a map entry of 32 bits has the internal block, and two bits of state.
 """
 
+import mmap
+import os
 import struct
 import sys
-from pathlib import Path
 
-image = Path(sys.argv[1]).read_bytes()
+image = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, access=mmap.ACCESS_READ)
 at = next((at for at in (0, 4096) if image[at : at + 16] == b"BTT_ARENA_INFO\0\0"), None)
 if at is None:
     sys.exit(0)  # not made yet
