@@ -109,15 +109,8 @@ def recorded(made_host, tmp_path_factory):
             assert run(["pmem", "mkfile", "32M", "/mnt/pmem0/sectors.img"]) == 0
             assert run(["pmem", "mkfile", "64M", "/mnt/pmem0/xfs.img"]) == 0
         assert run(["create", "-q", str(config), *(f'name="{w[5:]}"' if w[:5] == "name=" else w for w in words)]) == 0
-        command = [
-            *(sys.executable, "-m", "xlpy"),
-            "boot",
-            "judges",
-            "--kernel",
-            parts["KERNEL"],
-            "--initrd",
-            parts["INITRD"],
-        ]
+        command = [sys.executable, "-m", "xlpy", "boot", "judges"]
+        command += ["--kernel", parts["KERNEL"], "--initrd", parts["INITRD"]]
         command += ["--append", "quiet maxcpus=1", "--timeout", "550", "--record", folder / "trace"]
         with (folder / "console").open("w") as console:
             status = subprocess.run(command, check=False, stdout=console, stderr=console).returncode
@@ -219,20 +212,11 @@ def test_xfs(recorded):
 
 
 @long_only
-def test_a_fresh_guest_recovers(recorded, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("script", "first"), [("recover.sh", 3), ("xfs.sh", 12)], ids=["ext4", "xfs"])
+def test_a_fresh_guest_recovers(recorded, tmp_path, monkeypatch, script, first):
     """`--boot`: the guest mounts what is left, replays the journal, and finds one name or the other."""
     monkeypatch.setenv("XLPY_QEMU", newer_qemu())
-    script = EXAMPLES / "recover.sh"
-    epochs = sorted(recorded.between(3, 4))
-    words = [
-        "trace",
-        "cut",
-        str(recorded.trace.path),
-        "--at",
-        str(epochs[-2]),
-        "--strategy",
-        "random",
-        "--samples",
-        "2",
-    ]
-    assert run([*words, "--boot", str(script), "--timeout", "300", "--html", str(tmp_path / "page.html")]) == 0
+    epoch = sorted(recorded.between(first, first + 1))[-2]
+    text = f"--at {epoch} --strategy all-lo --strategy all-hi --strategy random --samples 1 --timeout 300"
+    words = [*text.split(), "--boot", str(EXAMPLES / script), "--html", str(tmp_path / "page.html")]
+    assert run(["trace", "cut", str(recorded.trace.path), *words]) == 0
