@@ -77,7 +77,7 @@ def boot_bare(made_host, tmp_path_factory):
             shown = folder / f"command-{name}"
             where = ["--kernel", f"{folder}/bare.img", "--record", str(trace)]
             with shown.open("w") as out:
-                words = [shutil.which("xlpy") or "xlpy", "boot", "quickstart", *where, "--print-command"]
+                words = [sys.executable, "-m", "xlpy", "boot", "quickstart", *where, "--print-command"]
                 subprocess.run(words, check=True, stdout=out)
             (mailbox,) = re.findall(r"mailbox=(0x[0-9a-f]+)", shown.read_text())
             with shown.open("w") as out:
@@ -278,7 +278,7 @@ def test_a_disk_that_fills_up_while_a_guest_is_recorded(boot_bare, small_disk):
     assert not recorded.trace.header.complete
     assert recorded.cases == {}
     shown = subprocess.run(
-        [shutil.which("xlpy") or "xlpy", "trace", "show", recorded.trace.path],
+        [sys.executable, "-m", "xlpy", "trace", "show", recorded.trace.path],
         capture_output=True,
         text=True,
         check=True,
