@@ -21,8 +21,8 @@ from xlpy.powercut.events import TraceEvent, encode
 from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.history import History
 from xlpy.powercut.image import Image, copy_sparse
-from xlpy.powercut.subject import Source, working_folder
-from xlpy.powercut.trace import TracedDevice, TraceHeader, Trace, Window, write_header
+from xlpy.powercut.subject import StateSource, working_folder
+from xlpy.powercut.trace import Trace, TracedDevice, TraceHeader, Window, write_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ def checked(version: Version) -> tuple[Act, Act]:
         assert (summary.distinct, summary.failed) == (count, 0), summary
 
     def plain() -> None:
-        with tempfile.TemporaryDirectory(dir=working_folder(Source(str(folder), 0, SIZE))) as home:
+        with tempfile.TemporaryDirectory(dir=working_folder(StateSource(str(folder), 0, SIZE))) as home:
             image = Path(home) / "image"
             copy_sparse(base, 0, SIZE, image)
             with image.open("r+b", buffering=0) as file:

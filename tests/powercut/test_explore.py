@@ -27,7 +27,7 @@ from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.history import Durable, History
 from xlpy.powercut.image import Image
 from xlpy.powercut.states import STRATEGIES, states
-from xlpy.powercut.subject import PREFIX, SPARE, Source, working_folder
+from xlpy.powercut.subject import PREFIX, SPARE, StateSource, working_folder
 from xlpy.powercut.trace import Trace, write_header
 
 # A record at 0 is valid when the flag at 0x40 is set; the check reads both.

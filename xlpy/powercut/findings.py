@@ -46,7 +46,7 @@ class _Line:
         self.flushed: int | None = None  # vCPU that wrote it back since the last store
 
 
-def findings(events: Iterable[TraceEvent], *, caches_survive: bool = False) -> list[Finding]:
+def findings(events: Iterable[TraceEvent], *, caches_survive: bool = False) -> list[TraceFinding]:
     """Everything that there is to say about a trace; "done" is each mark, and its end.
 
     Args:
