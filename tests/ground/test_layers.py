@@ -31,7 +31,7 @@ LAYERS = [  # from the top; what stands in one line does not know of each other
     ["firmware"],
     ["hw"],
     ["inputs", "rangemap", "store"],
-    ["addr", "columns", "held", "jsontext", "private", "records", "uuids", "xen_version"],
+    ["abi", "addr", "columns", "held", "jsontext", "private", "records", "uuids", "xen_version"],
     ["__version__", "digest", "errors", "limits", "typing"],
 ]
 

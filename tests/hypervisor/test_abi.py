@@ -5,7 +5,7 @@ from pathlib import Path
 
 from programs import needs_other
 
-from xlpy.hypervisor import abi
+from xlpy import abi
 
 HEADERS = Path("/usr/include/xen")
 FILES = ("xen.h", "memory.h", "platform.h", "domctl.h", "sysctl.h", "sched.h", "hvm/dm_op.h", "hvm/params.h")

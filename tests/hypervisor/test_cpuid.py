@@ -7,9 +7,9 @@ import pytest
 from hypervisor_helpers import Refused, play
 from programs import needs_other
 
+from xlpy import abi
 from xlpy.hw.cpu import cpuid as processor
 from xlpy.hw.machine import CpuSpec
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.cpuid import EAX, EBX, ECX, EDX, FEATURES, default_policy, guest_policy, host_policy, max_policy
 from xlpy.hypervisor.xen import Xen
 

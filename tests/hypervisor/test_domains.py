@@ -3,11 +3,11 @@
 import pytest
 from hypervisor_helpers import Refused, play
 
+from xlpy import abi
 from xlpy.addr import Span
 from xlpy.errors import HypercallError, NotFound
 from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.firmware.platform import Vnuma, VnumaRange
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.xen import Xen
 
 UUID = bytes(range(16))

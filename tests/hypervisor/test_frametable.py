@@ -8,9 +8,9 @@ from hypervisor_helpers import Device, extent
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from xlpy import abi
 from xlpy.addr import PAGE, Spa, Span
 from xlpy.errors import FormatError, HypercallError
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.frametable import INVALID_M2P, NULL, PAGE_INFO_SIZE, decode
 from xlpy.hypervisor.xen import Xen
 

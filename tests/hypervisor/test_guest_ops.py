@@ -5,8 +5,8 @@ import os
 import pytest
 from hypervisor_helpers import Refused, extent, play
 
+from xlpy import abi
 from xlpy.addr import PAGE, Gpa, Span
-from xlpy.hypervisor import abi
 
 G = 0x100000
 SELF = abi.DOMID_SELF

@@ -3,8 +3,8 @@
 import pytest
 from hypervisor_helpers import Refused, extent, play
 
+from xlpy import abi
 from xlpy.addr import PAGE, Gpa, Spa, Span
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.mca import CONTINUE, RECOVERED, RESET, MachineCheck
 from xlpy.hypervisor.xen import Xen
 

@@ -3,9 +3,9 @@
 import pytest
 from hypervisor_helpers import Refused, play
 
+from xlpy import abi
 from xlpy.addr import PAGE, Gpa
 from xlpy.errors import HypercallError, NotFound
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.mmio import IoRequest
 from xlpy.hypervisor.xen import Xen
 

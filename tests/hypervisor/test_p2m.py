@@ -2,7 +2,7 @@
 
 import pytest
 
-from xlpy.hypervisor.abi import P2M_RAM_BROKEN, P2M_RAM_RW
+from xlpy.abi import P2M_RAM_BROKEN, P2M_RAM_RW
 from xlpy.hypervisor.linear import LinearMap, LinearPiece
 from xlpy.hypervisor.p2m import M2P, P2M, entries
 

@@ -3,11 +3,11 @@
 import pytest
 from hypervisor_helpers import extent
 
+from xlpy import abi
 from xlpy.addr import Gfn, Gpa, Span
 from xlpy.firmware.e820 import E820_RAM, E820Entry
 from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
 from xlpy.firmware.layout import HVM_INFO
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.mmio import IoRequest
 from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.hypervisor.xen import Xen

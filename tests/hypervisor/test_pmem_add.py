@@ -3,9 +3,9 @@
 import pytest
 from hypervisor_helpers import Device, Refused, play
 
+from xlpy import abi
 from xlpy.addr import PAGE, Mfn, Spa, Span
 from xlpy.errors import Constraint, HypercallError
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.frametable import PmemRegion, metadata_pages
 from xlpy.hypervisor.xen import Xen
 

@@ -6,9 +6,9 @@ import pytest
 import work
 from hypervisor_helpers import Device, Refused, extent, play
 
+from xlpy import abi
 from xlpy.addr import PAGE, Gpa, Spa, Span
 from xlpy.errors import Constraint, HypercallError
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.xen import Xen
 from xlpy.store import Store
 

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from work import calls
 
+from xlpy.abi import P2M_RAM_BROKEN
 from xlpy.cli.main import run
 from xlpy.dom0.ext4.edit import Ext4Editor
-from xlpy.hypervisor.abi import P2M_RAM_BROKEN
 from xlpy.toolstack.config.domain_config import load_config
 from xlpy.views.picture.layout import layout, place_of
 from xlpy.views.picture.model import AddressSpace, Band, DrawnBacking, Interleaved, Picture, Segment, picture

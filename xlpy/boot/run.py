@@ -15,6 +15,7 @@ import os
 import time
 from contextlib import contextmanager
 
+from xlpy import abi
 from xlpy.addr import Spa, Span, format_size
 from xlpy.boot import qemu
 from xlpy.boot.console import SERIAL_LOG, GuestRun, keyboard
@@ -29,7 +30,6 @@ from xlpy.boot.stage import copy_out, copy_stretch
 from xlpy.errors import Conflict, Constraint
 from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
 from xlpy.firmware.layout import HVM_INFO
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.hypervisor.ramfile import RAM_FILE
 from xlpy.private import private

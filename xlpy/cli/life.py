@@ -153,7 +153,7 @@ def _tell_ends(
     env: Env, asked: list[str], failed: list[tuple[str, XlpyError]], outcomes: list[Outcome], wait: int
 ) -> None:
     """What xl says while it waits: for a shutdown with one -w, for the end of the domain with two."""
-    from xlpy.hypervisor.abi import SHUTDOWN_NAMES
+    from xlpy.abi import SHUTDOWN_NAMES
 
     env.note(f"Waiting for {len(asked) - len(failed)} domains")
     for outcome in outcomes:

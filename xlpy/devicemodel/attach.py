@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from xlpy import abi
 from xlpy.addr import PAGE, Gpa, Span, gfn_of, mfn_of
 from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
@@ -15,7 +16,6 @@ from xlpy.devicemodel.model import DeviceModel
 from xlpy.devicemodel.nvdr import MAX_SLOTS, SLOTS
 from xlpy.devicemodel.placement import GuestRam, place
 from xlpy.errors import Conflict, Constraint
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.pmem_batch import PmemExtent
 from xlpy.typing import TYPE_CHECKING
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 
+from xlpy import abi
 from xlpy.addr import PAGE, Gfn, Gpa, Spa, Span, gfn_of
 from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Vnvdimm
@@ -14,7 +15,6 @@ from xlpy.devicemodel.placement import GuestRam
 from xlpy.errors import Conflict, HypercallError, XlpyError
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.firmware.layout import FOUR_GIB, XEN_HVM
-from xlpy.hypervisor import abi
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -15,15 +15,6 @@ if TYPE_CHECKING:
     from xlpy.addr import Gfn, Gpa
     from xlpy.firmware.e820 import E820Entry
 
-SHUTDOWN_CRASH = 3  # SCHEDOP_shutdown reason (Xen public/sched.h)
-
-# Parameters of the domain (Xen public/hvm/params.h)
-HVM_PARAM_STORE_PFN = 1
-HVM_PARAM_STORE_EVTCHN = 2
-HVM_PARAM_ACPI_IOPORTS_LOCATION = 19
-HVM_PARAM_VM_GENERATION_ID_ADDR = 34
-HVM_PARAM_VM86_TSS_SIZED = 37
-
 
 class VnumaRange(NamedTuple):
     """RAM ``[start, end)`` (guest physical, bytes) that belongs to a virtual node."""

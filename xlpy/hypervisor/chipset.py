@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 
+from xlpy import abi
 from xlpy.addr import PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.errors import HypercallError
 from xlpy.firmware.layout import HVM_INFO
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.board import DEFAULT, IO, ROM_BAR, SCREENS, WIDE, BoardDevice, board_of
 from xlpy.hypervisor.op_memory import MemoryOps
 from xlpy.records import NamedTuple

@@ -8,8 +8,8 @@ that Xen knows and always reads 0.
 
 from __future__ import annotations
 
-from xlpy.hypervisor import abi
-from xlpy.hypervisor.abi import refuse
+from xlpy import abi
+from xlpy.abi import refuse
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.xen_version import numbers

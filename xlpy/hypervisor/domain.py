@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from xlpy import abi
 from xlpy.errors import HostTrouble, XlpyError
-from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 

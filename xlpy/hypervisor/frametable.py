@@ -24,9 +24,9 @@ from itertools import compress, count, islice, pairwise
 from operator import ne, sub
 from struct import Struct
 
+from xlpy.abi import DOMID_IO, DOMID_XEN
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
 from xlpy.errors import FormatError
-from xlpy.hypervisor.abi import DOMID_IO, DOMID_XEN
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

@@ -6,8 +6,8 @@ in the host's RAM file.
 
 from __future__ import annotations
 
+from xlpy.abi import ORDER_1G, ORDER_2M
 from xlpy.addr import GIB, PAGE_SHIFT
-from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING

@@ -6,10 +6,10 @@ access that stays inside the stretch used last is one copy.
 
 from __future__ import annotations
 
+from xlpy import abi
 from xlpy.addr import LIMIT, PAGE, PAGE_SHIFT, Gpa, Spa, Span
 from xlpy.errors import Constraint, HypercallError
 from xlpy.hw.media import Media
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.p2m import is_broken, is_read_only
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING

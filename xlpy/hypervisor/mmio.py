@@ -7,10 +7,10 @@ itself, the HPET (IA-PC HPET specification, 2.3).
 
 from __future__ import annotations
 
+from xlpy import abi
+from xlpy.abi import in_range, refuse
 from xlpy.addr import PAGE
 from xlpy.firmware.layout import HPET
-from xlpy.hypervisor import abi
-from xlpy.hypervisor.abi import in_range, refuse
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 

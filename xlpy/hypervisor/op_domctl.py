@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from xlpy import abi
+from xlpy.abi import refuse
 from xlpy.addr import PAGE_SHIFT
-from xlpy.hypervisor import abi, cpuid
-from xlpy.hypervisor.abi import refuse
+from xlpy.hypervisor import cpuid
 from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any

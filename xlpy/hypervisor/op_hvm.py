@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xlpy.hypervisor import abi
-from xlpy.hypervisor.abi import in_range, refuse
+from xlpy import abi
+from xlpy.abi import in_range, refuse
 from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.typing import TYPE_CHECKING
 

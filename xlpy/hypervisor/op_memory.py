@@ -6,11 +6,11 @@ the pages would end on the heap, and then be scrubbed.
 
 from __future__ import annotations
 
+from xlpy import abi
+from xlpy.abi import refuse
 from xlpy.addr import LIMIT, PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.firmware.e820 import MAX_ENTRIES, E820Entry
 from xlpy.firmware.platform import Vnuma, VnumaRange
-from xlpy.hypervisor import abi
-from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.typing import TYPE_CHECKING
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from xlpy import abi
+from xlpy.abi import refuse
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Mfn, Spa, Span
 from xlpy.errors import HypercallError, XlpyError
-from xlpy.hypervisor import abi
-from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.hypervisor.p2m import as_broken
 from xlpy.hypervisor.pmem_batch import PmemExtent, check_batch, poisoned

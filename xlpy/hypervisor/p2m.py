@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import compress
 from operator import add, sub
 
-from xlpy.hypervisor.abi import ORDER_1G, ORDER_2M, P2M_RAM_BROKEN, P2M_RAM_RO, P2M_RAM_RW
+from xlpy.abi import ORDER_1G, ORDER_2M, P2M_RAM_BROKEN, P2M_RAM_RO, P2M_RAM_RW
 from xlpy.hypervisor.linear import LinearMap
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from xlpy import abi
 from xlpy.addr import Span
 from xlpy.errors import HypercallError
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.chipset import Chipset
 from xlpy.hypervisor.hypercalls import Hypercalls
 from xlpy.hypervisor.mmio import IoRequest

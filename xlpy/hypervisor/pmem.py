@@ -11,12 +11,12 @@ from bisect import bisect_right
 from contextlib import suppress
 from operator import add, sub
 
+from xlpy import abi
+from xlpy.abi import refuse
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
 from xlpy.errors import XlpyError
 from xlpy.firmware.e820 import E820_PMEM, E820_PMEM_LEGACY
 from xlpy.hw.media import trouble
-from xlpy.hypervisor import abi
-from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, PmemRegion, metadata_pages
 from xlpy.hypervisor.p2m import M2P
 from xlpy.private import folder, private

@@ -10,10 +10,10 @@ from bisect import bisect_right
 from itertools import islice
 from operator import add
 
+from xlpy import abi
+from xlpy.abi import refuse
 from xlpy.addr import PAGE_SHIFT, Gfn, Mfn
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START, HVMLOADER_BASE, VGA_WINDOW
-from xlpy.hypervisor import abi
-from xlpy.hypervisor.abi import refuse
 from xlpy.hypervisor.linear import ascending
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, NoReturn

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from functools import cached_property
 
+from xlpy import abi
 from xlpy.errors import NotFound, StateError
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.console import Console
 from xlpy.hypervisor.domain import PARTS, RECORDS, TARGETS, Domain
 from xlpy.typing import TYPE_CHECKING

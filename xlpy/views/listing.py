@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from xlpy import __version__
+from xlpy import __version__, abi
 from xlpy.addr import MIB, PAGE, Spa, Span
-from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.record import dashed, load, name_of, number
 from xlpy.typing import TYPE_CHECKING, Any

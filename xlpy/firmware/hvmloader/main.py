@@ -6,6 +6,12 @@ of which depends on how many pages the tables took.
 
 from __future__ import annotations
 
+from xlpy.abi import (
+    HVM_PARAM_ACPI_IOPORTS_LOCATION,
+    HVM_PARAM_STORE_EVTCHN,
+    HVM_PARAM_STORE_PFN,
+    HVM_PARAM_VM86_TSS_SIZED,
+)
 from xlpy.addr import PAGE_SHIFT
 from xlpy.errors import HostTrouble, StateError, XlpyError
 from xlpy.firmware.e820 import format_map
@@ -18,12 +24,6 @@ from xlpy.firmware.hvmloader.memory_map import build_e820
 from xlpy.firmware.hvmloader.smbios import write_smbios
 from xlpy.firmware.hvmloader.stop import report
 from xlpy.firmware.layout import FOUR_GIB, HVM_INFO, SCRATCH, XEN_HVM
-from xlpy.firmware.platform import (
-    HVM_PARAM_ACPI_IOPORTS_LOCATION,
-    HVM_PARAM_STORE_EVTCHN,
-    HVM_PARAM_STORE_PFN,
-    HVM_PARAM_VM86_TSS_SIZED,
-)
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

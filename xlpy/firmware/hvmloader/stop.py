@@ -6,8 +6,8 @@ This is the design's "report an error and stop" too.
 
 from __future__ import annotations
 
+from xlpy.abi import SHUTDOWN_CRASH
 from xlpy.errors import FirmwareStopped, XlpyError
-from xlpy.firmware.platform import SHUTDOWN_CRASH
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from struct import pack
 
+from xlpy.abi import HVM_PARAM_VM_GENERATION_ID_ADDR
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.firmware.affinity import build_srat
 from xlpy.firmware.dm_acpi import TABLE
@@ -17,7 +18,6 @@ from xlpy.firmware.hvmloader.acpi_info import AcpiInfo
 from xlpy.firmware.hvmloader.memory_map import pmem_ranges
 from xlpy.firmware.hvmloader.stop import stop
 from xlpy.firmware.layout import TPM_EVENT_LOG
-from xlpy.firmware.platform import HVM_PARAM_VM_GENERATION_ID_ADDR
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from xlpy import abi
 from xlpy.addr import KIB, MIB, PAGE, Gpa, Span
 from xlpy.errors import ConfigError, Constraint
 from xlpy.firmware.layout import FOUR_GIB, VGA_WINDOW
-from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

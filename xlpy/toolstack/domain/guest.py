@@ -8,7 +8,7 @@ driver, and it never lets go of a vNVDIMM by itself. A real kernel under ``xlpy 
 
 from __future__ import annotations
 
-from xlpy.hypervisor import abi
+from xlpy import abi
 from xlpy.hypervisor.chipset import PM_CONTROL, PWRBTN_STS, S3_TYPE, S5_TYPE, SLP_EN, SLPBTN_STS
 from xlpy.hypervisor.hypercalls import Hypercalls
 from xlpy.hypervisor.platform import GuestPlatform

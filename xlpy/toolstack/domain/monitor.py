@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import time
 
+from xlpy import abi
 from xlpy.errors import FirmwareStopped, XlpyError
-from xlpy.hypervisor import abi
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.record import DomainRecord, load, named, save
 from xlpy.toolstack.domain.stored_config import current, reload

@@ -5,8 +5,8 @@ The guest is asked through xenstore, and answers or does not. What follows is th
 
 from __future__ import annotations
 
+from xlpy import abi
 from xlpy.errors import Conflict, UsageError
-from xlpy.hypervisor import abi
 from xlpy.toolstack.domain.guest import SYSRQ
 from xlpy.typing import TYPE_CHECKING
 

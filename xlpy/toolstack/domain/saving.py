@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
+from xlpy import abi
 from xlpy.addr import PAGE_SHIFT
 from xlpy.errors import Conflict
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.domain import PARTS
 from xlpy.toolstack.domain import savefile
 from xlpy.toolstack.domain.contents import data_runs, look

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from xlpy import abi
 from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Span
 from xlpy.errors import FirmwareStopped, NotFound
 from xlpy.firmware.e820 import ENTRY_SIZE, TYPE_NAMES
 from xlpy.firmware.hvm_info import SIZE
 from xlpy.firmware.layout import BIOS_INFO, HPET, HVM_INFO, IOAPIC, LAPIC
-from xlpy.hypervisor import abi
 from xlpy.hypervisor.domain import RECORDS
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Answer, Hop, Place, guest_place
