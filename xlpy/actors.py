@@ -6,11 +6,11 @@ A change covers what no single actor can: the state, the media, and files beside
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
-from functools import cached_property
 
 from xlpy import statedir
+from xlpy.contexts import contextmanager, suppress
 from xlpy.errors import StateError, XlpyError
+from xlpy.functions import cached_property
 from xlpy.private import private
 from xlpy.statedir import STATE, UNCLEAN
 from xlpy.store import Store

@@ -8,9 +8,9 @@ so that a comparison can borrow it: no lane ever borrows from its neighbour.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
 from itertools import compress, repeat
 
+from xlpy.functions import lru_cache
 from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import fcntl
 import os
 import shutil
 import time
-from contextlib import suppress
 
+from xlpy.contexts import suppress
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ Actors are powered on only when somebody asks for them, so that a command pays f
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 
 from xlpy import statedir
 from xlpy.actors import Actors, silent
+from xlpy.contexts import contextmanager, nullcontext, suppress
 from xlpy.errors import Conflict, Constraint
+from xlpy.functions import partial
 from xlpy.hw import power
 from xlpy.statedir import BOOTS, READY, STATE
 from xlpy.typing import TYPE_CHECKING

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from xlpy import limits, statedir
+from xlpy.contexts import suppress
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, XlpyError
 from xlpy.hw import power
 from xlpy.inputs import read_file

@@ -6,6 +6,8 @@ import errno
 import os
 from stat import S_IMODE, S_ISREG
 
+from xlpy.contexts import suppress
+
 FILE, FOLDER = 0o600, 0o700
 OTHERS = 0o077  # the rights of anybody else
 
@@ -75,3 +77,16 @@ def open_to_others(path: str | os.PathLike[str]) -> int:
     """The rights of a folder or file when anybody else has some of them, else 0. OSError: it is not there."""
     mode = S_IMODE(os.stat(path).st_mode)
     return mode if mode & OTHERS else 0
+
+
+def discard(path: str | os.PathLike[str]) -> None:
+    """Remove a folder with what is in it, as far as that is possible, and without ``shutil``, which imports ``re``."""
+    with suppress(OSError):
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    discard(entry.path)
+                else:
+                    with suppress(OSError):
+                        os.unlink(entry.path)
+        os.rmdir(path)

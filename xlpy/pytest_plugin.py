@@ -21,12 +21,12 @@ import os
 import shutil
 import tempfile
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from xlpy import __version__
+from xlpy.contexts import suppress
 from xlpy.digest import blake2b
 from xlpy.errors import NotFound
 from xlpy.typing import TYPE_CHECKING

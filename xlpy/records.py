@@ -18,7 +18,7 @@ else:
     try:
         from _collections import _tuplegetter as _field  # as in the standard library: twice as fast as a property
     except ImportError:
-        from operator import itemgetter
+        from _operator import itemgetter
 
         def _field(index: int, doc: str) -> property:
             return property(itemgetter(index), doc=doc)

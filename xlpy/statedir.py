@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
 
 from xlpy import limits
+from xlpy.contexts import contextmanager, suppress
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, UsageError
 from xlpy.inputs import read_file
 from xlpy.private import claim, folder, open_to_others, private

@@ -12,8 +12,10 @@ import fcntl
 import os
 import time
 from binascii import crc32
-from contextlib import contextmanager, suppress
 
+from xlpy import functions
+from xlpy.compiled import load
+from xlpy.contexts import contextmanager, suppress
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
 from xlpy.jsontext import decode, encode_compact
 from xlpy.private import private
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
     _Text = str | Callable[[], str] | None  # of a record: as it is, made when it is written, or absent
 else:
-    import _sqlite3 as sqlite3  # the package around it imports datetime, for conversions that are not used here
+    # the package around it imports datetime, for conversions that are not used here
+    sqlite3 = load("_sqlite3", functools=functions)
 
 SCHEMA = 4
 LOCK_SECONDS = 10.0

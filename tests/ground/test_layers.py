@@ -32,6 +32,8 @@ LAYERS = [  # from the top; what stands in one line does not know of each other
     ["hw"],
     ["inputs", "rangemap", "store"],
     ["abi", "addr", "columns", "held", "jsontext", "private", "records", "uuids", "xen_version"],
+    ["compiled", "contexts"],
+    ["functions"],
     ["__version__", "digest", "errors", "limits", "typing"],
 ]
 

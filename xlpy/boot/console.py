@@ -11,8 +11,8 @@ import os
 import select
 import sys
 import time
-from contextlib import contextmanager, suppress
 
+from xlpy.contexts import contextmanager, suppress
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
 
 from xlpy import abi
 from xlpy.addr import Spa, Span, format_size
@@ -27,6 +26,7 @@ from xlpy.boot.plan import GuestNvdimm, MemoryPlan, Stretch, plan_memory
 from xlpy.boot.session import ENDED, Record, refuse_booted, session, take_machine_check
 from xlpy.boot.signals import ending_signals
 from xlpy.boot.stage import copy_out, copy_stretch
+from xlpy.contexts import contextmanager
 from xlpy.errors import Conflict, Constraint
 from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
 from xlpy.firmware.layout import HVM_INFO

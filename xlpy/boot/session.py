@@ -15,11 +15,11 @@ import os
 import shutil
 import signal
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xlpy.boot.plan import GuestNvdimm, Stretch
 from xlpy.boot.stage import copy_back
+from xlpy.contexts import contextmanager, suppress
 from xlpy.errors import Conflict, Constraint
 from xlpy.private import folder, private
 from xlpy.records import NamedTuple

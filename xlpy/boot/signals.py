@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import contextmanager
 
+from xlpy.contexts import contextmanager
 from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.render import json_document
 from xlpy.cli.show import binary, out
 from xlpy.cli.types import Choice, FilePath
+from xlpy.contexts import suppress
 from xlpy.errors import NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING
 

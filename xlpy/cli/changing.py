@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
+from xlpy.contexts import contextmanager
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

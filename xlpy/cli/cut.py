@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
@@ -11,6 +10,7 @@ from xlpy.cli.render import json_document, json_line
 from xlpy.cli.show import flush, out
 from xlpy.cli.trace import EXACT, power_of_two, tell_problem, trace_argument
 from xlpy.cli.types import Choice, FilePath, IntRange, Seconds
+from xlpy.contexts import contextmanager
 from xlpy.errors import Exit, UsageError
 from xlpy.typing import TYPE_CHECKING
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 
 from xlpy import limits
+from xlpy.contexts import suppress
 from xlpy.errors import UsageError, XlpyError
 from xlpy.inputs import read_file
 from xlpy.private import private

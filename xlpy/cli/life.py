@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 from xlpy.cli.changing import changing, outcome_json, refuse_failed, target, tell
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.report import report
 from xlpy.cli.types import FilePath, IntRange
+from xlpy.contexts import nullcontext
 from xlpy.errors import Exit, UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from io import TextIOWrapper
 
 from xlpy.cli import plain
 from xlpy.cli.declare import Leave
 from xlpy.cli.shared import shared
+from xlpy.contexts import suppress
 from xlpy.errors import Exit, XlpyError
 from xlpy.typing import TYPE_CHECKING, NoReturn
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 from xlpy import limits
@@ -13,6 +12,7 @@ from xlpy.cli.options import SIZE, domain_argument, dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.show import binary, exact, out
 from xlpy.cli.types import Choice, FilePath
+from xlpy.contexts import nullcontext
 from xlpy.errors import Constraint, UsageError
 from xlpy.inputs import read_file
 from xlpy.private import private

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from xlpy.cli.show import err
+from xlpy.contexts import suppress
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

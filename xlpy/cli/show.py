@@ -7,8 +7,8 @@ hidden in them. Exact values are what JSON is for.
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 
+from xlpy.contexts import suppress
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

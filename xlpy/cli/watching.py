@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager
 
 from xlpy.addr import format_size
 from xlpy.cli.declare import command, option
@@ -12,6 +11,7 @@ from xlpy.cli.options import json_option
 from xlpy.cli.render import console, json_items
 from xlpy.cli.show import flush, out, visible
 from xlpy.cli.types import IntRange, Seconds
+from xlpy.contexts import contextmanager
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import re
 import time
-from contextlib import contextmanager
 
 from xlpy.cli.changing import changing, outcome_json, refuse_failed, tell
 from xlpy.cli.declare import argument, command, option
@@ -13,6 +12,7 @@ from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
 from xlpy.cli.show import flush, out, visible
 from xlpy.cli.types import IntRange, Seconds
+from xlpy.contexts import contextmanager
 from xlpy.errors import NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING, Any
 

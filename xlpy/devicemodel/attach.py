@@ -6,10 +6,9 @@ page; a failure on the way undoes all of it.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from xlpy import abi
 from xlpy.addr import PAGE, Gpa, Span, gfn_of, mfn_of
+from xlpy.contexts import ExitStack
 from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
 from xlpy.devicemodel.model import DeviceModel

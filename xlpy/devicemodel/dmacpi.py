@@ -13,8 +13,7 @@ from xlpy.firmware.layout import FOUR_GIB
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
+    from xlpy.contexts import ExitStack
     from xlpy.dom0.xenstore.daemon import Connection
     from xlpy.hypervisor.memory import GuestMemory
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
+from xlpy.contexts import ExitStack
 from xlpy.devicemodel.attach import Attaching
 from xlpy.devicemodel.model import NOTIFY_FIT, ROOT_PATH
 from xlpy.errors import Conflict, Constraint, NotFound

@@ -5,10 +5,9 @@ Every command is a process of its own: what must be remembered is in a table, an
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
-
 from xlpy import abi
 from xlpy.addr import PAGE, Gfn, Gpa, Spa, Span, gfn_of
+from xlpy.contexts import ExitStack, suppress
 from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Vnvdimm
 from xlpy.devicemodel.placement import GuestRam

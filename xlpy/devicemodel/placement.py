@@ -13,8 +13,6 @@ multiples of 16 MiB, which a Linux guest wants of a region's start before it mak
 
 from __future__ import annotations
 
-from collections import Counter
-
 from xlpy.addr import GIB, MIB, Gpa, align_up, format_size
 from xlpy.errors import Constraint
 from xlpy.firmware.layout import FOUR_GIB, PCI64_WINDOW, PMEM_ALIGN
@@ -103,12 +101,13 @@ def _hint(ram: GuestRam, start: int, size: int) -> str:
 
 def superpage_skew(spans: Iterable[Span[Spa]]) -> int:
     """How far above a multiple of 1 GiB a device should start so that most of it can be mapped by 1 GiB pages."""
-    gain: Counter[int] = Counter()
+    gain: dict[int, int] = {}
     offset = 0
     for span in spans:
         whole = span.end // GIB - -(-span.start // GIB)
         if whole > 0:
-            gain[(span.start - offset) % GIB] += whole
+            skew = (span.start - offset) % GIB
+            gain[skew] = gain.get(skew, 0) + whole
         offset += span.size
     useful = [skew for skew in gain if skew % REGION_ALIGN == 0]
     return max(useful, key=lambda skew: (gain[skew], -skew), default=0)

@@ -6,12 +6,11 @@ for. Media that have them already are taken as they are.
 
 from __future__ import annotations
 
-from functools import partial
-
 from xlpy.addr import MIB, PAGE, Spa, Span, align_up, format_size
 from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.kernel import Mount
 from xlpy.errors import Constraint
+from xlpy.functions import partial
 from xlpy.inputs import open_plain
 from xlpy.typing import TYPE_CHECKING
 from xlpy.uuids import derived, uuid_text

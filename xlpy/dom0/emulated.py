@@ -10,9 +10,8 @@ Here its parts are put together: what is read (``files.vfs``), devices that come
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from xlpy.dom0.files.vfs import Vfs
+from xlpy.functions import cached_property
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

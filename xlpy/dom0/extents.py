@@ -7,12 +7,12 @@ have NVDIMMs. All offsets and lengths are bytes; ``physical`` is relative to the
 from __future__ import annotations
 
 import struct
+from _operator import itemgetter, not_
 from bisect import bisect_right
-from functools import cache, cached_property
-from operator import itemgetter, not_
 
 from xlpy.columns import LIMIT, Column, records
 from xlpy.errors import FormatError
+from xlpy.functions import cache, cached_property
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

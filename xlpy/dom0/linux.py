@@ -10,9 +10,9 @@ import fcntl
 import os
 import re
 import stat as modes
-from contextlib import suppress
 from pathlib import Path
 
+from xlpy.contexts import suppress
 from xlpy.dom0.extents import (
     FIEMAP_EXTENT_LAST,
     FIEMAP_FLAG_SYNC,

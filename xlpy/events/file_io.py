@@ -9,9 +9,9 @@ written.
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_down, align_up
+from xlpy.contexts import suppress
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.errors import Conflict, Constraint, HypercallError, Unsafe, XlpyError
 from xlpy.events import media_errors

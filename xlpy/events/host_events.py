@@ -7,9 +7,8 @@ else's: which guest pages those are is what ``cost`` tells.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from xlpy.addr import PAGE, align_down, align_up
+from xlpy.contexts import suppress
 from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.record import load

@@ -9,10 +9,10 @@ complete, and renamed before it is removed, so that it is whole whenever it exis
 from __future__ import annotations
 
 import os
-from functools import cache, cached_property
 
 from xlpy.addr import Dpa, Spa, Span
 from xlpy.errors import Conflict, Constraint, NotFound, StateError
+from xlpy.functions import cache, cached_property
 from xlpy.hw import memmap, power
 from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec_to_json
 from xlpy.hw.media import Media, trouble

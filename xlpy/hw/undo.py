@@ -8,8 +8,8 @@ final, and any other is taken back, the newest first.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
+from xlpy.contexts import suppress
 from xlpy.hw.media import punch, trouble
 from xlpy.jsontext import decode, encode
 from xlpy.private import folder, private

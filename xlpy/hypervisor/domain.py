@@ -5,10 +5,9 @@ Each part is kept under its own key and read when it is first used, so that list
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from xlpy import abi
 from xlpy.errors import HostTrouble, XlpyError
+from xlpy.functions import cached_property
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 

@@ -19,9 +19,9 @@ the owners. Layout and bits: Xen ``asm-x86/mm.h``.
 
 from __future__ import annotations
 
+from _operator import ne, sub
 from bisect import bisect_right
 from itertools import compress, count, islice, pairwise
-from operator import ne, sub
 from struct import Struct
 
 from xlpy.abi import DOMID_IO, DOMID_XEN

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import wraps
-
 from xlpy import abi
 from xlpy.abi import refuse
 from xlpy.addr import Span
 from xlpy.errors import HypercallError
+from xlpy.functions import wraps
 from xlpy.typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ tens of thousands of runs are checked, inserted and written out by whole-column 
 from __future__ import annotations
 
 from _bisect import bisect_left, bisect_right
-from array import array
+from _operator import ge, gt, ne, or_
 from binascii import a2b_base64, b2a_base64
 from itertools import compress, count, islice, pairwise, starmap
-from operator import ge, gt, ne, or_
+from struct import pack, unpack
 
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -189,10 +189,9 @@ def ascending(starts: Sequence[int], ends: Sequence[int]) -> bool:
 
 
 def _pack(column: list[int]) -> str:
-    return b2a_base64(array("Q", column).tobytes(), newline=False).decode()
+    return b2a_base64(pack(f"<{len(column)}Q", *column), newline=False).decode()
 
 
 def _unpack(text: str) -> list[int]:
-    column = array("Q")
-    column.frombytes(a2b_base64(text))
-    return column.tolist()
+    column = a2b_base64(text)
+    return list(unpack(f"<{len(column) // 8}Q", column))

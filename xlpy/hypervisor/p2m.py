@@ -8,8 +8,8 @@ congruent modulo its size.
 
 from __future__ import annotations
 
+from _operator import add, sub
 from itertools import compress
-from operator import add, sub
 
 from xlpy.abi import ORDER_1G, ORDER_2M, P2M_RAM_BROKEN, P2M_RAM_RO, P2M_RAM_RW
 from xlpy.hypervisor.linear import LinearMap

@@ -7,13 +7,13 @@ all of the device's pages, and the data area that guests may get. Nothing is rem
 from __future__ import annotations
 
 import os
+from _operator import add, sub
 from bisect import bisect_right
-from contextlib import suppress
-from operator import add, sub
 
 from xlpy import abi
 from xlpy.abi import refuse
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
+from xlpy.contexts import suppress
 from xlpy.errors import XlpyError
 from xlpy.firmware.e820 import E820_PMEM, E820_PMEM_LEGACY
 from xlpy.hw.media import trouble

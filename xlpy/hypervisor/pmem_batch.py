@@ -6,9 +6,9 @@ so that a file of 40,000 extents costs little more than one of four.
 
 from __future__ import annotations
 
+from _operator import add
 from bisect import bisect_right
 from itertools import islice
-from operator import add
 
 from xlpy import abi
 from xlpy.abi import refuse

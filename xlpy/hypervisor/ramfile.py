@@ -8,9 +8,9 @@ keeps its place when the guest moves it to another frame.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from xlpy.addr import PAGE, PAGE_SHIFT
+from xlpy.contexts import suppress
 from xlpy.errors import StateError, XlpyError
 from xlpy.firmware.layout import FOUR_GIB, HOLE_START
 from xlpy.hw.media import Media, trouble

@@ -8,12 +8,13 @@ by ``repair`` when a process died in between.
 from __future__ import annotations
 
 import os
-from functools import cached_property
 
 from xlpy import abi
 from xlpy.errors import NotFound, StateError
+from xlpy.functions import cached_property
 from xlpy.hypervisor.console import Console
 from xlpy.hypervisor.domain import PARTS, RECORDS, TARGETS, Domain
+from xlpy.private import discard
 from xlpy.typing import TYPE_CHECKING
 from xlpy.xen_version import DEFAULT
 
@@ -130,9 +131,7 @@ class Xen:
         for name in sorted(self._stale):
             home = self.hw.beside("domains", name)
             if os.path.exists(home) and records.get(name) is None:
-                import shutil
-
-                shutil.rmtree(home, ignore_errors=True)
+                discard(home)
                 done.append(f"removed the RAM of domain {name}")
         self._stale.clear()
         return done
@@ -260,9 +259,7 @@ class Xen:
         """Make a domain with an id that was picked."""
         home = self.hw.beside("domains", str(domid))
         if os.path.exists(home):  # RAM of an earlier domain with this id
-            import shutil
-
-            shutil.rmtree(home, ignore_errors=True)
+            discard(home)
         self._stale.add(str(domid))
         self._domains[domid] = made = Domain(self, domid, Domain.new_record(uuid, flags, max_vcpus))
         made.save()

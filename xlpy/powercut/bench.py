@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
+from xlpy.contexts import contextmanager, suppress
 from xlpy.errors import Constraint, MissingTool, NotFound
 from xlpy.powercut.check import GUEST_ENDED, Check, Verdict, run_check
 from xlpy.powercut.reads import merged, reads_of, reads_of_guest, strace, strace_words

@@ -7,10 +7,10 @@ import re
 import select
 import signal
 import time
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from xlpy.contexts import suppress
 from xlpy.errors import NotFound
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING

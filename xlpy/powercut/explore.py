@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import random
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import suppress
 from math import prod
 from pathlib import Path
 from shutil import which
 from stat import S_ISREG
 
+from xlpy.contexts import suppress
 from xlpy.digest import blake2b
 from xlpy.errors import NotFound
 from xlpy.powercut.bench import Bench, check_state, workers

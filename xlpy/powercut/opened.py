@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from contextlib import suppress
 
+from xlpy.contexts import suppress
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
+from xlpy.contexts import suppress
 from xlpy.digest import blake2b
 from xlpy.errors import Conflict, Constraint, MissingTool
 from xlpy.hw.sparse import copy

@@ -10,10 +10,10 @@ import platform
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from xlpy import __version__
+from xlpy.contexts import suppress
 from xlpy.errors import XlpyError
 from xlpy.private import open_to_others
 from xlpy.records import NamedTuple

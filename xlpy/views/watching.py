@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
 from xlpy.addr import PAGE, format_size
+from xlpy.contexts import suppress
 from xlpy.host import Host
 from xlpy.records import NamedTuple
 from xlpy.statedir import BOOTS, STATE

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cached_property
 
 from xlpy.cli.show import err, exact
+from xlpy.functions import cached_property
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from contextlib import contextmanager
 from pathlib import Path
 
 from xlpy import __version__, limits
 from xlpy.cli.recording.recorder import COMMANDS
+from xlpy.contexts import contextmanager
 from xlpy.errors import ConfigError, Constraint, StateError
 from xlpy.inputs import open_plain
 from xlpy.private import private, replaceable

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
 
+from xlpy.contexts import contextmanager
 from xlpy.errors import Conflict
 from xlpy.typing import TYPE_CHECKING, Any
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import contextmanager
 
+from xlpy.contexts import contextmanager
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

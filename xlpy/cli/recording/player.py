@@ -6,13 +6,13 @@ import os
 import re
 import sys
 import tempfile
-from contextlib import contextmanager
 from io import BytesIO, TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
 
 from xlpy import inputs, limits
 from xlpy.cli.recording import chance, guard, state
+from xlpy.contexts import contextmanager
 from xlpy.dom0.ext4 import tools
 from xlpy.errors import Conflict
 from xlpy.private import folder as make_folder

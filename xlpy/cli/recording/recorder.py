@@ -7,11 +7,11 @@ import io
 import json
 import os
 import sys
-from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from xlpy import inputs
 from xlpy.cli.recording import chance, kinds, sparse, state
+from xlpy.contexts import contextmanager, nullcontext, suppress
 from xlpy.digest import blake2b
 from xlpy.dom0.ext4 import tools
 from xlpy.private import private

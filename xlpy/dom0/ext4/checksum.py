@@ -7,9 +7,9 @@ piece.
 from __future__ import annotations
 
 import struct
-from functools import cache, lru_cache, reduce
-from operator import xor
+from _operator import xor
 
+from xlpy.functions import cache, lru_cache, reduce
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

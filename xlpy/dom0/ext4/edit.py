@@ -11,9 +11,9 @@ A pinned file carries the immutable flag, which the kernel obeys and debugfs ign
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 
 from xlpy.addr import LIMIT, align_up
+from xlpy.contexts import contextmanager
 from xlpy.dom0.ext4.guard import editing
 from xlpy.dom0.ext4.inode import ROOT, Inode, refuse_unreadable
 from xlpy.dom0.ext4.inplace import InPlace

@@ -8,8 +8,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
 
+from xlpy.contexts import contextmanager
 from xlpy.errors import Conflict, Constraint
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING

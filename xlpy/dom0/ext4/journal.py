@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import struct
 import time
-from contextlib import suppress
 
+from xlpy.contexts import suppress
 from xlpy.dom0.ext4.media import opened, punch
 from xlpy.hw.media import trouble
 from xlpy.private import private

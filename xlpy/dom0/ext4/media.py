@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 
+from xlpy.contexts import contextmanager
 from xlpy.errors import NotFound
 from xlpy.hw import media
 from xlpy.typing import TYPE_CHECKING

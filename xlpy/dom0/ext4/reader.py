@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from functools import wraps
 
+from xlpy.contexts import contextmanager
 from xlpy.dom0.ext4 import directory
 from xlpy.dom0.ext4.guard import reading
 from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, parse_inode, refuse_unreadable
@@ -22,6 +21,7 @@ from xlpy.dom0.ext4.zones import Zones
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
 from xlpy.dom0.image import ImageFile, read_mapped
 from xlpy.errors import Constraint, NotFound, Unsafe
+from xlpy.functions import wraps
 from xlpy.limits import DIRECTORIES
 from xlpy.typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 

@@ -6,11 +6,11 @@ This is as much of Dom0 as a change of DIMMs, regions and namespaces needs. File
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager
-from functools import cached_property
 
 from xlpy.addr import Spa, Span
+from xlpy.contexts import contextmanager
 from xlpy.errors import StateError
+from xlpy.functions import cached_property
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

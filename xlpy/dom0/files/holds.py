@@ -6,8 +6,8 @@ So a change of one hold costs the same however many there are.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
+from xlpy.contexts import suppress
 from xlpy.private import folder, private
 from xlpy.typing import TYPE_CHECKING
 

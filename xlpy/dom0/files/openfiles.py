@@ -10,9 +10,9 @@ import fcntl
 import os
 import re
 import stat
-from contextlib import suppress
 from pathlib import Path
 
+from xlpy.contexts import suppress
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

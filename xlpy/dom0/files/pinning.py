@@ -5,8 +5,7 @@ A file gets the immutable flag on media, and its record in the state is what ``c
 
 from __future__ import annotations
 
-from contextlib import suppress
-
+from xlpy.contexts import suppress
 from xlpy.dom0.files.holds import Hold, Holds
 from xlpy.dom0.files.pins import Pin, Pins, digest
 from xlpy.errors import Conflict, FormatError, NotFound, Unsafe

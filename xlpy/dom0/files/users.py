@@ -11,9 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 
+from xlpy.contexts import suppress
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -6,14 +6,13 @@ exist in this host only, and never on the machine that runs it.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from xlpy.addr import PAGE, Spa
 from xlpy.dom0.files.block import BlockDevice
 from xlpy.dom0.files.buses import Buses, DriverMemory
 from xlpy.dom0.kernel import FileStat, FileState, Mount
 from xlpy.dom0.nvdimm.namespace import Namespace, revalidate
 from xlpy.errors import NotFound, Unsafe
+from xlpy.functions import cached_property
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from struct import Struct
 
 from xlpy.addr import PAGE, Spa
 from xlpy.dom0.nvdimm.btt import BttBlock, parse_btt
 from xlpy.dom0.nvdimm.infoblock import BLOCK
 from xlpy.dom0.nvdimm.nd.arenas import ERROR, LANE, LBA, TRIM, entries, mapped
+from xlpy.functions import cached_property
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

@@ -6,13 +6,13 @@ device, and what cannot be mapped safely is refused with the reason and a sugges
 
 from __future__ import annotations
 
-from functools import cached_property
-from operator import gt
+from _operator import gt
 
 from xlpy.addr import PAGE, SECTOR, Spa, Span, align_up
 from xlpy.columns import Column, records
 from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, SAY_NOTHING
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
+from xlpy.functions import cached_property
 from xlpy.records import NamedTuple
 from xlpy.toolstack.backing.refusals import read_only_backing, refuse_page_cache, refuse_used
 from xlpy.typing import TYPE_CHECKING

@@ -7,9 +7,8 @@ the rest at its end is lost. Regions below 16 MiB have units of 4 KiB.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from xlpy.addr import MIB, align_down, align_up, format_size
+from xlpy.contexts import suppress
 from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING
 

@@ -7,8 +7,7 @@ default, ``k`` and ``s`` take the host's; and for each MSR one text of 64.
 
 from __future__ import annotations
 
-from functools import cache
-
+from xlpy.functions import cache
 from xlpy.toolstack.config.cnumbers import strtoul
 from xlpy.typing import TYPE_CHECKING, Any
 

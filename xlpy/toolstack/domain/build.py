@@ -7,12 +7,12 @@ vNVDIMM design's additions: resolving before anything is made, and the device mo
 from __future__ import annotations
 
 import time
-from functools import cached_property
 
 from xlpy.addr import KIB, MIB, PAGE, Gfn, Gpa, Span, align_up, gfn_of
 from xlpy.dom0.xenstore.daemon import Perm
 from xlpy.errors import ConfigError, Conflict, Constraint, FirmwareStopped, XlpyError
 from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART, SPECIAL_PAGES
+from xlpy.functions import cached_property
 from xlpy.toolstack.domain import build_info as settings
 from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
 from xlpy.toolstack.domain.board import devices

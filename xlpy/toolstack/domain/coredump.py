@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from contextlib import suppress
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_up
+from xlpy.contexts import suppress
 from xlpy.errors import Constraint
 from xlpy.private import folder, private
 from xlpy.records import NamedTuple

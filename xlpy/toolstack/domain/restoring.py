@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, suppress
 
 from xlpy.addr import PAGE_SHIFT, Gfn, Gpa, Span
+from xlpy.contexts import ExitStack, suppress
 from xlpy.errors import Conflict, Constraint, UsageError
 from xlpy.private import folder
 from xlpy.toolstack.domain import contents

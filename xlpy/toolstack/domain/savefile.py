@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from contextlib import contextmanager, suppress
 
 from xlpy import limits
+from xlpy.contexts import contextmanager, suppress
 from xlpy.digest import blake2b
 from xlpy.errors import ConfigError, Constraint, StateError
 from xlpy.inputs import open_plain

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from xlpy import limits
 from xlpy.addr import Gpa
+from xlpy.contexts import suppress
 from xlpy.errors import Conflict, NotFound, XlpyError
 from xlpy.inputs import read_file
 from xlpy.records import NamedTuple

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
+from xlpy.functions import cached_property
 from xlpy.toolstack.backing.resolve import resolve
 from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
 from xlpy.toolstack.export.machine import DimmFacts

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from xlpy.contexts import ExitStack, suppress
 from xlpy.errors import Conflict, HostTrouble
 from xlpy.records import NamedTuple
 from xlpy.toolstack.export.manifest import ExportedNvdimm, Manifest, MemoryArea

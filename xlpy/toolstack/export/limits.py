@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from _operator import add, eq
 from itertools import islice
-from operator import add, eq
 
 from xlpy.addr import GIB, KIB, MIB, PAGE
 from xlpy.errors import Constraint

@@ -6,12 +6,12 @@ import errno
 import os
 import re
 import stat
-from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 
+from xlpy.contexts import suppress
 from xlpy.dom0.linux import LinuxDom0
 from xlpy.errors import Conflict, Constraint, NotFound
+from xlpy.functions import cached_property
 from xlpy.store import Store
 from xlpy.toolstack.backing import devdax
 from xlpy.toolstack.backing.resolve import resolve

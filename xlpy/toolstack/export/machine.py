@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
+from xlpy.contexts import suppress
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Protocol
 

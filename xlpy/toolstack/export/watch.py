@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 
 from xlpy.addr import Gpa, Span
+from xlpy.contexts import suppress
 from xlpy.errors import XlpyError
+from xlpy.functions import cached_property
 from xlpy.rangemap import RangeMap
 from xlpy.toolstack.config.xlcfg import Problem, Text
 from xlpy.toolstack.domain.build_info import memory_layout

@@ -7,8 +7,8 @@ tens of thousands: guest addresses and file offsets follow from their order.
 
 from __future__ import annotations
 
+from _operator import rshift
 from itertools import chain, repeat
-from operator import rshift
 
 from xlpy.addr import PAGE_SHIFT
 from xlpy.records import NamedTuple

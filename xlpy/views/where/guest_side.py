@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa
+from xlpy.contexts import suppress
 from xlpy.firmware.acpi.nfit_places import spa_range_of, spa_ranges
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, places
 from xlpy.hypervisor.p2m import is_broken, is_read_only, order_at

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from errno import EACCES, EBUSY, EINVAL, ENODEV, ENXIO, EOPNOTSUPP
 
 from xlpy.addr import MIB, PAGE, Spa, Span
+from xlpy.contexts import suppress
 from xlpy.dom0.nvdimm.nd.error import no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import uuid_bytes
 from xlpy.errors import FormatError

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
+from xlpy.contexts import contextmanager
 from xlpy.firmware.acpi.asl.words import METHOD_TYPE
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, parse

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-from functools import cache, cached_property
 
+from xlpy.functions import cache, cached_property
 from xlpy.limits import FINDINGS
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config.cnumbers import i32, u32, u64

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from functools import lru_cache
 
+from xlpy.functions import lru_cache
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config.options import OPTIONS
 from xlpy.toolstack.config.options.display import SCREEN_KEYS

@@ -7,8 +7,7 @@ is reported until three tokens were understood.
 
 from __future__ import annotations
 
-from functools import cache
-
+from xlpy.functions import cache
 from xlpy.toolstack.config.xlcfg import lexer
 from xlpy.toolstack.config.xlcfg.lexer import (
     ADD,
