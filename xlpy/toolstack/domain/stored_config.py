@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
 from xlpy.toolstack.domain.record import load, save
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
+    from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
     from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.domain.record import DomainRecord
 
@@ -47,6 +47,8 @@ def reload(record: DomainRecord, xen: Xen) -> DomainConfig:
 
 def entries(record: DomainRecord) -> list[VnvdimmEntry]:
     """The vNVDIMMs that a domain has, as a configuration would name them."""
+    from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
+
     return [
         VnvdimmEntry(device.path, device.label_size, device.unarmed, read_only=device.read_only, node=device.node)
         for device in record.vnvdimms
