@@ -135,6 +135,7 @@ def test_out_and_in_again_elsewhere(plugged, host_root, tmp_path):
     drawer = host_root / "unplugged"
     plugged("host", "unplug", "set1", "--to", tmp_path / "elsewhere")
     assert list(devices(plugged)) == ["pmem0", "pmem2"]  # numbers stay
+    assert "disabled" not in plugged("ndctl", "list", "-DRi").out  # and what the driver knows of them
     plugged("host", "unplug", "more")
     fragment = drawer / "more.yaml"
     fragment.write_text(fragment.read_text().replace("handle: 0x4", "handle: 0x99"))

@@ -76,7 +76,7 @@ def show(env: Env, as_json: bool) -> None:
                 format_size(d["label_size"]),
                 f"{d['serial']:08x}",
                 d["health"],
-                d["region"] or "-",
+                f"{d['region']}, pulled out" if d["out"] else d["region"] or "-",
             )
             for d in described["dimms"]
         ],

@@ -78,7 +78,10 @@ def unplug(env: Env, name: str, to: Path | None, surprise: bool, as_json: bool) 
         json_document("xlpy.host-unplug/1", **fields, dry_run=env.dry_run)
         return
     verb = "would be out" if env.dry_run else "out"
-    env.note(f"{', '.join(done.dimms)} {verb}; plug in again with: xlpy host plug {done.fragment}")
+    then = f"plug in again with: xlpy host plug {done.fragment}"
+    if surprise and done.sets:
+        then = f"take away what is left of {done.sets[0]} with: xlpy host unplug {done.sets[0]}"
+    env.note(f"{', '.join(done.dimms)} {verb}; {then}")
     for check in done.outcomes:
         env.note(f"machine check: {check.why} ({check.verdict})")
     tell(env, outcomes)

@@ -117,6 +117,7 @@ def _renew(dom0: Vfs, old: Bus, new: Bus) -> Nd:
     for dimm in nd.dimms:
         if dimm.info in old.dimms:
             dimm.load(known[dimm.dev])
+    dom0.table.put("nd", {"dimms": [dimm.dump() for dimm in nd.dimms]})
     return nd
 
 

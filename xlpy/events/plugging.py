@@ -58,7 +58,15 @@ def plug(host: Host, text: str, source: str, dry_run: bool = False) -> Plugged:
         ConfigError: it does not fit the machine, or a folder holds no such DIMM. Constraint: no space.
     """
     spec = host.spec
-    fragment = parse_fragment(text, source, spec)
+    try:
+        fragment = parse_fragment(text, source, spec)
+    except ConfigError as error:
+        gone = [one.name for one in spec.sets if one.out and any(id_ in text for id_, _ in one.out)]
+        if gone:
+            error.hint = (
+                f"{gone[0]} was pulled out by surprise; take away what is left of it: xlpy host unplug {gone[0]}"
+            )
+        raise
     places = _places(fragment, source)
     ids, names = [one.id for one in fragment.dimms], [one.name for one in fragment.sets]
     if dry_run:
@@ -94,7 +102,8 @@ def unplug(host: Host, name: str, to: str | None = None, surprise: bool = False,
         host: whose.
         name: of a set, or of a DIMM that is one alone or belongs to none.
         to: the folder for the DIMMs; else ``unplugged`` in the state directory.
-        surprise: although it is used: whoever touches it gets a machine check. The set stays, without content.
+        surprise: although it is used: whoever touches it gets a machine check. The set stays, and none of it can be
+            read; what is left of it is taken out by another call.
         dry_run: check only.
 
     Raises:
@@ -102,10 +111,10 @@ def unplug(host: Host, name: str, to: str | None = None, surprise: bool = False,
         Constraint: a folder is there already, or no space.
     """
     region, dimms = _find(host, name, surprise)
+    out = {} if region is None else dict(region.set.out)
     where = Path(to or host.hw.beside(UNPLUGGED)).absolute()
-    pulled = region is not None and not host.hw.poison.gaps(region.span)  # by surprise, before
     users = _users(host, region) if region is not None else []
-    if pulled:
+    if out:
         users = [one for one in users if not one.startswith("mount ")]  # file systems without a disk go lazily
     if users and not surprise:
         raise Conflict(
@@ -116,24 +125,30 @@ def unplug(host: Host, name: str, to: str | None = None, surprise: bool = False,
     title = region.name if region is not None else name
     fragment = str(where / f"{title}.yaml")
     sets = [region.name] if region is not None else []
+    going = [one for one in dimms if one.id not in out]
+    if surprise and not going:
+        raise Conflict(
+            f"{', '.join(one.id for one in dimms)} of {title} is out already",
+            code="XLPY-PMEM-PLUGGED",
+            hint=f"take away what is left: xlpy host unplug {title}",
+        )
     if dry_run:
-        return Pulled([one.id for one in dimms], sets, fragment, [])
+        return Pulled([one.id for one in going], sets, fragment, [])
     outcomes: list[MachineCheckOutcome] = []
     try:
         with host.change(f"unplugging {name}"):
             if not where.exists():
                 host.hw.undo.made(str(where))
                 folder(str(where))
-            for one in () if pulled else dimms:
+            for one in going:
                 drawer.take_out(host.hw, one, region, str(where / one.id))
-            if pulled and region is not None:
-                host.dom0.unmount(region.span)
+            if surprise and region is not None:
+                outcomes = _pull(host, region, going, where)
             else:
                 host.hw.undo.keep(fragment)
                 drawer.write_fragment(fragment, dimms, region)
-            if surprise and region is not None:
-                outcomes = _pull(host, region)
-            else:
+                if region is not None and out:
+                    host.dom0.unmount(region.span)
                 _remove(host, region, dimms)
     except BaseException:
         host.forget()
@@ -150,14 +165,16 @@ def _remove(host: Host, region: Region | None, dimms: list[DimmSpec]) -> None:
             for there in nd.regions:
                 if there.resource == region.span.start and there.bound:
                     there.unbind()
-        host.hw.mend(region.span)
         host.dom0.bad.forget(region.span)
         host.xen.pmem.forget_bad(region.span)
         host.hw.undo.drop(f"media/{region.name}")
     for one in dimms:
         if one.label_size:
             host.hw.undo.drop(f"labels/{one.id}")
+        drawer.drop_unmapped(host.hw, one)
     host.replace_machine(_without(spec, region, gone))
+    if region is not None:
+        host.hw.mend(region.span)
     refit(host.hw)
     host.dom0.rescan(host.xen.hypercalls(0))
 
@@ -171,11 +188,17 @@ def _without(spec: MachineSpec, region: Region | None, dimms: set[str]) -> Machi
     )
 
 
-def _pull(host: Host, region: Region) -> list[MachineCheckOutcome]:
-    """Nobody was asked: every line of the set is bad from now on, and each domain that has some of it hits one."""
+def _pull(host: Host, region: Region, dimms: list[DimmSpec], where: Path) -> list[MachineCheckOutcome]:
+    """Nobody was asked: no line of the set can be read from now on, and each domain that has some of it hits one."""
+    base, bad = region.span.start, host.hw.poison.overlapping(region.span)
+    spoiled = region.set.spoiled if region.set.out else tuple((one.start - base, one.end - base) for one in bad)
     host.hw.keep(region.span)
-    host.hw.zero(region.span)
+    for one in dimms:
+        drawer.erase(host.hw, one, region)
+    out = (*region.set.out, *((one.id, str(where / one.id)) for one in dimms))
+    sets = [one._replace(out=out, spoiled=spoiled) if one.name == region.name else one for one in host.spec.sets]
     host.hw.poison.add(region.span)
+    host.replace_machine(host.spec._replace(sets=tuple(sets)))
     first, last = region.span.start >> 12, region.span.end >> 12
     hit: dict[int, Spa] = {}
     for piece in host.xen.pmem.m2p.clip(first, last):
@@ -204,15 +227,16 @@ def _find(host: Host, name: str, surprise: bool) -> tuple[Region | None, list[Di
                 code="XLPY-PMEM-PLUGGED",
                 hint=f"take the set out: xlpy host unplug {region.name}",
             )
-        if others:
-            return region, [hw.dimm(name)]
+        alone = [hw.dimm(name)]
+    else:
+        others, alone = [], []
     shared = [one.name for one in hw.regions if one is not region and set(one.set.dimms) & set(region.set.dimms)]
     if shared:
         raise Conflict(
             f"DIMMs of {region.name} belong to {', '.join(shared)} too",
             hint="DIMMs of several sets stay where they are",
         )
-    return region, [hw.dimm(one) for one in region.set.dimms]
+    return region, alone if others else [hw.dimm(one) for one in region.set.dimms]
 
 
 def _users(host: Host, region: Region) -> list[str]:
@@ -257,5 +281,6 @@ def _fill(host: Host, fragment: Fragment, places: dict[str, str]) -> None:
     for one in fragment.dimms:
         if one.id in places:
             drawer.labels_in(host.hw, one, places[one.id])
+            drawer.keep_unmapped(host.hw, one, places[one.id])
     if bad:
         host.hw.poison.add(*bad)

@@ -40,9 +40,11 @@ class ErrorFunctions:
             bytes that were bad and are not any more.
 
         Raises:
-            Constraint: not one region's, or not in units of ``CLEAR_UNIT``.
+            Constraint: not one region's, or not in units of ``CLEAR_UNIT``; a DIMM of the region is not there.
         """
         self._require(span)
+        if any(region.set.out and region.span.overlaps(span) for region in self._hw.regions):
+            raise Constraint(f"{span} cannot be cleared: a DIMM under it was pulled out")
         if span.start % CLEAR_UNIT or span.size % CLEAR_UNIT:
             raise Constraint(f"{span} cannot be cleared: it must begin and end on {CLEAR_UNIT} bytes")
         for bad in self._hw.poison.overlapping(span):

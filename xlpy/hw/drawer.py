@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xlpy.hw.undo import Undo
 
 IDENTITY, MEDIA, LABELS, POISON = "dimm.json", "media", "labels", "poison.json"
+UNMAPPED = "dimms"  # in the machine's directory: what DIMMs hold that belongs to no set, as it lay in their folders
 CHUNK = 1 << 20
 
 
@@ -41,6 +42,7 @@ def take_out(hw: Hardware, dimm: DimmSpec, region: Region | None, where: str) ->
         _write(where, IDENTITY, encode(dimm._replace(health=HealthSpec())._asdict() | {"health": None}))
         with open(os.path.join(where, MEDIA), "xb", opener=private) as file:
             file.truncate(dimm.capacity)
+            bad = _unmapped_out(hw, dimm, file.fileno())
             if region is not None:
                 _copy_out(dimm, region, file.fileno())
         if dimm.label_size:
@@ -48,7 +50,8 @@ def take_out(hw: Hardware, dimm: DimmSpec, region: Region | None, where: str) ->
                 file.write(hw.labels_read(dimm.id, 0, dimm.label_size))
     except OSError as error:
         raise trouble(where, error) from error
-    bad = list(_bad_lines(hw, dimm, region)) if region is not None else []
+    if region is not None:
+        bad += _bad_lines(hw, dimm, region)
     _write(where, POISON, encode([[span.start, span.end] for span in bad]))
 
 
@@ -80,25 +83,64 @@ def put_in(hw: Hardware, region: Region, places: Mapping[str, str]) -> list[Span
         the lines that are bad.
     """
     bad: list[Span[Spa]] = []
-    for name, where in places.items():
+    unmapped = {name: _unmapped(hw, name) for name in region.set.dimms if os.path.exists(_unmapped(hw, name))}
+    for name, where in {**unmapped, **places}.items():
         if name not in region.set.dimms:
             continue
         way = region.set.dimms.index(name)
         try:
             with open(os.path.join(where, MEDIA), "rb") as file:
                 _copy_in(hw, region, way, file.fileno())
-            with open(os.path.join(where, POISON), "rb") as file:
-                rows = [(int(start), int(end)) for start, end in decode(file.read().decode())]
         except OSError as error:
             raise trouble(where, error) from error
-        except (ValueError, TypeError) as error:
-            raise StateError(f"{where}: {POISON} cannot be read: {error}") from error
+        rows = _poison_in(where)
         table, part = region.table, region.set.part(name)
         for start, end in rows:
             for dpa in range(max(start, part.start), min(end, part.end), 64):
                 spa = Spa(region.span.start + table.to_region(way, dpa - part.start))
                 bad.append(Span(spa, 64))
     return bad
+
+
+def keep_unmapped(hw: Hardware, dimm: DimmSpec, where: str) -> None:
+    """A DIMM has come: what it holds outside of all sets stays with it, so that it goes with it too."""
+    parts = [one.part(dimm.id) for one in hw.spec.sets if dimm.id in one.dimms]
+    if sum(part.size for part in parts) == dimm.capacity:
+        return
+    home = _unmapped(hw, dimm.id)
+    hw.undo.made(home)
+    try:
+        folder(os.path.dirname(home))
+        folder(home)
+        with (
+            open(os.path.join(where, MEDIA), "rb") as source,
+            open(os.path.join(home, MEDIA), "xb", opener=private) as file,
+        ):
+            file.truncate(dimm.capacity)
+            for at, data in _stored_in(source.fileno()):
+                _outside(file.fileno(), at, data, parts)
+        bad = [(a, b) for a, b in _poison_in(where) if not any(part.start <= a < part.end for part in parts)]
+        _write(home, POISON, encode(bad))
+    except OSError as error:
+        raise trouble(home, error) from error
+
+
+def drop_unmapped(hw: Hardware, dimm: DimmSpec) -> None:
+    """A DIMM has gone: and what it held outside of all sets."""
+    if os.path.exists(_unmapped(hw, dimm.id)):
+        hw.undo.drop(os.path.join(UNMAPPED, dimm.id))
+
+
+def erase(hw: Hardware, dimm: DimmSpec, region: Region) -> None:
+    """A DIMM is gone, its set is not: its lines read as zeros, were they readable. Costs by what is stored."""
+    way, line, table = region.set.dimms.index(dimm.id), region.set.line, region.table
+    for at, data in list(_stored(region.file)) if len(region.set.dimms) > 1 else ():
+        for step in range(at // line * line, at + len(data), line):
+            if table.to_device(step)[0] == way:
+                first, last = max(step, at), min(step + line, at + len(data))
+                hw.zero(Span(Spa(region.span.start + first), last - first))
+    if len(region.set.dimms) == 1:
+        hw.zero(region.span)
 
 
 def labels_in(hw: Hardware, dimm: DimmSpec, where: str) -> None:
@@ -121,7 +163,11 @@ def make_files(undo: Undo, home: str, sets: tuple[SetSpec, ...], dimms: tuple[Di
 
 
 def write_fragment(path: str, dimms: list[DimmSpec], region: Region | None) -> None:
-    """The file with which DIMMs are plugged in again as they were; it lies beside their folders."""
+    """The file with which DIMMs are plugged in again as they were; it lies beside their folders.
+
+    The folder of one that was pulled by surprise may be elsewhere.
+    """
+    elsewhere = {} if region is None else dict(region.set.out)
     lines = ["# made by xlpy host unplug; id, handle and phys_id are the slot's, the rest is the DIMM's", "dimms:"]
     for one in dimms:
         made = one.manufactured
@@ -141,7 +187,7 @@ def write_fragment(path: str, dimms: list[DimmSpec], region: Region | None) -> N
             "interface": f"{one.interface:#06x}",
             "flags": f"[{', '.join(one.flags)}]",
             "flush_hints": one.flush_hints,
-            "media": one.id,
+            "media": _beside(path, elsewhere[one.id]) if one.id in elsewhere else one.id,
         }
         if made:
             date = f"20{made[1] & 0xFF:02x}-{made[1] >> 8:02x}"
@@ -160,6 +206,53 @@ def write_fragment(path: str, dimms: list[DimmSpec], region: Region | None) -> N
         _write(folder_of, os.path.basename(path), "\n".join(lines) + "\n")
     except OSError as error:
         raise trouble(path, error) from error
+
+
+def _beside(path: str, folder_of: str) -> str:
+    """How a folder is named in a file."""
+    return os.path.basename(folder_of) if os.path.dirname(path) == os.path.dirname(folder_of) else encode(folder_of)
+
+
+def _unmapped(hw: Hardware, dimm: str) -> str:
+    return hw.beside("hw", UNMAPPED, dimm)
+
+
+def _unmapped_out(hw: Hardware, dimm: DimmSpec, to: int) -> list[Span[Dpa]]:
+    """Copy what a DIMM holds outside of all sets; its bad lines."""
+    home = _unmapped(hw, dimm.id)
+    if not os.path.exists(home):
+        return []
+    parts = [one.part(dimm.id) for one in hw.spec.sets if dimm.id in one.dimms]
+    with open(os.path.join(home, MEDIA), "rb") as file:
+        for at, data in _stored_in(file.fileno()):
+            _outside(to, at, data, parts)
+    return [
+        Span.between(Dpa(a), Dpa(b))
+        for a, b in _poison_in(home)
+        if not any(part.start <= a < part.end for part in parts)
+    ]
+
+
+def _outside(to: int, at: int, data: bytes, parts: list[Span[Dpa]]) -> None:
+    """Write the pieces of ``data`` that lie in none of the parts."""
+    start, end = at, at + len(data)
+    for part in sorted(parts):
+        if start < part.start:
+            os.pwrite(to, data[start - at : max(0, min(end, part.start) - at)], start)
+        start = max(start, part.end)
+    if start < end:
+        os.pwrite(to, data[start - at :], start)
+
+
+def _poison_in(where: str) -> list[tuple[int, int]]:
+    """The bad lines of a DIMM that lies in a folder, by device address."""
+    try:
+        with open(os.path.join(where, POISON), "rb") as file:
+            return [(int(start), int(end)) for start, end in decode(file.read().decode())]
+    except OSError as error:
+        raise trouble(where, error) from error
+    except (ValueError, TypeError) as error:
+        raise StateError(f"{where}: {POISON} cannot be read: {error}") from error
 
 
 def _copy_out(dimm: DimmSpec, region: Region, to: int) -> None:
@@ -217,9 +310,10 @@ def _stored_in(fd: int) -> Iterator[tuple[int, bytes]]:
 
 def _bad_lines(hw: Hardware, dimm: DimmSpec, region: Region) -> Iterator[Span[Dpa]]:
     way = region.set.dimms.index(dimm.id)
-    for bad in hw.poison.overlapping(region.span):
-        for spa in range(bad.start, bad.end, 64):
-            owner, dpa = region.table.to_device(spa - region.span.start)
+    known = [(bad.start - region.span.start, bad.end - region.span.start) for bad in hw.poison.overlapping(region.span)]
+    for start, end in region.set.spoiled if region.set.out else known:
+        for offset in range(start, end, 64):
+            owner, dpa = region.table.to_device(offset)
             if owner == way:
                 yield Span(Dpa(region.set.part(dimm.id).start + dpa), 64)
 

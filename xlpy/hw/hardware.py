@@ -355,9 +355,13 @@ class Hardware:
     def mend(self, span: Span[Spa]) -> int:
         """Make every bad line that ``span`` touches a good one, as a write of the whole line does.
 
+        Those of a set that lacks a DIMM stay bad: there is nobody to write to.
+
         Returns:
             the bytes that were poisoned and are not any more.
         """
+        if any(region.set.out and span.overlaps(region.span) for region in self.regions):
+            return 0
         self.injected.clear(span)
         return self.poison.clear(span)
 

@@ -80,7 +80,8 @@ class SetSpec(NamedTuple):
     poison: (offset, length) pairs in the region that are bad from the start; starts: device address of its first byte
     on each DIMM, 0 for all when empty; labels: format of the labels that the DIMMs get, ``1.1`` or ``1.2``, empty for
     none; location_cookie: of the NFIT (ACPI 6.4), or None; number: which of the firmware's ranges it is, from 1, as
-    long as it is there.
+    long as it is there; out: (id, folder) of DIMMs that were pulled by surprise, since when none of its lines can be
+    read; spoiled: (start, end) in the region of lines that were bad before that.
     """
 
     name: str
@@ -94,6 +95,8 @@ class SetSpec(NamedTuple):
     labels: str = ""
     location_cookie: int | None = None
     number: int = 1
+    out: tuple[tuple[str, str], ...] = ()
+    spoiled: tuple[tuple[int, int], ...] = ()
 
     @property
     def span(self) -> Span[Spa]:

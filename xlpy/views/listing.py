@@ -247,6 +247,7 @@ def machine(host: Host) -> dict[str, Any]:
     """The hardware for ``host show``."""
     spec = host.spec
     region_of = {dimm: one.name for one in spec.sets for dimm in one.dimms}
+    gone = {dimm for one in spec.sets for dimm, _ in one.out}
     return {
         "root": str(host.root),
         "name": spec.name,
@@ -265,6 +266,7 @@ def machine(host: Host) -> dict[str, Any]:
                 "health": dimm.health.state,
                 "flags": list(dimm.flags),
                 "region": region_of.get(dimm.id),
+                "out": dimm.id in gone,
             }
             for dimm in spec.dimms
         ],
