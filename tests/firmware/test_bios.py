@@ -27,7 +27,7 @@ from xlpy.firmware.acpi.walk import find_rsdp, walk
 from xlpy.firmware.bios import power_on
 from xlpy.hw.describe import default_machine_text, parse_machine
 from xlpy.hw.hardware import Hardware
-from xlpy.hw.interleave import InterleaveStructure as Translation
+from xlpy.hw.interleave import Interleave as Translation
 from xlpy.hw.interleave import Way
 from xlpy.hw.machine import MachineSpec
 
