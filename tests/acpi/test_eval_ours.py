@@ -47,8 +47,7 @@ def test_every_static_object_has_the_value_that_acpiexec_finds(tmp_path):
 
 def test_dsm_function_0_is_answered_alike(tmp_path):
     """The same call, on memory that is zero everywhere: the page is idle, and nobody answers but the AML itself."""
-    from xlpy.devicemodel.dsm import DEVICE_UUID
-    from xlpy.firmware.acpi.guid import guid_bytes
+    from xlpy.firmware.acpi.guid import NVDIMM_DEVICE, guid_bytes
 
     tables = guest_tables()
     other = bytes(range(16))
@@ -56,7 +55,7 @@ def test_dsm_function_0_is_answered_alike(tmp_path):
         ("\\_SB.NVDR._DSM", other, 1, 0),
         ("\\_SB.NVDR.NV00._DSM", other, 1, 0),
         ("\\_SB.NVDR.NV01._DSM", other, 2, 0),
-        ("\\_SB.NVDR.NV00._DSM", guid_bytes(DEVICE_UUID)[::-1], 1, 0),
+        ("\\_SB.NVDR.NV00._DSM", guid_bytes(NVDIMM_DEVICE)[::-1], 1, 0),
     ]
     vm = load(tables)
     ours = [vm.evaluate(path, uuid, revision, function, [0]) for path, uuid, revision, function in calls]

@@ -74,6 +74,7 @@ from xlpy.firmware.acpi.aml import (
     touuid,
     while_,
 )
+from xlpy.firmware.acpi.guid import NVDIMM_DEVICE
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def root_body(mailbox_page: Gpa, slots: int, wake: int | None = None) -> bytes:
         (
             name("_HID", string("ACPI0012")),
             name("UROT", touuid(dsm.ROOT_UUID)),
-            name("UDEV", touuid(dsm.DEVICE_UUID)),
+            name("UDEV", touuid(NVDIMM_DEVICE)),
             name("UPRV", touuid(dsm.PRIVATE_UUID)),
             op_region("MBOX", RegionSpace.SYSTEM_MEMORY, mailbox_page, PAGE),
             field(

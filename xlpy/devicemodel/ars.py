@@ -11,6 +11,7 @@ from struct import Struct
 
 from xlpy.addr import LIMIT, Gpa, Span
 from xlpy.devicemodel.mailbox import DATA_SIZE
+from xlpy.hw.poison import LINE
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ NO_RESULT, STOPPED_EARLY = 2 << 16, 3 << 16  # of a query
 
 PERSISTENT = 2  # type of memory to scrub
 MORE_RECORDS = 1  # flag of a result
-CLEAR_UNIT = 64  # a cache line: the grain in which media go bad and are repaired
 
 _CAPABILITIES = Struct("<IIIHH")
 _STARTED = Struct("<II")
@@ -95,7 +95,7 @@ class Ars:
         """Function 1: only persistent memory can be scrubbed, and all of ours."""
         if self._owner(start, length) is None:
             return _CAPABILITIES.pack(INVALID, 0, 0, 0, 0)
-        return _CAPABILITIES.pack(SUPPORTS_PERSISTENT, MAX_OUTPUT, CLEAR_UNIT, 0, 0)
+        return _CAPABILITIES.pack(SUPPORTS_PERSISTENT, MAX_OUTPUT, LINE, 0, 0)
 
     def start(self, start: int, length: int, kind: int) -> bytes:
         """Function 2; the estimated time is 0 seconds."""
@@ -125,7 +125,7 @@ class Ars:
     def clear(self, start: int, length: int) -> bytes:
         """Function 4: bad lines of the range become good ones, with content lost; good ones are not touched."""
         owner = self._owner(start, length)
-        if owner is None or start % CLEAR_UNIT or length % CLEAR_UNIT:
+        if owner is None or start % LINE or length % LINE:
             return _CLEARED.pack(INVALID, 0, 0)
         for host in owner.host_spans(Span(Gpa(start), length)):
             for bad in list(self._media.poisoned(host)):

@@ -18,7 +18,7 @@ from __future__ import annotations
 from struct import Struct
 
 from xlpy.devicemodel.mailbox import DATA_SIZE
-from xlpy.firmware.acpi.guid import guid_bytes
+from xlpy.firmware.acpi.guid import NVDIMM_DEVICE, guid_bytes
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Protocol
 
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from xlpy.devicemodel.smart import Smart
 
 ROOT_UUID = "2f10e7a4-9e91-11e4-89d3-123b93f75cba"
-DEVICE_UUID = "4309ac30-0d11-11e4-9191-0800200c9a66"
 PRIVATE_UUID = "648b9cf2-cda1-4312-8ad9-49c4af32bd62"
-_ROOT, _DEVICE, _PRIVATE = map(guid_bytes, (ROOT_UUID, DEVICE_UUID, PRIVATE_UUID))
+_ROOT, _DEVICE, _PRIVATE = map(guid_bytes, (ROOT_UUID, NVDIMM_DEVICE, PRIVATE_UUID))
 
 ROOT_HANDLE, PRIVATE_HANDLE = 0, 0x10000
 REVISION = 1

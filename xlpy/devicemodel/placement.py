@@ -13,7 +13,7 @@ multiples of 16 MiB, which a Linux guest wants of a region's start before it mak
 
 from __future__ import annotations
 
-from xlpy.addr import GIB, MIB, Gpa, align_up, format_size
+from xlpy.addr import GIB, REGION_ALIGN, Gpa, align_up, format_size
 from xlpy.errors import Constraint
 from xlpy.firmware.layout import FOUR_GIB, PCI64_WINDOW, PMEM_ALIGN
 from xlpy.records import NamedTuple
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
         def size(self) -> int: ...
         @property
         def spans(self) -> Sequence[Span[Spa]]: ...
-
-
-REGION_ALIGN = 16 * MIB  # Linux' MEMREMAP_COMPAT_ALIGN_MAX: the alignment of a region that can hold namespaces
 
 
 class GuestRam(NamedTuple):

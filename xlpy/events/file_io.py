@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 
-from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_down, align_up
+from xlpy.addr import PAGE, PAGE_SHIFT, SECTOR, Spa, Span, align_down, align_up
 from xlpy.contexts import suppress
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.errors import Conflict, Constraint, HypercallError, Unsafe, XlpyError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xlpy.host import Host
-
-SECTOR = 512
 
 
 def read(host: Host, path: str, offset: int, length: int) -> bytes:

@@ -7,6 +7,7 @@ lines of 64 bytes.
 from __future__ import annotations
 
 from xlpy.errors import Constraint
+from xlpy.hw.poison import LINE
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from xlpy.addr import Spa, Span
     from xlpy.hw.hardware import Hardware
-
-CLEAR_UNIT = 64  # bytes: the alignment that Clear Uncorrectable Error requires
 
 
 class ErrorFunctions:
@@ -40,13 +39,13 @@ class ErrorFunctions:
             bytes that were bad and are not any more.
 
         Raises:
-            Constraint: not one region's, or not in units of ``CLEAR_UNIT``; a DIMM of the region is not there.
+            Constraint: not one region's, or not in units of ``LINE``; a DIMM of the region is not there.
         """
         self._require(span)
         if any(region.set.out and region.span.overlaps(span) for region in self._hw.regions):
             raise Constraint(f"{span} cannot be cleared: a DIMM under it was pulled out")
-        if span.start % CLEAR_UNIT or span.size % CLEAR_UNIT:
-            raise Constraint(f"{span} cannot be cleared: it must begin and end on {CLEAR_UNIT} bytes")
+        if span.start % LINE or span.size % LINE:
+            raise Constraint(f"{span} cannot be cleared: it must begin and end on {LINE} bytes")
         for bad in self._hw.poison.overlapping(span):
             self._hw.zero(bad)
         return self._hw.mend(span)

@@ -6,7 +6,7 @@ from struct import Struct
 
 from xlpy.dom0.nvdimm.labels import LabelAreaContent, read_area
 from xlpy.firmware.acpi.eval import AmlError
-from xlpy.firmware.acpi.guid import guid_bytes
+from xlpy.firmware.acpi.guid import NVDIMM_DEVICE, guid_bytes
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval import Interpreter
 
-DEVICE_UUID = guid_bytes("4309ac30-0d11-11e4-9191-0800200c9a66")
+DEVICE_UUID = guid_bytes(NVDIMM_DEVICE)
 REVISION = 1
 QUERY, SMART, LABEL_SIZE, LABEL_READ = 0, 1, 4, 5
 HEALTH = {0: "ok", 1: "non-critical", 2: "critical", 4: "fatal"}

@@ -12,7 +12,7 @@ import time
 from xlpy import abi
 from xlpy.addr import PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.errors import HypercallError
-from xlpy.firmware.layout import HVM_INFO
+from xlpy.firmware.layout import ELCR, HVM_INFO
 from xlpy.hypervisor.board import DEFAULT, IO, ROM_BAR, SCREENS, WIDE, BoardDevice, board_of
 from xlpy.hypervisor.op_memory import MemoryOps
 from xlpy.records import NamedTuple
@@ -28,7 +28,6 @@ CONFIG_ADDRESS, CONFIG_DATA = 0xCF8, 0xCFC
 RESET = 0xCF9
 APM_CONTROL, ACPI_ENABLE, ACPI_DISABLE = 0xB2, 0xF1, 0xF0
 CMOS_INDEX, CMOS_DATA, CMOS_SIZE = 0x70, 0x71, 128
-ELCR = 0x4D0
 GPE0, GPE0_SIZE = 0xAFE0, 4
 PCI_HOTPLUG, PCI_HOTPLUG_SIZE, REMOVABLE = 0xAE00, 0x10, 0xAE0C
 CPU_HOTPLUG, CPU_HOTPLUG_SIZE, CPU_HOTPLUG_EVENT = 0xAF00, 0x10, 1 << 2

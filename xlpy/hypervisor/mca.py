@@ -11,6 +11,7 @@ from __future__ import annotations
 from xlpy import abi
 from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa, Span, align_down, align_up
 from xlpy.firmware.e820 import E820_RAM
+from xlpy.hw.poison import LINE
 from xlpy.hypervisor.domain import Vmce
 from xlpy.hypervisor.p2m import as_broken, as_mended
 from xlpy.records import NamedTuple
@@ -19,7 +20,6 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain, Hypervisor
 
-LINE = 64
 
 _FATAL = "MCE: Fatal error happened on CPUs %x"
 _REBOOTS = (

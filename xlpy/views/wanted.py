@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import lcm
 
-from xlpy.addr import GIB, LIMIT, MIB, PAGE, Spa, Span, align_up, format_size
+from xlpy.addr import GIB, LIMIT, MIB, PAGE, REGION_ALIGN, Spa, Span, align_up, format_size
 from xlpy.dom0.nvdimm.fsdax import FSDAX_MIN, XEN_TABLES, pfn_block
 from xlpy.errors import Constraint
 from xlpy.records import NamedTuple
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FRONT, BACK = MIB, 33 * 512  # of a GPT: where partitions begin by custom, and its copy at the end
-REGION_ALIGN = 16 * MIB
 
 
 class NamespacePlace(NamedTuple):

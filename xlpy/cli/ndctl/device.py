@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from errno import EBUSY, EINVAL, ENXIO
 
+from xlpy.dom0.nvdimm.namespace import MODES
 from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.region import NdRegion
 
 RAW_MODE = ENABLED_BY_CLAIM = 1  # what enabling returns when another device took the namespace over
-
-CLASSES = {"fsdax": "pfn", "devdax": "dax", "sector": "btt", "raw": ""}  # of a label, by mode
 
 
 class Driven(Protocol):
@@ -159,4 +158,4 @@ def set_size(namespace: NdNamespace, size: int) -> None:
 
 def set_class(namespace: NdNamespace, mode: str) -> None:
     """ndctl_namespace_set_enforce_mode, which nobody minds the failure of."""
-    attempt(lambda: namespace.store_holder_class(CLASSES[mode]))
+    attempt(lambda: namespace.store_holder_class(MODES[mode][1]))

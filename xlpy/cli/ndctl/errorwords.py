@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EINVAL, ENOENT, ENXIO, EOPNOTSUPP
 
-from xlpy.addr import Spa, Span
+from xlpy.addr import SECTOR, Spa, Span
 from xlpy.cli.ndctl import device, filters
 from xlpy.cli.ndctl.jsonc import show, show_array
 from xlpy.cli.ndctl.namespaces import BASE, chosen_regions, one_name, summary, walk
@@ -13,6 +13,7 @@ from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
 from xlpy.errors import XlpyError
+from xlpy.hw.poison import LINE
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ INJECT = (
 )
 SCRUB = (flag("v", "verbose", "turn on debug"),)
 WAIT = (*SCRUB, NdctlOption("p", "poll", "poll interval (seconds)", kind="number"))
-SECTOR = 512
-UNIT = 64  # bytes: what an error is made of (ARS capabilities, clear uncorrectable error range length unit size)
 KEPT = (
     "Warning: Un-injecting previously injected errors here will\n"
     "not cause the kernel to 'forget' its badblock entries. Those\n"
@@ -189,7 +188,7 @@ class ErrorInjection:
         data = data_span(self._one)
         if data is None:
             return -EOPNOTSUPP
-        length = SECTOR if self._values.saturate else UNIT
+        length = SECTOR if self._values.saturate else LINE
         if not count:
             return -EINVAL
         if (block + count) * SECTOR > data.size:

@@ -8,17 +8,18 @@ from errno import EBUSY, EINVAL, EIO, ENXIO
 from stat import S_ISREG
 from struct import unpack_from
 
-from xlpy.addr import Spa, align_down, align_up
+from xlpy.addr import PAGE, Spa, align_down, align_up
 from xlpy.cli.ndctl import device
 from xlpy.cli.ndctl.files import Output
 from xlpy.cli.ndctl.jsonc import show_array
-from xlpy.cli.ndctl.namespaces import BASE, PAGE, CheckedOptions, mode_of, walk
+from xlpy.cli.ndctl.namespaces import BASE, CheckedOptions, mode_of, walk
 from xlpy.cli.ndctl.objects import NO_UUID, Detail
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
+from xlpy.dom0.nvdimm.btt import BTT_SIGNATURE
 from xlpy.dom0.nvdimm.fletcher import sealed
-from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, MODE_PMEM, MODE_RAM, PFN_SIGNATURE, PfnBlock
+from xlpy.dom0.nvdimm.infoblock import BLOCK, DAX_SIGNATURE, MODE_PMEM, MODE_RAM, PFN_SIGNATURE, PfnBlock
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.uuids import random_uuid, uuid_bytes, uuid_text
@@ -49,13 +50,11 @@ WRITE = (
     text("p", "parent-uuid", "parent-uuid", "specify the parent namespace uuid for the infoblock (default: 0)"),
     text("O", "offset", "offset", "EXPERT/DEBUG only: enable namespace inner alignment padding"),
 )
-BYTES = 8192  # what is read and written: the first block is empty except for a BTT 2.0
-BLOCK = 4096
+BYTES = 8192  # what is read and written: the first block is empty except for a BTT_SIGNATURE 2.0
 SUBSECTION, MIB2 = 2 << 20, 2 << 20
 BTT_NUMBERS = ("external_lbasize", "external_nlba", "internal_lbasize", "internal_nlba", "nfree", "infosize")
 BTT_PLACES = ("nextoff", "dataoff", "mapoff", "logoff", "info2off")
 PFN_NUMBERS = ("dataoff", "npfns", "mode", "start_pad", "end_trunc", "align", "page_size", "page_struct_size")
-BTT = b"BTT_ARENA_INFO\0\0"
 
 
 def read(session: NdctlSession, words: Sequence[str]) -> int:
@@ -160,7 +159,12 @@ class InfoBlockReader:
 def _blocks(data: bytes) -> Iterator[bytes]:
     """The info blocks at the start of a namespace, in the order in which they are looked for."""
     first, second = data[:BLOCK], data[BLOCK:]
-    for block, signature in ((second, BTT), (first, BTT), (second, PFN_SIGNATURE), (second, DAX_SIGNATURE)):
+    for block, signature in (
+        (second, BTT_SIGNATURE),
+        (first, BTT_SIGNATURE),
+        (second, PFN_SIGNATURE),
+        (second, DAX_SIGNATURE),
+    ):
         if block.startswith(signature):
             yield block
 
@@ -175,7 +179,7 @@ def block_object(block: bytes, detail: Detail) -> dict[str, Any]:
         "flags": detail.hex(flags),
         "version": f"{major}.{minor}",
     }
-    if signature == BTT:
+    if signature == BTT_SIGNATURE:
         numbers = dict(zip(BTT_NUMBERS, unpack_from("<6I", block, 56), strict=True))
         places = zip(BTT_PLACES, unpack_from("<5Q", block, 80), strict=True)
         return made | numbers | {name: detail.hex(place) for name, place in places}

@@ -12,7 +12,7 @@ from xlpy.cli.ndctl.files import Input, Output
 from xlpy.cli.ndctl.jsonc import show_array
 from xlpy.cli.ndctl.objects import Detail
 from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
-from xlpy.dom0.nvdimm.labels import LABEL_SIZE, Label, empty_index, geometry, read_area
+from xlpy.dom0.nvdimm.labels import INDEX_HEAD, LABEL_SIZE, Label, empty_index, geometry, read_area
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.uuids import uuid_text
 
@@ -41,7 +41,6 @@ INIT = (
     text("V", "label-version", "version-number", "namespace label specification version (default: 1.1)"),
 )
 MINORS = {"1.1": 1, "v1.1": 1, "1.2": 2, "v1.2": 2}
-INDEX_HEAD = 72
 
 
 def write_index(dimm: Nvdimm, minor: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from errno import ENXIO
 
+from xlpy.addr import PAGE
 from xlpy.cli.ndctl import filters
 from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.device import disable_unused, enable_namespace
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
     from xlpy.dom0.nvdimm.nd.region import NdRegion
 
-PAGE = 4096
 BASE = (
     text("b", "bus", "bus-id", "limit namespace to a bus with an id or provider of <bus-id>"),
     text("r", "region", "region-id", "limit namespace to a region with an id or name of <region-id>"),
@@ -32,9 +32,10 @@ DESTROY = (*BASE, flag("f", "force", "destroy namespace even if currently active
 
 def mode_of(word: str | None) -> str | None:
     """The mode that a word means; None for none, or an unknown one."""
-    from xlpy.cli.ndctl.objects import MODE_WORDS, MODES
+    from xlpy.cli.ndctl.objects import MODE_WORDS
+    from xlpy.dom0.nvdimm.namespace import MODE_OF
 
-    return MODES.get(MODE_WORDS.get((word or "").lower(), ""))
+    return MODE_OF.get(MODE_WORDS.get((word or "").lower(), ""))
 
 
 class CheckedOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.cli.ndctl.sizes import hexadecimal, human
+from xlpy.dom0.nvdimm.namespace import MODE_OF
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
-MODES = {"raw": "raw", "memory": "fsdax", "safe": "sector", "dax": "devdax"}  # as sysfs has them -> as ndctl has them
 MODE_WORDS = {  # what options take, in any case -> as sysfs has them
     "memory": "memory",
     "fsdax": "memory",
@@ -149,7 +149,7 @@ def _nodes(region: AboveNamespace) -> Object:
 def namespace_object(one: NdNamespace, detail: Detail) -> Object:
     """One namespace."""
     claim, mode = one.claim, one.mode
-    made: Object = {"dev": one.dev, "mode": MODES[mode]}
+    made: Object = {"dev": one.dev, "mode": MODE_OF[mode]}
     if mode in ("memory", "dax"):
         made["map"] = PLACES[claim.mode] if claim else "mem"  # type: ignore[attr-defined]  # pfn and dax have it
     size = known(lambda: claim.size) if claim else one.size  # type: ignore[attr-defined]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from errno import EAGAIN, EINVAL, ENXIO
 
-from xlpy.cli.ndctl.namespaces import PAGE, mode_of
+from xlpy.addr import PAGE
+from xlpy.cli.ndctl.namespaces import mode_of
 from xlpy.cli.ndctl.sizes import size, size_and_unit
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING

@@ -4,3 +4,5 @@
 ``Ext4Editor`` changes through debugfs. Import them from their modules: reading must not wait for what only making
 needs.
 """
+
+MAX_NAME = 255  # bytes of a name in a directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from xlpy.contexts import contextmanager
-from xlpy.dom0.ext4 import directory
+from xlpy.dom0.ext4 import MAX_NAME, directory
 from xlpy.dom0.ext4.guard import reading
 from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, parse_inode, refuse_unreadable
 from xlpy.dom0.ext4.superblock import (
@@ -33,7 +33,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_SYMLINKS = 8
-MAX_NAME = 255
 _RUN = 256  # directory blocks in one read
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from xlpy.dom0.ext4 import MAX_NAME
 from xlpy.errors import Constraint, FormatError, HostTrouble, MissingTool, UsageError
 from xlpy.typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _SYSTEM_FOLDERS = ("/sbin", "/usr/sbin", "/usr/local/sbin")  # not in the PATH of ordinary users
-MAX_NAME = 255
 _PACKAGES = {"mkfs.xfs": "xfsprogs"}  # of others than e2fsprogs
 _NO_SPACE = ("could not allocate", "no free space", "no space")
 

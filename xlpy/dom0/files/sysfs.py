@@ -7,6 +7,7 @@ ends in a newline, ``size`` of disks and partitions always in 512-byte sectors. 
 from __future__ import annotations
 
 from xlpy.addr import SECTOR
+from xlpy.dom0.nvdimm.namespace import ALIGNMENTS, MODES
 from xlpy.errors import NotFound
 from xlpy.typing import TYPE_CHECKING
 
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 BUS = "/sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0"
 E820_BUS = "/sys/devices/platform/e820_pmem/ndbus1"  # of ranges that no NFIT has
 SECTORS = (512, 4096)
-ALIGNMENTS = (4096, 2 << 20, 1 << 30)
 BTT_SECTORS = (512, 520, 528, 4096, 4104, 4160, 4224)
-_MODES = {"raw": ("raw", ""), "fsdax": ("memory", "pfn"), "sector": ("safe", "btt"), "devdax": ("dax", "dax")}
 _MAX_LINKS = 40
 
 
@@ -218,7 +217,7 @@ class Sysfs:
     def _add_namespace(self, one: Namespace) -> str:
         """Returns the path of the device that holds the disk: the namespace itself, or what claimed it."""
         parent = self._links[f"/sys/bus/nd/devices/region{one.region}"]
-        mode, kind = _MODES[one.mode]
+        mode, kind = MODES[one.mode]
         holder = "" if one.problem else one.holder or f"{kind}{one.region}.{one.id}" * bool(kind)
         namespace = self._device(one.dev, f"{parent}/{one.dev}")
         self._put(

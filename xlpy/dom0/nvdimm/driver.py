@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from xlpy.addr import KIB, MIB, Spa, Span
+from xlpy.addr import KIB, REGION_ALIGN, Spa, Span
 from xlpy.records import NamedTuple
 from xlpy.typing import Any
 
 # NFIT region mapping flags, in bit order, as the driver calls them
 FLAGS = ("save_fail", "restore_fail", "flush_fail", "not_armed", "smart_event", "smart_notify", "map_fail")
 UNUSABLE = ("save_fail", "restore_fail", "flush_fail", "not_armed", "map_fail")  # memory that may not keep its content
-
-REGION_ALIGN = 16 * MIB
 
 
 class Dimm(NamedTuple):

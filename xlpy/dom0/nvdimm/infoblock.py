@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 from struct import Struct
 
-from xlpy.addr import GIB, KIB, MIB, PAGE
+from xlpy.addr import KIB, MIB, PAGE
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
+from xlpy.dom0.nvdimm.namespace import ALIGNMENTS
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
 
@@ -25,7 +26,6 @@ DAX_SIGNATURE = b"NVDIMM_DAX_INFO\0"
 MODE_NONE, MODE_RAM, MODE_PMEM = 0, 1, 2
 PAGE_STRUCT = 64  # bytes of a Linux struct page
 SUBSECTION = 2 * MIB  # granularity in which Linux adds page structs
-ALIGNMENTS = (PAGE, 2 * MIB, GIB)  # of data that x86 can map
 RESERVED_HEAD = 8 * KIB  # unused first page and the block's own page
 
 

@@ -6,6 +6,7 @@ from xlpy.addr import Span
 from xlpy.dom0.nvdimm.btt import BTT1_AT
 from xlpy.dom0.nvdimm.infoblock import BLOCK
 from xlpy.dom0.nvdimm.labels import empty_index, read_area
+from xlpy.dom0.nvdimm.namespace import MODE_OF, MODES
 from xlpy.dom0.nvdimm.nd.region import NSTYPE_PMEM
 from xlpy.errors import Conflict, Constraint
 from xlpy.typing import TYPE_CHECKING
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.pfn import NdPfn
     from xlpy.dom0.nvdimm.nd.region import NdRegion
     from xlpy.hw.machine import NamespaceSpec
-
-WORDS = {"raw": "raw", "memory": "fsdax", "safe": "sector", "dax": "devdax"}  # mode in sysfs -> ndctl's word
-CLASSES = {"fsdax": "pfn", "devdax": "dax", "sector": "btt", "raw": ""}
 
 
 def label(nd: Nd, formats: Mapping[int, int]) -> set[int]:
@@ -71,7 +69,7 @@ def provide(region: NdRegion, spec: NamespaceSpec, place: int, fresh: bool) -> N
         if not found.enabled:
             if found.claim is None and spec.mode != "raw":
                 _claim(found, spec)
-        elif found.claim is None and spec.mode != "raw" and (WORDS[found.mode] != spec.mode or spec.reserve):
+        elif found.claim is None and spec.mode != "raw" and (MODE_OF[found.mode] != spec.mode or spec.reserve):
             found.unbind()  # memory without a DIMM is fsdax as it is, with page structs in RAM and no reserve
             _claim(found, spec)
     except OSError as error:
@@ -82,15 +80,15 @@ def provide(region: NdRegion, spec: NamespaceSpec, place: int, fresh: bool) -> N
     finally:
         if read_only:
             region.store_read_only(True)
-    if found.enabled and WORDS[found.mode] != spec.mode:
+    if found.enabled and MODE_OF[found.mode] != spec.mode:
         if not region.mappings and found.claim is None:
             raise Constraint(
-                f"namespace {place} of {spec.region} is in {WORDS[found.mode]} mode: memory without a DIMM is,"
+                f"namespace {place} of {spec.region} is in {MODE_OF[found.mode]} mode: memory without a DIMM is,"
                 " until it has an info block",
                 hint="write mode: fsdax, devdax or sector",
             )
         raise Conflict(
-            f"{region.dev} ({spec.region}) holds a namespace in {WORDS[found.mode]} mode, the description asks for"
+            f"{region.dev} ({spec.region}) holds a namespace in {MODE_OF[found.mode]} mode, the description asks for"
             f" {spec.mode}",
             hint="start with empty media: xlpy host reset",
         )
@@ -119,7 +117,7 @@ def _labelled(region: NdRegion, spec: NamespaceSpec, place: int) -> NdNamespace:
     seed.store_alt_name(spec.name)
     seed.store_size(spec.size or region.max_available_extent)
     seed.store_sector_size(spec.sector_size if spec.mode == "sector" and spec.sector_size in (512, 4096) else 512)
-    seed.store_holder_class(CLASSES[spec.mode])
+    seed.store_holder_class(MODES[spec.mode][1])
     if spec.mode == "raw":
         seed.bind()
     return seed

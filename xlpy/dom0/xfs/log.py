@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from xlpy.addr import SECTOR
 from xlpy.errors import Unsafe
 from xlpy.typing import TYPE_CHECKING
 
@@ -12,11 +13,10 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.xfs.superblock import XfsSuperblock
 
-_SECTOR = 512
 _HEADER = 0xFEEDBABE
 _HEADER_ROOM = 32768  # bytes of a record for which one header sector is enough
 _UNMOUNT = 0x20
-_LONGEST = (256 * 1024 + 8 * _SECTOR) // _SECTOR  # sectors of one record and its headers
+_LONGEST = (256 * 1024 + 8 * SECTOR) // SECTOR  # sectors of one record and its headers
 
 
 def require_empty(superblock: XfsSuperblock, read: Callable[[int, int], bytes]) -> None:
@@ -31,10 +31,10 @@ def require_empty(superblock: XfsSuperblock, read: Callable[[int, int], bytes]) 
         Unsafe: it is another one.
     """
     start = superblock.place(superblock.log_start, superblock.log_blocks)
-    count = superblock.log_blocks * superblock.block_size // _SECTOR
+    count = superblock.log_blocks * superblock.block_size // SECTOR
 
     def sector(at: int) -> bytes:
-        return read(start + at % count * _SECTOR, _SECTOR)
+        return read(start + at % count * SECTOR, SECTOR)
 
     if not _empty(sector, count):
         raise Unsafe(
@@ -65,5 +65,5 @@ def _empty(sector: Callable[[int], bytes], count: int) -> bool:
             (size,) = struct.unpack_from(">I", raw, 320)
             headers = max(-(-size // _HEADER_ROOM), 1)
             flags = sector(head - back + headers)[9]
-            return operations == 1 and bool(flags & _UNMOUNT) and headers + -(-length // _SECTOR) == back
+            return operations == 1 and bool(flags & _UNMOUNT) and headers + -(-length // SECTOR) == back
     return False

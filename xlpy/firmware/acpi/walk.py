@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xlpy.errors import FormatError
-from xlpy.firmware.acpi.header import verify
+from xlpy.firmware.acpi.header import HEADER_SIZE, verify
 from xlpy.limits import GUEST_ENTRIES, GUEST_TABLES
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     Read = Callable[[int, int], bytes]  # physical address, length
 
-HEADER_SIZE = 36
 TABLE_LIMIT = 4 << 20  # a longer table is taken for garbage
 
 _RSDP = b"RSD PTR "

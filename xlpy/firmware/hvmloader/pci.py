@@ -10,7 +10,7 @@ from __future__ import annotations
 from xlpy.addr import GIB, PAGE, Gpa, Span, align_up
 from xlpy.firmware.e820 import E820_RESERVED
 from xlpy.firmware.hvmloader import keys
-from xlpy.firmware.layout import FOUR_GIB, HOLE_END, HOLE_START
+from xlpy.firmware.layout import ELCR, FOUR_GIB, HOLE_END, HOLE_START
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ISA_DEVFN = 1 << 3
 ISA_IRQS = (5, 10, 11, 5)  # links A to D of the PIIX3
-ELCR = 0x4D0
 IO_BASE, IO_END = 0xC000, 0x10000
 
 _ADDRESS, _DATA = 0xCF8, 0xCFC

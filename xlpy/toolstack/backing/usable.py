@@ -7,7 +7,7 @@ the rest at its end is lost. Regions below 16 MiB have units of 4 KiB.
 
 from __future__ import annotations
 
-from xlpy.addr import MIB, align_down, align_up, format_size
+from xlpy.addr import REGION_ALIGN, align_down, align_up, format_size
 from xlpy.contexts import suppress
 from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.kernel import Dom0
     from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
 
-UNIT = 16 * MIB
-
 
 def odd(size: int, labels: bool) -> tuple[str, str] | None:
     """What is wrong with a vNVDIMM's size for a Linux guest, and what to do; None when nothing is.
@@ -28,9 +26,9 @@ def odd(size: int, labels: bool) -> tuple[str, str] | None:
         size: of the region, in bytes.
         labels: whether it has a label area.
     """
-    if size < UNIT or size % UNIT == 0:
+    if size < REGION_ALIGN or size % REGION_ALIGN == 0:
         return None
-    best, next_up = align_down(size, UNIT), align_up(size, UNIT)
+    best, next_up = align_down(size, REGION_ALIGN), align_up(size, REGION_ALIGN)
     what = (
         f"with labels ndctl uses {format_size(best)} of it"
         if labels

@@ -6,15 +6,16 @@ Each function takes a text and says what C makes of its beginning.
 from __future__ import annotations
 
 ULONG_MAX = (1 << 64) - 1
-
-
-_BLANKS, _SIGNS = " \t\n\v\f\r", ("+", "-")
+INT_MAX, UINT32_MAX = 0x7FFFFFFF, 0xFFFFFFFF
+BLANKS = " \t\n\v\f\r"  # what isspace is true of
+HEX_PATTERN = r"[ \t\n\v\f\r]*([+-]?(?:0[xX][0-9a-fA-F]*|[0-9a-fA-F]+))"  # %x of sscanf
+_SIGNS = ("+", "-")
 _DIGITS = {8: "01234567", 10: "0123456789", 16: "0123456789abcdefABCDEF"}
 
 
 def _number(text: str, base: int, start: int) -> tuple[str, str, int] | None:
     """The sign, the number with its prefix, and the end of what begins at ``start``; None when it is no number."""
-    while text[start : start + 1] and text[start] in _BLANKS:
+    while text[start : start + 1] and text[start] in BLANKS:
         start += 1
     sign = text[start] if text[start : start + 1] in _SIGNS else ""
     start += len(sign)

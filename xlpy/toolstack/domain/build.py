@@ -16,6 +16,7 @@ from xlpy.functions import cached_property
 from xlpy.toolstack.domain import build_info as settings
 from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
 from xlpy.toolstack.domain.board import devices
+from xlpy.toolstack.domain.build_info import MAXMEM_SLACK
 from xlpy.toolstack.domain.device_rows import attached
 from xlpy.toolstack.domain.model import attaching
 from xlpy.toolstack.domain.record import DomainRecord, named, save
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.build_info import MemoryLayout
     from xlpy.toolstack.domain.record import VnvdimmRecord
 
-MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance for tables
 SPECIAL_FRAMES = {  # ioreq pages of device models; rings, xenstore, identity map, console
     "hvm": Span(Gfn(RESERVED_PGSTART), 16),
     "pvh": Span(gfn_of(SPECIAL_PAGES), 8),

@@ -17,6 +17,7 @@ STORE_PFN, STORE_PORT = 0xFEFFC, 1
 CONSOLE_PFN, CONSOLE_PORT = 0xFEFFF, 2
 VIRIDIAN_BASE = 1  # HVM_PARAM_VIRIDIAN, bit 0: the other groups are bits of their own
 
+MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance for tables
 MMIO_HOLE = 256 * MIB
 LEAST_RAM = {"hvm": 8 * MIB, "pvh": 8 * MIB, "pv": MIB}  # for hvmloader and what it is given; for a kernel
 HVMLOADER_SIZE = 0x34000  # hvmloader's image and bss, in whole pages; modules follow it

@@ -7,6 +7,7 @@ balloon driver, as the model guest is, keeps the RAM that it has until it starts
 from __future__ import annotations
 
 from xlpy.errors import Constraint, UsageError
+from xlpy.toolstack.domain.build_info import MAXMEM_SLACK
 from xlpy.toolstack.domain.record import load, number, save, vm_path
 from xlpy.typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.lifecycle import Lifecycle
     from xlpy.toolstack.domain.record import DomainRecord
 
-MAXMEM_SLACK = 1024  # KiB that libxl adds to a domain's allowance
 _SIZE = r"\s*([+-]?[0-9]{0,20})([tgmkb]?)"
 _SHIFTS = {"t": 30, "g": 20, "m": 10, "": 10, "k": 0}
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from xlpy.errors import Constraint, HypercallError, UsageError
-from xlpy.toolstack.config.cnumbers import strtoul
+from xlpy.toolstack.config.cnumbers import INT_MAX, strtoul
 from xlpy.toolstack.config.reading.cpulists import BadCpuList, parse_cpu_list
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.config.reading.reader import HostFacts
     from xlpy.toolstack.domain.lifecycle import Lifecycle
-
-INT_MAX = 0x7FFFFFFF
 
 
 def set_online(

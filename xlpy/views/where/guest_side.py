@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa
 from xlpy.contexts import suppress
+from xlpy.dom0.nvdimm.btt import BTT_SIGNATURE
+from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, PFN_SIGNATURE
+from xlpy.dom0.nvdimm.labels import SIGNATURE
 from xlpy.firmware.acpi.nfit_places import spa_range_of, spa_ranges
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, places
 from xlpy.hypervisor.p2m import is_broken, is_read_only, order_at
@@ -17,8 +20,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.running import Running
 
 ENTRY = {0: "4 KiB", 9: "2 MiB", 18: "1 GiB"}  # by order of the page table entry
-INFO_BLOCKS = (b"NVDIMM_PFN_INFO\0", b"NVDIMM_DAX_INFO\0", b"BTT_ARENA_INFO\0\0")
-SIGNATURE = b"NAMESPACE_INDEX\0"  # of a label area that was initialised
+INFO_BLOCKS = (PFN_SIGNATURE, DAX_SIGNATURE, BTT_SIGNATURE)
 
 
 def from_guest(host: Host, running: Running, gpa: Gpa) -> Answer:

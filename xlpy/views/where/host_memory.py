@@ -6,13 +6,13 @@ from xlpy.addr import LIMIT, PAGE_SHIFT, Spa, Span
 from xlpy.errors import Constraint
 from xlpy.firmware.e820 import TYPE_NAMES
 from xlpy.hw.memmap import BIOS, DEVICES, FLUSH_HINTS, HIGH, ONE_MIB, VGA_WINDOW
+from xlpy.hw.poison import LINE
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Answer, Hop, Place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
 
-LINE = 64
 # registers of the host, by their first address: what MADT and FADT of its firmware name
 REGISTERS = (("the I/O APIC", 0xFEC00000), ("the local APIC", 0xFEE00000))
 NAMES = (("the VGA window", VGA_WINDOW, BIOS), ("the BIOS area", BIOS, ONE_MIB))

@@ -7,10 +7,9 @@ import os
 from xlpy.addr import PAGE_SHIFT, Spa, Span
 from xlpy.firmware.acpi.nfit_places import FIRST, interleave_of, region_map_of, spa_range_of
 from xlpy.hw.memmap import fit_span
+from xlpy.hw.poison import LINE
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Answer, Hop, Place
-
-LINE = 64
 
 if TYPE_CHECKING:
     from xlpy.host import Host

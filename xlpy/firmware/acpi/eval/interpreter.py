@@ -11,7 +11,7 @@ from xlpy.firmware.acpi.eval.namespace import Container, LoadedTable, Method, Mu
 from xlpy.firmware.acpi.eval.results import argument, result, shown
 from xlpy.firmware.acpi.eval.store import read_node
 from xlpy.firmware.acpi.eval.values import ObjectType, String, kind_of
-from xlpy.firmware.acpi.header import verify
+from xlpy.firmware.acpi.header import HEADER_SIZE, verify
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -137,7 +137,7 @@ class Interpreter:
 
     def _check_header(self, table: bytes, label: str) -> None:
         length = int.from_bytes(table[4:8], "little")
-        if len(table) < tables.HEADER_SIZE or length != len(table):
+        if len(table) < HEADER_SIZE or length != len(table):
             raise AmlError("AE_BAD_HEADER", f"length says {length} of {len(table)} bytes", offset=4, path=label)
         if not verify(table):
             raise AmlError("AE_BAD_CHECKSUM", "the bytes of the table do not sum to 0", offset=9, path=label)

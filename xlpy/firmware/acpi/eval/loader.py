@@ -19,7 +19,7 @@ from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
 from xlpy.firmware.acpi.eval.statements import holds
 from xlpy.firmware.acpi.eval.structures import CONTAINERS
 from xlpy.firmware.acpi.eval.units import field_at, link_of, region_at
-from xlpy.firmware.acpi.eval.values import Buffer, Constant, ObjectType, Package, String
+from xlpy.firmware.acpi.eval.values import BUFFER_LIMIT, Buffer, Constant, ObjectType, Package, String
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.reader import Unit
     from xlpy.firmware.acpi.eval.values import Value
 
-BUFFER_LIMIT = 1 << 24  # bytes of one buffer
 _NESTED = 4  # packages in packages that are read here; deeper ones the machine makes
 
 _WHILE, _VAR_PACKAGE = 0xA2, b"\x13"

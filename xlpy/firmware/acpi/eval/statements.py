@@ -8,7 +8,7 @@ from xlpy.firmware.acpi.eval.namespace import Method
 from xlpy.firmware.acpi.eval.references import ConstantRef, DebugRef, ElementRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load, read_node, settle
-from xlpy.firmware.acpi.eval.values import Buffer, Constant, Package, Reference, String
+from xlpy.firmware.acpi.eval.values import BUFFER_LIMIT, Buffer, Constant, Package, Reference, String
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.values import Value
 
 STEP = 2  # microseconds that a step takes, as far as Timer can tell
-BUFFER_LIMIT = 1 << 24  # bytes of one buffer
 PACKAGE_LIMIT = 1 << 16  # elements of one package
 
 _DEBUG = DebugRef()

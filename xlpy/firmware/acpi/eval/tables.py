@@ -12,7 +12,8 @@ from xlpy.firmware.acpi.eval.references import NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import handler
 from xlpy.firmware.acpi.eval.store import load, store
 from xlpy.firmware.acpi.eval.values import Buffer, String
-from xlpy.firmware.acpi.header import verify
+from xlpy.firmware.acpi.header import HEADER_SIZE, verify
+from xlpy.firmware.acpi.walk import TABLE_LIMIT
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.names import Absolute, Path
     from xlpy.firmware.acpi.eval.values import Value
 
-HEADER_SIZE = 36
 DATA_TABLE = 0x7E  # ACPICA's region space for tables
-TABLE_LIMIT = 4 << 20  # bytes of a table that AML loads
 TABLES = 256  # in all; ACPICA has 4095 owners of names
 AML_TABLES = ("DSDT", "SSDT", "PSDT", "OSDT")
 

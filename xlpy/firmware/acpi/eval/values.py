@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 PACKAGE_DEPTH = 200  # packages in packages; in results; two of Python's frames each, where they are shown
+BUFFER_LIMIT = 1 << 24  # bytes of one buffer
 
 
 class ObjectType(int):

@@ -8,12 +8,12 @@ from xlpy.firmware.acpi.lint import nfit_links
 from xlpy.firmware.acpi.lint.findings import Finding, finding
 from xlpy.firmware.acpi.lint.structures import Reserved, Structure, reserved, walk
 from xlpy.firmware.acpi.nfit_format import FORMS, parse_structures
+from xlpy.firmware.acpi.nfit_places import FIRST
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-FIRST = 40  # offset of the first structure
 _SPA, _MAP, _INTERLEAVE, _SMBIOS, _CONTROL, _WINDOW, _HINTS, _CAPABILITIES = range(8)
 _NAMES = (
     "an SPA range",

@@ -6,11 +6,10 @@ from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.aml.resources import WRITE_COMBINING
 from xlpy.firmware.hvmloader.board import LEVEL_IRQS
 from xlpy.firmware.hvmloader.dsdt.isa import present_if
-from xlpy.firmware.layout import FOUR_GIB, HOLE_END, HOLE_START, HPET
+from xlpy.firmware.layout import DEBUG_PORT, FOUR_GIB, HOLE_END, HOLE_START, HPET
 
 SLOTS = range(1, 32)
 _HOTPLUG = 0xAE00  # up u32, down u32, eject u32, removable u32
-_DEBUG_PORT = 0xB044
 _LINKS = "ABCD"
 _MEMORY32, _MEMORY64 = 0x52, 0x6C  # where the two windows lie in the bridge's resources
 _DEVICE_CHECK, _EJECT_REQUEST = 1, 3
@@ -41,7 +40,7 @@ def host_bridge(isa: bytes) -> bytes:
             aml.name("_HID", aml.eisaid("PNP0C02")),
             aml.name(
                 "_CRS",
-                aml.resource_template(aml.io(_HOTPLUG, _HOTPLUG, 0, 0x10), aml.io(_DEBUG_PORT, _DEBUG_PORT, 0, 4)),
+                aml.resource_template(aml.io(_HOTPLUG, _HOTPLUG, 0, 0x10), aml.io(DEBUG_PORT, DEBUG_PORT, 0, 4)),
             ),
         ),
         _links(),

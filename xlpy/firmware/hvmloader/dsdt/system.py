@@ -5,6 +5,7 @@ from __future__ import annotations
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.aml.resources import CACHEABLE
 from xlpy.firmware.hvmloader.acpi_info import FIELDS, SIZE
+from xlpy.firmware.layout import DEBUG_PORT
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ _ROOT_NAMES = (
     ("APCL", 0x10000),
     ("PUID", 0),
 )
-_DEBUG_PORT = 0xB044
 
 
 def root() -> bytes:
@@ -61,6 +61,6 @@ def gpe(slots: bytes) -> bytes:
         "\\_GPE",
         aml.method("_E02", 0, aml.call("\\_SB.PRSC")),
         slots,
-        aml.op_region("DG1", aml.RegionSpace.SYSTEM_IO, _DEBUG_PORT, 4),
+        aml.op_region("DG1", aml.RegionSpace.SYSTEM_IO, DEBUG_PORT, 4),
         aml.field("DG1", (("DPT1", 8), ("DPT2", 8)), aml.AccessType.BYTE),
     )

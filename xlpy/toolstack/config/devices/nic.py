@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from xlpy.toolstack.config.cnumbers import ULONG_MAX, i32, strtoul
+from xlpy.toolstack.config.cnumbers import UINT32_MAX, ULONG_MAX, i32, strtoul
 from xlpy.toolstack.config.devices.spec import pieces, unknown
 from xlpy.toolstack.config.libxl_json import NIC_COLO
 from xlpy.typing import TYPE_CHECKING
@@ -31,7 +31,6 @@ VLAN_SINCE = (4, 19)
 SETTINGS = ("type", "mac", "rate", "accel", "devid", "mtu", *_TEXTS, *_FLAGS)
 _RATE = re.compile(r"([0-9]+)([GMK]?)([Bb])/s")
 _INTERVAL = re.compile(r"([0-9]+)([mu]?)(s?)")
-_UINT32_MAX = 0xFFFFFFFF
 _MAC = re.compile(r"[0-9a-fA-F]{1,2}(?:.[0-9a-fA-F]{1,2}){5}")
 _MAC_HINT = "write 00:16:3e:xx:xx:xx"
 NO_MAC = "00:00:00:00:00:00"
@@ -60,7 +59,7 @@ def parse_rate(text: str) -> tuple[int, int]:
     if not found:
         raise BadRate(f"{speed!r} is not a rate such as 10Mb/s or 1GB/s")
     number, end = strtoul(speed, 0)
-    if not 0 < number <= _UINT32_MAX:
+    if not 0 < number <= UINT32_MAX:
         raise BadRate(f"rate {speed!r} is out of range")
     number *= _SCALE.get(speed[end], 1)
     if "b" in speed[end : end + 2]:
@@ -71,10 +70,10 @@ def parse_rate(text: str) -> tuple[int, int]:
         if not found:
             raise BadRate(f"{interval!r} is not an interval such as 20ms")
         usecs, end = strtoul(interval, 0)
-        if not 0 < usecs <= _UINT32_MAX:
+        if not 0 < usecs <= UINT32_MAX:
             raise BadRate(f"interval {interval!r} is out of range")
         usecs *= {"m": 1000, "s": 10**6, "": 10**6}.get(interval[end : end + 1], 1)
-        if usecs > _UINT32_MAX:
+        if usecs > UINT32_MAX:
             raise BadRate(f"interval {interval!r} is out of range")
     if number > ULONG_MAX // usecs:
         raise BadRate(f"rate {text!r} is out of range")

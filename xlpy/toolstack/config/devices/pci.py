@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from xlpy.toolstack.config.cnumbers import atoi
+from xlpy.toolstack.config.cnumbers import HEX_PATTERN, atoi
 from xlpy.toolstack.config.xlcfg import Text
 from xlpy.typing import TYPE_CHECKING
 
@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 ALL_FUNCTIONS = 0xFFFFFFFF
 # What sscanf's %x takes: a bare 0x is 0.
-_HEX = r"[ \t\n\v\f\r]*([+-]?(?:0[xX][0-9a-fA-F]*|[0-9a-fA-F]+))"
 _COLONS = re.compile(r"[0-9a-fA-F:]*")
-_SHORT = re.compile(rf"{_HEX}:{_HEX}\.")
-_LONG = re.compile(rf"{_HEX}:{_HEX}:{_HEX}\.")
-_NUMBER = re.compile(_HEX)
+_SHORT = re.compile(rf"{HEX_PATTERN}:{HEX_PATTERN}\.")
+_LONG = re.compile(rf"{HEX_PATTERN}:{HEX_PATTERN}:{HEX_PATTERN}\.")
+_NUMBER = re.compile(HEX_PATTERN)
 _FLAGS = ("msitranslate", "power_mgmt", "permissive", "seize")
 SETTINGS = ("bdf", "vslot", "name", "rdm_policy", *_FLAGS)
 POLICIES = ("strict", "relaxed", "invalid")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from xlpy.toolstack.config.cnumbers import strtoul, u32
+from xlpy.toolstack.config.cnumbers import HEX_PATTERN, UINT32_MAX, strtoul, u32
 from xlpy.toolstack.config.libxl_json import INVALID_GFN
 from xlpy.typing import TYPE_CHECKING
 
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from xlpy.toolstack.config.reading.reader import Node, Reader
     from xlpy.toolstack.config.xlcfg import Text
 
-_UINT32_MAX = 0xFFFFFFFF
-_HEX = r"[ \t\n\v\f\r]*([+-]?(?:0[xX][0-9a-fA-F]*|[0-9a-fA-F]+))"
-_IOMEM = re.compile(rf"{_HEX},{_HEX}(?:@{_HEX})?")
+_IOMEM = re.compile(rf"{HEX_PATTERN},{HEX_PATTERN}(?:@{HEX_PATTERN})?")
 
 
 def _texts(reader: Reader, key: str) -> list[Text]:
@@ -28,12 +26,12 @@ def read_ioports(reader: Reader) -> None:
     for text in _texts(reader, "ioports"):
         first, end = strtoul(text, 16)
         last = first
-        good = end > 0 and first < _UINT32_MAX
+        good = end > 0 and first < UINT32_MAX
         if good and text.startswith("-", end):
             start = end + 1
             last, end = strtoul(text, 16, start)
             # xl compares the start with itself here, so a range that runs backwards passes.
-            good = end > start and end == len(text) and last < _UINT32_MAX
+            good = end > start and end == len(text) and last < UINT32_MAX
             if good and last < first:
                 reader.warn(
                     text, f"ioports: {str(text)!r} runs backwards; xl takes it for {u32(last - first + 1)} ports"
@@ -51,7 +49,7 @@ def read_irqs(reader: Reader) -> None:
     irqs = []
     for text in _texts(reader, "irqs"):
         number, end = strtoul(text)
-        if end == 0 or end < len(text) or number >= _UINT32_MAX:
+        if end == 0 or end < len(text) or number >= UINT32_MAX:
             reader.error(text, f"irqs: {str(text)!r} is not a decimal number")
         irqs.append(number)
     reader.put("b_info.irqs", irqs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from xlpy.toolstack.config.cnumbers import i32, strtoul
+from xlpy.toolstack.config.cnumbers import BLANKS, i32, strtoul
 from xlpy.toolstack.config.devices.spec import pieces, unknown
 from xlpy.typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from xlpy.toolstack.config.xlcfg import Text
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_BLANKS = " \t\n\v\f\r"
 VTPM_SETTINGS = ("backend", "uuid")
 PVCALLS_SETTINGS = ("backend",)
 P9_SETTINGS = ("tag", "path", "security_model", "backend")
@@ -88,7 +87,7 @@ def _p9(reader: Reader, text: Text) -> Node:
     if not text:
         reader.error(text, "p9: nothing is said of it", "write tag=TAG,path=PATH,security_model=none", status=None)
     for piece in pieces(text):
-        key, equals, value = (part.strip(_BLANKS) for part in piece.text.partition("="))
+        key, equals, value = (part.strip(BLANKS) for part in piece.text.partition("="))
         where = reader.at(text, piece.at)
         if not equals or not piece.text.partition("=")[2]:
             reader.error(where, f"p9: {piece.text!r} is not KEY=VALUE")
@@ -137,8 +136,8 @@ def read_channels(reader: Reader) -> None:
             if len(words) < 2:
                 reader.error(reader.at(text, piece.at), f"channel: {piece.text!r} is not KEY=VALUE")
                 continue
-            key = words[0].strip(_BLANKS)
-            value = words[1].strip(_BLANKS)
+            key = words[0].strip(BLANKS)
+            value = words[1].strip(BLANKS)
             if key == "connection" and value not in ("pty", "socket"):
                 reader.error(
                     reader.at(text, piece.at), f"channel: unknown connection {value!r}", "choose pty or socket"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from xlpy.toolstack.config.cnumbers import u64
+from xlpy.toolstack.config.cnumbers import INT_MAX, u64
 from xlpy.toolstack.config.libxl_json import UNSET_MEMKB
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xlpy.toolstack.config.reading.reader import Reader
 
-_INT_MAX = 0x7FFFFFFF
 GRANTS = ("max_grant_frames", "max_maptrack_frames", "max_grant_version")
 _SIZES = ("memory", "maxmem", "videoram", "shadow_memory", "stubdomain_memory", "rdm_mem_boundary", "mmio_hole")
 # Sizes beyond this cannot be meant: 16 PiB, the reach of 54 address bits.
@@ -50,8 +49,8 @@ def read_grants(reader: Reader) -> None:
         if key not in reader.settings:
             continue
         value = reader.integer(key, quiet=True)
-        if value is None or not 0 <= value <= _INT_MAX:
-            reader.error(key, f"{key} must be a number from 0 to {_INT_MAX}", "xl exits without a message")
+        if value is None or not 0 <= value <= INT_MAX:
+            reader.error(key, f"{key} must be a number from 0 to {INT_MAX}", "xl exits without a message")
         else:
             reader.put(f"b_info.{key}", value)
 

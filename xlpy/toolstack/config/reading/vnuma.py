@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xlpy.limits import NUMA_NODES
-from xlpy.toolstack.config.cnumbers import ULONG_MAX, i32, strtoul, u32, u64
+from xlpy.toolstack.config.cnumbers import BLANKS, ULONG_MAX, i32, strtoul, u32, u64
 from xlpy.toolstack.config.libxl_json import UNSET_MEMKB
 from xlpy.toolstack.config.reading.cpulists import bitmap_bits, parse_range
 from xlpy.toolstack.config.xlcfg import Items, Text
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 PAIRS_SINCE = (4, 18)
 _KEYS = ("pnode", "size", "vcpus", "vdistances")
-_BLANKS = " \t\n\v\f\r"
 # More vCPUs than any guest can have.
 _MANY = 1 << 20
 
@@ -66,7 +65,7 @@ def _read_item(reader: Reader, item: Text, fields: dict[str, Any], cpus: set[int
     if len(parts) < 2 or not parts[1]:
         reader.error(item, f"vnuma: {str(item)!r} is not KEY=VALUE")
         return None
-    key, value = parts[0].strip(_BLANKS), parts[1].strip(_BLANKS)
+    key, value = parts[0].strip(BLANKS), parts[1].strip(BLANKS)
     if key not in _KEYS:
         reader.warn(item, f"vnuma: unknown setting {key!r}; xl ignores it", f"known are {', '.join(_KEYS)}")
         return 0
