@@ -2,6 +2,7 @@
 
 import pytest
 from dom0.nvdimm.dom0_memory import SparseMemory
+from dom0.nvdimm.info_blocks import create_fsdax, create_sector
 
 from xlpy.addr import GIB, MIB, PAGE, Spa, Span
 from xlpy.dom0.files.block import BlockDevice, block_devices
@@ -9,8 +10,7 @@ from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.files.sysfs import Sysfs
 from xlpy.dom0.nvdimm.badrange import BadRanges
 from xlpy.dom0.nvdimm.detect import detect
-from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, create_fsdax, plan_fsdax
-from xlpy.dom0.nvdimm.nd.arenas import create_sector
+from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, plan_fsdax
 from xlpy.dom0.nvdimm.probe import interpret
 from xlpy.errors import NotFound
 from xlpy.firmware.acpi.nfit import NOT_ARMED, Capabilities, ControlRegion, RegionMap, SpaRange

@@ -4,16 +4,16 @@ import json
 
 import pytest
 from dom0.nvdimm.dom0_memory import SparseMemory
+from dom0.nvdimm.info_blocks import create_fsdax, create_sector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, TIB, Spa, Span
 from xlpy.dom0.nvdimm.btt import btt_block, parse_btt
 from xlpy.dom0.nvdimm.detect import detect
-from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, create_fsdax, plan_fsdax, reserve_span, table_pages
+from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, plan_fsdax, reserve_span, table_pages
 from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, parse_pfn, validate_pfn
 from xlpy.dom0.nvdimm.namespace import Namespace, revalidate
-from xlpy.dom0.nvdimm.nd.arenas import create_sector
 from xlpy.errors import Constraint
 
 UUID = bytes.fromhex("0d50f988467448eeb4a95ee17be61703")
@@ -181,12 +181,6 @@ def test_sector_with_two_arenas():
     second = parse_btt(memory.read(BASE + 4096 + 512 * GIB, 4096))
     assert (first.nextoff, second.nextoff) == (512 * GIB, 0)
     assert found.size == (first.external_nlba + second.external_nlba) * 512
-
-
-def test_sector_needs_16_mib_and_a_page():
-    create_sector(SparseMemory(), span(16 * MIB + PAGE), UUID, 4096)
-    with pytest.raises(Constraint, match="needs 16388K"):
-        create_sector(SparseMemory(), span(16 * MIB), UUID, 4096)
 
 
 def test_btt_claims_before_pfn():

@@ -7,7 +7,7 @@ ends in a newline, ``size`` of disks and partitions always in 512-byte sectors. 
 from __future__ import annotations
 
 from xlpy.addr import SECTOR
-from xlpy.dom0.nvdimm.namespace import ALIGNMENTS, MODES
+from xlpy.dom0.nvdimm.namespace import MODES
 from xlpy.errors import NotFound
 from xlpy.typing import TYPE_CHECKING
 
@@ -246,6 +246,8 @@ class Sysfs:
         if kind == "btt":
             self._put(path, sector_size=_choice(BTT_SECTORS, one.sector_size), log_zero_flags="Y")
         else:
+            from xlpy.dom0.nvdimm.infoblock import ALIGNMENTS
+
             self._put(
                 path,
                 mode="pmem" if one.map == "dev" else "ram",

@@ -182,10 +182,6 @@ class Vfs(Buses):
         """As ``kernel.Dom0.sysfs``."""
         return self._sysfs.read(path).strip()
 
-    def sysfs_list(self, path: str) -> list[str]:
-        """The names in a directory below ``/sys``. NotFound when there is none."""
-        return self._sysfs.listdir(path)
-
     def block_device_name(self, major: int, minor: int) -> str:
         """As ``kernel.Dom0.block_device_name``."""
         for device in self.devices:

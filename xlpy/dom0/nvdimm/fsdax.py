@@ -19,16 +19,11 @@ from xlpy.dom0.nvdimm.infoblock import (
     MODE_PMEM,
     MODE_RAM,
     PAGE_STRUCT,
-    PFN_AT,
     RESERVED_HEAD,
     SUBSECTION,
     PfnBlock,
 )
 from xlpy.errors import Constraint
-from xlpy.typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from xlpy.dom0.nvdimm.memory import HostMemory
 
 XEN_TABLES = (32, 8)  # bytes per page of Xen's frame table and of its machine-to-physical table
 FSDAX_MIN = 16 * MIB
@@ -110,8 +105,3 @@ def reserve_span(span: Span[Spa], block: PfnBlock, tables: tuple[int, ...] = XEN
     needed = table_pages(span.size // PAGE, tables if surplus >= sum(tables) else (surplus,)) * PAGE
     size = min(needed, align_down(data, PAGE) - start)
     return Span(Spa(start), size) if size > 0 else None
-
-
-def create_fsdax(memory: HostMemory, span: Span[Spa], block: PfnBlock) -> None:
-    """Write the info block of a planned fsdax namespace."""
-    memory.write(Spa(span.start + PFN_AT), block.build())

@@ -10,9 +10,8 @@ from __future__ import annotations
 import errno
 from struct import Struct
 
-from xlpy.addr import KIB, MIB, PAGE
+from xlpy.addr import GIB, KIB, MIB, PAGE
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
-from xlpy.dom0.nvdimm.namespace import ALIGNMENTS
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
 
@@ -22,6 +21,7 @@ PFN_AT = 4096  # offset of a PFN or DAX block in its namespace
 
 PFN_SIGNATURE = b"NVDIMM_PFN_INFO\0"
 DAX_SIGNATURE = b"NVDIMM_DAX_INFO\0"
+ALIGNMENTS = (PAGE, 2 * MIB, GIB)  # of data that x86 can map
 
 MODE_NONE, MODE_RAM, MODE_PMEM = 0, 1, 2
 PAGE_STRUCT = 64  # bytes of a Linux struct page

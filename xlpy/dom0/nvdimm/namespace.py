@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 # By ndctl's word for a mode: sysfs' word, and the class of the device that claims the namespace
 MODES = {"raw": ("raw", ""), "fsdax": ("memory", "pfn"), "sector": ("safe", "btt"), "devdax": ("dax", "dax")}
 MODE_OF = {sysfs: word for word, (sysfs, _) in MODES.items()}
-ALIGNMENTS = (4096, 2 << 20, 1 << 30)  # of data that x86 can map
 DAX_MAJOR = 252  # what Linux gives to dax, the first dynamic user of character devices with more than 256 minors
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from errno import EIO, ENODEV, ENXIO
 from struct import Struct
 
-from xlpy.addr import Spa, Span, format_size
-from xlpy.dom0.nvdimm.btt import ARENA_MAX, ARENA_MIN, BTT1_AT, BttBlock, btt_block, parse_btt
+from xlpy.addr import Spa, Span
+from xlpy.dom0.nvdimm.btt import ARENA_MAX, ARENA_MIN, BttBlock, btt_block, parse_btt
 from xlpy.dom0.nvdimm.infoblock import BLOCK, InfoBlockError
-from xlpy.errors import Constraint
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -93,20 +92,6 @@ def create(
         made.append(block)
         at = Spa(at + arena)
     return made
-
-
-def create_sector(memory: HostMemory, span: Span[Spa], uuid: bytes, lbasize: int) -> None:
-    """Write the arenas of a sector-mode namespace that has no label, BTT 1.1.
-
-    Raises:
-        Constraint: the namespace has less than 16 MiB and a page.
-    """
-    inner = Span(Spa(span.start + BTT1_AT), span.size - BTT1_AT)
-    if inner.size < ARENA_MIN:
-        raise Constraint(
-            f"a sector-mode namespace needs {format_size(ARENA_MIN + BTT1_AT)}; found {span}", hint="use raw mode"
-        )
-    create(memory, inner, lbasize, uuid, bytes(16), (1, 1))
 
 
 def log_slots(raw: bytes) -> tuple[int, int]:

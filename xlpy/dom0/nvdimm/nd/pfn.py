@@ -59,7 +59,7 @@ class NdPfn(Claim):
     @property
     def supported_alignments(self) -> tuple[int, ...]:
         """What ``store_align`` takes."""
-        from xlpy.dom0.nvdimm.namespace import ALIGNMENTS
+        from xlpy.dom0.nvdimm.infoblock import ALIGNMENTS
 
         return ALIGNMENTS
 

@@ -51,7 +51,7 @@ def _mutex(vm: AmlMachine, frame: Frame, operand: tuple[Path, int]) -> None:
     vm.declare(frame, path, Mutex(sync & 0xF))
 
 
-@handler("AmlEvent")
+@handler("Event")
 def _event(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> None:
     vm.declare(frame, operand[0], AmlEvent())
 
