@@ -232,7 +232,7 @@ def test_a_fresh_guest_recovers(recorded, tmp_path, monkeypatch, script, first, 
 
 @long_only
 def test_xfs_takes_sectors_for_whole(recorded, monkeypatch):
-    """The first 32 bytes of a log record's header are left, its CRC is not: Linux refuses the log (docs/powercut.md)."""
+    """Of a log record's header 32 bytes are left and its CRC is not: Linux refuses the log (docs/powercut.md)."""
     monkeypatch.setenv("XLPY_QEMU", newer_qemu())
     check = guest_check(recorded.trace, EXAMPLES / "xfs.sh", Guest(), 300)
     exploration = Exploration(recorded.trace, ExploreOptions(check, subject=DomainSubject), lambda _result: None)
