@@ -108,7 +108,7 @@ def recorded(made_host, tmp_path_factory):
         config = ROOT / "configs" / "quickstart.cfg"
         if LONG:
             config, words = JUDGES / "judges.cfg", []
-            assert run(["pmem", "mkfile", "32M", "/mnt/pmem0/sectors.img"]) == 0
+            assert run(["pmem", "mkfile", "64M", "/mnt/pmem0/sectors.img"]) == 0
             assert run(["pmem", "mkfile", "64M", "/mnt/pmem0/xfs.img"]) == 0
         assert run(["create", "-q", str(config), *(f'name="{w[5:]}"' if w[:5] == "name=" else w for w in words)]) == 0
         command = [sys.executable, "-m", "xlpy", "boot", "judges"]

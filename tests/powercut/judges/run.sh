@@ -22,7 +22,7 @@ for part in $PARTS; do
     labels)
       mark 10; ndctl create-namespace -f -r region1 -m raw -s 16M -n second; mark 11 ;;
     sectors)
-      make region1 nmem1 -r region1 -m sector -s 16M -l 4096
+      make region1 nmem1 -r region1 -m sector -s 32M -l 4096
       fill() { dd if=/dev/zero bs=4096 count=4 2>/dev/null | tr '\0' "$1" | dd of=/dev/pmem1s bs=4096 oflag=direct 2>/dev/null; }
       fill A; sync; mark 8; fill B; fill C; mark 9 ;;
     xfs)
