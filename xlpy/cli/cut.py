@@ -11,7 +11,7 @@ from xlpy.cli.show import flush, out
 from xlpy.cli.trace import EXACT, power_of_two, tell_problem, trace_argument
 from xlpy.cli.types import Choice, FilePath, IntRange, Seconds
 from xlpy.contexts import contextmanager
-from xlpy.errors import Exit, UsageError
+from xlpy.errors import Exit, NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def cut(
     from xlpy.powercut.trace import Trace
 
     _refuse_combinations(words, script, (kernel, initrd, append), (at, sample, every or None), scheduler, jobs)
+    _require_folders(page, keep)
     opened = Trace(trace)
     check = _check(opened, words, script, (kernel, initrd, append), timeout, prune)
     options = ExploreOptions(
@@ -130,6 +131,13 @@ def cut(
         summary = exploration.run()
     _report(env, opened, options, summary, results, keep, page, as_json)
     leave(Exit.FINDINGS if summary.failed else 0)
+
+
+def _require_folders(*paths: Path | None) -> None:
+    """NotFound unless what is written at the end can be: the states take long."""
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise NotFound(f"{path.parent}: there is no such folder", hint="name a file in one that is there")
 
 
 def _refuse_combinations(

@@ -131,7 +131,7 @@ class Exploration:
         epochs, chosen: how many have been looked at so far.
 
     Raises:
-        NotFound: the trace has no such device. ValueError: nothing makes the domain that the check names.
+        NotFound: the trace has no such device or epoch. ValueError: nothing makes the domain that the check names.
     """
 
     def __init__(self, trace: Trace, options: ExploreOptions, tell: Callable[[StateResult], None]) -> None:
@@ -177,6 +177,8 @@ class Exploration:
                     yield Task(f"{key:032x}", epoch.number, epoch.ended_by, state, lost, history.now(), kept)
             if epoch.number == last:
                 break  # what comes later has no part in any of them
+        if options.epochs and not self.epochs:
+            raise _no_epoch(min(options.epochs))
 
     def at(self, number: int) -> tuple[dict[int, Line], Durable]:
         """An epoch: its lines that lie in the source, and what was durable by then.
@@ -189,7 +191,7 @@ class Exploration:
             history.steps.append(self._settled(epoch))
             if epoch.number == number:
                 return self._lines(epoch), history.now()
-        raise NotFound(f"the trace has no epoch {number}", hint="xlpy trace show lists them")
+        raise _no_epoch(number)
 
     def check(self, lines: dict[int, Line], durable: Durable, state: dict[int, int]) -> Verdict:
         """Check one state of an epoch, at once."""
@@ -274,6 +276,10 @@ class Exploration:
                     if one.verdict.status is not None:  # with more time it may end
                         found[one.key] = one
         return found
+
+
+def _no_epoch(number: int) -> NotFound:
+    return NotFound(f"the trace has no epoch {number}", hint="xlpy trace show lists them")
 
 
 def _version(word: str) -> tuple[int, int] | None:
