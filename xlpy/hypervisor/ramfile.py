@@ -46,6 +46,7 @@ class RamFiles:
         self.frames = LinearMap().load(saved["frames"] if saved else [])
         self._high: int | None = saved["high"] if saved else None  # file page of guest address 4 GiB
         self._open: dict[int, Media] = {}
+        self._fresh: set[int] = set()  # files that were made here, and are zeros where no page has its place
 
     def to_json(self) -> dict[str, Any]:
         """The state, for the constructor."""
@@ -76,15 +77,14 @@ class RamFiles:
             file = HOLE_FILE
         if self._taken(file, page, count):  # a page that was populated here is at another gfn now, bytes and all
             file, page = HOLE_FILE, max(self._end(HOLE_FILE), _HIGH)
-        path = self.name(file)
-        if os.path.exists(path) and os.path.getsize(path) > page * PAGE:
-            self._grow(file, (page + count) * PAGE)
+        before = self._grow(file, (page + count) * PAGE)
+        if before > page * PAGE and file not in self._fresh:
             self._media(file).zero(page * PAGE, count * PAGE)  # a killed process may not have come to scrubbing it
-        self._grow(file, (page + count) * PAGE)
         self.frames.add(mfn, mfn + count, page, file)
 
     def forget(self, mfn: int, count: int) -> None:
         """Pages go back to the heap; nothing takes their place before ``scrub``."""
+        self._fresh.clear()
         for piece in self.frames.take(mfn, mfn + count):
             self._leaving.append((piece.tag, piece.base, piece.size))
 
@@ -128,29 +128,38 @@ class RamFiles:
             self._open[file] = Media(path, size)
         return self._open[file]
 
-    def _grow(self, file: int, size: int) -> None:
-        if file in self._open and self._open[file].size >= size:
-            return
-        path = self.name(file)
+    def _grow(self, file: int, size: int) -> int:
+        """Make a file at least so long, in bytes; how long it was."""
+        path, before = self.name(file), 0
         try:
-            folder(self.home)
-            if not os.path.exists(path):
-                Media.create(path, max(size, FOUR_GIB if file == HOLE_FILE else 0))
-            elif self._media(file).size < size:
-                os.truncate(path, size)
-                self._open.pop(file).close()
+            if file in self._open or os.path.exists(path):
+                before = self._media(file).size
+                if before < size:
+                    os.truncate(path, size)
+                    self._open.pop(file).close()
+            else:
+                folder(self.home)
+                size = max(size, FOUR_GIB if file == HOLE_FILE else 0)
+                Media.create(path, size)
+                self._fresh.add(file)
+            if before < size:
+                self._open[file] = Media(path, size)
         except OSError as error:
             raise trouble(path, error, size) from error
+        return before
 
     def _end(self, file: int) -> int:
-        there = [(piece.tag, piece.base, piece.size) for piece in self.frames]
-        return max((base + size for tag, base, size in (*there, *self._leaving) if tag == file), default=0)
+        return max([end for _, end in self._places(file)], default=0)
 
     def _taken(self, file: int, page: int, count: int) -> bool:
-        there = [(piece.tag, piece.base, piece.size) for piece in self.frames]
-        return any(
-            tag == file and base < page + count and page < base + size for tag, base, size in (*there, *self._leaving)
-        )
+        return any(start < page + count and page < end for start, end in self._places(file))
+
+    def _places(self, file: int) -> list[tuple[int, int]]:
+        """The pages of a file that are somebody's, or were before this transaction."""
+        frames = self.frames
+        rows = zip(frames.starts, frames.ends, frames.bases, frames.tags, strict=True)
+        there = [(base, base + end - start) for start, end, base, tag in rows if tag == file]
+        return there + [(base, base + size) for tag, base, size in self._leaving if tag == file]
 
 
 def _without(start: int, end: int, used: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

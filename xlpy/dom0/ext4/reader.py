@@ -34,6 +34,7 @@ R = TypeVar("R")
 
 MAX_SYMLINKS = 8
 _RUN = 256  # directory blocks in one read
+_KNOWN = 64  # inodes that are kept: those on the way to files that are looked at again and again
 
 
 def _held(method: Callable[Concatenate[Ext4, P], R]) -> Callable[Concatenate[Ext4, P], R]:
@@ -75,6 +76,7 @@ class Ext4:
         self._zones: Zones | None = None
         self._names: dict[tuple[int, bytes], int | None] = {}  # inode numbers by directory and name
         self._maps: dict[Inode, Extents] = {}  # of inodes that hold all of their map themselves
+        self._inodes: dict[int, tuple[bytes, Inode]] = {}  # what was found to be sound, and its bytes then
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
@@ -94,7 +96,12 @@ class Ext4:
             FormatError: the number is impossible, or group descriptor or inode are damaged.
         """
         raw, offset = self.inode_bytes(number)
-        return parse_inode(self.superblock, number, raw, offset)
+        known = self._inodes.get(number)
+        if known is None or known[0] != raw:
+            known = raw, parse_inode(self.superblock, number, raw, offset)
+            if len(self._inodes) < _KNOWN:
+                self._inodes[number] = known
+        return known[1]
 
     @_held
     def inode_bytes(self, number: int) -> tuple[bytes, int]:

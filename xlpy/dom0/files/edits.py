@@ -41,7 +41,7 @@ class Edits:
         def zero(at: int, length: int) -> None:
             hw.zero(Span(Spa(start + at), length))
 
-        return Ext4Editor(*self._vfs.reopen(mount), zero=zero, keep=self._keep)
+        return Ext4Editor(*self._vfs.located(mount), zero=zero, keep=self._keep)
 
     def set_immutable(self, mount: Mount, inode: int, on: bool) -> None:
         """Set or clear the immutable flag of an inode."""
@@ -49,7 +49,7 @@ class Edits:
 
         image = self._vfs.opened(mount)
         told = image.only_flags_changed if image else None
-        InPlace(*self._vfs.reopen(mount), keep=self._keep).set_immutable(inode, on, told)
+        InPlace(*self._vfs.located(mount), keep=self._keep).set_immutable(inode, on, told)
 
     def _keep(self, edit: str) -> None:
         """An edit of a file system stays when the store has its record, and is taken back when it has not."""
@@ -87,7 +87,7 @@ class Edits:
 
         for mount in self._vfs.disk_mounts:
             if "ro" not in mount.options and mount.fstype != "xfs":
-                yield InPlace(*self._vfs.reopen(mount))
+                yield InPlace(*self._vfs.located(mount))
 
 
 def refuse_xfs(mount: Mount) -> None:

@@ -227,11 +227,8 @@ class Vfs(Buses):
         """The file system on a mount, if something of it has been read."""
         return self._open_images.get(mount.mountpoint)
 
-    def reopen(self, mount: Mount) -> tuple[str, int, int]:
-        """Image, offset and size of a file system that is to change; what was read of it is read anew afterwards."""
-        image = self._open_images.pop(mount.mountpoint, None)
-        if image is not None:
-            image.close()
+    def located(self, mount: Mount) -> tuple[str, int, int]:
+        """Image, offset and size of a file system."""
         window = self.window(mount)
         return *self.hw.locate_file(window.start), window.size
 
