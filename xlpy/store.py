@@ -80,41 +80,41 @@ class Table:
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys that start with ``prefix``, sorted."""
-        self._store.flush()
+        self._store.flush(self._name)
         sql = "SELECT key FROM records WHERE room = ? AND key >= ? AND key < ? ORDER BY key"
         return [row[0] for row in self._store.query(sql, (self._name, prefix, prefix + _LAST))]
 
     def branches(self, prefix: str) -> list[str]:
         """What follows ``prefix`` in keys, up to the next ``/``, each once and sorted; costs one search for each."""
-        self._store.flush()
+        self._store.flush(self._name)
         found = {row[0].partition("/")[0] for row in self._store.query(_BRANCHES, (self._name, prefix, len(prefix)))}
         return sorted(found - {""})
 
     def valued(self, head: list[Any]) -> list[str]:
         """The keys of indexed records (see ``_INDEXED``) that are lists and begin as ``head``, sorted; costs by their
         number."""
-        self._store.flush()
+        self._store.flush(self._name)
         sql = f"SELECT key FROM records INDEXED BY named WHERE {_INDEXED} AND value >= ? AND value < ?"
         start = encode_compact(head)[:-1] + ","
         return sorted(row[0] for row in self._store.query(sql, (start, start + _LAST)))
 
     def first(self, prefix: str) -> str | None:
         """The first key that starts with ``prefix``, or None; costs the same however many there are."""
-        self._store.flush()
+        self._store.flush(self._name)
         sql = "SELECT min(key) FROM records WHERE room = ? AND key >= ? AND key < ?"
         found: str | None = self._store.query(sql, (self._name, prefix, prefix + _LAST))[0][0]
         return found
 
     def ends(self) -> tuple[str, str] | None:
         """The first and the last key, or None when there are no records; costs the same however many there are."""
-        self._store.flush()
+        self._store.flush(self._name)
         room = "FROM records WHERE room = ?1"
         first, last = self._store.query(f"SELECT (SELECT min(key) {room}), (SELECT max(key) {room})", (self._name,))[0]
         return (first, last) if isinstance(first, str) and isinstance(last, str) else None  # damage shows as NULL
 
     def items(self, prefix: str = "") -> list[tuple[str, Any]]:
         """(key, value) of all keys that start with ``prefix``, sorted by key."""
-        self._store.flush()
+        self._store.flush(self._name)
         sql = "SELECT key, value, crc FROM records WHERE room = ? AND key >= ? AND key < ? ORDER BY key"
         rows = self._store.query(sql, (self._name, prefix, prefix + _LAST))
         return [(key, self._store.value(self._store.checked(self._name, key, text, crc))) for key, text, crc in rows]
@@ -218,13 +218,15 @@ class Store:
             self.flush()
             self._known.clear()
 
-    def flush(self) -> None:
-        """Give SQLite what was written in this transaction, so that queries find it."""
+    def flush(self, room: str | None = None) -> None:
+        """Give SQLite what was written in this transaction, or of that the records of one table: queries find it."""
         if not self._unwritten or self._trial:
             return
+        places = sorted(self._unwritten if room is None else [place for place in self._unwritten if place[0] == room])
+        if not places:
+            return
         self._check_alive()
-        places = sorted(self._unwritten)
-        self._unwritten.clear()
+        self._unwritten.difference_update(places)
         texts = {place: _now(self._known[place]) for place in places}
         self._known.update(texts)
         kept = [(*place, text, _crc(*place, text)) for place, text in texts.items() if text is not None]

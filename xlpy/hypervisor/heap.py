@@ -59,9 +59,9 @@ class Heap:
         if count > self.pages:
             return None
         for align in (1 << ORDER_1G, 1 << ORDER_2M, 1):
-            for run in self._free:
+            for run in self._free if count >= align else ():
                 first = run.start + (gfn - run.start) % align
-                if first + count <= run.end and (count >= align or align == 1):
+                if first + count <= run.end:
                     self._free.remove(first, first + count)
                     return [(first, count)]
         found = []

@@ -111,7 +111,9 @@ class XenStore:
         if named or old is not None:
             above = parent_path(path)
             parent = changed.get(above) or self.load(above)
-            self._mentions.put(path, named - strangers(above, parent.perms if parent else ()))
+            first = named - strangers(above, parent.perms if parent else ())
+            if first or old is not None:  # a new node is in the index when it has to be
+                self._mentions.put(path, first)
         if old is not None and strangers(path, old.perms) != named:
             for name in self.children(path):
                 key = f"{path.rstrip('/')}/{name}"
@@ -182,7 +184,7 @@ class Connection:
 
     def read(self, path: str) -> str:
         """The value of a node."""
-        return self._tree().read(self._absolute(path))
+        return self._tree().read(path)
 
     def read_or_none(self, path: str) -> str | None:
         """The value of a node, or None when there is none or the domain may not read it."""
@@ -191,19 +193,19 @@ class Connection:
 
     def write(self, path: str, value: str) -> None:
         """Set a value; missing nodes on the way are made. E2BIG: more than 4096 bytes."""
-        self._now(lambda tree: tree.write(self._absolute(path), value))
+        self._now(lambda tree: tree.write(path, value))
 
     def mkdir(self, path: str) -> None:
         """Make a node with an empty value; nothing happens when it is there."""
-        self._now(lambda tree: tree.mkdir(self._absolute(path)))
+        self._now(lambda tree: tree.mkdir(path))
 
     def rm(self, path: str) -> None:
         """Remove a node with everything below it; nothing happens when it is absent but its parent is there."""
-        self._now(lambda tree: tree.rm(self._absolute(path)))
+        self._now(lambda tree: tree.rm(path))
 
     def directory(self, path: str) -> list[str]:
         """The names below a node, sorted."""
-        return self._tree().directory(self._absolute(path))
+        return self._tree().directory(path)
 
     def childless(self, path: str) -> bool:
         """Whether nothing is below a node that the domain may see or not; costs the same however much there is."""
@@ -211,11 +213,11 @@ class Connection:
 
     def get_perms(self, path: str) -> tuple[Perm, ...]:
         """The permission list, owner first."""
-        return self._tree().get_perms(self._absolute(path))
+        return self._tree().get_perms(path)
 
     def set_perms(self, path: str, perms: Sequence[Perm]) -> None:
         """Replace the permission list. Only the owner may; only Dom0 may give a node away (EPERM)."""
-        self._now(lambda tree: tree.set_perms(self._absolute(path), perms))
+        self._now(lambda tree: tree.set_perms(path, perms))
 
     def transaction(self) -> Transaction:
         """Start a private view, shown to all on ``commit``. As a context manager it commits, or aborts on an error."""

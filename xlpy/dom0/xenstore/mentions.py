@@ -25,8 +25,12 @@ def home(domid: int) -> str:
 
 def strangers(path: str, perms: Iterable[Perm]) -> set[int]:
     """The domains that a node names, but Dom0 and the one in whose home it lies."""
-    inside = path[len(_HOMES) :].partition("/")[0] if path.startswith(_HOMES) else ""
-    return {perm[0] for perm in perms if perm[0] and str(perm[0]) != inside}
+    named = {perm[0] for perm in perms}
+    named.discard(0)
+    if named and path.startswith(_HOMES):
+        inside = path[len(_HOMES) :].partition("/")[0]
+        return {domid for domid in named if str(domid) != inside}
+    return named
 
 
 class Mentions:

@@ -196,7 +196,7 @@ class Transaction:
     def _load(self, path: str) -> Node | None:
         if path in self._changed:
             return self._changed[path]
-        if self._gone(path):
+        if self._removed and self._gone(path):
             return None
         if path not in self._seen:
             # below a node that is not there, there is none

@@ -57,16 +57,23 @@ class Config:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
+        self._address = 0  # what the latch has
+
+    def _select(self, devfn: int, reg: int) -> int:
+        """The port of a register."""
+        address = 0x80000000 | devfn << 8 | reg & ~3
+        if address != self._address:
+            self._platform.io_out(_ADDRESS, 4, address)
+            self._address = address
+        return _DATA + (reg & 3)
 
     def read(self, devfn: int, reg: int, size: int) -> int:
         """Read 1, 2 or 4 bytes."""
-        self._platform.io_out(_ADDRESS, 4, 0x80000000 | devfn << 8 | reg & ~3)
-        return self._platform.io_in(_DATA + (reg & 3), size)
+        return self._platform.io_in(self._select(devfn, reg), size)
 
     def write(self, devfn: int, reg: int, size: int, value: int) -> None:
         """Write 1, 2 or 4 bytes."""
-        self._platform.io_out(_ADDRESS, 4, 0x80000000 | devfn << 8 | reg & ~3)
-        self._platform.io_out(_DATA + (reg & 3), size, value)
+        self._platform.io_out(self._select(devfn, reg), size, value)
 
     def functions(self) -> Iterator[int]:
         """All functions there are."""
