@@ -22,6 +22,7 @@ PAGE_SHIFT = 12
 PAGE = 1 << PAGE_SHIFT
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 SECTOR = 512  # the unit in which Linux counts block devices
+LINE = 64  # bytes of a cache line, which is also what a memory controller poisons at once
 REGION_ALIGN = 16 << 20  # Linux' MEMREMAP_COMPAT_ALIGN_MAX: the alignment of a region that can hold namespaces
 LIMIT = 1 << 64
 

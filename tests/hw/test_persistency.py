@@ -11,7 +11,8 @@ from itertools import product
 
 import pytest
 
-from xlpy.hw.persistency import LINE, Persistency, pieces
+from xlpy.addr import LINE
+from xlpy.hw.persistency import Persistency, pieces
 
 X, X2, Y = 0x1000, 0x1008, 0x2000
 CELLS = {"x": X, "x2": X2, "y": Y}

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from powercut.conftest import GPA, SIZE, program
 
+from xlpy.addr import LINE
 from xlpy.held import hold
-from xlpy.hw.persistency import LINE, Persistency
+from xlpy.hw.persistency import Persistency
 from xlpy.limits import IMAGE_IN_MEMORY
 from xlpy.powercut.check import KEEP, Check, run_check
 from xlpy.powercut.counterexample import load, reduced, replay, save

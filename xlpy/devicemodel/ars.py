@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from struct import Struct
 
-from xlpy.addr import LIMIT, Gpa, Span
+from xlpy.addr import LIMIT, LINE, Gpa, Span
 from xlpy.devicemodel.mailbox import DATA_SIZE
-from xlpy.hw.poison import LINE
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import random
 
-from xlpy.addr import Gpa, Spa
+from xlpy.addr import LINE, Gpa, Spa
 from xlpy.errors import Constraint, NotFound, UsageError
 from xlpy.hw import power
 from xlpy.hw.caches import Caches
-from xlpy.hw.persistency import LINE
 from xlpy.hw.persistency import pieces as pieces_of
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.durable import caches, pieces

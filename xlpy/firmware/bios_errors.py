@@ -6,8 +6,8 @@ lines of 64 bytes.
 
 from __future__ import annotations
 
+from xlpy.addr import LINE
 from xlpy.errors import Constraint
-from xlpy.hw.poison import LINE
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

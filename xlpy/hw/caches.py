@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 
+from xlpy.addr import LINE
 from xlpy.errors import StateError
 from xlpy.hw.media import trouble
-from xlpy.hw.persistency import LINE, Line, Persistency, Store
+from xlpy.hw.persistency import CpuStore, Line, Persistency
 from xlpy.jsontext import decode, encode
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING, Any
@@ -99,7 +100,7 @@ class Caches:
                 saved: dict[str, Any] = decode(file.read().decode())
             for address, (base, stores, durable) in saved["lines"].items():
                 line = self._model.lines[int(address, 16)] = Line(bytes.fromhex(base))
-                line.stores = [Store(at, bytes.fromhex(data), order) for at, data, order in stores]
+                line.stores = [CpuStore(at, bytes.fromhex(data), order) for at, data, order in stores]
                 line.durable = durable
             self._model.restore(saved["waiting"], saved["queued"])
         except FileNotFoundError:

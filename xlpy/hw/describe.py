@@ -16,7 +16,7 @@ from xlpy.hw.contents import read_namespace, read_uses
 from xlpy.hw.cpu import OPTIONAL, WITHDRAWN
 from xlpy.hw.fields import U16, U32, Problems, Section
 from xlpy.hw.machine import LABEL_MIN, CpuSpec, DimmSpec, HealthSpec, MachineSpec, NamespaceSpec, SetSpec
-from xlpy.hw.strict_yaml import Refused, load
+from xlpy.hw.strict_yaml import YamlRefused, load
 from xlpy.typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def parse_machine(text: str, source: str = "machine.yaml") -> MachineSpec:
     spec = None
     try:
         root, faults = load(text)
-    except Refused as fault:
+    except YamlRefused as fault:
         problems.add(fault.line, fault.text)
     else:
         for duplicate in faults:

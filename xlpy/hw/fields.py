@@ -12,7 +12,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xlpy.hw.strict_yaml import Node
+    from xlpy.hw.strict_yaml import YamlNode
 
 U16, U32 = 0xFFFF, 0xFFFFFFFF
 SHOWN = 200  # problems in a report
@@ -55,13 +55,13 @@ class Section:
     goes on; a key that no look-up asked for is noted by ``done``. Without a default, the key is required.
     """
 
-    def __init__(self, node: Node, path: str, problems: Problems) -> None:
+    def __init__(self, node: YamlNode, path: str, problems: Problems) -> None:
         self.path = path
         self.line = node.line
         self._problems = problems
         self.wrong: set[str] = set()  # keys whose value was not taken
         self._asked: list[str] = []
-        self._entries: dict[str, Node] = {}
+        self._entries: dict[str, YamlNode] = {}
         self._is_mapping = isinstance(node.value, dict)
         if isinstance(node.value, dict):
             self._entries = node.value
@@ -89,7 +89,7 @@ class Section:
             if key not in self._asked:
                 self.problem(key, "unknown key" + self._problems.nearest(key, self._asked))
 
-    def _take(self, key: str, *, required: bool) -> Node | None:
+    def _take(self, key: str, *, required: bool) -> YamlNode | None:
         self._asked.append(key)
         node = self._entries.get(key)
         if node is None and required and self._is_mapping:

@@ -14,7 +14,7 @@ from xlpy.errors import ConfigError
 from xlpy.hw import describe
 from xlpy.hw.fields import Problems, Section
 from xlpy.hw.memmap import PMEM, RAM, SLOTS, host_e820
-from xlpy.hw.strict_yaml import Node, Refused, load
+from xlpy.hw.strict_yaml import YamlNode, YamlRefused, load
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ def parse_fragment(text: str, source: str, there: MachineSpec) -> Fragment:
         for duplicate in faults:
             problems.add(duplicate.line, duplicate.text)
         spec = describe._machine(Section(_merged(root, there, media, problems), "", problems))
-    except Refused as fault:
+    except YamlRefused as fault:
         problems.add(fault.line, fault.text)
     if spec is not None:
         _refuse_taken(root, spec, there, problems)
@@ -79,7 +79,7 @@ def _free(taken: set[int]) -> Iterator[int]:
     return (number for number in count(1) if number not in taken)
 
 
-def _merged(root: Node, there: MachineSpec, media: dict[str, str], problems: Problems) -> Node:
+def _merged(root: YamlNode, there: MachineSpec, media: dict[str, str], problems: Problems) -> YamlNode:
     """A description of the machine with the fragment in it; what is there already stands in line 0."""
     if not isinstance(root.value, dict):
         return root
@@ -92,19 +92,21 @@ def _merged(root: Node, there: MachineSpec, media: dict[str, str], problems: Pro
     for item in _items(root, "dimms"):
         _take_media(item, media, problems)
     whole = {
-        "name": Node(there.name, 0),
-        "ram": Node(there.ram, 0),
-        "cpu": Node({"physical_bits": Node(there.cpu.physical_bits, 0), "count": Node(there.cpu.count, 0)}, 0),
+        "name": YamlNode(there.name, 0),
+        "ram": YamlNode(there.ram, 0),
+        "cpu": YamlNode(
+            {"physical_bits": YamlNode(there.cpu.physical_bits, 0), "count": YamlNode(there.cpu.count, 0)}, 0
+        ),
         "dimms": _joined([_dimm(one) for one in there.dimms], dimms),
         "sets": _joined([_set(one) for one in there.sets], root.value.get("sets")),
     }
     if "namespaces" in root.value:
         whole["namespaces"] = root.value["namespaces"]
         _refuse_old_regions(root, there, problems)
-    return Node(whole, root.line)
+    return YamlNode(whole, root.line)
 
 
-def _refuse_old_regions(root: Node, there: MachineSpec, problems: Problems) -> None:
+def _refuse_old_regions(root: YamlNode, there: MachineSpec, problems: Problems) -> None:
     """Namespaces of sets that are there are made by ndctl."""
     names = {one.name for one in there.sets}
     for item in _items(root, "namespaces"):
@@ -113,13 +115,13 @@ def _refuse_old_regions(root: Node, there: MachineSpec, problems: Problems) -> N
             problems.add(region.line, f"namespaces: region: {region.value} is in the machine already, use xlpy ndctl")
 
 
-def _joined(old: Sequence[Node], new: Node | None) -> Node:
+def _joined(old: Sequence[YamlNode], new: YamlNode | None) -> YamlNode:
     if new is None:
-        return Node([*old], 0)
-    return Node([*old, *new.value], new.line) if isinstance(new.value, list) else new
+        return YamlNode([*old], 0)
+    return YamlNode([*old, *new.value], new.line) if isinstance(new.value, list) else new
 
 
-def _take_media(dimm: dict[str, Node], media: dict[str, str], problems: Problems) -> None:
+def _take_media(dimm: dict[str, YamlNode], media: dict[str, str], problems: Problems) -> None:
     node = dimm.pop("media", None)
     if node is None:
         return
@@ -130,7 +132,7 @@ def _take_media(dimm: dict[str, Node], media: dict[str, str], problems: Problems
         media[name.value] = node.value
 
 
-def _refuse_taken(root: Node, spec: MachineSpec, there: MachineSpec, problems: Problems) -> None:
+def _refuse_taken(root: YamlNode, spec: MachineSpec, there: MachineSpec, problems: Problems) -> None:
     """A set that comes lies where nothing is: RAM does not move while the machine runs."""
     lines = {}
     for item in _items(root, "sets"):
@@ -153,7 +155,7 @@ def _refuse_taken(root: Node, spec: MachineSpec, there: MachineSpec, problems: P
                 break
 
 
-def _refuse_without_slot(root: Node, spec: MachineSpec, there: MachineSpec, problems: Problems) -> None:
+def _refuse_without_slot(root: YamlNode, spec: MachineSpec, there: MachineSpec, problems: Problems) -> None:
     """Slots are soldered on: firmware has an ACPI device for each, at power-on; none can come later."""
     lines = {item["id"].value: item["handle"].line for item in _items(root, "dimms") if {"id", "handle"} <= item.keys()}
     ranges = ", ".join(f"{n * SLOTS:#x}-{n * SLOTS + SLOTS - 1:#x}" for n in there.controllers)
@@ -165,31 +167,31 @@ def _refuse_without_slot(root: Node, spec: MachineSpec, there: MachineSpec, prob
             )
 
 
-def _items(root: Node, key: str) -> list[dict[str, Node]]:
+def _items(root: YamlNode, key: str) -> list[dict[str, YamlNode]]:
     """The mappings of one of the lists."""
     node = root.value.get(key) if isinstance(root.value, dict) else None
     items = node.value if node is not None and isinstance(node.value, list) else []
     return [item.value for item in items if isinstance(item.value, dict)]
 
 
-def _dimm(one: DimmSpec) -> Node:
+def _dimm(one: DimmSpec) -> YamlNode:
     keys = ("id", "handle", "phys_id", "capacity", "label_size", "serial")
-    return Node({key: Node(getattr(one, key), 0) for key in keys}, 0)
+    return YamlNode({key: YamlNode(getattr(one, key), 0) for key in keys}, 0)
 
 
-def _set(one: SetSpec) -> Node:
+def _set(one: SetSpec) -> YamlNode:
     fields = {
-        "name": Node(one.name, 0),
-        "dimms": Node([Node(dimm, 0) for dimm in one.dimms], 0),
-        "line": Node(one.line, 0),
-        "base": Node(int(one.base), 0),
-        "size": Node(one.size, 0),
+        "name": YamlNode(one.name, 0),
+        "dimms": YamlNode([YamlNode(dimm, 0) for dimm in one.dimms], 0),
+        "line": YamlNode(one.line, 0),
+        "base": YamlNode(int(one.base), 0),
+        "size": YamlNode(one.size, 0),
     }
     if one.labels:
-        fields["labels"] = Node(one.labels, 0)
+        fields["labels"] = YamlNode(one.labels, 0)
     if not one.dimms:
         del fields["line"]
-    return Node(fields, 0)
+    return YamlNode(fields, 0)
 
 
 def _told(line: str, there: MachineSpec) -> str:

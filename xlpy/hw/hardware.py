@@ -422,7 +422,7 @@ class Hardware:
 
         return cpuid(self.spec.cpu, leaf, subleaf)
 
-    def memory_map(self) -> list[memmap.E820Entry]:
+    def memory_map(self) -> list[memmap.MemoryMapEntry]:
         """The host's E820: (start, size, type), sorted."""
         return memmap.host_e820(self.spec)
 

@@ -30,11 +30,11 @@ HIGH = Spa(4 * GIB)
 RAM_MIN = 64 * MIB
 ACPI_SIZE = MIB  # of which the last part is NVS
 NVS_SIZE = 64 * KIB
-PMEM_ALIGN = GIB
+SET_ALIGN = GIB
 SLOTS = 256  # for DIMMs at each memory controller: 16 channels of 16, as handles count them
 
 
-class E820Entry(NamedTuple):
+class MemoryMapEntry(NamedTuple):
     """One line of the map: start and size in bytes, type as above."""
 
     start: Spa
@@ -93,16 +93,16 @@ def place(ram: int, sizes: Sequence[int], given: Sequence[int | None]) -> list[S
     bases: list[Spa] = []
     for base, size in zip(given, sizes, strict=True):
         if base is None:
-            base = align_up(floor, PMEM_ALIGN)
+            base = align_up(floor, SET_ALIGN)
             for start, end in sorted(taken):
                 if base < end and start < base + size:
-                    base = align_up(end, PMEM_ALIGN)
+                    base = align_up(end, SET_ALIGN)
             taken.append((base, base + size))
         bases.append(Spa(base))
     return bases
 
 
-def host_e820(spec: MachineSpec) -> list[E820Entry]:
+def host_e820(spec: MachineSpec) -> list[MemoryMapEntry]:
     """The map that firmware reports, sorted and disjoint. Gaps are the VGA window and the device hole.
 
     Persistent memory that no NFIT describes has the type that firmware used before ACPI 6.
@@ -123,4 +123,4 @@ def host_e820(spec: MachineSpec) -> list[E820Entry]:
             spans.append((Span.between(at, hole.start), RAM))
             at = hole.end
         spans.append((Span.between(at, ram.end), RAM))
-    return [E820Entry(span.start, span.size, kind) for span, kind in sorted(spans) if span.size]
+    return [MemoryMapEntry(span.start, span.size, kind) for span, kind in sorted(spans) if span.size]

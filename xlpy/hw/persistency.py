@@ -11,19 +11,19 @@ in which a buffer drains is its table of preserved pairs); Intel SDM volume 2, C
 
 from __future__ import annotations
 
+from xlpy.addr import LINE
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-LINE = 64  # bytes of a cache line
 UNIT = 8  # bytes: an aligned store of so many is never torn
 
 STORE, CLFLUSH, CLWB, SFENCE = "store", "clflush", "clwb", "sfence"  # CLFLUSHOPT is ordered as CLWB is
 
 
-class Store(NamedTuple):
+class CpuStore(NamedTuple):
     """Bytes put at ``offset`` of a line. order: position among all stores, from 0; atomic: by a locked instruction."""
 
     offset: int
@@ -45,7 +45,7 @@ class Line:
 
     def __init__(self, base: bytes) -> None:
         self.base = base
-        self.stores: list[Store] = []
+        self.stores: list[CpuStore] = []
         self.durable = 0
 
     @property
@@ -113,7 +113,7 @@ class Persistency:
     def store_at_once(self, thread: int, address: int, data: bytes, *, nontemporal: bool = False) -> None:
         """A store by a thread whose buffer is empty, which reaches the cache at once."""
         for at, part in pieces(address, data):
-            self._reach_cache(thread, at - at % LINE, Store(at % LINE, part, self._count), nontemporal=nontemporal)
+            self._reach_cache(thread, at - at % LINE, CpuStore(at % LINE, part, self._count), nontemporal=nontemporal)
 
     def clwb(self, thread: int, address: int) -> None:
         """CLWB or CLFLUSHOPT of the line of an address."""
@@ -159,7 +159,7 @@ class Persistency:
 
     def _take_effect(self, thread: int, one: _Pending) -> None:
         if one.kind == STORE:
-            store = Store(one.offset, one.data, self._count, one.atomic)
+            store = CpuStore(one.offset, one.data, self._count, one.atomic)
             self._reach_cache(thread, one.line, store, nontemporal=one.nontemporal)
         elif one.kind == CLFLUSH:
             if (line := self.lines.get(one.line)) is not None:
@@ -171,7 +171,7 @@ class Persistency:
             for address, covered in self._flushing.pop(thread, {}).items():
                 self._force(address, covered)
 
-    def _reach_cache(self, thread: int, address: int, store: Store, *, nontemporal: bool) -> None:
+    def _reach_cache(self, thread: int, address: int, store: CpuStore, *, nontemporal: bool) -> None:
         line = self.lines.get(address)
         if line is None:
             line = self.lines[address] = Line(self._read(address, LINE))

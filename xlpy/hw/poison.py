@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from xlpy.addr import Spa, Span, align_down, align_up
+from xlpy.addr import LINE, Spa, Span, align_down, align_up
 from xlpy.errors import StateError
 from xlpy.hw.media import trouble
 from xlpy.jsontext import decode, encode
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from xlpy.hw.undo import Undo
-
-LINE = 64  # what the memory controller poisons at once
 
 
 class PoisonList:

@@ -26,7 +26,7 @@ _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 Scalar = str | int | bool | None
 
 
-class Node:
+class YamlNode:
     """One value: a scalar, a list of nodes, or a dictionary of nodes.
 
     ``line`` counts from 1; the value of a key has the line of its key.
@@ -34,7 +34,7 @@ class Node:
 
     __slots__ = ("line", "value")
 
-    def __init__(self, value: Scalar | list[Node] | dict[str, Node], line: int) -> None:
+    def __init__(self, value: Scalar | list[YamlNode] | dict[str, YamlNode], line: int) -> None:
         self.value = value
         self.line = line
 
@@ -48,7 +48,7 @@ class Node:
         return "nothing" if self.value is None else text if len(text) < 60 else text[:57] + "..."
 
 
-class Refused(Exception):
+class YamlRefused(Exception):
     """The text is not acceptable YAML; ``line`` counts from 1."""
 
     def __init__(self, text: str, line: int) -> None:
@@ -57,7 +57,7 @@ class Refused(Exception):
         self.line = line
 
 
-def load(text: str) -> tuple[Node, list[Refused]]:
+def load(text: str) -> tuple[YamlNode, list[YamlRefused]]:
     """Read one document.
 
     Returns:
@@ -67,71 +67,71 @@ def load(text: str) -> tuple[Node, list[Refused]]:
         Refused: a syntax error, an alias, a tag, too deep or too long.
     """
     if len(text) > LENGTH:
-        raise Refused(f"{len(text)} characters are too many, the limit is {LENGTH}", 1)
-    faults: list[Refused] = []
+        raise YamlRefused(f"{len(text)} characters are too many, the limit is {LENGTH}", 1)
+    faults: list[YamlRefused] = []
     try:
         return _build(yaml.parse(text, Loader=_LOADER), faults), faults
     except yaml.MarkedYAMLError as error:
         what = " ".join(part for part in (error.problem, error.context) if part)
-        raise Refused(f"not YAML: {what}", getattr(error.problem_mark, "line", 0) + 1) from error
+        raise YamlRefused(f"not YAML: {what}", getattr(error.problem_mark, "line", 0) + 1) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: text that cannot be encoded
         reason = getattr(error, "reason", None) or str(error).splitlines()[0]
         position = getattr(error, "position", 0)
-        raise Refused(f"not YAML text: {reason}", text.count("\n", 0, position) + 1) from error
+        raise YamlRefused(f"not YAML text: {reason}", text.count("\n", 0, position) + 1) from error
 
 
-def _build(events: Iterator[yaml.Event], faults: list[Refused]) -> Node:
-    root = Node(None, 1)
-    open_nodes: list[Node] = []
-    keys: list[Node | None] = []  # for each open mapping, the key that waits for its value
+def _build(events: Iterator[yaml.Event], faults: list[YamlRefused]) -> YamlNode:
+    root = YamlNode(None, 1)
+    open_nodes: list[YamlNode] = []
+    keys: list[YamlNode | None] = []  # for each open mapping, the key that waits for its value
     documents = 0
     for event in events:
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise Refused("a second document begins here; one machine is one document", line)
+                raise YamlRefused("a second document begins here; one machine is one document", line)
             continue
         if isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
             open_nodes.pop()
             keys.pop()
             continue
         if isinstance(event, yaml.AliasEvent):
-            raise Refused(f"*{event.anchor}: aliases are not supported, write the value out", line)
+            raise YamlRefused(f"*{event.anchor}: aliases are not supported, write the value out", line)
         if not isinstance(event, yaml.NodeEvent):
             continue
         if getattr(event, "tag", None) not in (None, "!"):
-            raise Refused(f"the tag {event.tag} is not supported", line)  # type: ignore[attr-defined]
+            raise YamlRefused(f"the tag {event.tag} is not supported", line)  # type: ignore[attr-defined]
         if isinstance(event, yaml.ScalarEvent):
-            node = Node(_scalar(event), line)
+            node = YamlNode(_scalar(event), line)
         else:
-            node = Node({} if isinstance(event, yaml.MappingStartEvent) else [], line)
+            node = YamlNode({} if isinstance(event, yaml.MappingStartEvent) else [], line)
         if not open_nodes:
             root = node
         else:
             _place(open_nodes[-1], keys, node, faults)
         if not isinstance(event, yaml.ScalarEvent):
             if len(open_nodes) == DEPTH:
-                raise Refused(f"nested deeper than {DEPTH} levels", line)
+                raise YamlRefused(f"nested deeper than {DEPTH} levels", line)
             open_nodes.append(node)
             keys.append(None)
     return root
 
 
-def _place(parent: Node, keys: list[Node | None], node: Node, faults: list[Refused]) -> None:
+def _place(parent: YamlNode, keys: list[YamlNode | None], node: YamlNode, faults: list[YamlRefused]) -> None:
     if isinstance(parent.value, list):
         parent.value.append(node)
         return
     key, keys[-1] = keys[-1], None
     if key is None:
         if isinstance(node.value, (dict, list)) or node.value is None:
-            raise Refused(f"a key must be a word, not {node.kind()}", node.line)
+            raise YamlRefused(f"a key must be a word, not {node.kind()}", node.line)
         keys[-1] = node
         return
     name = str(key.value)
     node.line = key.line
     if isinstance(parent.value, dict) and parent.value.setdefault(name, node) is not node:
-        faults.append(Refused(f"duplicate key {name!r}, first given in line {parent.value[name].line}", key.line))
+        faults.append(YamlRefused(f"duplicate key {name!r}, first given in line {parent.value[name].line}", key.line))
 
 
 def _scalar(event: yaml.ScalarEvent) -> Scalar:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 EAX, EBX, ECX, EDX = range(4)
-REGISTERS = ("eax", "ebx", "ecx", "edx")
 WORD = 0xFFFFFFFF
 TSC_KHZ = 2_400_000  # the emulated host's time stamp counter
 
@@ -146,7 +145,7 @@ def guest_policy(
         if (leaf, subleaf) not in policy.leaves:
             refuse(abi.EINVAL, f"CPUID leaf {leaf:#x}:{subleaf} is not in the host's policy")
         values = list(policy.leaves[leaf, subleaf])
-        for register, name in enumerate(REGISTERS):
+        for register, name in enumerate(("eax", "ebx", "ecx", "edx")):
             text = row.get(name)
             if text is not None:
                 where = f"CPUID {leaf:#x}:{subleaf}.{name}"

@@ -9,9 +9,8 @@ recorded by the hardware, outlives the domain, and keeps the page from being map
 from __future__ import annotations
 
 from xlpy import abi
-from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa, Span, align_down, align_up
+from xlpy.addr import LINE, PAGE, PAGE_SHIFT, Gpa, Spa, Span, align_down, align_up
 from xlpy.firmware.e820 import E820_RAM
-from xlpy.hw.poison import LINE
 from xlpy.hypervisor.domain import Vmce
 from xlpy.hypervisor.p2m import as_broken, as_mended
 from xlpy.records import NamedTuple

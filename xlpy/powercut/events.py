@@ -22,8 +22,8 @@ LEB128: seven bits a byte, the lowest first.
 
 from __future__ import annotations
 
+from xlpy.addr import LINE
 from xlpy.errors import FormatError
-from xlpy.hw.persistency import LINE
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 

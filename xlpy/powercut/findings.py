@@ -5,7 +5,8 @@ Source of the classes: pmemcheck of the Valgrind of pmem/valgrind, its documenta
 
 from __future__ import annotations
 
-from xlpy.hw.persistency import LINE, pieces
+from xlpy.addr import LINE
+from xlpy.hw.persistency import pieces
 from xlpy.powercut.events import FENCES, FLUSHES, STORES
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING

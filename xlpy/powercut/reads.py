@@ -14,8 +14,8 @@ import re
 import shutil
 from bisect import bisect_right
 
+from xlpy.addr import LINE
 from xlpy.errors import MissingTool
-from xlpy.hw.persistency import LINE
 from xlpy.limits import STRACE_LOG
 from xlpy.powercut.history import standing
 from xlpy.powercut.image import Digest

@@ -12,8 +12,9 @@ import os
 import zlib
 from weakref import finalize
 
+from xlpy.addr import LINE
 from xlpy.errors import Constraint, FormatError, NotFound
-from xlpy.hw.persistency import LINE, UNIT
+from xlpy.hw.persistency import UNIT
 from xlpy.inputs import read_file
 from xlpy.limits import TRACE_HEADER
 from xlpy.powercut.events import decode

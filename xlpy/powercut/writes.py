@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 
-from xlpy.hw.persistency import LINE, UNIT, Line, Store, pieces
+from xlpy.addr import LINE
+from xlpy.hw.persistency import UNIT, CpuStore, Line, pieces
 from xlpy.powercut.states import USUAL, states
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -76,5 +77,5 @@ def _lines(write: Write) -> dict[int, Line]:
     )
     for order, (at, data) in enumerate(parts):
         line = found.setdefault(at - at % size, Line(b""))
-        line.stores.append(Store(at % size, data, order))
+        line.stores.append(CpuStore(at % size, data, order))
     return found

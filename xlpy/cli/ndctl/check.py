@@ -144,7 +144,7 @@ class NamespaceCheck:
         arenas = list(self._arenas(start))
         count = len(arenas)
         self.info("btt_discover_arenas", f"found {count} BTT arena{'s' if count > 1 else ''}")
-        checks = [Arena(self, number, at, block) for number, (at, block) in enumerate(arenas)]
+        checks = [CheckedArena(self, number, at, block) for number, (at, block) in enumerate(arenas)]
         for one in checks:
             one.find_log_entries()
         for one in checks:
@@ -233,7 +233,7 @@ class NamespaceCheck:
         return found
 
 
-class Arena:
+class CheckedArena:
     """One arena.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EINVAL, ENOENT, ENXIO, EOPNOTSUPP
 
-from xlpy.addr import SECTOR, Spa, Span
+from xlpy.addr import LINE, SECTOR, Spa, Span
 from xlpy.cli.ndctl import device, filters
 from xlpy.cli.ndctl.jsonc import show, show_array
 from xlpy.cli.ndctl.namespaces import BASE, chosen_regions, one_name, summary, walk
@@ -13,7 +13,6 @@ from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE, size
 from xlpy.errors import XlpyError
-from xlpy.hw.poison import LINE
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -6,3 +6,4 @@ needs.
 """
 
 MAX_NAME = 255  # bytes of a name in a directory
+MAX_SYMLINKS = 8  # that a path may lead through

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from xlpy.contexts import contextmanager
-from xlpy.dom0.ext4 import MAX_NAME, directory
+from xlpy.dom0.ext4 import MAX_NAME, MAX_SYMLINKS, directory
 from xlpy.dom0.ext4.guard import reading
 from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, parse_inode, refuse_unreadable
 from xlpy.dom0.ext4.superblock import (
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_SYMLINKS = 8
 _RUN = 256  # directory blocks in one read
 _KNOWN = 64  # inodes that are kept: those on the way to files that are looked at again and again
 

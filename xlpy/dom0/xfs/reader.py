@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from xlpy.dom0.ext4 import MAX_SYMLINKS
 from xlpy.dom0.extents import Extents
 from xlpy.dom0.image import ImageFile, read_mapped
 from xlpy.dom0.xfs import directory
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.xfs.inode import Core
-
-MAX_SYMLINKS = 8
 
 
 class XfsImage:

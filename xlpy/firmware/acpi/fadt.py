@@ -12,7 +12,7 @@ from typing import Unpack
 from construct import If, Padding, Struct, this
 
 from xlpy.firmware.acpi.gas import GAS, U8, U16, U32, U64
-from xlpy.firmware.acpi.sdt import Table
+from xlpy.firmware.acpi.sdt import TableFormat
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ LEGACY_DEVICES, HAS_8042, NO_VGA, NO_MSI, NO_ASPM, NO_CMOS_RTC = (1 << n for n i
 # Fields that came with later lengths
 SINCE_132, SINCE_244, SINCE_268, SINCE_276 = (this._params.length >= length for length in (132, 244, 268, 276))
 
-FADT = Table(
+FADT = TableFormat(
     "FACP",
     Struct(
         "firmware_ctrl" / U32,

@@ -13,8 +13,8 @@ from xlpy.firmware.acpi.waet import WAET
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xlpy.firmware.acpi.sdt import Plain, Table
+    from xlpy.firmware.acpi.sdt import Plain, TableFormat
 
-FORMATS: dict[str, Table | Plain] = {
+FORMATS: dict[str, TableFormat | Plain] = {
     form.signature: form for form in (RSDT, XSDT, FADT, MADT, HPET, WAET, SRAT, SLIT)
 } | {"FACS": FACS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from construct import Construct, ExprAdapter, GreedyBytes, Int8ul, Padding, Prefixed, Struct, Switch, Terminated, this
 
 from xlpy.firmware.acpi.gas import U8, U16, U32, U64
-from xlpy.firmware.acpi.sdt import Table, ToEnd
+from xlpy.firmware.acpi.sdt import TableFormat, ToEnd
 from xlpy.typing import Any
 
 PCAT_COMPAT = 1  # table flag: there are 8259s too
@@ -32,4 +32,4 @@ def entry(bodies: dict[int, Construct[Any, Any]]) -> Construct[Any, Any]:
     return Struct("type" / Int8ul, "body" / Prefixed(length, Switch(this.type, bodies, GreedyBytes)))
 
 
-MADT = Table("APIC", Struct("local_apic_address" / U32, "flags" / U32, "entries" / ToEnd(entry(BODIES))))
+MADT = TableFormat("APIC", Struct("local_apic_address" / U32, "flags" / U32, "entries" / ToEnd(entry(BODIES))))

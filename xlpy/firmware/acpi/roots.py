@@ -8,7 +8,7 @@ from construct import Const, Int8ul, Int32ul, Int64ul, Padding, Struct
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.header import verify
-from xlpy.firmware.acpi.sdt import Table, ToEnd, build, parse, set_checksum, text
+from xlpy.firmware.acpi.sdt import TableFormat, ToEnd, build, parse, set_checksum, text
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -34,8 +34,8 @@ RSDP2 = RSDP1 + Struct(
 )
 assert (RSDP1.sizeof(), RSDP2.sizeof()) == (RSDP1_SIZE, RSDP_SIZE)
 
-RSDT = Table("RSDT", Struct("entries" / ToEnd(Int32ul)))
-XSDT = Table("XSDT", Struct("entries" / ToEnd(Int64ul)))
+RSDT = TableFormat("RSDT", Struct("entries" / ToEnd(Int32ul)))
+XSDT = TableFormat("XSDT", Struct("entries" / ToEnd(Int64ul)))
 
 
 class Rsdp(NamedTuple):

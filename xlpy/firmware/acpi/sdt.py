@@ -1,7 +1,7 @@
 """The system description table header, and what all tables share (ACPI 6.5, 5.2.6).
 
-A ``Table`` is a signature and the construct of everything behind the 36-byte header; the header itself, its length and
-its checksum are looked after here.
+A ``TableFormat`` is a signature and the construct of everything behind the 36-byte header; the header itself, its
+length and its checksum are looked after here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
     "HEADER_SIZE",
     "Header",
     "Plain",
-    "Table",
+    "TableFormat",
     "build_table",
     "check_header",
     "checksum",
@@ -160,7 +160,7 @@ class Plain:
         return build(self.form, fields, self.name.lower())
 
 
-class Table:
+class TableFormat:
     """A table with the common header.
 
     Args:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from construct import Array, Int8ul, Int64ul, Rebuild, Struct, len_, this
 
-from xlpy.firmware.acpi.sdt import Table
+from xlpy.firmware.acpi.sdt import TableFormat
 
 # distances[i][j]: relative distance from locality i to j; 10 is local, 255 unreachable
-SLIT = Table(
+SLIT = TableFormat(
     "SLIT",
     Struct(
         "localities" / Rebuild(Int64ul, len_(this.distances)),

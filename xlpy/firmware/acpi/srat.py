@@ -6,7 +6,7 @@ from construct import Bytes, Construct, Default, Int32ul, Padding, Struct, Termi
 
 from xlpy.firmware.acpi.gas import U8, U32, U64
 from xlpy.firmware.acpi.madt import entry
-from xlpy.firmware.acpi.sdt import Table, ToEnd
+from xlpy.firmware.acpi.sdt import TableFormat, ToEnd
 from xlpy.typing import Any
 
 ENABLED, HOT_PLUGGABLE, NON_VOLATILE = 1, 2, 4  # flags of a memory range; a processor has only the first
@@ -44,4 +44,4 @@ BODIES: dict[int, Construct[Any, Any]] = {
     ),
 }
 
-SRAT = Table("SRAT", Struct("table_revision" / Default(Int32ul, 1), Padding(8), "entries" / ToEnd(entry(BODIES))))
+SRAT = TableFormat("SRAT", Struct("table_revision" / Default(Int32ul, 1), Padding(8), "entries" / ToEnd(entry(BODIES))))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from construct import Struct
 
 from xlpy.firmware.acpi.gas import U32
-from xlpy.firmware.acpi.sdt import Table
+from xlpy.firmware.acpi.sdt import TableFormat
 
 RTC_NO_ACK, PM_TIMER_ONE_READ = 1, 2
 
-WAET = Table("WAET", Struct("flags" / U32))
+WAET = TableFormat("WAET", Struct("flags" / U32))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from xlpy.addr import LIMIT, PAGE_SHIFT, Spa, Span
+from xlpy.addr import LIMIT, LINE, PAGE_SHIFT, Spa, Span
 from xlpy.errors import Constraint
 from xlpy.firmware.e820 import TYPE_NAMES
 from xlpy.hw.memmap import BIOS, DEVICES, FLUSH_HINTS, HIGH, ONE_MIB, VGA_WINDOW
-from xlpy.hw.poison import LINE
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Answer, Hop, Place
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-from xlpy.addr import PAGE_SHIFT, Spa, Span
+from xlpy.addr import LINE, PAGE_SHIFT, Spa, Span
 from xlpy.firmware.acpi.nfit_places import FIRST, interleave_of, region_map_of, spa_range_of
 from xlpy.hw.memmap import fit_span
-from xlpy.hw.poison import LINE
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Answer, Hop, Place
 

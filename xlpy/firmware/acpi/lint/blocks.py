@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.firmware.acpi.lint.findings import Finding, finding
+from xlpy.firmware.acpi.text import AML
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.namespace import AcpiNamespace
     from xlpy.firmware.acpi.walk import Found
 
-AML = ("DSDT", "SSDT", "PSDT")
 # Statuses of names that are not there, or there twice: an operating system goes on without the object
 _REFERENCES = ("AE_NOT_FOUND", "AE_ALREADY_EXISTS", "AE_BAD_PATHNAME")
 # Statuses of AML that cannot be taken apart, whatever machine it runs on
