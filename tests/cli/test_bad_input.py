@@ -348,6 +348,10 @@ def test_a_size_that_cannot_be_mapped_is_told(xlpy):
     assert "whole pages" in xlpy("pmem", "mkfile", "5000", "/mnt/pmem0/odd").err
 
 
+def test_an_option_where_a_command_belongs(xlpy):
+    assert "'--codes'" in xlpy("acpi", "--", "--codes", status=2).err
+
+
 def test_mistyped_commands(xlpy):
     assert "Did you mean 'create' or 'migrate'?" in xlpy("crate", status=2).err
     assert "Did you mean 'list'?" in xlpy("pmem", "lst", status=2).err

@@ -157,3 +157,20 @@ DEEP = "[" * 100_000
 def test_files_that_are_nested_deeply(xlpy, tmp_path, words, file, status):
     (tmp_path / file).write_text(DEEP)
     assert xlpy(*[word.replace("{}", str(tmp_path)) for word in words], status=status).err.count("error: ") == 1
+
+
+@pytest.mark.parametrize("words", [("dump-core", "quickstart"), ("mem", "read", "quickstart", "1M", "1", "-o")])
+def test_the_word_for_a_path_is_empty(xlpy, configs, words):
+    xlpy("create", "-q", configs / "quickstart.cfg")
+    assert "the word is empty" in xlpy(*words, "", status=2).err
+
+
+def test_a_core_dump_replaces_plain_files_only(xlpy, configs, tmp_path):
+    """Whoever is root would have no /dev/null any more."""
+    xlpy("create", "-q", configs / "quickstart.cfg")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    for name in ("fifo", "link"):
+        assert "not a plain file" in xlpy("dump-core", "quickstart", tmp_path / name, status=6).err
+    assert (tmp_path / "fifo").is_fifo()
+    assert (tmp_path / "link").is_symlink()

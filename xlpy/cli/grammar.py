@@ -64,12 +64,13 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]  # click takes an option from the list before it complains
         try:
             name, command, rest = super().resolve_command(ctx, args)
         except click.UsageError as error:
             from difflib import get_close_matches
 
-            near = " or ".join(f"'{name}'" for name in get_close_matches(args[0], TREE[self._branch], 2))
+            near = " or ".join(f"'{name}'" for name in get_close_matches(word, TREE[self._branch], 2))
             raise click.UsageError(f"{error.message} Did you mean {near}?" if near else error.message, ctx) from None
         return (command.name if command else name), command, rest
 

@@ -100,6 +100,8 @@ class FilePath(Type):
     def plain(self, text: str) -> Path:
         from pathlib import Path
 
+        if not text:  # Path("") is the folder one is in
+            raise ValueError(text)
         path = Path(text)
         if path.exists():
             if not (self.dir_okay if path.is_dir() else self.file_okay) or not os.access(path, os.R_OK):
@@ -113,7 +115,13 @@ class FilePath(Type):
 
         import click
 
-        return click.Path(self.exists, file_okay=self.file_okay, dir_okay=self.dir_okay, path_type=Path)
+        class Named(click.Path):
+            def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+                if value == "":
+                    self.fail("a path is missing: the word is empty", param, ctx)
+                return super().convert(value, param, ctx)
+
+        return Named(self.exists, file_okay=self.file_okay, dir_okay=self.dir_okay, path_type=Path)
 
 
 class Size(Type):

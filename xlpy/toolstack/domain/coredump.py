@@ -14,7 +14,7 @@ import struct
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_up
 from xlpy.contexts import suppress
 from xlpy.errors import Constraint
-from xlpy.private import folder, private
+from xlpy.private import folder, private, replaceable
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -77,8 +77,12 @@ def dump_core(domain: Domain, path: Path) -> None:
     """Write a core dump; an earlier one of that name is replaced when the new one is complete.
 
     Raises:
-        Constraint: more stretches than an ELF file has room for. OSError: the file cannot be written.
+        Constraint: more stretches than an ELF file has room for. OSError: the file cannot be written, or what is there
+            is no plain file.
     """
+    from pathlib import Path
+
+    path = Path(replaceable(path))
     stretches = segments(domain)
     if len(stretches) + 1 >= PN_XNUM:
         raise Constraint(f"d{domain.domid} has {len(stretches)} stretches of memory, a core dump holds {PN_XNUM - 2}")

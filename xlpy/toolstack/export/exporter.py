@@ -237,8 +237,9 @@ def replace(path: Path, content: bytes, undo: ExitStack) -> None:
     """Write a file whole or not at all, and durably; the undo brings back what was there."""
     before = path.read_bytes() if path.exists() else None
     draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)  # what a killed run left, or what somebody put there
     try:
-        with draft.open("wb") as file:
+        with draft.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
