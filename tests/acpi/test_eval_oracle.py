@@ -566,6 +566,37 @@ CASES = [  # the body of a method, and its result
     ("Return (DerefOf (RefOf (Local0)))", None),
     ("DerefOf (RefOf (Local0)) = 7 Return (1)", "AE_AML_NO_RETURN_VALUE"),
     ("Sleep (1) Stall (10) Return (1)", 1),
+    # a buffer that is stored to a field of itself: bytes are taken one by one, and may be written already
+    ("CreateField (BUF, 8, 24, XX) XX = BUF Return (XX)", b"\x01\x01\x01"),
+    ("CreateField (BUF, 13, 50, XX) XX = BUF Return (XX)", b'\x01"@\x04\x88\x00\x01'),
+    ("CreateField (BUF, 3, 16, XX) XX = BUF Return (BUF)", bytes((9, 16, 0, 4, 5, 6, 7, 8, 9, 10))),
+    ("CreateField (BUF, 0, 80, XX) XX = BUF Return (BUF)", bytes(range(1, 11))),
+    ("CreateWordField (BUF, 1, XX) XX = BUF Return (BUF)", bytes((1, 1, 2, 4, 5, 6, 7, 8, 9, 10))),
+    ("CreateField (BUF, 8, 24, XX) Local0 = BUF XX = Local0 Return (XX)", b"\x01\x02\x03"),
+    ("CreateField (BUF, 8, 24, XX) CopyObject (BUF, XX) Return (XX)", b"\x01\x02\x03"),
+    # a conversion to the type that an operand has already gives the operand, not a copy
+    ("Index (ToBuffer (BUF), 0) = 0x55 Return (DerefOf (BUF [0]))", 0x55),
+    ("Index (ToDecimalString (STR), 0) = 0x55 Return (STR)", "Uext"),
+    ("ToBuffer (BUF, INT) INT [0] = 0x55 Return (DerefOf (BUF [0]))", 0x55),
+    ("Local0 = ToBuffer (BUF) Local0 [0] = 0x55 Return (DerefOf (BUF [0]))", 1),
+    ("Index (CopyObject (BUF, INT), 0) = 0x55 Return (DerefOf (BUF [0]))", 1),
+    ("Index (CopyObject (BUF, INT), 0) = 0x55 Return (DerefOf (INT [0]))", 1),
+    # a package holds objects, not names: it keeps one that was replaced under its name
+    ('Name (XX, Package () {INT}) CopyObject ("new", INT) Return (XX)', [0x1234]),
+    ("Local0 = Package () {INT} CopyObject (5, INT) INT = 6 Return (Local0)", [0x1234]),
+    ("Local0 = Package () {INT} ToHexString (5, INT) Return (Local0)", [0x1234]),
+    ("Local0 = Package () {INT} SET (RefOf (INT), 5) Return (Local0)", [0x1234]),
+    ("Local0 = Package () {INT} Increment (INT) Return (Local0)", [0x1235]),
+    ("Local0 = Package () {STR} STR = 5 Return (Local0)", ["0000000000000005"]),
+    ("Local0 = Package () {PKG} PKG = Package () {7} Return (SizeOf (DerefOf (Local0 [0])))", 5),
+    ("CopyObject (LNK [0], INT) Return (INT)", 0x1234),
+    # what no caller can be given
+    ("Local0 = 1 Return (RefOf (Local0))", "AE_TYPE"),
+    ("Return (RefOf (Local0))", "AE_TYPE"),
+    ("Return (RefOf (FA))", "AE_TYPE"),
+    ("Name (XX, Package () {0}) XX [0] = PKG [0] Return (XX)", "AE_TYPE"),
+    ("Name (XX, Package () {0}) XX [0] = PKG [0] Return (XX [0])", "AE_TYPE"),
+    ("Return (ToString (NONE (), Buffer () {}))", "AE_AML_NO_RETURN_VALUE"),
 ]
 
 # The same, where acpiexec's answer depends on its version: the body, our result (that of 20260408), that of 20200925

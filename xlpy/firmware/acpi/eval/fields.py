@@ -141,6 +141,21 @@ def write_bits(data: bytearray, offset: int, length: int, value: bytes) -> None:
     data[first:last] = number.to_bytes(last - first, "little")
 
 
+def write_own(data: bytearray, offset: int, length: int) -> None:
+    """Put the first ``length`` bits of ``data`` itself at its bit ``offset``, a byte after the other.
+
+    As in ACPICA each byte is taken when the ones before it are written, and so may be one that was just written.
+    """
+    first, shift = divmod(offset, 8)
+    before = 0
+    for unit in range((shift + length + 7) // 8):
+        byte = data[unit] if 8 * unit < length else 0
+        low, high = 0 if unit else shift, min(8, shift + length - 8 * unit)
+        merged = (byte << shift | before >> (8 - shift)) & 0xFF
+        write_bits(data, 8 * (first + unit) + low, high - low, bytes((merged >> low,)))
+        before = byte
+
+
 def value_of(data: bytes, bits: int, width: int) -> int | Buffer:
     """What a field of ``bits`` bits reads as: an Integer when it fits in one (of ``width`` bytes), else a Buffer."""
     return int.from_bytes(data, "little") if bits <= 8 * width else Buffer(data)

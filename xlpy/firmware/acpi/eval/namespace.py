@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.errors import AmlError, UnknownName
 from xlpy.firmware.acpi.eval.names import show
-from xlpy.firmware.acpi.eval.values import ObjectType, kind_of
+from xlpy.firmware.acpi.eval.values import ObjectType, Package, kind_of
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.fields import BufferField, Field, OperationRegion
     from xlpy.firmware.acpi.eval.names import Absolute, Path
+    from xlpy.firmware.acpi.eval.references import LinkRef
     from xlpy.firmware.acpi.eval.values import Value
 
 
@@ -104,12 +105,13 @@ class AmlEvent:
 
 
 class NamedObject:
-    """A named object."""
+    """A named object; ``link`` is what packages hold of it."""
 
-    __slots__ = ("object", "path")
+    __slots__ = ("link", "object", "path")
 
     def __init__(self, path: Absolute, value: Object) -> None:
         self.path, self.object = path, value
+        self.link: LinkRef | None = None
 
     def __str__(self) -> str:
         return show(self.path)
@@ -130,6 +132,7 @@ class AcpiNamespace:
     def __init__(self) -> None:
         self.nodes: dict[Absolute, NamedObject] = {}
         self.externals: dict[Absolute, int] = {}  # arguments of methods elsewhere, as External tells them
+        self.unsettled = True  # whether there are packages whose names have not been looked up
         self.generation = 0  # changes when a method's arguments may have to be counted anew
         for path in ((), *((name,) for name in PREDEFINED)):
             kind = ObjectType.DEVICE if path == ("_SB_",) else ObjectType.UNINITIALIZED
@@ -188,10 +191,14 @@ class AcpiNamespace:
         node = self.nodes[full] = NamedObject(full, value)
         if isinstance(value, Method):
             self.generation += 1
+        elif isinstance(value, Package):
+            self.unsettled = True
         return node
 
     def replace(self, node: NamedObject, value: Object) -> None:
-        """Another object under the same name."""
+        """Another object under the same name. Packages keep the one that they hold."""
+        if node.link is not None:
+            node.link.node, node.link = NamedObject(node.path, node.object), None
         if isinstance(value, Method) or isinstance(node.object, Method):
             self.generation += 1
         node.object = value

@@ -6,7 +6,7 @@ from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.arithmetic import order
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.namespace import Container
-from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, NameRef, NodeRef, SlotRef
+from xlpy.firmware.acpi.eval.references import ByteRef, DebugRef, ElementRef, NameRef, NodeRef, SlotRef, copy
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.store import copy_object, element, finish, load, store
 from xlpy.firmware.acpi.eval.values import Buffer, ObjectType, Package, Reference, String, kind_of
@@ -61,10 +61,12 @@ def _match(vm: AmlMachine, _frame: Frame, operators: tuple[int, int]) -> None:
 # -- conversions
 
 
-def _conversion(function: Callable[[Value, int], Value]) -> Handler:
+def _conversion(function: Callable[[Value, int], Value], same: type[String | Buffer] | tuple[()] = ()) -> Handler:
+    """A conversion; what is of the type ``same`` already is the result itself, and no copy of it."""
+
     def run(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         target, value = vm.pop_place(), vm.data(vm.stack.pop())
-        result = function(value, vm.width)
+        result = value if isinstance(value, same) else function(value, vm.width)
         if isinstance(result, bytearray):
             vm.spend(len(result) >> 3)
         finish(vm, target, result, explicit=True)
@@ -73,14 +75,17 @@ def _conversion(function: Callable[[Value, int], Value]) -> Handler:
 
 
 HANDLERS["ToInteger"] = _conversion(convert.number)
-HANDLERS["ToBuffer"] = _conversion(convert.to_buffer)
-HANDLERS["ToHexString"] = _conversion(convert.to_hex_string)
-HANDLERS["ToDecimalString"] = _conversion(convert.to_decimal_string)
+HANDLERS["ToBuffer"] = _conversion(convert.to_buffer, Buffer)
+HANDLERS["ToHexString"] = _conversion(convert.to_hex_string, String)
+HANDLERS["ToDecimalString"] = _conversion(convert.to_decimal_string, String)
 
 
 @handler("ToString")
 def _to_string(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
-    target, length, value = vm.pop_place(), vm.pop_integer(), vm.data(vm.stack.pop())
+    target = vm.pop_place()
+    if vm.stack[-2] is None:
+        raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
+    length, value = vm.pop_integer(), vm.data(vm.stack.pop())
     data = convert.to_buffer(value, vm.width)[:length]
     finish(vm, target, String(data.partition(b"\0")[0]), explicit=True)
 
@@ -186,7 +191,10 @@ def _copy_object(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
     assert target is not None
     if value is None:
         raise AmlError("AE_AML_NO_RETURN_VALUE", "there is no value to copy")
-    vm.stack.append(copy_object(vm, value, target))
+    if isinstance(value, bytearray):
+        value = copy(value, vm.spend)  # copied first, then stored as any other; the result is neither of both
+    result = copy_object(vm, value, target)
+    vm.stack.append(copy(result, vm.spend) if isinstance(result, Package) else result)
 
 
 # -- references

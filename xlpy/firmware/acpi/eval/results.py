@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.fields import BufferField, Field
 from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.store import element, load, read_node
 from xlpy.firmware.acpi.eval.values import PACKAGE_DEPTH, Buffer, Package, Reference, String
@@ -36,11 +37,15 @@ def result(vm: AmlMachine, value: Value, depth: int = 0) -> Result:
         vm.spend(len(value))
         return [result(vm, _element(vm, value, index), depth + 1) for index in range(len(value))]
     if isinstance(value, NodeRef):
+        if isinstance(value.node.object, (Field, BufferField)):
+            raise AmlError("AE_TYPE", f"a reference to the field {value.node} can't be given to a caller")
         seen = read_node(vm, value.node)
         return ObjectPath(value.node) if depth or isinstance(seen, Reference) else result(vm, seen, 1)
-    if isinstance(value, (SlotRef, ElementRef, ByteRef)):
+    if isinstance(value, SlotRef):
+        raise AmlError("AE_TYPE", "a reference to a local or an argument can't be given to a caller")
+    if isinstance(value, (ElementRef, ByteRef)):
         if depth:
-            raise AmlError("AE_SUPPORT", "a package with a reference from Index can't be given to a caller")
+            raise AmlError("AE_TYPE", "a package with a reference from Index can't be given to a caller")
         return result(vm, load(vm, value), 1)
     return shown(value)
 

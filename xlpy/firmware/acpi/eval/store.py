@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits
+from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits, write_own
 from xlpy.firmware.acpi.eval.namespace import Container, Method
 from xlpy.firmware.acpi.eval.references import (
     ByteRef,
@@ -22,7 +22,7 @@ from xlpy.typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from xlpy.firmware.acpi.eval.fields import FieldAccess
-    from xlpy.firmware.acpi.eval.namespace import AcpiNamespace, NamedObject
+    from xlpy.firmware.acpi.eval.namespace import AcpiNamespace, NamedObject, Object
     from xlpy.firmware.acpi.eval.values import Value
 
 
@@ -104,7 +104,11 @@ def resolve(vm: Holder, name: NameRef) -> Value:
     """What a name in a package stands for: a link to data, the present value of a field, or a reference."""
     node = vm.namespace.get(name.scope, name.path)
     data = isinstance(node.object, (int, String, Buffer, Package))
-    return LinkRef(node) if data else read_node(vm, node)
+    if not data:
+        return read_node(vm, node)
+    if node.link is None:
+        node.link = LinkRef(node)
+    return node.link
 
 
 def settle(vm: Holder, package: Package) -> None:
@@ -118,6 +122,16 @@ def settle(vm: Holder, package: Package) -> None:
                 package[index] = resolve(vm, value)
             elif isinstance(value, Package):
                 pending.append(value)
+
+
+def replace(vm: Holder, node: NamedObject, value: Object) -> None:
+    """Another object under the same name; packages keep the one that was there when they were loaded."""
+    if vm.namespace.unsettled:
+        vm.namespace.unsettled = False
+        for one in list(vm.namespace.nodes.values()):
+            if isinstance(one.object, Package):
+                settle(vm, one.object)
+    vm.namespace.replace(node, value)
 
 
 def store(vm: Holder, value: Value, place: Reference | None, *, plain: bool = False) -> Value:
@@ -183,9 +197,12 @@ def _store_named(vm: Holder, value: Value, node: NamedObject, plain: bool) -> Va
             return buses.send(vm.fields, thing, value)
         vm.fields.write(thing, raw(value))
     elif isinstance(thing, BufferField):
-        write_bits(thing.buffer, thing.offset, thing.length, raw(value))
+        if value is thing.buffer and thing.plain and thing.length <= 8 * len(thing.buffer):
+            write_own(thing.buffer, thing.offset, thing.length)
+        else:
+            write_bits(thing.buffer, thing.offset, thing.length, raw(value))
     elif isinstance(thing, Reference) or (plain and isinstance(thing, Package) and isinstance(value, Package)):
-        node.object = copy(value, vm.spend)
+        replace(vm, node, copy(value, vm.spend))
     else:
         raise AmlError(
             "AE_AML_OPERAND_TYPE" if isinstance(thing, Method) else "AE_AML_TARGET_TYPE",
@@ -201,7 +218,7 @@ def _store_through(vm: Holder, value: Value, held: NodeRef | SlotRef, plain: boo
     elif isinstance(held.node.object, (int, String, Buffer)):
         if not isinstance(value, (int, String, Buffer)):
             raise convert.type_error(value, "an integer, string or buffer")
-        held.node.object = copy(value, vm.spend)
+        replace(vm, held.node, copy(value, vm.spend))
     else:
         return _store_named(vm, value, held.node, plain)
     return value
@@ -220,11 +237,14 @@ def _store_byte(vm: Holder, value: Value, place: ByteRef) -> None:
 
 
 def retype(vm: Holder, value: Value, place: Reference) -> Value:
-    """Store the result of an explicit conversion: a named integer, string or buffer takes over its type."""
+    """Store the result of an explicit conversion: a named integer, string or buffer takes over its type.
+
+    It then is the result, no copy: what ToBuffer makes of a buffer is that buffer, under a second name.
+    """
     held = place.node.object if isinstance(place, NodeRef) else None
     convertible = (int, String, Buffer)
     if isinstance(place, NodeRef) and isinstance(held, convertible) and type(held) is not type(value):
-        place.node.object = copy(value, vm.spend)
+        replace(vm, place.node, value)
         return value
     return store(vm, value, place)
 
@@ -239,9 +259,9 @@ def copy_object(vm: Holder, value: Value, place: Reference) -> Value:
         settle(vm, value)
     if isinstance(place, NodeRef) and not isinstance(place.node.object, (Field, BufferField)):
         if isinstance(value, NodeRef) and value.plain:
-            vm.namespace.replace(place.node, value.node.object)
+            replace(vm, place.node, value.node.object)
         else:
-            vm.namespace.replace(place.node, copy(value, vm.spend))
+            replace(vm, place.node, copy(value, vm.spend))
     elif isinstance(place, SlotRef):
         held = place.slots[place.index]
         if place.is_arg and isinstance(held, (NodeRef, SlotRef)) and not (isinstance(held, NodeRef) and held.plain):
