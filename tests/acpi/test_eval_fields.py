@@ -299,14 +299,22 @@ def test_accesses_are_those_of_acpiexec(tmp_path):
     (table,) = compile_asl(tmp_path, [UNITS + "".join(methods)], signature="DSDT", options=("-of", "-f"))
     (tmp_path / "table.aml").write_bytes(table)
     lines = "".join(f"evaluate \\T{number:03X}\n" for number in range(len(ACCESSES)))
-    output = run(tool("acpiexec"), "-dt", "-vr", "table.aml", folder=tmp_path, input=lines + "quit\n").stdout
     memory = Recorder()
     vm = load([table], memory)
-    for number, theirs in enumerate(output.split("\n- evaluate ")[1:]):
+    ours = []
+    for number in range(len(ACCESSES)):
         memory.log.clear()
         vm.evaluate(f"T{number:03X}")
-        expected = []
-        for kind, value, address, bits in TRACE.findall(theirs):
-            width = int(bits, 16) // 8
-            expected.append((kind, MEMORY, int(address, 16), width, int(value, 16) & ((1 << 8 * width) - 1)))
-        assert memory.log == expected, ACCESSES[number]
+        ours.append(list(memory.log))
+    for _ in range(3):  # on a busy machine acpiexec's threads sometimes lose lines
+        output = run(tool("acpiexec"), "-dt", "-vr", "table.aml", folder=tmp_path, input=lines + "quit\n").stdout
+        theirs = [list(_accesses(text)) for text in output.split("\n- evaluate ")[1:]]
+        if theirs == ours:
+            break
+    assert dict(zip(ACCESSES, ours, strict=True)) == dict(zip(ACCESSES, theirs, strict=False))
+
+
+def _accesses(text):
+    for kind, value, address, bits in TRACE.findall(text):
+        width = int(bits, 16) // 8
+        yield kind, MEMORY, int(address, 16), width, int(value, 16) & ((1 << 8 * width) - 1)
