@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.errors import AmlError, UnknownName
 from xlpy.firmware.acpi.eval.names import show
-from xlpy.firmware.acpi.eval.values import ObjectType, Package, kind_of
+from xlpy.firmware.acpi.eval.values import ObjectType, Package, Reference, kind_of
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from xlpy.firmware.acpi.eval.fields import BufferField, Field, OperationRegion
     from xlpy.firmware.acpi.eval.names import Absolute, Path
-    from xlpy.firmware.acpi.eval.references import LinkRef
     from xlpy.firmware.acpi.eval.values import Value
 
 
@@ -120,6 +119,15 @@ class NamedObject:
     def type(self) -> ObjectType:
         """The type of the object, as ObjectType() tells it."""
         return kind_of(self.object)
+
+
+class LinkRef(Reference):
+    """In a package, a named integer, string, buffer or package: the element is that object's value of the moment."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: NamedObject) -> None:
+        self.node = node
 
 
 UNKNOWN = -1  # how many arguments a name takes that means nothing

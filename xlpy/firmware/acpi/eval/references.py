@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xlpy.firmware.acpi.eval.namespace import LinkRef
 from xlpy.firmware.acpi.eval.values import ObjectType, Package, Reference
 from xlpy.typing import TYPE_CHECKING
 
@@ -57,15 +58,6 @@ class NameRef(Reference):
 
     def __init__(self, scope: Absolute, path: Path) -> None:
         self.scope, self.path = scope, path
-
-
-class LinkRef(Reference):
-    """In a package, a named integer, string, buffer or package: the element is that object's value of the moment."""
-
-    __slots__ = ("node",)
-
-    def __init__(self, node: NamedObject) -> None:
-        self.node = node
 
 
 class ConstantRef(Reference):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import BufferField, Field
-from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, LinkRef, NameRef, NodeRef, SlotRef
+from xlpy.firmware.acpi.eval.namespace import LinkRef
+from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.store import element, load, read_node
 from xlpy.firmware.acpi.eval.values import PACKAGE_DEPTH, Buffer, Package, Reference, String
 from xlpy.typing import TYPE_CHECKING

@@ -5,13 +5,12 @@ from __future__ import annotations
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import BufferField, Field, raw, read_bits, value_of, write_bits, write_own
-from xlpy.firmware.acpi.eval.namespace import Container, Method
+from xlpy.firmware.acpi.eval.namespace import Container, LinkRef, Method
 from xlpy.firmware.acpi.eval.references import (
     ByteRef,
     ConstantRef,
     DebugRef,
     ElementRef,
-    LinkRef,
     NameRef,
     NodeRef,
     SlotRef,
