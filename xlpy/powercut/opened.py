@@ -1,6 +1,6 @@
 """Whether somebody has had a file open for writing: by inotify, as its times do not tell.
 
-A store through a mapping changes no time of a file on tmpfs, and on disks only when its page is written back.
+On tmpfs a store through a mapping changes no time when its page was read before (``findings/tmpfs-mapped-stores.sh``).
 """
 
 from __future__ import annotations
