@@ -1,9 +1,9 @@
 """``typing.NamedTuple`` at a tenth of its price per class.
 
 The standard one compiles a constructor and resolves every annotation while the class statement runs: 0.3 ms, and a
-command that makes a domain loads more than a hundred such classes. Here a constructor is compiled once for each number
-of fields, each class gets a copy under its own names, and annotations stay the text that ``from __future__ import
-annotations`` makes of them. Type checkers see the standard one.
+command that makes a domain loads more than a hundred such classes. Here constructors come with the module,
+one for each number of fields, each class gets a copy under its own names, and annotations stay the text that ``from
+__future__ import annotations`` makes of them. Type checkers see the standard one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,30 @@ else:
         def _field(index: int, doc: str) -> property:
             return property(itemgetter(index), doc=doc)
 
-    _GLOBALS = {"_tuple": tuple.__new__}
+    _tuple = tuple.__new__
+    _GLOBALS = {"_tuple": _tuple}
 
-    _TEMPLATES = {}
+    # for 1, 2, ... fields; compiling these while a command runs would take a fiftieth of create
+    _TEMPLATES = (
+        lambda _cls, a: _tuple(_cls, (a,)),
+        lambda _cls, a, b: _tuple(_cls, (a, b)),
+        lambda _cls, a, b, c: _tuple(_cls, (a, b, c)),
+        lambda _cls, a, b, c, d: _tuple(_cls, (a, b, c, d)),
+        lambda _cls, a, b, c, d, e: _tuple(_cls, (a, b, c, d, e)),
+        lambda _cls, a, b, c, d, e, f: _tuple(_cls, (a, b, c, d, e, f)),
+        lambda _cls, a, b, c, d, e, f, g: _tuple(_cls, (a, b, c, d, e, f, g)),
+        lambda _cls, a, b, c, d, e, f, g, h: _tuple(_cls, (a, b, c, d, e, f, g, h)),
+        lambda _cls, a, b, c, d, e, f, g, h, i: _tuple(_cls, (a, b, c, d, e, f, g, h, i)),
+        lambda _cls, a, b, c, d, e, f, g, h, i, j: _tuple(_cls, (a, b, c, d, e, f, g, h, i, j)),
+        lambda _cls, a, b, c, d, e, f, g, h, i, j, k: _tuple(_cls, (a, b, c, d, e, f, g, h, i, j, k)),
+        lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m: _tuple(_cls, (a, b, c, d, e, f, g, h, i, j, k, m)),
+    )
 
     def _template(count):
-        if count not in _TEMPLATES:
-            names = "".join(f"_{i}, " for i in range(count))
-            _TEMPLATES[count] = eval(f"lambda _cls, {names}: _tuple(_cls, ({names}))").__code__
-        return _TEMPLATES[count]
+        if 0 < count <= len(_TEMPLATES):
+            return _TEMPLATES[count - 1].__code__
+        names = "".join(f"_{i}, " for i in range(count))
+        return eval(f"lambda _cls, {names}: _tuple(_cls, ({names}))").__code__
 
     def _constructor(fields, defaults):
         code = _template(len(fields)).replace(co_varnames=("_cls", *fields), co_name="__new__")
