@@ -318,3 +318,31 @@ def _accesses(text):
     for kind, value, address, bits in TRACE.findall(text):
         width = int(bits, 16) // 8
         yield kind, MEMORY, int(address, 16), width, int(value, 16) & ((1 << 8 * width) - 1)
+
+
+class Runner(Recorder):
+    """The same for a machine that reads many units at a time."""
+
+    def read_run(self, space, address, width, count):
+        self.log.append(("Run", space, address, width, count))
+        units = range(address, address + width * count, width)
+        return b"".join(ScratchMemory.read(self, space, at, width).to_bytes(width, "little") for at in units)
+
+
+@pytest.mark.parametrize(
+    ("offset", "bits", "log"),
+    [
+        (0, 32, [("Read", MEMORY, 0x1000, 4)]),
+        (0, 64, [("Run", MEMORY, 0x1000, 4, 2)]),
+        (36, 200, [("Run", MEMORY, 0x1004, 4, 7)]),
+    ],
+)
+def test_units_are_read_together_where_the_machine_can(offset, bits, log):
+    terms = region_with([("", offset), ("FLD", bits)], aml.AccessType.DWORD)
+    values = []
+    for memory in (Recorder(), Runner()):
+        memory.write(MEMORY, 0x1000, 64, int.from_bytes(bytes(range(1, 65)), "little"))
+        memory.log.clear()
+        values.append(load([build_table("DSDT", terms, 2)], memory).evaluate("FLD"))
+    assert values[0] == values[1]
+    assert [entry[: len(wanted)] for entry, wanted in zip(memory.log, log, strict=True)] == log

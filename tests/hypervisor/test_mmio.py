@@ -6,6 +6,7 @@ from hypervisor_helpers import Refused, play
 from xlpy import abi
 from xlpy.addr import PAGE, Gpa
 from xlpy.errors import HypercallError, NotFound
+from xlpy.firmware.layout import HPET
 from xlpy.hypervisor.mmio import IoRequest
 from xlpy.hypervisor.xen import Xen
 
@@ -124,6 +125,35 @@ def test_how_accesses_are_cut(xen, guest, box, gpa, length, cut):
         IoRequest(BOX + at, size, True, int.from_bytes(data[BOX + at - gpa : BOX + at - gpa + size], "little"))
         for at, size in cut
     ]
+
+
+@pytest.mark.parametrize(
+    ("gpa", "width", "count", "requests"),
+    [  # of a string instruction: offset, size and units of each; the first shows what is there
+        (BOX, 4, 1, [(0, 4, 1)]),
+        (BOX, 4, 5, [(0, 4, 1), (4, 4, 4)]),
+        (BOX + 8, 8, 3, [(8, 8, 1), (16, 8, 2)]),
+        (BOX - 4, 4, 3, [(0, 4, 1), (4, 4, 1)]),  # begins where nobody is
+        (BOX + PAGE - 8, 4, 3, [(PAGE - 8, 4, 1), (PAGE - 4, 4, 1)]),  # leaves the range
+    ],
+)
+def test_a_string_instruction_is_one_request(xen, guest, box, gpa, width, count, requests):
+    memory = xen.domain(guest).memory
+    expected = b"".join([memory.read(Gpa(gpa + at * width), width) for at in range(count)])
+    box.clear()
+    run = memory.read_run(Gpa(gpa), width, count)
+    assert box == [IoRequest(BOX + at, size, write=False, reps=reps) for at, size, reps in requests]
+    if not any(reps > 1 for _, _, reps in requests):  # the box answers so much and no more
+        assert run == expected
+    assert len(run) == width * count
+
+
+def test_a_string_instruction_reads_ram_and_the_hpet(xen, guest):
+    memory = xen.domain(guest).memory
+    memory.write(Gpa(0x1000), bytes(range(64)))
+    for start in (0x1000, HPET, HPET + 0x400):  # the last: nobody
+        units = b"".join([memory.read(Gpa(start + at), 4) for at in range(0, 64, 4)])
+        assert memory.read_run(Gpa(start), 4, 16) == units
 
 
 def test_an_access_must_lie_in_one_range_whole(xen, calls, guest, box):

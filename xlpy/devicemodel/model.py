@@ -128,7 +128,7 @@ class DeviceModel:
         if access.write:
             self._port.write(offset, access.size, access.value)
             return 0
-        return self._port.read(offset, access.size)
+        return self._port.read(offset, access.length)
 
     def serve(self, page: memoryview) -> bool:
         """Answer the request that waits in a mailbox page of shared RAM; whether there was one."""

@@ -33,6 +33,13 @@ class GuestMachine:
             return self._platform.io_in(_CFC + (address & 3), width)
         return self._platform.io_in(address, width) if space == SYSTEM_IO else (1 << 8 * width) - 1
 
+    def read_run(self, space: int, address: int, width: int, count: int) -> bytes:
+        """``count`` units, one behind the other."""
+        if space == SYSTEM_MEMORY:
+            return self._platform.read_run(Gpa(address), width, count)
+        units = range(address, address + width * count, width)
+        return b"".join([self.read(space, at, width).to_bytes(width, "little") for at in units])
+
     def write(self, space: int, address: int, width: int, value: int) -> None:
         """Store one unit; dropped where nobody answers."""
         if space == SYSTEM_MEMORY:

@@ -29,6 +29,7 @@ class IoRequest(NamedTuple):
     """One request to an emulator (Xen ``hvm/ioreq.h``).
 
     address: guest physical address, or port number. size: 1, 2, 4 or 8 bytes. value: what is written, little-endian.
+    reps: units that a string instruction reads, one behind the other; all of them are the answer, little-endian.
     """
 
     address: int
@@ -36,6 +37,12 @@ class IoRequest(NamedTuple):
     write: bool
     value: int = 0
     kind: int = abi.XEN_DMOP_IO_RANGE_MEMORY
+    reps: int = 1
+
+    @property
+    def length(self) -> int:
+        """Bytes of all units."""
+        return self.size * self.reps
 
 
 Handler = "Callable[[IoRequest], int]"  # the answer of a read; that of a write is ignored
@@ -159,8 +166,8 @@ class Ioreq:
 
     def access(self, request: IoRequest) -> int:
         """Dispatch one access; all ones when nobody answers."""
-        last = request.address + request.size - 1
-        ones = (1 << 8 * request.size) - 1
+        last = request.address + request.length - 1
+        ones = (1 << 8 * request.length) - 1
         if request.kind == abi.XEN_DMOP_IO_RANGE_MEMORY:
             for start, end, handler in self.inside:
                 if start <= request.address and last < end:
@@ -185,6 +192,14 @@ class Ioreq:
             else:
                 answer += b"\xff" * size
         return bytes(answer)
+
+    def read_run(self, address: int, size: int, count: int) -> bytes:
+        """Units of ``size`` bytes from MMIO space: one request where a device has all of them, else one for each."""
+        kind, last = abi.XEN_DMOP_IO_RANGE_MEMORY, address + size * count - 1
+        one = any(server.holds(kind, address, last) for server in self.servers.values())
+        requests = [(address, count)] if one else [(address + at * size, 1) for at in range(count)]
+        answers = [self.access(IoRequest(start, size, False, reps=units)) for start, units in requests]
+        return b"".join([answer.to_bytes(size * requests[0][1], "little") for answer in answers])
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Bytes to MMIO space, cut as in ``read``."""

@@ -44,6 +44,10 @@ class GuestPlatform:
         """Guest memory or MMIO; all ones where nobody answers."""
         return self._memory.read(gpa, length)
 
+    def read_run(self, gpa: Gpa, width: int, count: int, /) -> bytes:
+        """The same of ``count`` units of ``width`` bytes, each read by itself."""
+        return self._memory.read_run(gpa, width, count)
+
     def write(self, gpa: Gpa, data: bytes, /) -> None:
         """Guest memory or MMIO; dropped where nobody answers."""
         self._memory.write(gpa, data)

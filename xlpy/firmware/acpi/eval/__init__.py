@@ -7,7 +7,7 @@ It is a compiler from AML to a small stack machine, driven by one table of opcod
 evaluation is bounded in steps, depth and time, and whatever is malformed ends as an ``AmlError`` with the offset.
 """
 
-from xlpy.firmware.acpi.eval.access import BusAccess, BusTransaction, RegionAccess, ScratchMemory
+from xlpy.firmware.acpi.eval.access import BusAccess, BusTransaction, RegionAccess, RunAccess, ScratchMemory
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.interpreter import Entry, Interpreter
 from xlpy.firmware.acpi.eval.interpreter import load_tables as load
@@ -26,6 +26,7 @@ __all__ = [
     "ObjectPath",
     "ObjectType",
     "RegionAccess",
+    "RunAccess",
     "ScratchMemory",
     "load",
 ]

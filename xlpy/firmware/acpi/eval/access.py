@@ -63,6 +63,14 @@ class RegionAccess(Protocol):
         ...
 
 
+class RunAccess(RegionAccess, Protocol):
+    """A machine that reads many units at a time, such as the output of a ``_DSM``."""
+
+    def read_run(self, space: int, address: int, width: int, count: int, /) -> bytes:
+        """Read ``count`` units, one behind the other; the same as so many reads."""
+        ...
+
+
 class BusAccess(RegionAccess, Protocol):
     """A machine that has buses as well: regions that are no memory are accessed in whole transactions.
 

@@ -187,6 +187,7 @@ class FieldAccess:
     def __init__(self, memory: RegionAccess, locate: Callable[[OperationRegion], None]) -> None:
         self.memory, self.locate = memory, locate
         self.transact: Callable[[BusTransaction, bytearray], None] = getattr(memory, "transact", absent)
+        self.read_run: Callable[[int, int, int, int], bytes] | None = getattr(memory, "read_run", None)
 
     def read(self, field: Field) -> bytes:
         """The bits of a field, in as few bytes as hold them."""
@@ -197,6 +198,9 @@ class FieldAccess:
             units = [self._indexed(field, at) for at in range(first, last, width)]
         else:
             memory, space, base = self._open(field, last)
+            if self.read_run and memory is self.memory and last - first > width:
+                data = self.read_run(space, base + first, width, (last - first) // width)
+                return read_bits(data, bits.offset - 8 * first, bits.length)
             read = memory.read
             units = [read(space, at, width) for at in range(base + first, base + last, width)]
         data = b"".join([unit.to_bytes(width, "little") for unit in units])
