@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from xlpy.boot.qemu import Qemu, find_qemu
+from xlpy.powercut.record import OLDEST
 from xlpy.statedir import FAILURE
 
 
@@ -28,11 +30,39 @@ def refusal(xlpy, *words, status):
 def test_no_emulator(xlpy, bin_folder, kernel, monkeypatch):
     (bin_folder / "qemu-system-x86_64").unlink()
     monkeypatch.setenv("PATH", str(bin_folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(bin_folder))  # nor one of the guest kit
     before = state(xlpy.root)
     _, err = xlpy("boot", "vm", "--kernel", kernel, status=4)
     assert "qemu-system-x86_64 is needed and not installed" in err
     assert "apt-get install qemu-system-x86" in err
     assert state(xlpy.root) == before
+
+
+def unpacked(cache, suite, text):
+    """A program in the place where the guest kit puts the QEMU of a suite."""
+    path = cache / "xlpy-guest-kit" / suite / "bin" / "qemu-system-x86_64"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_one_that_the_guest_kit_has_unpacked(bin_folder, tmp_path, monkeypatch):
+    """It is used when the one on PATH is too old for a recording, or absent; one that was named, whatever it is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("FAKE_QEMU_VERSION", "7.2.22")
+    here = str(bin_folder / "qemu-system-x86_64")
+    assert find_qemu(least=OLDEST).path == here  # there is no other
+    unpacked(tmp_path, "broken", "exit 1")
+    unpacked(tmp_path, "bookworm", "echo QEMU emulator version 7.2.1")
+    new = unpacked(tmp_path, "trixie", "echo QEMU emulator version 10.0.13")
+    assert find_qemu(least=OLDEST) == Qemu(new, (10, 0))
+    assert find_qemu("qemu-system-x86_64", OLDEST).path == here
+    assert find_qemu().path == here
+    monkeypatch.setenv("FAKE_QEMU_VERSION", "9.2.0")
+    assert find_qemu(least=OLDEST).path == here
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_qemu().version == (7, 2)
 
 
 @pytest.mark.parametrize("how", ["--qemu", "XLPY_QEMU"])

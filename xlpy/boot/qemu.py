@@ -10,21 +10,23 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from xlpy.addr import GIB, KIB
+from xlpy.contexts import suppress
 from xlpy.errors import Constraint, MissingTool, NotFound
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from xlpy.boot.plan import MemoryPlan
     from xlpy.firmware.e820 import E820Entry
 
 PROGRAM = "qemu-system-x86_64"
 VARIABLE = "XLPY_QEMU"  # names another one
+KIT = "xlpy-guest-kit"  # cache of guest/kit.py
 PM_BASE = 0x600  # where SeaBIOS puts the PIIX4's power management ports
 WAKE_PORT = 0x5C0  # where a byte tells that the mailbox's doorbell was rung; nothing of the board is there
 COMMAND_LINE = 2048  # the longest kernel command line on x86
@@ -46,11 +48,13 @@ class Qemu(NamedTuple):
         return self.version >= (8, 1)
 
 
-def find_qemu(wanted: str = "") -> Qemu:
+def find_qemu(wanted: str = "", least: tuple[int, int] = (0, 0)) -> Qemu:
     """Look QEMU up.
 
     Args:
         wanted: its path, or its name on PATH; empty: what ``XLPY_QEMU`` says, else ``qemu-system-x86_64``.
+        least: the version that is needed. When nobody has named one, and the one on PATH is absent or older, it is one
+            that the guest kit has unpacked.
 
     Raises:
         MissingTool: it is not installed. NotFound: nothing of the given name can be run. Constraint: it does not say
@@ -63,8 +67,24 @@ def find_qemu(wanted: str = "") -> Qemu:
             f"{named}: no such program",
             hint=f"{'--qemu' if wanted else VARIABLE} names a qemu-system-x86_64; guest/kit.py --qemu unpacks one",
         )
-    if path is None:
+    found = _asked(path) if path else None
+    if not named and (found is None or found.version < least):
+        found = next((one for one in _unpacked() if one.version >= least), found)
+    if found is None:
         raise MissingTool(PROGRAM, "qemu-system-x86")
+    return found
+
+
+def _unpacked() -> Iterator[Qemu]:
+    """Those that the guest kit has unpacked in its cache, of whatever suite."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / KIT
+    for path in sorted((*cache.glob(f"bin/{PROGRAM}"), *cache.glob(f"*/bin/{PROGRAM}"))):
+        with suppress(Constraint):  # what it needs is no longer there
+            yield _asked(str(path))
+
+
+def _asked(path: str) -> Qemu:
+    """A QEMU, by what it says of itself."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
         text = done.stdout or done.stderr

@@ -95,7 +95,7 @@ class Boot:
         self._domain = xen.domain(domid)
         self._record = load(store, domid)
         self._refuse_state()
-        self._qemu = qemu.find_qemu(options.qemu)
+        self._qemu = qemu.find_qemu(options.qemu, _least(options))
         kernel_end = check_kernel(options.kernel)
         self._platform = GuestPlatform(self._domain, xenstore.connection(domid).read_or_none)
         self._ram = RamSize.of(self._platform.memory_map())
@@ -371,6 +371,15 @@ class Boot:
             return None
         model, page = self._model, EmulatorMemory(fd, self._ram).page(self._layout.mailbox)
         return lambda: model.serve(page)
+
+
+def _least(options: BootOptions) -> tuple[int, int]:
+    """The version of QEMU that a boot needs."""
+    if options.record is None:
+        return (0, 0)
+    from xlpy.powercut.record import OLDEST
+
+    return OLDEST
 
 
 def _last_lines(text: str, count: int = 8) -> list[str]:
