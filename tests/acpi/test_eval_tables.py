@@ -224,6 +224,31 @@ def nested(levels):
     return body
 
 
+# The target of Load, and what it becomes; acpiexec 20260408 says so, older ones store a handle
+TARGETS = {
+    "Load (TAB, Local2) Return (Local2)": ONES,
+    'Local3 = "x" Load (TAB, Local3) Return (Local3)': ONES,
+    'Name (STRX, "a") Load (TAB, STRX) Return (STRX)': "FFFFFFFFFFFFFFFF",
+    "Name (BUFX, Buffer () {1, 2}) Load (TAB, BUFX) Return (BUFX)": b"\xff\xff",
+    "Name (PKGX, Package () {1, 2}) Load (TAB, PKGX [0]) Return (PKGX)": [ONES, 2],
+    "Name (PKGX, Package () {1, 2}) Load (TAB, PKGX) Return (PKGX)": "AE_AML_TARGET_TYPE",
+    "Load (TAB, DEV0) Return (1)": "AE_AML_TARGET_TYPE",
+    "Load (TAB, Debug) Return (1)": 1,
+    "Local3 = RefOf (DONE) Load (TAB, Local3) Return (DONE)": 5,
+    "TAKE (RefOf (DONE)) Return (DONE)": ONES,
+    "TAB [0] = 0x54 Load (TAB, DONE) Return (DONE)": "AE_BAD_CHECKSUM",
+}
+
+
+def test_targets_of_load(tmp_path):
+    loaded = ",".join(map(str, LOADED))
+    methods = "\n".join(f"Method (T{at:03}, 0, Serialized) {{ {body} }}" for at, body in enumerate(TARGETS))
+    options = ("-f", "-oa", "-oe")
+    (data,) = compile_asl(tmp_path, [LOADERS % (loaded, 8 * len(LOADED)) + methods], signature="DSDT", options=options)
+    results = [evaluate(load([data]), f"T{at:03}") for at in range(len(TARGETS))]
+    assert dict(zip(TARGETS, results, strict=True)) == TARGETS
+
+
 HOSTILE = {
     "an endless loop": table(aml.while_(1), signature="SSDT"),
     "many objects": table(

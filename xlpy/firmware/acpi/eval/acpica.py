@@ -6,7 +6,7 @@
 | ToHexString of an Integer | all its digits, no prefix | 0x, and the digits it needs |
 | a resource descriptor longer than its buffer | AE_AML_NO_RESOURCE_END_TAG | AE_AML_BUFFER_LENGTH |
 | ``_OSI`` | up to Windows 2019 | Windows 2020, 2021 and 2022 as well |
-| the target of Load | any place; it takes a handle | an Integer; it becomes Ones |
+| the target of Load | any place; it takes a handle | any target; Ones is stored there |
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.fields import Field, OperationRegion
 from xlpy.firmware.acpi.eval.loader import Loader
 from xlpy.firmware.acpi.eval.namespace import LoadedTable
-from xlpy.firmware.acpi.eval.references import NodeRef, SlotRef
+from xlpy.firmware.acpi.eval.references import NodeRef
 from xlpy.firmware.acpi.eval.registry import handler
-from xlpy.firmware.acpi.eval.store import load, store
+from xlpy.firmware.acpi.eval.store import finish, store
 from xlpy.firmware.acpi.eval.values import Buffer, String
 from xlpy.firmware.acpi.header import HEADER_SIZE, verify
 from xlpy.firmware.acpi.walk import TABLE_LIMIT
@@ -86,10 +86,6 @@ def _data_table_region(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> No
 @handler("Load")
 def _load(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> None:
     target = vm.pop_place()
-    held = load(vm, target) if isinstance(target, (NodeRef, SlotRef)) else None
-    if not isinstance(held, int):
-        raise AmlError("AE_AML_OPERAND_TYPE", "the target of Load must be an integer")
-    store(vm, 0, target)
     data = _source(vm, frame, operand[0])
     if not verify(data):
         raise AmlError("AE_BAD_CHECKSUM", "the bytes of the table do not sum to 0")
@@ -98,8 +94,7 @@ def _load(vm: AmlMachine, frame: Frame, operand: tuple[Path]) -> None:
     if any(table.data == data for table in vm.tables):
         raise AmlError("AE_ALREADY_EXISTS", "this table is loaded already")
     execute(vm, install(vm, data))
-    store(vm, vm.mask, target)
-    vm.stack.append(vm.mask)
+    finish(vm, target, vm.mask)
 
 
 def _source(vm: AmlMachine, frame: Frame, path: Path) -> bytes:
