@@ -1,7 +1,8 @@
 """Make the recorded answers anew: `python tests/ndctl/record.py [--suite SUITE] [NAME]...` boots a real Linux once.
 
 NAME chooses sequences by a part of their names; the others keep their answers. The kernel, ndctl and QEMU are Debian's,
-of this machine's release (ndctl 76 and Linux 6.1 on Debian 12), or of another suite with --suite.
+of this machine's release (ndctl 76 and Linux 6.1 on Debian 12), or of another suite with --suite: then the file has
+only what differs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from ndctl import media, recorded
 from ndctl.machine import DIMMS, REGIONS
 from ndctl.real import Machine
-from ndctl.recorded import FINISH, Result, dump, file, load
+from ndctl.recorded import BASE, FINISH, Result, answers, dump, file
 from ndctl.sequences import STATES, Answer, Sequence, table
 
 from xlpy.dom0.nvdimm.labels import empty_index
@@ -78,7 +79,8 @@ def play(machine: Machine, sequence: Sequence) -> Result:
 
 def record(machine: Machine, chosen: list[Sequence], version: str) -> None:
     """Write the file, with new answers for the chosen sequences."""
-    before, known = load(file(version).read_text()) if file(version).exists() else ({}, {})
+    before, known = answers(version)
+    base = answers(BASE) if version != BASE else None
     states = {state: play(machine, Sequence(f"state {state}", state, ())).left for state in STATES}
     results = {one.name: (one.state, known[one.name].over(before[one.state])) for one in table() if one.name in known}
     file(version).parent.mkdir(exist_ok=True)
@@ -86,7 +88,7 @@ def record(machine: Machine, chosen: list[Sequence], version: str) -> None:
         print(f"{number} of {len(chosen)}: {sequence.name}", file=sys.stderr)
         results[sequence.name] = (sequence.state, play(machine, sequence))
         ordered = {one.name: results[one.name] for one in table() if one.name in results}
-        file(version).write_text(dump(states, ordered))  # what has been asked stays when the rest does not come
+        file(version).write_text(dump(states, ordered, base))  # what has been asked stays when the rest does not come
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Answers in a file: made by `python -m ndctl.record`, read where no real ndctl can be had.
 
+The file of ndctl 76 has all sequences, that of a later version those that it answers otherwise.
+
 Text, so that a change can be read in a diff: ``==`` the sequence, ``$`` a command, ``=`` its status, ``>`` and ``!``
 lines of its two outputs (a backslash ends the last line of an output that has no line end). Behind ``~`` stands what
 was left: ``-`` and ``+`` lines that differ from those of the state that the sequence began with, which is recorded
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ndctl.sequences import Answer, Sequence
 
 FOLDER = Path(__file__).parent / "recorded"
+BASE = "76"  # the version whose answers are complete
 
 
 def file(version: str) -> Path:
@@ -89,17 +92,26 @@ def _marked(mark: str, text: str) -> Iterator[str]:
         yield f"{mark}{lines[-1]}\\"
 
 
-def dump(states: dict[str, tuple[str, ...]], results: dict[str, tuple[str, Result]]) -> str:
+def dump(
+    states: dict[str, tuple[str, ...]],
+    results: dict[str, tuple[str, Result]],
+    base: tuple[dict[str, tuple[str, ...]], dict[str, Kept]] | None = None,
+) -> str:
     """The text of a file.
 
     Args:
         states: what lies there at the start, by state.
         results: (state, result) by sequence.
+        base: (states, sequences) of another file; what is the same there is left out.
     """
     lines = []
+    known, kept = base or ({}, {})
     for state, left in states.items():
-        lines += [f"== state {state}", *(f"+{line}" for line in left)]
+        if sorted(left) != sorted(known.get(state, ())):
+            lines += [f"== state {state}", *(f"+{line}" for line in left)]
     for name, (state, one) in results.items():
+        if name in kept and kept[name].same(one, states[state]):
+            continue
         lines.append(f"== {name}")
         for told in one.answers:
             lines += [f"${told.command}", f"={told.status}", *_marked(">", told.out), *_marked("!", told.err)]
@@ -124,6 +136,19 @@ class Kept(NamedTuple):
         gone = {line[1:] for line in self.changed if line[0] == "-"}
         came = [line[1:] for line in self.changed if line[0] == "+"]
         return Result(self.answers, (*(line for line in state if line not in gone), *came))
+
+    def same(self, one: Result, state: Iterable[str]) -> bool:
+        """Whether a result over that state is this one; in which order things are left does not count."""
+        return self.answers == one.answers and sorted(self.changed) == sorted(changes(state, one.left))
+
+
+def answers(version: str) -> tuple[dict[str, tuple[str, ...]], dict[str, Kept]]:
+    """(states, sequences) of a version, with those of BASE that it has no answers of its own to; empty for none."""
+    states, kept = load(file(BASE).read_text()) if file(BASE).exists() else ({}, {})
+    if version != BASE and file(version).exists():
+        own, others = load(file(version).read_text())
+        return states | own, kept | others
+    return states, kept
 
 
 def load(text: str) -> tuple[dict[str, tuple[str, ...]], dict[str, Kept]]:

@@ -67,10 +67,12 @@ class Replay:
 
     Args:
         folder: for the hosts and the files that commands read and write.
+        like: the version of ndctl to answer as.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, like: str = "76") -> None:
         self._folder = folder
+        self._like = like
         self._made: dict[str, Path] = {}
         self._left: dict[str, tuple[str, ...]] = {}
 
@@ -101,7 +103,7 @@ class Replay:
         with place(work, XLPY_ROOT=str(root)):
             kept = Kept(OPTIONS)
             try:
-                yield kept, partial(_command, kept)
+                yield kept, partial(_command, kept, self._like)
             finally:
                 kept.close()
 
@@ -111,10 +113,10 @@ def host(kept: Kept) -> Host:
     return kept.host(None, str, None)
 
 
-def _command(kept: Kept, line: str) -> Answer:
+def _command(kept: Kept, like: str, line: str) -> Answer:
     word, *rest = line.split()
     if word in ("ndctl", "daxctl"):
-        return _call(shlex.split(line), kept)
+        return _call([word, "--like", like, *shlex.split(line)[1:]], kept)
     if word == "poke":
         _poke(host(kept), rest[0], int(rest[1], 0), bytes.fromhex(rest[2]))
     elif word == "mount":

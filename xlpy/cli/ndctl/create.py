@@ -11,7 +11,7 @@ from xlpy.cli.ndctl.namespaces import BASE, CheckedOptions, chosen_regions, mode
 from xlpy.cli.ndctl.objects import Detail, namespace_object
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
-from xlpy.cli.ndctl.sizes import NONE, size
+from xlpy.cli.ndctl.sizes import NONE
 from xlpy.cli.ndctl.wanted import ANY_SECTOR, MIB16, NamespaceRefused, Resolver, WantedNamespace
 from xlpy.typing import TYPE_CHECKING
 from xlpy.uuids import random_uuid, uuid_text
@@ -90,12 +90,12 @@ def _defaults(session: NdctlSession, values: Values, rest: Sequence[str]) -> boo
     checked.sizes()
     checked.uuids()
     if values.sector_size is not None:
-        if size(values.sector_size) == NONE:
+        if session.size(values.sector_size) == NONE:
             session.error(f"invalid sector size: {values.sector_size}\n")
             checked.sound = False
     elif values.type == "blk" or mode_of(values.mode) == "sector":
         values["sector_size"] = "4096"
-    if values.reserve not in (None, "xen") and size(values.reserve) in (0, NONE):
+    if values.reserve not in (None, "xen") and session.size(values.reserve) in (0, NONE):
         checked.fault(f"failed to parse reserve '{values.reserve}'")
     if values.reserve is not None and values.mode is not None and mode_of(values.mode) not in ("fsdax", "devdax"):
         checked.fault("--reserve only valid for fsdax and devdax mode")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from errno import ENXIO, EOPNOTSUPP
+from errno import EINVAL, ENXIO, EOPNOTSUPP
 
 from xlpy.cli.ndctl.jsonc import show_array
 from xlpy.cli.ndctl.objects import Detail, Object, dax_device, dax_region
-from xlpy.cli.ndctl.options import Parser, flag, text
+from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.order import key
 from xlpy.cli.ndctl.session import strerror
-from xlpy.cli.ndctl.sizes import number
+from xlpy.cli.ndctl.sizes import NONE, number
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run_list(session: NdctlSession, words: Sequence[str]) -> int:
         if values.mappings:
             device["mappings"] = [mapping(one, detail)]
         if regions:
-            made: Object = {"path": path(one)} | dax_region(one, claim, detail, devices=False)
+            made: Object = {"path": path(session, one)} | dax_region(one, claim, detail, devices=False)
             if devs and mine:
                 made["devices"] = [device]
             found.append(made)
@@ -97,10 +97,10 @@ def run_list(session: NdctlSession, words: Sequence[str]) -> int:
     return 0
 
 
-def path(one: NdNamespace) -> str:
+def path(session: NdctlSession, one: NdNamespace) -> str:
     """Where its region of device-dax is below /sys/devices."""
     bus = one.region.bus
-    above = "LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00" if bus.provider != "e820" else "platform/e820_pmem"
+    above = session.release.nfit_device if bus.provider != "e820" else "platform/e820_pmem"
     return f"/{above}/{bus.dev}/{one.region.dev}/{one.holder}"
 
 
@@ -128,26 +128,47 @@ def reconfigure(session: NdctlSession, words: Sequence[str]) -> int:
     if values.size is None and values.align is None and values.mode is None:
         session.err("error: a 'align', 'mode' or 'size' option is required")
         parser.usage()
-    if values.mode == "devdax" and values.no_online:
-        session.err("--no-online is incompatible with --mode=devdax")
+    mode = values.mode if values.size is None and values.align is None else None
+    if values.no_online and mode in ("devdax", *(("famfs",) * session.release.famfs)):
+        session.err(f"--no-online is incompatible with --mode={mode}")
         parser.usage()
-    result, done, told = -ENXIO, 0, []
+    result, done, told = 0 if session.release.famfs else -ENXIO, 0, []
     for one in devices(session.nd):
         if not wants_region(one, values.region) or not wants_device(one, rest[0].rpartition("/")[2]):
             continue
-        name = one.char_device
-        if values.mode == "devdax":
-            session.err(f"{name} was already in devdax mode")
-            result, done = 0, done + 1
+        one_result = _reconfigure(session, one, values, mode)
+        if one_result or not session.release.famfs:
+            result = one_result
+        if not one_result:
+            done += 1
             assert one.claim is not None
-            told.append(dax_device(one, one.claim, Detail(human=values.human)))
-            continue
-        result = -EOPNOTSUPP
-        wanted = f"mode {values.mode}" if values.mode else "another size or alignment"
-        session.err(f"{name}: {wanted} is not emulated: persistent memory does not become memory of Dom0 here")
+            told = [dax_device(one, one.claim, Detail(human=values.human))]  # of several devices the last
     if told:
         show_array(session, told, values.human)
     if result < 0:
         session.err(f"error reconfiguring devices: {strerror(result)}")
     session.err(f"reconfigured {done} device{'' if done == 1 else 's'}")
     return result
+
+
+def _reconfigure(session: NdctlSession, one: NdNamespace, values: Values, mode: str | None) -> int:
+    """Reconfigure one device: 0, or a negative errno. Its size and alignment are its namespace's, and stay."""
+    name, release = one.char_device, session.release
+    align, size = session.size(values.align), session.size(values.size)
+    what = "align" if align not in (0, NONE) else "size" if values.size is not None and size != NONE else ""
+    if what:
+        if release.famfs:
+            place = f"/sys/devices{path(session, one)}/{name}/{what}"
+            why = "Permission denied hint: try running as root or using sudo"
+            session.library("write_attr", f"failed to open {place}: {why}")
+        session.library(f"daxctl_dev_set_{what}", f"{name}: failed to set {what}")
+        return -ENXIO
+    if mode == "devdax":
+        if not release.famfs:
+            session.err(f"{name} was already in devdax mode")
+        return 0
+    if mode == "system-ram" or (mode == "famfs" and release.famfs):
+        session.err(f"{name}: mode {mode} is not emulated: persistent memory stays a device of its own here")
+        return -EOPNOTSUPP
+    session.err(f"{name}: unknown mode requested: 0")
+    return -EINVAL

@@ -11,7 +11,7 @@ from xlpy.cli.ndctl.namespaces import BASE, chosen_regions, one_name, summary, w
 from xlpy.cli.ndctl.objects import Detail, bus_object, namespace_object, region_errors
 from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
-from xlpy.cli.ndctl.sizes import NONE, size
+from xlpy.cli.ndctl.sizes import NONE
 from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -142,7 +142,7 @@ def _places(session: NdctlSession, values: Values) -> tuple[int, int] | None:
         return None
     found = []
     for key in ("block", "count"):
-        found.append(size(values[key]))
+        found.append(session.size(values[key]))
         if found[-1] == NONE:
             session.error(f"Invalid {key}: {values[key]}\n")
             return None

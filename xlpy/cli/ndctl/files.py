@@ -31,7 +31,7 @@ class Output:
     """
 
     def __init__(self, session: NdctlSession, stream: BinaryIO, standard: bool) -> None:
-        self.warning = session.warning
+        self.warning, self.release = session.warning, session.release
         self._stream = stream
         self.standard = standard
 

@@ -16,7 +16,7 @@ from xlpy.cli.ndctl.namespaces import BASE, CheckedOptions, mode_of, walk
 from xlpy.cli.ndctl.objects import NO_UUID, Detail
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
-from xlpy.cli.ndctl.sizes import NONE, size
+from xlpy.cli.ndctl.sizes import NONE
 from xlpy.dom0.nvdimm.btt import BTT_SIGNATURE
 from xlpy.dom0.nvdimm.fletcher import sealed
 from xlpy.dom0.nvdimm.infoblock import BLOCK, DAX_SIGNATURE, MODE_PMEM, MODE_RAM, PFN_SIGNATURE, PfnBlock
@@ -233,18 +233,22 @@ def write(session: NdctlSession, words: Sequence[str]) -> int:
     return result
 
 
-def build(session: NdctlSession, values: Values, length: int, align: int, parent: str) -> bytes | None:
-    """The first 8 KiB of an image of ``length`` bytes; None when it is too small, which has been told."""
-    start = size(values.offset)
+def build(session: NdctlSession, values: Values, length: int, align: int, parent: str) -> bytes | int:
+    """The first 8 KiB of an image of ``length`` bytes; a negative errno when it cannot be had, which has been told."""
+    start = session.size(values.offset)
     step = max(align, SUBSECTION)
     on_media = values.map == "dev"
     pages = (length - BYTES & NONE) // PAGE
     pad = align_up(start, step) - start
     trunc = start + length - align_down(start + length, step)
-    offset = align_up(start + BYTES + (64 * pages if on_media else 0), step) - start
+    front = BYTES + 64 * pages if on_media else BYTES
+    if on_media and start + front > NONE and session.release.checked:
+        session.error("integer overflow in offset calculation\n")
+        return -EINVAL
+    offset = align_up(start + front, step) - start
     if offset >= length:
         session.error("unable to satisfy requested alignment\n")
-        return None
+        return -ENXIO
     block = PfnBlock(
         signature=DAX_SIGNATURE if mode_of(values.mode) == "devdax" else PFN_SIGNATURE,
         uuid=uuid_bytes(values.uuid) if values.uuid is not None else random_uuid(),
@@ -260,12 +264,12 @@ def build(session: NdctlSession, values: Values, length: int, align: int, parent
 
 
 def _to_file(session: NdctlSession, values: Values) -> int:
-    length, align = size(values.size), size(values.align or "2M")
+    length, align = session.size(values.size), session.size(values.align or "2M")
     parent = values.parent_uuid or ""
     if values.stdout:
         data = build(session, values, length, align, parent)
-        if data is None:
-            return -ENXIO
+        if isinstance(data, int):
+            return data
         target = Output.open(session, None)
         assert isinstance(target, Output)
         with target:
@@ -283,8 +287,8 @@ def _to_file(session: NdctlSession, values: Values) -> int:
                 return -EINVAL
             length = os.fstat(fd).st_size
         data = build(session, values, length, align, parent)
-        if data is None:
-            return -ENXIO
+        if isinstance(data, int):
+            return data
         stream.write(data)
     return 0
 
@@ -302,8 +306,8 @@ def _to_namespace(session: NdctlSession, one: NdNamespace, values: Values) -> in
 
 
 def _fill(session: NdctlSession, one: NdNamespace, values: Values) -> int:
-    align = size(values.align) if values.align is not None else PAGE
-    length = size(values.size) if values.size is not None else one.size
+    align = session.size(values.align) if values.align is not None else PAGE
+    length = session.size(values.size) if values.size is not None else one.size
     result = 0
     if values.size is not None and length % align:
         session.error(f"--size={values.size} not aligned to {values.align or align}\n")
@@ -312,7 +316,7 @@ def _fill(session: NdctlSession, one: NdNamespace, values: Values) -> int:
         return result
     parent = values.parent_uuid or (one.uuid if one.has_label else "")
     data = build(session, values, length, align, parent)
-    if data is None:
-        return -ENXIO
+    if isinstance(data, int):
+        return data
     one.region.bus.memory.write(Spa(one.resource), data)
     return 0

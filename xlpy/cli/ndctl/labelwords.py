@@ -199,7 +199,7 @@ def read(session: NdctlSession, words: Sequence[str]) -> int:
             return -EINVAL
         data = dimm.get_config_data(span[0], span[1] - span[0])
         if as_json:
-            told.append(_told(dimm, data, values.index, Detail(human=values.human, wide=session.wide)))
+            told.append(_told(dimm, data, values.index, Detail(human=values.human, wide=session.release.wide)))
         else:
             target.write(data)
         return 0

@@ -91,7 +91,7 @@ def _check(session: NdctlSession, values: Values) -> int | str | None:
         return "mode"
     if values.numa_node is None or values.numa_node == "all":
         return None
-    node, behind = number(values.numa_node)
+    node, behind = number(values.numa_node, session.release.binary)
     if behind or not values.numa_node:
         session.error(f"invalid numa_node: '{values.numa_node}'\n")
         return "node"
@@ -121,7 +121,7 @@ class NdctlListing:
             media=values.media_errors,
             capabilities=values.capabilities,
             firmware=values.firmware,
-            wide=self._session.wide,
+            wide=self._session.release.wide,
         )
         self._all = values.idle or values.configured  # what is disabled too
         self._inside = False  # the last region that is shown has namespaces in it: they count as a kind of their own

@@ -10,7 +10,7 @@ from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.device import disable_unused, enable_namespace
 from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
-from xlpy.cli.ndctl.sizes import NONE, size
+from xlpy.cli.ndctl.sizes import NONE
 from xlpy.typing import TYPE_CHECKING
 from xlpy.uuids import uuid_bytes
 
@@ -59,17 +59,17 @@ class CheckedOptions:
     def sizes(self) -> None:
         """``--size``, ``--offset`` and ``--align``, as far as the command has them."""
         values = self._values
-        if size(values.get("size")) == NONE:
+        if self._session.size(values.get("size")) == NONE:
             self.fault(f"failed to parse namespace size '{values.size}'")
-        if size(values.get("offset")) == NONE:
+        if self._session.size(values.get("offset")) == NONE:
             self.fault(f"failed to parse physical offset'{values.offset}'")
         if values.get("align") is not None:
-            align = size(values.align)
+            align = self._session.size(values.align)
             if align == NONE:
                 self.fault(f"failed to parse namespace alignment '{values.align}'")
             elif align & (align - 1) or align < PAGE:
                 self.fault(f"align must be a power-of-2 greater than {PAGE}")
-        if size(values.get("size")) == NONE:
+        if self._session.size(values.get("size")) == NONE:
             self.fault(f"failed to parse namespace size '{values.size}'")
 
     def uuids(self) -> None:

@@ -6,7 +6,7 @@ from errno import EOPNOTSUPP
 
 from xlpy.cli.declare import Leave
 from xlpy.cli.ndctl.options import USAGE, Ended
-from xlpy.cli.ndctl.session import VERSIONS, NdctlSession, status
+from xlpy.cli.ndctl.session import RELEASES, NdctlSession, status
 from xlpy.errors import UsageError
 from xlpy.typing import TYPE_CHECKING
 
@@ -95,8 +95,8 @@ def _like(words: list[str]) -> tuple[str, list[str]]:
     _, equals, version = words.pop(0).partition("=")
     if not equals:
         version = words.pop(0) if words else ""
-    if version not in VERSIONS:
-        raise UsageError(f"--like {version}: not a version that is known", hint=f"one of {', '.join(VERSIONS)}")
+    if version not in RELEASES:
+        raise UsageError(f"--like {version}: not a version that is known", hint=f"one of {', '.join(RELEASES)}")
     return version, words
 
 
@@ -120,7 +120,7 @@ def _run(session: NdctlSession, words: list[str]) -> int:
     if words[:1] == ["--help"] and name in commands:
         words[0] = "-h"
     if name == "version":
-        session.out(f"{session.version}\n")
+        session.out(f"{session.release.version}\n")
         return 0
     if name == "help":
         return _help(session, words)

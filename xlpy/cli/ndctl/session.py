@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+from xlpy.cli.ndctl import sizes
 from xlpy.cli.show import err, exact
 from xlpy.functions import cached_property
+from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +18,33 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.bus import Nd
     from xlpy.host import Host
 
-VERSIONS = {"76": "76.1", "85": "85"}  # what --like takes -> what --version prints
+
+class NdctlRelease(NamedTuple):
+    """A version of ndctl with the libraries and the kernel of its Debian, as far as they differ in what is seen.
+
+    version: what ``--version`` prints.
+    wide: hexadecimal numbers with ``-u`` have 64 bits, not 63 (ndctl 79).
+    compact: an array without elements has one line (json-c 0.18).
+    binary: sizes may be written in binary, as 0b101 (strtoull of C23, glibc 2.38).
+    checked: offsets whose sums exceed 64 bits are refused (ndctl 81).
+    famfs: daxctl knows the mode famfs, says nothing when a device is in its mode already, and takes devices that are
+        not there for no failure (ndctl 79 to 85).
+    nfit_device: where the kernel has the device of the NFIT, below /sys/devices (a platform device in Linux 7.2).
+    """
+
+    version: str
+    wide: bool
+    compact: bool
+    binary: bool
+    checked: bool
+    famfs: bool
+    nfit_device: str
+
+
+RELEASES = {  # what --like takes
+    "76": NdctlRelease("76.1", False, False, False, False, False, "LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00"),
+    "85": NdctlRelease("85", True, True, True, True, True, "platform/ACPI0012:00"),
+}
 
 
 class NdctlSession:
@@ -25,9 +53,10 @@ class NdctlSession:
     Args:
         env: the command group's options.
         program: ``ndctl`` or ``daxctl``.
-        like: which version to answer as, one of VERSIONS.
+        like: which version to answer as, one of RELEASES.
 
     Attributes:
+        release: the version that it answers as.
         errors: how many messages have given the reason of a failure (its ``err_count``).
         subject: what such a message begins with.
     """
@@ -35,7 +64,7 @@ class NdctlSession:
     def __init__(self, env: Env, program: str, like: str) -> None:
         self.env = env
         self.program = program
-        self.like = like
+        self.release = RELEASES[like]
         self.errors = 0
         self.subject = "namespace"
 
@@ -53,15 +82,9 @@ class NdctlSession:
         """The nd bus, to change something: all of it, or in a dry run nothing, is kept at the end."""
         return self.host.manage(what, dry_run=self.env.dry_run)
 
-    @property
-    def wide(self) -> bool:
-        """Whether hexadecimal numbers have all of their 64 bits."""
-        return self.like != "76"
-
-    @property
-    def version(self) -> str:
-        """What ``--version`` prints."""
-        return VERSIONS[self.like]
+    def size(self, word: str | None) -> int:
+        """Bytes of a size as ``sizes.size``, written as this version reads it."""
+        return sizes.size(word, self.release.binary)
 
     @property
     def terminal(self) -> bool:

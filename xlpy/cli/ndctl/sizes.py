@@ -9,14 +9,19 @@ BLANKS = " \t\n\v\f\r"
 DIGITS = "0123456789abcdef"
 
 
-def number(word: str) -> tuple[int, str]:
-    """(value, what follows it) of strtoull with base 0: hexadecimal with 0x, octal with 0; (0, the word) for none."""
+def number(word: str, binary: bool = False) -> tuple[int, str]:
+    """(value, what follows it) of strtoull with base 0: hexadecimal with 0x, octal with 0; (0, the word) for none.
+
+    binary: with 0b it is a binary number, as C23 has it.
+    """
     text = word.lstrip(BLANKS)
     negative = text[:1] == "-"
     text = text[1:] if text[:1] in ("+", "-") else text
     base = 10
     if text[:2].lower() == "0x" and text[2:3].lower() in tuple(DIGITS):
         base, text = 16, text[2:]
+    elif binary and text[:2].lower() == "0b" and text[2:3] in ("0", "1"):
+        base, text = 2, text[2:]
     elif text[:1] == "0":
         base = 8
     end = 0
@@ -30,16 +35,16 @@ def number(word: str) -> tuple[int, str]:
     return (-value & NONE if negative else value), rest
 
 
-def size(word: str | None) -> int:
-    """Bytes of a size with a suffix K, M, G or T; NONE when it is none, 0 for no word."""
-    return size_and_unit(word)[0]
+def size(word: str | None, binary: bool = False) -> int:
+    """Bytes of a size with a suffix K, M, G or T; NONE when it is none, 0 for no word. ``binary`` as ``number``."""
+    return size_and_unit(word, binary)[0]
 
 
-def size_and_unit(word: str | None) -> tuple[int, int]:
+def size_and_unit(word: str | None, binary: bool = False) -> tuple[int, int]:
     """(bytes, unit of the suffix) as ``size``."""
     if word is None:
         return 0, 1
-    value, rest = number(word)
+    value, rest = number(word, binary)
     unit = UNITS.get(rest[:1].lower(), 1)
     if value == NONE:
         return NONE, 1

@@ -6,7 +6,7 @@ from errno import EAGAIN, EINVAL, ENXIO
 
 from xlpy.addr import PAGE
 from xlpy.cli.ndctl.namespaces import mode_of
-from xlpy.cli.ndctl.sizes import size, size_and_unit
+from xlpy.cli.ndctl.sizes import NONE, size_and_unit
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 from xlpy.uuids import random_uuid, uuid_text
@@ -96,7 +96,7 @@ class Resolver:
             from xlpy.dom0.nvdimm.fsdax import XEN_TABLES
 
             return XEN_TABLES
-        cost = -(-size(word) // (wanted // PAGE))
+        cost = -(-self._session.size(word) // (wanted // PAGE))
         if cost > COST_MAX:
             self._session.error(f"--reserve={word} is more than {COST_MAX} bytes for each page of the namespace\n")
             raise NamespaceRefused(-EINVAL)
@@ -105,7 +105,7 @@ class Resolver:
     def _size(self, region: NdRegion, old: NdNamespace | None) -> tuple[int, int]:
         """(bytes, unit in which they were given)."""
         values = self._values
-        wanted, unit = size_and_unit(values.size)
+        wanted, unit = size_and_unit(values.size, self._session.release.binary)
         self._whole = values.size is None and old is None
         if old is not None:
             return (wanted if values.size is not None else old.size), unit
@@ -120,7 +120,7 @@ class Resolver:
             if mode not in ("fsdax", "devdax"):
                 self._session.error(f"{mode} mode does not support setting an alignment\n")
                 raise NamespaceRefused(-ENXIO)
-            align = size(values.align)
+            align = self._session.size(values.align)
             if seed is None or align not in seed.supported_alignments:
                 self._session.error(f"unsupported align: {values.align}\n")
                 raise NamespaceRefused(-ENXIO)
@@ -140,7 +140,11 @@ class Resolver:
         ways = len(region.mappings) or 1
         if wanted % (align * ways):
             step = max(unit, align) * ways
-            proposal = (wanted // step + 1) * step // unit
+            whole = (wanted // step + 1) * step
+            if whole > NONE and self._session.release.checked:
+                self._session.failed(f"size overflow: {whole // step} * {step} exceeds ULLONG_MAX")
+                raise NamespaceRefused(-EINVAL)
+            proposal = (whole & NONE) // unit
             self._session.failed(
                 f"'--size=' must align to interleave-width: {ways} and alignment: {align}\n"
                 f"did you intend --size={proposal}{SUFFIXES.get(unit, '')}?"
@@ -155,7 +159,7 @@ class Resolver:
     def _sector(self, region: NdRegion, old: NdNamespace | None, mode: str) -> int:
         values, seed = self._values, old or region.namespace_seed
         if values.sector_size is not None:
-            sector = size(values.sector_size)
+            sector = self._session.size(values.sector_size)
             if mode == "sector":
                 sizes: tuple[int, ...] = region.btt_seed.sector_sizes if region.btt_seed else ()
                 kind = "btt"
