@@ -66,6 +66,10 @@ class Table:
         text = self._store.read(self._name, key)
         return default if text is None else self._store.value(text)
 
+    def text(self, key: str) -> str:
+        """The value under ``key`` as the text of JSON; empty for none."""
+        return self._store.read(self._name, key) or ""
+
     def put(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
         """Set ``key`` to ``value`` (anything ``json`` can write)."""
         self._store.write(self._name, key, encode_compact(value))

@@ -114,6 +114,9 @@ def _renew(dom0: Vfs, old: Bus, new: Bus) -> Nd:
             dom0.table.delete(f"nd.{one.dev}")
     nd = dom0.renewed()
     nd.touched |= touched
+    for region in nd.regions:
+        if region.dev in touched:
+            region.publish_anew()
     for dimm in nd.dimms:
         if dimm.info in old.dimms:
             dimm.load(known[dimm.dev])

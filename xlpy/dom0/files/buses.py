@@ -131,37 +131,40 @@ class Buses:
     def publish(self, xen: PmemHypercalls) -> list[str]:
         """Bring block devices and Xen in line with the nd bus; what is odd about partition tables.
 
-        Only records of regions that have changed are taken apart, whatever else there is.
+        Only records of namespaces that have changed are taken apart or made, whatever else there is.
         """
         from xlpy.dom0.files.block import BlockDevice, block_devices
         from xlpy.dom0.nvdimm import enabled
         from xlpy.dom0.nvdimm.namespace import Namespace, place_of
         from xlpy.dom0.nvdimm.pmemreport import PmemReport, update
 
-        touched = set(self.nd.touched)
-        kept, old = [], []
+        touched = {region.number: region for region in self.nd.regions if region.dev in self.nd.touched}
+        same = {number: enabled.unchanged(region) for number, region in touched.items()}
+        rows, old = {}, []
         for row in zip(self.table.get("namespaces", []), self.table.get("reports", []), strict=True):
-            if f"region{place_of(row[0])[0]}" in touched:
+            region, number = place = place_of(row[0])
+            if region in touched and number not in same[region]:
                 old.append((Namespace.load(row[0]), PmemReport(*row[1])))
             else:
-                kept.append(row)
-        changed = sorted((one for one in self.nd.regions if one.dev in touched), key=lambda one: one.number)
-        made = [one for region in changed for one in enabled.namespaces(region)]
-        self.nd.touched.clear()
-        devices = self.table.get("devices", [])
-        fresh, problems = block_devices(self.hw.read, made, dict(map(BlockDevice.minor, devices)))
+                rows[place] = row
+        made = [one for number in sorted(touched) for one in enabled.namespaces(touched[number], same[number])]
+        known = self.table.get("devices", [])
+        fresh, problems = block_devices(self.hw.read, made, dict(map(BlockDevice.minor, known)))
         reports = update(self.bus, old, made, xen)
-        rows = [*kept, *((one.dump(), list(verdict)) for one, verdict in zip(made, reports, strict=True))]
-        rows.sort(key=lambda row: place_of(row[0]))
-        order = {"namespace{}.{}".format(*place_of(one)): at for at, (one, _) in enumerate(rows)}
-        staying = {"namespace{}.{}".format(*place_of(one)) for one, _ in kept}
-        devices = [*(one for one in devices if BlockDevice.shown(one) in staying), *(one.dump() for one in fresh)]
-        devices.sort(
-            key=lambda one: order[BlockDevice.shown(one)]
-        )  # each disk before its partitions, as they were found
-        self.table.put("namespaces", [one for one, _ in rows])
+        gone = {one.dev for one, _ in old}
+        devices = [one for one in known if BlockDevice.shown(one) not in gone]
+        if made:
+            rows |= {(one.region, one.id): (one.dump(), list(told)) for one, told in zip(made, reports, strict=True)}
+            rows = dict(sorted(rows.items()))
+            order = {"namespace{}.{}".format(*place): at for at, place in enumerate(rows)}
+            devices += [one.dump() for one in fresh]
+            devices.sort(key=lambda one: order[BlockDevice.shown(one)])  # each disk before its partitions
+        self.table.put("namespaces", [one for one, _ in rows.values()])
         self.table.put("devices", devices)
-        self.table.put("reports", [verdict for _, verdict in rows])
+        self.table.put("reports", [verdict for _, verdict in rows.values()])
+        self.nd.touched.clear()
+        for one in touched.values():
+            one.published = one.dump()
         self._changed()
         return problems
 

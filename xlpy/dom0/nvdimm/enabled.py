@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from xlpy.addr import Spa
 from xlpy.dom0.nvdimm.namespace import Namespace
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.uuids import ZERO
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from xlpy.dom0.nvdimm.memory import Readable
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
     from xlpy.dom0.nvdimm.nd.region import NdRegion
 
 
-def namespaces(region: NdRegion) -> list[Namespace]:
-    """All namespaces of a region that have a size, by number; those that are not enabled with the reason."""
-    return [_record(region.bus.memory, one) for one in region.namespaces if one.size]
+def namespaces(region: NdRegion, but: Container[int] = ()) -> list[Namespace]:
+    """The namespaces of a region that have a size, by number; those that are not enabled with the reason.
+
+    Args:
+        but: numbers of those that are left out.
+    """
+    return [_record(region.bus.memory, one) for one in region.namespaces if one.size and one.id not in but]
+
+
+def unchanged(region: NdRegion) -> set[int]:
+    """The numbers of enabled namespaces that are what they were when the region was last published."""
+    if region.published is None:
+        return set()
+    before, now = _facts(region.published), _facts(region.dump())
+    return {one.id for one in region.namespaces if one.enabled and one.size and now[one.id] == before.get(one.id)}
+
+
+def _facts(dumped: list[Any]) -> dict[int, tuple[Any, ...]]:
+    """What a dump of a region says of each namespace, and of the device that has claimed it."""
+    *_, namespaces, btts, pfns, daxs = dumped
+    claims = {row[2]: (kind, row) for kind, rows in enumerate((btts, pfns, daxs)) for row in rows}
+    return {row[0]: (row, claims.get(row[0])) for row in namespaces}
 
 
 def _record(memory: Readable, one: NdNamespace) -> Namespace:

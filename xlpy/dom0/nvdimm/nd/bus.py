@@ -133,7 +133,11 @@ class NdBus:
     def uuid_taken(self, uuid: bytes) -> bool:
         """Whether a namespace, a btt or a pfn device of this bus has a uuid."""
         return any(
-            one.raw_uuid == uuid for region in self.regions for one in region.children if not isinstance(one, NdDax)
+            one.raw_uuid == uuid
+            for region in self.regions
+            if region.may_have(uuid)
+            for one in region.children
+            if not isinstance(one, NdDax)
         )
 
     def changed(self, what: Nvdimm | NdRegion) -> None:
@@ -231,9 +235,7 @@ class Nd:
         for dimm, values in zip(self.dimms, rows["dimms"], strict=False):
             dimm.load(values)
         for region in self.regions:
-            values = self._table.get(f"nd.{region.dev}")
-            if values is not None:
-                region.load(values)
+            region.defer(self._table, f"nd.{region.dev}")
 
     def changed(self, what: Nvdimm | NdRegion) -> None:
         """Write a DIMM or a region to the state at the end of the transaction."""

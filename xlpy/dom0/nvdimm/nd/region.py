@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.above import AboveRegion
     from xlpy.dom0.nvdimm.nd.claim import Claim
     from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
+    from xlpy.store import Table
 
 C = TypeVar("C", NdBtt, NdPfn, NdDax)
 D = TypeVar("D", NdNamespace, NdBtt, NdPfn, NdDax)
 
 NSTYPE_IO, NSTYPE_PMEM = 4, 5  # ND_DEVICE_NAMESPACE_*
+DEFERRED = (  # attributes that are read from the state
+    *("bound", "align", "ro", "namespaces", "btts", "pfns", "daxs", "_counted"),
+    *("namespace_seed", "btt_seed", "pfn_seed", "dax_seed"),
+)
 
 
 class NdRegion:
@@ -37,14 +42,22 @@ class NdRegion:
         namespaces, btts, pfns, daxs: the devices below it, seeds included, by ascending number.
         namespace_seed, btt_seed, pfn_seed, dax_seed: the devices that the next namespace is made of; None while it is
             not enabled.
+        published: what it was like when block devices and Xen were last in line with it, as ``dump`` has it; None:
+            they never were.
     """
 
     def __init__(self, bus: AboveRegion, info: RegionDesc, mappings: list[NdMapping]) -> None:
         self.bus = bus
         self.info = info
         self.mappings = mappings
-        self.align = info.align
-        self.ro = info.read_only
+        self.published: list[Any] | None = None
+        self._record: tuple[Table, str] | None = None  # what it is still to be read from
+        self._begin()
+
+    def _begin(self) -> None:
+        """As the NFIT has it, not enabled."""
+        self.align = self.info.align
+        self.ro = self.info.read_only
         self._idle()
 
     def _idle(self) -> None:
@@ -370,6 +383,37 @@ class NdRegion:
             [one.id if one else None for one in seeds],
             *([one.dump() for one in group] for group in (self.namespaces, self.btts, self.pfns, self.daxs)),
         ]
+
+    def defer(self, table: Table, key: str) -> None:
+        """Take over what ``dump`` wrote when something of it is asked for: most commands are about one region."""
+        self._record = table, key
+        for name in DEFERRED:
+            del self.__dict__[name]
+
+    if not TYPE_CHECKING:  # a checker knows the attributes
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - only for what ``defer`` has left out
+            if name not in DEFERRED:
+                raise AttributeError(name)
+            self._load_deferred()
+            return self.__dict__[name]
+
+    def _load_deferred(self) -> None:
+        if self._record is not None:
+            (table, key), self._record = self._record, None
+            self._begin()
+            self.published = table.get(key)
+            if self.published is not None:
+                self.load(self.published)
+
+    def publish_anew(self) -> None:
+        """What the state has of it was not published yet."""
+        self._load_deferred()
+        self.published = None
+
+    def may_have(self, uuid: bytes) -> bool:
+        """Whether a device below it may have a uuid; False costs little while it is not loaded."""
+        return self._record is None or uuid.hex() in self._record[0].text(self._record[1])
 
     def load(self, values: list[Any]) -> None:
         """Take over what ``dump`` wrote."""
