@@ -37,7 +37,8 @@ xlpy daxctl list -RDu
 def daxctl(env: Env, words: tuple[str, ...]) -> None:
     """List device-dax regions and devices, as the real daxctl does.
 
-    What follows is read as daxctl 76 reads it (with --like 85 in front, as daxctl 85). A device stays a device: reconfigure-device knows mode devdax only.
+    What follows is read as daxctl 76 reads it (with --like 85 in front, as daxctl 85). A device stays a device:
+    reconfigure-device knows mode devdax only.
     """
     from xlpy.cli.ndctl.program import run
 
