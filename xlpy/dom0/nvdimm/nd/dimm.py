@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from errno import EBUSY, EINVAL, ENOTTY, ENXIO
 
+from xlpy.addr import Span, align_down, align_up
 from xlpy.dom0.nvdimm.nd.error import no_value, refuse
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
@@ -232,3 +233,67 @@ class NdMapping:
     def end(self) -> int:
         """First device address behind it."""
         return self.start + self.size
+
+    # --- free ranges; ``step``: what they are aligned to -----------------------------------------------------------
+
+    def available(self, step: int) -> int:
+        """Bytes of it that are free, on the grid of the alignment (Linux: nd_pmem_available_dpa)."""
+        last, busy = self.end - 1, 0
+        for one in self.dimm.dpa:
+            start, end = align_down(one.start, step), align_up(one.end, step) - 1
+            if self.start <= start < last:
+                if end > last:
+                    return 0
+                busy += end - start + 1
+            elif self.start <= end <= last:
+                busy += end - start + 1
+            elif start < self.start < end:
+                busy += self.size
+        return align_down(self.size - busy, step) if busy < self.size else 0
+
+    def longest(self, step: int) -> int:
+        """Bytes of its longest free range (Linux: nd_pmem_max_contiguous_dpa)."""
+        if not self.dimm.has_labels:
+            return 0
+        left, longest = self.available(step), 0
+        for gap in self._gaps(step):
+            taken = min(gap.size, left)
+            left -= taken
+            longest = max(longest, align_down(gap.start + taken, step) - align_up(gap.start, step))
+        return 0 if left else longest
+
+    def _gaps(self, step: int) -> list[Span[Any]]:
+        """Its free ranges on the grid of the alignment, ascending; an empty part is not put on it."""
+        inside = [one for one in self.dimm.dpa if one.start < self.end and one.end > self.start]
+        if not inside:
+            return [Span(self.start, self.size)]
+        edges = [self.start, *(edge for one in inside for edge in (one.start, one.end)), self.end]
+        pairs = [(align_up(a, step), align_down(b, step)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        return [Span(start, end - start) for start, end in pairs if start < end]
+
+    def shrink(self, uuid: str, less: int) -> None:
+        """Let a namespace have fewer bytes of it, from its end."""
+        dimm = self.dimm
+        while less and (mine := dimm.allocated(uuid)):
+            last = mine[-1]
+            dimm.dpa.remove(last)
+            if less < last.size:
+                dimm.allocate(uuid, last.start, last.size - less)
+                return
+            less -= last.size
+
+    def grow(self, uuid: str, more: int, step: int) -> bool:
+        """Let a namespace have more bytes of it, next to those that it has; False: there is no room."""
+        dimm = self.dimm
+        mine = next(reversed(dimm.allocated(uuid)), None)
+        for gap in self._gaps(step):
+            if gap.size < more:
+                continue
+            if mine is None:
+                dimm.allocate(uuid, gap.start, more)
+                return True
+            if gap.start == mine.end or gap.end == mine.start:
+                dimm.dpa.remove(mine)
+                dimm.allocate(uuid, mine.start if gap.start == mine.end else mine.start - more, mine.size + more)
+                return True
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO
 
-from xlpy.addr import PAGE, Spa, Span, align_down, align_up
+from xlpy.addr import PAGE, Spa
 from xlpy.dom0.nvdimm.nd.btt import NdBtt
 from xlpy.dom0.nvdimm.nd.error import no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import lowest
@@ -120,12 +120,12 @@ class NdRegion:
         """Bytes that no namespace has; 0 while a DIMM of it is disabled or has no label area."""
         if not all(mapping.dimm.has_labels for mapping in self.mappings):
             return 0
-        return sum(self._available(mapping) for mapping in self.mappings)
+        return sum(mapping.available(self._step()) for mapping in self.mappings)
 
     @property
     def max_available_extent(self) -> int:
         """Bytes of the largest namespace that can be made."""
-        extents = [self._longest(mapping) for mapping in self.mappings]
+        extents = [mapping.longest(self._step()) for mapping in self.mappings]
         return min((one for one in extents if one), default=0) * len(self.mappings)
 
     @property
@@ -192,42 +192,8 @@ class NdRegion:
     # --- free space ------------------------------------------------------------------------------------------------
 
     def _step(self) -> int:
+        """What ranges on each DIMM are aligned to."""
         return self.align // len(self.mappings)
-
-    def _available(self, mapping: NdMapping) -> int:
-        """Bytes of a DIMM's part that are free, on the grid of the alignment (Linux: nd_pmem_available_dpa)."""
-        step, last, busy = self._step(), mapping.end - 1, 0
-        for one in mapping.dimm.dpa:
-            start, end = align_down(one.start, step), align_up(one.end, step) - 1
-            if mapping.start <= start < last:
-                if end > last:
-                    return 0
-                busy += end - start + 1
-            elif mapping.start <= end <= last:
-                busy += end - start + 1
-            elif start < mapping.start < end:
-                busy += mapping.size
-        return align_down(mapping.size - busy, step) if busy < mapping.size else 0
-
-    def gaps(self, mapping: NdMapping) -> list[Span[Any]]:
-        """Free ranges of a DIMM's part on the grid of the alignment, ascending; an empty part is not put on it."""
-        step, inside = self._step(), [o for o in mapping.dimm.dpa if o.start < mapping.end and o.end > mapping.start]
-        if not inside:
-            return [Span(mapping.start, mapping.size)]
-        edges = [mapping.start, *(edge for one in inside for edge in (one.start, one.end)), mapping.end]
-        pairs = [(align_up(a, step), align_down(b, step)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-        return [Span(start, end - start) for start, end in pairs if start < end]
-
-    def _longest(self, mapping: NdMapping) -> int:
-        """Bytes of the longest free range of a DIMM's part (Linux: nd_pmem_max_contiguous_dpa)."""
-        if not mapping.dimm.has_labels:
-            return 0
-        step, left, longest = self._step(), self._available(mapping), 0
-        for gap in self.gaps(mapping):
-            taken = min(gap.size, left)
-            left -= taken
-            longest = max(longest, align_down(gap.start + taken, step) - align_up(gap.start, step))
-        return 0 if left else longest
 
     def resize(self, uuid: str, old: int, new: int) -> None:
         """Let a namespace have ``new`` bytes of each DIMM instead of ``old``; its range stays in one piece.
@@ -236,36 +202,10 @@ class NdRegion:
             NdError: ENXIO: there is no room where it is.
         """
         for mapping in self.mappings:
-            mine = mapping.dimm.allocated(uuid)
             if new < old:
-                self._shrink(mapping, uuid, old - new)
-            else:
-                self._grow(mapping, uuid, new - old, bool(mine))
-
-    def _shrink(self, mapping: NdMapping, uuid: str, less: int) -> None:
-        dimm = mapping.dimm
-        while less and (mine := dimm.allocated(uuid)):
-            last = mine[-1]
-            dimm.dpa.remove(last)
-            if less < last.size:
-                dimm.allocate(uuid, last.start, last.size - less)
-                return
-            less -= last.size
-
-    def _grow(self, mapping: NdMapping, uuid: str, more: int, exists: bool) -> None:
-        dimm = mapping.dimm
-        mine = dimm.allocated(uuid)[-1] if exists else None
-        for gap in self.gaps(mapping):
-            if gap.size < more:
-                continue
-            if mine is None:
-                dimm.allocate(uuid, gap.start, more)
-                return
-            if gap.start == mine.end or gap.end == mine.start:
-                dimm.dpa.remove(mine)
-                dimm.allocate(uuid, mine.start if gap.start == mine.end else mine.start - more, mine.size + more)
-                return
-        refuse(ENXIO, f"{self.dev}: {dimm.dev} has no {more:#x} free bytes in one piece")
+                mapping.shrink(uuid, old - new)
+            elif not mapping.grow(uuid, new - old, self._step()):
+                refuse(ENXIO, f"{self.dev}: {mapping.dimm.dev} has no {new - old:#x} free bytes in one piece")
 
     def require_room(self, wanted: int, allocated: int) -> None:
         """NdError ENOSPC when a namespace of ``wanted`` bytes does not fit in what it has and what is free."""
