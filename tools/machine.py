@@ -77,9 +77,9 @@ no reflink, an internal log of 64 MiB, files on multiples of 2 MiB of the device
 - While a domain has a file, that is in the host's records only: the immutable flag, which a real host would set, is
   left alone on the media, since nothing else changes them either. The extents are compared with the record as on ext4.
 - Of media from elsewhere, version 5 file systems are read, with extents in the inode or in a tree, after a clean
-  unmount. An old format, reflink, a realtime section, an external log and blocks, directory blocks or sectors of other
-  sizes than 4096, 4096 and 512 bytes are refused. Extents on group headers or on the log are refused; other metadata,
-  such as the free space trees, is not compared with the extents: xfs_repair -n does that.
+  unmount. An old format, reflink, a realtime section, an external log and blocks or directory blocks of other sizes
+  than 4096 bytes are refused. So is a file with extents on group headers, on the log, on inodes, or on blocks that are
+  free; that two files have the same blocks is not seen: xfs_repair -n sees it.
 - The time stamps are those of the clock, unless mkfs.xfs follows `SOURCE_DATE_EPOCH`; 6.1.0 does not.
 """
 

@@ -1,6 +1,7 @@
 """A command that changes the host's NVDIMMs and is killed is done or not done: media, labels, devices, what Xen knows.
 
-As ``test_killed.py``, whose sentence on points holds here. ``XLPY_KILLS=all`` uses every point of every command.
+As ``test_killed.py``, whose sentence on points holds here. ``XLPY_KILLS=all`` uses every point of every command, a
+number so many.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from campaign.syscalls import can_trace
 
 from xlpy.host import Host
 
-EVERY = os.environ.get("XLPY_KILLS") == "all"
+ASKED = os.environ.get("XLPY_KILLS", "")
+EVERY = ASKED == "all"
 FEW = ("plug", "plug again", "ndctl create", "ndctl reconfigure", "ndctl destroy")
-SPREAD = 2  # points of each command
+SPREAD = int(ASKED) if ASKED.isdigit() else 2  # points of each command
 
 pytestmark = pytest.mark.skipif(not can_trace(), reason="ptrace is not allowed here, or this is no x86-64")
 
@@ -33,7 +35,7 @@ def half_known(root):
     return known ^ reported
 
 
-@pytest.mark.parametrize("name", NVDIMM_COMMANDS if EVERY else FEW)
+@pytest.mark.parametrize("name", NVDIMM_COMMANDS if ASKED else FEW)
 def test_killed_at_a_system_call(name, tmp_path, capsys):
     figures = Figures("kills", time.monotonic())
     subject = Subject(name, tmp_path, figures)

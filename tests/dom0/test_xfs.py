@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import struct
 import subprocess
@@ -240,7 +241,6 @@ def test_directories(tmp_path, count):
         (("-m", "reflink=1"), "reflink"),
         (("-m", "crc=0"), "version 4 without checksums"),
         (("-b", "size=1024"), "blocks of 1024 bytes"),
-        (("-s", "size=4096"), "sectors of 4096 bytes"),
         (("-n", "size=8192"), "directory blocks"),
     ],
 )
@@ -249,6 +249,14 @@ def test_features_that_are_refused(tmp_path, args, words):
     with pytest.raises(Unsafe, match=words) as caught:
         XfsImage(image)
     assert caught.value.code == "XLPY-XFS-FEATURE"
+
+
+@pytest.mark.parametrize("sector", [512, 1024, 2048, 4096])
+def test_sectors_of_every_size(tmp_path, sector):
+    """mkfs.xfs takes 4096 on a pmem device, 512 on a file; headers of groups and the log follow."""
+    args = ("-m", "reflink=0", "-s", f"size={sector}", "-l", "size=64m")
+    image = mkfs(tmp_path / "image", 400 * MIB, *args, proto=f"f r--600 0 0 {MIB}\n")
+    assert ours(image, "/f") == judged(image, "/f")
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
@@ -316,6 +324,87 @@ def test_inodes_that_lie(image, at, form, value, words):
     store_inode(image, number, at, form, value)
     with pytest.raises((FormatError, Unsafe), match=words):
         ours(image, "/file-with-a-long-name-003")
+
+
+FILE = "/file-with-a-long-name-003"
+
+
+def group_parts(path):
+    """Where on the device the parts of the group are that has FILE, by the words of messages."""
+    fs = XfsImage(path).superblock
+    ((_, block, _, _),) = judged(path, FILE)
+    group = block // fs.ag_blocks
+    at = group * fs.ag_blocks
+
+    def root(header, name):
+        return int(db(path, f"{header} {group}", f"p {name}").split("=")[1])
+
+    return {
+        f"header XAGF of allocation group {group}": ((at << 12) + fs.sector, fs.sector, 216),
+        f"header XAGI of allocation group {group}": ((at << 12) + 2 * fs.sector, fs.sector, 312),
+        f"free space tree of allocation group {group}": ((at + root("agf", "bnoroot")) << 12, 4096, 52),
+        f"inode tree of allocation group {group}": ((at + root("agi", "root")) << 12, 4096, 52),
+    }
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_damage_of_a_group_is_named(image, number):
+    name, (place, _, _) = list(group_parts(image).items())[number]
+    flip(image, place + 40)
+    with pytest.raises(FormatError, match=rf"{name}.*\.crc") as caught:
+        ours(image, FILE)
+    assert caught.value.code == "XLPY-XFS-DAMAGED"
+
+
+def test_groups_that_lie_end_in_an_answer(image):
+    """Any two bytes of a group's parts, their checksums made right: extents or an error, and soon."""
+    chosen, answers = random.Random(1), set()
+    rows = ours(image, FILE)
+    for place, size, at in group_parts(image).values():
+        with image.open("r+b") as file:
+            file.seek(place)
+            whole = file.read(size)
+            for _ in range(60):
+                new = bytearray(whole)
+                for _ in range(2):
+                    new[chosen.randrange(96)] = chosen.choice((0, 1, 2, 0x7F, 0x80, 0xFF))
+                struct.pack_into("<I", new, at, checksum(bytes(new), at))
+                os.pwrite(file.fileno(), new, place)
+                try:
+                    assert ours(image, FILE) == rows
+                    answers.add("read")
+                except FormatError as error:
+                    answers.add(error.path.partition(" of ")[0])
+            os.pwrite(file.fileno(), whole, place)
+    assert {"read", "header XAGF", "header XAGI", "free space tree", "inode tree"} <= answers
+
+
+def blocks_of(image, kind):
+    """A file system block of the group of FILE that is free, has inodes, or is the root of the tree that says so."""
+    fs = XfsImage(image).superblock
+    ((_, block, _, _),) = judged(image, FILE)
+    group = block // fs.ag_blocks
+    if kind == "free":
+        (start,) = re.findall(r"^1:\[(\d+),", db(image, f"agf {group}", "addr bnoroot", "p recs"), re.MULTILINE)[:1]
+        within = int(start) + 3
+    elif kind == "inodes":
+        within = XfsImage(image).lookup(FILE).number % (1 << fs.ag_block_log + 3) // 8
+    else:
+        within = int(db(image, f"agf {group}", "p bnoroot").split("=")[1])
+    return group << fs.ag_block_log | within
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("free", "of which some are free"), ("inodes", "of which some hold inodes"), ("tree", "one is of a tree")],
+)
+def test_files_on_what_is_not_theirs(image, kind, words):
+    """The next file would get free blocks as well; a guest's stores would go over inodes and trees."""
+    number = XfsImage(image).lookup(FILE).number
+    store_inode(image, number, 184, ">Q", blocks_of(image, kind) << 21 | 1)
+    with pytest.raises(FormatError, match=words):
+        ours(image, FILE)
+    assert repair(image) != ""
 
 
 def test_log_that_is_not_empty(image):

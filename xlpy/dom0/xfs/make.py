@@ -98,6 +98,7 @@ def _mkfs(scratch: int, proto: str, uuid: str, groups: int, epoch: int) -> None:
         os.pwrite(source, os.fsencode(proto), 0)
         image = f"/proc/self/fd/{scratch}"
         args = ["-q", "-f", "-p", f"/proc/self/fd/{source}", "-b", f"size={PAGE}", "-i", "size=512"]
+        args += ["-s", f"size={PAGE}"]  # as mkfs.xfs does on a pmem device
         args += ["-m", f"crc=1,reflink=0,rmapbt=0,uuid={uuid}", "-d", f"agcount={groups},su=2m,sw=1"]
         args += ["-l", f"size={_LOG},su=32k", image]
         environment = {"SOURCE_DATE_EPOCH": str(epoch), "DETERMINISTIC_SEED": "1"}

@@ -9,9 +9,10 @@ from xlpy.dom0.extents import Extents
 from xlpy.dom0.image import ImageFile, read_mapped
 from xlpy.dom0.xfs import directory
 from xlpy.dom0.xfs.fork import read_extents, way_down
+from xlpy.dom0.xfs.groups import Groups
 from xlpy.dom0.xfs.inode import FORK, parse_inode
 from xlpy.dom0.xfs.log import require_empty
-from xlpy.dom0.xfs.superblock import SUPERBLOCK_SIZE, damaged, parse_superblock
+from xlpy.dom0.xfs.superblock import SECTORS, damaged, parse_superblock
 from xlpy.errors import Constraint, NotFound, Unsafe
 from xlpy.limits import DIRECTORIES
 from xlpy.typing import TYPE_CHECKING
@@ -40,8 +41,8 @@ class XfsImage:
         self._file = ImageFile(path, offset, size)
         self._read = self._file.read
         try:
-            whole = self._file.size >= SUPERBLOCK_SIZE
-            self.superblock = parse_superblock(self._read(0, SUPERBLOCK_SIZE) if whole else b"", self._file.size)
+            whole = self._file.size >= SECTORS[-1]
+            self.superblock = parse_superblock(self._read(0, SECTORS[-1]) if whole else b"", self._file.size)
             require_empty(self.superblock, self._read)
         except BaseException:
             self.close()
@@ -178,7 +179,12 @@ class XfsImage:
             FormatError: damaged metadata. Unsafe: the blocks are not the file's own.
         """
         del path  # every file here has its data in blocks
-        return Extents.of(read_extents(self.superblock, self._core(inode.number), self._read)).merged().marked_last()
+        found = read_extents(self.superblock, self._core(inode.number), self._read)
+        groups, superblock = Groups(self.superblock, self._read), self.superblock
+        for extent in found:
+            block, count = superblock.block_at(extent.physical), extent.length >> superblock.block_log
+            groups.refuse_taken(f"inode {inode.number}", block, count)
+        return Extents.of(found).merged().marked_last()
 
     def read_file(self, inode: Inode, offset: int, length: int, path: str = "the file") -> bytes:
         """Bytes of a file, cut at its end; holes and unwritten extents read as zeros."""

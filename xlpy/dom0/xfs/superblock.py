@@ -9,7 +9,8 @@ from xlpy.dom0.ext4.checksum import crc32c
 from xlpy.errors import FormatError, Unsafe
 from xlpy.records import NamedTuple
 
-SUPERBLOCK_SIZE = 512
+SUPERBLOCK_SIZE = 512  # of which its fields need no more; its checksum covers a whole sector
+SECTORS = (512, 1024, 2048, 4096)  # mkfs.xfs takes 4096 on a pmem device
 MAGIC = b"XFSB"
 _FRESH = 0xFFFFFFFF
 _CHECKSUM = 224
@@ -28,10 +29,12 @@ _RO_COMPAT_NAMES = {0x4: "reflink (a store to one file could change another)"}
 class XfsSuperblock(NamedTuple):
     """Geometry. Sizes are bytes, except ``blocks`` and what counts them; ``*_log`` are powers of two.
 
-    uuid: that metadata blocks carry. log_start: file system block of the internal log.
+    uuid: that metadata blocks carry. sector: what an allocation group's headers take each. log_start: file system
+    block of the internal log.
     """
 
     uuid: bytes
+    sector: int
     block_size: int
     block_log: int
     blocks: int
@@ -62,6 +65,11 @@ class XfsSuperblock(NamedTuple):
             )
         return first << self.block_log
 
+    def block_at(self, place: int) -> int:
+        """The file system block at a byte of the device."""
+        group, within = divmod(place >> self.block_log, self.ag_blocks)
+        return group << self.ag_block_log | within
+
     def inode_place(self, number: int) -> int:
         """The byte on the device at which an inode lies. FormatError: there can be no such inode."""
         per_block = self.block_log - self.inode_log
@@ -85,7 +93,7 @@ def check(what: str, raw: bytes, at: int, offset: int) -> None:
 
 
 def parse_superblock(raw: bytes, device_size: int) -> XfsSuperblock:
-    """Check the first sector of a device.
+    """Check the first sector of a device; ``raw`` has one of the largest.
 
     Raises:
         FormatError: it is no superblock of XFS, or damaged. Unsafe: it has features that are not read here.
@@ -95,9 +103,9 @@ def parse_superblock(raw: bytes, device_size: int) -> XfsSuperblock:
     version, sector = struct.unpack_from(">HH", raw, 100)
     if version & 0xF != 5:
         raise _unsupported(f"version {version & 0xF} without checksums")
-    if sector != SUPERBLOCK_SIZE:
-        raise _unsupported(f"sectors of {sector} bytes (only {SUPERBLOCK_SIZE} are read)")
-    check("superblock", raw, _CHECKSUM, 0)
+    if sector not in SECTORS:
+        raise damaged("superblock.sb_sectsize", f"{sector}, must be one of {', '.join(map(str, SECTORS))}", 102)
+    check("superblock", raw[:sector], _CHECKSUM, 0)
     block, blocks, realtime = struct.unpack_from(">IQQ", raw, 4)
     log_start, root = struct.unpack_from(">QQ", raw, 48)
     ag_blocks, ag_count, _, log_blocks = struct.unpack_from(">IIII", raw, 84)
@@ -127,6 +135,7 @@ def parse_superblock(raw: bytes, device_size: int) -> XfsSuperblock:
     uuid = raw[248:264] if incompat & INCOMPAT_META_UUID else raw[32:48]
     made = XfsSuperblock(
         uuid=uuid,
+        sector=sector,
         block_size=block,
         block_log=block_log,
         blocks=blocks,
