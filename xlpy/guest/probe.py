@@ -135,8 +135,8 @@ def probe(running: Running) -> ProbeReport:
         if table.signature not in _NO_HEADER and sum(table.data) & 0xFF
     ]
     aml = _load(running, tables, problems)
-    bus, structures = _nfit(tables, aml, problems)
-    nvdimms = _nvdimms(aml, bus, problems) if aml and bus else {}
+    bus, structures, root = _nfit(tables, aml, problems)
+    nvdimms = _nvdimms(aml, root, bus, problems) if aml and bus else {}
     nodes = _nodes(tables, structures)
     pmem: list[PmemDevice] = []
     for region in bus.regions if bus else ():
@@ -165,8 +165,10 @@ def _load(running: Running, tables: list[Found], problems: list[str]) -> Interpr
     return aml
 
 
-def _nfit(tables: list[Found], aml: Interpreter | None, problems: list[str]) -> tuple[Bus | None, list[Any]]:
-    """The NFIT, and what ``_FIT`` says instead if it says anything, as Linux takes it."""
+def _nfit(
+    tables: list[Found], aml: Interpreter | None, problems: list[str]
+) -> tuple[Bus | None, list[Any], str | None]:
+    """The NFIT, or what ``_FIT`` says instead if it says anything, as Linux takes it; and the root device."""
     from xlpy.dom0.nvdimm.probe import interpret
     from xlpy.firmware.acpi.nfit_format import parse_nfit, parse_structures
 
@@ -184,13 +186,13 @@ def _nfit(tables: list[Found], aml: Interpreter | None, problems: list[str]) -> 
                     problems.append(f"{root}._FIT lacks structures of the NFIT: Linux refuses that")
                 structures = renewed
         if not structures:
-            return None, []
+            return None, [], root
         bus = interpret(structures, revision)
     except (FormatError, AmlError) as error:
         problems.append(f"NFIT: {error}")
-        return None, []
+        return None, [], None
     problems += bus.problems
-    return bus, structures
+    return bus, structures, root
 
 
 def _nodes(tables: list[Found], structures: list[Any]) -> dict[int, int | None]:
@@ -211,9 +213,8 @@ def _root(aml: Interpreter) -> str | None:
     return None
 
 
-def _nvdimms(aml: Interpreter, bus: Bus, problems: list[str]) -> dict[int, ProbedNvdimm]:
+def _nvdimms(aml: Interpreter, root: str | None, bus: Bus, problems: list[str]) -> dict[int, ProbedNvdimm]:
     """Each DIMM of the NFIT, through the child of the root device whose ``_ADR`` is its handle."""
-    root = _root(aml)
     if root is None:
         problems.append(f"no ACPI device has _HID {ROOT_HID}, so no NVDIMM driver will load")
         return {}

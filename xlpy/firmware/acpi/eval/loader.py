@@ -17,6 +17,7 @@ from xlpy.firmware.acpi.eval.reader import NAME_STARTS, NUMBERS, AmlReader
 from xlpy.firmware.acpi.eval.references import NameRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
 from xlpy.firmware.acpi.eval.statements import holds
+from xlpy.firmware.acpi.eval.store import read_node
 from xlpy.firmware.acpi.eval.structures import CONTAINERS
 from xlpy.firmware.acpi.eval.units import field_at, link_of, region_at
 from xlpy.firmware.acpi.eval.values import BUFFER_LIMIT, Buffer, Constant, ObjectType, Package, String
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _NESTED = 4  # packages in packages that are read here; deeper ones the machine makes
 
 _WHILE, _VAR_PACKAGE = 0xA2, b"\x13"
-_NAME, _BUFFER, _PACKAGE, _STRING, _EXTERNAL, _ELSE = 0x08, 0x11, 0x12, 0x0D, 0x15, 0xA1
+_NAME, _BUFFER, _PACKAGE, _STRING, _EXTERNAL, _ELSE, _ADD = 0x08, 0x11, 0x12, 0x0D, 0x15, 0xA1, b"\x72"
 
 
 class Loader(AmlReader):
@@ -311,15 +312,34 @@ class Loader(AmlReader):
 
     def _region(self, _code: int, start: int) -> bool:
         path, space = self.path(self.end), self.number(1, self.end)
-        at = self.at
-        offset = self._constant(self.end, 0) if at < self.end and self.data[at] in _SIZES else None
-        length = self._constant(self.end, 0) if self.at < self.end and self.data[self.at] in _SIZES else None
+        offset, length = self._moved() if self.data[self.at : self.at + 1] == _ADD else self._integer(), self._integer()
         if not isinstance(offset, int) or not isinstance(length, int):
             return False
         self.next = self.at
         region = OperationRegion(str(path), space, offset, length)
         region.home = self._add(path, region).path
         return True
+
+    def _integer(self) -> Value:
+        """A constant integer; None for another term."""
+        return self._constant(self.end, 0) if self.at < self.end and self.data[self.at] in _SIZES else None
+
+    def _moved(self) -> int | None:
+        """``Add (field, constant)``, as hvmloader places regions of processors; None for what must be compiled."""
+        self.at += 1
+        if self.at >= self.end or self.data[self.at] not in NAME_STARTS:
+            return None
+        node = self.vm.namespace.find(self.scope, self.path(self.end))
+        added = self._integer()
+        target = self.data[self.at : self.at + 1]
+        if node is None or not isinstance(node.object, Field) or not isinstance(added, int) or target != b"\0":
+            return None
+        self.at += 1
+        try:
+            value = read_node(self.vm, node)
+        except AmlError:
+            return None
+        return value + added & self.vm.mask if isinstance(value, int) else None
 
     def _field(self, _code: int, _start: int) -> None:
         end = self.next = self.package_end(self.end)
