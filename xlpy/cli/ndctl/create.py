@@ -42,7 +42,7 @@ OPTIONS = (
     flag("c", "continue", "continue creating namespaces as long as the filter criteria are met"),
     flag("R", "autorecover", "automatically cleanup on failure", default=True),
     # ours (design, 4.2.1)
-    text("", "reserve", "size", "xlpy: keep room for another owner's structures; 'xen' for what Xen needs"),
+    text("", "reserve", "size", "xlpy: keep room for another owner's structures; 'xen' for what Xen needs, 0 for none"),
 )
 
 
@@ -95,7 +95,7 @@ def _defaults(session: NdctlSession, values: Values, rest: Sequence[str]) -> boo
             checked.sound = False
     elif values.type == "blk" or mode_of(values.mode) == "sector":
         values["sector_size"] = "4096"
-    if values.reserve not in (None, "xen") and session.size(values.reserve) in (0, NONE):
+    if values.reserve != "xen" and session.size(values.reserve) == NONE:
         checked.fault(f"failed to parse reserve '{values.reserve}'")
     if values.reserve is not None and values.mode is not None and mode_of(values.mode) not in ("fsdax", "devdax"):
         checked.fault("--reserve only valid for fsdax and devdax mode")
@@ -275,8 +275,7 @@ class Maker:
         self._try(seed, "set_uuid", lambda: seed.store_uuid(info))
         self._try(seed, "set_location", lambda: seed.store_mode(wanted.place))
         self._try(seed, "set_align", lambda: seed.store_align(wanted.align))
-        if wanted.reserve:
-            self._try(seed, "set_reserve", lambda: seed.store_reserve(wanted.reserve))
+        self._try(seed, "set_reserve", lambda: seed.store_reserve(wanted.reserve))
         self._try(seed, "set_namespace", lambda: seed.store_namespace(one.dev))
         result = device.enable(self._session, seed, f"{prefix}_enable")
         if result and self._values.autorecover:

@@ -168,7 +168,7 @@ def _reconfigure(session: NdctlSession, one: NdNamespace, values: Values, mode: 
             session.err(f"{name} was already in devdax mode")
         return 0
     if mode == "system-ram" or (mode == "famfs" and release.famfs):
-        session.err(f"{name}: mode {mode} is not emulated: persistent memory stays a device of its own here")
+        session.err(f"{name}: mode {mode} is not emulated: persistent memory does not become memory of Dom0 here")
         return -EOPNOTSUPP
     session.err(f"{name}: unknown mode requested: 0")
     return -EINVAL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EAGAIN, EINVAL, ENXIO
 
-from xlpy.addr import PAGE
+from xlpy.addr import PAGE, align_up
 from xlpy.cli.ndctl.namespaces import mode_of
 from xlpy.cli.ndctl.sizes import NONE, size_and_unit
 from xlpy.records import NamedTuple
@@ -82,25 +82,34 @@ class Resolver:
         elif values.map is not None and old is not None:
             self._session.failed(f"{old.dev}: --map= only valid for fsdax mode namespace")
             raise NamespaceRefused(-EINVAL)
-        reserve = self._reserve(wanted) if mode in ("fsdax", "devdax") else ()
+        reserve = self._reserve(wanted, align, place, old) if place != "none" else ()
         return WantedNamespace(
             values.uuid or uuid_text(random_uuid()), name, mode, wanted, align, sector, place, reserve
         )
 
-    def _reserve(self, wanted: int) -> tuple[int, ...]:
-        """What another owner's tables cost per page: Xen's two, or one of at least the size that is asked for."""
-        word = self._values.reserve
-        if word is None:
-            return ()
-        if word == "xen":
-            from xlpy.dom0.nvdimm.fsdax import XEN_TABLES
+    def _reserve(self, wanted: int, align: int, place: str, old: NdNamespace | None) -> tuple[int, ...]:
+        """What another owner's tables cost per page: Xen's two, or one of at least the size that is asked for.
 
-            return XEN_TABLES
-        cost = -(-self._session.size(word) // (wanted // PAGE))
-        if cost > COST_MAX:
+        What a namespace has it keeps when nothing is said.
+        """
+        word, block = self._values.reserve, getattr(old.claim, "block", None) if old else None
+        if word is None and block is None:
+            return ()
+        from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, costs_of
+        from xlpy.dom0.nvdimm.infoblock import PAGE_STRUCT
+
+        if word is None:
+            return costs_of(block) if block else ()
+        pages, size = wanted // PAGE, self._session.size(word) if word != "xen" else 0
+        costs = XEN_TABLES if word == "xen" else (-(-size // pages),) if size else ()
+        if sum(costs) > COST_MAX:
             self._session.error(f"--reserve={word} is more than {COST_MAX} bytes for each page of the namespace\n")
             raise NamespaceRefused(-EINVAL)
-        return (cost,)
+        front = 2 * PAGE + pages * (sum(costs) + PAGE_STRUCT * (place == "pmem"))
+        if costs and align_up(front, max(align, MIB2)) >= wanted:
+            self._session.error(f"--reserve={word} leaves no room for data in {wanted} bytes\n")
+            raise NamespaceRefused(-EINVAL)
+        return costs
 
     def _size(self, region: NdRegion, old: NdNamespace | None) -> tuple[int, int]:
         """(bytes, unit in which they were given)."""
