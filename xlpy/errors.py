@@ -127,8 +127,13 @@ class HypercallError(XlpyError):
 
 
 class FirmwareStopped(XlpyError):
-    """hvmloader reported an error and stopped the boot."""
+    """hvmloader reported an error and stopped the boot.
 
+    Attributes:
+        domid: of the domain that was being made, which is there and has crashed; None outside that.
+    """
+
+    domid: int | None = None
     code, exit = "XLPY-FIRMWARE", Exit.FIRMWARE
 
 

@@ -10,7 +10,7 @@ import shutil
 from contextlib import closing
 
 from xlpy.addr import MIB, align_up
-from xlpy.errors import Constraint
+from xlpy.errors import Constraint, FirmwareStopped
 from xlpy.hw.sparse import copy
 from xlpy.powercut.image import copy_sparse
 from xlpy.powercut.subject import Subject
@@ -111,9 +111,10 @@ def _make_host(header: TraceHeader, root: Path) -> list[tuple[list[tuple[str, in
         with host.change(f"creating {config.name}"):
             builder: Any = host.lifecycle.builder()
             builder.places = places
-            domid, stopped = builder.create(config)
-        if stopped is not None:
-            raise Constraint(f"{config.name} cannot be made again: {stopped.message}")
+            try:
+                domid = builder.create(config)
+            except FirmwareStopped as stopped:
+                raise Constraint(f"{config.name} cannot be made again: {stopped.message}") from stopped
         return [
             (_pieces(host, one.extents, root), f"labels/{one.label}" if one.label else "")
             for one in host.domain(domid).record.vnvdimms

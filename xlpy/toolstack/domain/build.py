@@ -132,9 +132,7 @@ class Builder:
                     hint="leave uuid out of the configuration, and a new one is made",
                 )
 
-    def create(
-        self, config: DomainConfig, paused: bool = False, crashes: int = 0
-    ) -> tuple[int, FirmwareStopped | None]:
+    def create(self, config: DomainConfig, paused: bool = False, crashes: int = 0) -> int:
         """Build the domain and start it.
 
         Args:
@@ -143,9 +141,10 @@ class Builder:
             crashes: starts in a row before this one that ended with a crash of the firmware.
 
         Returns:
-            its domid, and why its firmware stopped, if it did: the domain is there then, and has crashed.
+            its domid.
 
         Raises:
+            FirmwareStopped: with the ``domid`` of the domain, which is there and has crashed.
             XlpyError: any other failure; the caller takes back what was done before it (``Host.change``).
         """
         self.step(f"resolving {len(config.vnvdimms)} vnvdimm entries")
@@ -169,7 +168,7 @@ class Builder:
         try:
             self._start(config, domid)
         except FirmwareStopped as error:
-            stopped = error
+            error.domid, stopped = domid, error
         save(
             self.store,
             DomainRecord(
@@ -189,7 +188,9 @@ class Builder:
         if not paused:
             self.step(f"unpausing domain {domid}")
             self.calls.domctl_unpausedomain(domid)
-        return domid, stopped
+        if stopped is not None:
+            raise stopped
+        return domid
 
     # -- the steps ----------------------------------------------------------------------------------------------
 

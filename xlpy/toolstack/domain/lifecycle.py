@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.errors import Conflict, NotFound, UsageError
+from xlpy.errors import Conflict, FirmwareStopped, NotFound, UsageError
 from xlpy.toolstack.domain.record import forget, load, named, save, vm_path
 from xlpy.typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ NAME_MAX = 4096  # what a xenstore value can hold
 
 
 def _quiet(_text: str) -> None:
-    """The default listener: nobody."""
+    """The default callback: discard."""
 
 
 class Lifecycle:
@@ -104,20 +104,28 @@ class Lifecycle:
         """
         crashes = 0
         while True:
-            domid, stopped = self.builder(step).create(config, paused, crashes)
-            if not monitored:
-                save(self.store, load(self.store, domid)._replace(monitored=False))
-            if stopped is None:
-                return domid
-            from xlpy.toolstack.domain.monitor import Monitor
+            try:
+                domid = self.builder(step).create(config, paused, crashes)
+            except FirmwareStopped as stopped:
+                if stopped.domid is None:
+                    raise
+                self._note_monitored(stopped.domid, monitored)
+                from xlpy.toolstack.domain.monitor import Monitor
 
-            crashes, paused = crashes + 1, False
-            action = config.on_crash if monitored else "preserve"
-            again = Monitor(self, step).crashed_at_start(domid, action, crashes, stopped)
-            if again is None:
-                self.store.keep()  # the crash is the guest's, and what on_crash says has been done
-                raise stopped
-            config = again
+                crashes, paused = crashes + 1, False
+                action = config.on_crash if monitored else "preserve"
+                again = Monitor(self, step).crashed_at_start(stopped.domid, action, crashes, stopped)
+                if again is None:
+                    self.store.keep()  # the crash is the guest's, and what on_crash says has been done
+                    raise
+                config = again
+            else:
+                self._note_monitored(domid, monitored)
+                return domid
+
+    def _note_monitored(self, domid: int, monitored: bool) -> None:
+        if not monitored:
+            save(self.store, load(self.store, domid)._replace(monitored=False))
 
     def destroy(self, domid: int) -> None:
         """End a domain at once: device model, xenstore, memory; its persistent memory is left as it is."""

@@ -234,7 +234,7 @@ def _build(life: Lifecycle, saved: Saved, config: DomainConfig) -> int:
     record = _record(saved)
     builder = Restorer(life.xen, life.dom0, life.xenstore, life.store, life.labels, lambda _text: None)
     builder.saved = saved
-    domid, _ = builder.create(config, paused=True)
+    domid = builder.create(config, paused=True)
     made = load(life.store, domid)
     save(life.store, made._replace(update=record.update, monitored=record.monitored, sizes=record.sizes))
     return domid
