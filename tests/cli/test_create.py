@@ -281,6 +281,11 @@ def test_a_dry_run_foresees_poison(xlpy, configs, tmp_path):
         ('name="other"\nmemory=4', 6),
         ('name="other"\nmemory=128\ndisk=["/nowhere,raw,xvda"]', 3),
         ('name="other"\nmemory=128\nsoundhw="foo"', 3),
+        ('name="other"\nmemory=128\nmaxvcpus=129', 8),
+        ('name="other"\nmemory=128\ncpu_weight=0', 8),
+        ('name="other"\nmemory=128\nvcpus=1\ncpus="all,^0-3"', 8),
+        ('name="other"\nmemory=128\ncpuid=["0x99:eax=0x1"]', 8),
+        ('name="other"\nmemory=128\nbios="rombios"', 9),
     ],
 )
 def test_a_dry_run_refuses_what_create_would(xlpy, configs, tmp_path, lines, status):
@@ -291,3 +296,14 @@ def test_a_dry_run_refuses_what_create_would(xlpy, configs, tmp_path, lines, sta
     rehearsed = xlpy("create", "-n", config, status=status).err
     assert xlpy("create", config, status=status).err.splitlines()[:2] == rehearsed.splitlines()[:2] or not status
     xlpy("create", "-n", "--xl-strict", config)
+
+
+def test_a_dry_run_knows_of_label_areas(xlpy, configs, host_root):
+    """They belong to the backing: with another size its labels would be lost."""
+    labels = host_root / "labels"
+    labels.mkdir(exist_ok=True)
+    (labels / "pmem1").write_bytes(bytes(256 << 10))
+    xlpy("create", "-n", configs / "quickstart.cfg", "vnvdimm=['/dev/pmem1,label_size=256K']")
+    for dry in ("-n", "-q"):
+        found = xlpy("create", dry, configs / "quickstart.cfg", "vnvdimm=['/dev/pmem1']", status=5)
+        assert "has 262144 bytes, 131072 are asked for" in found.err

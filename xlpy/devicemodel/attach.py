@@ -12,7 +12,7 @@ from xlpy.contexts import ExitStack
 from xlpy.devicemodel import dmacpi
 from xlpy.devicemodel.backing import Backing, Vnvdimm, check_backing, serial_number
 from xlpy.devicemodel.model import DeviceModel
-from xlpy.devicemodel.nvdr import MAX_SLOTS, SLOTS
+from xlpy.devicemodel.nvdr import SLOTS, check_slots
 from xlpy.devicemodel.placement import GuestRam, place
 from xlpy.errors import Conflict, Constraint
 from xlpy.hypervisor.pmem_batch import PmemExtent
@@ -55,8 +55,7 @@ class Attaching(DeviceModel):
         if self._record is not None:
             raise Conflict(f"domain {self.domid} has a device model already")
         count = max(slots, len(backings))
-        if count > MAX_SLOTS:
-            raise Constraint(f"{count} vNVDIMMs, a domain can have {MAX_SLOTS}")
+        check_slots(count)
         ram = self._ram()
         devices: list[Vnvdimm] = []
         for number, backing in enumerate(backings):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from xlpy.errors import Constraint
 from xlpy.firmware.layout import XEN_HVM
 from xlpy.typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ DEVICE = "NVDR"
 SLOTS = 8  # children of the root device: how many vNVDIMMs a domain can ever have, unless it starts with more
 MAX_SLOTS = 256
 COMPILED = os.path.join(os.path.dirname(__file__), "nvdr.aml")
+
+
+def check_slots(count: int) -> None:
+    """Constraint: more vNVDIMMs than a domain can have."""
+    if count > MAX_SLOTS:
+        raise Constraint(f"{count} vNVDIMMs, a domain can have {MAX_SLOTS}")
 
 
 def body(mailbox: Gpa, slots: int, wake: int | None = None) -> bytes:

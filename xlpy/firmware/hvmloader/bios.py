@@ -81,7 +81,11 @@ def choose(platform: Platform) -> Bios:
     Raises:
         FirmwareStopped: an unknown name, or ROMBIOS, whose device model is not modelled.
     """
-    name = keys.text(platform, "hvmloader/bios", "rombios")
+    return by_name(keys.text(platform, "hvmloader/bios", "rombios"))
+
+
+def by_name(name: str) -> Bios:
+    """The BIOS of a name; raises as ``choose``."""
     bios = _BY_KEY.get(name)
     if bios is None:
         raise stop(

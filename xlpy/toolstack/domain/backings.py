@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 
 from xlpy.errors import Conflict, HypercallError
 from xlpy.private import folder
@@ -93,6 +94,14 @@ class Backings:
             uuid=blake2b(name.encode(), digest_size=16).digest(),
             smart=any(self.xen.hw.region_at(span.start).set.dimms for span in resolved.spans),
         )
+
+    def check_labels(self, entry: VnvdimmEntry, resolved: Resolved) -> None:
+        """Conflict: the backing has a label area of another size already."""
+        from xlpy.devicemodel.labels import LabelStore
+
+        path = f"{self.labels}/{self.label_name(entry, resolved)}"
+        if entry.label_size and os.path.exists(path):  # noqa: PTH110
+            LabelStore(path, entry.label_size).check()
 
     def unpin(self, domid: int, path: str) -> None:
         """Give a backing back to Dom0."""

@@ -100,24 +100,36 @@ class Builder:
         return self.backings.resolve(config.name, config.vnvdimms)
 
     def rehearse(self, config: DomainConfig) -> None:
-        """For a dry run: ``check``, whether RAM and the guest's address space suffice, and files to pass can be read.
+        """For a dry run: everything that ``create`` would refuse, found without making anything.
 
         Raises:
-            Constraint: they would not. NotFound: no such file. XlpyError: as ``check``.
+            XlpyError: as ``create``.
         """
+        from xlpy.devicemodel.nvdr import check_slots
         from xlpy.devicemodel.placement import GuestRam, place
+        from xlpy.hypervisor.trial import TrialXen
 
         backings, layout = self.check(config), settings.memory_layout(config)
+        calls = TrialXen(self.xen).hypercalls(0)
+        domid = calls.domctl_createdomain(config.uuid_bytes, hvm=config.type != "pv", max_vcpus=config.max_vcpus)
         if sum(span.size for span in layout.ram) // PAGE + VIDEO_SLACK > self.xen.heap.pages:
             raise _no_memory(config)
         self._equip(config)
+        settings.apply(calls, domid, config, layout)
+        end = HVMLOADER_BASE + settings.HVMLOADER_SIZE
         for kind, path in _modules(config):
-            _content(kind, path)
+            end = _module_end(path, _content(kind, path), end, layout)
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
         for entry, resolved in backings:
             refuse_poisoned(self.dom0, entry.file, resolved)
             taken.append(Span(place(resolved, ram, taken), resolved.size))
+            self.backings.check_labels(entry, resolved)
+        check_slots(len(backings))
+        if config.type == "hvm":
+            from xlpy.firmware.hvmloader.bios import by_name
+
+            by_name(config.bios)
 
     def _refuse_uuid(self, config: DomainConfig) -> None:
         connection = self.xenstore.connection(0)
@@ -285,14 +297,12 @@ class Builder:
         data = _content(kind, path)
         if not data:
             return start
-        address = Gpa(start)
-        if start + len(data) > layout.low_end:
-            raise Constraint(f"{path}: {len(data)} bytes do not fit into the domain's low memory", hint="memory = 512")
+        end, address = _module_end(path, data, start, layout), Gpa(start)
         self.step(f"domain {domid}: {path} ({len(data)} bytes) at {address:#x}")
         self.xen.domain(domid).memory.write(address, data)
         home = f"/local/domain/{domid}/hvmloader/{kind}"
         self.write([Row(f"{home}/address", f"{address:#x}"), Row(f"{home}/length", f"{len(data):#x}")], domid)
-        return align_up(start + len(data), PAGE)
+        return end
 
     def _attach(
         self, config: DomainConfig, domid: int, backings: list[tuple[VnvdimmEntry, Resolved]]
@@ -360,6 +370,13 @@ def _content(kind: str, path: str) -> bytes:
         return read_file(path, limits.FIRMWARE, ConfigError)
     except OSError as error:
         raise ConfigError(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
+
+
+def _module_end(path: str, data: bytes, start: int, layout: MemoryLayout) -> int:
+    """The page after a module at ``start``. Constraint: it does not fit."""
+    if start + len(data) > layout.low_end:
+        raise Constraint(f"{path}: {len(data)} bytes do not fit into the domain's low memory", hint="memory = 512")
+    return align_up(start + len(data), PAGE)
 
 
 def _no_memory(config: DomainConfig) -> Constraint:
