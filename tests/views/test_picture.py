@@ -73,7 +73,7 @@ def test_svg_is_well_formed_and_says_what_is_where():
     titles = [node.text for node in root.iter(f"{SVG}title")]
     assert f"RAM: 0x0-{GIB:#x}, 1G" in titles
     assert any(text.startswith("region0 on dimm1, every 2th line of 4096") for text in titles)
-    assert {node.get("class") for node in root.iter(f"{SVG}path")} == {"extent", "ways"}
+    assert {node.get("class") for node in root.iter(f"{SVG}path")} == {"extent", "lead", "ways"}
 
 
 HOSTILE = ["<script>x</script>", "</script><b>", "a&b", "\"'>", "\x1b[31m", "]]>", "-->", "\ud800"]

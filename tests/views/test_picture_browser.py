@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from programs import need
 from views.test_picture import bank
 
-from xlpy.views.picture.model import Capacity, Share
+from xlpy.api import load_config
+from xlpy.views.picture.model import Capacity, Share, picture
 from xlpy.views.picture.page import page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip, group test)")
@@ -134,11 +137,35 @@ def test_narrow_and_wide(show, browser, width):
         "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     )
     show(bank())
-    wide = browser.execute_script("return document.querySelector('#picture').clientWidth")
+    wide, there = browser.execute_script(
+        "return [document.querySelector('#picture').clientWidth, document.documentElement.clientWidth]"
+    )
     over = browser.execute_script("return document.documentElement.scrollWidth - innerWidth")
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert over <= 0
-    assert wide >= min(width, 700) - 1
+    assert wide >= min(there, 700) - 1
+
+
+OVERLAPS = """
+const boxes = [...document.querySelectorAll('svg text')].map(n => [n.textContent, n.getBoundingClientRect()]);
+return boxes.flatMap(([one, a], i) => boxes.slice(i + 1).filter(([, b]) =>
+  a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3
+  ).map(([other]) => [one, other]));
+"""
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_no_name_lies_on_another(show, browser, host, width):
+    """Of a host with namespaces, their parts and a file; all of them are named."""
+    host.create(load_config(Path("configs/quickstart.cfg").read_text(), "quickstart.cfg"))
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    show(picture(host))
+    overlaps = browser.execute_script(OVERLAPS)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert overlaps == []
+    assert {"namespace0.0 (fsdax)", "/dev/pmem0 on /mnt/pmem0", "/mnt/pmem0/vm1.img"} <= set(texts(browser, "text"))
 
 
 def test_the_capacity_bar(show):

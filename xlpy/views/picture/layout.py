@@ -9,16 +9,19 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from xlpy.views.picture.model import AddressSpace, Picture, Segment
 
 TITLES = ("guest-physical memory", "host-physical memory", "DIMMs")
 FILES = 40.0  # how far in the extents of files are drawn
 INDENT = 8.0  # a band of the next depth begins so much further right
 WIDTH, MARGIN, TOP = 1200.0, 20.0, 40.0
-COLUMNS = ((20.0, 260.0), (430.0, 320.0), (920.0, 260.0))  # left edge and width
+COLUMNS = ((20.0, 260.0), (430.0, 280.0), (920.0, 260.0))  # left edge and width
 TITLE, BREAK, GAP, THIN = 22.0, 10.0, 14.0, 4.0
 CUT = 30.0  # height of a stretch of host RAM, which would leave no room for what is shown here
 HOST = 1  # the column
+ROW, FAR, MOST = 14.0, 84.0, 32  # notes beside a column: height of one, how far from its thing, and its letters
 HEIGHT = 900.0  # of a column, where its titles and breaks leave room
 
 
@@ -70,6 +73,29 @@ def layout(shown: Picture) -> PictureLayout:
             y += GAP
     lowest = max([one.y + one.height for one in placed], default=TOP)
     return PictureLayout(placed, headings, round(lowest + MARGIN, 2))
+
+
+class Note(NamedTuple):
+    """A name that stands beside a column, so that it covers nothing. at: height of its thing. edge: where that ends."""
+
+    at: float
+    edge: float
+    text: str
+
+
+def apart(notes: Iterable[Note]) -> Iterator[tuple[Note, float]]:
+    """Notes with the heights of their lines, none on another; what would stand too far from its thing is left out."""
+    last = float("-inf")
+    for note in sorted(notes, key=lambda note: note.at):
+        y = max(note.at + 4, last + ROW)
+        if y - note.at <= FAR:
+            yield note, round(y, 1)
+            last = y
+
+
+def shortened(text: str) -> str:
+    """A name that has room beside a column: long ones without their middle."""
+    return text if len(text) <= MOST else f"{text[: MOST // 3]}…{text[-(MOST - MOST // 3 - 1) :]}"
 
 
 def place_of(placed: Placed, address: int) -> float:

@@ -167,6 +167,8 @@ def _namespace(host: Host, one: Namespace) -> Iterable[Band]:
         yield Band(one.seal[0], one.seal[0] + 4096, "info", "info block", 2)
     if one.reserve:
         yield Band(one.reserve.start, one.reserve.end, "reserve", "reserve for Xen", 2)
+    if one.char:
+        yield Band(one.data.start, one.data.end, "device", f"/dev/{one.char}", 2)
     mounts = {mount.device: mount.mountpoint for mount in host.dom0.disk_mounts}
     for device in host.dom0.devices:
         if device.namespace == one.dev:

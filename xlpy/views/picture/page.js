@@ -80,8 +80,11 @@ const view = { zoom: 1, tops: [0, 0, 0] };                 // each column has a 
 const picture = document.getElementById("picture");
 const svg = document.createElementNS(SVG, "svg");
 picture.append(svg);
-let mark = null, names = [];                                // names are drawn last, above all boxes
-const heightShown = () => data.width * picture.clientHeight / Math.max(picture.clientWidth, 1);
+let mark = null, names = [], notes = [];                    // names are drawn last, above all boxes; notes stand beside
+let letter = 1;                                             // the size of letters, larger on a narrow page
+const [ROW, FAR, LETTERS] = data.notes;
+const widthShown = () => Math.max(svg.getBoundingClientRect().width, 1);  // on a narrow page more than can be seen
+const heightShown = () => data.width * picture.clientHeight / widthShown();
 const down = (column, y) => (y - view.tops[column]) * view.zoom;
 const placeOf = (segment, address) => segment.y + segment.h * (address - segment.start) / (segment.end - segment.start);
 const yOf = (segment, address) => down(segment.column, placeOf(segment, address));
@@ -104,10 +107,10 @@ function box(kind, x, width, top, bottom, title, way, label) {
   const found = [], limit = heightShown();
   if (bottom < 0 || top > limit) return found;
   found.push(node("rect", kind, { x, y: top, width, height: Math.max(bottom - top, .5) }, title, way));
-  const shown = Math.max(top, 20), y = shown + 12 + (label ? label.depth * 14 : 0);
+  const y = Math.max(top, 20) + 12 * letter;
   if (label && Math.min(bottom, limit) > y) {
     const text = node("text", "", { x: x + 6, y });
-    text.textContent = label.text;
+    text.textContent = label;
     names.push(text);
   }
   return found;
@@ -119,17 +122,39 @@ function ribbon(kind, column, a, b, c, d, title, way) {
   const path = `M${left} ${a}L${right} ${c}V${Math.max(d, c + .5)}L${left} ${Math.max(b, a + .5)}Z`;
   return [node("path", kind, { d: path }, title, way)];
 }
+// A name beside the host's column: at the height of its thing, or where that comes into view.
+function note(top, bottom, edge, text) {
+  if (bottom > 20 && top < heightShown()) notes.push({ at: Math.max(top, 24), edge, text });
+}
+function drawNotes() {
+  const { x, width } = data.columns[1], found = [], step = ROW * letter;
+  let last = -Infinity;
+  for (const { at, edge, text } of notes.sort((a, b) => a.at - b.at)) {
+    const y = Math.max(at + 4, last + step);
+    if (y - at > FAR) continue;
+    last = y;
+    const third = Math.floor(LETTERS / 3), letters = [...text];
+    const made = node("text", "note", { x: x + width + 8, y });
+    made.textContent = letters.length <= LETTERS ? text
+      : `${letters.slice(0, third).join("")}\u2026${letters.slice(third + 1 - LETTERS).join("")}`;
+    found.push(node("path", "lead", { d: `M${edge} ${at + .5}L${x + width + 6} ${y - 4}` }), made);
+  }
+  return found;
+}
 function drawSegment(s) {
-  const { x, width } = data.columns[s.column], found = [];
+  const { x, width } = data.columns[s.column], found = [], right = x + width;
   const about = `${s.label}: ${hex(s.start)}-${hex(s.end)}, ${size(s.end - s.start)}`;
   const way = () => s.column === 1 ? wayOf(s.start) : s.column === 2
     ? wayOf(spaOfCell(s.space.title, 0) ?? -1) : [`${s.space.title}: ${about}`];
   found.push(...box(s.kind, x, width, yOf(s, s.start), yOf(s, s.end), about, way,
-    s.bands.length ? null : { text: `${s.label} ${size(s.end - s.start)}`, depth: 0 }));
+    s.bands.length ? null : `${s.label} ${size(s.end - s.start)}`));
+  if (s.bands.length) note(yOf(s, s.start), yOf(s, s.end), right, s.label);
   for (const [start, end, kind, label, depth] of s.bands) {
     const inset = depth * data.indent;
-    found.push(...box(kind, x + inset, width - 2 * inset, yOf(s, start), yOf(s, end),
-      `${label}: ${hex(start)}-${hex(end)}, ${size(end - start)}`, () => wayOf(start), { text: label, depth: depth - 1 }));
+    const top = yOf(s, start), bottom = yOf(s, end);
+    found.push(...box(kind, x + inset, width - 2 * inset, top, bottom,
+      `${label}: ${hex(start)}-${hex(end)}, ${size(end - start)}`, () => wayOf(start)));
+    if (bottom - top >= 1) note(top, bottom, right - inset, label);
   }
   return found;
 }
@@ -137,6 +162,7 @@ function drawExtents(backing, pieces) {
   const guest = spaceOf(backing.space, backing.gpa), found = [];
   if (!guest) return found;
   const count = backing.spa.length;
+  let named = false;
   for (let i = 0; i < count && found.length < MOST;) {
     const gpa = backing.gpa + backing.offset[i], host = spaceOf("host", backing.spa[i]);
     if (!host) { i++; continue; }
@@ -153,7 +179,11 @@ function drawExtents(backing, pieces) {
     const { x, width } = data.columns[1];
     pieces.push(...box("pmem", x + data.files, width - 2 * data.files, c,
       yOf(host, backing.spa[last] + backing.length[last]), `${backing.path}: host ${hex(backing.spa[i])}${many}`,
-      () => wayOf(backing.spa[first]), { text: backing.path, depth: 0 }));
+      () => wayOf(backing.spa[first])));
+    if (!named && yOf(host, backing.spa[last] + backing.length[last]) > 20 && c < heightShown()) {
+      named = true;                                         // its first piece in view
+      note(c, yOf(host, backing.spa[last] + backing.length[last]), x + width - data.files, backing.path);
+    }
     i = next;
   }
   return found;
@@ -174,13 +204,15 @@ function drawWays(region) {
     if (top > heightShown()) break;
     const dimm = region.dimms[line % region.dimms.length], spa = region.start + line * region.line;
     found.push(...box("stripe", x + width - 40, 40, top, top + pixels, `line ${line} of ${region.name} on ${dimm}`,
-      () => wayOf(spa), { text: dimm, depth: 0 }));
+      () => wayOf(spa), dimm));
   }
   return found;
 }
 function draw() {
   const limit = heightShown(), found = [], pieces = [];
   names = [];
+  notes = [];
+  letter = parseFloat(getComputedStyle(svg).fontSize) / 11;
   svg.setAttribute("viewBox", `0 0 ${data.width} ${limit}`);
   data.backings.forEach((backing) => found.push(...drawExtents(backing, pieces)));
   segments.forEach((segment) => found.push(...drawSegment(segment)));
@@ -205,7 +237,7 @@ function draw() {
     const { x, width } = data.columns[segment.column], y = yOf(segment, address);
     found.push(node("path", "found", { d: `M${x - 8} ${y}H${x + width + 8}` }));
   }
-  svg.replaceChildren(...found, ...names);
+  svg.replaceChildren(...found, ...drawNotes(), ...names);
 }
 
 // --- moving about --------------------------------------------------------------------------------------------------
@@ -222,7 +254,7 @@ document.getElementById("out").onclick = () => zoomBy(.5);
 document.getElementById("all").onclick = all;
 picture.addEventListener("wheel", (event) => {
   event.preventDefault();
-  const scale = data.width / picture.clientWidth;
+  const scale = data.width / widthShown();
   if (event.ctrlKey || event.metaKey || !event.shiftKey)
     zoomBy(Math.exp(-event.deltaY / 300), (event.clientY - picture.getBoundingClientRect().top) * scale);
   else moveBy(event.deltaY * scale);
@@ -232,7 +264,7 @@ picture.addEventListener("pointerdown", (event) => { held = event.clientY; });
 window.addEventListener("pointerup", () => { held = null; });
 picture.addEventListener("pointermove", (event) => {
   if (held === null) return;
-  moveBy((held - event.clientY) * data.width / picture.clientWidth);
+  moveBy((held - event.clientY) * data.width / widthShown());
   held = event.clientY;
 });
 const keys = { "+": () => zoomBy(2), "=": () => zoomBy(2), "-": () => zoomBy(.5), "0": all,
@@ -304,7 +336,8 @@ const capacity = document.getElementById("capacity");
 capacity.hidden = !data.ledger.length;
 for (const [name, raw, shares] of data.ledger) {
   const title = document.createElement("h3"), bar = document.createElement("div");
-  title.textContent = `${name}: ${size(shares[shares.length - 1][1])} of ${size(raw)} raw`;
+  const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  title.textContent = `${name}: ${mib(shares[shares.length - 1][1])} of ${mib(raw)} raw`;
   bar.className = "bar";
   bar.setAttribute("role", "img");
   bar.setAttribute("aria-label", shares.map(([what, bytes]) => `${what}: ${bytes} bytes`).join("; "));

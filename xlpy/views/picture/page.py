@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlpy.jsontext import encode_compact
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.picture.assets import asset
-from xlpy.views.picture.layout import COLUMNS, FILES, INDENT, TITLES, WIDTH, layout
+from xlpy.views.picture.layout import COLUMNS, FAR, FILES, INDENT, MOST, ROW, TITLES, WIDTH, layout
 from xlpy.views.picture.markup import text
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def page(shown: Picture) -> str:
         "ledger": [[one.name, one.raw, [list(share) for share in one.shares]] for one in shown.ledger],
         "indent": INDENT,
         "files": FILES,
+        "notes": [ROW, FAR, MOST],
     }
     values = encode_compact(data).replace("<", "\\u003c")
     return (

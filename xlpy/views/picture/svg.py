@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from xlpy.addr import PAGE_SHIFT, format_size
+from xlpy.addr import MIB, PAGE_SHIFT, format_size
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.picture.assets import asset
 from xlpy.views.picture.layout import (
@@ -15,10 +15,13 @@ from xlpy.views.picture.layout import (
     TITLE,
     TITLES,
     WIDTH,
+    Note,
     PictureLayout,
     Placed,
+    apart,
     layout,
     place_of,
+    shortened,
 )
 from xlpy.views.picture.markup import text as _text
 
@@ -55,6 +58,7 @@ def _elements(shown: Picture, drawn: PictureLayout) -> Iterator[str]:
         *map(_segment, drawn.placed),
         *(_pieces(drawn, backing) for backing in shown.backings),
         *map(_names, drawn.placed),
+        _notes(shown, drawn),
     ):
         yield from part
     for start, end in shown.poison:
@@ -71,8 +75,8 @@ def _capacity(shown: Picture, y: float) -> Iterator[str]:
         x, wide = COLUMNS[0][0], WIDTH - 2 * COLUMNS[0][0]
         y += TITLE
         yield (
-            f'<text x="{x:g}" y="{y:g}">{_text(one.name)}: {format_size(one.shares[-1].size)} of '
-            f"{format_size(one.raw)} raw</text>"
+            f'<text x="{x:g}" y="{y:g}">{_text(one.name)}: {one.shares[-1].size / MIB:.1f} MiB of '
+            f"{one.raw / MIB:.1f} MiB raw</text>"
         )
         for number, share in enumerate(one.shares):
             width = wide * share.size / one.raw if one.raw else 0
@@ -99,17 +103,31 @@ def _segment(one: Placed) -> Iterator[str]:
 
 
 def _names(one: Placed) -> Iterator[str]:
-    """What is written into a segment and its bands, where there is room for it."""
+    """What is written into a segment, where there is room for it."""
     x, _ = COLUMNS[one.column]
     segment = one.segment
     if one.height >= LEGIBLE and not segment.bands:
         size = format_size(segment.end - segment.start)
-        yield f'<text x="{x + 6:g}" y="{one.y + min(one.height / 2, 20) + 4:.1f}">{_text(segment.label)} {size}</text>'
-    for band in segment.bands:
-        top, bottom = place_of(one, band.start), place_of(one, band.end)
-        y = top + 12 + (band.depth - 1) * 14
-        if bottom - top >= LEGIBLE and y < bottom:
-            yield f'<text x="{x + band.depth * INDENT + 4:g}" y="{y:.1f}">{_text(band.label)}</text>'
+        yield f'<text x="{x + 6:g}" y="{one.y + min(one.height / 2, 10) + 4:.1f}">{_text(segment.label)} {size}</text>'
+
+
+def _notes(shown: Picture, drawn: PictureLayout) -> Iterator[str]:
+    """The names of what lies in segments, beside their column: regions, namespaces and their parts, files."""
+    right, notes = sum(COLUMNS[HOST]), []
+    for one in drawn.placed:
+        if one.segment.bands:
+            notes.append(Note(one.y, right, one.segment.label))
+        for band in one.segment.bands:
+            top, bottom = place_of(one, band.start), place_of(one, band.end)
+            if bottom - top >= 1:
+                notes.append(Note(top, right - band.depth * INDENT, band.label))
+    for backing in shown.backings:
+        host = _holding(drawn, HOST, "host", backing.extents[0] << PAGE_SHIFT) if backing.extents else None
+        if host is not None:
+            notes.append(Note(place_of(host, backing.extents[0] << PAGE_SHIFT), right - FILES, backing.path))
+    for note, y in apart(notes):
+        yield f'<path class="lead" d="M{note.edge:g} {note.at + 0.5:.1f}L{right + 6:g} {y - 4:g}"/>'
+        yield f'<text x="{right + 8:g}" y="{y:g}">{_text(shortened(note.text))}</text>'
 
 
 def _pieces(drawn: PictureLayout, one: DrawnBacking) -> Iterator[str]:
