@@ -32,37 +32,54 @@ from xlpy.toolstack.config.domain_config import DomainConfig, load_config
 from xlpy.toolstack.domain.monitor import Outcome
 from xlpy.toolstack.domain.record import DomainRecord, VnvdimmRecord
 from xlpy.toolstack.domain.running import MapRow, Running
+from xlpy.views import listing, machine
+from xlpy.views.listing import DomainRow, DomainSummary, HostExtent, PmemDevice, VnvdimmSummary
+from xlpy.views.machine import DimmRow, HostInfo, Machine, RegionRow
 from xlpy.views.where import find as whereis
-from xlpy.views.where.answer import Answer, Hop, Place
+from xlpy.views.where.answer import Addresses, Answer, Hop, OnFile, Place, Touch
 
 __all__ = [
+    "Addresses",
     "Answer",
     "ConfigError",
     "Conflict",
     "Constraint",
+    "DimmRow",
     "DomainConfig",
     "DomainRecord",
+    "DomainRow",
+    "DomainSummary",
     "FirmwareStopped",
     "FormatError",
     "Found",
     "Hop",
     "Host",
+    "HostExtent",
+    "HostInfo",
     "HostTrouble",
     "HypercallError",
+    "Machine",
     "MapRow",
     "MissingTool",
     "NotFound",
+    "OnFile",
     "Outcome",
     "Piece",
     "Place",
+    "PmemDevice",
     "Prepared",
+    "RegionRow",
     "Resolved",
     "Running",
     "StateError",
+    "Touch",
     "Unsafe",
     "UsageError",
     "VnvdimmRecord",
+    "VnvdimmSummary",
     "XlpyError",
+    "listing",
     "load_config",
+    "machine",
     "whereis",
 ]

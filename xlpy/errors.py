@@ -71,7 +71,7 @@ class ConfigError(XlpyError):
 
 
 class NotFound(XlpyError):
-    """A named thing does not exist."""
+    """A named thing, or a file that is to be read, does not exist."""
 
     code, exit = "XLPY-NOT-FOUND", Exit.NOT_FOUND
 

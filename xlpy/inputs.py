@@ -10,7 +10,7 @@ import os
 from stat import S_ISREG
 
 from xlpy.addr import format_size
-from xlpy.errors import Constraint
+from xlpy.errors import Constraint, NotFound
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,6 +50,18 @@ def open_plain(path: str | os.PathLike[str], kind: type[XlpyError] = Constraint)
         return os.fdopen(fd, "rb")
     os.close(fd)
     raise kind(f"{os.fspath(path)} is not a plain file", hint="copy what it holds into a file, and give that")
+
+
+def unreadable(
+    what: str, error: OSError, kind: type[XlpyError] = Constraint, hint: str = "check the path"
+) -> XlpyError:
+    """The error for a file that cannot be opened: NotFound where there is none, else one of ``kind``.
+
+    Args:
+        what: the file, and what it is. hint: what to do.
+    """
+    missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    return (NotFound if missing else kind)(f"{what}: {error.strerror}", hint=hint)
 
 
 def read_stream(file: BinaryIO, name: str, limit: int, kind: type[XlpyError] = Constraint, step: int = _STEP) -> bytes:

@@ -9,7 +9,7 @@ from xlpy import limits, statedir
 from xlpy.contexts import suppress
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, XlpyError
 from xlpy.hw import power
-from xlpy.inputs import read_file
+from xlpy.inputs import read_file, unreadable
 from xlpy.statedir import DEFAULT, MACHINE, MAKING, STATE
 from xlpy.typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -50,12 +50,15 @@ H = TypeVar("H", bound=Unpowered)
 
 
 def read(machine: Path | None) -> tuple[str, str]:
-    """A machine description, or the default one: its text, and its name in messages."""
+    """A machine description, or the default one: its text, and its name in messages. NotFound: there is none."""
     from xlpy.hw.describe import default_machine_text
 
     if machine is None:
         return default_machine_text(), DEFAULT
-    return read_file(machine, limits.MACHINE, ConfigError).decode("utf-8", "replace"), str(machine)
+    try:
+        return read_file(machine, limits.MACHINE, ConfigError).decode("utf-8", "replace"), str(machine)
+    except OSError as error:
+        raise unreadable(str(machine), error, ConfigError) from None
 
 
 def resume(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:

@@ -102,12 +102,12 @@ class TestConfigurations:
         assert "label_size" in xlpy("create", guest("file=/dev/pmem1,labelsize=128K"), status=3).err
 
     def test_missing_configuration_file(self, xlpy):
-        assert "Failed to read config file" in xlpy("create", "/nonexistent.cfg", status=3).err
+        assert "Failed to read config file" in xlpy("create", "/nonexistent.cfg", status=4).err
 
     def test_error_as_json(self, xlpy):
-        found = xlpy("create", "/nonexistent.cfg", "--json", status=3)
+        found = xlpy("create", "/nonexistent.cfg", "--json", status=4)
         assert found.json["schema"] == "xlpy.error/1"
-        assert found.json["exit"] == 3
+        assert found.json["exit"] == 4
 
 
 class TestBackings:

@@ -37,7 +37,7 @@ def test_without_a_host_none_is_made(xlpy, tmp_path):
     root = tmp_path / "none"
     told = xlpy("--root", root, "doctor", "--json").json
     assert (told["root"]["exists"], told["host"]) == (False, {"made": False})
-    xlpy("--root", root, "create", "no-such.cfg", status=3)
+    xlpy("--root", root, "create", "no-such.cfg", status=4)
     assert not root.exists()
 
 

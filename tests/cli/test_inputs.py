@@ -174,3 +174,35 @@ def test_a_core_dump_replaces_plain_files_only(xlpy, configs, tmp_path):
         assert "not a plain file" in xlpy("dump-core", "quickstart", tmp_path / name, status=6).err
     assert (tmp_path / "fifo").is_fifo()
     assert (tmp_path / "link").is_symlink()
+
+
+MORE = {
+    "fragment": ["host", "plug", "{}"],
+    "saved domain": ["restore", "{}"],
+    "recording": ["replay", "{}"],
+    "script": ["run", "{}"],
+    "counterexample": ["trace", "replay", "{}", "-o", "image"],
+    "trace": ["trace", "show", "{}"],
+    "stock configuration": ["import", "{}"],
+    "exported configuration": ["export", "{}", "-o", "folder"],
+    "manifest": ["export", "check", "{}"],
+    "content": ["pmem", "write", "/mnt/pmem0/vm1.img", "0", "--file", "{}"],
+    "backing": ["pmem", "lint", "{}"],
+}
+
+
+GIVEN = {name: words for name, (words, _) in COMMANDS.items() if "other.cfg" not in words}
+
+
+@pytest.mark.parametrize("words", [*GIVEN.values(), *MORE.values()], ids=[*GIVEN, *MORE])
+def test_a_file_that_is_not_there(xlpy, here, words):
+    """The same status everywhere; what a configuration names is a matter of the configuration."""
+    if "vm" in words:
+        xlpy("create", "-q", "vm.cfg")
+    found = xlpy(*[word.replace("{}", "nowhere/file") for word in words], status=4)
+    assert "nowhere/file" in found.out + found.err
+
+
+def test_a_counterexample_that_is_a_program(xlpy):
+    found = xlpy("trace", "replay", sys.executable, "-o", "image", status=6)
+    assert "is no counterexample: it is not JSON" in found.err

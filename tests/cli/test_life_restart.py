@@ -294,9 +294,9 @@ class TestConfigUpdate:
         [
             ((), 2, "Config file not specified"),
             (("a.cfg", "-f", "/nonexistent.cfg"), 2, "takes one configuration file"),
-            (("-f", "/nonexistent.cfg"), 3, "/nonexistent.cfg"),
+            (("-f", "/nonexistent.cfg"), 4, "/nonexistent.cfg"),
             (("memory=1",), 2, "Config file not specified"),
-            (("/nonexistent.cfg",), 3, "Failed to read config file"),
+            (("/nonexistent.cfg",), 4, "Failed to read config file"),
             (("a.cfg", "b.cfg"), 2, "b.cfg"),
             (("/dev/null",), 3, "name"),
         ],

@@ -274,7 +274,7 @@ class TestCreate:
 
     @pytest.mark.parametrize(
         ("words", "status"),
-        [((), 2), (("vcpus=1",), 2), (("a.cfg", "b.cfg"), 2), (("vcpus=1", "a.cfg", "b.cfg"), 2), (("a.cfg",), 3)],
+        [((), 2), (("vcpus=1",), 2), (("a.cfg", "b.cfg"), 2), (("vcpus=1", "a.cfg", "b.cfg"), 2), (("a.cfg",), 4)],
     )
     def test_which_file(self, xlpy, words, status):
         xlpy("create", *words, status=status)

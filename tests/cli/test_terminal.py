@@ -117,10 +117,10 @@ def test_json_tells_it_exactly(xlpy, hostile):
     ("words", "status"),
     [
         (["list", HOSTILE], 4),
-        (["create", f"/tmp/{HOSTILE}.cfg"], 3),
+        (["create", f"/tmp/{HOSTILE}.cfg"], 4),
         (["pmem", "resolve", f"/mnt/{HOSTILE}"], 4),
         (["xenstore", "read", f"/{HOSTILE}"], 2),
-        (["host", "init", "--machine", f"/tmp/{HOSTILE}"], 2),
+        (["host", "init", "--machine", f"/tmp/{HOSTILE}"], 4),
         (["acpi", "check", f"/tmp/{HOSTILE}"], 4),
         ([HOSTILE], 2),
         (["list", f"--{HOSTILE}"], 2),

@@ -121,3 +121,29 @@ def test_records_are_no_dictionaries(host):
     assert host.prepare("/mnt/pmem0/vm1.img") == api.Prepared(64 << 20, 0)
     found = host.resolve("/mnt/pmem0/vm1.img")
     assert (found.size, found.extents[0].logical) == (64 << 20, 0)
+
+
+def public_functions():
+    """Of the modules that the API names."""
+    for module in (api.listing, api.machine, api.whereis):
+        for name, value in vars(module).items():
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_"):
+                yield module, name, value
+
+
+def test_no_view_returns_a_dictionary():
+    """But for `list -l`, which is a document of libxl's."""
+    found = {f"{module.__name__}.{name}": value.__annotations__["return"] for module, name, value in public_functions()}
+    assert {name for name, kind in found.items() if "dict" in kind} == {"xlpy.views.listing.long"}
+
+
+def test_what_listings_say(host):
+    domid = host.create(load_config(TEXT, "vm.cfg"))
+    shown = api.listing.summary(host, domid)
+    assert (shown.name, shown.vnvdimms[0].path, shown.vnvdimms[0].gpa) == ("vm", "/mnt/pmem0/vm1.img", GPA)
+    assert sum(one.length for one in shown.vnvdimms[0].extents) == shown.vnvdimms[0].size == 64 << 20
+    first, second = api.listing.pmem(host)
+    assert (first.dev, first.device, first.users, first.mounts) == ("namespace0.0", "pmem0", ("vm",), ("/mnt/pmem0",))
+    assert (second.registered, second.reason, second.words["blockdev"]) == (True, None, "pmem1")
+    assert api.machine.info(host).pmem_regions == len(api.machine.machine(host).regions) == 2
+    assert [one.region for one in api.machine.machine(host).dimms] == ["set0", "set0", "set1"]

@@ -57,9 +57,9 @@ def on(machines, tmp_path):
 
 
 def on_media(answer, length=16):
-    media = answer.fields["media"]
-    with Path(media["file"]).open("rb") as file:
-        file.seek(media["offset"])
+    media = answer.at.media
+    with Path(media.file).open("rb") as file:
+        file.seek(media.offset)
         return file.read(length)
 
 
@@ -93,12 +93,12 @@ def test_every_kind_of_backing_both_ways(on, machine, path, offset, by):
     host = on(machine)
     down = whereis.by_file(host, path, offset)
     assert by in decided(down)
-    host.hw.write(down.fields["spa"], b"where bytes live")
+    host.hw.write(down.at.spa, b"where bytes live")
     assert host.dom0.cat(path, offset, 16) == b"where bytes live" == on_media(down)
-    assert (down.fields["path"], down.fields["path_offset"]) == (path, offset)
-    assert whereis.by_spa(host, down.fields["spa"]) == down
-    if down.fields["dimm"]:
-        assert whereis.by_dpa(host, down.fields["dimm"], down.fields["dpa"]) == down
+    assert (down.at.path, down.at.path_offset) == (path, offset)
+    assert whereis.by_spa(host, down.at.spa) == down
+    if down.at.dimm:
+        assert whereis.by_dpa(host, down.at.dimm, down.at.dpa) == down
 
 
 def test_the_map_of_a_btt_decides(on):
@@ -111,13 +111,11 @@ def test_the_map_of_a_btt_decides(on):
     host.hw.write(sectors.at(0x5000).place, struct.pack("<I", free | 3 << 30))
     host.hw.write(arena.start + arena.block.logoff, struct.pack("<4I", 5, 5, free, 1))
     new = whereis.by_file(host, "/dev/pmem1s", 0x5004)
-    assert new.fields["spa"] == arena.start + arena.block.dataoff + free * 4096 + 4
+    assert new.at.spa == arena.start + arena.block.dataoff + free * 4096 + 4
     assert f"sector 5 in block {free} of the arena" in [hop.what for hop in new.hops]
-    assert whereis.by_spa(host, new.fields["spa"]) == new
-    assert "block 5, free for the next write of lane 0" in [
-        hop.what for hop in whereis.by_spa(host, old.fields["spa"]).hops
-    ]
-    host.hw.write(new.fields["spa"], b"moved")
+    assert whereis.by_spa(host, new.at.spa) == new
+    assert "block 5, free for the next write of lane 0" in [hop.what for hop in whereis.by_spa(host, old.at.spa).hops]
+    host.hw.write(new.at.spa, b"moved")
     assert host.dom0.cat("/dev/pmem1s", 0x5004, 5) == b"moved"
 
 
@@ -136,7 +134,7 @@ def test_what_a_btt_needs_itself(on, offset, what):
     (arena,) = Sectors(host.hw.read, namespace).arenas
     found = whereis.by_spa(host, arena.start + offset(arena.block))
     assert what in [hop.what for hop in found.hops]
-    assert found.fields["path"] is None
+    assert found.at.path is None
 
 
 def test_bytes_that_lead_to_a_file_of_an_xfs(on):
@@ -150,7 +148,7 @@ def test_bytes_that_lead_to_a_file_of_an_xfs(on):
     assert (high >> 9 & (1 << 54) - 1, low & (1 << 21) - 1) == (0, 8192)
     base = host.dom0.device("/dev/pmem0").window.start
     group, within = divmod(
-        answer.fields["spa"] - base - 0x3000 >> 12, host.dom0.image(host.dom0.disk_mounts[0]).superblock.ag_blocks
+        answer.at.spa - base - 0x3000 >> 12, host.dom0.image(host.dom0.disk_mounts[0]).superblock.ag_blocks
     )
     log = host.dom0.image(host.dom0.disk_mounts[0]).superblock.ag_block_log
     assert (high & 0x1FF) << 43 | low >> 21 == group << log | within
@@ -167,7 +165,7 @@ def test_bytes_that_lead_to_a_scattered_file(on):
     assert (entry - window.start) // 4096 == leaf
     logical, count, _, block = struct.unpack("<IHHI", host.hw.read(entry, 12))
     assert logical <= 100 < logical + count
-    assert window.start + (block + 100 - logical) * 4096 == answer.fields["spa"]
+    assert window.start + (block + 100 - logical) * 4096 == answer.at.spa
     image, at = host.hw.locate_file(window.start)
     done = subprocess.run(
         [need("debugfs"), "-R", "bmap <13> 100", f"{image}?offset={at}"], capture_output=True, text=True, check=True
@@ -217,8 +215,8 @@ def test_folders_and_links_are_hops(host):
 def test_host_addresses_that_are_no_pmem(host, spa, what):
     answer = whereis.by_spa(host, spa)
     assert what in [hop.what for hop in answer.hops]
-    assert answer.fields["mfn"] == spa >> 12
-    assert (answer.fields["media"] is None) == ("no memory" in what)
+    assert answer.at.mfn == spa >> 12
+    assert (answer.at.media is None) == ("no memory" in what)
 
 
 def test_whose_host_ram_is(host):
@@ -234,7 +232,7 @@ def test_whose_host_ram_is(host):
         for frame in (first, first + count - 1):
             answer = whereis.by_spa(host, frame << 12)
             assert f"machine frame {frame:#x}: {text}" in [hop.what for hop in answer.hops]
-            assert answer.touch["dom0"] == dom0
+            assert answer.touch.dom0 == dom0
 
 
 def test_the_hosts_tables_have_names(host):
@@ -300,13 +298,13 @@ def pfn(host, gpa, size, signature=None):
 def test_the_device_that_the_guests_linux_has(guest):
     """By the info block that the guest has written: raw, fsdax, devdax."""
     host, gpa = guest
-    ask = lambda at: whereis.by_gpa(host, 1, at).fields  # noqa: E731
-    assert (ask(gpa)["guest_device"], ask(gpa + 5)["guest_device_offset"]) == ("/dev/pmem0", 5)
+    ask = lambda at: whereis.by_gpa(host, 1, at).at  # noqa: E731
+    assert (ask(gpa).guest_device, ask(gpa + 5).guest_device_offset) == ("/dev/pmem0", 5)
     data = pfn(host, gpa, 64 << 20)
-    assert (ask(data + 5)["guest_device"], ask(data + 5)["guest_device_offset"]) == ("/dev/pmem0", 5)
-    assert ask(gpa + 4096)["guest_device"] is None  # the info block is on no device
+    assert (ask(data + 5).guest_device, ask(data + 5).guest_device_offset) == ("/dev/pmem0", 5)
+    assert ask(gpa + 4096).guest_device is None  # the info block is on no device
     data = pfn(host, gpa, 64 << 20, b"NVDIMM_DAX_INFO\0")
-    assert (ask(data + 5)["guest_device"], ask(data + 5)["guest_device_offset"]) == ("/dev/dax0.0", 5)
+    assert (ask(data + 5).guest_device, ask(data + 5).guest_device_offset) == ("/dev/dax0.0", 5)
 
 
 def test_who_looks_harms_no_guest(guest):
@@ -316,7 +314,7 @@ def test_who_looks_harms_no_guest(guest):
     host, gpa = guest
     inject(host, MachineCheckInjection(address=gpa + 4096, domid=1))
     answer = whereis.by_gpa(host, 1, gpa + 4096)
-    assert answer.touch["poison"]
+    assert answer.touch.poison
     assert any("broken: an access is a machine check" in text for text in decided(answer))
     assert host.domain("quickstart").domain.shutdown_code is None
 
@@ -328,8 +326,8 @@ def test_a_vnvdimm_that_came_later(guest):
     answer = whereis.by_gpa(host, 1, record.gpa + 0x3000)
     assert any("_FIT" in text for text in decided(answer))
     assert "nvdimm-attach" in decided(answer)
-    assert (answer.fields["guest_device"], answer.fields["guest_device_offset"]) == ("/dev/pmem1", 0x3000)
-    assert (answer.fields["path"], answer.fields["path_offset"]) == ("/dev/pmem1", 0x3000)
+    assert (answer.at.guest_device, answer.at.guest_device_offset) == ("/dev/pmem1", 0x3000)
+    assert (answer.at.path, answer.at.path_offset) == ("/dev/pmem1", 0x3000)
 
 
 def test_entries_whose_paths_begin_alike(on):

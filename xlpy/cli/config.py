@@ -98,7 +98,8 @@ def check(
 ) -> None:
     """Check domain configurations: what is wrong with each, and what it may not mean.
 
-    Unknown keys, ignored values and traps are warnings; the status is 0 when every file can be used, 3 when one cannot.
+    Unknown keys, ignored values and traps are warnings; the status is 0 when every file can be used, 3 when one
+    cannot, 4 when one is not there.
 
     On a host, vNVDIMMs of a size that a Linux guest cannot use again are warned of. Of iomem entries it tells which lie
     on persistent memory of this machine (or of the emulated host) that no export holds, and which two files share.
@@ -106,10 +107,11 @@ def check(
     from xlpy.toolstack.config.lint import check_files
 
     judge = Judge(env, host_cpus, host_nodes, xen)
-    good = True
+    good, missing = True, False
     items = []
     for result in check_files(files, strict=xl_strict, host=judge.facts, also=_on_this_host(env), xen=judge.xen):
         good &= result.valid
+        missing |= result.missing
         if as_json:
             items.append(result.to_json())
             continue
@@ -120,4 +122,4 @@ def check(
     if as_json:
         json_items("xlpy.config-check/1", items)
     if not good:
-        leave(Exit.CONFIG)
+        leave(Exit.NOT_FOUND if missing else Exit.CONFIG)

@@ -123,11 +123,11 @@ def _report_created(env: Env, host: Host, domid: int, loaded: DomainConfig, *, a
     if as_json:
         from xlpy.cli.render import json_document
 
-        json_document("xlpy.create/1", **made)
+        json_document("xlpy.create/1", **made.to_json())
     else:
-        env.note(f"{made['name']}: domain {domid}, {made['memory_mb']} MiB, {loaded.vcpus} vCPUs")
-        for device in made["vnvdimms"]:
-            env.note(f"  {device['path']}: {format_size(device['size'])} of persistent memory at {device['gpa']:#x}")
+        env.note(f"{made.name}: domain {domid}, {made.memory_mb} MiB, {loaded.vcpus} vCPUs")
+        for device in made.vnvdimms:
+            env.note(f"  {device.path}: {format_size(device.size)} of persistent memory at {device.gpa:#x}")
 
 
 def warn_of_sizes(env: Env, found: Iterable[tuple[str, int, int]]) -> None:
@@ -167,19 +167,18 @@ def choose_config(words: Sequence[str], config: str | None, command: str) -> tup
 
 
 def read_config(source: str) -> bytes:
-    """The text of a configuration file. ConfigError: it cannot be read."""
+    """The text of a configuration file. NotFound: there is none. ConfigError: it cannot be read."""
     from xlpy import limits
     from xlpy.errors import ConfigError
-    from xlpy.inputs import read_file
+    from xlpy.inputs import read_file, unreadable
 
     if source == "/dev/null":  # for xl too
         return b""
     try:
         return read_file(source, limits.CONFIG, ConfigError)
     except OSError as error:
-        raise ConfigError(
-            f"Failed to read config file: {source}: {error.strerror}", hint="check the path; /dev/null is an empty file"
-        ) from None
+        what, hint = f"Failed to read config file: {source}", "check the path; /dev/null is an empty file"
+        raise unreadable(what, error, ConfigError, hint) from None
 
 
 def _dry_run(env: Env, loaded: DomainConfig, strict: bool, as_json: bool) -> None:

@@ -19,7 +19,7 @@ EXIT_CODES = (
     (1, "unexpected internal error; a traceback only with --debug", "a bug"),
     (2, "usage: bad option, missing argument", "xlpy create without a file"),
     (3, "configuration invalid (syntax or validation; all problems are listed)", "a bad vnvdimm entry"),
-    (4, "a named thing does not exist", "an unknown domain"),
+    (4, "a named thing, or a file that is to be read, does not exist", "an unknown domain"),
     (5, "conflict: exists already, busy, locked, overlapping, owned by another domain", "a second domain on one file"),
     (6, "a constraint is not met: alignment, size, space, slots", "RAM and pmem beyond the physical width"),
     (7, "unsafe backing store, refused", "unwritten extents"),

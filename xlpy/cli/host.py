@@ -9,12 +9,13 @@ from xlpy.cli.render import json_document, table
 from xlpy.cli.show import out
 from xlpy.cli.types import Choice, FilePath, IntRange
 from xlpy.errors import Conflict, NotFound, UsageError
-from xlpy.typing import TYPE_CHECKING, Any
+from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.cli.env import Env
+    from xlpy.views.machine import HostInfo
 
 machine_option = option("--machine", type=FilePath(dir_okay=False, exists=True), help="Machine description (YAML).")
 
@@ -55,30 +56,30 @@ xlpy host show
 @json_option
 def show(env: Env, as_json: bool) -> None:
     """Show the machine: DIMMs, interleave sets, and the regions that they are. Devices: xlpy pmem list."""
-    from xlpy.views.listing import machine as describe
+    from xlpy.views.machine import machine as describe
 
-    described: dict[str, Any] = describe(env.host)
+    described = describe(env.host)
     if as_json:
-        json_document("xlpy.host-show/1", **described)
+        json_document("xlpy.host-show/1", **described.to_json())
         return
     out(
-        f"machine {described['name']} in {described['root']}: {format_size(described['ram'])} RAM, "
-        f"{described['cpus']} CPUs, {described['physical_bits']}-bit physical addresses"
+        f"machine {described.name} in {described.root}: {format_size(described.ram)} RAM, "
+        f"{described.cpus} CPUs, {described.physical_bits}-bit physical addresses"
     )
     table(
         env,
         ("DIMM", "HANDLE", "CAPACITY", "LABELS", "SERIAL", "HEALTH", "REGION"),
         [
             (
-                d["id"],
-                f"{d['handle']:#x}",
-                format_size(d["capacity"]),
-                format_size(d["label_size"]),
-                f"{d['serial']:08x}",
-                d["health"],
-                f"{d['region']}, pulled out" if d["out"] else d["region"] or "-",
+                d.id,
+                f"{d.handle:#x}",
+                format_size(d.capacity),
+                format_size(d.label_size),
+                f"{d.serial:08x}",
+                d.health,
+                f"{d.region}, pulled out" if d.out else d.region or "-",
             )
-            for d in described["dimms"]
+            for d in described.dimms
         ],
     )
     out("")
@@ -87,15 +88,15 @@ def show(env: Env, as_json: bool) -> None:
         ("REGION", "SPA", "SIZE", "WAYS", "LINE", "DIMMS", "MEDIA"),
         [
             (
-                r["name"],
-                f"{r['spa']:#x}",
-                format_size(r["size"]),
-                len(r["dimms"]),
-                format_size(r["line"]),
-                ",".join(r["dimms"]),
-                r["media"],
+                r.name,
+                f"{r.spa:#x}",
+                format_size(r.size),
+                len(r.dimms),
+                format_size(r.line),
+                ",".join(r.dimms),
+                r.media,
             )
-            for r in described["regions"]
+            for r in described.regions
         ],
     )
 
@@ -204,9 +205,10 @@ xlpy info free_memory
 @json_option
 def info(env: Env, key: str | None, numa: bool, as_json: bool) -> None:
     """Describe the host, with xl's keys; KEY chooses those that begin with it."""
-    from xlpy.views.listing import info as facts_of
+    from xlpy.views.machine import info as facts_of
 
-    facts = facts_of(env.host)
+    told = facts_of(env.host)
+    facts = told._asdict()
     if as_json:
         json_document("xlpy.info/1", **facts)
         return
@@ -216,20 +218,20 @@ def info(env: Env, key: str | None, numa: bool, as_json: bool) -> None:
     for name, value in chosen.items():
         out(value if key else f"{name:<23}: {value}")
         if numa and name == "free_cpus" and not key:
-            _print_topology(facts)
+            _print_topology(told)
 
 
-def _print_topology(facts: dict[str, Any]) -> None:
+def _print_topology(facts: HostInfo) -> None:
     """xl's two tables: a socket for each node, and RAM in the first."""
     from xlpy.toolstack.config.reading.reader import HostFacts
 
-    machine = HostFacts(facts["nr_cpus"], facts["nr_nodes"])
+    machine = HostFacts(facts.nr_cpus, facts.nr_nodes)
     out("cpu_topology           :", "cpu:    core    socket     node")
     for node in range(machine.nodes):
         for core, cpu in enumerate(machine.node_cpus(node)):
             out(f"{cpu:3d}:    {core:4d}     {node:4d}     {node:4d}")
     out("numa_info              :", "node:    memsize    memfree    distances")
     for node in range(machine.nodes):
-        size, free = (0, 0) if node else (facts["total_memory"], facts["free_memory"])
+        size, free = (0, 0) if node else (facts.total_memory, facts.free_memory)
         distances = ",".join("10" if other == node else "20" for other in range(machine.nodes))
         out(f"{node:4d}:    {size:6d}     {free:6d}      {distances}")

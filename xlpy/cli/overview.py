@@ -59,7 +59,7 @@ def list_domains(
     if as_json:
         from xlpy.cli.render import json_items
 
-        json_items("xlpy.list/1", [listing.summary(host, domid) for domid in domids if domid])
+        json_items("xlpy.list/1", [listing.summary(host, domid).to_json() for domid in domids if domid])
         return
     if as_long:
         from xlpy.toolstack.config.libxl_json import dumps

@@ -8,7 +8,7 @@ from xlpy.cli.options import SIZE, dry_run_option, json_option
 from xlpy.cli.render import NumberRows, json_document, json_items, table
 from xlpy.cli.show import out
 from xlpy.cli.types import Choice
-from xlpy.errors import Exit
+from xlpy.errors import Exit, NotFound
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,40 +36,37 @@ def list_pmem(env: Env, as_json: bool) -> None:
 
     items = pmem(env.host)
     if as_json:
-        json_items("xlpy.pmem-list/1", items)
+        json_items("xlpy.pmem-list/1", [one.words for one in items])
         return
     if not items:
         env.note("the host has no persistent memory")
         return
     rows = [
         (
-            item.get("blockdev", item.get("chardev", item["dev"])),
-            item["dev"],
-            item["mode"],
-            f"{item['resource']:#x}" if item.get("resource") is not None else "-",
-            format_size(item["size"]),
-            format_size(item["reserved"]),
-            "yes" if item["registered"] else "no",
-            ",".join([*item["users"], *item.get("uses", ())]) or item.get("state", "-"),
+            one.device or one.dev,
+            one.dev,
+            one.mode,
+            f"{one.resource:#x}" if one.resource is not None else "-",
+            format_size(one.size),
+            format_size(one.reserved),
+            "yes" if one.registered else "no",
+            ",".join([*one.users, *one.uses]) or one.words.get("state", "-"),
         )
-        for item in items
+        for one in items
     ]
     table(env, ("BLOCKDEV", "NAMESPACE", "MODE", "RESOURCE", "SIZE", "RESERVED", "XEN", "USED BY"), rows)
-    for item in items:
-        if item.get("badblock_count"):
-            first = item["badblocks"][0]["offset"] * SECTOR
-            device = item.get("blockdev", item.get("chardev"))
+    for one in items:
+        if one.words.get("badblock_count"):
+            first = one.words["badblocks"][0]["offset"] * SECTOR
             env.warn(
-                f"{device} has {item['badblock_count']} bad blocks of {SECTOR} bytes, from {first:#x} on: "
+                f"{one.device} has {one.words['badblock_count']} bad blocks of {SECTOR} bytes, from {first:#x} on: "
                 "create refuses what lies on them"
             )
-            for part in (*item.get("bad_partitions", ()), *item.get("bad_files", ())):
+            for part in (*one.words.get("bad_partitions", ()), *one.words.get("bad_files", ())):
                 first = part["badblocks"][0]["offset"] * SECTOR
                 env.warn(f"{part['path']} has {part['badblock_count']} of them, from {first:#x} on")
-        if not item["registered"] and "reason" in item:
-            env.note(
-                f"note: Xen does not know {item.get('blockdev', item.get('chardev', item['dev']))}: {item['reason']}"
-            )
+        if not one.registered and one.reason:
+            env.note(f"note: Xen does not know {one.device or one.dev}: {one.reason}")
 
 
 @command("""
@@ -185,7 +182,8 @@ def lint(env: Env, paths: tuple[str, ...], kernel: str, mode: str, as_json: bool
     Every reason against it is told: no DAX, holes, unwritten or shared extents, alignment, use by device mapper, swap,
     a loop device, a log or realtime device of XFS, a journal, read-only. So are the page sizes that it allows. It needs
     no root; what only root may see is named. IMAGE?offset=N is an ext4 file system inside a file: all its files, or the
-    one behind :/PATH. Exit status 10 when there are findings.
+    one behind :/PATH. Exit status 10 when there are findings, 4 when a path
+    does not exist.
     """
     from pathlib import Path
 
@@ -206,7 +204,8 @@ def lint(env: Env, paths: tuple[str, ...], kernel: str, mode: str, as_json: bool
     else:
         for one in reports:
             out(*_report_lines(one))
-    leave(Exit.FINDINGS if any(one.findings for one in reports) else 0)
+    codes = {found.code for one in reports for found in one.findings}
+    leave(Exit.NOT_FOUND if NotFound.code in codes else Exit.FINDINGS if codes else 0)
 
 
 def _report_lines(one: BackingReport) -> Iterator[str]:

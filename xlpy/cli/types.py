@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from xlpy.addr import parse_size
-from xlpy.errors import UsageError
+from xlpy.errors import NotFound, UsageError
 from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ class FilePath(Type):
             def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
                 if value == "":
                     self.fail("a path is missing: the word is empty", param, ctx)
+                if self.exists and not os.path.exists(value):  # noqa: PTH110 - as everywhere, not a wrong usage
+                    raise NotFound(f"{value}: No such file or directory", hint="check the path")
                 return super().convert(value, param, ctx)
 
         return Named(self.exists, file_okay=self.file_okay, dir_okay=self.dir_okay, path_type=Path)

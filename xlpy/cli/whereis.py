@@ -93,8 +93,8 @@ def _show(env: Env, ask: Callable[[int], Answer], start: int, length: int, as_js
         more = {"pieces": [_fields(size, answer) for size, answer in found]} if length > 1 else {}
         json_document(
             "xlpy.whereis/1",
-            **{**first.fields, "length": length},
-            touch=first.touch,
+            **{**first.at.to_json(), "length": length},
+            touch=first.touch.to_json(),
             hops=[hop.to_json() for hop in first.hops],
             **more,
         )
@@ -106,32 +106,31 @@ def _show(env: Env, ask: Callable[[int], Answer], start: int, length: int, as_js
     rows = [(hop.layer, hop.what, hop.decided_by, str(hop.place or "-")) for hop in first.hops]
     table(env, ("LAYER", "WHERE", "DECIDED BY", "ITS BYTES"), rows)
     touch = first.touch
+    flushed = "-" if touch.flushed is None else "yes" if touch.flushed else "no"
     out(
-        f"Dom0: {touch['dom0']}; domains: {', '.join(touch['domains']) or 'none'};"
-        f" held for: {', '.join(touch['pins']) or 'nobody'}; poison: {'yes' if touch['poison'] else 'no'};"
-        f" persistence domain: {touch['persistence'] or 'none'};"
-        f" flushed: {'-' if touch['flushed'] is None else 'yes' if touch['flushed'] else 'no'}"
+        f"Dom0: {touch.dom0}; domains: {', '.join(touch.domains) or 'none'};"
+        f" held for: {', '.join(touch.pins) or 'nobody'}; poison: {'yes' if touch.poison else 'no'};"
+        f" persistence domain: {touch.persistence or 'none'}; flushed: {flushed}"
     )
 
 
 def _fields(size: int, answer: Answer) -> dict[str, Any]:
-    return {"length": size, **answer.fields, "touch": answer.touch}
+    return {"length": size, **answer.at.to_json(), "touch": answer.touch.to_json()}
 
 
 def _cells(answer: Answer) -> tuple[str, ...]:
-    known = answer.fields
-
-    def number(key: str) -> str:
-        return "-" if known[key] is None else f"{known[key]:#x}"
-
-    media = known["media"]
-    place = f"{media['file'].rsplit('/', 1)[-1]}+{media['offset']:#x}" if media else "-"
+    at = answer.at
+    place = f"{at.media.file.rsplit('/', 1)[-1]}+{at.media.offset:#x}" if at.media else "-"
     return (
-        number("gpa"),
-        number("spa"),
-        known["dimm"] or "-",
-        number("dpa"),
-        known["path"] or "-",
-        number("path_offset"),
+        _number(at.gpa),
+        _number(at.spa),
+        at.dimm or "-",
+        _number(at.dpa),
+        at.path or "-",
+        _number(at.path_offset),
         place,
     )
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:#x}"

@@ -105,13 +105,18 @@ def save(path: Path, found: Counterexample) -> None:
 def load(path: Path) -> Counterexample:
     """Read a counterexample. NotFound, FormatError: there is none, or it is damaged."""
     try:
-        fields = json.loads(read_file(path, COUNTEREXAMPLE, FormatError))
+        raw = read_file(path, COUNTEREXAMPLE, FormatError)
+        fields = json.loads(raw)
         if fields.pop("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
         fields["state"] = {int(address, 16): int(left) for address, left in fields["state"].items()}
         return Counterexample(**fields)
     except FileNotFoundError:
         raise NotFound(f"{path}: no such file", hint="xlpy trace cut writes one for each failure") from None
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise FormatError(
+            f"{path} is no counterexample: it is not JSON", hint="xlpy trace cut writes one for each failure"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(f"{path} is no counterexample: {error}") from error
 

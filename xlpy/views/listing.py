@@ -1,8 +1,8 @@
-"""What `xlpy list`, `info`, `pmem list` and `host show` say, as records: rendering is elsewhere."""
+"""What `xlpy list` and `pmem list` say, as records: rendering is elsewhere."""
 
 from __future__ import annotations
 
-from xlpy import __version__, abi
+from xlpy import abi
 from xlpy.addr import MIB, PAGE, Spa, Span
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.record import dashed, load, name_of, number
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from xlpy.host import Host
     from xlpy.hypervisor.domain import Domain
 
-XL_CONFIG_FORMAT = 4
 PIRQ_SINCE = (4, 19)  # from which Xen on libxl says whether a guest gets physical interrupts
 SCHEDULER = "credit2"  # what Xen 4.17 has by default
 REASONS = "-rscwS"  # by shutdown code
@@ -32,6 +31,64 @@ class DomainRow(NamedTuple):
     seconds: float
     uuid: str
     reason: str
+
+
+class HostExtent(NamedTuple):
+    """``length`` bytes of host-physical memory at ``spa``."""
+
+    spa: int
+    length: int
+
+
+class VnvdimmSummary(NamedTuple):
+    """A vNVDIMM of a domain. path: as configured. gpa: its first guest-physical address. size: bytes."""
+
+    path: str
+    gpa: int
+    size: int
+    extents: tuple[HostExtent, ...]
+
+
+class DomainSummary(NamedTuple):
+    """A domain with its vNVDIMMs. state: xl's six letters. vcpus: that are up."""
+
+    domid: int
+    name: str
+    uuid: str
+    memory_mb: int
+    vcpus: int
+    state: str
+    vnvdimms: tuple[VnvdimmSummary, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        devices = [one._asdict() | {"extents": [part._asdict() for part in one.extents]} for one in self.vnvdimms]
+        return self._asdict() | {"vnvdimms": devices}
+
+
+class PmemDevice(NamedTuple):
+    """A namespace of the host and who uses it.
+
+    dev: ``namespace0.0``. device: of Dom0 below ``/dev``, None where it has none. mode: ndctl's. size: bytes of the
+    data. resource: where they are in host-physical memory, None in sector mode. reserved: bytes set aside for Xen.
+    registered: whether Xen knows it; reason: why not. users: domains, and for whom files on it are held. uses: what
+    Dom0 does with it. mounts: of file systems on it. problem: why it is disabled. words: all of it in ndctl's words and
+    ours, with what ``ndctl list -M`` tells of bad blocks.
+    """
+
+    dev: str
+    device: str | None
+    mode: str
+    size: int
+    resource: int | None
+    reserved: int
+    registered: bool
+    reason: str | None
+    users: tuple[str, ...]
+    uses: tuple[str, ...]
+    mounts: tuple[str, ...]
+    problem: str | None
+    words: dict[str, Any]
 
 
 def domids(host: Host) -> list[int]:
@@ -92,26 +149,14 @@ def available(host: Host, domid: int) -> list[int]:
     )
 
 
-def summary(host: Host, domid: int) -> dict[str, Any]:
+def summary(host: Host, domid: int) -> DomainSummary:
     """One domain for ``list --json``."""
     shown, record = row(host, domid), load(host.store, domid)
-    return {
-        "domid": domid,
-        "name": shown.name,
-        "uuid": shown.uuid,
-        "memory_mb": shown.memory_mb,
-        "vcpus": shown.vcpus,
-        "state": shown.state,
-        "vnvdimms": [
-            {
-                "path": device.path,
-                "gpa": device.gpa,
-                "size": device.size,
-                "extents": [{"spa": spa, "length": length} for spa, length in device.extents],
-            }
-            for device in record.vnvdimms
-        ],
-    }
+    vnvdimms = tuple(
+        VnvdimmSummary(one.path, one.gpa, one.size, tuple(HostExtent(*extent) for extent in one.extents))
+        for one in record.vnvdimms
+    )
+    return DomainSummary(domid, shown.name, shown.uuid, shown.memory_mb, shown.vcpus, shown.state, vnvdimms)
 
 
 def long(host: Host, domid: int) -> dict[str, Any]:
@@ -167,7 +212,7 @@ def _plugged(host: Host, domid: int) -> list[int]:
     return now
 
 
-def pmem(host: Host) -> list[dict[str, Any]]:
+def pmem(host: Host) -> list[PmemDevice]:
     """The host's persistent memory in ndctl's keys, those of ``ndctl list -M`` included, and who uses it."""
     users: dict[str, list[str]] = {}
     for domain in host.xen.domains():
@@ -181,7 +226,25 @@ def pmem(host: Host) -> list[dict[str, Any]]:
     for item in items:
         item["users"] = sorted(set(users.get(item.get("blockdev", item.get("chardev", "")), [])))
         item |= _bad_blocks(host, item)
-    return items
+    return [_device(item) for item in items]
+
+
+def _device(item: dict[str, Any]) -> PmemDevice:
+    return PmemDevice(
+        dev=item["dev"],
+        device=item.get("blockdev", item.get("chardev")),
+        mode=item["mode"],
+        size=item["size"],
+        resource=item["resource"],
+        reserved=item["reserved"],
+        registered=item["registered"],
+        reason=item.get("reason"),
+        users=tuple(item["users"]),
+        uses=tuple(item.get("uses", ())),
+        mounts=tuple(item["mounts"]),
+        problem=item.get("problem"),
+        words=item,
+    )
 
 
 def _bad_blocks(host: Host, item: dict[str, Any]) -> dict[str, Any]:
@@ -192,93 +255,3 @@ def _bad_blocks(host: Host, item: dict[str, Any]) -> dict[str, Any]:
     from xlpy.views.bad_blocks import inside
 
     return inside(host, Span(Spa(item["resource"]), item["size"]), item.get("blockdev"))
-
-
-def info(host: Host) -> dict[str, Any]:
-    """``xl info``'s keys in its order, as far as the model has them, then what is particular to persistent memory."""
-    facts = host.xen.hypercalls(0).sysctl_physinfo()
-    cpu = host.spec.cpu
-    version = host.xen.version
-    major, minor = numbers(version)
-    return {
-        "host": host.spec.name,
-        "release": "xlpy",
-        "version": __version__,
-        "machine": "x86_64",
-        "nr_cpus": cpu.count,
-        "max_cpu_id": cpu.count - 1,
-        "nr_nodes": host.spec.nodes,
-        "cores_per_socket": -(-cpu.count // host.spec.nodes),
-        "threads_per_core": 1,
-        "cpu_mhz": "2400.000",
-        "hw_caps": ":".join(f"{word:08x}" for word in _hw_caps(host)),
-        "virt_caps": "pv hvm hap gnttab-v1 gnttab-v2",
-        "total_memory": facts.total_pages * PAGE // MIB,
-        "free_memory": facts.free_pages * PAGE // MIB,
-        "sharing_freed_memory": 0,
-        "sharing_used_memory": 0,
-        "outstanding_claims": 0,
-        "free_cpus": 0,
-        "xen_major": major,
-        "xen_minor": minor,
-        "xen_extra": "",
-        "xen_version": version,
-        "xen_caps": "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ",  # the blank is Xen's
-        "xen_scheduler": SCHEDULER,
-        "xen_pagesize": PAGE,
-        "xen_commandline": "",
-        "xend_config_format": XL_CONFIG_FORMAT,
-        "physical_bits": cpu.physical_bits,
-        "cpu_features": " ".join(cpu.features),
-        "pmem_regions": len(host.hw.regions),
-        "pmem_memory": sum(region.span.size for region in host.hw.regions) // MIB,
-        "root": str(host.root),
-    }
-
-
-def _hw_caps(host: Host) -> list[int]:
-    """The first eight feature words of the processor, in the order of Xen's feature sets."""
-    words = ((1, 0, 3), (1, 0, 2), (0x80000001, 0, 3), (0x80000001, 0, 2), (0xD, 1, 0), (7, 0, 1), (7, 0, 2))
-    found = [host.hw.cpuid(leaf, subleaf)[register] for leaf, subleaf, register in words]
-    return [*found, host.hw.cpuid(0x80000007, 0)[3]]
-
-
-def machine(host: Host) -> dict[str, Any]:
-    """The hardware for ``host show``."""
-    spec = host.spec
-    region_of = {dimm: one.name for one in spec.sets for dimm in one.dimms}
-    gone = {dimm for one in spec.sets for dimm, _ in one.out}
-    return {
-        "root": str(host.root),
-        "name": spec.name,
-        "ram": spec.ram,
-        "cpus": spec.cpu.count,
-        "physical_bits": spec.cpu.physical_bits,
-        "features": list(spec.cpu.features),
-        "persistence": spec.persistence,
-        "dimms": [
-            {
-                "id": dimm.id,
-                "handle": dimm.handle,
-                "capacity": dimm.capacity,
-                "label_size": dimm.label_size,
-                "serial": dimm.serial,
-                "health": dimm.health.state,
-                "flags": list(dimm.flags),
-                "region": region_of.get(dimm.id),
-                "out": dimm.id in gone,
-            }
-            for dimm in spec.dimms
-        ],
-        "regions": [
-            {
-                "name": region.name,
-                "spa": region.span.start,
-                "size": region.span.size,
-                "dimms": list(region.set.dimms),
-                "line": region.set.line,
-                "media": str(region.path),
-            }
-            for region in host.hw.regions
-        ],
-    }

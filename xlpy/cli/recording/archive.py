@@ -11,7 +11,7 @@ from xlpy import __version__, limits
 from xlpy.cli.recording.recorder import COMMANDS
 from xlpy.contexts import contextmanager
 from xlpy.errors import ConfigError, Constraint, StateError
-from xlpy.inputs import open_plain
+from xlpy.inputs import open_plain, unreadable
 from xlpy.private import private, replaceable
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ def opened(path: str) -> Iterator[Recording]:
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ConfigError(f"{path} is no recording, or damaged: {error}", hint="xlpy record makes one") from None
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="check the path") from None
+        raise unreadable(path, error, ConfigError) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, NotImplementedError) as error:
         raise odd(path) from error
 

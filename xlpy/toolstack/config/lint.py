@@ -27,11 +27,13 @@ class LintResult(NamedTuple):
         file: its name as given.
         errors: why it cannot be used; none when it can.
         warnings: what xl accepts and that may not be meant.
+        missing: there is no such file.
     """
 
     file: str
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    missing: bool = False
 
     @property
     def valid(self) -> bool:
@@ -107,6 +109,6 @@ def check_files(
             text = b"" if name == "/dev/null" else read_file(file, limits.CONFIG, ConfigError)
         except (OSError, ConfigError) as error:
             why = f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else error.message
-            yield LintResult(name, (Problem(None, why),), ())
+            yield LintResult(name, (Problem(None, why),), (), isinstance(error, FileNotFoundError | NotADirectoryError))
             continue
         yield check_text(text, name, strict=strict, host=host, also=also, xen=xen)

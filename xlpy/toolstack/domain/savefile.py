@@ -15,7 +15,7 @@ from xlpy import limits
 from xlpy.contexts import contextmanager, suppress
 from xlpy.digest import blake2b
 from xlpy.errors import ConfigError, Constraint, StateError
-from xlpy.inputs import open_plain
+from xlpy.inputs import open_plain, unreadable
 from xlpy.jsontext import decode, encode
 from xlpy.private import private, replaceable
 from xlpy.records import NamedTuple
@@ -143,7 +143,7 @@ def read(path: str) -> Saved:
                 raise _damaged(path, "its end is missing")
             return Saved(path, header, at)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="check the path") from None
+        raise unreadable(path, error, ConfigError) from None
     except (ValueError, RecursionError):
         raise odd(path) from None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from xlpy import limits
 from xlpy.addr import KIB
 from xlpy.devicemodel import nfit, stock
-from xlpy.errors import Conflict, Constraint, FormatError, NotFound
+from xlpy.errors import Conflict, Constraint, FormatError
 from xlpy.firmware.acpi.header import HEADER_SIZE, verify
-from xlpy.inputs import read_file
+from xlpy.inputs import read_file, unreadable
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def passed(config: DomainConfig) -> list[bytes]:
     try:
         data = read_file(path, limits.FIRMWARE)
     except OSError as error:
-        raise NotFound(f"acpi_firmware: {path}: {error.strerror}", hint="check the path") from None
+        raise unreadable(f"acpi_firmware: {path}", error) from None
     tables = split(data, path)
     for table in tables:
         what = "an NFIT" if table[:4] == b"NFIT" else "\\_SB.NVDR" if _names_root(table) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from xlpy import limits
 from xlpy.addr import Gpa, Spa, Span
 from xlpy.errors import FormatError, NotFound, XlpyError
-from xlpy.inputs import read_file
+from xlpy.inputs import read_file, unreadable
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
 from xlpy.toolstack.export.firmware import split
@@ -87,7 +87,7 @@ def tables(config: DomainConfig) -> list[bytes]:
     try:
         return split(read_file(path, limits.FIRMWARE), path)
     except OSError as error:
-        raise NotFound(f"acpi_firmware: {path}: {error.strerror}", hint="check the path") from None
+        raise unreadable(f"acpi_firmware: {path}", error) from None
 
 
 def import_config(config: DomainConfig, machine: ExportMachine) -> list[Imported]:

@@ -62,13 +62,8 @@ class Hop(NamedTuple):
         }
 
 
-class Answer(NamedTuple):
-    """One stretch of bytes that lie together on the whole way.
-
-    fields: the addresses of the first byte, by name (``gpa``, ``domain``, ``spa``, ...). hops: configuration first.
-    touch: who may touch it: ``dom0``, ``domains``, ``pins``, ``poison``, ``persistence``.
-    run: bytes from the first one on for which all hops go on in step.
-    """
+class Part(NamedTuple):
+    """What one side knows: addresses by name, hops, who may touch the byte, and how far all of it goes on in step."""
 
     fields: dict[str, Any]
     hops: list[Hop]
@@ -76,29 +71,73 @@ class Answer(NamedTuple):
     run: int
 
 
-# the keys of an answer, in their order; each is there in every answer
-FIELDS = (
-    "gpa",
-    "domain",
-    "spa",
-    "mfn",
-    "dimm",
-    "dpa",
-    "media",
-    "region",
-    "namespace",
-    "path",
-    "path_offset",
-    "inode",
-    "device",
-    "guest_device",
-    "guest_device_offset",
-)
+class OnFile(NamedTuple):
+    """A byte of a file of the host's state."""
+
+    file: str
+    offset: int
 
 
-def complete(known: dict[str, Any]) -> dict[str, Any]:
-    """All keys of an answer, None where there is nothing to say."""
-    return {key: known.get(key) for key in FIELDS}
+class Addresses(NamedTuple):
+    """Where a byte is, by every name that it has; None where it has none.
+
+    gpa: guest-physical, in the memory of ``domain``. spa, mfn: host-physical, and its frame. dpa: inside ``dimm``.
+    media: the file that has it. region, namespace, device: of Dom0. path, path_offset, inode: its file there, or the
+    device itself. guest_device, guest_device_offset: what the guest's Linux names it.
+    """
+
+    gpa: int | None = None
+    domain: str | None = None
+    spa: int | None = None
+    mfn: int | None = None
+    dimm: str | None = None
+    dpa: int | None = None
+    media: OnFile | None = None
+    region: str | None = None
+    namespace: str | None = None
+    path: str | None = None
+    path_offset: int | None = None
+    inode: int | None = None
+    device: str | None = None
+    guest_device: str | None = None
+    guest_device_offset: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of them as JSON values."""
+        return self._asdict() | {"media": self.media and self.media._asdict()}
+
+
+class Touch(NamedTuple):
+    """Who may touch a byte, and what happens to it.
+
+    dom0: whether Dom0 may map it, in words. domains: that have it mapped. pins: for whom its file or device is held.
+    poison: whether it is bad. persistence: the domain up to which a store must come to be safe, in Linux' words.
+    flushed: whether a power failure leaves it as it reads; None for what is lost anyway.
+    """
+
+    dom0: str = "-"
+    domains: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    poison: bool = False
+    persistence: str | None = None
+    flushed: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return self._asdict() | {"domains": list(self.domains), "pins": list(self.pins)}
+
+
+class Answer(NamedTuple):
+    """One stretch of bytes that lie together on the whole way.
+
+    at: the addresses of the first byte. hops: configuration first. touch: who may touch it.
+    run: bytes from the first one on for which all hops go on in step.
+    """
+
+    at: Addresses
+    hops: list[Hop]
+    touch: Touch
+    run: int
 
 
 def in_order(hops: Iterable[Hop]) -> list[Hop]:

@@ -8,7 +8,7 @@ from xlpy.addr import Spa
 from xlpy.dom0.nvdimm.sectors import Sectors, part
 from xlpy.hw.sparse import written
 from xlpy.typing import TYPE_CHECKING
-from xlpy.views.where.answer import Answer, Hop, Place
+from xlpy.views.where.answer import Hop, Part, Place
 
 LAYOUT = "layout of an arena, UEFI 2.7, 6.4"
 
@@ -26,7 +26,7 @@ def spa_of(host: Host, namespace: Namespace, offset: int) -> Spa:
     return Spa(found.spa + offset % found.size)
 
 
-def sector(host: Host, namespace: Namespace, spa: Spa) -> tuple[Answer, int | None]:
+def sector(host: Host, namespace: Namespace, spa: Spa) -> tuple[Part, int | None]:
     """What a host address in the namespace is: a sector of the device, a free block, or what the BTT needs itself.
 
     Returns:
@@ -37,19 +37,19 @@ def sector(host: Host, namespace: Namespace, spa: Spa) -> tuple[Answer, int | No
     if arena is None:
         first = sectors.arenas[0].start
         what = "the unused first page" if spa < first else "behind the last arena"
-        return Answer({}, [Hop("dom0", what, "BTT info block", Place("spa", first))], {}, 1), None
+        return Part({}, [Hop("dom0", what, "BTT info block", Place("spa", first))], {}, 1), None
     info = Hop("dom0", f"arena at {arena.start:#x}+{spa - arena.start:#x}", "BTT info block", Place("spa", arena.start))
     block, within = divmod(spa - arena.start - arena.block.dataoff, arena.block.internal_lbasize)
     if not 0 <= block < arena.block.internal_nlba:
         what, end = part(arena, spa)
-        return Answer({}, [Hop("dom0", what, LAYOUT), info], {}, end - spa), None
+        return Part({}, [Hop("dom0", what, LAYOUT), info], {}, end - spa), None
     run = arena.block.internal_lbasize - within
     found = sectors.holder(arena, block, lambda at, length: _written(host, at, length))
     if found is None or within >= found.size:
         hop = (
             _free(sectors, arena, block) if found is None else Hop("dom0", f"padding of sector {found.number}", LAYOUT)
         )
-        return Answer({}, [hop, info], {}, run), None
+        return Part({}, [hop, info], {}, run), None
     state = f" ({found.state})" if found.state else ""
     hop = Hop(
         "dom0",
@@ -57,7 +57,7 @@ def sector(host: Host, namespace: Namespace, spa: Spa) -> tuple[Answer, int | No
         f"BTT map, entry {found.number - arena.first}",
         Place("spa", found.place),
     )
-    return Answer({}, [hop, info], {}, found.size - within), found.number * found.size + within
+    return Part({}, [hop, info], {}, found.size - within), found.number * found.size + within
 
 
 def _free(sectors: Sectors, arena: Arena, block: int) -> Hop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlpy.addr import Spa
 from xlpy.errors import XlpyError
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.where.answer import Answer, Hop, Place
+from xlpy.views.where.answer import Hop, Part, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xlpy.host import Host
 
 
-def on(host: Host, mount: Mount, device: BlockDevice, at: int, likely: Sequence[str]) -> Answer:
+def on(host: Host, mount: Mount, device: BlockDevice, at: int, likely: Sequence[str]) -> Part:
     """What a byte of a file system belongs to.
 
     Args:
@@ -46,11 +46,11 @@ def on(host: Host, mount: Mount, device: BlockDevice, at: int, likely: Sequence[
                     block,
                 ]
                 fields = {"path": path, "path_offset": offset, "inode": inode.number}
-                return Answer(fields, hops, {}, extent.physical + extent.length - at)
+                return Part(fields, hops, {}, extent.physical + extent.length - at)
             if extent.physical > at:
                 end = min(end, extent.physical)
     nobody = Hop("dom0", "no file: free, or the file system's own", "extent trees of all files")
-    return Answer({}, [nobody, block], {}, end - at)
+    return Part({}, [nobody, block], {}, end - at)
 
 
 def _candidates(

@@ -6,7 +6,7 @@ from xlpy.addr import PAGE_SHIFT, Dpa, Gpa, Spa
 from xlpy.errors import Constraint, NotFound
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.where import guest_side, silicon, storage
-from xlpy.views.where.answer import Answer, complete, host_place, in_order
+from xlpy.views.where.answer import Addresses, Answer, OnFile, Part, Touch, host_place, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,10 +24,10 @@ def by_gpa(host: Host, domain: str | int, gpa: int) -> Answer:
         NotFound: no such domain, or nothing is there.
     """
     running = _looked_at(host, domain)
-    answer = guest_side.from_guest(host, running, Gpa(gpa))
-    if answer.fields.get("spa") is None or answer.fields.get("media"):
-        return _whole(host, answer)
-    return _whole(host, _joined(answer, _host_half(host, answer.fields["spa"], _paths(running))))
+    part = guest_side.from_guest(host, running, Gpa(gpa))
+    if part.fields.get("spa") is None or part.fields.get("media"):
+        return _whole(host, part)
+    return _whole(host, _joined(part, _host_half(host, part.fields["spa"], _paths(running))))
 
 
 def by_spa(host: Host, spa: int) -> Answer:
@@ -84,28 +84,27 @@ def _paths(running: Running) -> list[str]:
     return [device.path for device in running.record.vnvdimms]
 
 
-def _host_half(host: Host, spa: Spa, likely: list[str] | tuple[()]) -> Answer:
+def _host_half(host: Host, spa: Spa, likely: list[str] | tuple[()]) -> Part:
     """Everything from the host address downwards, and Dom0's view of it."""
-    answer = silicon.below(host, spa)
-    if "region" not in answer.fields:
-        return answer
+    part = silicon.below(host, spa)
+    if "region" not in part.fields:
+        return part
     hops, dom0 = guest_side.frame(host, spa)
-    answer = _joined(Answer({}, hops, {"dom0": dom0}, answer.run), answer)
-    answer = _joined(storage.above(host, spa, likely), answer)
-    path = answer.fields.get("path")
+    part = _joined(Part({}, hops, {"dom0": dom0}, part.run), part)
+    part = _joined(storage.above(host, spa, likely), part)
+    path = part.fields.get("path")
     held = host.dom0.holder(path) if path else None
-    answer.touch["pins"] = [held] if held else []
-    return answer
+    part.touch["pins"] = (held,) if held else ()
+    return part
 
 
-def _joined(upper: Answer, lower: Answer) -> Answer:
+def _joined(upper: Part, lower: Part) -> Part:
     run = min(upper.run, lower.run)
-    return Answer({**lower.fields, **upper.fields}, upper.hops + lower.hops, {**lower.touch, **upper.touch}, run)
+    return Part({**lower.fields, **upper.fields}, upper.hops + lower.hops, {**lower.touch, **upper.touch}, run)
 
 
-def _whole(host: Host, answer: Answer) -> Answer:
-    spa = answer.fields.get("spa")
-    fields = {**answer.fields, "mfn": None if spa is None else spa >> PAGE_SHIFT}
-    touch = {"dom0": "-", "domains": [], "pins": [], "poison": False, "persistence": None, "flushed": None}
-    hops = [hop if hop.place is None else hop._replace(place=host_place(host, hop.place)) for hop in answer.hops]
-    return Answer(complete(fields), in_order(hops), touch | answer.touch, answer.run)
+def _whole(host: Host, part: Part) -> Answer:
+    spa, media = part.fields.get("spa"), part.fields.get("media")
+    fields = {**part.fields, "mfn": None if spa is None else spa >> PAGE_SHIFT, "media": media and OnFile(*media)}
+    hops = [hop if hop.place is None else hop._replace(place=host_place(host, hop.place)) for hop in part.hops]
+    return Answer(Addresses(**fields), in_order(hops), Touch(**part.touch), part.run)

@@ -12,7 +12,7 @@ from xlpy.firmware.hvm_info import SIZE
 from xlpy.firmware.layout import BIOS_INFO, HPET, HVM_INFO, IOAPIC, LAPIC
 from xlpy.hypervisor.domain import RECORDS
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.where.answer import Answer, Hop, Place, guest_place
+from xlpy.views.where.answer import Hop, Part, Place, guest_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ PAGES = {  # of the toolstack and the device model, by the HVM parameter that na
 REGISTERS = (("the I/O APIC", IOAPIC, PAGE), ("the HPET", HPET, 1024), ("the local APIC", LAPIC, PAGE))
 
 
-def ram(running: Running, gpa: Gpa, spa: Spa, pages: int, mapped: Hop) -> Answer:
+def ram(running: Running, gpa: Gpa, spa: Spa, pages: int, mapped: Hop) -> Part:
     """A byte of RAM: what the memory map and what tables say of it, and the file that has it.
 
     Args:
@@ -50,8 +50,8 @@ def ram(running: Running, gpa: Gpa, spa: Spa, pages: int, mapped: Hop) -> Answer
         mapped,
         Hop("silicon", f"RAM file, byte {at:#x}", "the domain's RAM files", Place("file", at, file)),
     ]
-    fields = {"spa": spa, "media": {"file": file, "offset": at}}
-    return Answer(fields, hops, {"domains": [running.name], "dom0": "may map it (privileged)"}, end - gpa)
+    fields = {"spa": spa, "media": (file, at)}
+    return Part(fields, hops, {"domains": (running.name,), "dom0": "may map it (privileged)"}, end - gpa)
 
 
 def _kind(running: Running, gpa: Gpa) -> tuple[str, Place | None]:
@@ -92,7 +92,7 @@ def _named(running: Running) -> Iterator[tuple[str, Span[Gpa], str, Place | None
             yield what, span, "the board of the device model", None
 
 
-def register(running: Running, gpa: Gpa, load: dict[str, Any]) -> Answer:
+def register(running: Running, gpa: Gpa, load: dict[str, Any]) -> Part:
     """A register of a device. NotFound: nobody answers."""
     for row in running.map(extents=False):
         if row.start <= gpa < row.end and row.kind == "mmio":
@@ -100,11 +100,11 @@ def register(running: Running, gpa: Gpa, load: dict[str, Any]) -> Answer:
                 "ranges of the ioreq servers" if row.what.startswith("ioreq") else "its BAR, as firmware has set it"
             )
             hop = Hop("xen", f"a load from {gpa:#x} traps: {row.what} answers", decided)
-            return Answer(load, [hop], {"domains": [running.name]}, row.end - gpa)
+            return Part(load, [hop], {"domains": (running.name,)}, row.end - gpa)
     for what, start, size in REGISTERS:
         if start <= gpa < start + size and (start != HPET or running.domain.params.get(abi.HVM_PARAM_HPET_ENABLED)):
             hop = Hop("xen", f"a load from {gpa:#x} traps: {what}, which Xen emulates", "Xen's address map for HVM")
-            return Answer(load, [hop], {"domains": [running.name]}, start + size - gpa)
+            return Part(load, [hop], {"domains": (running.name,)}, start + size - gpa)
     raise NotFound(
         f"domain {running.name} has nothing at {gpa:#x}: a load reads all ones",
         hint=f"xlpy map {running.name} shows what lies where",

@@ -11,7 +11,7 @@ from xlpy.firmware.acpi.nfit_places import spa_range_of, spa_ranges
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, places
 from xlpy.hypervisor.p2m import is_broken, is_read_only, order_at
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.where.answer import Answer, Hop, Place, guest_place
+from xlpy.views.where.answer import Hop, Part, Place, guest_place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
@@ -23,7 +23,7 @@ ENTRY = {0: "4 KiB", 9: "2 MiB", 18: "1 GiB"}  # by order of the page table entr
 INFO_BLOCKS = (PFN_SIGNATURE, DAX_SIGNATURE, BTT_SIGNATURE)
 
 
-def from_guest(host: Host, running: Running, gpa: Gpa) -> Answer:
+def from_guest(host: Host, running: Running, gpa: Gpa) -> Part:
     """The way of a guest's load down to the machine frame, and for RAM to its file.
 
     Raises:
@@ -51,7 +51,7 @@ def from_guest(host: Host, running: Running, gpa: Gpa) -> Answer:
         from xlpy.views.where.guest_memory import ram as in_ram
 
         answer = in_ram(running, gpa, spa, piece.end - gfn, mapped)
-        return Answer({**load, **answer.fields}, answer.hops, answer.touch, min(run, answer.run))
+        return Part({**load, **answer.fields}, answer.hops, answer.touch, min(run, answer.run))
     device = _vnvdimm(running, gpa)
     hops = [mapped]
     if device is not None:
@@ -59,7 +59,7 @@ def from_guest(host: Host, running: Running, gpa: Gpa) -> Answer:
         above, fields = _device_hops(host, running, device, gpa)
         hops = [*above, mapped]
         load |= fields
-    return Answer({**load, "spa": spa}, hops, {"domains": [running.name]}, run)
+    return Part({**load, "spa": spa}, hops, {"domains": (running.name,)}, run)
 
 
 def _rights(tag: int) -> str:

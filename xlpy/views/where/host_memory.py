@@ -7,7 +7,7 @@ from xlpy.errors import Constraint
 from xlpy.firmware.e820 import TYPE_NAMES
 from xlpy.hw.memmap import BIOS, DEVICES, FLUSH_HINTS, HIGH, ONE_MIB, VGA_WINDOW
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.where.answer import Answer, Hop, Place
+from xlpy.views.where.answer import Hop, Part, Place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
@@ -18,7 +18,7 @@ NAMES = (("the VGA window", VGA_WINDOW, BIOS), ("the BIOS area", BIOS, ONE_MIB))
 MAP = "the host's E820"
 
 
-def without_bytes(host: Host, spa: Spa) -> Answer:
+def without_bytes(host: Host, spa: Spa) -> Part:
     """An address with no memory behind it.
 
     Raises:
@@ -28,7 +28,7 @@ def without_bytes(host: Host, spa: Spa) -> Answer:
         for hint in host.hw.flush_hints(dimm.id):
             if hint <= spa < hint + LINE:
                 hop = Hop("silicon", f"flush hint of {dimm.id}: a write drains its queue", "NFIT, flush hint addresses")
-                return Answer({"spa": spa, "dimm": dimm.id}, [hop], {}, hint + LINE - spa)
+                return Part({"spa": spa, "dimm": dimm.id}, [hop], {}, hint + LINE - spa)
     kind, end = _entry(host, spa)
     if DEVICES <= spa < HIGH or spa >> PAGE_SHIFT == FLUSH_HINTS >> PAGE_SHIFT:
         name = next((name for name, base in REGISTERS if base <= spa < base + 0x1000), "registers of devices")
@@ -37,7 +37,7 @@ def without_bytes(host: Host, spa: Spa) -> Answer:
             Hop("firmware", f"host address {spa:#x}: {kind}", MAP),
             Hop("silicon", f"{name}: no memory, nothing is stored", "the machine's address map"),
         ]
-        return Answer({"spa": spa}, hops, {}, min(end, begins) - spa)
+        return Part({"spa": spa}, hops, {}, min(end, begins) - spa)
     raise Constraint(
         f"there is no memory at host address {spa:#x}",
         code="XLPY-HW-NO-MEMORY",
@@ -45,7 +45,7 @@ def without_bytes(host: Host, spa: Spa) -> Answer:
     )
 
 
-def ram(host: Host, spa: Spa, fields: dict[str, Any], media: Hop) -> Answer:
+def ram(host: Host, spa: Spa, fields: dict[str, Any], media: Hop) -> Part:
     """Host RAM that no domain has: what firmware has put there, and whose its frame is."""
     kind, end = _entry(host, spa)
     hops = [Hop("firmware", f"host address {spa:#x}: {kind}", MAP)]
@@ -63,7 +63,7 @@ def ram(host: Host, spa: Spa, fields: dict[str, Any], media: Hop) -> Answer:
         hops.append(frame)
         end = min(end, last)
         touch["dom0"] = {"dom0": "its own memory", "free": "not mapped: free"}.get(owner, "not mapped: Xen's")
-    return Answer(fields, [*hops, media], touch, end - spa)
+    return Part(fields, [*hops, media], touch, end - spa)
 
 
 def _entry(host: Host, spa: Spa) -> tuple[str, int]:

@@ -8,14 +8,14 @@ from xlpy.addr import LINE, PAGE_SHIFT, Spa, Span
 from xlpy.firmware.acpi.nfit_places import FIRST, interleave_of, region_map_of, spa_range_of
 from xlpy.hw.memmap import fit_span
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.where.answer import Answer, Hop, Place
+from xlpy.views.where.answer import Hop, Part, Place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
     from xlpy.hw.hardware import Region
 
 
-def below(host: Host, spa: Spa) -> Answer:
+def below(host: Host, spa: Spa) -> Part:
     """What lies under a host physical address.
 
     Raises:
@@ -26,7 +26,7 @@ def below(host: Host, spa: Spa) -> Answer:
 
         return without_bytes(host, spa)
     file, offset = host.hw.locate_file(spa)
-    fields = {"spa": spa, "mfn": spa >> PAGE_SHIFT, "media": {"file": file, "offset": offset}}
+    fields = {"spa": spa, "mfn": spa >> PAGE_SHIFT, "media": (file, offset)}
     media = Hop("silicon", f"media file, byte {offset:#x}", "the machine description", Place("file", offset, file))
     region = next((one for one in host.hw.regions if spa in one.span), None)
     if region is None:
@@ -36,7 +36,7 @@ def below(host: Host, spa: Spa) -> Answer:
     return _pmem(host, spa, region, fields, media)
 
 
-def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: Hop) -> Answer:
+def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: Hop) -> Part:
     """Persistent memory: its range in the NFIT, and the DIMM whose turn it is."""
     offset = spa - region.span.start
     here = f"host address {spa:#x} = {region.name}+{offset:#x}"
@@ -45,7 +45,7 @@ def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: H
     fields = {**fields, "region": f"region{region.index}"}
     if not region.set.dimms:
         hop = Hop("firmware", f"{here}, on no DIMM that firmware describes", "the host's E820, type 12")
-        return Answer(fields, [hop, media], touch, region.span.end - spa)
+        return Part(fields, [hop, media], touch, region.span.end - spa)
     dimm, dpa = host.hw.locate(spa)
     table, start, data = _table(host, spa)
     index, places = 0, dict[str, Place]()
@@ -67,7 +67,7 @@ def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: H
         ),
         Hop("silicon", f"{dimm.id}, DPA {dpa:#x}", decided, places.get("ways" if count > 1 else "map")),
     ]
-    return Answer({**fields, "dimm": dimm.id, "dpa": dpa}, [*hops, media], touch, region.span.end - spa)
+    return Part({**fields, "dimm": dimm.id, "dpa": dpa}, [*hops, media], touch, region.span.end - spa)
 
 
 def _table(host: Host, spa: Spa) -> tuple[str, int, bytes]:

@@ -7,7 +7,7 @@ from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.dom0.nvdimm.infoblock import BLOCK, PAGE_STRUCT, RESERVED_HEAD
 from xlpy.errors import Constraint, Unsafe
 from xlpy.typing import TYPE_CHECKING
-from xlpy.views.where.answer import Answer, Hop, Place
+from xlpy.views.where.answer import Hop, Part, Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ def _require_inside(path: str, offset: int, size: int) -> None:
         raise Constraint(f"{path} has {size:#x} bytes, there is none at {offset:#x}", hint="offsets count from 0")
 
 
-def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Answer:
+def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Part:
     """What Dom0 has at a host physical address of persistent memory, from the file down to the namespace.
 
     Args:
@@ -70,19 +70,19 @@ def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Answer:
     if namespace is None:
         starts = [one.span.start for one in host.dom0.namespaces if one.span.start > spa]
         run = min(starts, default=LIMIT) - spa
-        return Answer({}, [Hop("dom0", "no namespace", "Dom0's driver")], {"dom0": "not mapped: no namespace"}, run)
+        return Part({}, [Hop("dom0", "no namespace", "Dom0's driver")], {"dom0": "not mapped: no namespace"}, run)
     own = Hop("dom0", f"{namespace.dev}+{spa - namespace.span.start:#x}", *_label(host, namespace, spa))
     fields = {"namespace": namespace.dev}
     if namespace.mode == "sector":
         from xlpy.views.where.blocks import sector
 
         inside, offset = sector(host, namespace, spa)
-        upper = Answer({}, [], {}, inside.run) if offset is None else on_devices(host, namespace, offset, likely)
+        upper = Part({}, [], {}, inside.run) if offset is None else on_devices(host, namespace, offset, likely)
         hops = [*upper.hops, *inside.hops, own]
-        return Answer({**fields, **upper.fields}, hops, {}, min(upper.run, inside.run))
+        return Part({**fields, **upper.fields}, hops, {}, min(upper.run, inside.run))
     if spa not in namespace.data:
         part, run = _beside(namespace, spa)
-        return Answer(fields, [Hop("dom0", part, *_block(namespace)), own], {}, run)
+        return Part(fields, [Hop("dom0", part, *_block(namespace)), own], {}, run)
     if namespace.mode == "raw":
         lower = [own]
     else:
@@ -93,18 +93,18 @@ def above(host: Host, spa: Spa, likely: Sequence[str] = ()) -> Answer:
         node = f"/dev/{namespace.char}"
         found = {"device": node, "path": node, "path_offset": at}
         whole = Hop("dom0", f"{node}+{at:#x}", "its namespace")
-        return Answer({**fields, **found}, [whole, *lower], {}, namespace.data.end - spa)
+        return Part({**fields, **found}, [whole, *lower], {}, namespace.data.end - spa)
     upper = on_devices(host, namespace, spa - namespace.data.start, likely)
     run = min(upper.run, namespace.data.end - spa)
-    return Answer({**fields, **upper.fields}, [*upper.hops, *lower], {}, run)
+    return Part({**fields, **upper.fields}, [*upper.hops, *lower], {}, run)
 
 
-def on_devices(host: Host, namespace: Namespace, at: int, likely: Sequence[str] = ()) -> Answer:
+def on_devices(host: Host, namespace: Namespace, at: int, likely: Sequence[str] = ()) -> Part:
     """What the block devices of a namespace have at an offset of the disk: a file, a partition, or the disk."""
     every = [one for one in host.dom0.devices if one.namespace == namespace.dev]
     devices = [one for one in every if one.offset <= at < one.offset + one.size]
     if not devices or namespace.problem:
-        return Answer({}, [], {}, LIMIT)
+        return Part({}, [], {}, LIMIT)
     hops = []
     for one in reversed(devices):
         decided = f"partition table of {one.disk}, entry {one.partition}" if one.partition else "its namespace"
@@ -116,11 +116,11 @@ def on_devices(host: Host, namespace: Namespace, at: int, likely: Sequence[str] 
     fields = {"device": whole}
     mount = next((one for one in host.dom0.disk_mounts if one.device == whole), None)
     if mount is None:
-        return Answer({**fields, "path": whole, "path_offset": offset}, hops, {}, run)
+        return Part({**fields, "path": whole, "path_offset": offset}, hops, {}, run)
     from xlpy.views.where.files import on
 
     found = on(host, mount, device, offset, likely)
-    return Answer({**fields, **found.fields}, [*found.hops, *hops], {}, min(run, found.run))
+    return Part({**fields, **found.fields}, [*found.hops, *hops], {}, min(run, found.run))
 
 
 def _label(host: Host, namespace: Namespace, spa: Spa) -> tuple[str, Place | None]:
