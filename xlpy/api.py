@@ -33,7 +33,7 @@ from xlpy.toolstack.domain.monitor import Outcome
 from xlpy.toolstack.domain.record import DomainRecord, VnvdimmRecord
 from xlpy.toolstack.domain.running import MapRow, Running
 from xlpy.views import listing, machine
-from xlpy.views.listing import DomainRow, DomainSummary, HostExtent, PmemDevice, VnvdimmSummary
+from xlpy.views.listing import DomainRow, DomainSummary, HostExtent, PmemRow, VnvdimmSummary
 from xlpy.views.machine import DimmRow, HostInfo, Machine, RegionRow
 from xlpy.views.where import find as whereis
 from xlpy.views.where.answer import Addresses, Answer, Hop, OnFile, Place, Touch
@@ -66,7 +66,7 @@ __all__ = [
     "Outcome",
     "Piece",
     "Place",
-    "PmemDevice",
+    "PmemRow",
     "Prepared",
     "RegionRow",
     "Resolved",

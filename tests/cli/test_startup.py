@@ -52,7 +52,7 @@ COMMANDS = {
     ("list",): (51, ("firmware", "devicemodel", "toolstack.config", "dom0.files", "dom0.ext4", "hw.hardware", "guest")),
     ("pmem", "list"): (77, ("firmware", "devicemodel", "toolstack.config", "dom0.ext4", "dom0.files.sysfs", "guest")),
     ("whereis", "gpa", "quickstart", "0x500001000"): (
-        111,
+        113,
         ("devicemodel", "guest", "firmware.acpi.eval", "boot", "hw.caches"),
     ),
     ("whereis", "dpa", "dimm0", "0x1000"): (80, ("devicemodel", "toolstack.config", "dom0.ext4", "hw.caches", "boot")),

@@ -66,7 +66,7 @@ class DomainSummary(NamedTuple):
         return self._asdict() | {"vnvdimms": devices}
 
 
-class PmemDevice(NamedTuple):
+class PmemRow(NamedTuple):
     """A namespace of the host and who uses it.
 
     dev: ``namespace0.0``. device: of Dom0 below ``/dev``, None where it has none. mode: ndctl's. size: bytes of the
@@ -212,7 +212,7 @@ def _plugged(host: Host, domid: int) -> list[int]:
     return now
 
 
-def pmem(host: Host) -> list[PmemDevice]:
+def pmem(host: Host) -> list[PmemRow]:
     """The host's persistent memory in ndctl's keys, those of ``ndctl list -M`` included, and who uses it."""
     users: dict[str, list[str]] = {}
     for domain in host.xen.domains():
@@ -229,8 +229,8 @@ def pmem(host: Host) -> list[PmemDevice]:
     return [_device(item) for item in items]
 
 
-def _device(item: dict[str, Any]) -> PmemDevice:
-    return PmemDevice(
+def _device(item: dict[str, Any]) -> PmemRow:
+    return PmemRow(
         dev=item["dev"],
         device=item.get("blockdev", item.get("chardev")),
         mode=item["mode"],
