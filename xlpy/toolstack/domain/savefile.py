@@ -23,7 +23,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
+    from typing import BinaryIO, Self
 
 VERSION = 2
 FAMILY = b"xlpy saved domain "
@@ -31,7 +31,8 @@ MAGIC = FAMILY + b"%d\n" % VERSION
 WORD, PIECE = struct.Struct("<Q"), struct.Struct("<QII")
 DIGEST = 32
 CHUNK = 1 << 20  # bytes of RAM in a piece, at most
-WINDOW = 32 * CHUNK  # that are mapped at a time
+WINDOW = 16 * CHUNK  # that are mapped at a time
+AHEAD = 4  # pieces that are read and not yet checked
 
 
 class RamRun(NamedTuple):
@@ -75,23 +76,59 @@ def write(path: str, header: dict[str, Any], ram: Iterable[RamRun]) -> None:
 
 
 def _write(fd: int, header: dict[str, Any], ram: Iterable[RamRun]) -> None:
-    from zlib import crc32  # three times as fast as binascii's
-
     text = encode(header).encode()
     _put(fd, MAGIC + WORD.pack(len(text)), text, blake2b(text, digest_size=DIGEST).digest())
     count = 0
-    for run in ram:
-        for skip, data in _views(run):
-            with data:
-                _put(fd, PIECE.pack(run.gpa + skip, len(data), crc32(data)), data)
-            count += 1
+    with Checksums() as checksums:
+        for run in ram:
+            for skip, data, check in _views(run, checksums):
+                with data:
+                    _put(fd, PIECE.pack(run.gpa + skip, len(data), check), data)
+                count += 1
     _put(fd, PIECE.pack(count, 0, 0))
 
 
-def _views(run: RamRun) -> Iterator[tuple[int, memoryview]]:
-    """How far into a run, and the bytes: a mapping, because a copy would cost as much as the checksum.
+class Checksums:
+    """CRC-32 of pieces, in a thread of its own: they take as long as reading and writing, which goes on meanwhile."""
 
-    It is of blocks that are there (``data_runs``): memory that is given back between two pieces.
+    def __init__(self) -> None:
+        from _queue import SimpleQueue
+        from _thread import start_new_thread
+
+        self._pieces: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._found: SimpleQueue[int] = SimpleQueue()
+        start_new_thread(self._work, ())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._pieces.put(None)
+
+    def add(self, piece: memoryview) -> None:
+        """One more; its bytes stay as they are until its checksum is there."""
+        self._pieces.put(piece)
+
+    def next(self) -> int:
+        """The checksum of the first piece whose checksum was not given yet."""
+        return self._found.get()
+
+    def _work(self) -> None:
+        from zlib import crc32  # three times as fast as binascii's
+
+        while True:
+            piece = self._pieces.get()
+            if piece is None:
+                return
+            found = crc32(piece)
+            del piece
+            self._found.put(found)
+
+
+def _views(run: RamRun, checksums: Checksums) -> Iterator[tuple[int, memoryview, int]]:
+    """How far into a run, the bytes, and their checksum: of a mapping, because a copy would cost as much as that.
+
+    It is of blocks that are there (``data_runs``), and ends when nobody has a view of it.
     """
     from mmap import ALLOCATIONGRANULARITY, MAP_POPULATE, MAP_SHARED, PROT_READ, mmap
 
@@ -101,12 +138,13 @@ def _views(run: RamRun) -> Iterator[tuple[int, memoryview]]:
         stop = min(first + WINDOW, end)
         if os.fstat(run.fd).st_size < stop:
             raise OSError(errno.EIO, "the domain's RAM file is shorter than it was")
-        with (
-            mmap(run.fd, stop - first, MAP_SHARED | MAP_POPULATE, PROT_READ, offset=first) as mapped,
-            memoryview(mapped) as whole,
-        ):
-            for piece in range(at, stop, CHUNK):
-                yield piece - run.offset, whole[piece - first : min(piece + CHUNK, stop) - first]
+        whole = memoryview(mmap(run.fd, stop - first, MAP_SHARED | MAP_POPULATE, PROT_READ, offset=first))
+        bounds = [(start, min(start + CHUNK, stop)) for start in range(at, stop, CHUNK)]
+        views = [whole[start - first : end - first] for start, end in bounds]
+        for view in views:
+            checksums.add(view)
+        for (start, _), view in zip(bounds, views, strict=True):
+            yield start - run.offset, view, checksums.next()
         at = stop
 
 
@@ -166,24 +204,37 @@ def pieces(saved: Saved) -> Iterator[tuple[int, memoryview]]:
     Raises:
         StateError: a piece is not as it was written.
     """
-    from zlib import crc32
-
-    buffer, count = memoryview(bytearray(CHUNK)), 0
-    with open_plain(saved.path, ConfigError) as file:
+    waiting: list[tuple[int, memoryview, int]] = []
+    count = 0
+    with open_plain(saved.path, ConfigError) as file, Checksums() as checksums:
         file.seek(saved.at)
-        while True:
-            gpa, length, check = PIECE.unpack(_exactly(saved.path, file, PIECE.size))
-            if not length:
-                if gpa != count or file.read(1):
+        for piece in _unchecked(saved.path, file):
+            waiting.append(piece)
+            checksums.add(piece[1])
+            while len(waiting) > AHEAD or (waiting and not piece[1]):
+                gpa, data, check = waiting.pop(0)
+                if checksums.next() != check:
+                    raise _damaged(saved.path, f"the RAM from {gpa:#x} on is not as it was written")
+                if data:
+                    yield gpa, data
+                    count += 1
+                elif gpa != count or file.read(1):
                     raise _damaged(saved.path, f"{count} pieces of RAM were found, {gpa} were written")
-                return
-            if length > CHUNK or file.readinto(buffer[:length]) < length:  # type: ignore[attr-defined]
-                raise odd(saved.path)
-            data = buffer[:length]
-            if crc32(data) != check:
-                raise _damaged(saved.path, f"the RAM from {gpa:#x} on is not as it was written")
-            yield gpa, data
-            count += 1
+
+
+def _unchecked(path: str, file: BinaryIO) -> Iterator[tuple[int, memoryview, int]]:
+    """Guest address, bytes and checksum of each piece, and of the end, which has no bytes.
+
+    The bytes hold until ``AHEAD`` more have been asked for.
+    """
+    buffers, count, length = [memoryview(bytearray(CHUNK)) for _ in range(AHEAD + 1)], 0, CHUNK
+    while length:
+        gpa, length, check = PIECE.unpack(_exactly(path, file, PIECE.size))
+        data = buffers[count % len(buffers)][:length]
+        if length > CHUNK or file.readinto(data) < length:  # type: ignore[attr-defined]
+            raise odd(path)
+        yield gpa, data, check
+        count += 1
 
 
 def _exactly(path: str, file: BinaryIO, length: int) -> bytes:
