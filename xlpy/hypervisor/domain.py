@@ -12,7 +12,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from xlpy.addr import Spa, Span
@@ -305,18 +305,15 @@ class Domain:
     @property
     def info_flags(self) -> int:
         """XEN_DOMINF_* with the shutdown code in bits 16 to 23."""
-        parts: Mapping[int, bool] = {
-            abi.XEN_DOMINF_DYING: self.dying,
-            abi.XEN_DOMINF_HVM_GUEST: self.hvm,
-            abi.XEN_DOMINF_SHUTDOWN: self.shutdown_code is not None,
-            abi.XEN_DOMINF_PAUSED: self.paused,
-            abi.XEN_DOMINF_BLOCKED: self.asleep,
-            abi.XEN_DOMINF_RUNNING: self.running,
-            abi.XEN_DOMINF_XS_DOMAIN: bool(self.flags & abi.XEN_DOMCTL_CDF_XS_DOMAIN),
-            abi.XEN_DOMINF_HAP: bool(self.flags & abi.XEN_DOMCTL_CDF_HAP),
-        }
         return (
-            sum(bit for bit, is_so in parts.items() if is_so)
+            abi.XEN_DOMINF_DYING * self.dying
+            | abi.XEN_DOMINF_HVM_GUEST * self.hvm
+            | abi.XEN_DOMINF_SHUTDOWN * (self.shutdown_code is not None)
+            | abi.XEN_DOMINF_PAUSED * self.paused
+            | abi.XEN_DOMINF_BLOCKED * self.asleep
+            | abi.XEN_DOMINF_RUNNING * self.running
+            | abi.XEN_DOMINF_XS_DOMAIN * bool(self.flags & abi.XEN_DOMCTL_CDF_XS_DOMAIN)
+            | abi.XEN_DOMINF_HAP * bool(self.flags & abi.XEN_DOMCTL_CDF_HAP)
             | (self.shutdown_code or 0) << abi.XEN_DOMINF_SHUTDOWNSHIFT
         )
 

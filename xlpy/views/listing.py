@@ -10,7 +10,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.xen_version import numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from xlpy.host import Host
     from xlpy.hypervisor.domain import Domain
@@ -96,16 +96,20 @@ def domids(host: Host) -> list[int]:
     return [0, *(domain.domid for domain in host.xen.domains())]
 
 
-def rows(host: Host, domids: Iterable[int]) -> list[DomainRow]:
+def rows(host: Host, domids: Sequence[int]) -> list[DomainRow]:
     """Domains as ``xl list`` shows them."""
     with host.store.reading():
-        return [row(host, domid) for domid in domids]
+        if len(domids) == 1:
+            return [row(host, domids[0])]
+        names = host.xenstore.names()
+        return [row(host, domid, names.get(domid, "")) for domid in domids]
 
 
-def row(host: Host, domid: int) -> DomainRow:
-    """One domain as ``xl list`` shows it."""
+def row(host: Host, domid: int, name: str | None = None) -> DomainRow:
+    """One domain as ``xl list`` shows it. name: where it is known."""
     domain = host.xen.domain(domid)
-    name = name_of(host.xenstore, domid) or ""
+    if name is None:
+        name = name_of(host.xenstore, domid) or ""
     vcpus = len(online(host, domid))
     reason = "-" if domain.shutdown_code is None else f"{domain.shutdown_code:x}"
     return DomainRow(name, domain.pages * PAGE // MIB, vcpus, state(domain), 0.0, dashed(domain.uuid.hex()), reason)
@@ -115,15 +119,16 @@ def state(domain: Domain) -> str:
     """xl's six letters: running, blocked, paused, shut down, the reason of that, dying."""
     flags = domain.info_flags
     ended = bool(flags & abi.XEN_DOMINF_SHUTDOWN)
+    reason = REASONS[flags >> abi.XEN_DOMINF_SHUTDOWNSHIFT & 0xFF]
     letters = (
         ("r", flags & abi.XEN_DOMINF_RUNNING),
         ("b", flags & abi.XEN_DOMINF_BLOCKED),
         ("p", flags & abi.XEN_DOMINF_PAUSED),
         ("s", ended),
-        (REASONS[flags >> abi.XEN_DOMINF_SHUTDOWNSHIFT & 0xFF], ended),
+        (reason, ended),
         ("d", flags & abi.XEN_DOMINF_DYING),
     )
-    return "".join(letter if is_so else "-" for letter, is_so in letters)
+    return "".join([letter if is_so else "-" for letter, is_so in letters])
 
 
 def online(host: Host, domid: int) -> list[int]:
@@ -142,8 +147,8 @@ def online(host: Host, domid: int) -> list[int]:
 
 def available(host: Host, domid: int) -> list[int]:
     """The vCPUs that a guest may have up, by xenstore."""
-    tree = host.xenstore.tree(f"/local/domain/{domid}/cpu")
-    paths = (path.split("/") for path, node in tree.items() if node.value == "online")
+    below = host.xenstore.values(f"/local/domain/{domid}/cpu")
+    paths = (path.split("/") for path, value in below if value == "online")
     return sorted(
         int(parts[5]) for parts in paths if len(parts) == 7 and parts[6] == "availability" and parts[5].isdecimal()
     )

@@ -27,7 +27,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from xlpy.store import Store
 
@@ -146,6 +146,15 @@ class XenStore:
         found = {key: Node(value, tuple(Perm(*perm) for perm in perms), number) for key, (value, perms, number) in rows}
         top = self.load(path)
         return {path: top, **found} if top else found
+
+    def values(self, path: str) -> Iterator[tuple[str, str]]:
+        """Path and value of each node below a path, in the order of their names."""
+        return ((key, value) for key, (value, _, _) in self._table.items(f"{path}/"))
+
+    def names(self) -> dict[int, str]:
+        """The ``name`` node of every domain that has one."""
+        nodes = ((key.split("/"), Node(*row)) for key, row in self._table.indexed())
+        return {int(parts[3]): node.text for parts, node in nodes if len(parts) == 5 and parts[3].isdecimal()}
 
     def owned(self, domid: int) -> int:
         """How many nodes a domain owns."""
