@@ -112,7 +112,8 @@ class Persistency:
 
     def store_at_once(self, thread: int, address: int, data: bytes, *, nontemporal: bool = False) -> None:
         """A store by a thread whose buffer is empty, which reaches the cache at once."""
-        for at, part in pieces(address, data):
+        whole = address % UNIT + len(data) <= UNIT
+        for at, part in ((address, data),) if whole else pieces(address, data):
             self._reach_cache(thread, at - at % LINE, CpuStore(at % LINE, part, self._count), nontemporal=nontemporal)
 
     def clwb(self, thread: int, address: int) -> None:
@@ -180,7 +181,9 @@ class Persistency:
         if self._survive:
             self._force(address, len(line.stores))
         elif nontemporal:
-            self._flushing.setdefault(thread, {})[address] = len(line.stores)
+            if thread not in self._flushing:
+                self._flushing[thread] = {}
+            self._flushing[thread][address] = len(line.stores)
 
     def drain_queue(self) -> None:
         """The memory controllers write their queues to the media (a flush hint address was written)."""
@@ -222,9 +225,12 @@ class Persistency:
         found = {}
         for address in sorted(self._forced):
             line = self.lines[address]
-            found[address] = line.content(line.durable)
-            if address not in waiting and line.settle():
+            if address in waiting:
+                found[address] = line.content(line.durable)
+                continue
+            if line.settle():
                 del self.lines[address]
+            found[address] = line.base
         self._forced &= waiting
         return found
 

@@ -79,6 +79,13 @@ class Epochs:
             return made
 
         for event in self._trace.events():
+            if (kind := event.kind) == "store" or kind == "nontemporal":  # nearly all events
+                stores += 1
+                stored += len(event.data)
+                if streaming := kind == "nontemporal":
+                    waiting.add(event.vcpu)
+                model.store_at_once(event.vcpu, event.address, event.data, nontemporal=streaming)
+                continue
             if event.kind == "clflush" or event.kind == "mark":
                 if stores or event.kind == "mark":
                     yield epoch(event.kind, event.number if event.kind == "mark" else None)
@@ -86,9 +93,9 @@ class Epochs:
                 yield epoch(event.kind)
             if event.kind in FENCES or event.kind == "locked":
                 waiting.discard(event.vcpu)
-            elif event.kind in ("clwb", "clflushopt", "nontemporal"):
+            elif event.kind in ("clwb", "clflushopt"):
                 waiting.add(event.vcpu)
-            stores += event.kind in STORES
+            stores += event.kind == "locked"
             stored += len(event.data)
             flushed += event.kind in FLUSHES
             if event.kind == "dsm":

@@ -37,6 +37,8 @@ KINDS = (
 STORES, FLUSHES, FENCES = KINDS[:3], KINDS[3:6], KINDS[6:8]
 MOST = 16  # bytes of one store
 MOST_LABEL = 4096  # bytes of one label write; a page holds its request
+TOP = 1 << 52  # above all addresses of guests
+_STORES = frozenset(kind | power << 4 for kind in range(len(STORES)) for power in range(MOST.bit_length()))
 NUMBER = 10  # bytes of the longest number: 64 bits
 
 
@@ -94,7 +96,15 @@ def decode(chunks: Iterable[bytes]) -> Iterator[TraceEvent]:
     buffer, position, done, at, vcpu = b"", 0, 0, 0, 0
     for chunk in chunks:
         buffer, position, done = buffer[position:] + chunk, 0, done + position
-        while len(buffer) - position > 4 * NUMBER + MOST_LABEL:  # so much holds any event
+        last = len(buffer) - 4 * NUMBER - MOST_LABEL  # so much holds any event
+        while position < last:
+            kind, near = buffer[position], buffer[position + 1]
+            if kind in _STORES and not near & 0x81 and at < TOP - LINE:
+                # as most: a store a little behind the one before
+                first = position + 2
+                position, at = first + (size := 1 << (kind >> 4)), at + (near >> 1) + size
+                yield TraceEvent(KINDS[kind & 15], vcpu, at - size, buffer[first:position])
+                continue
             event, position, at = _event(buffer, position, at, vcpu, done)
             if event.kind == "vcpu":
                 vcpu = event.number
@@ -138,7 +148,7 @@ def _event(buffer: bytes, position: int, at: int, vcpu: int, done: int) -> tuple
         return TraceEvent(kind, vcpu, address, data, value), position + size, at
     else:
         return TraceEvent(kind, vcpu, number=value), position, at
-    if not 0 <= address < 1 << 52:
+    if not 0 <= address < TOP:
         raise FormatError(f"a {kind} at {address:#x}, no guest has such an address", offset=done + start)
     return TraceEvent(kind, vcpu, address, data), position, at
 
