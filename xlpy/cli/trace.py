@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_items, table
@@ -11,10 +13,14 @@ from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from typing import TypeVar
 
     from xlpy.cli.env import Env
     from xlpy.powercut.trace import Trace
+
+    Item = TypeVar("Item")
 
 EXACT = 1 << 53  # larger counts are no numbers to every reader of JSON
 
@@ -34,7 +40,7 @@ def show(env: Env, trace: Path, lines: bool, as_json: bool) -> None:
 
     opened = Trace(trace)
     items: list[dict[str, Any]] = []
-    for epoch in Epochs(opened, lambda _address, length: bytes(length)):
+    for epoch in _followed(env, opened, Epochs(opened, lambda _address, length: bytes(length))):
         open_lines = {a: line for a, line in sorted(epoch.lines.items()) if line.choices > 1}
         item: dict[str, Any] = {
             "epoch": epoch.number,
@@ -80,7 +86,7 @@ def check(env: Env, trace: Path, as_json: bool) -> None:
     from xlpy.powercut.trace import Trace
 
     opened = Trace(trace)
-    found = findings(opened.events(), caches_survive=opened.header.caches_survive)
+    found = findings(_followed(env, opened, opened.events()), caches_survive=opened.header.caches_survive)
     tell_problem(env, opened)
     if as_json:
         items = [{**one._asdict(), "place": opened.place(one.address)} for one in found]
@@ -95,6 +101,22 @@ def check(env: Env, trace: Path, as_json: bool) -> None:
         if not found:
             env.note("nothing found")
     leave(Exit.FINDINGS if any(one.code in ERRORS for one in found) else 0)
+
+
+def _followed(env: Env, trace: Trace, items: Iterable[Item]) -> Iterator[Item]:
+    """The items that come of a trace; for a person at a terminal, with a bar over what has been read of it."""
+    if env.quiet or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("reading", total=1.0)
+        for item in items:
+            if progress.tasks[bar].completed != trace.read:
+                progress.update(bar, completed=trace.read)
+            yield item
 
 
 def power_of_two(count: int) -> str:

@@ -105,7 +105,8 @@ class TraceHeader(NamedTuple):
 
 
 class Trace:
-    """A recorded run. Attributes: path, header; ``problem`` is set while events are read: why they end early.
+    """A recorded run. Attributes: path, header; while events are read, ``read`` is the part that has been read so far (0
+    to 1), and ``problem`` why they end early.
 
     Raises:
         NotFound: there is no trace. FormatError: it is of another version, or damaged.
@@ -114,6 +115,7 @@ class Trace:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problem: str | None = None
+        self.read = 0.0
         self._base: int | None = None  # descriptor: a line is read from it for each that is stored to
         try:
             values = json.loads(read_file(path / "header.json", TRACE_HEADER, FormatError))
@@ -138,10 +140,12 @@ class Trace:
 
     def _chunks(self) -> Iterator[bytes]:
         try:
-            if not (self.path / "events.gz").stat().st_size:
-                self.problem = "events.gz is empty"
-            with gzip.open(self.path / "events.gz") as file:
+            with (self.path / "events.gz").open("rb") as raw, gzip.open(raw) as file:
+                size = os.fstat(raw.fileno()).st_size
+                if not size:
+                    self.problem = "events.gz is empty"
                 while chunk := file.read1(CHUNK):
+                    self.read = raw.tell() / size
                     yield chunk
         except FileNotFoundError:
             self.problem = "events.gz is missing"
