@@ -105,8 +105,11 @@ class TraceHeader(NamedTuple):
 
 
 class Trace:
-    """A recorded run. Attributes: path, header; while events are read, ``read`` is the part that has been read so far (0
-    to 1), and ``problem`` why they end early.
+    """A recorded run.
+
+    Attributes:
+        path, header. While events are read: ``read`` is the part that was read so far, 0 to 1; ``problem`` says why
+        they end early.
 
     Raises:
         NotFound: there is no trace. FormatError: it is of another version, or damaged.
