@@ -285,6 +285,8 @@ class Actors:
 
     def _mend(self) -> None:
         """Under the lock: repair, unless the command that set the mark was alive and has ended by now."""
+        from xlpy.replacing import tidy
+
         try:
             with open(self._file(UNCLEAN), "rb") as marker:
                 who = marker.read().decode(errors="replace").strip()
@@ -297,7 +299,7 @@ class Actors:
         for line in self.xen.repair():
             self.note(f"repairing: {line}")
         self.dom0.repair()
-        statedir.tidy(self.root)
+        tidy(self.root)
 
     def _forget(self) -> None:
         """Another process has changed the state since the actors read it: they are to read it again."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from xlpy import limits, statedir
+from xlpy import limits, replacing, statedir
 from xlpy.contexts import suppress
 from xlpy.errors import ConfigError, Conflict, NotFound, StateError, XlpyError
 from xlpy.hw import power
@@ -93,9 +93,9 @@ def make(
     from xlpy.hw.describe import parse_machine
 
     spec = parse_machine(text, source)
-    statedir.prepare(where, anew)
+    replacing.prepare(where, anew)
     if anew:
-        with statedir.replacing(where, "replacing the host") as new:
+        with replacing.replacing(where, "replacing the host") as new:
             make(kind, new, text, source, note).store.close()
         return kind(where, note)
     host = kind(where, note)
@@ -104,13 +104,13 @@ def make(
             if join:
                 return host
             raise Conflict(f"{where} holds a host already", hint="replace it with: xlpy host reset --machine FILE")
-        statedir.refuse_media(where)
+        replacing.refuse_media(where)
         note(f"making the host {spec.name!r} in {where.parent if where.name == statedir.NEXT else where}")
-        statedir.announce(where, text)
+        replacing.announce(where, text)
         try:
             _power_on(host, where, text, spec)
         except BaseException:
-            statedir.wipe(where, keep_media=False)
+            replacing.wipe(where, keep_media=False)
             if not (where / "hw").exists():  # else the next command must know what to begin anew
                 (where / MAKING).unlink(missing_ok=True)
             raise
@@ -123,10 +123,10 @@ def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
 
     if not (where / "hw").exists() or (where / MAKING).exists():
         raise NotFound(f"no host with media in {where}", hint="xlpy host reset makes one")
-    text, spec = statedir.description(where)
+    text, spec = replacing.description(where)
     host = None
     if statedir.has_content(str(where / STATE)):
-        statedir.end_boots(where / STATE)
+        replacing.end_boots(where / STATE)
         try:
             host = kind(where, note)
             host.store.require_sound()
@@ -135,7 +135,7 @@ def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
             if host is not None:
                 host.store.close()
                 host = None
-            statedir.void(where, "restarting the host")
+            replacing.void(where, "restarting the host")
     if host is None or not host.store.table("host").get("ready"):
         return _start(kind, where, note)
     try:
@@ -160,7 +160,7 @@ def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
 
 def _start(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
     """Power on a machine whose media are there, unless another process has done it."""
-    text, spec = statedir.description(where)
+    text, spec = replacing.description(where)
     host = kind(where, note)
     with host.store.transaction("restarting the host"):
         if not host.store.table("host").get("ready"):
@@ -175,8 +175,8 @@ def _start(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
 def _power_on(host: Unpowered, where: Path, text: str, spec: MachineSpec, keep_media: bool = False) -> None:
     from xlpy.hw.hardware import Hardware
 
-    statedir.wipe(where, keep_media)
-    statedir.write(where / MACHINE, text)
+    replacing.wipe(where, keep_media)
+    replacing.write(where / MACHINE, text)
     _record(host, text, spec)
     host.power_on(Hardware.open(where, spec) if keep_media else Hardware.create(where, spec), spec)
     (where / MAKING).unlink(missing_ok=True)  # from here on the media are kept

@@ -8,17 +8,16 @@ one immediate SQLite transaction. A process killed at any instant leaves the las
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from binascii import crc32
 
 from xlpy import functions
 from xlpy.compiled import load
 from xlpy.contexts import contextmanager, suppress
 from xlpy.errors import Conflict, Constraint, StateError, XlpyError
-from xlpy.jsontext import decode, encode_compact
+from xlpy.jsontext import decode
 from xlpy.private import private
+from xlpy.table import INDEXED, Table
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,109 +30,7 @@ else:
     sqlite3 = load("_sqlite3", functools=functions)
 
 SCHEMA = 4
-LOCK_SECONDS = 10.0
-
-_LAST = "\U0010ffff"  # behind every character of a key
-# names of domains: what is searched by value, in the words of the index and of every query that is to use it
-_INDEXED = "room = 'xenstore' AND key GLOB '/local/domain/*/name'"
-# The primary key, by name: else SQLite asks of each new argument whether the other index fits it, and plans the search
-# anew, which takes twice as long as the search itself.
-_RECORDS = "records INDEXED BY sqlite_autoindex_records_1"
-_RANGE = f"FROM {_RECORDS} WHERE room = ? AND key >= ? AND key < ?"
-# from one key to the next behind it or, where that is below something seen already, behind all of that
-_BRANCHES = f"""
-WITH RECURSIVE found(key) AS (
-  SELECT min(key) FROM {_RECORDS} WHERE room = ?1 AND key > ?2 AND key < ?2 || char(0x10ffff)
-  UNION ALL
-  SELECT (
-    SELECT min(records.key) FROM {_RECORDS}
-    WHERE room = ?1 AND key < ?2 || char(0x10ffff)
-      AND key > CASE instr(substr(found.key, ?3 + 1), '/') WHEN 0 THEN found.key
-        ELSE substr(found.key, 1, ?3 + instr(substr(found.key, ?3 + 1), '/')) || char(0x10ffff) END
-  ) FROM found WHERE found.key IS NOT NULL
-)
-SELECT substr(key, ?3 + 1) FROM found WHERE key IS NOT NULL
-"""
-
-
-class Table:
-    """One actor's records: string keys, JSON values. Reads are lazy; writes belong in ``Store.transaction``."""
-
-    __slots__ = ("_name", "_store")
-
-    def __init__(self, store: Store, name: str) -> None:
-        self._store = store
-        self._name = name
-
-    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - any JSON value
-        """The value under ``key``, or ``default``."""
-        text = self._store.read(self._name, key)
-        return default if text is None else self._store.value(text)
-
-    def text(self, key: str) -> str:
-        """The value under ``key`` as the text of JSON; empty for none."""
-        return self._store.read(self._name, key) or ""
-
-    def put(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
-        """Set ``key`` to ``value`` (anything ``json`` can write)."""
-        self._store.write(self._name, key, encode_compact(value))
-
-    def follow(self, key: str, make: Callable[[], Any]) -> None:
-        """Set ``key`` to what ``make()`` gives when it is written: once, however often it changes in a transaction."""
-        self._store.write(self._name, key, lambda: encode_compact(make()))
-
-    def delete(self, key: str) -> None:
-        """Remove ``key``; no error when it is absent."""
-        self._store.write(self._name, key, None)
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """All keys that start with ``prefix``, sorted."""
-        self._store.flush(self._name)
-        sql = f"SELECT key {_RANGE} ORDER BY key"
-        return [row[0] for row in self._store.query(sql, (self._name, prefix, prefix + _LAST))]
-
-    def branches(self, prefix: str) -> list[str]:
-        """What follows ``prefix`` in keys, up to the next ``/``, each once and sorted; costs one search for each."""
-        self._store.flush(self._name)
-        found = {row[0].partition("/")[0] for row in self._store.query(_BRANCHES, (self._name, prefix, len(prefix)))}
-        return sorted(found - {""})
-
-    def valued(self, head: list[Any]) -> list[str]:
-        """The keys of indexed records (see ``_INDEXED``) that are lists and begin as ``head``, sorted; costs by their
-        number."""
-        self._store.flush(self._name)
-        sql = f"SELECT key FROM records INDEXED BY named WHERE {_INDEXED} AND value >= ? AND value < ?"
-        start = encode_compact(head)[:-1] + ","
-        return sorted(row[0] for row in self._store.query(sql, (start, start + _LAST)))
-
-    def indexed(self) -> list[tuple[str, Any]]:
-        """(key, value) of all indexed records (see ``_INDEXED``)."""
-        self._store.flush(self._name)
-        return self._values(f"SELECT key, value, crc FROM records INDEXED BY named WHERE {_INDEXED}", ())
-
-    def first(self, prefix: str) -> str | None:
-        """The first key that starts with ``prefix``, or None; costs the same however many there are."""
-        self._store.flush(self._name)
-        sql = f"SELECT min(key) {_RANGE}"
-        found: str | None = self._store.query(sql, (self._name, prefix, prefix + _LAST))[0][0]
-        return found
-
-    def ends(self) -> tuple[str, str] | None:
-        """The first and the last key, or None when there are no records; costs the same however many there are."""
-        self._store.flush(self._name)
-        room = f"FROM {_RECORDS} WHERE room = ?1"
-        first, last = self._store.query(f"SELECT (SELECT min(key) {room}), (SELECT max(key) {room})", (self._name,))[0]
-        return (first, last) if isinstance(first, str) and isinstance(last, str) else None  # damage shows as NULL
-
-    def items(self, prefix: str = "") -> list[tuple[str, Any]]:
-        """(key, value) of all keys that start with ``prefix``, sorted by key."""
-        self._store.flush(self._name)
-        sql = f"SELECT key, value, crc {_RANGE} ORDER BY key"
-        return self._values(sql, (self._name, prefix, prefix + _LAST))
-
-    def _values(self, sql: str, args: tuple[Any, ...]) -> list[tuple[str, Any]]:
-        store, name = self._store, self._name
-        return [(key, store.value(store.checked(name, key, text, crc))) for key, text, crc in store.query(sql, args)]
+BUSY_SECONDS = 10.0  # of waiting for SQLite's own lock
 
 
 class Store:
@@ -169,7 +66,7 @@ class Store:
             if path and not os.path.exists(path):
                 with suppress(OSError):  # SQLite meets the same, and gives its journal the rights of this file
                     os.close(private(path, os.O_RDWR | os.O_CREAT))
-            self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=LOCK_SECONDS)
+            self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=BUSY_SECONDS)
         except sqlite3.Error as error:
             raise self._damaged(error) from error
         version = self.query("PRAGMA user_version")[0][0]
@@ -178,7 +75,7 @@ class Store:
                 "CREATE TABLE IF NOT EXISTS records"
                 " (room TEXT, key TEXT, value TEXT, crc INTEGER, PRIMARY KEY (room, key)) WITHOUT ROWID"
             )
-            self.query(f"CREATE INDEX IF NOT EXISTS named ON records (value) WHERE {_INDEXED}")
+            self.query(f"CREATE INDEX IF NOT EXISTS named ON records (value) WHERE {INDEXED}")
             self.query(f"PRAGMA user_version = {SCHEMA}")
         elif version != SCHEMA:
             raise StateError(
@@ -298,7 +195,7 @@ class Store:
             done: called after the commit, before another process may begin.
 
         Raises:
-            Conflict: another command held the state for longer than ``LOCK_SECONDS``, or has replaced it.
+            Conflict: another command held the state for longer than ``locking.LOCK_SECONDS``, or has replaced it.
         """
         if self._depth:
             self._depth += 1
@@ -307,8 +204,10 @@ class Store:
             finally:
                 self._depth -= 1
             return
+        from xlpy.locking import exclusive, inode
+
         with exclusive(self.path, holder):
-            if self.path and _inode(self.path) != self._inode:
+            if self.path and inode(self.path) != self._inode:
                 raise Conflict(f"{self.path}: the host was reset meanwhile", hint="run the command again")
             self.query("BEGIN IMMEDIATE")
             seen, self._seen = self._seen, self._others()
@@ -448,67 +347,3 @@ def _crc(room: str, key: str, text: str) -> int:
 
 def _now(text: _Text) -> str | None:
     return text() if callable(text) else text
-
-
-def _inode(path: str | os.PathLike[str]) -> int | None:
-    """Which file has the name now; None when there is none."""
-    try:
-        return os.stat(path).st_ino
-    except FileNotFoundError:
-        return None
-
-
-@contextmanager
-def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None]:
-    """Hold the lock file beside a state file, and write who holds it.
-
-    Args:
-        path: the state file; None (kept in memory) needs no lock.
-        holder: what this process is doing, told to whoever waits.
-
-    Raises:
-        Conflict: another process held it for longer than ``LOCK_SECONDS``. Constraint: it cannot be made.
-    """
-    if path is None:
-        yield
-        return
-    lock = os.path.join(os.path.dirname(path), "lock")
-    deadline = time.monotonic() + LOCK_SECONDS
-    fd = _locked(lock, deadline)
-    while _inode(lock) != os.fstat(fd).st_ino:  # a host that is removed takes its lock file along
-        os.close(fd)
-        fd = _locked(lock, deadline)
-    try:
-        os.ftruncate(fd, 0)
-        with suppress(OSError):  # a full disk must not hinder commands that free space
-            os.pwrite(fd, f"{holder} (pid {os.getpid()})".encode(errors="surrogateescape"), 0)
-        yield
-        os.ftruncate(fd, 0)
-    finally:
-        os.close(fd)
-
-
-def _locked(lock: str, deadline: float) -> int:
-    """A descriptor of the lock file, held."""
-    try:
-        fd = private(lock, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise Constraint(
-            f"{lock}: {error.strerror}", hint="choose another state directory with --root or XLPY_ROOT"
-        ) from error
-    try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    other = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
-                    raise Conflict(
-                        f"the host is held by {other}", hint="wait for it to end, then run the command again"
-                    ) from None
-                time.sleep(0.01)
-            else:
-                return fd
-    except BaseException:
-        os.close(fd)
-        raise

@@ -52,10 +52,10 @@ COMMANDS = {
     ("list",): (51, ("firmware", "devicemodel", "toolstack.config", "dom0.files", "dom0.ext4", "hw.hardware", "guest")),
     ("pmem", "list"): (77, ("firmware", "devicemodel", "toolstack.config", "dom0.ext4", "dom0.files.sysfs", "guest")),
     ("whereis", "gpa", "quickstart", "0x500001000"): (
-        113,
+        118,
         ("devicemodel", "guest", "firmware.acpi.eval", "boot", "hw.caches"),
     ),
-    ("whereis", "dpa", "dimm0", "0x1000"): (80, ("devicemodel", "toolstack.config", "dom0.ext4", "hw.caches", "boot")),
+    ("whereis", "dpa", "dimm0", "0x1000"): (82, ("devicemodel", "toolstack.config", "dom0.ext4", "hw.caches", "boot")),
     ("map", "--html", "PAGE"): (88, ("devicemodel", "toolstack.config", "dom0.ext4", "views.picture.svg", "boot")),
     ("save", "-c", "quickstart", "SAVED"): (
         96,

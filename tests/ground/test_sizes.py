@@ -15,9 +15,6 @@ LONGER = {  # modules that are still to be divided
     "dom0/emulated.py",
     "dom0/nvdimm/nd/claim.py",
     "dom0/nvdimm/nd/namespace.py",
-    "host.py",
-    "hw/hardware.py",
-    "store.py",
 }
 
 MODULES = {str(path.relative_to(ROOT)): path.read_text() for path in sorted(ROOT.rglob("*.py"))}

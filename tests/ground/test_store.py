@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from work import calls
 
-from xlpy import store as module
+from xlpy import locking as module
 from xlpy.errors import Conflict, Constraint, StateError
 from xlpy.store import Store
 

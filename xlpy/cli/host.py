@@ -111,7 +111,6 @@ xlpy host reset --machine configs/machines/interleaved.yaml
 @json_option
 def reset(env: Env, machine: Path | None, keep_media: bool, as_json: bool) -> None:
     """Remove the host and make it anew: all media, labels and domains are lost, unless --keep-media."""
-    from xlpy import statedir
     from xlpy.host import Host
 
     if keep_media and machine:
@@ -126,7 +125,9 @@ def reset(env: Env, machine: Path | None, keep_media: bool, as_json: bool) -> No
         )
         name = made.spec.name
     elif keep_media:
-        name = statedir.description(where)[1].name
+        from xlpy.replacing import description
+
+        name = description(where)[1].name
     if as_json:
         json_document("xlpy.host-reset/1", root=str(where), machine=name, dry_run=env.dry_run)
 

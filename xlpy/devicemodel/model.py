@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.mmio import IoRequest
     from xlpy.hypervisor.xen import Xen
-    from xlpy.store import Table
+    from xlpy.table import Table
 
 ROOT_PATH = "\\_SB.NVDR"
 NOTIFY_FIT = 0x80  # to the root device: evaluate _FIT again (ACPI 6.5, 5.6.6)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.extents import Extent
     from xlpy.dom0.files.statx import Attributes
     from xlpy.dom0.files.users import LinuxUsers
-    from xlpy.store import Table
+    from xlpy.table import Table
 
 T = TypeVar("T")
 

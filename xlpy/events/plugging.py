@@ -23,8 +23,8 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.host import Host
     from xlpy.hw.fragment import Fragment
-    from xlpy.hw.hardware import Region
     from xlpy.hw.machine import DimmSpec, MachineSpec
+    from xlpy.hw.region import Region
     from xlpy.hypervisor.mca import MachineCheckOutcome
 
 

@@ -19,8 +19,9 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from xlpy.hw.hardware import Hardware, Region
+    from xlpy.hw.hardware import Hardware
     from xlpy.hw.machine import SetSpec
+    from xlpy.hw.region import Region
     from xlpy.hw.undo import Undo
 
 IDENTITY, MEDIA, LABELS, POISON = "dimm.json", "media", "labels", "poison.json"

@@ -11,17 +11,17 @@ from __future__ import annotations
 import os
 
 from xlpy.addr import Dpa, Spa, Span
-from xlpy.errors import Conflict, Constraint, NotFound, StateError
-from xlpy.functions import cache, cached_property
+from xlpy.errors import Constraint, NotFound, StateError
+from xlpy.functions import cached_property
 from xlpy.hw import memmap, power
-from xlpy.hw.machine import DimmSpec, MachineSpec, SetSpec, spec_from_json, spec_to_json
-from xlpy.hw.media import Media, trouble
+from xlpy.hw.machine import DimmSpec, MachineSpec, spec_from_json
+from xlpy.hw.media import Media, exists, trouble
 from xlpy.hw.poison import PoisonList
+from xlpy.hw.region import Region
 from xlpy.hw.undo import Undo
 from xlpy.jsontext import decode, encode
-from xlpy.private import folder, private
+from xlpy.private import private
 from xlpy.rangemap import RangeMap
-from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,36 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xlpy.hw.health import HealthFile, Thresholds
-    from xlpy.hw.interleave import Interleave
     from xlpy.hw.labels import LabelArea
 
 
 PLUGGED = "plugged"  # there once DIMMs were plugged in or out: machine.json counts, and not machine.yaml
-
-
-class Region(NamedTuple):
-    """A span of host physical addresses that belongs to one interleave set.
-
-    index: position in the machine, from 0 (``regionN``); file: whose byte x is the region's byte x.
-    """
-
-    name: str
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
-    span: Span[Spa]
-    set: SetSpec
-    file: str
-
-    @property
-    def path(self) -> Path:
-        """Its file."""
-        from pathlib import Path
-
-        return Path(self.file)
-
-    @property
-    def table(self) -> Interleave:
-        """How its bytes are spread over the DIMMs of the set."""
-        return _interleave(len(self.set.dimms), self.set.line)
 
 
 class Hardware:
@@ -100,38 +74,9 @@ class Hardware:
             Conflict: there is a machine already.
             Constraint: the file system cannot hold the files.
         """
-        home, fresh = root / "hw", root / f"hw.new.{os.getpid()}"
-        if _exists(home):
-            raise Conflict(f"{root}: there is a machine already", hint="replace it with: xlpy host reset")
-        try:
-            folder(root)
-            _sweep(root)
-            _remove(fresh)
-            for part in (fresh, fresh / "media", fresh / "labels"):
-                folder(part)
-        except OSError as error:
-            raise trouble(root, error) from error
-        try:
-            Media.create(fresh / "ram", spec.ram)
-            for one in spec.sets:
-                Media.create(fresh / "media" / one.name, one.size)
-            for dimm in spec.dimms:
-                if dimm.label_size:
-                    Media.create(fresh / "labels" / dimm.id, dimm.label_size)
-            bad = (Span(Spa(one.base + offset), size) for one in spec.sets for offset, size in one.poison)
-            PoisonList.create(fresh / "poison.json", bad)
-            with open(fresh / "machine.json", "w", encoding="utf-8", opener=private) as file:
-                import json
+        from xlpy.hw.assembly import assemble
 
-                json.dump(spec_to_json(spec), file, indent=1)
-            fresh.rename(home)
-        except BaseException as error:
-            _remove(fresh)
-            if isinstance(error, OSError):
-                if _exists(home):
-                    raise Conflict(f"{root}: another command made a machine meanwhile") from error
-                raise trouble(home, error) from error
-            raise
+        assemble(root, spec)
         return cls(root, spec)
 
     @classmethod
@@ -152,27 +97,21 @@ class Hardware:
                 with open(os.path.join(home, "machine.json"), "rb") as file:
                     spec = spec_from_json(decode(file.read().decode()))
             except FileNotFoundError:
-                if _exists(home):
+                if exists(home):
                     raise StateError(f"{home}: machine.json is missing", hint="xlpy host reset") from None
                 raise _nothing(root) from None
             except (ValueError, OSError) as error:
                 raise StateError(f"{home}/machine.json: {error}", hint="xlpy host reset") from error
-        elif not _exists(home):
+        elif not exists(home):
             raise _nothing(root)
         return cls(root, spec)
 
     @staticmethod
     def remove(root: Path) -> None:
         """Destroy the machine under ``root`` and all it remembers; no error when there is none."""
-        old = root / f"hw.old.{os.getpid()}"
-        try:
-            _remove(old)
-            if _exists(root / "hw"):
-                (root / "hw").rename(old)
-            _sweep(root)
-            _remove(old)
-        except OSError as error:
-            raise trouble(root, error) from error
+        from xlpy.hw.assembly import scrap
+
+        scrap(root)
 
     @cached_property
     def _labels(self) -> dict[str, LabelArea]:
@@ -451,44 +390,5 @@ class Hardware:
         return [*(run.value[0] for run in self._backings), *labels.values()]
 
 
-@cache
-def _interleave(ways: int, line: int) -> Interleave:
-    from xlpy.hw.interleave import Interleave
-
-    return Interleave.round_robin(ways, line)
-
-
 def _nothing(root: str | os.PathLike[str]) -> NotFound:
     return NotFound(f"{root}: there is no machine", hint="make one with: xlpy host init")
-
-
-def _exists(path: str | os.PathLike[str]) -> bool:
-    try:
-        return os.path.exists(path)
-    except OSError as error:
-        raise trouble(path, error) from error
-
-
-def _remove(path: Path) -> None:
-    if path.exists():
-        import shutil
-
-        shutil.rmtree(path)
-
-
-def _sweep(root: Path) -> None:
-    """Remove what a killed ``create`` or ``remove`` left."""
-    for path in root.glob("hw.*.*"):
-        pid = path.name.rpartition(".")[2]
-        if not pid.isdigit() or not _alive(int(pid)):
-            _remove(path)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

@@ -195,6 +195,14 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)  # on opening for writes
 _AGAIN = "start the host anew with: xlpy host reset"
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether something has this name; an error as ``trouble`` says it."""
+    try:
+        return os.path.exists(path)
+    except OSError as error:
+        raise trouble(path, error) from error
+
+
 def trouble(path: str | os.PathLike[str], error: OSError, size: int | None = None) -> HostTrouble:
     """What an OSError on a file of the host means, with the way out."""
     hints = {

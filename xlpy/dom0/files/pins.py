@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xlpy.dom0.extents import Extents
-    from xlpy.store import Store, Table
+    from xlpy.store import Store
+    from xlpy.table import Table
 
 
 class Pin(NamedTuple):

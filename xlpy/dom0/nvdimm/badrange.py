@@ -14,7 +14,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from xlpy.store import Table
+    from xlpy.table import Table
 
 LONGEST = 512  # sectors in one entry of a list (BB_MAX_LEN)
 MOST = 512  # entries in a list (MAX_BADBLOCKS)

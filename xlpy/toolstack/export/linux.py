@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from xlpy.addr import Gpa, Spa, Span
     from xlpy.dom0.kernel import Mount
-    from xlpy.store import Table
+    from xlpy.table import Table
     from xlpy.toolstack.backing.resolve import Resolved
     from xlpy.toolstack.config.domain_config import DomainConfig
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from xlpy.addr import Gpa, Spa, Span
-    from xlpy.store import Table
+    from xlpy.table import Table
     from xlpy.toolstack.backing.resolve import Resolved
     from xlpy.toolstack.config.domain_config import DomainConfig
 

@@ -12,7 +12,7 @@ from xlpy.views.where.answer import Hop, Part, Place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
-    from xlpy.hw.hardware import Region
+    from xlpy.hw.region import Region
 
 
 def below(host: Host, spa: Spa) -> Part:

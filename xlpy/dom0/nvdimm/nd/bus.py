@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.memory import HostMemory
     from xlpy.dom0.nvdimm.nd.claim import Claim
     from xlpy.dom0.nvdimm.nd.storage import ConfigData
-    from xlpy.store import Table
+    from xlpy.table import Table
 
 
 class BusProvider(Protocol):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.above import AboveRegion
     from xlpy.dom0.nvdimm.nd.claim import Claim
     from xlpy.dom0.nvdimm.nd.dimm import NdMapping, Nvdimm
-    from xlpy.store import Table
+    from xlpy.table import Table
 
 C = TypeVar("C", NdBtt, NdPfn, NdDax)
 D = TypeVar("D", NdNamespace, NdBtt, NdPfn, NdDax)
