@@ -47,13 +47,20 @@ def scripted(version: Version) -> tuple[Act, Act]:
 
 
 FIXTURE = """
-import shutil, sys, time
+import shutil, sys
 from pathlib import Path
-from xlpy.pytest_plugin import _copy_host, _made
-source, target = _made(None), Path(sys.argv[1])
+try:
+    from xlpy.testhosts import fresh
+except ImportError:
+    from xlpy.host import Host
+    from xlpy.pytest_plugin import _copy_host, _made
+    def fresh(machine, root):
+        _copy_host(_made(machine), root)
+        return Host.open(root)
+target = Path(sys.argv[1])
 shutil.rmtree(target, ignore_errors=True)
 for _ in range(10):
-    _copy_host(source, target)
+    fresh(None, target).close()
     shutil.rmtree(target)
 """
 

@@ -15,8 +15,6 @@ the state directory of a test that failed, ``--xlpy-kernel`` and ``--xlpy-initrd
 
 from __future__ import annotations
 
-import atexit
-import functools
 import os
 import shutil
 import tempfile
@@ -25,9 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from xlpy import __version__
 from xlpy.contexts import suppress
-from xlpy.digest import blake2b
 from xlpy.errors import NotFound
 from xlpy.typing import TYPE_CHECKING
 
@@ -64,14 +60,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture
 def xlpy_host(request: pytest.FixtureRequest) -> Iterator[Host]:
     """A fresh host in a folder of its own: a copy of one that was made from the same description before."""
-    from xlpy.host import Host
+    from xlpy.testhosts import fresh
 
     marker = request.node.get_closest_marker("xlpy_machine")
     machine = Path(request.config.rootpath, marker.args[0]) if marker else None
     home = Path(tempfile.mkdtemp(prefix="xlpy-"))
     root = home / "host"
-    _copy_host(_made(machine), root)
-    host = Host.open(root)
+    host = fresh(machine, root)
     try:
         yield host
     finally:
@@ -134,63 +129,3 @@ def xlpy_guest(xlpy_host: Host, request: pytest.FixtureRequest) -> Callable[...,
             return out.read().decode(errors="replace").replace("\r\n", "\n")
 
     return run
-
-
-def _made(machine: Path | None) -> Path:
-    """A host that was made from a description, in the cache; workers that make it at once do not meet."""
-    from xlpy.host import Host
-    from xlpy.making import read
-
-    text, _ = read(machine)
-    key = blake2b(f"{__version__}\0{_sources()}\0{text}".encode(), digest_size=10).hexdigest()
-    cache = _cache()
-    found = cache / key
-    if not found.exists():
-        fresh = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=cache))
-        try:
-            Host.make(fresh / "host", machine).store.close()
-            (fresh / "host").rename(found)
-        except OSError:
-            if not found.exists():  # another worker was not faster: it is a real failure
-                raise
-        finally:
-            shutil.rmtree(fresh)
-    return found
-
-
-@functools.cache
-def _cache() -> Path:
-    """The folder of hosts that are kept; one of this process alone where that cannot be written."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xlpy" / "hosts"
-    try:
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=cache):
-            return cache
-    except OSError as error:
-        own = Path(tempfile.mkdtemp(prefix="xlpy-hosts-"))
-        atexit.register(shutil.rmtree, own, ignore_errors=True)
-        warnings.warn(f"hosts cannot be kept in {cache}: {error.strerror}; each process makes its own", stacklevel=1)
-        return own
-
-
-def _sources() -> str:
-    """When the package was changed last: a host of older sources is not a fresh one of these."""
-    home = Path(__file__).parent
-    return str(max(path.stat().st_mtime_ns for path in home.rglob("*.py")))
-
-
-def _copy_host(source: Path, target: Path) -> None:
-    """A copy of a host whose holes stay holes."""
-    from xlpy.hw.sparse import copy
-    from xlpy.private import folder, private
-
-    folder(target)
-    for path in sorted(source.rglob("*")):
-        where = target / path.relative_to(source)
-        if path.is_dir():
-            folder(where)
-            continue
-        with path.open("rb") as read, open(where, "wb", opener=private) as write:
-            size = path.stat().st_size
-            write.truncate(size)
-            copy(read.fileno(), 0, size, write.fileno())

@@ -19,7 +19,7 @@ LAYERS = [  # from the top; what stands in one line does not know of each other
     ["direct"],
     ["cli", "pytest_plugin"],
     ["api"],
-    ["events"],
+    ["events", "testhosts"],
     ["views"],
     ["host"],
     ["domains"],
