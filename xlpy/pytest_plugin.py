@@ -63,20 +63,28 @@ def xlpy_host(request: pytest.FixtureRequest) -> Iterator[Host]:
     from xlpy.testhosts import fresh
 
     marker = request.node.get_closest_marker("xlpy_machine")
-    machine = Path(request.config.rootpath, marker.args[0]) if marker else None
+    machine = _file(request, marker.args[0]) if marker else None
     home = Path(tempfile.mkdtemp(prefix="xlpy-"))
     root = home / "host"
-    host = fresh(machine, root)
     try:
-        yield host
+        host = fresh(machine, root)
+        try:
+            yield host
+        finally:
+            for domid in [domain.domid for domain in host.xen.domains()]:
+                host.end_boot(domid)
+            host.close()
     finally:
-        for domid in [domain.domid for domain in host.xen.domains()]:
-            host.end_boot(domid)
-        host.store.close()
         if request.config.getoption("--xlpy-keep") and request.node.stash.get(FAILED, False):
             warnings.warn(f"the host of the failed test is kept: {root}", stacklevel=1)
         else:
             shutil.rmtree(home)
+
+
+def _file(request: pytest.FixtureRequest, name: str | os.PathLike[str]) -> Path:
+    """A file of the project: beside the test, or else from the project's root on."""
+    beside = request.path.parent / name
+    return beside if beside.exists() else request.config.rootpath / name
 
 
 @pytest.fixture
@@ -91,7 +99,7 @@ def xlpy_domain(xlpy_host: Host, request: pytest.FixtureRequest) -> Callable[...
     def create(config: str | os.PathLike[str], *extra: str) -> Running:
         text, name = os.fspath(config), "xlpy_domain"
         if "\n" not in text:
-            path = Path(request.config.rootpath, text)
+            path = _file(request, text)
             text, name = path.read_text(encoding="utf-8"), str(path)
         read = load_config(text, name, extra)
         with suppress(NotFound):

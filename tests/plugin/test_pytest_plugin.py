@@ -118,10 +118,31 @@ def test_a_cache_that_cannot_be_written(project, tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_machine_that_is_not_there(project):
+def test_a_machine_that_is_not_there(project, tmp_path):
     status, text = project("import pytest\n@pytest.mark.xlpy_machine('none.yaml')\ndef test_it(xlpy_host):\n    pass\n")
     assert status == 1
     assert "none.yaml" in text
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_example_stands_alone(tmp_path):
+    """Copied out of the repository, as a user does."""
+    folder = tmp_path / "example"
+    folder.mkdir()
+    for file in (ROOT / "examples" / "pytest").iterdir():
+        if file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
+    words = ["-q", "-p", "xlpy.pytest_plugin", "-p", "no:cacheprovider", "-k", "machine"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=folder,
+        env=environment | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_configuration_as_text(project):
