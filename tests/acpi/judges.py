@@ -145,6 +145,7 @@ def _value(lines):
         if rest.endswith('"...'):
             return UNSEEN
         text = re.fullmatch(r'Length \w+ = "(.*)"', rest)[1]
+        text = re.sub(r"\\xFFFFFF(?=[0-9A-F]{2})", r"\\x", text)  # it prints characters with their sign
         return text.encode("latin-1").decode("unicode_escape")
     if kind == "[Buffer":
         length = int(rest.split()[1], 16)

@@ -71,6 +71,13 @@ Return (DerefOf (Index (v, v)))
 Notify (p, v) Return (1)
 Local0 = Local7 = v Return (ObjectType (Local0))
 Return (Concatenate (v, Concatenate (v, v)))
+Index (u (v), 0) = 0x55 Return (v)
+CreateField (BUF, 3, 29, XX) u (v, XX) Return (BUF)
+CreateField (BUF, 9, 40, XX) XX = v Return (BUF)
+Local0 = Package () {INT, STR, BUF} u (v, n) Return (Local0)
+Local0 = Package () {INT, STR, BUF} CopyObject (v, n) Return (Local0)
+Local0 = Package () {INT, STR, BUF} n = v Return (Local0)
+EBF = v Return (EBF)
 """.strip().splitlines()
 
 

@@ -590,6 +590,18 @@ CASES = [  # the body of a method, and its result
     ("Local0 = Package () {STR} STR = 5 Return (Local0)", ["0000000000000005"]),
     ("Local0 = Package () {PKG} PKG = Package () {7} Return (SizeOf (DerefOf (Local0 [0])))", 5),
     ("CopyObject (LNK [0], INT) Return (INT)", 0x1234),
+    # a string in an empty buffer ends in a NUL, one in any other is cut and filled up
+    ('Name (XX, Buffer (0) {}) XX = "lo" Return (XX)', b"lo\0"),
+    ('Name (XX, Buffer (0) {}) XX = "" Return (XX)', b"\0"),
+    ('Name (XX, Buffer (3) {7, 7, 7}) XX = "lo" Return (XX)', b"lo\0"),
+    ('Name (XX, Buffer (2) {7, 7}) XX = "lo" Return (XX)', b"lo"),
+    ('Name (XX, Buffer (0) {}) Concatenate ("a", "b", XX) Return (XX)', b"ab\0"),
+    ('BUF [0] = "" Return (DerefOf (BUF [0]))', 0),
+    # through an argument: a method is replaced, and a field gets a copy
+    ("SET (RefOf (NONE), 6) Return (NONE)", 6),
+    ("SET (RefOf (NONE), Package () {6}) Return (NONE)", [6]),
+    ("CreateField (BUF, 8, 24, XX) SET (RefOf (XX), BUF) Return (XX)", b"\x01\x02\x03"),
+    ("Return (ToString (Ones, 3))", "\xff\xff\xff"),
     # what no caller can be given
     ("Local0 = 1 Return (RefOf (Local0))", "AE_TYPE"),
     ("Return (RefOf (Local0))", "AE_TYPE"),

@@ -185,7 +185,9 @@ def _store_named(vm: Holder, value: Value, node: NamedObject, plain: bool) -> Va
     elif isinstance(thing, String):
         thing[:] = convert.to_string(value, vm.width)
     elif isinstance(thing, Buffer):
-        data = Buffer(value) if isinstance(value, String) else convert.to_buffer(value, vm.width)
+        data = convert.to_buffer(value, vm.width)
+        if thing and isinstance(value, String):
+            del data[-1]  # only an empty buffer takes the NUL
         thing[:] = data[: len(thing)].ljust(len(thing), b"\0") if thing else data
     elif isinstance(thing, Field):
         vm.spend(thing.bits.length >> 3)
@@ -218,15 +220,19 @@ def _store_through(vm: Holder, value: Value, held: NodeRef | SlotRef, plain: boo
         if not isinstance(value, (int, String, Buffer)):
             raise convert.type_error(value, "an integer, string or buffer")
         replace(vm, held.node, copy(value, vm.spend))
+    elif isinstance(held.node.object, Method):
+        replace(vm, held.node, copy(value, vm.spend))
     else:
-        return _store_named(vm, value, held.node, plain)
+        return _store_named(vm, copy(value, vm.spend) if isinstance(value, bytearray) else value, held.node, plain)
     return value
 
 
 def _store_byte(vm: Holder, value: Value, place: ByteRef) -> None:
     if isinstance(value, int):
         byte = value & 0xFF
-    elif isinstance(value, (Buffer, String)) and value:
+    elif isinstance(value, String):
+        byte = value[0] if value else 0
+    elif isinstance(value, Buffer) and value:
         byte = value[0]
     else:
         raise convert.type_error(value, "an integer, string or buffer")
