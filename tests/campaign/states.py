@@ -28,7 +28,11 @@ def snapshot(root: Path) -> State:
     db.close()
     left_out = ("xen.console", "dom0.edits", "hw.undo")
     found = {f"{room}/{key}": json.loads(value) for room, key, value in rows if room not in left_out}
-    del found["xen/pmem"]["sequence"], found["xen/last_domid"]
+    del found["xen/last_domid"]
+    if "xen/pmem" in found:
+        del found["xen/pmem"]["sequence"]
+        if not any(found["xen/pmem"].values()):  # nothing was ever reported, or nothing is left of it
+            del found["xen/pmem"]
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
         lasting = (

@@ -32,15 +32,16 @@ def account(env: Env, device: str | None, want: int | None, where: str | None, m
     log, file system, alignment.
 
     DEVICE is a namespace, a device, a partition or a file; without it, all namespaces. With --want, DEVICE is a region
-    or a namespace in it, whose place counts.
+    of which what is free counts, or a namespace, whose place in its region counts.
     """
     if want is None and (where or mode):
         raise UsageError(f"--{'map' if where else 'mode'} chooses among the answers to --want", hint="add --want SIZE")
     if want is not None:
         from xlpy.views.wanted import plans
 
-        found = plans(want, _place(env, device), (mode or "fsdax",), (where,) if where else ("mem", "dev"))
-        _show_plans(env, want, found, as_json)
+        place = _place(env, device)
+        found = plans(want, place, (mode or "fsdax",), (where,) if where else ("mem", "dev"))
+        _show_plans(env, want, found, place.region, as_json)
         return
     from xlpy.views.ledger import accounts
 
@@ -48,6 +49,8 @@ def account(env: Env, device: str | None, want: int | None, where: str | None, m
     if as_json:
         json_items("xlpy.pmem-account/1", [_json(one) for one in every])
         return
+    if not every:
+        env.note("no namespaces; xlpy ndctl create-namespace --reserve xen makes one")
     for at, one in enumerate(every):
         if at:
             out("")
@@ -67,6 +70,7 @@ def _show(env: Env, one: Account) -> None:
 
 
 def _place(env: Env, device: str | None) -> NamespacePlace:
+    from xlpy.dom0.nvdimm.nd.region import NSTYPE_PMEM
     from xlpy.errors import NotFound
     from xlpy.views.wanted import NamespacePlace
 
@@ -79,14 +83,16 @@ def _place(env: Env, device: str | None) -> NamespacePlace:
             if one.region == region.number:
                 names |= {one.dev, one.disk or one.dev, one.char or one.dev}
         if short in names:
-            return NamespacePlace(region.span.start, region.align, region.span.size)
+            held = dom0.nd.region(region.dev)
+            free = held.max_available_extent if short == region.dev and held.nstype == NSTYPE_PMEM else region.span.size
+            return NamespacePlace(region.span.start, region.align, free, region.dev)
     regions = ", ".join(region.dev for region in dom0.bus.regions)
     raise NotFound(f"{device}: no region, namespace or device", hint=f"regions: {regions}; others: xlpy pmem list")
 
 
-def _show_plans(env: Env, want: int, found: list[NamespacePlan], as_json: bool) -> None:
+def _show_plans(env: Env, want: int, found: list[NamespacePlan], region: str, as_json: bool) -> None:
     if as_json:
-        items = [{**plan._asdict(), "command": plan.command} for plan in found]
+        items = [{**plan._asdict(), "command": plan.command(region)} for plan in found]
         json_document("xlpy.pmem-want/1", want=want, items=items)
         return
     best = found[0]
@@ -103,7 +109,7 @@ def _show_plans(env: Env, want: int, found: list[NamespacePlan], as_json: bool) 
         for plan in found
     ]
     table(env, ("MODE", "MAP", "ALIGN", "NAMESPACE", "DEVICE", "GUEST GETS", "DOM0 RAM"), rows)
-    out("", best.command)
+    out("", best.command(region))
     if best.partition is not None:
         first, sectors = best.partition[0] // 512, best.partition[1] // 512
         out(f"parted: unit s, mkpart {first} {first + sectors - 1}: a partition of exactly {format_size(want)}")

@@ -176,12 +176,12 @@ class Undo:
                     yield name.removesuffix(SUFFIX)
 
     def sweep(self) -> None:
-        """Under the lock: remove what a kill left of an entry that was being written, before anything was done."""
-        home = os.path.join(self._home, FOLDER)
-        with suppress(FileNotFoundError):
-            for name in os.listdir(home):
-                if name.endswith(f"{SUFFIX}.new"):
-                    os.unlink(os.path.join(home, name))
+        """Under the lock: remove what a kill left of files that were being written, before anything counted on them."""
+        for home in (self._home, os.path.join(self._home, FOLDER)):
+            with suppress(FileNotFoundError):
+                for name in os.listdir(home):
+                    if name.endswith(f"{SUFFIX}.new"):
+                        os.unlink(os.path.join(home, name))
 
     def _path(self, entry: str) -> str:
         return os.path.join(self._home, FOLDER, f"{entry}{SUFFIX}")

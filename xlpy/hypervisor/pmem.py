@@ -87,6 +87,7 @@ class Pmem:
         new = PmemRegion(region, reserved, data)
         self._catch_up()
         self._announce(region)
+        self._xen.hw.keep(Span(Spa(reserved.start << PAGE_SHIFT), reserved.size << PAGE_SHIFT))  # it may be data
         try:
             self.frame_table(new).rebuild()
         except XlpyError as error:

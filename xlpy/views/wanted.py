@@ -21,11 +21,15 @@ FRONT, BACK = MIB, 33 * 512  # of a GPT: where partitions begin by custom, and i
 
 
 class NamespacePlace(NamedTuple):
-    """Where the namespace is to be. start: of its region. align: sizes are multiples of it. most: bytes it may have."""
+    """Where the namespace is to be. start: of its region. align: sizes are multiples of it. most: bytes it may have.
+
+    region: Dom0's name of the region, empty for any.
+    """
 
     start: Spa = Spa(4 * GIB)
     align: int = REGION_ALIGN
     most: int = LIMIT >> 1
+    region: str = ""
 
 
 ANYWHERE = NamespacePlace()
@@ -45,11 +49,11 @@ class NamespacePlan(NamedTuple):
     partition: tuple[int, int] | None
     ram: int
 
-    @property
-    def command(self) -> str:
-        """What makes the namespace."""
+    def command(self, region: str = "") -> str:
+        """What makes the namespace, in a region or anywhere."""
+        where = f" --region={region}" if region else ""
         return (
-            f"ndctl create-namespace --mode={self.mode} --map={self.map} --align={format_size(self.align)}"
+            f"ndctl create-namespace{where} --mode={self.mode} --map={self.map} --align={format_size(self.align)}"
             f" --size={format_size(self.size)} --reserve=xen"
         )
 
@@ -80,8 +84,12 @@ def plans(
     found = [plan for way in ways for plan in _plan(wanted, place, *way)]
     if not found:
         raise Constraint(
-            f"no namespace of at most {format_size(place.most)} leaves {format_size(wanted)} for a guest",
-            hint="leave DEVICE out to see what would be needed",
+            f"no namespace of at most {format_size(place.most)} leaves {format_size(wanted)} for a guest"
+            if place.most < ANYWHERE.most
+            else f"no {', '.join(modes)} namespace leaves exactly {format_size(wanted)}, and devdax has no partitions",
+            hint="leave DEVICE out to see what would be needed"
+            if place.most < ANYWHERE.most
+            else "--mode fsdax has: a partition can have any size",
         )
     return sorted(found, key=lambda plan: (plan.size, plan.partition is not None, plan.align, plan.ram))
 
