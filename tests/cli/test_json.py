@@ -87,6 +87,8 @@ help exit-codes
 doctor
 host power cut
 host power on
+host umount /mnt/pmem0
+host mount /dev/pmem0 /mnt/pmem0
 host plug {configs}/plug.yaml
 host unplug set2
 record {tmp}/bug -- true

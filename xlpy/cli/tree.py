@@ -140,6 +140,8 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("host:init", "Make the host from a machine description."),
         "show": ("host:show", "Show the machine, its DIMMs, regions and devices."),
         "event": ("events:event", "Truncate, punch, move, share, remove or remount a file in Dom0."),
+        "mount": ("mounting:mount", "Mount a file system in Dom0."),
+        "umount": ("mounting:umount", "Unmount a file system in Dom0."),
         "plug": ("plugging:plug", "Plug DIMMs and sets in while the host runs."),
         "unplug": ("plugging:unplug", "Take DIMMs and sets out."),
         "power": ("host:power", "Cut the machine's power, or switch it on again."),

@@ -59,7 +59,7 @@ def make_filesystem(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> 
             e2fsprogs or xfsprogs is not installed.
     """
     _check_dax(device, spec)
-    there = _found(hw, device)
+    there = filesystem_on(hw, device)
     if there not in ("", spec.type):
         raise Constraint(
             f"{spec.mount}: {device.name} holds a file system of type {there}, the description asks for {spec.type}",
@@ -71,7 +71,7 @@ def make_filesystem(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> 
     return Mount(f"/dev/{device.name}", spec.mount, spec.type, options)
 
 
-def _found(hw: Hardware, device: BlockDevice) -> str:
+def filesystem_on(hw: Hardware, device: BlockDevice) -> str:
     """The type of the file system on a device; empty for none that is known."""
     start = device.window.start
     if hw.read(Spa(start + 1024 + 0x38), 2) == b"\x53\xef":

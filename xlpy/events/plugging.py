@@ -120,7 +120,7 @@ def unplug(host: Host, name: str, to: str | None = None, surprise: bool = False,
         raise Conflict(
             f"{name} is in use by {', '.join(users)}",
             code="XLPY-PMEM-PLUGGED",
-            hint="end that first; --surprise pulls it all the same",
+            hint=f"end that first ({_ends(users[0])}); --surprise pulls it all the same",
         )
     title = region.name if region is not None else name
     fragment = str(where / f"{title}.yaml")
@@ -237,6 +237,13 @@ def _find(host: Host, name: str, surprise: bool) -> tuple[Region | None, list[Di
             hint="DIMMs of several sets stay where they are",
         )
     return region, alone if others else [hw.dimm(one) for one in region.set.dimms]
+
+
+def _ends(user: str) -> str:
+    """What ends a use."""
+    kind, _, name = user.partition(" ")
+    commands = {"mount": "host umount", "domain": "destroy", "the": "export release"}
+    return f"xlpy {commands[kind]} {name.removeprefix('export ')}" if kind in commands else "in the machine description"
 
 
 def _users(host: Host, region: Region) -> list[str]:
