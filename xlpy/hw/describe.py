@@ -13,8 +13,9 @@ from xlpy.addr import GIB, LIMIT, MIB, PAGE, TIB, Dpa, Spa, Span, format_size
 from xlpy.errors import ConfigError
 from xlpy.hw import memmap
 from xlpy.hw.contents import read_namespace, read_uses
-from xlpy.hw.cpu import OPTIONAL, WITHDRAWN
+from xlpy.hw.cpu import WITHDRAWN
 from xlpy.hw.fields import U16, U32, Problems, Section
+from xlpy.hw.keys import plain
 from xlpy.hw.machine import LABEL_MIN, CpuSpec, DimmSpec, HealthSpec, MachineSpec, NamespaceSpec, SetSpec
 from xlpy.hw.strict_yaml import YamlRefused, load
 from xlpy.typing import TYPE_CHECKING, TypeVar
@@ -28,13 +29,10 @@ MAX_DIMMS = 256
 MAX_CONTROLLERS = 16  # eight sockets with two each
 MAX_WAYS = 16
 MAX_DOMAIN = 63
-MAX_CPUS = 255  # local APIC ids are one byte
-LABEL_MAX = 64 * MIB
 CAPACITY_MAX = 1024 * TIB
 MAX_HANDLE = 0x0FFFFFFF  # bits 31:28 are reserved
 INTERFACES = (0x0101, 0x0301)
 PERSISTENCE = ("none", "memory_controller", "cpu_cache")
-STATE_FLAGS = ("save_fail", "restore_fail", "flush_fail", "not_armed", "smart_event", "smart_notify", "map_fail")
 LABELS = ("1.1", "1.2")  # formats
 PMEM_LOWEST = 16 * MIB
 U64 = (1 << 64) - 1
@@ -160,12 +158,7 @@ def _free(number: int, taken: set[int]) -> int:
 def _cpu(section: Section | None) -> CpuSpec:
     if section is None:
         return CpuSpec()
-    cpu = CpuSpec(
-        count=section.number("count", CpuSpec().count, least=1, most=MAX_CPUS),
-        physical_bits=section.number("physical_bits", CpuSpec().physical_bits, least=36, most=52),
-        line=section.size("line", CpuSpec().line, least=16, most=1024),
-        features=section.words("features", CpuSpec().features, choices=(*OPTIONAL, *WITHDRAWN)),
-    )
+    cpu = CpuSpec(**plain(section, "cpu", CpuSpec()))
     if cpu.line & (cpu.line - 1):
         section.problem("line", f"{cpu.line} is not a power of two")
     for feature in cpu.features:
@@ -182,19 +175,10 @@ def _dimm(section: Section, machine: str, index: int) -> DimmSpec:
         handle=section.number("handle", index + 1, most=MAX_HANDLE),
         phys_id=section.number("phys_id", 0x1100 + index, most=U16),
         capacity=section.size("capacity", least=PAGE, most=CAPACITY_MAX, unit=PAGE),
-        label_size=section.size("label_size", LABEL_MIN, most=LABEL_MAX, unit=PAGE),
-        vendor=section.number("vendor", DEFAULTS.vendor, most=U16),
-        device=section.number("device", DEFAULTS.device, most=U16),
-        revision=section.number("revision", DEFAULTS.revision, most=U16),
-        subsystem_vendor=section.number("subsystem_vendor", 0, most=U16),
-        subsystem_device=section.number("subsystem_device", 0, most=U16),
-        subsystem_revision=section.number("subsystem_revision", 0, most=U16),
+        **plain(section, "dimms[]", DEFAULTS),
         serial=section.number("serial", crc32(f"{machine}/{index}/{name}".encode()), most=U32),
-        interface=section.number("interface", DEFAULTS.interface, most=U16),
         manufactured=_manufactured(section.section("manufactured")),
         health=_health(section.section("health")),
-        flags=section.words("flags", (), choices=STATE_FLAGS),
-        flush_hints=section.number("flush_hints", 0, most=PAGE // 64),
         number=index + 1,
     )
     if 0 < dimm.label_size < LABEL_MIN:
@@ -223,17 +207,7 @@ def _health(section: Section | None) -> HealthSpec:
     default = HealthSpec()
     if section is None:
         return default
-    health = HealthSpec(
-        state=section.word("state", default.state, choices=("ok", "non-critical", "critical", "fatal")),
-        spares=section.number("spares", default.spares, most=100),
-        used=section.number("used", default.used, most=255),
-        media_temperature=section.number("media_temperature", int(default.media_temperature), least=-200, most=200),
-        controller_temperature=section.number(
-            "controller_temperature", int(default.controller_temperature), least=-200, most=200
-        ),
-        unsafe_shutdowns=section.number("unsafe_shutdowns", 0, most=U32),
-        last_shutdown=section.word("last_shutdown", default.last_shutdown, choices=("clean", "dirty")),
-    )
+    health = HealthSpec(**plain(section, "dimms[].health", default))
     section.done()
     return health
 

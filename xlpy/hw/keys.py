@@ -1,21 +1,55 @@
 """What the keys of ``machine.yaml`` mean: the one table behind docs/machine.md (``python -m tools.machine``).
 
-Types, limits and defaults are where the keys are read, in ``describe`` and ``contents``; a test holds that every key
-that is read stands here, and no other.
+A key whose value goes into its record as it is has its type and limits here as well, and is read by ``plain``; its
+default is the record's. Those of the others are where they are read, in ``describe`` and ``contents``. A test holds
+that every key that is read stands here, and no other.
 """
 
 from __future__ import annotations
 
+from xlpy.addr import MIB, PAGE
+from xlpy.hw.cpu import OPTIONAL, WITHDRAWN
+from xlpy.hw.fields import U16
 from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xlpy.hw.fields import Section
+
+MAX_CPUS = 255  # local APIC ids are one byte
+STATE_FLAGS = ("save_fail", "restore_fail", "flush_fail", "not_armed", "smart_event", "smart_notify", "map_fail")
 
 
 class Key(NamedTuple):
-    """One key. default: in words, where it is derived. unit: where the type does not tell."""
+    """One key.
+
+    default: in words, where it is derived. unit: where the type does not tell. kind: the method of ``Section`` that
+    reads it, empty where a function of its own does; limits: the arguments of that method.
+    """
 
     meaning: str
     example: str
     default: str = ""
     unit: str = ""
+    kind: str = ""
+    limits: Mapping[str, Any] = {}
+
+
+def plain(section: Section, path: str, default: object) -> dict[str, Any]:
+    """The values of the keys of a mapping that go into its record as they are, by name.
+
+    Args:
+        section: the mapping. path: as in ``KEYS``, such as ``dimms[]``.
+        default: a record whose values stand where a key is not given.
+    """
+    found = {}
+    for name, key in KEYS.items():
+        above, _, field = name.rpartition(".")
+        if above == path and key.kind:
+            found[field] = getattr(section, key.kind)(field, getattr(default, field), **key.limits)
+    return found
 
 
 SECTIONS = {  # path of a mapping -> title of its table
@@ -44,38 +78,88 @@ KEYS = {
     "dm": Key("devices that Dom0's device mapper makes of others", "dm: [{name: vg0-root, devices: [/dev/pmem0p3]}]"),
     "swap": Key("devices and files that Dom0 swaps to", "swap: [/dev/pmem1]"),
     "loop": Key("files behind loop devices of Dom0", "loop: [/mnt/pmem0/disk.img]"),
-    "cpu.count": Key("processors; split evenly among NUMA nodes", "count: 8"),
-    "cpu.physical_bits": Key("width of a host physical address", "physical_bits: 46", unit="bits"),
-    "cpu.line": Key("cache line, the CLFLUSH size; a power of two", "line: 64"),
-    "cpu.features": Key("optional instructions", "features: [clflushopt, clwb]"),
+    "cpu.count": Key(
+        "processors; split evenly among NUMA nodes", "count: 8", kind="number", limits={"least": 1, "most": MAX_CPUS}
+    ),
+    "cpu.physical_bits": Key(
+        "width of a host physical address",
+        "physical_bits: 46",
+        unit="bits",
+        kind="number",
+        limits={"least": 36, "most": 52},
+    ),
+    "cpu.line": Key(
+        "cache line, the CLFLUSH size; a power of two", "line: 64", kind="size", limits={"least": 16, "most": 1024}
+    ),
+    "cpu.features": Key(
+        "optional instructions",
+        "features: [clflushopt, clwb]",
+        kind="words",
+        limits={"choices": (*OPTIONAL, *WITHDRAWN)},
+    ),
     "dimms[].id": Key("name of the DIMM, anywhere in xlpy", "id: dimm0"),
     "dimms[].handle": Key("NFIT device handle: socket, controller, channel, DIMM", "handle: 0x11", "place + 1"),
     "dimms[].phys_id": Key("SMBIOS type 17 handle", "phys_id: 0x1100", "0x1100 + place"),
     "dimms[].capacity": Key("bytes that can be mapped", "capacity: 512G"),
-    "dimms[].label_size": Key("label area, beside the capacity; 0 for none, else at least 128K", "label_size: 128K"),
-    "dimms[].vendor": Key("of the NFIT control region", "vendor: 0x8980", "`0x8980`"),
-    "dimms[].device": Key("of the NFIT control region", "device: 1"),
-    "dimms[].revision": Key("of the NFIT control region", "revision: 1"),
-    "dimms[].subsystem_vendor": Key("of the NFIT control region", "subsystem_vendor: 0x8086"),
-    "dimms[].subsystem_device": Key("of the NFIT control region", "subsystem_device: 0x97a"),
-    "dimms[].subsystem_revision": Key("of the NFIT control region", "subsystem_revision: 0x18"),
+    "dimms[].label_size": Key(
+        "label area, beside the capacity; 0 for none, else at least 128K",
+        "label_size: 128K",
+        kind="size",
+        limits={"most": 64 * MIB, "unit": PAGE},
+    ),
+    "dimms[].vendor": Key(
+        "of the NFIT control region", "vendor: 0x8980", "`0x8980`", kind="number", limits={"most": U16}
+    ),
+    "dimms[].device": Key("of the NFIT control region", "device: 1", kind="number", limits={"most": U16}),
+    "dimms[].revision": Key("of the NFIT control region", "revision: 1", kind="number", limits={"most": U16}),
+    "dimms[].subsystem_vendor": Key(
+        "of the NFIT control region", "subsystem_vendor: 0x8086", kind="number", limits={"most": U16}
+    ),
+    "dimms[].subsystem_device": Key(
+        "of the NFIT control region", "subsystem_device: 0x97a", kind="number", limits={"most": U16}
+    ),
+    "dimms[].subsystem_revision": Key(
+        "of the NFIT control region", "subsystem_revision: 0x18", kind="number", limits={"most": U16}
+    ),
     "dimms[].serial": Key("serial number, a part of its sets' cookies", "serial: 0x1234", "derived"),
-    "dimms[].interface": Key("region format interface code: 0x0101 or 0x0301", "interface: 0x0301", "`0x0301`"),
+    "dimms[].interface": Key(
+        "region format interface code: 0x0101 or 0x0301",
+        "interface: 0x0301",
+        "`0x0301`",
+        kind="number",
+        limits={"most": U16},
+    ),
     "dimms[].manufactured": Key("where and when", "manufactured: {location: 0xa2, date: 2017-49}"),
     "dimms[].health": Key("what SMART tells", "health: {spares: 90}"),
-    "dimms[].flags": Key("NFIT state flags", "flags: [not_armed]"),
-    "dimms[].flush_hints": Key("flush hint addresses", "flush_hints: 2"),
+    "dimms[].flags": Key("NFIT state flags", "flags: [not_armed]", kind="words", limits={"choices": STATE_FLAGS}),
+    "dimms[].flush_hints": Key("flush hint addresses", "flush_hints: 2", kind="number", limits={"most": PAGE // 64}),
     "dimms[].manufactured.location": Key("code of the place", "location: 0xa2"),
     "dimms[].manufactured.date": Key("year and week", "date: 2017-49"),
-    "dimms[].health.state": Key("summary", "state: non-critical"),
-    "dimms[].health.spares": Key("spare capacity that is left", "spares: 90", unit="percent"),
-    "dimms[].health.used": Key("of the device's life", "used: 12", unit="percent"),
-    "dimms[].health.media_temperature": Key("of the media", "media_temperature: 40", unit="degrees Celsius"),
-    "dimms[].health.controller_temperature": Key(
-        "of the controller", "controller_temperature: 45", unit="degrees Celsius"
+    "dimms[].health.state": Key(
+        "summary", "state: non-critical", kind="word", limits={"choices": ("ok", "non-critical", "critical", "fatal")}
     ),
-    "dimms[].health.unsafe_shutdowns": Key("shutdowns in which data was lost", "unsafe_shutdowns: 2"),
-    "dimms[].health.last_shutdown": Key("how the last one was", "last_shutdown: dirty"),
+    "dimms[].health.spares": Key(
+        "spare capacity that is left", "spares: 90", unit="percent", kind="number", limits={"most": 100}
+    ),
+    "dimms[].health.used": Key("of the device's life", "used: 12", unit="percent", kind="number", limits={"most": 255}),
+    "dimms[].health.media_temperature": Key(
+        "of the media",
+        "media_temperature: 40",
+        unit="degrees Celsius",
+        kind="number",
+        limits={"least": -200, "most": 200},
+    ),
+    "dimms[].health.controller_temperature": Key(
+        "of the controller",
+        "controller_temperature: 45",
+        unit="degrees Celsius",
+        kind="number",
+        limits={"least": -200, "most": 200},
+    ),
+    "dimms[].health.unsafe_shutdowns": Key("shutdowns in which data was lost", "unsafe_shutdowns: 2", kind="number"),
+    "dimms[].health.last_shutdown": Key(
+        "how the last one was", "last_shutdown: dirty", kind="word", limits={"choices": ("clean", "dirty")}
+    ),
     "sets[].name": Key("name of the set, and of its file of media", "name: set0"),
     "sets[].dimms": Key(
         "DIMMs in interleave order; none: a range that only the memory map has (memmap=)", "dimms: [dimm0, dimm1]"
