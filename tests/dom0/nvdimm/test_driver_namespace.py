@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import GIB, KIB, MIB, PAGE, TIB, Spa, Span
+from xlpy.dom0.nvdimm import DAX_SIGNATURE
 from xlpy.dom0.nvdimm.btt import btt_block, parse_btt
 from xlpy.dom0.nvdimm.detect import detect
 from xlpy.dom0.nvdimm.fsdax import XEN_TABLES, plan_fsdax, reserve_span, table_pages
-from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, parse_pfn, validate_pfn
+from xlpy.dom0.nvdimm.infoblock import parse_pfn, validate_pfn
 from xlpy.dom0.nvdimm.namespace import Namespace, revalidate
 from xlpy.errors import Constraint
 

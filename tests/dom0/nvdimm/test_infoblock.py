@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import KIB, MIB
+from xlpy.dom0.nvdimm import DAX_SIGNATURE
 from xlpy.dom0.nvdimm.btt import btt_block, parse_btt
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
-from xlpy.dom0.nvdimm.infoblock import CHECKSUM, DAX_SIGNATURE, InfoBlockError, PfnBlock, parse_pfn, validate_pfn
+from xlpy.dom0.nvdimm.infoblock import CHECKSUM, InfoBlockError, PfnBlock, parse_pfn, validate_pfn
 
 
 def uuid(text):

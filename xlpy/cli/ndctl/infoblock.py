@@ -17,9 +17,9 @@ from xlpy.cli.ndctl.objects import NO_UUID, Detail
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
 from xlpy.cli.ndctl.sizes import NONE
-from xlpy.dom0.nvdimm.btt import BTT_SIGNATURE
+from xlpy.dom0.nvdimm import BTT_SIGNATURE, DAX_SIGNATURE, PFN_SIGNATURE
 from xlpy.dom0.nvdimm.fletcher import sealed
-from xlpy.dom0.nvdimm.infoblock import BLOCK, DAX_SIGNATURE, MODE_PMEM, MODE_RAM, PFN_SIGNATURE, PfnBlock
+from xlpy.dom0.nvdimm.infoblock import BLOCK, MODE_PMEM, MODE_RAM, PfnBlock
 from xlpy.private import private
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.uuids import random_uuid, uuid_bytes, uuid_text

@@ -6,11 +6,10 @@ import errno
 from struct import Struct
 
 from xlpy.addr import GIB, MIB, PAGE, align_down, align_up
+from xlpy.dom0.nvdimm import BTT_SIGNATURE
 from xlpy.dom0.nvdimm.fletcher import seal
 from xlpy.dom0.nvdimm.infoblock import BLOCK, CHECKSUM, InfoBlockError, check
 from xlpy.records import NamedTuple
-
-BTT_SIGNATURE = b"BTT_ARENA_INFO\0\0"
 
 NFREE = 256
 LOG_SIZE = NFREE * 64

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 
 from xlpy.addr import Spa, Span
+from xlpy.dom0.nvdimm import DAX_SIGNATURE
 from xlpy.dom0.nvdimm.btt import ARENA_MIN, BTT1_AT, BTT2_AT, BttBlock, parse_btt
 from xlpy.dom0.nvdimm.fsdax import reserve_span
-from xlpy.dom0.nvdimm.infoblock import BLOCK, DAX_SIGNATURE, MODE_PMEM, PFN_AT, InfoBlockError, parse_pfn, validate_pfn
+from xlpy.dom0.nvdimm.infoblock import BLOCK, MODE_PMEM, PFN_AT, InfoBlockError, parse_pfn, validate_pfn
 from xlpy.dom0.nvdimm.namespace import Namespace, checksum
 from xlpy.typing import TYPE_CHECKING
 from xlpy.uuids import uuid_if_any

@@ -11,6 +11,7 @@ import errno
 from struct import Struct
 
 from xlpy.addr import GIB, KIB, MIB, PAGE
+from xlpy.dom0.nvdimm import DAX_SIGNATURE, PFN_SIGNATURE
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
@@ -19,8 +20,6 @@ BLOCK = 4096
 CHECKSUM = 4088
 PFN_AT = 4096  # offset of a PFN or DAX block in its namespace
 
-PFN_SIGNATURE = b"NVDIMM_PFN_INFO\0"
-DAX_SIGNATURE = b"NVDIMM_DAX_INFO\0"
 ALIGNMENTS = (PAGE, 2 * MIB, GIB)  # of data that x86 can map
 
 MODE_NONE, MODE_RAM, MODE_PMEM = 0, 1, 2

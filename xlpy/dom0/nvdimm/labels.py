@@ -11,6 +11,7 @@ from itertools import pairwise
 from struct import Struct
 
 from xlpy.addr import KIB, align_up
+from xlpy.dom0.nvdimm import INDEX_SIGNATURE
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -19,7 +20,6 @@ from xlpy.uuids import uuid_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SIGNATURE = b"NAMESPACE_INDEX\0"
 MINIMUM = 128 * KIB  # UEFI 2.7, 13.19.1
 
 LABEL_SIZE = {1: 128, 2: 256}  # bytes of a slot, by minor version
@@ -87,7 +87,7 @@ class IndexBlock(NamedTuple):
         _INDEX.pack_into(
             block,
             0,
-            SIGNATURE,
+            INDEX_SIGNATURE,
             bytes(3),
             code,
             self.sequence,
@@ -230,7 +230,7 @@ def _parse_index(raw: bytes, at: int, index_size: int, label_size: int, area: in
     """The index block at place ``at`` of ``raw``, or what is wrong with it: the checks in Linux' order."""
     block = raw[at * index_size : (at + 1) * index_size]
     signature, _, code, sequence, own, size, other, labels, slots, major, minor, _ = _INDEX.unpack_from(block)
-    if signature != SIGNATURE:
+    if signature != INDEX_SIGNATURE:
         return "no signature"
     says = 1 << 7 + code if major * 100 + minor >= 102 else LABEL_SIZE[1]
     if says != label_size:

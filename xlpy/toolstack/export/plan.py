@@ -219,7 +219,8 @@ def _refuse_poison(machine: ExportMachine, resolved: Resolved) -> None:
 
 def _check_labels(machine: ExportMachine, resolved: Resolved) -> None:
     """A label area has a size of its own, and holds labels or nothing."""
-    from xlpy.dom0.nvdimm.labels import SIGNATURE, read_area
+    from xlpy.dom0.nvdimm import INDEX_SIGNATURE
+    from xlpy.dom0.nvdimm.labels import read_area
 
     if not LABEL_LEAST <= resolved.size <= LABEL_MOST:
         raise Constraint(
@@ -231,7 +232,7 @@ def _check_labels(machine: ExportMachine, resolved: Resolved) -> None:
     if not any(content):
         return
     area = read_area(resolved.size, lambda at, length: content[at : at + length].ljust(length, b"\0"))
-    if area.current is None and SIGNATURE not in content[: 2 * PAGE]:
+    if area.current is None and INDEX_SIGNATURE not in content[: 2 * PAGE]:
         raise Unsafe(
             f"{resolved.path} holds data, and no labels: making labels in it would overwrite that data",
             code="XLPY-LABEL-DATA",

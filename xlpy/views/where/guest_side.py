@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Gpa, Spa
 from xlpy.contexts import suppress
-from xlpy.dom0.nvdimm.btt import BTT_SIGNATURE
-from xlpy.dom0.nvdimm.infoblock import DAX_SIGNATURE, PFN_SIGNATURE
-from xlpy.dom0.nvdimm.labels import SIGNATURE
+from xlpy.dom0.nvdimm import BTT_SIGNATURE, DAX_SIGNATURE, INDEX_SIGNATURE, PFN_SIGNATURE
 from xlpy.firmware.acpi.nfit_places import spa_range_of, spa_ranges
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, places
 from xlpy.hypervisor.p2m import is_broken, is_read_only, order_at
@@ -144,7 +142,7 @@ def _labelled(device: VnvdimmRecord) -> bool:
     if not device.label:
         return False
     with suppress(OSError), open(device.label, "rb") as area:  # noqa: PTH123 - pathlib is not needed otherwise
-        return area.read(len(SIGNATURE)) == SIGNATURE
+        return area.read(len(INDEX_SIGNATURE)) == INDEX_SIGNATURE
     return False
 
 

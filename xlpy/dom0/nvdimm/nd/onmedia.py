@@ -5,17 +5,8 @@ from __future__ import annotations
 from errno import EINVAL, ENODEV, ENOMEM, ENXIO, EOPNOTSUPP
 
 from xlpy.addr import Spa, Span
-from xlpy.dom0.nvdimm.infoblock import (
-    BLOCK,
-    DAX_SIGNATURE,
-    PFN_AT,
-    PFN_SIGNATURE,
-    SUBSECTION,
-    InfoBlockError,
-    PfnBlock,
-    parse_pfn,
-    validate_pfn,
-)
+from xlpy.dom0.nvdimm import DAX_SIGNATURE, PFN_SIGNATURE
+from xlpy.dom0.nvdimm.infoblock import BLOCK, PFN_AT, SUBSECTION, InfoBlockError, PfnBlock, parse_pfn, validate_pfn
 from xlpy.dom0.nvdimm.nd.error import NdError, refuse
 from xlpy.typing import TYPE_CHECKING, Protocol
 from xlpy.uuids import ZERO
