@@ -13,6 +13,7 @@ from dom0.nvdimm.nd_bank import Platform, powered
 from xlpy.cli.declare import Leave
 from xlpy.cli.ndctl import program
 from xlpy.dom0.nvdimm.labels import empty_index
+from xlpy.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ class Bank:
         self.info = info
         self.platform = platform or Platform()
         self.host = self.buses = self
+        self.store = Store(None)
         if minor:
             for dimm in info.dimms:
                 area = self.platform.config(dimm)

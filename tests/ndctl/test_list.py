@@ -1,6 +1,7 @@
 """``ndctl list``: nesting, keys, order and number forms against output of the real one, on buses of any shape."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 from dom0.nvdimm.nd_bank import Platform, disable, powered
@@ -91,6 +92,9 @@ class Heard(NdctlSession):
         super().__init__(None, "ndctl", "76")
         self.__dict__["nd"] = nd
         self.text = ""
+
+    def looking(self):
+        return nullcontext()
 
     def out(self, *texts):
         self.text += "".join(texts)

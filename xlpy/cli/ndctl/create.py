@@ -5,7 +5,6 @@ from __future__ import annotations
 from errno import EAGAIN, EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO
 
 from xlpy.cli.ndctl import device, filters
-from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.jsonc import show
 from xlpy.cli.ndctl.namespaces import BASE, CheckedOptions, chosen_regions, mode_of
 from xlpy.cli.ndctl.objects import Detail, namespace_object
@@ -180,6 +179,8 @@ class Maker:
         return result, 0
 
     def _again(self, region: NdRegion, one: NdNamespace) -> int:
+        from xlpy.cli.ndctl.apart import take_apart
+
         wanted = self._resolver.resolve(region, one)
         result = take_apart(self._session, one, self._values.force, delete=False)
         if result < 0:

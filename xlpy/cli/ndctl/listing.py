@@ -59,7 +59,8 @@ def run(session: NdctlSession, words: Sequence[str]) -> int:
     node = _check(session, values)
     if isinstance(node, str):
         return -EINVAL
-    NdctlListing(session, values, node).show()
+    with session.looking():
+        NdctlListing(session, values, node).show()
     return 0
 
 

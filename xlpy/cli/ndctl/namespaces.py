@@ -6,7 +6,6 @@ from errno import ENXIO
 
 from xlpy.addr import PAGE
 from xlpy.cli.ndctl import filters
-from xlpy.cli.ndctl.apart import take_apart
 from xlpy.cli.ndctl.device import disable_unused, enable_namespace
 from xlpy.cli.ndctl.options import NdctlOption, Parser, Values, flag, text
 from xlpy.cli.ndctl.session import strerror
@@ -177,6 +176,8 @@ def enable(session: NdctlSession, words: Sequence[str]) -> int:
 
 def destroy(session: NdctlSession, words: Sequence[str]) -> int:
     """``destroy-namespace``."""
+    from xlpy.cli.ndctl.apart import take_apart
+
     usage = "ndctl destroy-namespace <namespace> [<options>]"
     values, name = one_name(session, DESTROY, usage, words, "destroy")
     session.subject = "destroy namespace"

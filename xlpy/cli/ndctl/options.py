@@ -5,6 +5,7 @@ A usage error ends the command with 129, as with git and perf, from which ndctl 
 
 from __future__ import annotations
 
+from xlpy.cli.ndctl.sizes import in_decimal
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ class Parser:
         while self._words:
             word = self._words.pop(0)
             if len(word) < 2 or word[0] != "-":
-                rest.append(word)
+                rest.append(self._id(word))
             elif word == "--":
                 return self._values, rest + self._words
             elif word.startswith("--"):
@@ -221,8 +222,12 @@ class Parser:
                 self._misuse(called, "expects a numerical value")
             self._values[one.key] = number
         else:
-            self._values[one.key] = value
+            self._values[one.key] = self._id(value) if one.value.endswith("-id") else value
         return True
+
+    def _id(self, word: str) -> str:
+        """A name or a number of a device."""
+        return in_decimal(word) if self._session.release.binary else word
 
     def _misuse(self, called: str, reason: str) -> NoReturn:
         self._session.error(f"{called} {reason}")

@@ -24,7 +24,7 @@ class NdctlRelease(NamedTuple):
 
     version: what ``--version`` prints.
     wide: hexadecimal numbers with ``-u`` have 64 bits, not 63 (ndctl 79).
-    compact: an array without elements has one line (json-c 0.18).
+    compact: an array without elements has one line (json-c 0.19).
     binary: sizes may be written in binary, as 0b101 (strtoull of C23, glibc 2.38).
     checked: offsets whose sums exceed 64 bits are refused (ndctl 81).
     famfs: daxctl knows the mode famfs, says nothing when a device is in its mode already, and takes devices that are
@@ -77,6 +77,10 @@ class NdctlSession:
     def nd(self) -> Nd:
         """The nd bus, to look at."""
         return self.host.buses.nd
+
+    def looking(self) -> AbstractContextManager[None]:
+        """Around what only looks: all of it is of one instant."""
+        return self.host.store.reading()
 
     def change(self, what: str) -> AbstractContextManager[Nd]:
         """The nd bus, to change something: all of it, or in a dry run nothing, is kept at the end."""

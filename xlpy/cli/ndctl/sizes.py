@@ -35,6 +35,12 @@ def number(word: str, binary: bool = False) -> tuple[int, str]:
     return (-value & NONE if negative else value), rest
 
 
+def in_decimal(word: str) -> str:
+    """A number that is written in binary, for those who do not read it; any other word as it is."""
+    value, rest = number(word, binary=True)
+    return str(value) if word[:2].lower() == "0b" and not rest else word
+
+
 def size(word: str | None, binary: bool = False) -> int:
     """Bytes of a size with a suffix K, M, G or T; NONE when it is none, 0 for no word. ``binary`` as ``number``."""
     return size_and_unit(word, binary)[0]
