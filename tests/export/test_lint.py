@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 from cli.conftest import CONFIGS
 from dom0.ext4.images import MIB, Image
 from export.linux_machine import RESOURCE, Box
+from programs import need
 
 from xlpy.cli.main import run
 from xlpy.dom0.files.statx import Attributes
 from xlpy.dom0.linux import LinuxDom0
 from xlpy.errors import Constraint, UsageError
 from xlpy.host import Host
+from xlpy.hw.sparse import copy
 from xlpy.toolstack.backing.resolve import resolve
 from xlpy.toolstack.config.domain_config import load_config
 from xlpy.toolstack.export.lint import lint, page_sizes
@@ -213,6 +216,34 @@ def test_an_offset_that_is_none(image, offset, code):
             lint(LinuxDom0(), f"{image.path}?offset={offset}")
     else:
         assert [found.code for found in one(LinuxDom0(), f"{image.path}?offset={offset}").findings] == [code]
+
+
+@pytest.fixture(scope="module")
+def xfs(tmp_path_factory):
+    """An XFS 1 MiB into a file, made by mkfs.xfs from a list of files."""
+    folder = tmp_path_factory.mktemp("xfs")
+    (folder / "content").write_bytes(b"x" * (2 * MIB))
+    (folder / "odd").write_bytes(b"x" * 1000)
+    proto = folder / "proto"
+    proto.write_text(f"/dev/null\n0 0\nd--755 0 0\ngood ---644 0 0 {folder}/content\nodd ---644 0 0 {folder}/odd\n$\n")
+    plain = folder / "plain"
+    subprocess.run(
+        [need("mkfs.xfs"), "-q", "-m", "reflink=0", "-p", proto, "-d", f"file,name={plain},size=320m"], check=True
+    )
+    image = folder / "disk.img"
+    with image.open("wb") as file, plain.open("rb") as source:
+        file.truncate(MIB + 320 * MIB)
+        copy(source.fileno(), 0, 320 * MIB, file.fileno(), MIB)
+    plain.unlink()
+    return image
+
+
+def test_an_image_of_an_xfs(xfs):
+    reports = {Path(report.path).name: report for report in lint(LinuxDom0(), f"{xfs}?offset={MIB}")}
+    assert {name: codes(report) for name, report in reports.items()} == {"good": [], "odd": ["SIZE"]}
+    assert reports["good"].size == 2 * MIB
+    assert codes(one(LinuxDom0(), f"{xfs}?offset={MIB}:/odd")) == ["SIZE"]
+    assert [f.code for f in one(LinuxDom0(), f"{xfs}?offset={MIB}:/none").findings] == ["XLPY-NOT-FOUND"]
 
 
 def test_no_image(tmp_path):

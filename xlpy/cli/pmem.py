@@ -181,8 +181,8 @@ def lint(env: Env, paths: tuple[str, ...], kernel: str, mode: str, as_json: bool
 
     Every reason against it is told: no DAX, holes, unwritten or shared extents, alignment, use by device mapper, swap,
     a loop device, a log or realtime device of XFS, a journal, read-only. So are the page sizes that it allows. It needs
-    no root; what only root may see is named. IMAGE?offset=N is an ext4 file system inside a file: all its files, or the
-    one behind :/PATH. Exit status 10 when there are findings, 4 when a path
+    no root; what only root may see is named. IMAGE?offset=N is an ext4 or XFS inside a file: all its files, or the one
+    behind :/PATH. Exit status 10 when there are findings, 4 when a path
     does not exist.
     """
     from pathlib import Path

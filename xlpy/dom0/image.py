@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
-from xlpy.errors import FormatError, NotFound
+from xlpy.errors import FormatError
+from xlpy.inputs import unreadable
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class ImageFile:
         size: bytes of the device that there are.
 
     Raises:
-        NotFound: no such file.
+        NotFound: no such file. Constraint: it cannot be opened.
     """
 
     def __init__(self, path: str | os.PathLike[str], offset: int = 0, size: int | None = None) -> None:
@@ -34,7 +35,7 @@ class ImageFile:
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise NotFound(f"{os.fspath(path)}: {error.strerror}") from error
+            raise unreadable(os.fspath(path), error, hint="check the path and its permissions") from error
         available = max(os.fstat(self._fd).st_size - offset, 0)
         self.size = available if size is None else min(size, available)
 

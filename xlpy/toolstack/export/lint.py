@@ -10,6 +10,7 @@ from xlpy.addr import MIB, PAGE, SECTOR, Spa, Span
 from xlpy.columns import Column
 from xlpy.devicemodel.placement import superpage_skew
 from xlpy.dom0.ext4.reader import Ext4Image
+from xlpy.dom0.image import ImageFile
 from xlpy.errors import UsageError, XlpyError
 from xlpy.hypervisor.p2m import entries
 from xlpy.records import NamedTuple
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.kernel import Dom0
+    from xlpy.dom0.xfs.reader import XfsImage
 
 ACCESS = "XLPY-LINUX-ACCESS"  # what only root may see
 OFFSET = "?offset="
+XFS = b"XFSB"  # at the start of one
 EMULATED = ("xlpy pmem prepare", "copy the content into a file made by: xlpy pmem mkfile")  # hints for our own Dom0
 _ALIGN = 2 * MIB  # what ndctl aligns an fsdax namespace to
 
@@ -92,7 +95,7 @@ def lint(dom0: Dom0, path: str, read_only: bool = False, real: bool = True) -> l
 
     Args:
         dom0: the kernel that is asked.
-        path: of a device or file; or ``IMAGE?offset=N``, of an ext4 file system that begins N bytes into a file,
+        path: of a device or file; or ``IMAGE?offset=N``, of an ext4 or XFS that begins N bytes into a file,
             perhaps with ``:/PATH`` of one file in it behind.
         read_only: the guest will not write.
         real: it is a real machine's kernel: what would help is said in its words.
@@ -197,7 +200,8 @@ def _advice(whole: Resolved, pages: dict[str, int]) -> Iterator[str]:
         yield (
             f"more than half of it can be mapped by 4 KiB pages only ({pages['4K']} of them): "
             "2 MiB pages need extents that begin and end on 2 MiB of the device; "
-            "mke2fs -E stride=512,stripe_width=512, then fallocate and write it on an empty file system"
+            "mke2fs -E stride=512,stripe_width=512 or mkfs.xfs -d su=2m,sw=1, then fallocate and write it on an empty"
+            " file system"
         )
     if len(whole.spans) > MOST_ENTRIES:
         yield f"{len(whole.spans)} extents: xlpy export takes {MOST_ENTRIES} at most; copy it to an emptier file system"
@@ -216,23 +220,43 @@ def _image(path: str) -> Iterator[BackingReport]:
     except ValueError:
         raise UsageError(f"{path}: {number!r} is no offset in bytes", hint="IMAGE?offset=0:/PATH") from None
     notes = _Notes(real=True)
-    image = notes.ask(lambda: Ext4Image(name, offset, guarded=False))
+    image: Ext4Image | XfsImage | None = notes.ask(lambda: _opened(name, offset))
     if image is None:
         yield BackingReport(path, "image", findings=tuple(notes.findings))
         return
-    with image:
+    try:
         if colon:
             inode = notes.ask(lambda: image.lookup(inner))
             if inode is None:
                 yield BackingReport(path, findings=tuple(notes.findings))
-                return
-            yield _inside(image, path, inner, inode)
+            else:
+                yield _inside(image, path, inner, inode)
             return
         for found, inode in image.walk():
             yield _inside(image, f"{path}:{found}", found, inode)
+    finally:
+        image.close()
 
 
-def _inside(image: Ext4Image, path: str, inner: str, inode: Inode) -> BackingReport:
+def _opened(name: str, offset: int) -> Ext4Image | XfsImage:
+    """The file system at an offset of a file. NotFound, FormatError, Unsafe: there is none that can be read."""
+    if _is_xfs(name, offset):
+        from xlpy.dom0.xfs.reader import XfsImage
+
+        return XfsImage(name, offset)
+    return Ext4Image(name, offset, guarded=False)
+
+
+def _is_xfs(name: str, offset: int) -> bool:
+    """Whether the magic number of an XFS is there."""
+    file = ImageFile(name, offset, None)
+    try:
+        return file.size >= len(XFS) and file.read(0, len(XFS)) == XFS
+    finally:
+        file.close()
+
+
+def _inside(image: Ext4Image | XfsImage, path: str, inner: str, inode: Inode) -> BackingReport:
     notes = _Notes(real=True)
     whole = None
     if inode.kind != "file":
