@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,62 @@ def test_an_image_of_an_xfs(xfs):
     assert reports["good"].size == 2 * MIB
     assert codes(one(LinuxDom0(), f"{xfs}?offset={MIB}:/odd")) == ["SIZE"]
     assert [f.code for f in one(LinuxDom0(), f"{xfs}?offset={MIB}:/none").findings] == ["XLPY-NOT-FOUND"]
+
+
+@pytest.fixture
+def mounted():
+    """A folder in which an XFS with reflink is mounted, which everybody may enter; its kernel is this machine's."""
+    if os.geteuid():
+        pytest.skip("only root can mount")
+    home = Path(tempfile.mkdtemp(prefix="xlpy-lint-"))
+    home.chmod(0o755)
+    folder = home / "mnt"
+    folder.mkdir()
+    subprocess.run([need("mkfs.xfs"), "-q", "-d", f"file,name={home}/image,size=320m"], check=True)
+    done = subprocess.run(["mount", "-o", "loop", home / "image", folder], capture_output=True, text=True, check=False)
+    try:
+        if done.returncode:
+            pytest.skip(f"no XFS can be mounted here: {done.stderr.strip()}")
+        yield folder
+    finally:
+        if not done.returncode:
+            subprocess.run(["umount", folder], check=True)
+        (home / "image").unlink()
+        folder.rmdir()
+        home.rmdir()
+
+
+@pytest.mark.parametrize("user", [0, 65534])
+def test_a_mounted_xfs(mounted, user):
+    """Root and an ordinary user are told the same: statx, fiemap and the mount need no rights."""
+    (mounted / "plain").write_bytes(b"x" * (2 * MIB))
+    subprocess.run(["cp", "--reflink=always", mounted / "plain", mounted / "shared"], check=True)
+    with (mounted / "hole").open("wb") as file:
+        file.truncate(MIB)
+    os.sync()
+    os.seteuid(user)
+    try:
+        found = {name: one(LinuxDom0(), mounted / name) for name in ("plain", "shared", "hole")}
+    finally:
+        os.seteuid(0)
+    both = ["NOT-PMEM", "NOT-DAX"]
+    assert {name: codes(report) for name, report in found.items()} == {
+        "plain": [*both, "SHARED"],
+        "shared": [*both, "SHARED"],
+        "hole": [*both, "HOLE"],
+    }
+
+
+def test_an_image_that_may_not_be_read(mounted):
+    """Not the same as one that is not there."""
+    (mounted / "secret").write_bytes(b"x" * 4096)
+    (mounted / "secret").chmod(0o600)
+    os.seteuid(65534)
+    try:
+        (finding,) = one(LinuxDom0(), f"{mounted}/secret?offset=0").findings
+    finally:
+        os.seteuid(0)
+    assert (finding.code, "Permission denied" in finding.message) == ("XLPY-CONSTRAINT", True)
 
 
 def test_no_image(tmp_path):
