@@ -126,7 +126,9 @@ class Column:
         return Column(self._lanes - self._lanes_of(other), self._count)
 
     def __mul__(self, factor: int) -> Column:
-        return Column(self._lanes * factor, self._count)
+        if not factor or factor & factor - 1:
+            return Column(self._lanes * factor, self._count)
+        return Column(self._lanes << factor.bit_length() - 1, self._count)  # by a power of two: a third of the time
 
     def __floordiv__(self, divisor: int) -> Column:
         """Each number is a multiple of ``divisor``."""
@@ -146,6 +148,14 @@ class Column:
         """1 for each number that is greater than the other, else 0."""
         return Column(_less(self._lanes_of(other), self._lanes, self._count), self._count)
 
+    def any_below(self, other: Column | int) -> bool:
+        """Whether one of the numbers is less than the other."""
+        return _not_less(self._lanes, self._lanes_of(other), self._count) != _tops(self._count)
+
+    def any_above(self, other: Column | int) -> bool:
+        """Whether one of the numbers is greater than the other."""
+        return _not_less(self._lanes_of(other), self._lanes, self._count) != _tops(self._count)
+
     def same(self, other: Column | int) -> Column:
         """1 for each number that is equal to the other, else 0."""
         return Column(self._lanes ^ self._lanes_of(other), self._count).below(1)
@@ -164,9 +174,14 @@ class Column:
 
 
 def _less(one: int, other: int, count: int) -> int:
-    """1 in each lane where ``one`` is less than ``other``: where the difference has to borrow the top bit."""
+    """1 in each lane where ``one`` is less than ``other``."""
+    return (_not_less(one, other, count) ^ _tops(count)) >> _TOP
+
+
+def _not_less(one: int, other: int, count: int) -> int:
+    """The top bit of each lane where ``one`` is not less than ``other``: the difference has not had to borrow it."""
     tops = _tops(count)
-    return ((one | tops) - other & tops ^ tops) >> _TOP
+    return (one | tops) - other & tops
 
 
 def interleave(columns: Sequence[Column]) -> bytearray:

@@ -39,6 +39,8 @@ def test_comparisons(pairs):
     one, other = (Column.of([pair[i] for pair in pairs]) for i in (0, 1))
     assert list(one.below(other)) == [a < b for a, b in pairs]
     assert list(one.above(other)) == [a > b for a, b in pairs]
+    assert one.any_below(other) == any(a < b for a, b in pairs)
+    assert one.any_above(other) == any(a > b for a, b in pairs)
     assert list(one.same(other)) == [a == b for a, b in pairs]
     assert one.below(other).ones() == sum(a < b for a, b in pairs)
 
@@ -48,6 +50,8 @@ def test_comparisons_with_one_number(numbers, other):
     column = Column.of(numbers)
     assert list(column.below(other)) == [a < other for a in numbers]
     assert list(column.above(other)) == [a > other for a in numbers]
+    assert column.any_below(other) == any(a < other for a in numbers)
+    assert column.any_above(other) == any(a > other for a in numbers)
     assert list(column.same(other)) == [a == other for a in numbers]
     assert list(column & other) == [a & other for a in numbers]
     assert list(column | other) == [a | other for a in numbers]
@@ -63,6 +67,8 @@ def test_arithmetic(operation, pairs):
 
 @given(st.lists(st.integers(0, (1 << 51) - 1), max_size=6))
 def test_scaling(numbers):
+    for factor in (0, 1, 3, 512):
+        assert list(Column.of(numbers) * factor) == [number * factor for number in numbers]
     column = Column.of(numbers) * 4096
     assert list(column) == [number * 4096 for number in numbers]
     assert list(column // 4096) == numbers

@@ -234,9 +234,9 @@ class _Entries:
     def sound(self, superblock: Superblock) -> bool:
         """Whether they are in order, none empty, and none ends beyond the file system."""
         ends = self._logical + self._counts
-        disordered = ends.above(self._logical.following(ends.last))
-        outside = (self._physical + self._counts).above(superblock.blocks)
-        return not (self._counts.below(1) | disordered | outside).any()
+        disordered = ends.any_above(self._logical.following(ends.last))
+        outside = (self._physical + self._counts).any_above(superblock.blocks)
+        return not (disordered or outside or self._counts.any_below(1))
 
     def in_bytes(self, block_size: int) -> Extents:
         """As FIEMAP tells them, but for LAST."""

@@ -252,8 +252,8 @@ def _meeting(extents: Extents, zones: Sequence[Zone], size: int) -> tuple[int, Z
     ends = starts + lengths
     begin: Sequence[int] = memoryview(bytes(starts)).cast("Q")
     stop: Sequence[int] = memoryview(bytes(ends)).cast("Q")
-    if ends.above(starts.following(ends.last)).any():
-        if starts.below(ends.following(0)).any():
+    if ends.any_above(starts.following(ends.last)):
+        if starts.any_below(ends.following(0)):
             rows = sorted(zip(starts, ends, strict=True))
             begin, stop = [row[0] for row in rows], list(accumulate((row[1] for row in rows), max))
         else:  # they lie in reverse order

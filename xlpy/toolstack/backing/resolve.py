@@ -257,11 +257,11 @@ def checked_extents(path: str, size: int, window: Span[Spa], extents: Extents) -
     logical, physical, length, flags = (column.head(inside) for column in extents.columns)
     end = logical.last + length.last
     covered = logical.first == 0 and logical + length == logical.following(end) and logical.last < size <= end
-    if not covered or ((physical | length) & PAGE - 1 | length.below(1) | flags & _UNFIT).any():
+    if not covered or ((physical | length) & PAGE - 1 | flags & _UNFIT).any() or length.any_below(1):
         raise _fault(path, size, window, extents)
     length = length.ending(size - logical.last)
     ends = physical + length
-    if ends.above(window.size).any() or _overlap(physical, ends):
+    if ends.any_above(window.size) or _overlap(physical, ends):
         raise _fault(path, size, window, extents)
     return logical, physical + window.start, length, flags
 
@@ -274,6 +274,6 @@ def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
 
 def _overlap(starts: Column, ends: Column) -> bool:
     """Whether two ranges meet. Those that rise or fall throughout do not; others are sorted, and compared in pages."""
-    if not ends.above(starts.following(ends.last)).any() or not starts.below(ends.following(0)).any():
+    if not ends.any_above(starts.following(ends.last)) or not starts.any_below(ends.following(0)):
         return False
     return any(map(gt, sorted(ends // PAGE), sorted(starts // PAGE)[1:]))
