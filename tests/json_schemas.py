@@ -30,6 +30,7 @@ def validator(schema):
 
 def collect(document):
     """Keep a document."""
+    Path(COLLECT).mkdir(parents=True, exist_ok=True)
     with Path(COLLECT, f"{os.getpid()}.jsonl").open("a") as file:
         file.write(json.dumps(document) + "\n")
 

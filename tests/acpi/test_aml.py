@@ -94,22 +94,26 @@ NAMED = [  # ASL, bytes of iasl, bytes of the builder
     (
         "OperationRegion (NPIO, SystemIO, 0x0A18, 4)",
         "5b 80 4e 50 49 4f 01 0b 18 0a 0a 04",
-        op_region("NPIO", Space.SYSTEM_IO, 0xA18, 4),
+        op_region("NPIO", RegionSpace.SYSTEM_IO, 0xA18, 4),
     ),
     (
         """OperationRegion (REG, SystemMemory, 0x1000, 0x1000)
            Field (REG, DWordAcc, NoLock, Preserve) { RLEN, 32, ODAT, 32736 }""",
         "5b 80 52 45 47 5f 00 0b 00 10 0b 00 10 5b 81 12 52 45 47 5f 03 52 4c 45 4e 20 4f 44 41 54 80 fe 07",
-        op_region("REG", Space.SYSTEM_MEMORY, 0x1000, 0x1000)
-        + field("REG", [("RLEN", 32), ("ODAT", 32736)], Access.DWORD),
+        op_region("REG", RegionSpace.SYSTEM_MEMORY, 0x1000, 0x1000)
+        + field("REG", [("RLEN", 32), ("ODAT", 32736)], AccessType.DWORD),
     ),
     (
         """OperationRegion (REG, PCI_Config, 0x60, 4)
            Field (REG, ByteAcc, Lock, WriteAsOnes) { , 3, PIRA, 5, Offset (2), PIRB, 8 }""",
         "5b 80 52 45 47 5f 02 0a 60 0a 04 5b 81 14 52 45 47 5f 31 00 03 50 49 52 41 05 00 08 50 49 52 42 08",
-        op_region("REG", Space.PCI_CONFIG, 0x60, 4)
+        op_region("REG", RegionSpace.PCI_CONFIG, 0x60, 4)
         + field(
-            "REG", [(None, 3), ("PIRA", 5), ("", 8), ("PIRB", 8)], Access.BYTE, lock=True, update=Update.WRITE_AS_ONES
+            "REG",
+            [(None, 3), ("PIRA", 5), ("", 8), ("PIRB", 8)],
+            AccessType.BYTE,
+            lock=True,
+            update=Update.WRITE_AS_ONES,
         ),
     ),
     (
@@ -118,9 +122,9 @@ NAMED = [  # ASL, bytes of iasl, bytes of the builder
            IndexField (IDX, DAT, ByteAcc, NoLock, WriteAsZeros) { , 64, SEC, 8 }""",
         "5b 80 52 45 47 5f 01 0a 70 0a 02 5b 81 10 52 45 47 5f 01 49 44 58 5f 08 44 41 54 5f 08 5b 86 12 "
         "49 44 58 5f 44 41 54 5f 41 00 40 04 53 45 43 5f 08",
-        op_region("REG", Space.SYSTEM_IO, 0x70, 2)
-        + field("REG", [("IDX", 8), ("DAT", 8)], Access.BYTE)
-        + index_field("IDX", "DAT", [("", 64), ("SEC", 8)], Access.BYTE, update=Update.WRITE_AS_ZEROS),
+        op_region("REG", RegionSpace.SYSTEM_IO, 0x70, 2)
+        + field("REG", [("IDX", 8), ("DAT", 8)], AccessType.BYTE)
+        + index_field("IDX", "DAT", [("", 64), ("SEC", 8)], AccessType.BYTE, update=Update.WRITE_AS_ZEROS),
     ),
     (
         """OperationRegion (REG, SystemIO, 0x70, 8)
@@ -128,9 +132,9 @@ NAMED = [  # ASL, bytes of iasl, bytes of the builder
            BankField (REG, BNK, 2, WordAcc, NoLock, Preserve) { , 16, VAL, 16 }""",
         "5b 80 52 45 47 5f 01 0a 70 0a 08 5b 81 0b 52 45 47 5f 00 42 4e 4b 5f 08 5b 87 13 52 45 47 5f 42 "
         "4e 4b 5f 0a 02 02 00 10 56 41 4c 5f 10",
-        op_region("REG", Space.SYSTEM_IO, 0x70, 8)
+        op_region("REG", RegionSpace.SYSTEM_IO, 0x70, 8)
         + field("REG", [("BNK", 8)])
-        + bank_field("REG", "BNK", 2, [("", 16), ("VAL", 16)], Access.WORD),
+        + bank_field("REG", "BNK", 2, [("", 16), ("VAL", 16)], AccessType.WORD),
     ),
     # resources
     ("Name (_CRS, ResourceTemplate () {})", "08 5f 43 52 53 11 05 0a 02 79 00", name("_CRS", resource_template())),
@@ -316,7 +320,7 @@ def test_iasl_makes_these_bytes(tmp_path):
         (scope("\\_SB", bytes(0x6E8 - 7))[:8], "10 48 6e 5c 5f 53 42 5f"),
         (device("NVDR", bytes(0x6DF - 6))[:8], "5b 82 4f 6d 4e 56 44 52"),
         (store(ref("MEMA"), local(6)), "70 4d 45 4d 41 66"),
-        (op_region("NRAM", Space.SYSTEM_MEMORY, local(6), 0x1000), "5b 80 4e 52 41 4d 00 66 0b 00 10"),
+        (op_region("NRAM", RegionSpace.SYSTEM_MEMORY, local(6), 0x1000), "5b 80 4e 52 41 4d 00 66 0b 00 10"),
         (if_(equal(arg(4), 0), bytes(0x1A - 4)).removesuffix(bytes(22)), "a0 1a 93 6c 00"),
         (lor(equal(local(6), 0), lnot(equal(arg(0), local(0)))), "91 93 66 00 92 93 68 60"),
         (return_(buffer(b"\1")), "a4 11 03 01 01"),
