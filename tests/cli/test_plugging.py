@@ -268,6 +268,11 @@ def test_only_what_the_fragment_says_is_complained_about(xlpy, tmp_path):
     assert [line.rsplit("/", 1)[-1] for line in shown.json["details"]] == [
         "bad.yaml:1: dimms[0].id: id dimm0 is taken by dimm0 in the machine"
     ]
+    for base in ("0xfd000000", "0xe0000", "0x4c0000000"):
+        (tmp_path / "bad.yaml").write_text(
+            f"dimms: [{{id: n, capacity: 64M}}]\nsets: [{{name: n, dimms: [n], base: {base}}}]"
+        )
+        assert len(xlpy("host", "plug", tmp_path / "bad.yaml", "--json", status=3).json["details"]) == 1
 
 
 def test_a_dimm_is_itself(plugged, host_root):

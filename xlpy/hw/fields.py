@@ -30,6 +30,10 @@ class Problems:
         """Note ``text`` for ``line`` (from 1)."""
         self._found.append((line, len(self._found), text))
 
+    def known(self, line: int, words: str) -> bool:
+        """Whether something with these words is wrong in a line: what follows from it need not be told."""
+        return any(at == line and words in text for at, _, text in self._found)
+
     def __len__(self) -> int:
         return len(self._found)
 

@@ -144,9 +144,11 @@ def _refuse_taken(root: YamlNode, spec: MachineSpec, there: MachineSpec, problem
             continue
         if not has_dimms:
             problems.add(line, f"sets: {one.name}: a range without DIMMs cannot be plugged in")
+        if problems.known(line, ".base: "):
+            continue
         for entry in host_e820(there):
             if entry.type != PMEM and max(entry.start, one.base) < min(entry.start + entry.size, one.base + one.size):
-                what = "RAM" if entry.type == RAM else f"type {entry.type}"
+                what = "RAM" if entry.type == RAM else "what firmware keeps"
                 problems.add(
                     line,
                     f"sets: {one.name}: base: [{one.base:#x}, {one.base + one.size:#x}) overlaps {what} at"
