@@ -171,7 +171,7 @@ KEYS = {
     ),
     "sets[].proximity": Key("SRAT proximity domain, which makes a NUMA node", "proximity: 1"),
     "sets[].labels": Key("format of the labels that its DIMMs get at first boot", "labels: '1.2'"),
-    "sets[].location_cookie": Key("SPA location cookie of the NFIT (ACPI 6.4)", "location_cookie: 0x1234"),
+    "sets[].location_cookie": Key("SPA location cookie of the NFIT (ACPI 6.4)", "location_cookie: 0x1234", "none"),
     "sets[].poison": Key("lines that are bad from the start", "poison: [{offset: 32M, size: 64}]"),
     "sets[].poison[].offset": Key("from the start of the region", "offset: 32M"),
     "sets[].poison[].size": Key("grows to whole lines of 64 bytes", "size: 4K"),
@@ -200,9 +200,9 @@ KEYS = {
     "namespaces[].filesystem.read_only": Key("mounted with `-o ro`", "read_only: true"),
     "namespaces[].filesystem.files": Key("files to start with", "files: [{path: vm1.img, size: 64M}]"),
     "namespaces[].filesystem.files[].path": Key("below the mount point, or absolute", "path: vm1.img"),
-    "namespaces[].filesystem.files[].size": Key("bytes", "size: 64M"),
+    "namespaces[].filesystem.files[].size": Key("bytes", "size: 64M", "the length of `content`; else required"),
     "namespaces[].filesystem.files[].content": Key(
-        "a file of yours that it is filled with, relative to the description; size is then its length",
+        "a file of yours that it is filled with, relative to the description; what `size` has beyond it is zeros",
         "content: disk.img",
     ),
     "namespaces[].filesystem.files[].align": Key(
