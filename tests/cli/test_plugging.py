@@ -79,7 +79,7 @@ def test_file_systems_of_a_fragment_are_made_and_mounted(xlpy, tmp_path):
 def test_a_dry_run_plugs_nothing(xlpy, tmp_path, host_root):
     (tmp_path / "new.yaml").write_text(NEW)
     before = sorted(path.name for path in (host_root / "hw").rglob("*"))
-    xlpy("host", "plug", "-n", tmp_path / "new.yaml")
+    assert "new0 would be plugged in\n" in xlpy("host", "plug", "-n", tmp_path / "new.yaml").err
     xlpy("host", "unplug", "-n", "set1")
     assert sorted(path.name for path in (host_root / "hw").rglob("*")) == before
     assert not (host_root / "unplugged").exists()

@@ -38,7 +38,7 @@ def plug(env: Env, file: Path, as_json: bool) -> None:
     if as_json:
         json_document("xlpy.host-plug/1", **done._asdict(), namespaces=items, dry_run=env.dry_run)
         return
-    env.note(f"{', '.join(done.dimms)} {'would be' if env.dry_run else 'plugged in'}", *done.log)
+    env.note(f"{', '.join(done.dimms)} {'would be ' if env.dry_run else ''}plugged in", *done.log)
     for item in items:
         name = item.get("blockdev", item.get("chardev", item["dev"]))
         known = "Xen knows it" if item["registered"] else f"Xen does not know it: {item.get('reason')}"
