@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
-from case import AFTER, Case, Skip
+from case import AFTER, Case, Sample, Skip, sample
 from commands import click
 
 if TYPE_CHECKING:
@@ -65,6 +66,31 @@ def pair(version: Version) -> tuple[Act, Act]:
     return act, lambda: version.run("list", root=root)
 
 
+def further(version: Version) -> tuple[Act, Act]:
+    """One more such pair in a process that goes on: `xlpy run` with more of them, less one with few."""
+    root, few, many = bank(version), 2, 4 if version.quick else 22
+    first, second = NAMESPACES // SETS, NAMESPACES // SETS + 1  # numbers that new ones get in turn
+
+    def script(pairs: int) -> str:
+        listed = json.loads(version.run("ndctl", "list", "-N", "-i", "-r", "region0", root=root))
+        seed = next(one["dev"] for one in listed if not one["size"])
+        names = [f"namespace0.{first}", f"namespace0.{second}"]
+        names.sort(key=lambda name: name != seed)
+        lines = (
+            f"ndctl create-namespace -r region0 -s 48M -m raw\nndctl destroy-namespace -f {names[at % 2]}"
+            for at in range(pairs)
+        )
+        file = version.folder / f"{pairs}-pairs.txt"
+        file.write_text("\n".join(lines))
+        return str(file)
+
+    def act() -> Sample:
+        taken = [sample(partial(version.run, "run", script(pairs), root=root)) for pairs in (few, many)]
+        return Sample(*((b - a) / (many - few) for a, b in zip(*taken, strict=True)))
+
+    return act, lambda: version.run("list", root=root)
+
+
 def plugging(version: Version) -> tuple[Act, Act]:
     """A set's size costs nothing when it is plugged in: 6 TiB, held against 64 MiB."""
     if version.older:
@@ -95,5 +121,6 @@ def plugging(version: Version) -> tuple[Act, Act]:
 CASES = [
     Case(f"ndctl list, {DIMMS} DIMMs and {NAMESPACES} namespaces", "import click", 1.0, listing),
     Case("ndctl create-namespace and destroy-namespace", "list", 2, pair),
+    Case("ndctl: one more such pair in a process that goes on", "list", 2, further),
     Case("host plug of a 6 TiB set", "host plug of a 64 MiB set", 1.1, plugging),
 ]
