@@ -87,6 +87,13 @@ def test_each_hop_names_bytes_that_say_so(xlpy, domain, host_root):
     first = xlpy("whereis", "gpa", "quickstart", hex(domain), "--json").json  # the head of a run, so it is written
     place = {hop["decided_by"]: hop["place"] for hop in first["hops"]}
     assert decode(host.hw.read(place["its page_info"]["address"], 32)).owner == 1
+    whats = [
+        next(hop["what"] for hop in one["hops"] if hop["decided_by"] == "its page_info") for one in (first, answer)
+    ]
+    assert [what.partition(" of domain 1, ")[2] for what in whats] == [
+        "the head of its run",
+        "1 behind the head of its run",
+    ]
     assert spa("its M2P entry", 0, 8) == domain >> 12
     host.store.close()
 
@@ -230,8 +237,13 @@ def test_domain_that_is_gone(xlpy, domain):
 
 
 def test_domain_named_like_a_number(xlpy, domain):
-    """A number is a domid, as for every command."""
+    """A number is a domid, as for every command; by other addresses the domain is found all the same."""
     assert xlpy("whereis", "gpa", "1", hex(domain), "--json").json["domain"] == "quickstart"
+    xlpy("rename", "quickstart", "7")
+    assert "Domain '7' does not exist" in xlpy("whereis", "gpa", "7", hex(domain), status=4).err
+    answer = xlpy("whereis", "gpa", "1", hex(domain), "--json").json
+    assert answer == xlpy("whereis", "spa", hex(answer["spa"]), "--json").json
+    assert (answer["domain"], answer["touch"]["domains"]) == ("7", ["7"])
 
 
 def structure(kind, body):
@@ -281,6 +293,12 @@ def test_each_hop_by_hand(xlpy, domain, tmp_path):
     assert printed("debugfs", "-R", f"icheck {block}", image).split()[-2:] == [str(block), str(answer["inode"])]
     assert printed("debugfs", "-R", f"ncheck {answer['inode']}", image).split()[-1].endswith("/vm1.img")
     assert int(printed("debugfs", "-R", f"bmap <{answer['inode']}> {offset // 4096}", image).split()[-1]) == block
+    table, within = re.findall(r"block (\d+), offset (0x[0-9a-f]+)", printed("debugfs", "-R", "imap <12>", image))[0]
+    (inode,) = [hop["place"]["address"] for hop in answer["hops"] if hop["decided_by"] == "inode table"]
+    assert inode - file_system == int(table) * 4096 + int(within, 16)
+    (name,) = [hop["place"]["address"] for hop in answer["hops"] if "directory entry" in hop["decided_by"]]
+    (folder,) = printed("debugfs", "-R", "blocks <2>", image).split()
+    assert (name - file_system) // 4096 == int(folder)
 
     # the firmware's tables: SPA range, and the share of the DIMM
     xlpy("acpi", "dump", "--host", "--format", "bin", "-o", tmp_path / "host")

@@ -164,9 +164,14 @@ def frame(host: Host, spa: Spa) -> tuple[list[Hop], str]:
         return [], "mapped"
     record, entry = places(region, mfn)
     records, gfns = places(region, region.region.start)
+    run = host.xen.pmem.m2p.at(mfn)  # of its head the bytes are written, and zeros for the others
+    state, back = ": no domain's", ": no guest frame"
+    if run is not None:
+        behind = f"{mfn - run.start} behind the head of its run" if mfn > run.start else "the head of its run"
+        state, back = f" of domain {run.tag}, {behind}", f" -> guest frame {run.base + mfn - run.start:#x}"
     hops = [
-        Hop("xen", f"machine frame {mfn:#x}", "its page_info", Place("spa", record)),
-        Hop("xen", f"machine frame {mfn:#x} back to its guest frame", "its M2P entry", Place("spa", entry)),
+        Hop("xen", f"machine frame {mfn:#x}{state}", "its page_info", Place("spa", record)),
+        Hop("xen", f"machine frame {mfn:#x}{back}", "its M2P entry", Place("spa", entry)),
     ]
     if mfn not in region.reserved:
         return hops, "mapped"
