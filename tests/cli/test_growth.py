@@ -16,6 +16,7 @@ from xlpy.toolstack.config.domain_config import load_config
 from xlpy.views import listing
 
 MANY = 23  # domains
+BACKED = 12  # of them with persistent memory of their own
 FILES = 400  # more than one block of a directory has room for
 MACHINE = """
 name: growth
@@ -90,12 +91,16 @@ def test_many_with_persistent_memory_of_their_own(made):
         opened.store.close()
         return counts
 
+    names = [f"own{number}" for number in range(BACKED)]
+    for name in names:
+        host.mkfile(f"/mnt/pmem0/{name}.img", 2 << 20)
+    host.create(config(names[0], f"{names[0]}.img"))
     few = fresh()
-    host.create(config("third", "2.img"))
-    host.create(config("fourth", "3.img"))
+    for name in names[1:]:
+        host.create(config(name, f"{name}.img"))
     assert [now.grown(before) for before, now in zip(few, fresh(), strict=True)] == [{}, {}]
-    host.destroy("third")
-    host.destroy("fourth")
+    for name in names:
+        host.destroy(name)
 
 
 def test_a_list_costs_the_same_for_each(made):

@@ -74,20 +74,24 @@ def entries(superblock: Superblock, inode: Inode, at: int, raw: bytes) -> Iterat
     Raises:
         FormatError: a record does not fit its block, or names an impossible inode.
     """
-    position, size = 0, len(raw)
+    position, size, most, head = 0, len(raw), superblock.inodes, struct.Struct("<IHB").unpack_from
     while position < size:
-        where = f"directory {inode.number} block {at} entry at {position:#x}"
         if size - position < 8:
-            raise damaged(where, "cut off by the end of the block")
-        number, length, name_length = struct.unpack_from("<IHB", raw, position)
-        length = _record_length(length, size)
+            raise damaged(_entry(inode, at, position), "cut off by the end of the block")
+        number, length, name_length = head(raw, position)
+        if size >= 65536:
+            length = _record_length(length, size)
         if length < 8 + name_length or length % 4 or position + length > size:
-            raise damaged(where, f"{length} bytes long with a name of {name_length}")
-        if number > superblock.inodes:
-            raise damaged(where, f"for inode {number} of {superblock.inodes}")
+            raise damaged(_entry(inode, at, position), f"{length} bytes long with a name of {name_length}")
+        if number > most:
+            raise damaged(_entry(inode, at, position), f"for inode {number} of {most}")
         if number and name_length:
             yield raw[position + 8 : position + 8 + name_length], number, position
         position += length
+
+
+def _entry(inode: Inode, at: int, position: int) -> str:
+    return f"directory {inode.number} block {at} entry at {position:#x}"
 
 
 def _record_length(length: int, size: int) -> int:

@@ -98,8 +98,9 @@ class Ext4:
         known = self._inodes.get(number)
         if known is None or known[0] != raw:
             known = raw, parse_inode(self.superblock, number, raw, offset)
-            if len(self._inodes) < _KNOWN:
-                self._inodes[number] = known
+            if len(self._inodes) >= _KNOWN:
+                self._inodes.clear()
+            self._inodes[number] = known
         return known[1]
 
     @_held
