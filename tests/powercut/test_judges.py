@@ -208,7 +208,8 @@ def test_xfs(recorded):
         pytest.skip("xfs_repair is not installed (package xfsprogs)")
     repair = 'cp --sparse=always "$1" "$1.copy" && xfs_repair -L "$1.copy" && xfs_repair -n "$1.copy"'
     repair += '; s=$?; rm -f "$1.copy"; exit $s'
-    _, results, summary = recorded.explore(["sh", "-c", repair, "x", "{image}"], recorded.between(12, 13), "pmem2")
+    words, epochs = ["sh", "-c", repair, "x", "{image}"], recorded.between(12, 13)
+    _, results, summary = recorded.explore(words, epochs, "pmem2", strategies=(*FEW, "single"))  # half a second each
     assert [one.verdict.output for one in results if not one.verdict.passed] == []
     assert summary.distinct > 5
 
