@@ -1,6 +1,7 @@
 """A real guest is recorded, and software that nobody here wrote judges what power failures leave of what it did.
 
 Usually a short guest and a sample of states; XLPY_POWERCUT=long runs all of it (see docs/powercut.md for figures).
+XLPY_POWERCUT_RUN=FOLDER records there, and uses what is there already.
 """
 
 from __future__ import annotations
@@ -91,7 +92,11 @@ class Run:
 @pytest.fixture(scope="session")
 def recorded(made_host, tmp_path_factory):
     qemu = newer_qemu()
-    folder = tmp_path_factory.mktemp("judges")
+    kept = os.environ.get("XLPY_POWERCUT_RUN")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("judges")
+    if (folder / "trace").exists():
+        return Run(Trace(folder / "trace"), folder / "host")
+    folder.mkdir(exist_ok=True)
     extras = ["--with", "libpmem-dev", *(["--with", "xfs"] if LONG else [])]
     tools = kit(*extras)["TOOLS"]
     words = ["gcc", "-O1", f"-I{tools}/usr/include", "-o", folder / "pool", EXAMPLES / "pool.c"]
