@@ -187,7 +187,7 @@ def test_restarts_keep_what_was_plugged(plugged):
 
 def test_what_is_used_stays(xlpy, configs):
     xlpy("create", "-q", configs / "two.cfg")
-    assert "set1 is in use by domain 1" in xlpy("host", "unplug", "set1", status=5).err
+    assert "set1 is in use by domain 1 (two)" in xlpy("host", "unplug", "set1", status=5).err
     assert "dimm0 is interleaved with dimm1" in xlpy("host", "unplug", "dimm0", status=5).err
     assert "no DIMM or set 'nothing'" in xlpy("host", "unplug", "nothing", status=4).err
     assert len(devices(xlpy)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.errors import Conflict, Constraint, NotFound
+from xlpy.events.users import named_users, what_ends
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def mount(
         raise Conflict(f"{where}: a file system is mounted there already", hint=f"xlpy host umount {where}")
     users = dom0.users_of(found.window)
     if users:
-        raise Conflict(f"{device}: already mounted or busy: {', '.join(users)}", code="XLPY-PMEM-IN-USE")
+        raise Conflict(
+            f"{device}: already mounted or busy: {named_users(host, users)}",
+            code="XLPY-PMEM-IN-USE",
+            hint=what_ends(users[0]),
+        )
     kind = filesystem_on(host.hw, found)
     if not kind:
         raise Constraint(
@@ -65,7 +70,11 @@ def unmount(host: Host, place: str, dry_run: bool = False) -> Mount:
     window = next(one.window for one in dom0.devices if f"/dev/{one.name}" == found.device)
     users = [one for one in dom0.users_of(window) if one != f"mount {found.mountpoint}"]
     if users:
-        raise Conflict(f"{found.mountpoint}: target is busy: {', '.join(users)}", code="XLPY-PMEM-IN-USE")
+        raise Conflict(
+            f"{found.mountpoint}: target is busy: {named_users(host, users)}",
+            code="XLPY-PMEM-IN-USE",
+            hint=what_ends(users[0]),
+        )
     if not dry_run:
         dom0.put_mounts(one for one in dom0.disk_mounts if one != found)
     return found

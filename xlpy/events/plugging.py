@@ -12,6 +12,7 @@ from pathlib import Path
 from xlpy.addr import Spa, Span
 from xlpy.errors import ConfigError, Conflict, NotFound
 from xlpy.events import media_errors
+from xlpy.events.users import named_users, what_ends
 from xlpy.firmware.bios import refit
 from xlpy.hw import drawer
 from xlpy.hw.fragment import parse_fragment
@@ -118,9 +119,9 @@ def unplug(host: Host, name: str, to: str | None = None, surprise: bool = False,
         users = [one for one in users if not one.startswith("mount ")]  # file systems without a disk go lazily
     if users and not surprise:
         raise Conflict(
-            f"{name} is in use by {', '.join(users)}",
+            f"{name} is in use by {named_users(host, users)}",
             code="XLPY-PMEM-PLUGGED",
-            hint=f"end that first ({_ends(users[0])}); --surprise pulls it all the same",
+            hint=f"end that first ({what_ends(users[0])}); --surprise pulls it all the same",
         )
     title = region.name if region is not None else name
     fragment = str(where / f"{title}.yaml")
@@ -237,13 +238,6 @@ def _find(host: Host, name: str, surprise: bool) -> tuple[Region | None, list[Di
             hint="DIMMs of several sets stay where they are",
         )
     return region, alone if others else [hw.dimm(one) for one in region.set.dimms]
-
-
-def _ends(user: str) -> str:
-    """What ends a use."""
-    kind, _, name = user.partition(" ")
-    commands = {"mount": "host umount", "domain": "destroy", "the": "export release"}
-    return f"xlpy {commands[kind]} {name.removeprefix('export ')}" if kind in commands else "in the machine description"
 
 
 def _users(host: Host, region: Region) -> list[str]:
