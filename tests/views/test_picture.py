@@ -42,7 +42,9 @@ def bank(domains=2, extents=3, dimms=2, name="vm"):
     region = Segment(base, base + size, "region", "region0", bands)
     host = AddressSpace("host", f"host {name}", [Segment(0, GIB, "ram", "host RAM", []), region])
     cells = [AddressSpace(f"dimm:{d}", d, [Segment(0, GIB, "dimm", "handle", [])]) for d in names]
-    return Picture(name, [guests, [host], cells], backings, [Interleaved("region0", base, size, names, 4096)], [])
+    return Picture(
+        name, [guests, [host], cells], backings, [Interleaved("region0", base, size, names, 4096, [0] * dimms)], []
+    )
 
 
 def data_of(text):

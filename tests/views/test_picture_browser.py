@@ -8,7 +8,7 @@ import pytest
 from programs import need
 from views.test_picture import bank
 
-from xlpy.api import load_config
+from xlpy.api import load_config, whereis
 from xlpy.views.picture.model import Capacity, Share, picture
 from xlpy.views.picture.page import page
 
@@ -85,6 +85,49 @@ def test_search_by_any_address(show, text):
     assert "host address 0x100004000, frame 0x100004" in way
     assert "dimm0, DPA 0x2000" in way
     assert len(browser.find_elements("css selector", "path.found")) == 3
+
+
+def test_search_takes_any_address(show, host):
+    """RAM of a guest and of the host, registers, DIMMs, namespaces, devices, files: the same byte by every name."""
+    host.create(load_config(Path("configs/quickstart.cfg").read_text(), "quickstart.cfg"))
+    pmem, ram = host.domain(1).record.vnvdimms[0], whereis.by_gpa(host, 1, 0x200000).at.spa
+    byte = whereis.by_gpa(host, 1, pmem.gpa + 0x1000).at
+    browser = show(picture(host))
+    assert f"host address {ram:#x}, frame {ram >> 12:#x}" in search(browser, "quickstart:0x200000")
+    assert "quickstart: guest address 0x200000, RAM" in search(browser, hex(ram))
+    assert len(browser.find_elements("css selector", "path.found")) == 2
+    assert "nothing is stored there" in search(browser, "quickstart:0xf3010000")[0]
+    namespace = next(one for one in host.dom0.namespaces if one.dev == byte.namespace)
+    window = host.dom0.device("/dev/pmem0").window
+    names = [
+        f"quickstart:{pmem.gpa + 0x1000:#x}",
+        f"{pmem.path}+0x1000",
+        f"/dev/pmem0+{byte.spa - window.start:#x}",
+        f"namespace0.0+{byte.spa - namespace.span.start:#x}",
+        f"region0+{byte.media.offset:#x}",
+        f"{byte.dimm}:{byte.dpa:#x}",
+    ]
+    for name in names:
+        way = search(browser, name)
+        assert f"host address {byte.spa:#x}, frame {byte.mfn:#x}" in way, name
+        assert f"{byte.dimm}, DPA {byte.dpa:#x}" in way, name
+        assert f"vNVDIMM 0, {pmem.path}+0x1000" in way, name
+
+
+def test_a_dimm_in_two_sets(show):
+    """The second set begins 1 GiB into each of its DIMMs."""
+    shown = bank()
+    (region,) = shown.regions
+    second = region._replace(name="region1", start=region.start + region.size, starts=[1 << 30] * 2)
+    (machine,) = shown.columns[1]
+    more = machine.segments[1]._replace(start=second.start, end=second.start + second.size, bands=[])
+    cells = [one._replace(segments=[one.segments[0]._replace(end=2 << 30)]) for one in shown.columns[2]]
+    columns = [shown.columns[0], [machine._replace(segments=[*machine.segments, more])], cells]
+    browser = show(shown._replace(columns=columns, regions=[region, second]))
+    assert f"dimm1, DPA {(1 << 30) + 5:#x}" in search(browser, hex(second.start + 4096 + 5))
+    assert f"host address {second.start + 4096 + 5:#x}, frame {second.start + 4096 >> 12:#x}" in search(
+        browser, f"dimm1:{(1 << 30) + 5:#x}"
+    )
 
 
 def test_search_for_nothing(show):

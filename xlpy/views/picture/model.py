@@ -34,13 +34,17 @@ class Band(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Addresses ``[start, end)`` of a space. kind: ``ram``, ``pmem``, ``mmio``, ``acpi``, ``region`` or ``dimm``."""
+    """Addresses ``[start, end)`` of a space. kind: ``ram``, ``pmem``, ``mmio``, ``acpi``, ``region`` or ``dimm``.
+
+    spa: the host address behind a stretch of a guest's RAM, None for all else.
+    """
 
     start: int
     end: int
     kind: str
     label: str
     bands: list[Band]
+    spa: int | None = None
 
 
 class AddressSpace(NamedTuple):
@@ -63,13 +67,14 @@ class DrawnBacking(NamedTuple):
 
 
 class Interleaved(NamedTuple):
-    """A region and its DIMMs: byte ``o`` of it is in turn ``o // line`` of the set."""
+    """A region and its DIMMs: byte ``o`` of it is in turn ``o // line`` of the set. starts: of its parts, DPAs."""
 
     name: str
     start: int
     size: int
     dimms: list[str]
     line: int
+    starts: list[int]
 
 
 class Share(NamedTuple):
@@ -117,7 +122,14 @@ def picture(host: Host, only: str | None = None) -> Picture:
             flat = list(map(rshift, chain.from_iterable(device.extents), repeat(PAGE_SHIFT)))
             backings.append(DrawnBacking(space, device.slot, device.path, device.gpa, device.size, flat))
     regions = [
-        Interleaved(f"region{r.index}", r.span.start, r.span.size, list(r.set.dimms), r.set.line)
+        Interleaved(
+            f"region{r.index}",
+            r.span.start,
+            r.span.size,
+            list(r.set.dimms),
+            r.set.line,
+            [int(r.set.part(dimm).start) for dimm in r.set.dimms],
+        )
         for r in host.hw.regions
     ]
     dimms = [
@@ -141,7 +153,7 @@ def _ledger(host: Host) -> Iterator[Capacity]:
 
 def _guest(running: Running) -> list[Segment]:
     """A domain's stretches, each vNVDIMM as one."""
-    return [Segment(row.start, row.end, row.kind, row.what, []) for row in running.map(extents=False)]
+    return [Segment(row.start, row.end, row.kind, row.what, [], row.spa) for row in running.map(extents=False)]
 
 
 def _host(host: Host) -> AddressSpace:

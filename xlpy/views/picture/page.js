@@ -37,16 +37,19 @@ const extentAt = (backing, offset) => lastAtMost(backing.spa.length, (i) => back
 // --- where a byte lives ------------------------------------------------------------------------------------------
 function cell(spa) {
   const region = data.regions.find((r) => r.start <= spa && spa < r.start + r.size);
-  if (!region) return null;
-  const line = Math.floor((spa - region.start) / region.line), ways = region.dimms.length;
-  return { region, dimm: region.dimms[line % ways],
-    dpa: Math.floor(line / ways) * region.line + (spa - region.start) % region.line };
+  if (!region || !region.dimms.length) return null;         // a range of the memory map alone
+  const line = Math.floor((spa - region.start) / region.line), ways = region.dimms.length, way = line % ways;
+  return { region, dimm: region.dimms[way],
+    dpa: region.starts[way] + Math.floor(line / ways) * region.line + (spa - region.start) % region.line };
 }
 function spaOfCell(dimm, dpa) {
-  const region = data.regions.find((r) => r.dimms.includes(dimm));
-  if (!region) return null;
-  const line = Math.floor(dpa / region.line) * region.dimms.length + region.dimms.indexOf(dimm);
-  return region.start + line * region.line + dpa % region.line;
+  for (const region of data.regions) {
+    const way = region.dimms.indexOf(dimm), at = dpa - region.starts[way];
+    if (way < 0 || at < 0 || at >= region.size / region.dimms.length) continue;
+    const line = Math.floor(at / region.line) * region.dimms.length + way;
+    return region.start + line * region.line + at % region.line;
+  }
+  return null;
 }
 function ownerOf(spa) {
   for (const backing of data.backings) {
@@ -57,8 +60,10 @@ function ownerOf(spa) {
   }
   return null;
 }
+const ramOf = (spa) => segments.find((s) => s.column === 0 && s.spa !== null && s.spa <= spa && spa < s.spa + s.end - s.start);
 function wayOf(spa) {
-  const way = [], owner = ownerOf(spa), place = cell(spa);
+  const way = [], owner = ownerOf(spa), place = cell(spa), ram = owner ? null : ramOf(spa);
+  if (ram) way.push(`${ram.space.id.slice(6)}: guest address ${hex(ram.start + spa - ram.spa)}, ${ram.label}`);
   if (owner) way.push(`${owner.backing.space.slice(6)}: guest address ${hex(owner.backing.gpa + owner.offset)}`,
     `vNVDIMM ${owner.backing.slot}, ${owner.backing.path}+${hex(owner.offset)}`);
   const host = spaceOf("host", spa);
@@ -145,7 +150,7 @@ function drawSegment(s) {
   const { x, width } = data.columns[s.column], found = [], right = x + width;
   const about = `${s.label}: ${hex(s.start)}-${hex(s.end)}, ${size(s.end - s.start)}`;
   const way = () => s.column === 1 ? wayOf(s.start) : s.column === 2
-    ? wayOf(spaOfCell(s.space.title, 0) ?? -1) : [`${s.space.title}: ${about}`];
+    ? wayOf(spaOfCell(s.space.title, 0) ?? -1) : s.spa === null ? [`${s.space.title}: ${about}`] : wayOf(s.spa);
   found.push(...box(s.kind, x, width, yOf(s, s.start), yOf(s, s.end), about, way,
     s.bands.length ? null : `${s.label} ${size(s.end - s.start)}`));
   if (s.bands.length) note(yOf(s, s.start), yOf(s, s.end), right, s.label);
@@ -191,9 +196,9 @@ function drawExtents(backing, pieces) {
 function drawWays(region) {
   const host = spaceOf("host", region.start), found = [], share = region.size / region.dimms.length;
   for (const name of host ? region.dimms : []) {
-    const dimm = spaceOf(`dimm:${name}`, 0);
+    const dimm = spaceOf(`dimm:${name}`, 0), start = region.starts[region.dimms.indexOf(name)];
     if (dimm) found.push(...ribbon("ways", 1, yOf(host, region.start), yOf(host, region.start + region.size),
-      yOf(dimm, 0), yOf(dimm, share), `${region.name} on ${name}`, () => wayOf(spaOfCell(name, 0))));
+      yOf(dimm, start), yOf(dimm, start + share), `${region.name} on ${name}`, () => wayOf(spaOfCell(name, start))));
   }
   if (!host || region.dimms.length < 2) return found;
   const { x, width } = data.columns[1], pixels = yOf(host, region.start + region.line) - yOf(host, region.start);
@@ -277,37 +282,41 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("resize", draw);
 
 // --- search --------------------------------------------------------------------------------------------------------
-function spaOf(text) {
+// Where a text leads: a host address (null for a register of a device), and the guest's place where it names one.
+function placeNamed(text) {
   const named = text.match(/^(.*)[:+](0x[0-9a-f]+|[0-9]+)$/i), plain = text.match(/^(0x[0-9a-f]+|[0-9]+)$/i);
-  if (plain) return Number(plain[1]);
+  if (plain) return { spa: Number(plain[1]) };
   if (!named) return null;
   const name = named[1], number = Number(named[2]);
-  if (data.columns[2].spaces.some((space) => space.title === name)) return spaOfCell(name, number);
+  if (data.columns[2].spaces.some((space) => space.title === name)) return { spa: spaOfCell(name, number) };
   for (const backing of data.backings) {
-    if (backing.path === name && number < backing.size) {
-      const i = extentAt(backing, number);
-      return backing.spa[i] + number - backing.offset[i];
-    }
-    const offset = number - backing.gpa;
-    if (backing.space === `guest:${name}` && offset >= 0 && offset < backing.size) {
-      const i = extentAt(backing, offset);
-      return backing.spa[i] + offset - backing.offset[i];
-    }
+    const offset = backing.path === name ? number : backing.space === `guest:${name}` ? number - backing.gpa : -1;
+    if (offset < 0 || offset >= backing.size) continue;
+    const i = extentAt(backing, offset);
+    return { spa: backing.spa[i] + offset - backing.offset[i] };
   }
-  return null;
+  const guest = spaceOf(`guest:${name}`, number);
+  if (guest) return { spa: guest.spa === null ? null : guest.spa + number - guest.start, guest, address: number };
+  for (const { bands } of segments) for (const [start, end, , label] of bands)
+    if (label.split(" ")[0] === name && start + number < end) return { spa: start + number };
+  const region = data.regions.find((r) => r.name === name && number < r.size);
+  return region ? { spa: region.start + number } : null;
 }
 document.getElementById("search").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = document.getElementById("address").value.trim(), spa = spaOf(text), host = spa === null ? null : spaceOf("host", spa);
-  if (!host) { tell(`${text || "nothing"}: no such place in the picture`, []); return; }
-  const owner = ownerOf(spa), place = cell(spa);
-  mark = [{ segment: host, address: spa }];
+  const text = document.getElementById("address").value.trim(), at = placeNamed(text), spa = at ? at.spa : null;
+  const host = spa === null ? null : spaceOf("host", spa);
+  if (!host && !(at && at.guest)) { tell(`${text || "nothing"}: no such place in the picture`, []); return; }
+  const owner = host && ownerOf(spa), place = host && cell(spa), ram = host && !owner ? ramOf(spa) : null;
+  mark = host ? [{ segment: host, address: spa }] : [];
   if (owner) mark.push({ segment: spaceOf(owner.backing.space, owner.backing.gpa), address: owner.backing.gpa + owner.offset });
+  else if (ram) mark.push({ segment: ram, address: ram.start + spa - ram.spa });
+  else if (at.guest) mark.push({ segment: at.guest, address: at.address });
   if (place) mark.push({ segment: spaceOf(`dimm:${place.dimm}`, place.dpa), address: place.dpa });
   view.zoom = Math.max(view.zoom, 1);
   for (const { segment, address } of mark)
     view.tops[segment.column] = placeOf(segment, address) - heightShown() / 2 / view.zoom;
-  tell(text, wayOf(spa));
+  tell(text, host ? wayOf(spa) : [`${at.guest.space.title}: ${at.guest.label}, nothing is stored there`]);
   draw();
 });
 

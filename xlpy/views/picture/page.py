@@ -38,6 +38,7 @@ def page(shown: Picture) -> str:
                                 "y": numbers[id(segment)][0],
                                 "h": numbers[id(segment)][1],
                                 "bands": [list(band) for band in segment.bands],
+                                "spa": segment.spa,
                             }
                             for segment in space.segments
                         ],

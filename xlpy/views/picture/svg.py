@@ -166,11 +166,11 @@ def _ribbons(drawn: PictureLayout, one: DrawnBacking) -> Iterator[str]:
 def _interleaving(shown: Picture, drawn: PictureLayout) -> Iterator[str]:
     for region in shown.regions:
         host = _holding(drawn, 1, "host", region.start)
-        for name in region.dimms:
+        for name, start in zip(region.dimms, region.starts, strict=True):
             dimm = _holding(drawn, 2, f"dimm:{name}", 0)
             if host is not None and dimm is not None:
                 share = region.size // len(region.dimms)
-                edges = (host.y, host.y + host.height, place_of(dimm, 0), place_of(dimm, share))
+                edges = (host.y, host.y + host.height, place_of(dimm, start), place_of(dimm, start + share))
                 lines = f", every {len(region.dimms)}th line of {region.line}" if len(region.dimms) > 1 else ""
                 yield _band("ways", 1, edges, f"{region.name} on {name}{lines}")
 
