@@ -14,7 +14,7 @@ from xlpy.typing import NoReturn
 # Domain ids: 0 is Dom0; real domains end below DOMID_FIRST_RESERVED.
 DOMID_FIRST_RESERVED = 0x7FF0
 DOMID_SELF = 0x7FF0
-DOMID_IO = 0x7FF1  # owns frames that are nobody's RAM: MMIO, and pmem that Dom0 keeps
+DOMID_IO = 0x7FF1  # owns frames that are no domain's RAM: MMIO, and pmem that Dom0 keeps
 DOMID_XEN = 0x7FF2
 DOMID_COW = 0x7FF3
 DOMID_INVALID = 0x7FF4

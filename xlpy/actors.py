@@ -276,7 +276,7 @@ class Actors:
                 self._mend()
 
     def release(self) -> None:
-        """End all holds of files of Dom0's, whoever has them."""
+        """End all holds of files of Dom0's, of any domain."""
         self.dom0.release()
 
     def release_lost(self) -> None:

@@ -41,7 +41,7 @@ def _tops(count: int) -> int:
 class Column:
     """Numbers in ``[0, LIMIT)``.
 
-    No operation looks whether its results are such numbers: whoever calls it knows that they are. The other operand is
+    No operation looks whether its results are such numbers: its caller knows that they are. The other operand is
     a column as long as this one, or a number that stands for a column of equal ones.
 
     Args:

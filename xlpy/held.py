@@ -28,7 +28,7 @@ def hold(folder: Path) -> int:
 
 
 def sweep(place: Path, prefix: str) -> None:
-    """Remove our user's folders there whose names begin so and that nobody holds."""
+    """Remove our user's folders there whose names begin so and that are not held."""
     for left in place.glob(f"{prefix}*"):
         with suppress(OSError):
             found = left.lstat()

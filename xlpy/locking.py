@@ -1,4 +1,4 @@
-"""The lock file beside a state: one command at a time, and whoever waits is told which."""
+"""The lock file beside a state: one command at a time; one that waits is shown which."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None
 
     Args:
         path: the state file; None (kept in memory) needs no lock.
-        holder: what this process is doing, told to whoever waits.
+        holder: what this process is doing, shown to commands that wait.
 
     Raises:
         Conflict: another process held it for longer than ``LOCK_SECONDS``. Constraint: it cannot be made.

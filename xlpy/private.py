@@ -1,4 +1,4 @@
-"""Files and folders that nobody but their owner may read, whatever the umask: guest memory, media, state, dumps."""
+"""Files and folders that only their owner may read, whatever the umask: guest memory, media, state, dumps."""
 
 from __future__ import annotations
 

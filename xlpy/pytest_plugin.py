@@ -1,4 +1,4 @@
-"""A pytest plugin: hosts, domains and guests for the tests of whoever writes firmware, drivers or configurations.
+"""A pytest plugin: hosts, domains and guests for tests of firmware, drivers and configurations.
 
     import pytest
 

@@ -136,7 +136,7 @@ def replacing(where: Path, holder: str) -> Iterator[Path]:
         unclean = where / UNCLEAN
         ours = not unclean.exists()
         if ours:
-            write(unclean, f"{holder} (pid {os.getpid()})\n")  # whoever finds it removes NEXT
+            write(unclean, f"{holder} (pid {os.getpid()})\n")  # the command that finds it removes NEXT
         try:
             _remove_tree(where / NEXT)
             yield where / NEXT

@@ -191,7 +191,7 @@ class Store:
         """Everything inside commits together, or not at all. Nested calls join the outer one.
 
         Args:
-            holder: what this process is doing, told to whoever waits.
+            holder: what this process is doing, shown to commands that wait.
             done: called after the commit, before another process may begin.
 
         Raises:
@@ -256,7 +256,7 @@ class Store:
 
     @contextmanager
     def trial(self) -> Iterator[None]:
-        """What is written inside is seen by ``read`` until the end, and then forgotten; nobody is kept out."""
+        """What is written inside is seen by ``read`` until the end, and then forgotten; other processes go on."""
         self._depth, self._trial = self._depth + 1, True
         try:
             yield

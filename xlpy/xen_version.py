@@ -12,7 +12,7 @@ VARIABLE = "XLPY_XEN"
 
 
 def chosen(given: str | None = None) -> str | None:
-    """The version that is asked for: ``given``, or what ``XLPY_XEN`` says; None when nobody asks.
+    """The version that is asked for: ``given``, or what ``XLPY_XEN`` says; None when neither does.
 
     Raises:
         UsageError: there is no such version.

@@ -189,7 +189,7 @@ def test_xens_own_tables(tmp_path):
         ([aml.name("ONE", 1), b"\xb0\x01\x02"], 42, "unknown opcode 0xb0; 3 bytes are left out: b0 01 02"),
     ],
 )
-def test_what_asl_cannot_say_is_told(terms, offset, words):
+def test_what_asl_cannot_say_is_reported(terms, offset, words):
     (listing,) = disassemble([ssdt(*terms)])
     remark = next(one for one in listing.remarks if one.text.startswith(words))
     assert remark.offset == offset

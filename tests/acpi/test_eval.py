@@ -335,7 +335,7 @@ def test_a_polling_loop_ends_when_the_clock_lets_the_device_answer():
     assert len(turns) == 5
 
 
-def test_nobody_answers():
+def test_unmapped_addresses():
     poll = aml.while_(1, aml.sleep(1))
     vm = machine(aml.method("RING", 0, poll))
     with pytest.raises(AmlError, match="waited 30001 ms"):

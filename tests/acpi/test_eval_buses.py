@@ -99,7 +99,7 @@ def test_result(table, theirs, number):
         assert theirs[number] == CASES[number][1]  # older ones have no transactions of PCC and fixed hardware
 
 
-def test_what_a_driver_is_told(table):
+def test_what_a_driver_is_reported(table):
     buses = Buses()
     vm = load([table], buses)
     for name in ("SMB1", "IPF", "GSN", "PI1"):

@@ -248,7 +248,7 @@ def test_a_machine_check_reaches_the_emulator(vm):
     assert json.loads(shown)["booted"]
 
 
-def test_a_killed_boot_is_mended(vm):
+def test_a_killed_boot_is_cleaned_up(vm):
     from xlpy.boot.session import booted, recover
     from xlpy.host import Host
 
@@ -268,7 +268,7 @@ def test_a_killed_boot_is_mended(vm):
     vm("off")
 
 
-def test_the_next_boot_mends_too(vm):
+def test_the_next_boot_cleans_up_too(vm):
     process = vm.start("stage killed hang")
     hanging(process)
     process.kill()

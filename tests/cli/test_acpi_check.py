@@ -53,7 +53,7 @@ def test_our_own_tables_have_no_finding(xlpy, configs):
     assert xlpy("acpi", "check", "quickstart", "--fail-on", "note").out == ""
 
 
-def test_what_a_finding_tells(lint, tables):
+def test_what_a_finding_says(lint, tables):
     found = lint(tables, "--json", status=10)
     assert found.json["items"][-2] == {
         "severity": "error",

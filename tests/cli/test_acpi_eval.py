@@ -4,7 +4,7 @@ from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.sdt import build_table
 
 
-def test_what_fails_at_table_level_is_told_and_passed_over(xlpy, tmp_path):
+def test_what_fails_at_table_level_is_reported_and_passed_over(xlpy, tmp_path):
     table = build_table(
         "SSDT",
         aml.scope("\\_SB.NONE", aml.name("AAAA", 1))

@@ -344,7 +344,7 @@ def test_a_file_is_no_directory(xlpy):
     assert "is not a directory" in xlpy("pmem", "resolve", "/mnt/pmem0/vm1.img/.", status=4).err
 
 
-def test_a_size_that_cannot_be_mapped_is_told(xlpy):
+def test_a_size_that_cannot_be_mapped_is_reported(xlpy):
     assert "whole pages" in xlpy("pmem", "mkfile", "5000", "/mnt/pmem0/odd").err
 
 

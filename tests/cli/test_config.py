@@ -33,7 +33,7 @@ def test_json_has_one_result_a_file(tmp_path, capsys):
     assert (item["file"], item["valid"], item["errors"][0]["line"]) == (str(path), False, 1)
 
 
-def test_explain_tells_what_was_read_and_what_is_in_force(tmp_path, capsys):
+def test_explain_shows_what_was_read_and_what_is_in_force(tmp_path, capsys):
     path = tmp_path / "a.cfg"
     path.write_text('name = "a"\ntype = "hvm"\nmemory = 512\n')
     assert run(["create", "--explain", "--json", str(path)]) == 0

@@ -209,7 +209,7 @@ class TestReadOnly:
         for words in (("destroy", "quickstart"), ("pmem", "mkfile", "4K", "/mnt/pmem0/x"), ("dmesg", "-c")):
             assert "Read-only file system" in xlpy(*words, status=6).err
 
-    def test_what_a_killed_command_left_is_told_and_listed(self, xlpy, host_root, configs, monkeypatch, tmp_path):
+    def test_what_a_killed_command_left_is_reported_and_listed(self, xlpy, host_root, configs, monkeypatch, tmp_path):
         xlpy("create", "-q", configs / "quickstart.cfg")
         (host_root / "unclean").write_text("creating vm (pid 1)\n")
         disk = tmp_path / "disk"

@@ -59,7 +59,7 @@ def by_hand(exported, xlpy, change=lambda text: text):
     return path
 
 
-def test_what_nobody_holds_is_found_on_the_media(xlpy, exported):
+def test_what_is_not_held_is_found_on_the_media(xlpy, exported):
     shown = xlpy("import", "--json", by_hand(exported, xlpy), status=10)
     (one,) = shown.json["items"]
     assert (one["data"]["path"], one["data"]["exported"]) == (FILE, None)
@@ -109,7 +109,7 @@ def test_check_is_content_with_an_export(xlpy, exported):
     assert warnings(xlpy, exported / "vm1.cfg") == [[]]
 
 
-def test_check_warns_of_what_nobody_holds(xlpy, exported):
+def test_check_warns_of_what_is_not_held(xlpy, exported):
     ((data, labels),) = warnings(xlpy, by_hand(exported, xlpy))
     assert "lies on pmem0, and no export holds it" in data
     assert "lies on pmem0, and no export holds it" in labels

@@ -130,7 +130,7 @@ class TestShutdown:
         assert xlpy("shutdown", "-a").err == "Shutting down domain 1\nShutting down domain 2\n"
         assert xlpy("list", "--json").json["items"] == []
 
-    def test_nobody_is_there(self, xlpy):
+    def test_without_domains(self, xlpy):
         assert xlpy("shutdown", "-a").err == "there are no domains: nothing to do\n"
 
     def test_all_goes_on_after_one_that_cannot(self, xlpy, vm, configs):
@@ -196,7 +196,7 @@ class TestTrigger:
         xlpy("trigger", "quickstart", "sleep")
         assert letters(xlpy) == "r-----"
 
-    def test_without_acpi_nobody_hears_the_button(self, xlpy, tmp_path):
+    def test_without_acpi_the_button_has_no_effect(self, xlpy, tmp_path):
         (tmp_path / "bare.cfg").write_text('name = "bare"\ntype = "hvm"\nmemory = 64\nacpi = 0\n')
         xlpy("create", "-q", tmp_path / "bare.cfg")
         xlpy("trigger", "bare", "power")

@@ -179,7 +179,7 @@ class TestWatch:
         assert watcher.communicate(timeout=30)[0] == f"{HOME}/name\n"
         assert watcher.returncode == 0
 
-    def test_what_goes_is_told(self, host):
+    def test_what_goes_is_reported(self, host):
         from xlpy.toolstack.domain.watching import Watcher
 
         with host.store.transaction("test"):

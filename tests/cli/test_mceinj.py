@@ -130,7 +130,7 @@ def test_a_second_check_that_the_guest_cannot_take_crashes_it(guest):
     assert "quickstart" not in guest("list").out or "c" in guest("list").out
 
 
-def test_dom0_reads_what_nobody_knew_of(guest, host_root):
+def test_dom0_reads_an_unknown_error(guest, host_root):
     """The machine check is how it is found."""
     host = Host.open(host_root)
     bad = host.dom0.namespaces[1].data.start + 4096

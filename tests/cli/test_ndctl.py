@@ -73,7 +73,7 @@ def test_an_error_is_injected_found_and_cleared(ndctl):
     assert ndctl("inject-error namespace1.0 -t") == ("", "")
 
 
-def test_an_error_that_nobody_was_told_of_is_found_by_a_scrub(ndctl):
+def test_an_unreported_error_is_found_by_a_scrub(ndctl):
     ndctl("create-namespace -r region1 -s 32M")
     assert "badblocks" not in one(ndctl("inject-error namespace1.0 -B 0 -n 1 --no-notify")[0])
     assert "badblocks" not in one(ndctl("list -M -n namespace1.0")[0])

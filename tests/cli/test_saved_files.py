@@ -24,7 +24,7 @@ def saved(xlpy, configs, tmp_path):
     header, memory = json.loads(raw[WORD.size :][:length]), raw[WORD.size + length + DIGEST :]
 
     def build(header=header, memory=memory, length=None):
-        """A whole file: whoever makes one can make its digest too."""
+        """A whole file: a forger can make its digest too."""
         text = header if isinstance(header, bytes) else json.dumps(header).encode()
         size = WORD.pack(len(text) if length is None else length)
         path.write_bytes(MAGIC + size + text + blake2b(text, digest_size=DIGEST).digest() + memory)

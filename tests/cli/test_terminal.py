@@ -106,7 +106,7 @@ def test_it_is_shown(xlpy, hostile):
     assert r"named \x1b]0;x\x07\x9b2J\u202e" in xlpy("guest", "probe", "1").out
 
 
-def test_json_tells_it_exactly(xlpy, hostile):
+def test_json_has_it_exactly(xlpy, hostile):
     assert xlpy("list", "--json").json["items"][0]["name"] == hostile
     assert xlpy("list", "-l").json[-1]["config"]["c_info"]["name"] == hostile
     assert xlpy("xenstore", "read", "/local/domain/1/name", "--json").json["items"][0]["value"] == hostile

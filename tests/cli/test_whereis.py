@@ -105,7 +105,7 @@ def test_configuration_line(xlpy, domain):
     assert ":9:13" in hops[0]["place"]["name"]
 
 
-def test_a_byte_nobody_was_given(xlpy, domain):
+def test_a_byte_that_no_domain_has(xlpy, domain):
     answer = xlpy("whereis", "file", "/dev/pmem1", "0x2000", "--json").json
     assert (answer["domain"], answer["gpa"], answer["path"]) == (None, None, "/dev/pmem1")
     assert answer["touch"]["domains"] == []

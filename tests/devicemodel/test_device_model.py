@@ -252,7 +252,7 @@ def test_the_page_outlives_the_process(world: World) -> None:
     assert second.handle(IoRequest(at + 4095, 1, write=False)) == 0
 
 
-def test_nobody_connected_reads_as_ones(world: World) -> None:
+def test_without_a_device_model_it_reads_as_ones(world: World) -> None:
     world.model().attach([world.backing("a", (0, MIB))])
     assert world.domain.memory.read(XEN_HVM.mailbox, 4) == b"\xff" * 4
 

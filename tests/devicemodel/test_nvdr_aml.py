@@ -90,7 +90,7 @@ def test_acpiexec_evaluates(folder: Path) -> None:
     assert evaluate(folder, *calls) == list(calls.values())
 
 
-def test_a_page_that_nobody_answers_ends_in_a_status(folder: Path) -> None:
+def test_a_page_without_a_device_model_ends_in_a_status(folder: Path) -> None:
     """acpiexec's simulated memory starts as all-ones here: the doorbell of an unpopulated page."""
     zero, one, nothing = "[Integer] = 0000000000000000", "[Integer] = 0000000000000001", "[Buffer] Length 00"
     calls = {

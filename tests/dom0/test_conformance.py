@@ -69,7 +69,7 @@ def test_what_sysfs_does_not_have(world, path):
         world.dom0.sysfs(path)
 
 
-def test_a_device_number_that_nobody_has(world):
+def test_an_unknown_device_number(world):
     with pytest.raises(NotFound):
         world.dom0.block_device_name(511, 1048575)
 
@@ -88,7 +88,7 @@ def test_fiemap(world):
     assert [bool(one.flags & FIEMAP_EXTENT_LAST) for one in extents] == [False] * (len(extents) - 1) + [True]
 
 
-def test_nobody_uses_the_file(world):
+def test_a_file_that_is_not_used(world):
     assert world.dom0.file_users(world.file) == []
     assert world.dom0.file_state(world.file).why == ""
 

@@ -403,7 +403,7 @@ DAX, VERITY, ENCRYPTED = 0x200000, 0x100000, 0x800
         (None, 0, FileState(None)),
     ],
 )
-def test_statx_tells_whether_a_file_has_dax(machine, told, flags, expected):
+def test_statx_shows_whether_a_file_has_dax(machine, told, flags, expected):
     one = dom0(machine, Kernel(flags=flags), statx=lambda path: told)
     assert one.file_state(str(machine / "mnt/pmem0/file")) == expected
 

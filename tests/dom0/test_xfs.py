@@ -420,7 +420,7 @@ def test_log_that_is_not_empty(image):
     assert caught.value.code == "XLPY-XFS-LOG"
 
 
-def test_immutable_flag_is_told(image):
+def test_immutable_flag_is_reported(image):
     number = XfsImage(image).lookup("/file-with-a-long-name-003").number
     assert not XfsImage(image).inode(number).immutable
     store_inode(image, number, 90, ">H", 8)

@@ -48,7 +48,7 @@ def test_what_is_found(source, lines):
     assert offences(source) == lines
 
 
-def test_nobody_else_prints():
+def test_only_show_prints():
     """Use ``out``, ``err``, ``exact`` or ``binary`` of xlpy.cli.show: text for people must not carry escapes."""
     found = {
         f"{path.relative_to(PACKAGE)}:{line}"

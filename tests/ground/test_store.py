@@ -298,7 +298,7 @@ def test_opening_reads_no_records(path):
     assert calls(look) == empty < 100
 
 
-def test_what_another_process_wrote_is_told_and_nothing_else(path):
+def test_what_another_process_wrote_is_reported_and_nothing_else(path):
     told = []
     store, other = Store(path, changed=lambda: told.append(1)), Store(path)
     for _ in range(2):

@@ -326,7 +326,7 @@ def test_open_is_light(hw, tmp_path):
         (lambda home: os.truncate(home / "media" / "three", 5), "5 bytes long, 201326592 are required"),
     ],
 )
-def test_damage_is_told(hw, tmp_path, damage, text):
+def test_damage_is_reported(hw, tmp_path, damage, text):
     damage(tmp_path / "hw")
     with pytest.raises(StateError, match=text):
         Hardware.open(tmp_path).read(FIRST, 1)

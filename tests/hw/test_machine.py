@@ -281,7 +281,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("old", "new", "line", "text"), FAULTS, ids=[f"{new[:50]!r}" for _, new, _, _ in FAULTS])
 @pytest.mark.usefixtures("loader")
-def test_a_fault_is_told_with_its_line(old, new, line, text):
+def test_a_fault_is_reported_with_its_line(old, new, line, text):
     assert old in BASE
     found = problems(BASE.replace(old, new, 1))
     assert any(text in one and (line is None or one.startswith(f"m.yaml:{line}: ")) for one in found), found

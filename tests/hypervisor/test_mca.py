@@ -57,7 +57,7 @@ def test_the_record_outlives_the_domain(xen, hw, store, calls, device, mapped):
     play(again, [(0, "memory_pmem_map", (second, [extent(G + 3, device.first + 3, 5)]), 1)])
 
 
-def test_the_page_is_mended_when_its_last_line_is(xen, device, mapped):
+def test_the_page_is_repaired_when_its_last_line_is(xen, device, mapped):
     base = (device.first + 3) << 12
     xen.mca.report(Spa(base))
     xen.domain(mapped).finish_machine_check()
@@ -70,7 +70,7 @@ def test_the_page_is_mended_when_its_last_line_is(xen, device, mapped):
     assert xen.domain(mapped).memory.read(Gpa((G + 3) * PAGE), 4) == bytes(4)
 
 
-def test_nobody_owns_the_page(xen, hw, device):
+def test_a_page_without_an_owner(xen, hw, device):
     outcome = xen.mca.report(Spa(device.first << 12), action_required=True)
     assert outcome[:3] == (RECOVERED, None, None)
     assert len(hw.poison) == 1
@@ -158,7 +158,7 @@ def test_ram_of_a_guest(xen, calls, guest):
     assert spa >> 12 not in xen.heap
 
 
-def test_ram_of_nobody(xen):
+def test_free_ram(xen):
     free = xen.heap.pages
     frame = next(mfn for mfn in range(0x50000, 0x60000) if mfn in xen.heap)
     assert xen.mca.report(Spa(frame << 12)).verdict == RECOVERED

@@ -64,7 +64,7 @@ def test_another_process_sees_the_same_bytes(xen, hw, store, calls, device):
     assert xen.domain(domid).memory.read(Gpa(0x1234), 9) == b"RAM bytes"
 
 
-def test_nobody_answers(xen, calls):
+def test_unmapped_addresses(xen, calls):
     memory = xen.domain(big_guest(calls)).memory
     for gpa in (0xA0000, 0x9FFFF000, G4 + GIB, (1 << 46) + 5, (1 << 64) - 8):
         memory.write(Gpa(gpa), b"dropped!")

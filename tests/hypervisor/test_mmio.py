@@ -187,12 +187,12 @@ def test_the_highest_enabled_server_wins(xen, calls, guest, box):
     assert memory.read(Gpa(BOX + 0x100), 1) == ONES
 
 
-def test_nobody_is_connected(xen, hw, store, calls, guest, box):
+def test_no_emulator_is_connected(xen, hw, store, calls, guest, box):
     again = Xen(hw, store)
     assert again.domain(guest).memory.read(Gpa(BOX), 4) == ONES * 4
     assert (
         again.console.lines()[-1]
-        == f"(XEN) d{guest} blocked: waits for ioreq server 0 at {BOX:#x}, nobody is connected"
+        == f"(XEN) d{guest} blocked: waits for ioreq server 0 at {BOX:#x}, no emulator is connected"
     )
     log = []
     connect(again, guest, 0, log, 7)  # servers are remembered, a new process connects again

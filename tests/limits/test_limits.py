@@ -115,7 +115,7 @@ def test_twice_the_input_costs_at_most_twice_as_much(name):
 # --- both sides of each limit --------------------------------------------------------------------------------
 
 
-def test_as_many_errors_as_are_told():
+def test_as_many_errors_as_are_reported():
     for count, told in ((limits.FINDINGS - 1, limits.FINDINGS - 1), (limits.FINDINGS + 1, limits.FINDINGS)):
         with pytest.raises(Refused) as caught:
             load_config("?\n" * count, "x.cfg")
@@ -125,7 +125,7 @@ def test_as_many_errors_as_are_told():
     assert len(caught.value.problems) == limits.FINDINGS
 
 
-def test_as_many_warnings_as_are_told():
+def test_as_many_warnings_as_are_reported():
     text = HEAD + "".join(f"k{number}=1\n" for number in range(limits.FINDINGS + 5))
     assert len(load_config(text, "x.cfg").warnings) == limits.FINDINGS
 

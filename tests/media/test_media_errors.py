@@ -120,7 +120,7 @@ def test_clearing_takes_whole_units(host, bad, start, size):
         media_errors.clear(host, Span(Spa(bad.start + start), size))
 
 
-def test_a_guest_is_told_and_xen_maps_no_more_of_it(host):
+def test_a_guest_is_reported_and_xen_maps_no_more_of_it(host):
     """The guest that has the memory gets notification 0x81; another one does not get the page."""
     config = load_config((CONFIGS / "quickstart.cfg").read_text(), "quickstart.cfg")
     domid = host.create(config)

@@ -109,7 +109,7 @@ def test_the_page_needs_nothing_else(make_trace):
     assert "color-scheme: light dark" in text
 
 
-def test_the_page_tells_all(make_trace):
+def test_the_page_has_all(make_trace):
     text = made_page(make_trace(WRONG), check())
     words = " ".join(text.split())
     assert "1 of 4 distinct states fail" in words

@@ -107,11 +107,11 @@ def test_a_damaged_header(make_trace, trace, damage):
     assert "header.json" in trace("show", path, status=6).err
 
 
-def test_a_trace_that_ends_early_is_told(make_trace, trace):
+def test_a_trace_that_ends_early_is_reported(make_trace, trace):
     assert "the trace ends early" in trace("show", make_trace(RIGHT, cut=-4).path).err
 
 
-def test_a_guest_that_did_not_end_is_told(make_trace, trace):
+def test_a_guest_that_did_not_end_is_reported(make_trace, trace):
     assert "did not end by itself" in trace("show", make_trace(RIGHT, complete=False).path).err
 
 

@@ -136,7 +136,7 @@ def test_search_for_nothing(show):
     assert "no such place" in texts(browser, "#what")[0]
 
 
-def test_keyboard_focus_tells_the_way(show):
+def test_keyboard_focus_shows_the_way(show):
     browser = show(bank())
     browser.execute_script("document.querySelector('path.extent').focus()")
     assert any("vNVDIMM 0" in text for text in texts(browser, "#way li"))

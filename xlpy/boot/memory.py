@@ -70,7 +70,7 @@ class EmulatorMemory:
             at += size
 
     def page(self, gpa: Gpa) -> memoryview:
-        """One page of RAM, shared with whoever maps the file."""
+        """One page of RAM, shared with every process that maps the file."""
         self.write(gpa, self.read(gpa, PAGE))  # so that it has a block: a mapped hole on a full disk kills the process
         ((offset, _),) = self._pieces(gpa, PAGE)
         assert offset is not None

@@ -53,7 +53,7 @@ def find_qemu(wanted: str = "", least: tuple[int, int] = (0, 0)) -> Qemu:
 
     Args:
         wanted: its path, or its name on PATH; empty: what ``XLPY_QEMU`` says, else ``qemu-system-x86_64``.
-        least: the version that is needed. When nobody has named one, and the one on PATH is absent or older, it is one
+        least: the version that is needed. When none is named, and the one on PATH is absent or older, it is one
             that the guest kit has unpacked.
 
     Raises:

@@ -69,7 +69,7 @@ class Boot:
 
     Args:
         xen, xenstore, store: the actors.
-        domid: whom.
+        domid: the domain.
         options: how.
         note: told what the user should know, one line at a time. step: told each step.
 

@@ -1,8 +1,8 @@
 """A boot on record, and what must be brought back when its process dies.
 
-The record is in the state. Whether a boot is alive is told by a lock file in its folder, which xlpy opens and the
-emulator inherits: the kernel lets go of it when the last of the two ends, however it ends. Until then nobody touches
-what is staged; afterwards anybody may copy it back, as often as it takes.
+The record is in the state. A lock file in its folder shows whether a boot is alive: xlpy opens it and the emulator
+inherits it, so the kernel releases it when the last of the two ends, however it ends. Until then no command touches
+what is staged; afterwards any command may copy it back, as often as it takes.
 
 A stage file has its name only once it is complete, and loses it only when all of it is on the media again.
 """
@@ -232,7 +232,7 @@ def _runs(pid: int) -> bool:
 
 
 def _silent(_text: str) -> None:
-    """Nobody is told."""
+    """The default callback: discard."""
 
 
 def _recover_one(store: Store, domid: int, note: Callable[[str], None]) -> None:

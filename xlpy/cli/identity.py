@@ -129,7 +129,7 @@ xlpy mem-set quickstart 384m
 @dry_run_option
 @json_option
 def mem_set(env: Env, domain: str, size: str, as_json: bool) -> None:
-    """Set how much memory a domain shall use: a number with t, g, m, k or b; without a letter it is MiB.
+    """Set how much memory a domain is to use: a number with t, g, m, k or b; without a letter it is MiB.
 
     The target is for the guest's balloon driver, and the domain's next start; a guest without one keeps what it has.
     """

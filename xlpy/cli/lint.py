@@ -51,7 +51,7 @@ def check(
 
     Each finding has a severity, a code, and the place in the table and in the specification. An error is what an
     operating system drops or misreads; a warning is what some do, or what does not fit its neighbours; a note is what
-    nobody reads, or what the input lacks. What --fail-on names, or worse, makes the exit status 10.
+    is not read, or what the input lacks. What --fail-on names, or worse, makes the exit status 10.
     """
     from xlpy.firmware.acpi.lint import RULES, SEVERITIES
     from xlpy.firmware.acpi.lint import check as lint

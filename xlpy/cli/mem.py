@@ -36,7 +36,7 @@ xlpy mem read quickstart 1M 4K -o page.bin
 def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_json: bool) -> None:
     """Read LENGTH bytes of guest memory at GPA: a hex dump, or raw bytes with -o.
 
-    Nobody answers at unmapped addresses: they read as all-ones.
+    Nothing responds at unmapped addresses: they read as all-ones.
     """
     raw = output == Path("-")
     if raw and as_json:

@@ -44,7 +44,7 @@ xlpy host umount /mnt/pmem0
 @dry_run_option
 @json_option
 def umount(env: Env, directory: str, as_json: bool) -> None:
-    """Unmount a file system in Dom0 that nobody uses."""
+    """Unmount a file system in Dom0 that is not used."""
     from xlpy.events.mounting import unmount
 
     with changing(env, f"unmounting {directory}") as dry:

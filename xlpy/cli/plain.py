@@ -1,7 +1,7 @@
 """The fast path for unambiguous command lines, read without click.
 
 Only what click would read in just one way is read here: whole names, each option once, every argument there, every
-value fitting its type. For any other line ``read`` answers None, and click has its say (``xlpy.cli.grammar``).
+value fitting its type. For any other line ``read`` answers None, and click reads it (``xlpy.cli.grammar``).
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ xlpy host unplug set0 --surprise
 """)
 @argument("name", metavar="DIMM|SET")
 @option("--to", type=FilePath(file_okay=False), metavar="DIR", help="Where the DIMMs go (else ROOT/unplugged).")
-@option("--surprise", is_flag=True, help="Although it is used: whoever touches it gets a machine check.")
+@option("--surprise", is_flag=True, help="Although it is used: an access to it causes a machine check.")
 @dry_run_option
 @json_option
 def unplug(env: Env, name: str, to: Path | None, surprise: bool, as_json: bool) -> None:

@@ -32,7 +32,7 @@ xlpy pmem read /dev/pmem1 1M 4K -o page.bin
 def read(env: Env, path: str, offset: int, length: int, output: Path | None, as_json: bool) -> None:
     """Read LENGTH bytes of a device or file of Dom0 from OFFSET on, cut at its end.
 
-    Bad memory is an input/output error; one that nobody knew of causes a machine check, and is known from then on.
+    Bad memory is an input/output error; one that was unknown causes a machine check, and is known from then on.
     """
     from xlpy.events.file_io import read as read_path
     from xlpy.private import private

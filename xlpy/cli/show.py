@@ -48,7 +48,7 @@ def out(*lines: object) -> None:
 
 
 def err(*lines: object) -> None:
-    """Print lines on standard error, as ``out``; that nobody can hear it stops nothing."""
+    """Print lines on standard error, as ``out``; a closed standard error stops nothing."""
     with suppress(OSError):
         sys.stderr.write("".join([f"{visible(str(line))}\n" for line in lines]))
         sys.stderr.flush()
@@ -60,7 +60,7 @@ def exact(texts: Iterable[str]) -> None:
 
 
 def flush() -> None:
-    """Let whoever reads standard output have all of it now."""
+    """Flush standard output."""
     sys.stdout.flush()
 
 

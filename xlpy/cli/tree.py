@@ -37,7 +37,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "domid": ("identity:domid_of", "Print a domain's id."),
         "domname": ("identity:domname", "Print a domain's name."),
         "config-update": ("identity:config_update", "Store a configuration for a domain's next restart."),
-        "mem-set": ("identity:mem_set", "Set how much memory a domain shall use."),
+        "mem-set": ("identity:mem_set", "Set how much memory a domain is to use."),
         "mem-max": ("identity:mem_max", "Set how much memory a domain may have."),
         "list": ("overview:list_domains", "List domains, as xl does."),
         "vm-list": ("overview:vm_list", "List the UUID, id and name of every domain."),

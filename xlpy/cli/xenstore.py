@@ -163,7 +163,7 @@ xlpy xenstore watch -n 1 -T 10 /local/domain/1/control/shutdown
 def watch(
     env: Env, paths: tuple[str, ...], count: int | None, timeout: float | None, domid: int, as_json: bool
 ) -> None:
-    """Print the path of every node that changes at or below PATH, whoever changes it.
+    """Print the path of every node that changes at or below PATH, by any command or domain.
 
     As with every watch of xenstore, one event for each PATH comes at once. Without -n and -T it ends with Ctrl-C.
     """

@@ -22,8 +22,8 @@ Device (NV00) { _ADR, _DSM, _LSI, _LSR, _LSW, _EJ0 }  // and so on
 
 The page is trapped in the model, one access at a time: hence wide accesses, and a second, short view of the data for
 the inputs and outputs of up to 64 bytes that most functions have. Results are cut with Mid, which gives a Buffer also
-where a field of up to 64 bits would read as an Integer. A doorbell of all-ones means that nobody is behind the page,
-one that stays set that the device model hangs; both end in a status.
+where a field of up to 64 bits would read as an Integer. A doorbell of all-ones means that no device model serves
+the page, one that stays set that the device model hangs; both end in a status.
 
 Under an emulator the page is RAM, and the device model another process. Then ASKM also writes to an I/O port, which
 wakes that process, and IDLE stalls for a while before it sleeps.

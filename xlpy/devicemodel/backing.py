@@ -33,7 +33,7 @@ class Backing(NamedTuple):
     unarmed: tell the guest that the device cannot keep its data.
     read_only: map it such that the guest can only read; such a device is not armed.
     node: the guest's NUMA node that it belongs to.
-    uuid: 16 bytes that name the backing for ever; empty: made from ``path``.
+    uuid: 16 bytes that always name the backing; empty: made from ``path``.
     smart: it lies on DIMMs, which tell of their health.
     """
 

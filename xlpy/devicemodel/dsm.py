@@ -59,7 +59,7 @@ _NOTHING = Struct("")
 
 
 class DsmTarget(Protocol):
-    """Whom the functions act on: the device model of the domain that asks."""
+    """What the functions act on: the device model of the domain that asks."""
 
     @property
     def devices(self) -> Sequence[Vnvdimm]:

@@ -2,8 +2,8 @@
 
 The file belongs to the backing and outlives the domain. It is made by the first write; until then the area reads as
 zeros. A write is in place and on stable storage before it is reported as done, and that is all a label area promises,
-in hardware as here: a write that is cut short by a crash may be torn. Nothing is lost by that, because whoever writes
-labels writes the index block that is not current, and a torn one fails its checksum (UEFI 2.7, 13.19).
+in hardware as here: a write that is cut short by a crash may be torn. Nothing is lost by that, because software that
+writes labels writes the index block that is not current, and a torn one fails its checksum (UEFI 2.7, 13.19).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 r"""The ACPI tables of vNVDIMMs that no device model serves: a stock Xen, whose hvmloader passes tables through.
 
-There is no mailbox and nobody behind it, so everything is in the AML. A label area is memory of the guest's own: the
+There is no mailbox and no device model, so everything is in the AML. A label area is memory of the guest's own: the
 methods reach it through SystemMemory regions, in windows that lie inside it and start on 8 bytes. A window is read,
 changed and written back as a whole, in stores of 8 bytes; what is outside the range gets the bytes that it had, so a
 power failure in between leaves each of its units as it was. Two windows exist, because Linux writes labels and index

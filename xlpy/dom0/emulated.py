@@ -214,7 +214,7 @@ class EmulatedDom0(Vfs):
         self.pinning.unpin(path, owner)
 
     def check_pinned(self, path: str) -> None:
-        """As ``kernel.Dom0.check_pinned``. NotFound when nobody holds the path."""
+        """As ``kernel.Dom0.check_pinned``. NotFound when the path is not held."""
         self.pinning.check(path)
 
     def release(self, owner: str | None = None) -> None:

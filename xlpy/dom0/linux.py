@@ -288,7 +288,7 @@ class LinuxDom0:
             self._table.delete(path)
 
     def check_pinned(self, path: str) -> None:
-        """As ``kernel.Dom0.check_pinned``. NotFound when nobody holds the path."""
+        """As ``kernel.Dom0.check_pinned``. NotFound when the path is not held."""
         from xlpy.dom0.files.pins import digest
 
         record = self._get(path)

@@ -24,7 +24,7 @@ def inject(host: Host, spans: Sequence[Span[Spa]], notify: bool = True) -> None:
     Args:
         host: whose.
         spans: host physical; they grow to whole lines of 64 bytes.
-        notify: the platform raises notification 0x81, so that Dom0 scrubs; else nobody knows until a scrub.
+        notify: the platform raises notification 0x81, so that Dom0 scrubs; else it stays unknown until a scrub.
 
     Raises:
         Constraint: not persistent memory of one region; nothing is done then.

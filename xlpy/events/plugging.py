@@ -103,7 +103,7 @@ def unplug(host: Host, name: str, to: str | None = None, surprise: bool = False,
         host: whose.
         name: of a set, or of a DIMM that is one alone or belongs to none.
         to: the folder for the DIMMs; else ``unplugged`` in the state directory.
-        surprise: although it is used: whoever touches it gets a machine check. The set stays, and none of it can be
+        surprise: although it is used: an access to it causes a machine check. The set stays, and none of it can be
             read; what is left of it is taken out by another call.
         dry_run: check only.
 
@@ -190,7 +190,7 @@ def _without(spec: MachineSpec, region: Region | None, dimms: set[str]) -> Machi
 
 
 def _pull(host: Host, region: Region, dimms: list[DimmSpec], where: Path) -> list[MachineCheckOutcome]:
-    """Nobody was asked: no line of the set can be read from now on, and each domain that has some of it hits one."""
+    """Without asking: no line of the set can be read from now on, and each domain that has some of it reads one."""
     base, bad = region.span.start, host.hw.poison.overlapping(region.span)
     spoiled = region.set.spoiled if region.set.out else tuple((one.start - base, one.end - base) for one in bad)
     host.hw.keep(region.span)

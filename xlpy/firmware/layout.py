@@ -73,7 +73,7 @@ IN_RAM_SIZE = 2 * MIB  # what ``in_ram`` takes
 def in_ram(base: Gpa, pm_base: int = PM_BASE) -> GuestLayout:
     """A layout inside ordinary RAM: 2 MiB from ``base`` (page aligned), for emulators whose 4 GiB top has no RAM.
 
-    The page from ``mem_end`` on is left free: whoever plays SeaBIOS puts its copy of the RSDP there.
+    The page from ``mem_end`` on is left free: code that stands in for SeaBIOS puts its copy of the RSDP there.
     """
     return GuestLayout(
         acpi_info=base,

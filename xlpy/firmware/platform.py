@@ -43,16 +43,16 @@ if TYPE_CHECKING:
         """The guest's view of Xen and of its devices."""
 
         def read(self, gpa: Gpa, length: int, /) -> bytes:
-            """Guest memory or MMIO; all-ones where nobody answers."""
+            """Guest memory or MMIO; all ones where nothing responds."""
 
         def write(self, gpa: Gpa, data: bytes, /) -> None:
-            """Guest memory or MMIO; dropped where nobody answers."""
+            """Guest memory or MMIO; dropped where nothing responds."""
 
         def cpuid(self, leaf: int, subleaf: int, /) -> tuple[int, int, int, int]:
             """EAX, EBX, ECX, EDX under the domain's policy, with Xen's own leaves from 0x40000000."""
 
         def io_in(self, port: int, size: int, /) -> int:
-            """Read a port, ``size`` 1, 2 or 4 bytes; all-ones where nobody answers."""
+            """Read a port, ``size`` 1, 2 or 4 bytes; all ones where nothing responds."""
 
         def io_out(self, port: int, size: int, value: int, /) -> None:
             """Write a port, ``size`` 1, 2 or 4 bytes."""

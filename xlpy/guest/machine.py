@@ -25,7 +25,7 @@ class GuestMachine:
         self._platform = GuestPlatform(running.domain, lambda _key: None)
 
     def read(self, space: int, address: int, width: int) -> int:
-        """One unit of ``width`` bytes; all-ones where nobody answers."""
+        """One unit of ``width`` bytes; all ones where nothing responds."""
         if space == SYSTEM_MEMORY:
             return int.from_bytes(self._platform.read(Gpa(address), width), "little")
         if space == PCI_CONFIG:
@@ -41,7 +41,7 @@ class GuestMachine:
         return b"".join([self.read(space, at, width).to_bytes(width, "little") for at in units])
 
     def write(self, space: int, address: int, width: int, value: int) -> None:
-        """Store one unit; dropped where nobody answers."""
+        """Store one unit; dropped where nothing responds."""
         if space == SYSTEM_MEMORY:
             self._platform.write(Gpa(address), value.to_bytes(width, "little"))
         elif space == PCI_CONFIG:

@@ -149,7 +149,7 @@ def probe(running: Running) -> ProbeReport:
 def _load(running: Running, tables: list[Found], problems: list[str]) -> Interpreter | None:
     """The guest's AML, every method of which can be compiled.
 
-    The tables that hvmloader carries are known to be sound: tests compile them, with iasl too. That holds while nobody
+    The tables that hvmloader carries are known to be sound: tests compile them, with iasl too. That holds while nothing
     but the device model, whose names lie below a device of its own, adds a table from which names could be taken.
     """
     from xlpy.firmware.hvmloader.compiled import carried

@@ -135,7 +135,7 @@ def _controllers(top: Section, dimms: list[DimmSpec]) -> tuple[int, ...]:
 
 
 def _numbered(sections: list[Section], dimms: list[DimmSpec]) -> list[DimmSpec]:
-    """Handles and SMBIOS handles for DIMMs that give none: the next that nobody else has given."""
+    """Handles and SMBIOS handles for DIMMs that give none: the next that is free."""
     handles = {dimm.handle for section, dimm in zip(sections, dimms, strict=True) if "handle" in section}
     physical = {dimm.phys_id for section, dimm in zip(sections, dimms, strict=True) if "phys_id" in section}
     found = []

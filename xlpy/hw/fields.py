@@ -88,7 +88,7 @@ class Section:
         self._problems.add(line, f"{where}: {text}" if where else text)
 
     def done(self) -> None:
-        """Note every key that nobody asked for."""
+        """Note every key that was not looked up."""
         for key in self._entries:
             if key not in self._asked:
                 self.problem(key, "unknown key" + self._problems.nearest(key, self._asked))

@@ -75,7 +75,7 @@ def parse_fragment(text: str, source: str, there: MachineSpec) -> Fragment:
 
 
 def _free(taken: set[int]) -> Iterator[int]:
-    """Numbers from 1 on that nobody has."""
+    """Numbers from 1 on that are free."""
     return (number for number in count(1) if number not in taken)
 
 

@@ -294,7 +294,7 @@ class Hardware:
     def mend(self, span: Span[Spa]) -> int:
         """Make every bad line that ``span`` touches a good one, as a write of the whole line does.
 
-        Those of a set that lacks a DIMM stay bad: there is nobody to write to.
+        Those of a set that lacks a DIMM stay bad: there is nothing to write to.
 
         Returns:
             the bytes that were poisoned and are not any more.

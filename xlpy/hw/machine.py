@@ -21,7 +21,7 @@ class CpuSpec(NamedTuple):
     features: optional instructions on top of the base model, such as ``clwb`` (see ``xlpy.hw.cpu``).
     """
 
-    count: int = 4  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    count: int = 4  # type: ignore[assignment]  # hides tuple.count, which is not needed here
     physical_bits: int = 46
     line: int = 64
     features: tuple[str, ...] = ("clflushopt", "clwb")

@@ -187,7 +187,7 @@ class Media:
             self._fd = -1
 
     def __del__(self) -> None:
-        """Nobody uses it any longer."""
+        """It is not used any longer."""
         self.close()
 
 

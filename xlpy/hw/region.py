@@ -21,7 +21,7 @@ class Region(NamedTuple):
     """
 
     name: str
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not needed here
     span: Span[Spa]
     set: SetSpec
     file: str

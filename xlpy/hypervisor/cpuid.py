@@ -2,7 +2,7 @@
 
 A guest's policy is what the toolstack asks for, cut down to the maximum policy: features that the processor has, that
 Xen knows (``arch-x86/cpufeatureset.h``, the masks below) and whose prerequisites are there. So CLFLUSHOPT and CLWB
-appear exactly when the host has them and nobody switched them off; PCOMMIT, which no processor ever had, is no feature
+appear exactly when the host has them and they are not switched off; PCOMMIT, which no processor ever had, is no feature
 that Xen knows and always reads 0.
 """
 

@@ -344,7 +344,7 @@ class Domain:
         self.save()
 
     def blocked(self, why: str) -> None:
-        """A vCPU waits for an emulator that is not there; on hardware it would wait for ever."""
+        """A vCPU waits for an emulator that is not there; on hardware it would wait forever."""
         self.xen.console.write(f"(XEN) d{self.domid} blocked: {why}", keep=False)
 
     # RAM

@@ -24,7 +24,7 @@ class Heap:
 
     Args:
         free: disjoint ``(first, end)`` frame ranges.
-        offlined: frames taken out of use for ever by machine checks.
+        offlined: frames taken out of use permanently by machine checks.
     """
 
     def __init__(self, free: Iterable[tuple[int, int]], offlined: Iterable[int] = ()) -> None:
@@ -86,7 +86,7 @@ class Heap:
                 self._free.add(first, last, None)
 
     def offline(self, mfn: int) -> bool:
-        """Take a frame out of use for ever; whether it was free (an owned one leaves when it is released)."""
+        """Take a frame out of use permanently; whether it was free (an owned one leaves when it is released)."""
         self._offlined.add(mfn)
         return bool(self._free.remove(mfn, mfn + 1))
 

@@ -76,7 +76,7 @@ class MachineCheckOutcome(NamedTuple):
     """How a machine check ended.
 
     verdict: ``continue`` (logged), ``recovered`` or ``reset`` (the host panics).
-    domid, gpa: the guest that had the page, and where; None when nobody had.
+    domid, gpa: the guest that had the page, and where; None when no guest had it.
     why: one line.
     """
 

@@ -165,7 +165,7 @@ class Ioreq:
         return found
 
     def access(self, request: IoRequest) -> int:
-        """Dispatch one access; all ones when nobody answers."""
+        """Dispatch one access; all ones when nothing responds."""
         last = request.address + request.length - 1
         ones = (1 << 8 * request.length) - 1
         if request.kind == abi.XEN_DMOP_IO_RANGE_MEMORY:
@@ -177,7 +177,7 @@ class Ioreq:
             if server.enabled and server.holds(request.kind, request.address, last):
                 if number in self._handlers:
                     return self._handlers[number](request) & ones
-                self._blocked(f"waits for ioreq server {number} at {request.address:#x}, nobody is connected")
+                self._blocked(f"waits for ioreq server {number} at {request.address:#x}, no emulator is connected")
                 break
         return ones
 

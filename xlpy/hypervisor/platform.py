@@ -41,7 +41,7 @@ class GuestPlatform:
         self.save = self.chipset.save
 
     def read(self, gpa: Gpa, length: int, /) -> bytes:
-        """Guest memory or MMIO; all ones where nobody answers."""
+        """Guest memory or MMIO; all ones where nothing responds."""
         return self._memory.read(gpa, length)
 
     def read_run(self, gpa: Gpa, width: int, count: int, /) -> bytes:
@@ -49,7 +49,7 @@ class GuestPlatform:
         return self._memory.read_run(gpa, width, count)
 
     def write(self, gpa: Gpa, data: bytes, /) -> None:
-        """Guest memory or MMIO; dropped where nobody answers."""
+        """Guest memory or MMIO; dropped where nothing responds."""
         self._memory.write(gpa, data)
 
     def cpuid(self, leaf: int, subleaf: int, /) -> tuple[int, int, int, int]:
@@ -57,7 +57,7 @@ class GuestPlatform:
         return self._domain.cpuid(leaf, subleaf)
 
     def io_in(self, port: int, size: int, /) -> int:
-        """Read a port; all ones where nobody answers."""
+        """Read a port; all ones where nothing responds."""
         if port == DEBUG_PORT:
             return DEBUG_PORT  # how a guest recognises the port
         value = self.chipset.io_in(port, size)

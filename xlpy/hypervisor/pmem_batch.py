@@ -36,7 +36,7 @@ class PmemExtent(NamedTuple):
 
     gfn: Gfn
     mfn: Mfn
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    count: int  # type: ignore[assignment]  # hides tuple.count, which is not needed here
 
 
 class Columns(NamedTuple):

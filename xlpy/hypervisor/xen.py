@@ -249,7 +249,7 @@ class Xen:
             domid = next((number for number in free if taken(str(number)) is None), None)
             if domid is None:
                 return None
-            with self.store.surviving():  # it is not handed out again, even when the domain comes to nothing
+            with self.store.surviving():  # it is not handed out again, even when the domain cannot be made
                 self._state.put("last_domid", domid)
         elif not 0 < domid < abi.DOMID_FIRST_RESERVED or taken(str(domid)) is not None:
             return None

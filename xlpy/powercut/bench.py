@@ -110,7 +110,7 @@ def _run(check: Check, subject: Subject) -> tuple[Verdict, Ranges | None]:
 
 
 class Inline(Executor):
-    """Carries out each call at once, in the thread that asks: nobody waits for another thread."""
+    """Carries out each call at once, in the calling thread: no thread waits for another."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Call; the future has the outcome already."""
@@ -123,7 +123,7 @@ class Inline(Executor):
 
 
 class Workers(NamedTuple):
-    """What carries out calls. threads: how many at a time. look: raises Constraint when nobody does any longer."""
+    """What carries out calls. threads: how many at a time. look: raises Constraint when nothing does any longer."""
 
     pool: Executor
     threads: int

@@ -21,7 +21,7 @@ _ROOM = 1 << 12
 class Writers:
     """Watches one file.
 
-    Where there is no inotify (no watch is left: ``fs.inotify.max_user_instances``), nobody is ever seen.
+    Where there is no inotify (no watch is left: ``fs.inotify.max_user_instances``), no opening is ever seen.
     """
 
     def __init__(self, path: Path) -> None:

@@ -71,7 +71,7 @@ def cut_to_size(line: int, data: bytes) -> bytes:
 
 
 def working_folder(source: StateSource, memory: Path = MEMORY) -> Path:
-    """Where an image is when nobody says where: in memory when it is small and there is room, else beside the trace.
+    """Where an image is by default: in memory when it is small and there is room, else beside the trace.
 
     Checkers sync what they look at; on a disk that takes longer than the check itself.
     """

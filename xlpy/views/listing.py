@@ -71,7 +71,7 @@ class PmemRow(NamedTuple):
 
     dev: ``namespace0.0``. device: of Dom0 below ``/dev``, None where it has none. mode: ndctl's. size: bytes of the
     data. resource: where they are in host-physical memory, None in sector mode. reserved: bytes set aside for Xen.
-    registered: whether Xen knows it; reason: why not. users: domains, and for whom files on it are held. uses: what
+    registered: whether Xen knows it; reason: why not. users: domains, and those that hold files on it. uses: what
     Dom0 does with it. mounts: of file systems on it. problem: why it is disabled. words: all of it in ndctl's words and
     ours, with what ``ndctl list -M`` tells of bad blocks.
     """

@@ -247,7 +247,7 @@ def test_an_extent_tree_that_loops(plain):
     ],
     ids=["empty", "not a multiple of 4", "beyond the block", "name longer than the entry", "inode beyond the last"],
 )
-def test_a_directory_entry_that_lies(plain, at, value):
+def test_a_wrong_directory_entry(plain, at, value):
     with Ext4Image(plain.path) as fs:
         folder = fs.fiemap(fs.lookup("/d"))[0].physical
         plain.poke(folder + 12 + at, value)  # the entry after the first

@@ -206,7 +206,7 @@ def test_block_devices_survive_the_store():
         assert BlockDevice.load(device.dump()) == device
 
 
-def test_a_damaged_partition_table_is_told():
+def test_a_damaged_partition_table_is_reported():
     memory = SparseMemory()
     for at, data in build_gpt(128 * MIB, [Partition(1, MIB, MIB)], UUID):
         memory.write(BASE + at, data)

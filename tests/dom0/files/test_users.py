@@ -41,7 +41,7 @@ def users(machine, name, mounts=()):
     return found.of_device(str(machine / "dev" / name), name)
 
 
-def test_nobody(machine):
+def test_no_users(machine):
     for name in ("pmem0", "pmem0p1", "pmem1"):
         assert users(machine, name) == []
 

@@ -291,7 +291,7 @@ def test_zeros_are_an_area_that_is_not_initialised() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 0x3FF), st.integers(0, 255)), min_size=1, max_size=8))
-def test_damage_anywhere_is_told_and_never_raised(hits: list[tuple[int, int]]) -> None:
+def test_damage_anywhere_is_reported_and_never_raised(hits: list[tuple[int, int]]) -> None:
     data = with_labels(NS1._replace(slot=0), NS1._replace(uuid=bytes(16), dpa=1 << 30))
     for at, value in hits:
         data[at] = value

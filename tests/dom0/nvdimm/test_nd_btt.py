@@ -80,7 +80,7 @@ def test_sequences_that_contradict_each_other(sequences):
 
 
 @pytest.mark.parametrize("slots", [[0, 3], [0, 1, 2], [1, 2]])
-def test_a_layout_that_nobody_writes(slots):
+def test_an_impossible_layout(slots):
     memory, block = arena()
     memory.write(Spa(START + block.logoff), bytes(64))
     for slot in slots:

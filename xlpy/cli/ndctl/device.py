@@ -157,5 +157,5 @@ def set_size(namespace: NdNamespace, size: int) -> None:
 
 
 def set_class(namespace: NdNamespace, mode: str) -> None:
-    """ndctl_namespace_set_enforce_mode, which nobody minds the failure of."""
+    """ndctl_namespace_set_enforce_mode, whose failure is ignored."""
     attempt(lambda: namespace.store_holder_class(MODES[mode][1]))

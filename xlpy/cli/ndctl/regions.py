@@ -51,7 +51,7 @@ def enable(session: NdctlSession, words: Sequence[str]) -> int:
 
 
 def disable(session: NdctlSession, words: Sequence[str]) -> int:
-    """``disable-region``: its namespaces first, as far as nobody uses them."""
+    """``disable-region``: its namespaces first, as far as they are not used."""
 
     def act(session: NdctlSession, region: NdRegion) -> int:
         for one in filters.namespaces(region):

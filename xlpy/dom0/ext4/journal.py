@@ -1,7 +1,7 @@
 """Edits of a file system that are done or not done at every instant, and can be taken back.
 
 An edit is a list of byte ranges with what they held and what they are to hold. It is written to a file beside the image
-before the first of them is stored: from the file, whoever comes next stores all of them, or what was there before. The
+before the first of them is stored: from the file, the next command stores all of them, or what was there before. The
 file has its name only once it is complete.
 """
 

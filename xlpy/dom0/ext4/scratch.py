@@ -117,7 +117,7 @@ class ScratchCopy:
                     if after == before:
                         continue
                     if (first + at) // _UNIT not in self._copied:
-                        if not any(after):  # nobody has written it: a unit is larger than a block
+                        if not any(after):  # it was not written: a unit is larger than a block
                             continue
                         self._refuse_in_use((first + at) // size)
                     found.append(ByteEdit(first + at, before, after))

@@ -1,7 +1,7 @@
 """Edits of Dom0's ext4 file systems: each stays or goes with the transaction that it is made in.
 
 The file system keeps what an edit replaces, under a name, until the edit is final; the state has that name when the
-transaction has been committed. So whoever comes after a kill knows what to finish and what to take back.
+transaction has been committed. So the next command after a kill knows what to finish and what to take back.
 """
 
 from __future__ import annotations

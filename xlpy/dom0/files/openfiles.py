@@ -27,7 +27,7 @@ def users(paths: Iterable[str], proc: str = "/proc") -> dict[str, list[str]]:
     """Who has files or devices open or mapped, or a lease or lock on them, other than this process.
 
     Args:
-        paths: of files and devices; where there is nothing, nobody uses it.
+        paths: of files and devices; what does not exist is not used.
         proc: where proc is mounted.
 
     Returns:

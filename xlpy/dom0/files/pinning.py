@@ -77,7 +77,7 @@ class Pinning:
                 self._set_immutable(pin, False)
 
     def check(self, path: str) -> None:
-        """As ``kernel.Dom0.check_pinned``. NotFound when nobody holds the path."""
+        """As ``kernel.Dom0.check_pinned``. NotFound when the path is not held."""
         pin = next(iter(self._pins.at(self._vfs.clean(path))), None)
         if pin is None:
             raise NotFound(f"{path} is not held by any domain")

@@ -1,7 +1,7 @@
 """The memory errors that Dom0's driver knows of, and what became of those that it does not know yet.
 
 An error is found by a scrub (at boot, on notification 0x81, on demand), and stays known until its range is cleared,
-even when the media have lost it by other means; one that appears in silence is known to nobody until then (Linux:
+even when the media have lost it by other means; one that appears without a report is unknown until then (Linux:
 ``nvdimm_bus`` badrange, ``acpi_nfit_scrub``).
 """
 

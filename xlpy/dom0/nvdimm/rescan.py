@@ -28,7 +28,7 @@ class HostMachine:
         self._hw = hw
 
     def read(self, space: int, address: int, width: int) -> int:
-        """One unit; all-ones where nobody answers."""
+        """One unit; all ones where nothing responds."""
         if space:
             return (1 << 8 * width) - 1
         return int.from_bytes(self._hw.read(Spa(address), width), "little")
@@ -87,7 +87,7 @@ def _cookies(one: RegionDesc) -> tuple[int, int]:
 
 
 def _numbers(wanted: Iterable[int | None]) -> list[int]:
-    """Numbers for devices: those that they have, and for the others the lowest that nobody has."""
+    """Numbers for devices: those that they have, and for the others the lowest that is free."""
     given = list(wanted)
     taken = {number for number in given if number is not None}
     found = []

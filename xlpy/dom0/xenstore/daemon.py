@@ -83,7 +83,7 @@ class XenStore:
     # what connections use
 
     def load(self, path: str) -> Node | None:
-        """The node at an absolute path. The root always exists; Dom0 owns it and nobody else may read it."""
+        """The node at an absolute path. The root always exists; Dom0 owns it and no other domain may read it."""
         row = self._table.get(path)
         if row is None:
             return Node("", (Perm(0, "n"),), 0) if path == "/" else None

@@ -29,7 +29,7 @@ def report(platform: Platform, error: XlpyError) -> FirmwareStopped:
     """Print the error as a BUG, crash the domain, and give what to raise.
 
     Args:
-        platform: where to print and whom to shut down.
+        platform: where to print and what to shut down.
         error: what went wrong, be it found by firmware, by a format or by a hypercall.
     """
     stopped = error if isinstance(error, FirmwareStopped) else _wrap(error)

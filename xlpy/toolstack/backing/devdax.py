@@ -15,7 +15,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xlpy.dom0.kernel import Dom0
 
-MAPPED_BY = {"", "device_dax"}  # drivers that leave the memory to whoever opens the device
+MAPPED_BY = {"", "device_dax"}  # drivers that leave the memory to the processes that open the device
 
 # What is known of memory that no NFIT describes
 NOTES = {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xlpy.addr import Spa, Span
     from xlpy.dom0.extents import Extent, Extents
 
-# flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` mends it)
+# flag -> (code, what the extent is, why it cannot be mapped, whether `pmem prepare` corrects it)
 _REFUSED: tuple[tuple[int, str, str, str, bool], ...] = (
     (FIEMAP_EXTENT_DATA_INLINE, "INLINE", "inline", "the data lies inside metadata, not in pages of its own", False),
     (FIEMAP_EXTENT_DATA_TAIL, "TAIL", "tail-packed", "the block is shared with other files", False),

@@ -1,4 +1,4 @@
-"""From ``vnvdimm`` entries to what the device model is given: resolved, nobody else's, pinned, with a label area."""
+"""From ``vnvdimm`` entries to what the device model is given: resolved, not in use, pinned, with a label area."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def refuse_unregistered(xen: Xen, dom0: EmulatedDom0, path: str, resolved: Resol
 
 
 def refuse_unmappable(xen: Xen, dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
-    """What the hypervisor would find on mapping a backing, whoever has it now.
+    """What the hypervisor would find on mapping a backing, whichever domain has it now.
 
     Raises:
         HypercallError: Xen does not know the device, or a line is poisoned.

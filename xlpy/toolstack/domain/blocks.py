@@ -113,7 +113,7 @@ def detach(life: Lifecycle, domid: int, device: str, force: bool = False, dry_ru
 
     Args:
         life: the toolstack.
-        domid: whom.
+        domid: the domain.
         device: ``xvda``, ``hdc``, ``d0p0`` or a number.
         force: although the guest has it.
         dry_run: check only.

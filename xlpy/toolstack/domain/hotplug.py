@@ -97,7 +97,7 @@ def detach(life: Lifecycle, domid: int, device: str, force: bool = False, dry_ru
 
     Args:
         life: the toolstack.
-        domid: whom.
+        domid: the domain.
         device: its slot, the name of its ACPI object (``NV00``), or its file.
         force: although the guest has not let go of it.
         dry_run: check only.

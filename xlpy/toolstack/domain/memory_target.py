@@ -46,7 +46,7 @@ def set_target(life: Lifecycle, domid: int, kib: int, dry_run: bool = False) -> 
 
     Args:
         life: the toolstack.
-        domid: whom.
+        domid: the domain.
         kib: with video memory.
         dry_run: check only.
 

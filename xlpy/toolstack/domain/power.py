@@ -43,7 +43,7 @@ def trigger(life: Lifecycle, domid: int, name: str, vcpu: int = 0, dry_run: bool
 
     Args:
         life: the toolstack.
-        domid: whom.
+        domid: the domain.
         name: a key of ``TRIGGERS``, in any case.
         vcpu: who gets an NMI.
         dry_run: check only.

@@ -97,7 +97,7 @@ def number(connection: Connection, path: str) -> int:
     text = connection.read(path)
     if not (text.isascii() and text.isdigit()):
         raise StateError(
-            f"{path} in xenstore is {text[:40]!r}, a number is required", hint="xlpy xenstore write mends it"
+            f"{path} in xenstore is {text[:40]!r}, a number is required", hint="correct it with: xlpy xenstore write"
         )
     return int(text)
 

@@ -128,7 +128,7 @@ class Checksums:
 def _views(run: RamRun, checksums: Checksums) -> Iterator[tuple[int, memoryview, int]]:
     """How far into a run, the bytes, and their checksum: of a mapping, because a copy would cost as much as that.
 
-    It is of blocks that are there (``data_runs``), and ends when nobody has a view of it.
+    It is of blocks that are there (``data_runs``), and ends when no view of it is left.
     """
     from mmap import ALLOCATIONGRANULARITY, MAP_POPULATE, MAP_SHARED, PROT_READ, mmap
 

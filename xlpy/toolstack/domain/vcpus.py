@@ -19,7 +19,7 @@ def set_online(
 
     Args:
         life: the toolstack.
-        domid: whom.
+        domid: the domain.
         text: how many, decimal as in xl: what follows the digits is ignored.
         up: how many are up now.
         ignore_host: allow more than the host has CPUs.

@@ -229,7 +229,7 @@ class LinuxMachine:
             raise Conflict(
                 f"{path} is immutable already: another export, or somebody else, holds it in place",
                 code="XLPY-PMEM-PINNED",
-                hint=f"xlpy export check lists the exports of this machine; if nobody needs it: chattr -i {path}",
+                hint=f"xlpy export check lists the exports of this machine; if it is not needed: chattr -i {path}",
             )
         if not was:
             self._dom0.set_immutable(path, True)

@@ -22,7 +22,7 @@ def users(spans: Sequence[Span[Spa]]) -> list[str]:
     """Running domains whose ``iomem`` has any of this memory, such as ``domain 3 (vm1)``.
 
     Raises:
-        Constraint: there is an ``xl`` and it fails, so nobody knows.
+        Constraint: there is an ``xl`` and it fails, so that is unknown.
     """
     if shutil.which("xl") is None:
         return []  # without xl nothing starts domains here

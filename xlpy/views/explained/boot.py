@@ -47,7 +47,7 @@ CODES = (
         6,
         "The guest did not power off in time.",
         "Give it more: --timeout SECONDS; the console shows where it stands.",
-        ("# a guest that waits for ever",),
+        ("# a guest that waits forever",),
         "life.md",
     ),
     E(

@@ -122,7 +122,7 @@ CODES = (
     E(
         "XLPY-EXPORT-XL",
         6,
-        "xl fails, so nobody knows which domains run.",
+        "xl fails, so which domains run is unknown.",
         "Run as root in Dom0, and see that xenstored runs.",
         ("# an xl that fails",),
         "real-xen.md",

@@ -109,7 +109,7 @@ CODES = (
         "XLPY-GUEST-READ-ONLY",
         8,
         "The guest stored to memory that it may only read; nothing of the store was done.",
-        "mode=ro in the vnvdimm entry is the reason; leave it out where the guest shall write.",
+        "mode=ro in the vnvdimm entry is the reason; leave it out where the guest is to write.",
         (
             "xlpy create configs/quickstart.cfg 'vnvdimm=[\"file=/mnt/pmem0/vm1.img,mode=ro\"]'",
             "xlpy mem write quickstart 0x500000000 --hex 00",

@@ -110,7 +110,7 @@ class Addresses(NamedTuple):
 class Touch(NamedTuple):
     """Who may touch a byte, and what happens to it.
 
-    dom0: whether Dom0 may map it, in words. domains: that have it mapped. pins: for whom its file or device is held.
+    dom0: whether Dom0 may map it, in words. domains: that have it mapped. pins: what holds its file or device.
     poison: whether it is bad. persistence: the domain up to which a store must come to be safe, in Linux' words.
     flushed: whether a power failure leaves it as it reads; None for what is lost anyway.
     """

@@ -93,7 +93,7 @@ def _named(running: Running) -> Iterator[tuple[str, Span[Gpa], str, Place | None
 
 
 def register(running: Running, gpa: Gpa, load: dict[str, Any]) -> Part:
-    """A register of a device. NotFound: nobody answers."""
+    """A register of a device. NotFound: nothing responds there."""
     for row in running.map(extents=False):
         if row.start <= gpa < row.end and row.kind == "mmio":
             decided = (

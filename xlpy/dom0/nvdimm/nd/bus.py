@@ -119,7 +119,7 @@ class NdBus:
         return self._nd.platform.flush_hints(dimm.info) > 0
 
     def users(self, namespace: NdNamespace) -> list[str]:
-        """Who uses a namespace: ``domain vm``, ``mount /mnt/pmem0``, ``dm-0``; empty when nobody does."""
+        """Who uses a namespace: ``domain vm``, ``mount /mnt/pmem0``, ``dm-0``; empty when it is not used."""
         return self._nd.platform.users(namespace.span) if namespace.enabled else []
 
     def require_idle(self, namespace: NdNamespace) -> None:
@@ -160,7 +160,7 @@ class Nd:
     Attributes:
         buses: ``ndbus0`` and so on; the one of the NFIT first.
         messages: lines of the kernel's log that were written since this object was made.
-        touched: names of the regions that have changed since whoever follows them has cleared it.
+        touched: names of the regions that have changed since its reader has cleared it.
     """
 
     def __init__(self, platform: BusProvider, table: Table, info: Bus) -> None:

@@ -177,7 +177,7 @@ def notify(device: bytes, value: Term) -> bytes:
 
 
 def acquire(mutex: bytes, timeout: int = 0xFFFF) -> bytes:
-    """Acquire; ``timeout`` in milliseconds, 0xFFFF waits for ever. True means timed out."""
+    """Acquire; ``timeout`` in milliseconds, 0xFFFF waits forever. True means timed out."""
     return b"\x5b\x23" + mutex + number(timeout, 2)
 
 

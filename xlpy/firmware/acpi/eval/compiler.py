@@ -4,7 +4,7 @@ Instructions are tuples (handler, operand, offset of the opcode in its table). V
 neither deep expressions nor deep calls need Python's own; the compiler's own frames are generators on a list.
 
 The number of arguments of a call is not in the byte stream: the compiler must know the method that a name means. It
-asks the namespace, and remembers what the block at hand declares, whether or not that has run yet. Where nobody knows a
+asks the namespace, and remembers what the block at hand declares, whether or not that has run yet. Behind an unknown
 name, the rest of its block is compiled when it is reached, as ACPICA parses it: a branch that is never taken may name
 what does not exist. What is malformed fails when it is reached, for the same reason.
 """

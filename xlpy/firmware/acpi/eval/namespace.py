@@ -94,7 +94,7 @@ class Mutex:
 
 
 class AmlEvent:
-    """An Event, with the number of signals that nobody has waited for."""
+    """An Event, with the number of pending signals."""
 
     __slots__ = ("signals",)
     kind = ObjectType.EVENT

@@ -64,7 +64,7 @@ def _acquire(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         mutex.before, vm.sync = vm.sync, mutex.sync
         vm.held.append(mutex)
     mutex.depth += 1
-    vm.stack.append(0)  # never times out: nobody else holds it
+    vm.stack.append(0)  # never times out: no other thread holds it
 
 
 @handler("Release")
@@ -98,7 +98,7 @@ def _wait(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
         vm.stack.append(0)
         return
     if timeout == FOREVER:
-        raise AmlError("AE_AML_LOOP_TIMEOUT", "waiting for an event that nobody can signal")
+        raise AmlError("AE_AML_LOOP_TIMEOUT", "waiting for an event that nothing can signal")
     vm.pass_time(timeout * 1000)
     vm.stack.append(vm.mask)
 

@@ -33,7 +33,7 @@ OPTIONS = (
         "The XSM label of that domain.",
         path="b_info.device_model_ssid_label",
     ),
-    Option("device_model_user", STRING, "The user as whom the device model runs.", path="b_info.device_model_user"),
+    Option("device_model_user", STRING, "The user that the device model runs as.", path="b_info.device_model_user"),
     Option(
         "dm_restrict",
         BOOLEAN,

@@ -186,7 +186,7 @@ OPTIONS = (
     Option(
         "bootloader_user",
         STRING,
-        "The user as whom the bootloader runs.",
+        "The user that the bootloader runs as.",
         guests=DIRECT,
         path="b_info.bootloader_user",
         since="4.18",

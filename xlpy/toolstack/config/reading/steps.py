@@ -54,7 +54,7 @@ def _read_hvm(reader: Reader) -> None:
 
 
 def _read_firmware(reader: Reader) -> None:
-    """Only an HVM guest has firmware when nobody says so."""
+    """By default only an HVM guest has firmware."""
     if "firmware" in reader.settings or reader.type != "hvm":
         from xlpy.toolstack.config.reading.platform import read_firmware
 
@@ -137,7 +137,7 @@ def _read_affinities(reader: Reader) -> None:
 
 
 def _note_ignored(reader: Reader) -> None:
-    """Warn of keys that nobody reads: misspelt ones, those of other guests, those of other versions of Xen."""
+    """Warn of keys that are not read: misspelt ones, those of other guests, those of other versions of Xen."""
     for key in reader.settings:
         option = OPTIONS.get(key)
         if option and option.known_to(reader.xen) and reader.type in option.guests:
