@@ -90,6 +90,12 @@ class Store:
         number: int = self.query("PRAGMA data_version")[0][0]
         return number
 
+    def _look_round(self) -> None:
+        """Say so when another process has written since the last look."""
+        seen, self._seen = self._seen, self._others()
+        if seen != self._seen and self._changed:
+            self._changed()
+
     def query(self, sql: str, args: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run one statement; sqlite's own errors become ours."""
         try:
@@ -210,9 +216,7 @@ class Store:
             if self.path and inode(self.path) != self._inode:
                 raise Conflict(f"{self.path}: the host was reset meanwhile", hint="run the command again")
             self.query("BEGIN IMMEDIATE")
-            seen, self._seen = self._seen, self._others()
-            if seen != self._seen and self._changed:
-                self._changed()
+            self._look_round()
             self._depth = 1
             try:
                 yield
@@ -244,12 +248,16 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """What is read inside is of one instant, and locks the file once; nothing may be written."""
+        """What is read inside is of one instant, and locks the file once; nothing may be written.
+
+        ``changed`` is called as for a transaction.
+        """
         if self._db.in_transaction:
             yield
             return
         self.query("BEGIN")
         try:
+            self._look_round()
             yield
         finally:
             self.query("COMMIT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from copying import copy_tree
@@ -252,6 +253,22 @@ def test_room_is_kept_for_another_owner(ndctl):
 def test_a_reserve_that_cannot_be(ndctl, words, status, said):
     assert said in ndctl(f"create-namespace -r region0 {words}", status)[1]
     assert ndctl("list") == ("", "")
+
+
+def test_a_process_that_goes_on_sees_what_others_make(ndctl, tmp_path):
+    """Of regions and DIMMs alike: what is free goes with what is there."""
+    from xlpy.cli.ndctl.session import NdctlSession
+
+    with Host.open(tmp_path / "host") as host:
+        session = NdctlSession(SimpleNamespace(host=host), "ndctl", "76")
+        with session.looking():
+            free = session.nd.region("region1").available_size
+        ndctl("create-namespace -r region1 -s 32M")
+        again = NdctlSession(SimpleNamespace(host=host), "ndctl", "76")
+        with again.looking():
+            region = again.nd.region("region1")
+            assert [one.size for one in region.namespaces if one.size] == [32 << 20]
+            assert region.available_size == free - (32 << 20)
 
 
 def test_a_dry_run_prints_and_keeps_nothing(ndctl):
