@@ -9,7 +9,7 @@ from xlpy.cli.ndctl.objects import Detail, Object, dax_device, dax_region
 from xlpy.cli.ndctl.options import Parser, Values, flag, text
 from xlpy.cli.ndctl.order import key
 from xlpy.cli.ndctl.session import strerror
-from xlpy.cli.ndctl.sizes import NONE, number
+from xlpy.cli.ndctl.sizes import NONE, scanned
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,14 +53,16 @@ def wants_region(one: NdNamespace, words: str | None) -> bool:
     """Whether a region of device-dax is meant: by number, or as regionN."""
     if words is None or words == "all":
         return True
-    value, rest = number(words.removeprefix("region"))
-    return rest != words.removeprefix("region") and value == one.region.number
+    value, _ = scanned(words.removeprefix("region"))
+    return value == one.region.number
 
 
 def wants_device(one: NdNamespace, words: str | None) -> bool:
     """Whether a device is meant: by name, or as REGION.NUMBER."""
-    name = one.char_device or ""
-    return words in (None, "all", name, name.removeprefix("dax"))
+    if words in (None, "all", one.char_device):
+        return True
+    region, rest = scanned(words)
+    return rest[:1] == "." and (region, scanned(rest[1:])[0]) == (one.region.number, one.id)
 
 
 def run_list(session: NdctlSession, words: Sequence[str]) -> int:

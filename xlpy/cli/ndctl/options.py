@@ -227,7 +227,8 @@ class Parser:
 
     def _id(self, word: str) -> str:
         """A name or a number of a device."""
-        return in_decimal(word) if self._session.release.binary else word
+        binary = self._session.release.binary and self._session.program == "ndctl"  # daxctl reads decimals only
+        return in_decimal(word) if binary else word
 
     def _misuse(self, called: str, reason: str) -> NoReturn:
         self._session.error(f"{called} {reason}")

@@ -35,6 +35,16 @@ def number(word: str, binary: bool = False) -> tuple[int, str]:
     return (-value & NONE if negative else value), rest
 
 
+def scanned(word: str) -> tuple[int | None, str]:
+    """(value, what follows it) of sscanf's ``%d``; (None, the word) for none."""
+    text = word.lstrip(BLANKS)
+    start = int(text[:1] in ("+", "-"))
+    end = start
+    while text[end : end + 1] in tuple(DIGITS[:10]):
+        end += 1
+    return (int(text[:end]), text[end:]) if end > start else (None, word)
+
+
 def in_decimal(word: str) -> str:
     """A number that is written in binary, for those who do not read it; any other word as it is."""
     value, rest = number(word, binary=True)
