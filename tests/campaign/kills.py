@@ -9,6 +9,8 @@ from campaign import syscalls
 from campaign.figures import CONFIGS, UUID
 from campaign.states import copy, differences, snapshot, stable, whole
 
+from xlpy.host import Host
+
 if TYPE_CHECKING:
     import random
     from pathlib import Path
@@ -45,6 +47,15 @@ ONE = _ndctl("create-namespace -r region0 -s 96M -n one --reserve xen")
 SECTOR = _ndctl("create-namespace -r region1 -s 32M -m sector")
 OFF = _ndctl("disable-namespace namespace0.0")
 NO_REGION = _ndctl("disable-region region1")
+
+
+def _spoil(root: Path) -> None:
+    """The first info block of the sector namespace is torn."""
+    with Host.open(root) as host:
+        (found,) = host.dom0.namespaces
+        host.hw.write(found.span.start, bytes(64))
+
+
 # the same for what changes the host's NVDIMMs: what is plugged in, labels, info blocks, what Xen is told
 NVDIMM_COMMANDS = {
     "plug": ([FILE], PLUG),
@@ -70,6 +81,10 @@ NVDIMM_COMMANDS = {
         _ndctl("write-labels nmem2 -i {root}/labels"),
     ),
     "ndctl write-infoblock": ([BANK, ONE, OFF], _ndctl("write-infoblock -m devdax namespace0.0")),
+    "ndctl check-namespace": (
+        [BANK, SECTOR, _ndctl("disable-namespace namespace1.0"), _spoil],
+        _ndctl("check-namespace --repair namespace1.0"),
+    ),
     "ndctl inject-error": ([BANK, ONE], _ndctl("inject-error namespace0.0 -B 8 -n 2")),
     "ndctl clear-errors": (
         [BANK, ONE, _ndctl("inject-error namespace0.0 -B 8 -n 2")],
@@ -97,6 +112,9 @@ class Subject:
         self.root, self.spare = folder / name, folder / f"{name}.spare"
         first, self.words = ALL[name]
         for line in first:
+            if callable(line):
+                line(self.root)
+                continue
             done = figures.xlpy(self.root, *self._placed(line))
             if done.status:
                 raise RuntimeError(f"{name}: {' '.join(line)} ended with {done.status}: {done.err}")
