@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -35,6 +36,13 @@ NOT_RUN = {  # a prefix, and why
     "xlpy trace ": "a recorded guest: tests/powercut",
     'xlpy completion zsh > "${fpath[1]}/_xlpy"': "zsh's own variable: test_completion.py",
 }
+PLAIN = re.compile(r"xlpy [^$*|>&;~]*")  # a line that needs no shell
+NOT_PLAIN = (
+    *("ndctl", "daxctl", "record"),  # they say and end as ndctl does, or as the command they are given
+    *("config check", "pmem lint"),  # what is wrong with a file is a line of their result
+    *("boot", "watch", "xenstore watch", "trace cut", "trace replay"),  # as NOT_RUN has it
+)
+STATUSES = (0, *range(2, 12))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +80,7 @@ def line(made_host, started, tmp_path, monkeypatch, capsys):
         if not (tmp_path / "host").exists() and command != "host init":
             copy_tree(made_host if command in WITHOUT_DOMAIN else started, tmp_path / "host")
         programs.need(*OUTSIDE.intersection(re.findall(r"\w+", text)), "bash")
-        if re.fullmatch(r"xlpy [^$*|>&;~]*", text):
+        if PLAIN.fullmatch(text):
             got = run(shlex.split(text)[1:])
             shown = capsys.readouterr()
             return got, shown.out + shown.err
@@ -100,3 +108,32 @@ def test_no_exception_is_left_over():
     lines = [text for command in COMMANDS for text in example(command)]
     assert set(ELSEWHERE) <= set(lines)
     assert all(any(text.startswith(begin) for text in lines) for begin in NOT_RUN)
+
+
+ODD = ["", "x\x1b[2J\ny", "9" * 30, "-1", "\u202eabc", "/dev/null/x", "fifo"]
+
+
+TAKEN_ODD = {  # the last example of each command that needs no shell, without those that speak and end otherwise
+    command: shlex.split(plain[-1])[1:]
+    for command in COMMANDS
+    if command not in NOT_PLAIN and (plain := [text for text in example(command) if PLAIN.fullmatch(text)])
+}
+
+
+@pytest.mark.parametrize("command", TAKEN_ODD)
+def test_odd_words(command, line, capsys):
+    """Whatever stands in a word's place: a documented status, one error, nothing that a terminal would obey."""
+    line("xlpy list", command)
+    os.mkfifo("fifo")
+    words, pick = TAKEN_ODD[command], random.Random(command)
+    places = [
+        at for at in range(len(words)) if not at or words[at - 1] not in ("-o", "--html")
+    ]  # it waits for a reader
+    for at in pick.sample(places, min(3, len(places))):
+        for odd in pick.sample(ODD, 2):
+            given = [*words[:at], odd, *words[at + 1 :]]
+            status = run(given)
+            err = capsys.readouterr().err
+            assert status in STATUSES, (given, err)
+            assert status in (0, 10, 11) or len(re.findall("^error: ", err, re.MULTILINE)) == 1, (given, err)
+            assert not re.search(r"[\0-\x08\x0b-\x1f\x7f\u202e]", err), (given, err)
