@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
@@ -70,6 +73,22 @@ def test_what_is_written_is_read(events, size):
     assert list(decode(raw[i : i + size] for i in range(0, len(raw), size))) == events
 
 
+@settings(max_examples=30)
+@given(st.lists(st.one_of(stores, flushes, labels, others), min_size=1, max_size=20), st.integers(500, 70_000))
+def test_long_traces_too(events, size):
+    """What lies far from the end of a piece is read in another way."""
+    many = events * (3 * 4200 // len(encode(events)) + 1)
+    raw = encode(many)
+    assert list(decode(raw[i : i + size] for i in range(0, len(raw), size))) == many
+
+
+def test_stores_behind_each_other_end_below_the_highest_address():
+    behind = bytes.fromhex("0000 00") * 6000  # a byte, right behind the one before
+    first = encode([TraceEvent("store", 0, (1 << 52) - 10, b"1")])
+    with pytest.raises(FormatError, match="no guest has such an address"):
+        list(decode([first + behind]))
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_end_in_events_or_a_format_error(raw):
     try:
@@ -102,3 +121,9 @@ def test_damage(text, message):
 def test_a_store_of_another_size_cannot_be_written(size):
     with pytest.raises(ValueError, match="are possible"):
         encode([TraceEvent("store", 0, 0, bytes(size))])
+
+
+def test_the_documentation_has_all_kinds():
+    text = (Path(__file__).parents[2] / "docs" / "powercut.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (\w+) \|", text, re.MULTILINE)
+    assert [(int(number), name) for number, name in rows] == list(enumerate(KINDS))

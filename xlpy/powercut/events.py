@@ -1,24 +1,4 @@
-"""Events of a trace, and their encoding: a byte of kind, then what the kind needs.
-
-| kind | name | what follows |
-|---|---|---|
-| 0 | store | place, then the bytes stored |
-| 1 | nontemporal | as store |
-| 2 | locked | as store: by a locked instruction, which is a fence as well |
-| 3 | clwb | place |
-| 4 | clflushopt | place |
-| 5 | clflush | place |
-| 6 | sfence | nothing |
-| 7 | mfence | nothing; also a locked instruction whose store is elsewhere |
-| 8 | mark | number: what the guest wrote to the mark port |
-| 9 | vcpu | number: the vCPU of the events that follow, 0 at the start |
-| 10 | dsm | numbers: the vNVDIMM (from 0), offset in its label area, how many bytes; then these: a label write that the
-  guest has asked for through ``_DSM``, and that lasts once the guest goes on |
-
-The upper four bits of the kind's byte are the binary logarithm of a store's size. A place is the distance from the end
-of the store or line before (any vCPU), zigzag coded; for flushes in lines of 64 bytes, from line to line. Numbers are
-LEB128: seven bits a byte, the lowest first.
-"""
+"""Events of a trace, and their encoding, which stands in docs/powercut.md: a byte of kind, then what the kind needs."""
 
 from __future__ import annotations
 
@@ -45,7 +25,7 @@ NUMBER = 10  # bytes of the longest number: 64 bits
 class TraceEvent(NamedTuple):
     """One event. address: guest-physical, of a store or of a flushed line; of a label write, the offset in its area.
 
-    number: see the table above.
+    number: what a mark, a vCPU or a label write has, see docs/powercut.md.
     """
 
     kind: str

@@ -2,7 +2,7 @@
  *
  * Recorded, for guest-physical ranges only: stores with their values, non-temporal and locked ones told apart, CLWB,
  * CLFLUSHOPT and CLFLUSH of their lines, fences, label writes that the guest asks for through the mailbox of _DSM, and
- * marks (bytes that it writes to an I/O port). The encoding is described in events.py. With reads=FILE, which lines the
+ * marks (bytes that it writes to an I/O port). The encoding stands in docs/powercut.md. With reads=FILE, which lines the
  * guest has loaded from is written there at the end.
  *
  * Arguments: range=FIRST:END (once or more), out=FILE (a gzip member is appended), ram=FILE and low=BYTES (the guest's
