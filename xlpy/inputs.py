@@ -11,6 +11,7 @@ from stat import S_ISREG
 
 from xlpy.addr import format_size
 from xlpy.errors import Constraint, NotFound
+from xlpy.functions import partial
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,20 +35,28 @@ def read_file(path: str | os.PathLike[str], limit: int, kind: type[XlpyError] = 
     Raises:
         OSError: it cannot be opened or read.
     """
-    with open_plain(path, kind) as file:
-        size = os.fstat(file.fileno()).st_size
+    fd, size = _opened(path, kind)
+    try:
         if size > limit:
             raise _too_long(os.fspath(path), limit, kind)
-        return read_stream(file, os.fspath(path), limit, kind, max(size + 1, 1 << 16))
+        return _all(partial(os.read, fd), os.fspath(path), limit, kind, max(size + 1, 1 << 16))
+    finally:
+        os.close(fd)
 
 
 def open_plain(path: str | os.PathLike[str], kind: type[XlpyError] = Constraint) -> BinaryIO:
     """A regular file, open for reading; errors as ``read_file``."""
+    return os.fdopen(_opened(path, kind)[0], "rb")
+
+
+def _opened(path: str | os.PathLike[str], kind: type[XlpyError]) -> tuple[int, int]:
+    """A descriptor of a regular file, and its size."""
     if opening is not None:
         path = opening(os.fspath(path))
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO without a writer does not stall
-    if S_ISREG(os.fstat(fd).st_mode):
-        return os.fdopen(fd, "rb")
+    status = os.fstat(fd)
+    if S_ISREG(status.st_mode):
+        return fd, status.st_size
     os.close(fd)
     raise kind(f"{os.fspath(path)} is not a plain file", hint="copy what it holds into a file, and give that")
 
@@ -72,8 +81,12 @@ def read_stream(file: BinaryIO, name: str, limit: int, kind: type[XlpyError] = C
         limit: bytes that it may have. kind: of the error.
         step: bytes that are asked for at a time: memory for so many is taken, used or not.
     """
+    return _all(file.read, name, limit, kind, step)
+
+
+def _all(read: Callable[[int], bytes], name: str, limit: int, kind: type[XlpyError], step: int) -> bytes:
     data = bytearray()
-    while part := file.read(min(step, _STEP, limit + 1 - len(data))):
+    while part := read(min(step, _STEP, limit + 1 - len(data))):
         data += part
         if len(data) > limit:
             raise _too_long(name, limit, kind)

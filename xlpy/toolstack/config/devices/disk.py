@@ -272,10 +272,12 @@ def _candidates(
     """
     comma = text.find(",", at)
     piece_end = comma + 1 if comma >= 0 else len(text)
-    blanks = _BLANKS.match(text, at)
+    first = text[at]
+    blanks = first in " \t\n" and _BLANKS.match(text, at)
     if blanks:
         yield _line_end(text, blanks.end(), lines), _nothing, blanks[0]
-    word = _WORD.match(text, at)
+    letter = "a" <= first <= "z"
+    word = letter and _WORD.match(text, at)
     if word:
         name, after = word[0], word.end()
         if text.startswith("=", after):
@@ -293,7 +295,7 @@ def _candidates(
         if name in _FLAGS:
             end = after + text.startswith(",", after)
             yield end, _FLAGS[name], text[at:end]
-    prefix = _PREFIX.match(text, at)
+    prefix = letter and _PREFIX.match(text, at)
     if prefix:
         end = prefix.end()
         follows = text[end : end + 1]
