@@ -222,6 +222,28 @@ def test_long_ranges_have_one_piece_for_what_lies_together(xlpy, domain):
     assert len(found) < 10
 
 
+@pytest.mark.parametrize(
+    ("words", "holes"),
+    [
+        (("gpa", "quickstart", "0", "--length", "1M"), [(0xA0000, 0x20000)]),
+        (("spa", "0xbfe00000", "--length", "4M"), [(0x200000, 0x200000)]),
+        (("spa", "0x4e0000000", "--length", "16M"), [(0xE00000, 0x200000)]),
+        (("file", "/mnt/pmem0/holes.img", "0", "--length", "16K"), [(0x1000, 0x2000)]),
+    ],
+)
+def test_ranges_with_nothing_in_them(xlpy, domain, words, holes):
+    """A stretch without addresses; at the start of a range it is an error, as for one byte."""
+    xlpy("pmem", "mkfile", "16K", "/mnt/pmem0/holes.img")
+    xlpy("host", "event", "punch", "/mnt/pmem0/holes.img", "--offset", "4K", "--length", "8K")
+    at, found = 0, []
+    for piece in xlpy("whereis", *words, "--json").json["pieces"]:
+        if piece["spa"] is None:
+            found.append((at, piece["length"]))
+        at += piece["length"]
+    assert found == holes
+    assert xlpy("whereis", *words).out
+
+
 def test_the_last_byte_and_the_one_behind_it(xlpy, domain):
     last = xlpy("whereis", "gpa", "quickstart", hex(domain + (64 << 20) - 1), "--json").json
     assert last["path_offset"] == (64 << 20) - 1

@@ -35,7 +35,9 @@ def gpa(env: Env, domain: str, address: int, length: int, as_json: bool) -> None
     """
     from xlpy.views.where import find
 
-    _show(env, lambda at: find.by_gpa(env.host, domain, at), address, length, as_json)
+    host = env.host
+    after = lambda at: find.after_gpa(host, domain, at)  # noqa: E731 - nothing lies between two stretches
+    _show(env, lambda at: find.by_gpa(host, domain, at), address, length, as_json, after)
 
 
 @command("""
@@ -48,7 +50,8 @@ def spa(env: Env, address: int, length: int, as_json: bool) -> None:
     """Find what is at a host physical address, and above and below it."""
     from xlpy.views.where import find
 
-    _show(env, lambda at: find.by_spa(env.host, at), address, length, as_json)
+    host = env.host
+    _show(env, lambda at: find.by_spa(host, at), address, length, as_json, lambda at: find.after_spa(host, at))
 
 
 @command("""
@@ -79,15 +82,24 @@ def file(env: Env, path: str, offset: int, length: int, as_json: bool) -> None:
     """Find where a byte of a file or device of the emulated Dom0 lies."""
     from xlpy.views.where import find
 
-    _show(env, lambda at: find.by_file(env.host, path, at), offset, length, as_json)
+    host = env.host
+    after = lambda at: find.after_offset(host, path, at)  # noqa: E731 - nothing is stored in a hole
+    _show(env, lambda at: find.by_file(host, path, at), offset, length, as_json, after)
 
 
-def _show(env: Env, ask: Callable[[int], Answer], start: int, length: int, as_json: bool) -> None:
+def _show(
+    env: Env,
+    ask: Callable[[int], Answer],
+    start: int,
+    length: int,
+    as_json: bool,
+    after: Callable[[int], int | None] | None = None,
+) -> None:
     from xlpy.views.where.find import pieces
 
     if length < 1:
         raise UsageError("--length must be at least 1")
-    found = list(pieces(ask, start, length)) if length > 1 else [(1, ask(start))]
+    found = list(pieces(ask, start, length, after)) if length > 1 else [(1, ask(start))]
     first = found[0][1]
     if as_json:
         more = {"pieces": [_fields(size, answer) for size, answer in found]} if length > 1 else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xlpy.addr import PAGE_SHIFT, Dpa, Gpa, Spa
-from xlpy.errors import Constraint, NotFound
+from xlpy.errors import Constraint, NotFound, Unsafe
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.where import guest_side, silicon, storage
 from xlpy.views.where.answer import Addresses, Answer, OnFile, Part, Touch, host_place, in_order
@@ -49,24 +49,55 @@ def by_file(host: Host, path: str, offset: int) -> Answer:
     return by_spa(host, storage.spa_of_file(host, path, offset))
 
 
-def pieces(ask: Callable[[int], Answer], start: int, length: int) -> Iterator[tuple[int, Answer]]:
+def pieces(
+    ask: Callable[[int], Answer], start: int, length: int, following: Callable[[int], int | None] | None = None
+) -> Iterator[tuple[int, Answer]]:
     """(bytes, answer) of each stretch of a range that lies together.
 
     Args:
         ask: gives the answer for one address. start, length: of the range.
+        following: gives the next address with something, for one with nothing: such a stretch inside of the range has
+            an answer without addresses then. Without it, as at the start, it is an error.
 
     Raises:
         Constraint: there are more than ``MOST_PIECES``. What ``ask`` raises.
     """
     at, end = start, start + length
     for _ in range(MOST_PIECES):
-        answer = ask(at)
+        try:
+            answer = ask(at)
+        except (Constraint, NotFound, Unsafe):
+            if at == start or following is None:
+                raise
+            answer = Answer(Addresses(), [], Touch(), (following(at) or end) - at)
         size = min(max(answer.run, 1), end - at)
         yield size, answer
         at += size
         if at >= end:
             return
     raise Constraint(f"the range lies in more than {MOST_PIECES} pieces", hint="ask for a shorter one: --length")
+
+
+def after_gpa(host: Host, domain: str | int, gpa: int) -> int | None:
+    """The next guest-physical address at which a domain has something."""
+    from xlpy.views.where.guest_memory import REGISTERS
+
+    starts = [row.start for row in _looked_at(host, domain).map(extents=False)]
+    return min((start for start in [*starts, *(start for _, start, _ in REGISTERS)] if start > gpa), default=None)
+
+
+def after_spa(host: Host, spa: int) -> int | None:
+    """The next host-physical address at which there is something."""
+    from xlpy.hw.memmap import DEVICES, FLUSH_HINTS, ram_spans
+
+    spans = [*ram_spans(host.spec), *(region.span for region in host.hw.regions)]
+    starts = [FLUSH_HINTS, DEVICES, *(span.start for span in spans)]
+    return min((start for start in starts if start > spa), default=None)
+
+
+def after_offset(host: Host, path: str, offset: int) -> int | None:
+    """The next offset of a file of Dom0 at which something is stored."""
+    return storage.next_stored(host, path, offset)
 
 
 def _looked_at(host: Host, domain: str | int) -> Running:

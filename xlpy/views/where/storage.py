@@ -39,6 +39,16 @@ def spa_of_file(host: Host, path: str, offset: int) -> Spa:
     )
 
 
+def next_stored(host: Host, path: str, offset: int) -> int | None:
+    """The next offset of a file that lies in an extent which was written; None when there is none, or no file."""
+    if host.dom0.stat(path).kind != "file":
+        return None
+    mount, _, inode = host.dom0.file(path)
+    extents = host.dom0.image(mount).fiemap(inode, path)
+    written = (one.logical for one in extents if not one.flags & FIEMAP_EXTENT_UNWRITTEN and one.logical > offset)
+    return min(written, default=None)
+
+
 def _spa_of_device(host: Host, path: str, offset: int) -> Spa:
     clean = host.dom0.clean(path)
     dax = host.dom0.dax_device(clean)
