@@ -44,7 +44,8 @@ class Actors:
         xen: the version of Xen that it boots, when it is powered on by this object (``xen_version.VERSIONS``).
 
     Attributes:
-        on_console_line: told each line of the hypervisor's console as it is written; set it before the host is used.
+        on_console_line: called with each line of the hypervisor's console as it is written; set it before the host is
+            used.
     """
 
     on_console_line: Callable[[str], None] | None = None
@@ -151,7 +152,7 @@ class Actors:
         noticed and the next command takes back the same.
 
         Args:
-            what: told to other commands that wait.
+            what: shown to other commands that wait.
             frees: it ends something and must go through on a full disk, if need be with the space that was kept back.
         """
         failure: BaseException | None = None
@@ -208,7 +209,7 @@ class Actors:
         On a root that cannot be written they are lost, and that is all.
 
         Args:
-            what: told to other commands that wait.
+            what: shown to other commands that wait.
         """
         with self.store.transaction(what) if os.access(self._home, os.W_OK) else self.store.trial():
             yield

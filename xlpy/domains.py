@@ -35,7 +35,7 @@ class Domains(Actors):
         Args:
             config: from ``xlpy.toolstack.config.domain_config.load_config``.
             paused: leave it paused.
-            step: told each step as it begins.
+            step: called with each step as it begins.
             monitored: ``on_poweroff``, ``on_crash``, ... are carried out when it shuts down.
 
         Returns:

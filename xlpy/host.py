@@ -82,7 +82,7 @@ class Host(Domains):
 
         Args:
             root: the state directory, see ``directory``.
-            note: told what happens.
+            note: called with what happens.
             xen: the version of Xen that a host which is made gets; else ``XLPY_XEN`` or the first that is modelled.
 
         Raises:
@@ -128,7 +128,7 @@ class Host(Domains):
         Args:
             root: the state directory, see ``directory``; it must be absent, empty, or left by an interrupted make.
             machine: the description; None takes the default machine.
-            note: told what happens.
+            note: called with what happens.
             anew: replace the host that is there, with its media; it stays as it is until the new one is whole.
             xen: as for ``open``.
 
@@ -209,10 +209,10 @@ class Host(Domains):
     def manage(self, what: str, dry_run: bool = False) -> Iterator[Nd]:
         """Dom0's nd bus, to change its DIMMs, regions and namespaces; all of it stays or, after an error, nothing.
 
-        In the end block devices follow, and Xen is told of namespaces that came and went.
+        In the end block devices follow, and namespaces that came and went are reported to Xen.
 
         Args:
-            what: told to other commands that wait.
+            what: shown to other commands that wait.
             dry_run: everything is tried, and taken back in the end.
 
         Raises:

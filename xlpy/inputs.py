@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xlpy.errors import XlpyError
 
 _STEP = 1 << 20
-opening: Callable[[str], str] | None = None  # told the path of each file before it is opened; says which to open
+opening: Callable[[str], str] | None = None  # called with the path of each file before it is opened; says which to open
 
 
 def read_file(path: str | os.PathLike[str], limit: int, kind: type[XlpyError] = Constraint) -> bytes:

@@ -9,7 +9,7 @@ KIB, MIB = 1 << 10, 1 << 20
 
 SCRIPT = 16 * MIB  # command lines for `run`
 CONFIG = 1 * MIB  # a domain configuration
-FINDINGS = 10_000  # errors, and warnings, of one configuration; what is beyond is not told
+FINDINGS = 10_000  # errors, and warnings, of one configuration; what is beyond is not reported
 NUMA_NODES = 1024  # of one guest
 MACHINE = 1 * MIB  # a machine description
 FIRMWARE = 64 * MIB  # acpi_firmware and smbios_firmware: below the 4 GiB of RAM that a guest can have for them

@@ -86,7 +86,7 @@ def make(
         kind: the class of the host.
         where: its state directory.
         text, source: the description, and its name in messages.
-        note: told what happens.
+        note: called with what happens.
         anew: remove the host that is there first.
         join: it is no conflict when another process has just made one.
     """

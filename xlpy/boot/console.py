@@ -1,6 +1,6 @@
 """Everything that happens while a guest runs, in one loop: its serial console, its mailbox, its end.
 
-A byte on a port of the emulator's board tells that a guest has rung the mailbox's doorbell. A guest may ring without
+A byte on a port of the emulator's board says that a guest has rung the mailbox's doorbell. A guest may ring without
 it, so this process looks all the same: every millisecond while there is such traffic, less often the longer there is
 none, which costs next to nothing when the guest is idle.
 """
@@ -50,7 +50,7 @@ class GuestRun:
         out: descriptor for its console output.
         source: descriptor with its console input, or None.
         deadline: by ``time.monotonic``, or None.
-        doorbell: answers a waiting request and tells whether there was one; None: there is no mailbox.
+        doorbell: answers a waiting request and returns whether there was one; None: there is no mailbox.
         log: descriptor of a file that keeps the console output, or None.
     """
 

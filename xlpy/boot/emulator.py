@@ -38,7 +38,7 @@ class Emulator:
         console_in, console_out: descriptors of the serial port: what the guest reads, and what it writes.
         monitor: the monitor socket. wake: a socket that tells of each write to ``WAKE_PORT``. errors: descriptor of
             its stderr.
-        reason: QEMU's word for why the guest stopped (``guest-shutdown``, ``guest-reset``, ...), when it told.
+        reason: QEMU's word for why the guest stopped (``guest-shutdown``, ``guest-reset``, ...), when it said so.
         complaints: the end of its stderr.
     """
 
@@ -143,7 +143,7 @@ class Emulator:
         self._send("human-monitor-command", {"command-line": f"mce 0 1 {line}"})
 
     def read_wake(self) -> bool:
-        """Take in what the port has told; False at its end."""
+        """Take in what came through the port; False at its end."""
         try:
             return bool(self.wake.recv(1 << 10))
         except BlockingIOError:

@@ -39,7 +39,7 @@ _HPET_ID = 0x8086A201.to_bytes(4, "little")
 
 
 class Handed(NamedTuple):
-    """What the kernel is told: address of the RSDP (None: the domain has no ACPI), and the memory map."""
+    """What the kernel gets: address of the RSDP (None: the domain has no ACPI), and the memory map."""
 
     rsdp: Gpa | None
     e820: list[E820Entry]
@@ -100,7 +100,7 @@ def run_firmware(
         layout: from ``place``.
         low_end: first address after RAM below 4 GiB.
         tables: the device model; None when the domain has no vNVDIMM.
-        log: told hvmloader's lines.
+        log: called with hvmloader's lines.
 
     Raises:
         FirmwareStopped: as ``hvmloader.run``. Constraint: no room for the tables.
@@ -127,7 +127,7 @@ class Board:
         guest: answers for processor, xenstore and Xen.
         memory: RAM.
         keys: xenstore keys that differ in this boot.
-        log: told the lines.
+        log: called with the lines.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a boot may be told."""
+"""Options of a boot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class BootOptions(NamedTuple):
-    """What a boot may be told.
+    """Options of a boot.
 
     kernel, initrd: files. append: words for the kernel's command line. timeout: seconds for the whole run, or None.
     stage: give the guest copies of its persistent memory, so that nothing else is within reach.

@@ -2,7 +2,7 @@
 
 QEMU lays the memory back ends of its NUMA nodes one after another: the first below 4 GiB as far as
 ``max-ram-below-4g`` says, the rest from 4 GiB on. So a domain's RAM file is node 0, gaps are sparse filler files that
-the guest is never told of, and each vNVDIMM is a back end at exactly its guest-physical address:
+the guest never sees, and each vNVDIMM is a back end at exactly its guest-physical address:
 
     0 ........ low    4 GiB ..... high      gpa of vNVDIMM 1        gpa of vNVDIMM 2
     |   RAM file  |   | RAM file |  filler  |  media or stage  | filler |  media or stage |

@@ -108,7 +108,7 @@ def memmap_words(entries: Sequence[E820Entry]) -> list[str]:
 
 
 def kernel_command_line(rsdp: int | None, entries: Sequence[E820Entry], append: str) -> str:
-    """What the kernel is told: console, our RSDP (None: no ACPI), our memory map, then the user's words.
+    """The kernel's command line: console, our RSDP (None: no ACPI), our memory map, then the user's words.
 
     A panic resets the machine at once, which ends the emulator; without ``panic=`` the kernel would hang until time is
     up.

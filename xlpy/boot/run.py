@@ -71,7 +71,7 @@ class Boot:
         xen, xenstore, store: the actors.
         domid: the domain.
         options: how.
-        note: told what the user should know, one line at a time. step: told each step.
+        note: called with what the user should know, one line at a time. step: called with each step.
 
     Raises:
         NotFound: no such domain, kernel, initrd or emulator. MissingTool: no emulator. Conflict: the domain is booted,
@@ -274,7 +274,7 @@ class Boot:
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
-        """Tell it when another command has asked for the end."""
+        """Raise when another command has asked for the end."""
         try:
             yield
         except SystemExit:

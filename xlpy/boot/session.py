@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 TABLE = "boot"
 LOCK = "lock"
 MACHINE_CHECK = "machine-check"  # another command has one for the guest
-ENDED = "ended"  # another command has told the boot to end
+ENDED = "ended"  # another command has asked the boot to end
 DEATH_SECONDS = 5.0  # how long an emulator may take to die after its xlpy
-END_SECONDS = 60.0  # how long a boot that was told to end may take to copy back
+END_SECONDS = 60.0  # how long a boot that was asked to end may take to copy back
 
 _DEFERRED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -166,7 +166,7 @@ def recover(store: Store, note: Callable[[str], None]) -> None:
 
     Args:
         store: the state.
-        note: told what was done.
+        note: called with what was done.
 
     Raises:
         Constraint: staged data could not be copied back; it is kept.

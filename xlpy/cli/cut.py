@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xlpy.powercut.subject import Subject
     from xlpy.powercut.trace import Trace
 
-SHOWN = 5  # failures that are told as they come
+SHOWN = 5  # failures that are reported as they come
 
 
 @command("""

@@ -41,7 +41,7 @@ xlpy create configs/device.cfg 'name="second"' memory=1024
     help="Accepted as in xl: there is no xl.conf with masks.",
 )
 @option("--xl-strict", is_flag=True, help="Read exactly as xl does, quirks included.")
-@option("--explain", is_flag=True, help="Tell for each key what was read and which default is in force.")
+@option("--explain", is_flag=True, help="Show for each key what was read and which default is in force.")
 @judge_options
 @dry_run_option
 @json_option

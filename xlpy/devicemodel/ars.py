@@ -79,7 +79,7 @@ class Ars:
         media: the host's poison list.
         devices: the vNVDIMMs; no other memory is looked at or touched.
         scan: the scrub that was started last.
-        started: told of a scrub that is started.
+        started: called when a scrub is started.
     """
 
     def __init__(

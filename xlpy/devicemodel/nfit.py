@@ -52,7 +52,7 @@ def build_fit(devices: Iterable[Vnvdimm], persistence: str = "") -> bytes:
     Args:
         devices: the vNVDIMMs.
         persistence: the host's persistence domain, ``memory_controller`` or ``cpu_cache``; any other word: it states
-            none, and the guest is told none.
+            none, and the guest sees none.
     """
     found = []
     for device in sorted(devices, key=lambda device: device.slot):

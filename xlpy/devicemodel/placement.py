@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class GuestRam(NamedTuple):
-    """What the device model is told of the domain when it starts.
+    """What the device model knows of the domain when it starts.
 
     low_end: first address after RAM below 4 GiB.
     high_end: first address after RAM above 4 GiB; 4 GiB or less when there is none.

@@ -89,7 +89,7 @@ class EmulatedDom0(Vfs):
 
     @cached_property
     def reports(self) -> tuple[PmemReport, ...]:
-        """What Xen was told, and what it said."""
+        """What was reported to Xen, and its answers."""
         from xlpy.dom0.nvdimm.pmemreport import PmemReport
 
         return tuple(PmemReport(*values) for values in self._load("reports"))

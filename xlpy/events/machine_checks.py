@@ -154,7 +154,7 @@ def _announce(host: Host, bank: Bank, status: int, spa: Spa, lmce: bool) -> None
 
 
 def _answer(host: Host, outcome: MachineCheckOutcome) -> bool:
-    """The guest that got a machine check handles it; whether it runs under an emulator, which is told."""
+    """The guest that got a machine check handles it; whether it runs under an emulator, which then gets it."""
     domain = None if outcome.domid is None else host.xen.find(outcome.domid)
     if domain is None or not domain.vmce_pending:
         return False

@@ -26,7 +26,7 @@ _RANGE = Struct("<II")
 
 
 class ProbedNvdimm(NamedTuple):
-    """What ``_DSM`` tells.
+    """What ``_DSM`` reports.
 
     path: the ACPI object. functions: bit n for function n. label_size, max_transfer: bytes, or None without labels.
     health: SMART's word, or None. area: the decoded label area, or None. problems: one line each.

@@ -130,7 +130,7 @@ KEYS = {
         limits={"most": U16},
     ),
     "dimms[].manufactured": Key("where and when", "manufactured: {location: 0xa2, date: 2017-49}"),
-    "dimms[].health": Key("what SMART tells", "health: {spares: 90}"),
+    "dimms[].health": Key("what SMART reports", "health: {spares: 90}"),
     "dimms[].flags": Key("NFIT state flags", "flags: [not_armed]", kind="words", limits={"choices": STATE_FLAGS}),
     "dimms[].flush_hints": Key("flush hint addresses", "flush_hints: 2", kind="number", limits={"most": PAGE // 64}),
     "dimms[].manufactured.location": Key("code of the place", "location: 0xa2"),

@@ -28,7 +28,7 @@ class CpuSpec(NamedTuple):
 
 
 class HealthSpec(NamedTuple):
-    """What SMART tells about one DIMM. Temperatures in degrees Celsius, spares and used in percent.
+    """What SMART reports of one DIMM. Temperatures in degrees Celsius, spares and used in percent.
 
     state: ``ok``, ``non-critical``, ``critical`` or ``fatal``; last_shutdown: ``clean`` or ``dirty``.
     """

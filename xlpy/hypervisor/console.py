@@ -22,7 +22,7 @@ class Console:
 
     Args:
         store: where the lines are kept, in ``TABLE`` under ten-digit keys.
-        on_console_line: told each line as it is written, as a serial cable would.
+        on_console_line: called with each line as it is written, as a serial cable would.
     """
 
     def __init__(self, store: Store, on_console_line: Callable[[str], None] | None = None) -> None:

@@ -122,7 +122,7 @@ class Ioreq:
 
     Args:
         domid: whose they are.
-        blocked: told why a vCPU waits.
+        blocked: called with the reason why a vCPU waits.
         saved: what ``to_json`` gave.
     """
 

@@ -40,7 +40,7 @@ class Xen:
     Args:
         hw: the machine it runs on, or what opens it when something is asked of it.
         store: where its state is kept.
-        on_console_line: told each line of the console as it is written.
+        on_console_line: called with each line of the console as it is written.
 
     Attributes:
         preempt_after: extents after which a long memory operation returns to its caller, to be continued; None never.

@@ -125,7 +125,7 @@ class Exploration:
 
     Args:
         trace: what was recorded. options: what is tried.
-        tell: told each result as it comes, those known from an earlier exploration included.
+        tell: called with each result as it comes, those known from an earlier exploration included.
 
     Attributes:
         epochs, chosen: how many have been looked at so far.

@@ -34,7 +34,7 @@ def require_version(version: tuple[int, int]) -> None:
     """Constraint unless QEMU is new enough to record."""
     if version < OLDEST:
         raise Constraint(
-            f"QEMU {version[0]}.{version[1]} does not tell a plugin what is stored; {OLDEST[0]}.{OLDEST[1]} or newer is"
+            f"QEMU {version[0]}.{version[1]} does not pass stores to a plugin; {OLDEST[0]}.{OLDEST[1]} or newer is"
             " required to record",
             code="XLPY-RECORD-QEMU",
             hint="guest/kit.py --suite trixie --qemu unpacks one: --qemu PATH or XLPY_QEMU names it",

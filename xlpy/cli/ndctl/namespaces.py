@@ -38,7 +38,7 @@ def mode_of(word: str | None) -> str | None:
 
 
 class CheckedOptions:
-    """Values of options, checked one by one; every fault is told before the command ends.
+    """Values of options, checked one by one; every fault is reported before the command ends.
 
     Args:
         session: for messages.

@@ -42,7 +42,7 @@ class Player:
         recording: what is replayed.
         folder: where; every path of then is a path below it.
         run: runs a command line in this process; its exit status.
-        note: told what happens.
+        note: called with what happens.
     """
 
     def __init__(

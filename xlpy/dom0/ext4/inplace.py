@@ -23,8 +23,8 @@ class InPlace:
     Args:
         image: the file that holds the device.
         offset, size: where the device lies in it, in bytes.
-        keep: told the name of each edit before it is made; the edit can be taken back until ``Journal.forget``. None:
-            an edit is final once it is made.
+        keep: called with the name of each edit before it is made; the edit can be taken back until ``Journal.forget``.
+            None: an edit is final once it is made.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Act = Callable[[], tuple[int, str, str]]
     Observer = Callable[[str, str, Act], tuple[int, str, str]]
 
-observer: Observer | None = None  # runs programs in our place: told the program, the image, and what runs it
+observer: Observer | None = None  # runs programs in our place: called with the program, the image, and what runs it
 
 
 def find_program(program: str) -> str:
@@ -112,7 +112,7 @@ def _text(file: BinaryIO) -> str:
 
 
 def device_argument(image: str | os.PathLike[str], offset: int) -> str:
-    """How the programs are told where a file system begins: ``IMAGE?offset=N``."""
+    """How programs find where a file system begins: ``IMAGE?offset=N``."""
     path = os.path.abspath(image)  # noqa: PTH100
     if "?" in path:
         raise Constraint(

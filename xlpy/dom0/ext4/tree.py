@@ -68,7 +68,7 @@ def read_tree(
 
     Args:
         read: ``read(offset, length)`` gives bytes of the device.
-        nodes: is told the blocks of the tree itself.
+        nodes: called with the blocks of the tree itself.
 
     Raises:
         FormatError: a checksum, a header or an entry is wrong. A loop is impossible, since every step must go one level

@@ -205,7 +205,7 @@ def _descriptors(superblock: Superblock, read: Callable[[int, int], bytes]) -> I
 
 
 def _check_descriptors(superblock: Superblock, raw: bytes) -> None:
-    """Compare all their checksums; what is wrong with the first wrong one is told by its own parser."""
+    """Compare all their checksums; what is wrong with the first wrong one is reported by its own parser."""
     size, wrong = superblock.descriptor_size, range(superblock.groups)
     if superblock.checksums:
         blocks, stored = [], []

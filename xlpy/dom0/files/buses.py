@@ -1,4 +1,4 @@
-"""Dom0's nd buses and what follows from them: block devices, and what Xen is told.
+"""Dom0's nd buses and what follows from them: block devices, and what is reported to Xen.
 
 This is as much of Dom0 as a change of DIMMs, regions and namespaces needs. Files and their users come on top of it.
 """
@@ -116,7 +116,7 @@ class Buses:
 
     @contextmanager
     def managing(self, xen: PmemHypercalls) -> Iterator[Nd]:
-        """The nd bus, to change it: in the end block devices follow, and Xen is told.
+        """The nd bus, to change it: in the end block devices follow, and Xen gets a report.
 
         Args:
             xen: hypercalls on behalf of Dom0.

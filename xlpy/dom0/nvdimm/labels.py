@@ -201,7 +201,7 @@ def read_area(size: int, read: Callable[[int, int], bytes]) -> LabelAreaContent:
         read: gives ``length`` bytes from ``offset`` of the area.
 
     Returns:
-        its content; damage is told in ``problems`` and never raised.
+        its content; damage is reported in ``problems`` and never raised.
     """
     failed: list[str] = []
     for label_size in LABEL_SIZE.values():

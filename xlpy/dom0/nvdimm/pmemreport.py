@@ -88,7 +88,7 @@ def update(
         bus: what the NFIT says.
         before: the namespaces that were there, with what became of them.
         namespaces: those that are there.
-        xen: who is told.
+        xen: who gets the reports.
 
     Raises:
         HypercallError: Xen does not let a device go, a domain uses it.

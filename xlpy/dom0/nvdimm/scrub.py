@@ -1,4 +1,4 @@
-"""Address range scrubs, and clearing what they found (ACPI 6.5, 9.20.7): the driver's part, and what Xen is told."""
+"""Address range scrubs, and clearing what they found (ACPI 6.5, 9.20.7): the driver's part, and what Xen learns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def scrub(hw: Hardware, bus: Bus, bad: BadRanges, xen: PmemHypercalls) -> list[Span[Spa]]:
-    """Scrub all persistent memory, as at boot and on notification 0x81; Xen is told of what is found.
+    """Scrub all persistent memory, as at boot and on notification 0x81; what is found is reported to Xen.
 
     Args:
         hw: the machine.

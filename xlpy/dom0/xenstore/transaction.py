@@ -58,7 +58,7 @@ class Transaction:
         self._changed: dict[str, Node | None] = {}
         self._listed: dict[str, list[str]] = {}  # children as they were when listed
         self._removed: list[str] = []
-        self._written: dict[str, None] = {}  # what watches are told, in order
+        self._written: dict[str, None] = {}  # what watches report, in order
         self._sound: set[tuple[Perm, ...]] = set()  # permissions that were checked
         self._open = True
 

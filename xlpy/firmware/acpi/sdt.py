@@ -1,7 +1,7 @@
 """The system description table header, and what all tables share (ACPI 6.5, 5.2.6).
 
 A ``TableFormat`` is a signature and the construct of everything behind the 36-byte header; the header itself, its
-length and its checksum are looked after here.
+length and its checksum are handled here.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Builder:
     Args:
         xen, dom0, xenstore, store: the actors and the place where libxl keeps its records.
         labels: folder of the label areas, one file per backing.
-        step: told each step as it begins.
+        step: called with each step as it begins.
     """
 
     places: Sequence[tuple[int, Gpa, int]] | None = None  # slot, address and serial number of vNVDIMMs that had them
@@ -383,7 +383,7 @@ def _no_memory(config: DomainConfig) -> Constraint:
     return Constraint(
         f"{config.name}: the host has no {config.max_kib // 1024} MiB of RAM left",
         code="XLPY-NO-MEMORY",
-        hint="xlpy info free_memory tells how much there is; destroy a domain or lower memory =",
+        hint="xlpy info free_memory shows how much there is; destroy a domain or lower memory =",
     )
 
 

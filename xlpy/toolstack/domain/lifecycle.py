@@ -78,7 +78,7 @@ class Lifecycle:
     # -- making and ending ----------------------------------------------------------------------------------------
 
     def builder(self, step: Callable[[str], None] = _quiet) -> Builder:
-        """A builder that tells its steps."""
+        """A builder that reports its steps."""
         from xlpy.toolstack.domain.build import Builder
 
         return Builder(self.xen, self.dom0, self.xenstore, self.store, self.labels, step)

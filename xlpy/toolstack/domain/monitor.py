@@ -63,7 +63,7 @@ class Toolstack(Protocol):
     dumps: str
 
     def builder(self, step: Callable[[str], None]) -> Builder:
-        """A builder that tells its steps."""
+        """A builder that reports its steps."""
 
     def create(self, config: DomainConfig, *, step: Callable[[str], None]) -> int:
         """Build a domain and start it; its domid."""
@@ -128,7 +128,7 @@ class Monitor:
             domid: the domain.
             action: its ``on_crash``.
             crashes: how many starts in a row ended so.
-            stopped: the error, which is told what became of the domain.
+            stopped: the error, which gets details of what became of the domain.
 
         Returns:
             the configuration with which to try again, or None.
@@ -152,7 +152,7 @@ class Monitor:
         if action in ("preserve", "rename-restart"):
             save(self._life.store, record._replace(settled=True))
             stopped.details += (f"the domain is kept: domain {domid}, {record.name}",)
-            stopped.hint = stopped.hint or f"xlpy dmesg tells why; xlpy destroy {record.name} removes it"
+            stopped.hint = stopped.hint or f"xlpy dmesg shows why; xlpy destroy {record.name} removes it"
         else:
             self._life.destroy(domid)
         return None

@@ -39,7 +39,7 @@ class Exporter:
 
     Args:
         machine: whose memory it is.
-        step: told each step as it begins.
+        step: called with each step as it begins.
     """
 
     def __init__(self, machine: ExportMachine, step: Callable[[str], None]) -> None:

@@ -85,7 +85,7 @@ CODES = (
     E(
         "XLPY-RECORD-QEMU",
         6,
-        "The QEMU does not tell a plugin what is stored.",
+        "The QEMU does not report to a plugin what is stored.",
         "Use 9.2 or newer: guest/kit.py --suite trixie --qemu.",
         ("# xlpy boot --record with QEMU 7.2",),
         "powercut.md",

@@ -36,7 +36,7 @@ CODES = (
     E(
         "XLPY-EXPORT-ACPI",
         6,
-        "A guest without ACPI is told of no NVDIMM.",
+        "A guest without ACPI finds no NVDIMM.",
         "Leave acpi out: it is on by default.",
         ("xlpy export --dom0 emulated configs/quickstart.cfg acpi=0 -o exported",),
         "real-xen.md",

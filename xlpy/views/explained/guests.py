@@ -33,7 +33,7 @@ CODES = (
         "XLPY-NO-MEMORY",
         6,
         "The host has not enough RAM left, or the domain has less than its builder needs.",
-        "xlpy info free_memory tells how much there is; end a domain, or change memory =.",
+        "xlpy info free_memory shows how much there is; end a domain, or change memory =.",
         ("xlpy create configs/quickstart.cfg memory=500000",),
         "4.2.4",
     ),

@@ -1,4 +1,4 @@
-"""How devices are told apart: UUIDs that users write, and numbers."""
+"""How devices are distinguished: UUIDs that users write, and numbers."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def find_pfn(namespace: AboveClaim, kind: str, log: Callable[[str], None]) -> Pf
     """The info block of a pfn or dax device.
 
     Args:
-        namespace: where it lies. kind: ``pfn`` or ``dax``. log: told why it is unusable.
+        namespace: where it lies. kind: ``pfn`` or ``dax``. log: called with the reason why it is unusable.
 
     Raises:
         NdError: ENODEV: there is none, or it is another one. ENXIO: it cannot be read. EOPNOTSUPP: it cannot be used.

@@ -73,7 +73,7 @@ class Reader:
 
     Args:
         settings: what was parsed.
-        host: the machine, or what tells of it when it is asked for.
+        host: the machine, or what returns it when it is asked for.
         xen: as which version of Xen, such as ``4.17``.
 
     ``tree`` is the configuration in libxl's structure, holding what was set; ``type`` is the kind of guest once known.
