@@ -89,7 +89,8 @@ class Actors:
         from xlpy.hw.hardware import Hardware
 
         made = Hardware.open(self._home, self.spec)
-        made.undo.enter = self._enter if self._changing else None
+        if self._changing:
+            made.undo.enter = self._enter
         return made
 
     @cached_property

@@ -33,8 +33,9 @@ from xlpy.toolstack.domain.monitor import Outcome
 from xlpy.toolstack.domain.record import DomainRecord, VnvdimmRecord
 from xlpy.toolstack.domain.running import MapRow, Running
 from xlpy.views import listing, machine
-from xlpy.views.listing import DomainRow, DomainSummary, HostExtent, PmemRow, VnvdimmSummary
+from xlpy.views.listing import DomainRow, DomainSummary, HostExtent, VnvdimmSummary
 from xlpy.views.machine import DimmRow, HostInfo, Machine, RegionRow
+from xlpy.views.pmem import PmemRow
 from xlpy.views.where import find as whereis
 from xlpy.views.where.answer import Addresses, Answer, Hop, OnFile, Place, Touch
 

@@ -64,7 +64,7 @@ COMMANDS = {
     ("guest", "probe", "quickstart"): (179, ("dom0.ext4", "toolstack.config", "toolstack.domain.build", "boot")),
     ("ndctl", "list"): (93, ("dom0.emulated", "dom0.kernel", "dom0.ext4", "hypervisor", "toolstack", "firmware")),
     ("ndctl", "enable-region", "all"): (93, ("dom0.emulated", "dom0.kernel", "dom0.ext4", "hypervisor", "firmware")),
-    ("create", "-q", str(QUICKSTART)): (191, ("firmware.acpi.eval", "guest", "boot", "toolstack.config.xlcfg.machine")),
+    ("create", "-q", str(QUICKSTART)): (193, ("firmware.acpi.eval", "guest", "boot", "toolstack.config.xlcfg.machine")),
     ("destroy", "quickstart"): (131, ("firmware.acpi", "guest", "boot", "toolstack.config.xlcfg")),
 }
 PROGRAM = """

@@ -32,7 +32,7 @@ def list_pmem(env: Env, as_json: bool) -> None:
     which domains use it (users), and which partitions and files have bad blocks (bad_partitions, bad_files).
     """
     from xlpy.addr import SECTOR
-    from xlpy.views.listing import pmem
+    from xlpy.views.pmem import pmem
 
     items = pmem(env.host)
     if as_json:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 
 from xlpy.addr import Spa, Span
-from xlpy.errors import Conflict
-from xlpy.hw.machine import spec_to_json
+from xlpy.errors import Conflict, NotFound, StateError
+from xlpy.hw.machine import spec_from_json, spec_to_json
 from xlpy.hw.media import Media, exists, trouble
 from xlpy.hw.poison import PoisonList
+from xlpy.jsontext import decode
 from xlpy.private import folder, private
 from xlpy.typing import TYPE_CHECKING
 
@@ -56,6 +57,20 @@ def assemble(root: Path, spec: MachineSpec) -> None:
                 raise Conflict(f"{root}: another command made a machine meanwhile") from error
             raise trouble(home, error) from error
         raise
+
+
+def described(root: str | os.PathLike[str]) -> MachineSpec:
+    """The machine under ``root`` as ``machine.json`` describes it. Errors as ``Hardware.open``."""
+    home = os.path.join(root, "hw")
+    try:
+        with open(os.path.join(home, "machine.json"), "rb") as file:
+            return spec_from_json(decode(file.read().decode()))
+    except FileNotFoundError:
+        if exists(home):
+            raise StateError(f"{home}: machine.json is missing", hint="xlpy host reset") from None
+        raise NotFound(f"{root}: there is no machine", hint="make one with: xlpy host init") from None
+    except (ValueError, OSError) as error:
+        raise StateError(f"{home}/machine.json: {error}", hint="xlpy host reset") from error
 
 
 def scrap(root: Path) -> None:

@@ -11,15 +11,13 @@ from __future__ import annotations
 import os
 
 from xlpy.addr import Dpa, Spa, Span
-from xlpy.errors import Constraint, NotFound, StateError
+from xlpy.errors import Constraint, NotFound
 from xlpy.functions import cached_property
 from xlpy.hw import memmap, power
-from xlpy.hw.machine import DimmSpec, MachineSpec, spec_from_json
 from xlpy.hw.media import Media, exists, trouble
 from xlpy.hw.poison import PoisonList
 from xlpy.hw.region import Region
-from xlpy.hw.undo import Undo
-from xlpy.jsontext import decode, encode
+from xlpy.jsontext import encode
 from xlpy.private import private
 from xlpy.rangemap import RangeMap
 from xlpy.typing import TYPE_CHECKING, Any
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
 
     from xlpy.hw.health import HealthFile, Thresholds
     from xlpy.hw.labels import LabelArea
+    from xlpy.hw.machine import DimmSpec, MachineSpec
+    from xlpy.hw.undo import Undo
 
 
 PLUGGED = "plugged"  # there once DIMMs were plugged in or out: machine.json counts, and not machine.yaml
@@ -46,15 +46,14 @@ class Hardware:
         """Use ``create`` or ``open``."""
         self._root = os.fspath(root)
         home = os.path.join(root, "hw")
-        self.undo = Undo(home)
         self.described = spec
         self.spec = spec = self._as_it_is()
         self.regions = tuple(
             Region(one.name, i, Span(one.base, one.size), one, os.path.join(home, "media", one.name))
             for i, one in enumerate(spec.sets)
         )
-        self.poison = PoisonList(os.path.join(home, "poison.json"), self.undo)
-        self.injected = PoisonList(os.path.join(home, "injected.json"), self.undo)
+        self.poison = PoisonList(os.path.join(home, "poison.json"), self._keep)
+        self.injected = PoisonList(os.path.join(home, "injected.json"), self._keep)
         self._dimms = {dimm.id: dimm for dimm in spec.dimms}
         ram = Media(os.path.join(home, "ram"), spec.ram)
         self._backings: RangeMap[tuple[Media, int]] = RangeMap()  # value: the file, and what its offset 0 would be
@@ -91,19 +90,10 @@ class Hardware:
             NotFound: there is none.
             StateError: its description is damaged.
         """
-        home = os.path.join(root, "hw")
-        if spec is None:
-            try:
-                with open(os.path.join(home, "machine.json"), "rb") as file:
-                    spec = spec_from_json(decode(file.read().decode()))
-            except FileNotFoundError:
-                if exists(home):
-                    raise StateError(f"{home}: machine.json is missing", hint="xlpy host reset") from None
-                raise _nothing(root) from None
-            except (ValueError, OSError) as error:
-                raise StateError(f"{home}/machine.json: {error}", hint="xlpy host reset") from error
-        elif not exists(home):
-            raise _nothing(root)
+        if spec is None or not exists(os.path.join(root, "hw")):
+            from xlpy.hw.assembly import described
+
+            spec = described(root)
         return cls(root, spec)
 
     @staticmethod
@@ -119,6 +109,16 @@ class Hardware:
 
         home = self.beside("hw", "labels")
         return {dimm.id: LabelArea(dimm.id, os.path.join(home, dimm.id), dimm.label_size) for dimm in self.spec.dimms}
+
+    @cached_property
+    def undo(self) -> Undo:
+        """What its files held before a change that may yet be taken back."""
+        from xlpy.hw.undo import Undo
+
+        return Undo(self.beside("hw"))
+
+    def _keep(self, name: str) -> None:
+        self.undo.keep(name)
 
     @cached_property
     def root(self) -> Path:
@@ -388,7 +388,3 @@ class Hardware:
     def _files(self) -> list[Media | LabelArea]:
         labels: dict[str, LabelArea] = self.__dict__.get("_labels", {})
         return [*(run.value[0] for run in self._backings), *labels.values()]
-
-
-def _nothing(root: str | os.PathLike[str]) -> NotFound:
-    return NotFound(f"{root}: there is no machine", hint="make one with: xlpy host init")

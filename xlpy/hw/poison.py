@@ -13,9 +13,7 @@ from xlpy.rangemap import RangeMap
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from xlpy.hw.undo import Undo
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class PoisonList:
@@ -25,14 +23,14 @@ class PoisonList:
 
     Args:
         path: the file; no file is an empty list.
-        undo: keeps what the file held before a change that may yet be taken back.
+        keep: is told the file's name before a change of it that may yet be taken back.
     """
 
-    __slots__ = ("_path", "_runs", "_undo")
+    __slots__ = ("_keep", "_path", "_runs")
 
-    def __init__(self, path: str | os.PathLike[str], undo: Undo | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], keep: Callable[[str], None] | None = None) -> None:
         self._path = os.fspath(path)
-        self._undo = undo
+        self._keep = keep
         self._runs: RangeMap[None] | None = None
 
     def __iter__(self) -> Iterator[Span[Spa]]:
@@ -102,8 +100,8 @@ class PoisonList:
     def _store(self) -> None:
         text = encode([(run.start, run.end) for run in self._load()])
         fresh = f"{self._path}.new"
-        if self._undo is not None:
-            self._undo.keep(os.path.basename(self._path))
+        if self._keep is not None:
+            self._keep(os.path.basename(self._path))
         try:
             with open(fresh, "w", encoding="utf-8", opener=private) as file:
                 file.write(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from xlpy import abi
 from xlpy.errors import HostTrouble, XlpyError
 from xlpy.functions import cached_property
+from xlpy.hypervisor.tables import RECORDS
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,6 @@ if TYPE_CHECKING:
         def remove_domain(self, domain: Domain) -> None: ...
         def set_target(self, device_model: Domain, target: Domain) -> None: ...
 
-
-# Tables of a domain's parts; the record itself is in RECORDS. All are keyed by domid.
-RECORDS = "xen.domain"
-TARGETS = "xen.targets"  # target/domid of each domain that is the device model of another
-PARTS = ("xen.ram", "xen.pmem", "xen.files", "xen.ioreq", "xen.policy", "xen.memory_map", "xen.vnuma", "xen.chipset")
 
 WEIGHT = 256  # credit2's default
 

@@ -13,9 +13,9 @@ from xlpy import abi
 from xlpy.errors import NotFound, StateError
 from xlpy.functions import cached_property
 from xlpy.hypervisor.console import Console
-from xlpy.hypervisor.domain import PARTS, RECORDS, TARGETS, Domain
+from xlpy.hypervisor.tables import PARTS, RECORDS, TARGETS
 from xlpy.private import discard
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.xen_version import DEFAULT
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from xlpy.addr import Spa, Span
     from xlpy.hw.hardware import Hardware
+    from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.heap import Heap
     from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.mca import Mca
@@ -82,6 +83,8 @@ class Xen:
         self.save_heap()
         self._state.put("version", version)
         cpus = self.hw.spec.cpu.count
+        from xlpy.hypervisor.domain import Domain
+
         record = Domain.new_record(bytes(16), 0, cpus)
         record |= {"max_pages": dom0, "tot_pages": dom0, "pause_count": 0, "started": True}
         self.store.table(RECORDS).put("0", record)
@@ -217,8 +220,13 @@ class Xen:
             record = self.store.table(RECORDS).get(str(domid))
             if record is None:
                 return None
-            self._domains[domid] = Domain(self, domid, record)
+            self._know(domid, record)
         return self._domains[domid]
+
+    def _know(self, domid: int, record: dict[str, Any]) -> None:
+        from xlpy.hypervisor.domain import Domain
+
+        self._domains[domid] = Domain(self, domid, record)
 
     def domain(self, domid: int) -> Domain:
         """A domain by id; NotFound when there is none."""
@@ -229,13 +237,17 @@ class Xen:
 
     def domains(self) -> list[Domain]:
         """All domains but Dom0, by domid."""
-        table = self.store.table(RECORDS)
-        domids = sorted(map(int, table.keys()))
+        domids = self.domids()
         if not self._domains.keys() >= set(domids):
-            for key, record in table.items():
+            for key, record in self.store.table(RECORDS).items():
                 if int(key) not in self._domains:
-                    self._domains[int(key)] = Domain(self, int(key), record)
-        return [self.domain(domid) for domid in domids if domid]
+                    self._know(int(key), record)
+        return [self.domain(domid) for domid in domids]
+
+    def domids(self) -> list[int]:
+        """The ids of all domains but Dom0, in order."""
+        table = self.store.table(RECORDS)
+        return [domid for domid in sorted(map(int, table.keys())) if domid]
 
     def pick_domid(self, domid: int | None = None) -> int | None:
         """An id for a domain; None when ``domid`` is taken or reserved, or no id is free.
@@ -257,6 +269,8 @@ class Xen:
 
     def add_domain(self, domid: int, uuid: bytes, flags: int, max_vcpus: int) -> Domain:
         """Make a domain with an id that was picked."""
+        from xlpy.hypervisor.domain import Domain
+
         home = self.hw.beside("domains", str(domid))
         if os.path.exists(home):  # RAM of an earlier domain with this id
             discard(home)

@@ -1,9 +1,9 @@
-"""What `xlpy list` and `pmem list` say, as records: rendering is elsewhere."""
+"""What `xlpy list` says, as records: rendering is elsewhere."""
 
 from __future__ import annotations
 
 from xlpy import abi
-from xlpy.addr import MIB, PAGE, Spa, Span
+from xlpy.addr import MIB, PAGE
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.record import dashed, load, name_of, number
 from xlpy.typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from xlpy.host import Host
     from xlpy.hypervisor.domain import Domain
+    from xlpy.views.pmem import PmemRow
 
 PIRQ_SINCE = (4, 19)  # from which Xen on libxl says whether a guest gets physical interrupts
 SCHEDULER = "credit2"  # what Xen 4.17 has by default
@@ -66,34 +67,9 @@ class DomainSummary(NamedTuple):
         return self._asdict() | {"vnvdimms": devices}
 
 
-class PmemRow(NamedTuple):
-    """A namespace of the host and who uses it.
-
-    dev: ``namespace0.0``. device: of Dom0 below ``/dev``, None where it has none. mode: ndctl's. size: bytes of the
-    data. resource: where they are in host-physical memory, None in sector mode. reserved: bytes set aside for Xen.
-    registered: whether Xen knows it; reason: why not. users: domains, and those that hold files on it. uses: what
-    Dom0 does with it. mounts: of file systems on it. problem: why it is disabled. words: all of it in ndctl's words and
-    ours, with what ``ndctl list -M`` tells of bad blocks.
-    """
-
-    dev: str
-    device: str | None
-    mode: str
-    size: int
-    resource: int | None
-    reserved: int
-    registered: bool
-    reason: str | None
-    users: tuple[str, ...]
-    uses: tuple[str, ...]
-    mounts: tuple[str, ...]
-    problem: str | None
-    words: dict[str, Any]
-
-
 def domids(host: Host) -> list[int]:
     """Every domain's id, Domain-0 first."""
-    return [0, *(domain.domid for domain in host.xen.domains())]
+    return [0, *host.xen.domids()]
 
 
 def rows(host: Host, domids: Sequence[int]) -> list[DomainRow]:
@@ -218,45 +194,7 @@ def _plugged(host: Host, domid: int) -> list[int]:
 
 
 def pmem(host: Host) -> list[PmemRow]:
-    """The host's persistent memory in ndctl's keys, those of ``ndctl list -M`` included, and who uses it."""
-    users: dict[str, list[str]] = {}
-    for domain in host.xen.domains():
-        for device in load(host.store, domain.domid).vnvdimms:
-            users.setdefault(device.device, []).append(name_of(host.xenstore, domain.domid) or str(domain.domid))
-    exports = host.store.table("exports")
-    for record in filter(None, map(exports.get, exports.keys())):
-        for one in record["vnvdimms"]:
-            users.setdefault(one["data"]["device"], []).append(f"{record['name']} (exported)")
-    items = host.dom0.list_namespaces()
-    for item in items:
-        item["users"] = sorted(set(users.get(item.get("blockdev", item.get("chardev", "")), [])))
-        item |= _bad_blocks(host, item)
-    return [_device(item) for item in items]
+    """The host's persistent memory in ndctl's keys, and who uses it; see ``xlpy.views.pmem``."""
+    from xlpy.views.pmem import pmem
 
-
-def _device(item: dict[str, Any]) -> PmemRow:
-    return PmemRow(
-        dev=item["dev"],
-        device=item.get("blockdev", item.get("chardev")),
-        mode=item["mode"],
-        size=item["size"],
-        resource=item["resource"],
-        reserved=item["reserved"],
-        registered=item["registered"],
-        reason=item.get("reason"),
-        users=tuple(item["users"]),
-        uses=tuple(item.get("uses", ())),
-        mounts=tuple(item["mounts"]),
-        problem=item.get("problem"),
-        words=item,
-    )
-
-
-def _bad_blocks(host: Host, item: dict[str, Any]) -> dict[str, Any]:
-    """The keys with which ``ndctl list -M`` tells of bad sectors, and what they lie in."""
-    device = item.get("blockdev", item.get("chardev"))
-    if device is None or item["resource"] is None or not len(host.dom0.bad):
-        return {}
-    from xlpy.views.bad_blocks import inside
-
-    return inside(host, Span(Spa(item["resource"]), item["size"]), item.get("blockdev"))
+    return pmem(host)

@@ -12,7 +12,7 @@ import os
 from xlpy import abi
 from xlpy.addr import PAGE_SHIFT
 from xlpy.errors import Conflict
-from xlpy.hypervisor.domain import PARTS
+from xlpy.hypervisor.tables import PARTS
 from xlpy.toolstack.domain import savefile
 from xlpy.toolstack.domain.contents import data_runs, look
 from xlpy.toolstack.domain.coredump import files_of

@@ -10,7 +10,7 @@ from xlpy.errors import FirmwareStopped, NotFound
 from xlpy.firmware.e820 import ENTRY_SIZE, TYPE_NAMES
 from xlpy.firmware.hvm_info import SIZE
 from xlpy.firmware.layout import BIOS_INFO, HPET, HVM_INFO, IOAPIC, LAPIC
-from xlpy.hypervisor.domain import RECORDS
+from xlpy.hypervisor.tables import RECORDS
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Hop, Part, Place, guest_place
 
