@@ -493,7 +493,7 @@ def test_repair_takes_back_what_was_not_committed(fresh):
 def test_a_flag_that_the_user_has_set_is_his(fresh):
     _, reopen = fresh
     path, dom0 = "/mnt/pmem0/vm1.img", reopen()
-    InPlace(*dom0.reopen(dom0.place(path)[0])).set_immutable(dom0.file(path)[2].number, True)
+    InPlace(*dom0.located(dom0.place(path)[0])).set_immutable(dom0.file(path)[2].number, True)
     for _ in range(2):
         dom0 = reopen()
         dom0.pin(path, "domain 1")
