@@ -7,6 +7,7 @@ import json
 import pytest
 
 from xlpy.addr import Gpa
+from xlpy.api import whereis
 from xlpy.cli.main import run
 from xlpy.guest.machine import interpreter
 from xlpy.guest.probe import probe
@@ -63,6 +64,9 @@ def test_labels_that_the_guest_wrote_make_namespaces(host, domain):
         report = probe(domain)
     assert report.problems == []
     assert [(d.dev, d.size, d.name) for d in report.pmem if d.dev.startswith("pmem0")] == [("pmem0", 16 << 20, "data")]
+    gpa = domain.record.vnvdimms[0].gpa
+    places = [whereis.by_gpa(host, "g", gpa + at).at for at in (5, 16 << 20)]  # in the namespace, and behind it
+    assert [(one.guest_device, one.guest_device_offset) for one in places] == [("/dev/pmem0", 5), (None, None)]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def _linux_name(
     Args:
         number: of its region, where the table at boot says so and no label divides it.
     """
-    if number is None or _labelled(device) or _head(host, device) in INFO_BLOCKS:
+    if number is None or _labelled(host, device) or _head(host, device) in INFO_BLOCKS:
         from xlpy.guest.probe import probe
 
         for one in probe(host.domain(running.domid)).pmem:
@@ -137,12 +137,13 @@ def _linux_name(
     return f"/dev/pmem{number}", gpa - device.gpa
 
 
-def _labelled(device: VnvdimmRecord) -> bool:
+def _labelled(host: Host, device: VnvdimmRecord) -> bool:
     """Whether there may be labels in the label area of a vNVDIMM."""
     if not device.label:
         return False
-    with suppress(OSError), open(device.label, "rb") as area:  # noqa: PTH123 - pathlib is not needed otherwise
-        return area.read(len(INDEX_SIGNATURE)) == INDEX_SIGNATURE
+    name = f"{host.lifecycle.labels}/{device.label}"
+    with suppress(OSError), open(name, "rb") as area:  # noqa: PTH123 - pathlib is not needed otherwise
+        return INDEX_SIGNATURE in area.read(1 << 16)  # the first index block or, where it is damaged, the second
     return False
 
 
