@@ -129,6 +129,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     rows, wanted = [], chosen(options.rows)
+    if not any(case.name.startswith(options.only) for case in cases()):
+        parser.error(f"no subject begins with {options.only!r}; they are:\n  " + "\n  ".join(c.name for c in cases()))
     with tempfile.TemporaryDirectory(prefix="xlpy-bench-") as name, version.NEEDED:
         folder = Path(name)
         present = version.now(folder, options.quick)
