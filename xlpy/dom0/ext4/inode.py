@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import struct
 
+from xlpy.dom0.ext4 import MAX_SYMLINKS
 from xlpy.dom0.ext4.checksum import crc32c
 from xlpy.dom0.ext4.superblock import damaged
-from xlpy.errors import Unsafe
+from xlpy.errors import NotFound, Unsafe
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xlpy.dom0.ext4.superblock import Superblock
 
 ROOT = 2
@@ -164,3 +167,54 @@ def refuse_unreadable(inode: Inode, path: str) -> None:
             code="XLPY-EXT4-NO-EXTENTS",
             hint="convert it with chattr +e, or copy it into a new file",
         )
+
+
+def lookup(
+    path: str,
+    trail: list[Inode],
+    child: Callable[[Inode, str], int | None],
+    load: Callable[[int], Inode],
+    readlink: Callable[[Inode], str],
+    *,
+    follow: bool,
+) -> Inode:
+    """The inode behind a path, through relative symbolic links; the same for every file system in an image.
+
+    Args:
+        path: such as ``/vm1.img``.
+        trail: the root's inode alone.
+        child: the number that a directory gives a name, or None. load: the inode of a number.
+        readlink: what a symbolic link says.
+        follow: whether a link at the very end is followed too.
+
+    Raises:
+        NotFound: no such path. Unsafe: a symbolic link that leaves the file system, or a loop of them.
+    """
+    todo, links = path.split("/")[::-1], 0
+    while todo:
+        name = todo.pop()
+        if name in ("", "."):
+            continue
+        if trail[-1].kind != "dir":
+            raise NotFound(f"{path}: no such file: inode {trail[-1].number} before {name!r} is not a directory")
+        if name == "..":
+            if len(trail) == 1:
+                raise Unsafe(f"{path} leaves the file system upwards", code="XLPY-EXT4-SYMLINK")
+            trail.pop()
+            continue
+        number = child(trail[-1], name)
+        if number is None:
+            raise NotFound(f"{path}: no such file", hint="the path is taken from the root of the file system")
+        inode = load(number)
+        if inode.kind != "symlink" or (not follow and not any(todo)):
+            trail.append(inode)
+            continue
+        links += 1
+        target = readlink(inode)
+        if links > MAX_SYMLINKS or target.startswith("/"):
+            why = f"more than {MAX_SYMLINKS} symbolic links" if links > MAX_SYMLINKS else f"a link to {target}"
+            raise Unsafe(
+                f"{path} leads through {why}", code="XLPY-EXT4-SYMLINK", hint="give the path of the file itself"
+            )
+        todo += target.split("/")[::-1]
+    return trail[-1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from xlpy.contexts import contextmanager
-from xlpy.dom0.ext4 import MAX_NAME, MAX_SYMLINKS, directory
+from xlpy.dom0.ext4 import MAX_NAME, directory
 from xlpy.dom0.ext4.guard import reading
-from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, parse_inode, refuse_unreadable
+from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, lookup, parse_inode, refuse_unreadable
 from xlpy.dom0.ext4.superblock import (
     SUPERBLOCK_OFFSET,
     SUPERBLOCK_SIZE,
@@ -131,46 +131,22 @@ class Ext4:
             NotFound: no such path.
             Unsafe: a symbolic link that leaves the file system, a loop of them, or an unreadable directory.
         """
-        todo = path.split("/")[::-1]
-        trail = [self.inode(ROOT)]
         found = self._names if self._kept else {}
         searched = 0
-        links = 0
-        while todo:
-            name = todo.pop()
-            if name in ("", "."):
-                continue
-            if trail[-1].kind != "dir":
-                raise NotFound(f"{path}: no such file: inode {trail[-1].number} before {name!r} is not a directory")
-            if name == "..":
-                if len(trail) == 1:
-                    raise Unsafe(f"{path} leaves the file system upwards", code="XLPY-EXT4-SYMLINK")
-                trail.pop()
-                continue
-            place = trail[-1].number, os.fsencode(name)
+
+        def child(parent: Inode, name: str) -> int | None:
+            nonlocal searched
+            place = parent.number, os.fsencode(name)
             if place not in found:
-                searched += trail[-1].size
+                searched += parent.size
                 if searched > DIRECTORIES:
                     raise Constraint(f"{path}: more than {DIRECTORIES} bytes of directories lie on the way")
-                found[place] = self._find(trail[-1], place[1], path)
-            number = found[place]
-            if number is None:
-                raise NotFound(f"{path}: no such file", hint="the path is taken from the root of the file system")
-            inode = self.inode(number)
-            if inode.kind != "symlink" or (not follow and not any(todo)):
-                trail.append(inode)
-                continue
-            links += 1
-            target = self.readlink(inode, path)
-            if links > MAX_SYMLINKS or target.startswith("/"):
-                why = f"more than {MAX_SYMLINKS} symbolic links" if links > MAX_SYMLINKS else f"a link to {target}"
-                raise Unsafe(
-                    f"{path} leads through {why}",
-                    code="XLPY-EXT4-SYMLINK",
-                    hint="give the path of the file itself",
-                )
-            todo += target.split("/")[::-1]
-        return trail[-1]
+                found[place] = self._find(parent, place[1], path)
+            return found[place]
+
+        return lookup(
+            path, [self.inode(ROOT)], child, self.inode, lambda inode: self.readlink(inode, path), follow=follow
+        )
 
     def readlink(self, inode: Inode, path: str) -> str:
         """What a symbolic link says. FormatError: more than a block."""

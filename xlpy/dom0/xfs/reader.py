@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from xlpy.dom0.ext4 import MAX_SYMLINKS
+from xlpy.dom0.ext4.inode import lookup
 from xlpy.dom0.extents import Extents
 from xlpy.dom0.image import ImageFile, read_mapped
 from xlpy.dom0.xfs import directory
@@ -75,35 +75,14 @@ class XfsImage:
         Raises:
             NotFound: no such path. Unsafe: a symbolic link that leaves the file system, or a loop of them.
         """
-        todo, trail, links = path.split("/")[::-1], [self.inode(self.superblock.root)], 0
-        while todo:
-            name = todo.pop()
-            if name in ("", "."):
-                continue
-            if trail[-1].kind != "dir":
-                raise NotFound(f"{path}: no such file: inode {trail[-1].number} before {name!r} is not a directory")
-            if name == "..":
-                if len(trail) == 1:
-                    raise Unsafe(f"{path} leaves the file system upwards", code="XLPY-EXT4-SYMLINK")
-                trail.pop()
-                continue
-            number = self.listdir(trail[-1], path).get(name)
-            if number is None:
-                raise NotFound(f"{path}: no such file", hint="the path is taken from the root of the file system")
-            inode = self.inode(number)
-            if inode.kind != "symlink" or (not follow and not any(todo)):
-                trail.append(inode)
-                continue
-            links += 1
-            core = self._core(number)
-            if core.format != "local" or links > MAX_SYMLINKS or inode.root[:1] == b"/":
-                raise Unsafe(
-                    f"{path} leads through a symbolic link that is absolute, too long, or behind {MAX_SYMLINKS} others",
-                    code="XLPY-EXT4-SYMLINK",
-                    hint="give the path of the file itself",
-                )
-            todo += os.fsdecode(inode.root[: inode.size]).split("/")[::-1]
-        return trail[-1]
+        return lookup(
+            path,
+            [self.inode(self.superblock.root)],
+            lambda parent, name: self.listdir(parent, path).get(name),
+            self.inode,
+            lambda inode: self.readlink(inode, path),
+            follow=follow,
+        )
 
     def listdir(self, inode: Inode, path: str = "the directory") -> dict[str, int]:
         """Names and inode numbers of a directory, without ``.`` and ``..``; errors as ``lookup``."""
