@@ -1,8 +1,8 @@
 """Everything that happens while a guest runs, in one loop: its serial console, its mailbox, its end.
 
 A byte on a port of the emulator's board says that a guest has rung the mailbox's doorbell. A guest may ring without
-it, so this process looks all the same: every millisecond while there is such traffic, less often the longer there is
-none, which costs next to nothing when the guest is idle.
+it, so this process looks all the same: seldom until it finds such a request; from then on every millisecond while there
+is such traffic, less often the longer there is none, which costs next to nothing when the guest is idle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from xlpy.boot.emulator import Emulator
 
-BUSY_MS, IDLE_MS = 1, 5  # how often the doorbell is looked at
+BUSY_MS, IDLE_MS = 1, 5  # how often the doorbell is looked at, of a guest that rings without a byte on the port
+TOLD_MS = 50  # of one that has not done so yet
 PATIENCE = 0.25  # seconds without a request after which looking becomes less frequent
 BACKLOG = 1 << 20  # bytes of console output that may wait for a slow reader
 SERIAL_LOG = "serial.log"  # in the domain's directory
@@ -66,7 +67,8 @@ class GuestRun:
         self._emulator, self._out, self._source, self._log = emulator, out, source, log
         self._deadline, self._doorbell = deadline, doorbell
         self._pending = self._typed = self._tail = b""
-        self._requests, self._last, self._pause = 0, 0.0, float(IDLE_MS)
+        self._requests, self._last, self._pause, self._most = 0, 0.0, float(TOLD_MS), TOLD_MS
+        self._told = False  # by the port, of a request that was not answered yet
         self._open = True  # whether more console output may come
         self._poll = select.poll()
         self._read: dict[int, Callable[[], bool]] = {  # by descriptor: False at its end
@@ -105,9 +107,12 @@ class GuestRun:
         if self._doorbell is None:
             return
         if self._doorbell():
-            self._requests, self._last, self._pause = self._requests + 1, now, BUSY_MS
+            self._requests += 1
+            if not self._told:
+                self._last, self._pause, self._most = now, BUSY_MS, IDLE_MS
         elif now - self._last > PATIENCE:
-            self._pause = min(self._pause * 1.25, IDLE_MS)
+            self._pause = min(self._pause * 1.25, self._most)
+        self._told = False
 
     def _wait(self, now: float) -> float | None:
         """Milliseconds until the doorbell or the deadline is due."""
@@ -126,6 +131,7 @@ class GuestRun:
             self._pending, self._tail = self._pending + data, (self._tail + data)[-_TAIL:]
             self._open = bool(data)
         elif fd in self._read:
+            self._told |= fd == emulator.wake.fileno()
             if not self._read[fd]():
                 self._poll.unregister(fd)
         elif fd == self._source:
