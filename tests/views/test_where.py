@@ -13,6 +13,7 @@ from programs import need
 from xlpy.api import Constraint, Host, NotFound, load_config, whereis
 from xlpy.dom0.ext4.edit import Ext4Editor
 from xlpy.dom0.nvdimm.sectors import Sectors
+from xlpy.events import plugging
 
 MACHINES = Path(__file__).parents[2] / "configs" / "machines"
 LEGACY = """\
@@ -338,3 +339,20 @@ def test_entries_whose_paths_begin_alike(on):
     for device, line in zip(host.domain("two").record.vnvdimms, ("two.cfg:4:10", "two.cfg:5:2"), strict=True):
         hop = whereis.by_gpa(host, "two", device.gpa).hops[0]
         assert hop.place.name == line
+
+
+def test_dimms_that_come_and_go(on):
+    """What was plugged in is in _FIT and not in the table; what was pulled out is named all the same."""
+    host = on("bank")
+    plug = MACHINES.parent / "plug.yaml"
+    plugging.plug(host, plug.read_text(), str(plug))
+    answer = whereis.by_file(host, "/dev/pmem2", 0x1000)
+    range_at = place(answer, "_FIT, SPA range").address
+    base, size = struct.unpack("<QQ", host.hw.read(range_at + 32, 16))
+    assert base <= answer.at.spa < base + size
+    handle = host.hw.dimm(answer.at.dimm).handle
+    assert struct.unpack("<I", host.hw.read(place(answer, "_FIT, region mapping").address + 4, 4)) == (handle,)
+    plugging.unplug(host, "dimm1", surprise=True)
+    gone = whereis.by_dpa(host, "dimm1", 0x2000)
+    assert "dimm1, DPA 0x2000, pulled out" in [hop.what for hop in gone.hops]
+    assert gone.touch.poison

@@ -56,6 +56,7 @@ def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: H
             places["map"] = Place("spa", start + mapped)
             if ways := interleave_of(data, mapped):
                 places["ways"] = Place("spa", start + ways)
+    pulled = ", pulled out" if any(dimm.id == name for name, _ in region.set.out) else ""
     line, count = region.set.line, len(region.set.dimms)
     way = f"way {region.set.dimms.index(dimm.id)} of {count}, line {offset // line} of {line} bytes"
     share = way if count > 1 else "the whole range, not interleaved"
@@ -65,7 +66,7 @@ def _pmem(host: Host, spa: Spa, region: Region, fields: dict[str, Any], media: H
         Hop(
             "firmware", f"{dimm.id} ({share})", f"{table}, region mapping of handle {dimm.handle:#x}", places.get("map")
         ),
-        Hop("silicon", f"{dimm.id}, DPA {dpa:#x}", decided, places.get("ways" if count > 1 else "map")),
+        Hop("silicon", f"{dimm.id}, DPA {dpa:#x}{pulled}", decided, places.get("ways" if count > 1 else "map")),
     ]
     return Part({**fields, "dimm": dimm.id, "dpa": dpa}, [*hops, media], touch, region.span.end - spa)
 
