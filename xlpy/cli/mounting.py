@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @command("""
-xlpy host umount /mnt/pmem0
+xlpy destroy quickstart && xlpy host umount /mnt/pmem0
 xlpy host mount /dev/pmem0 /mnt/elsewhere
 """)
 @argument("device", shell_complete="backings")
@@ -38,7 +38,7 @@ def mount(env: Env, device: str, directory: str, no_dax: bool, read_only: bool, 
 
 
 @command("""
-xlpy host umount /mnt/pmem0
+xlpy destroy quickstart && xlpy host umount /mnt/pmem0
 """)
 @argument("directory", metavar="DIRECTORY|DEVICE")
 @dry_run_option
