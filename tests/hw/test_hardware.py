@@ -153,16 +153,6 @@ def test_locate_and_back(offset):
     assert hw.spa_of(dimm.id, dpa) == FIRST + offset
 
 
-def test_locate_span(hw):
-    assert [(dimm.id, part) for dimm, part in hw.locate_span(Span(Spa(FIRST + 4000), 4396))] == [
-        ("a", Span(4000, 96)),
-        ("b", Span(0, 4096)),
-        ("c", Span(0, 204)),
-    ]
-    whole = hw.locate_span(hw.regions[0].span)
-    assert [part for _, part in whole] == [Span(0, 64 * MIB)] * 3
-
-
 def test_translation_errors(hw):
     with pytest.raises(NotFound, match="0x1000 is not persistent memory"):
         hw.locate(Spa(0x1000))
@@ -173,8 +163,6 @@ def test_translation_errors(hw):
         hw.spa_of("d", Dpa(32 * MIB))
     with pytest.raises(Constraint, match="e: 0x0 belongs to no interleave set"):
         hw.spa_of("e", Dpa(0))
-    with pytest.raises(Constraint, match="leaves the region three"):
-        hw.locate_span(Span(Spa(SECOND - 1), 2))
 
 
 # labels, poison, hints
@@ -344,7 +332,6 @@ def _use(tmp_path, spec):
     hw.write(Spa(span.end - 4), b"tail")
     assert bytes(hw.view(Span(Spa(span.end - 8), 8))) == b"\0\0\0\0tail"
     assert hw.locate(Spa(span.end - 1))[0].id == "d11"
-    assert [part.size for _, part in hw.locate_span(span)] == [512 * GIB] * 12
     hw.zero(span)
     assert hw.regions[0].path.stat().st_blocks < 64
     hw.close()

@@ -20,7 +20,6 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-INSTRUCTIONS = ("clwb", "clflushopt", "clflush")
 CORE = 0  # one hardware thread is modelled here; traces of guests have as many as there are
 
 

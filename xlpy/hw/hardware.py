@@ -250,19 +250,6 @@ class Hardware:
         name = region.set.dimms[way]
         return self._dimms[name], Dpa(region.set.part(name).start + offset)
 
-    def locate_span(self, span: Span[Spa]) -> list[tuple[DimmSpec, Span[Dpa]]]:
-        """Which bytes of which DIMMs lie behind ``span`` (inside one region), DIMMs in interleave order."""
-        region = self.region_at(span.start)
-        if not region.span.covers(span):
-            raise Constraint(f"{span} leaves the region {region.name} at {region.span}")
-        start, found = span.start - region.span.start, []
-        for way, name in enumerate(region.set.dimms):
-            table, first = region.table, region.set.part(name).start
-            part = Span.between(Dpa(first + table.below(way, start)), Dpa(first + table.below(way, start + span.size)))
-            if part.size:
-                found.append((self._dimms[name], part))
-        return found
-
     def spa_of(self, dimm: str, dpa: Dpa) -> Spa:
         """The host address of a DIMM's byte.
 

@@ -22,7 +22,6 @@ WORD = 0xFFFFFFFF
 TSC_KHZ = 2_400_000  # the emulated host's time stamp counter
 
 Registers = tuple[int, int, int, int]
-Cpuid = "Callable[[int, int], Registers]"
 
 
 class Features(NamedTuple):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xlpy.powercut.explore import ExploreOptions, StateResult, Summary
     from xlpy.powercut.trace import Trace
 
-MOST_FAILURES, MOST_PLACES, MOST_EPOCHS = 100, 50, 2000  # that are shown in full
+MOST_FAILURES, MOST_PLACES = 100, 50  # that are shown in full
 MOST_BARS, BAR, HEIGHT = 1200, 8, 120  # of the timeline: how many at most, pixels
 _CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "�")
 

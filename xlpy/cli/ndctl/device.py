@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.namespace import NdNamespace
     from xlpy.dom0.nvdimm.nd.region import NdRegion
 
-RAW_MODE = ENABLED_BY_CLAIM = 1  # what enabling returns when another device took the namespace over
+ENABLED_BY_CLAIM = 1  # what enabling returns when another device took the namespace over
 
 
 class Driven(Protocol):

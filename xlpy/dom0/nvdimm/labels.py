@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from struct import Struct
 
-from xlpy.addr import KIB, align_up
+from xlpy.addr import align_up
 from xlpy.dom0.nvdimm import INDEX_SIGNATURE
 from xlpy.dom0.nvdimm.fletcher import seal, sealed
 from xlpy.records import NamedTuple
@@ -20,7 +20,6 @@ from xlpy.uuids import uuid_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MINIMUM = 128 * KIB  # UEFI 2.7, 13.19.1
 
 LABEL_SIZE = {1: 128, 2: 256}  # bytes of a slot, by minor version
 INDEX_UNIT = 256

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from xlpy.hw.hardware import Hardware
 
 ROOT = r"\_SB.NVDR"
-NOTIFICATION = 0x80  # evaluate _FIT again (ACPI 6.5, 5.6.6)
 
 
 class HostMachine:

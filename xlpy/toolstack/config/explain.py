@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from xlpy.toolstack.config.xlcfg import Value
 
 DEFAULT = "default"
-IGNORED = "ignored"
 
 
 class ExplainRow(NamedTuple):

@@ -31,7 +31,6 @@ class MemoryLayout(NamedTuple):
 
     low_end: Gpa
     high_end: Gpa
-    mmio_start: Gpa
     vga: bool = True
 
     @property
@@ -77,7 +76,7 @@ def memory_layout(config: DomainConfig) -> MemoryLayout:
     hole = max((config.mmio_hole or 0) * MIB, MMIO_HOLE)
     start = FOUR_GIB - hole
     high = FOUR_GIB + ram - start if ram > start else 0
-    return MemoryLayout(Gpa(min(ram, start)), Gpa(high), Gpa(start), vga=config.type == "hvm")
+    return MemoryLayout(Gpa(min(ram, start)), Gpa(high), vga=config.type == "hvm")
 
 
 def apply(calls: Hypercalls, domid: int, config: DomainConfig, layout: MemoryLayout) -> None:
