@@ -124,14 +124,6 @@ def probing(version: Version) -> tuple[Act, Act]:
     return lambda: version.run("guest", "probe", "quickstart", root=root), quickstart(version)
 
 
-def finding(version: Version) -> tuple[Act, Act]:
-    """Every hop from a guest's byte to its DIMM, held against listing the same host."""
-    root = version.host("found")
-    version.run("create", QUICKSTART, root=root)
-    words = ("whereis", "gpa", "quickstart", "0x500001000")
-    return lambda: version.run(*words, root=root), lambda: version.run("list", root=root)
-
-
 def peak(version: Version) -> tuple[Act, Act]:
     """The most memory that a process had."""
     root = version.host("peak")
@@ -249,7 +241,6 @@ CASES = [
     Case(f"pmem resolve, {EXTENTS} extents", "debugfs dump_extents", 1.8, dumping, 3),
     Case("guest probe quickstart", "create quickstart", 1, probing, 4),
     Case("peak memory of create", "import click", 1.2, peak, 15, unit="MiB", runs=5),
-    Case("whereis gpa", "list", 1.1, finding),
     Case("--help", "import click", 1.5, lambda version: starting(version, "--help")),
     Case("create -n quickstart", "import click", 2.5, trying),
     Case("create quickstart", "import click", 4, lambda version: (quickstart(version), click(version))),
