@@ -180,7 +180,7 @@ class Undo:
         for home in (self._home, os.path.join(self._home, FOLDER)):
             with suppress(FileNotFoundError):
                 for name in os.listdir(home):
-                    if name.endswith(f"{SUFFIX}.new"):
+                    if name.endswith(".new"):
                         os.unlink(os.path.join(home, name))
 
     def _path(self, entry: str) -> str:
