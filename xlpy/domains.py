@@ -7,7 +7,7 @@ import os
 from xlpy.actors import Actors, silent
 from xlpy.errors import Conflict
 from xlpy.hw import power
-from xlpy.statedir import BOOTS
+from xlpy.table import BOOTS
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from xlpy.domains import Domains
 from xlpy.errors import Constraint
 from xlpy.functions import partial
 from xlpy.hw import power
-from xlpy.statedir import BOOTS, READY, STATE
+from xlpy.statedir import READY, STATE
+from xlpy.table import BOOTS
 from xlpy.typing import TYPE_CHECKING
 from xlpy.xen_version import DEFAULT, chosen
 

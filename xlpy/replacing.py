@@ -11,7 +11,6 @@ from xlpy.inputs import read_file
 from xlpy.locking import exclusive
 from xlpy.private import claim, folder, private
 from xlpy.statedir import (
-    BOOTS,
     FILES,
     FOLDERS,
     GONE,
@@ -29,6 +28,7 @@ from xlpy.statedir import (
     refuse_foreign,
 )
 from xlpy.store import Store
+from xlpy.table import BOOTS
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

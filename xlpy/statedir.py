@@ -20,7 +20,6 @@ _SHARE = 1 << 16  # bytes: unit of the reserve
 DEFAULT = "the default machine"
 MAKING = "making"  # the description of a host whose media are not finished, and worth nothing
 UNCLEAN = "unclean"  # present while a command changes media; left behind only by one that was killed
-BOOTS = "boot"  # the table where xlpy.boot keeps which domains an emulator runs
 NEXT = "next"  # a host that is being made to replace the one that is there
 READY = "replacing"  # the same once it is whole: from then on it is the host, and its parts only have to be moved
 GONE = "old-is-gone"  # in READY: the parts that are there now are of the new host

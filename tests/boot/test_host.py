@@ -6,6 +6,7 @@ import pytest
 
 from xlpy.boot import session
 from xlpy.host import Host
+from xlpy.table import BOOTS
 from xlpy.toolstack.config.domain_config import load_config
 
 
@@ -17,7 +18,7 @@ def domid(host):
 def test_destroy_ends_the_boot_first(host, domid, monkeypatch):
     ended = []
     monkeypatch.setattr(session, "end", lambda _store, which: ended.append((which, host.xen.find(which) is not None)))
-    host.store.table(session.TABLE).put(str(domid), {})
+    host.store.table(BOOTS).put(str(domid), {})
     host.destroy("b")
     assert ended == [(domid, True)]
 
@@ -27,7 +28,7 @@ def test_opening_recovers(host, domid, monkeypatch):
     monkeypatch.setattr(session, "recover", lambda store, note: seen.append(store.path))
     Host.open(host.root).store.close()
     assert seen == []
-    host.store.table(session.TABLE).put(str(domid), {})
+    host.store.table(BOOTS).put(str(domid), {})
     Host.open(host.root).store.close()
     assert len(seen) == 1
 
@@ -35,6 +36,6 @@ def test_opening_recovers(host, domid, monkeypatch):
 def test_removing_ends_all_boots(host, domid, monkeypatch):
     ended = []
     monkeypatch.setattr(session, "end", lambda _store, which: ended.append(which))
-    host.store.table(session.TABLE).put(str(domid), {})
+    host.store.table(BOOTS).put(str(domid), {})
     Host.remove(host.root)
     assert ended == [domid]

@@ -1,7 +1,7 @@
 """Interleave arithmetic against worked tables and by round trips."""
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.errors import FormatError
@@ -55,7 +55,6 @@ def test_round_trip_round_robin(ways, shift, offset):
     table = Interleave.round_robin(ways, 1 << shift)
     way, inner = table.to_device(offset)
     assert table.to_region(way, inner) == offset
-    assert sum(table.below(i, offset) for i in range(ways)) == offset
 
 
 @settings(max_examples=100)
@@ -66,20 +65,6 @@ def test_round_trip_any_table(data, ways, rows, line):
     offset = data.draw(st.integers(0, 5 * table.block))
     way, inner = table.to_device(offset)
     assert table.to_region(way, inner) == offset
-
-
-@settings(max_examples=50)
-@given(st.integers(1, 5), st.integers(0, 5000), st.integers(0, 5000))
-def test_bytes_of_a_span_by_counting(ways, start, length):
-    assume(length)
-    table = Interleave.round_robin(ways, 256)
-    found: dict[int, list[int]] = {}
-    for x in range(start, start + length):
-        way, inner = table.to_device(x)
-        found.setdefault(way, []).append(inner)
-    for way in range(ways):
-        expected = list(range(table.below(way, start), table.below(way, start + length)))
-        assert sorted(found.get(way, [])) == expected
 
 
 @pytest.mark.parametrize(

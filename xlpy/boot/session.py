@@ -23,6 +23,7 @@ from xlpy.contexts import contextmanager, suppress
 from xlpy.errors import Conflict, Constraint
 from xlpy.private import folder, private
 from xlpy.records import NamedTuple
+from xlpy.table import BOOTS
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.domain import Vmce
     from xlpy.store import Store
 
-TABLE = "boot"
 LOCK = "lock"
 MACHINE_CHECK = "machine-check"  # another command has one for the guest
 ENDED = "ended"  # another command has asked the boot to end
@@ -103,7 +103,7 @@ def booted(store: Store, domid: int) -> Record | None:
 
     An emulator whose xlpy was killed dies by itself; until it has, this waits for it.
     """
-    fields = store.table(TABLE).get(str(domid))
+    fields = store.table(BOOTS).get(str(domid))
     if fields is None:
         return None
     record = Record.from_json(domid, fields)
@@ -146,7 +146,7 @@ def session(store: Store, record: Record) -> Iterator[int]:
         refuse_booted(store, record.domid)
         _recover_one(store, record.domid, _silent)
         lock = _make(record)
-        store.table(TABLE).put(str(record.domid), record.to_json())
+        store.table(BOOTS).put(str(record.domid), record.to_json())
     try:
         yield lock
     finally:
@@ -154,7 +154,7 @@ def session(store: Store, record: Record) -> Iterator[int]:
         try:
             _bring_back(record)
             with suppress(Conflict), store.transaction(f"ending the boot of {record.name}"):
-                store.table(TABLE).delete(str(record.domid))
+                store.table(BOOTS).delete(str(record.domid))
             _clear(record)
         finally:
             os.close(lock)
@@ -171,7 +171,7 @@ def recover(store: Store, note: Callable[[str], None]) -> None:
     Raises:
         Constraint: staged data could not be copied back; it is kept.
     """
-    for domid in store.table(TABLE).keys():  # noqa: SIM118 - a Table is not a dict
+    for domid in store.table(BOOTS).keys():  # noqa: SIM118 - a Table is not a dict
         if booted(store, int(domid)) is None:
             with store.transaction("repairing after a killed boot"):
                 _recover_one(store, int(domid), note)
@@ -236,12 +236,12 @@ def _silent(_text: str) -> None:
 
 
 def _recover_one(store: Store, domid: int, note: Callable[[str], None]) -> None:
-    fields = store.table(TABLE).get(str(domid))
+    fields = store.table(BOOTS).get(str(domid))
     if fields is None:
         return
     record = Record.from_json(domid, fields)
     changed = _bring_back(record)
-    store.table(TABLE).delete(str(domid))
+    store.table(BOOTS).delete(str(domid))
     _clear(record)
     note(f"repairing: the boot of {record.name} was killed; {changed} bytes of staged data are back on the media")
 

@@ -11,7 +11,7 @@ from xlpy.errors import Constraint, UsageError
 from xlpy.events import media_errors
 from xlpy.hypervisor.mca import MCG_LMCE, RESET, STATUS_UC, Bank, MachineCheck
 from xlpy.records import NamedTuple
-from xlpy.statedir import BOOTS
+from xlpy.table import BOOTS
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

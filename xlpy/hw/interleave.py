@@ -76,12 +76,3 @@ class Interleave:
         row, rest = divmod(offset, self.block)
         slot, sub = divmod(rest, self.line)
         return self._owner[slot], (row * self.rows + self._column[slot]) * self.line + sub
-
-    def below(self, way: int, offset: int) -> int:
-        """How many bytes of device ``way`` lie below a region offset.
-
-        With ascending line offsets the bytes of ``[a, b)`` on the device are ``[below(a), below(b))`` of its part.
-        """
-        row, rest = divmod(offset, self.block)
-        partial = sum(min(max(rest - start, 0), self.line) for start in self._starts[way])
-        return row * self.rows * self.line + partial

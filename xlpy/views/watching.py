@@ -10,7 +10,8 @@ from xlpy.addr import PAGE, format_size
 from xlpy.contexts import suppress
 from xlpy.host import Host
 from xlpy.records import NamedTuple
-from xlpy.statedir import BOOTS, STATE
+from xlpy.statedir import STATE
+from xlpy.table import BOOTS
 from xlpy.toolstack.domain.contents import pages
 from xlpy.toolstack.domain.record import load, name_of
 from xlpy.typing import TYPE_CHECKING
