@@ -22,7 +22,7 @@ HERE = Path(__file__).parents[2]
 COMMANDS = {
     f"{branch} {name}".strip(): where for branch, names in TREE.items() for name, (where, *_) in names.items() if where
 }
-WITHOUT_DOMAIN = ("create", "host init", "host mount", "host power", "host umount")  # they begin with less
+WITHOUT_DOMAIN = ("create", "host init", "host power")  # they begin with less
 OUTSIDE = {"acpixtract", "iasl", "jq", "mke2fs", "readelf"}
 ELSEWHERE = {  # lines that need what no test can have: the status without it, and why
     "xlpy top": (2, "xl has it; no CPU time passes here"),
