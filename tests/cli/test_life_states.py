@@ -248,12 +248,13 @@ class TestBooted:
         import fcntl
         import os
 
-        from xlpy.boot.session import LOCK, TABLE, Record
+        from xlpy.boot.session import LOCK, Record
+        from xlpy.table import BOOTS
 
         host = Host.open(host_root)
         with host.store.transaction("test"):
             record = Record(1, vm, os.getpid(), tmp_path / "boot", True, ())
-            host.store.table(TABLE).put("1", record.to_json())
+            host.store.table(BOOTS).put("1", record.to_json())
         host.store.close()
         (tmp_path / "boot").mkdir()
         with (tmp_path / "boot" / LOCK).open("w") as lock:
