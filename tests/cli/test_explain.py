@@ -69,6 +69,7 @@ def shell(hosts, given, monkeypatch, tmp_path, capsys):
         (tmp_path / "here" / name).symlink_to(HERE / name)
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("XLPY_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # no QEMU that the guest kit has unpacked
 
     def run(lines):
         machine = re.fullmatch(r"xlpy host init --machine (\S+)", lines[0])
