@@ -37,7 +37,6 @@ SIZES = {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40, "PAGE":
 BY_CHANCE = {  # numbers that are the same for different reasons: waits, buffers, limits, names of files
     *("CHUNK", "LOCK", "LOCK_SECONDS", "MAX_TRANSFER", "MOST", "POLL_SECONDS", "UNIT"),
     "BLANKS",  # ndctl's commands do not wait for the configuration language
-    *("NAME_MAX", "SECTOR_SIZES"),  # of a description, of what is written to sysfs, of an option
 }
 
 

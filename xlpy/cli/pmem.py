@@ -110,7 +110,7 @@ def resolve_path(env: Env, path: str, kernel: str, mode: str, as_json: bool) -> 
         dom0 = env.host.dom0
     found = resolve(dom0, path, read_only=mode == "ro")
     if kernel == "linux":
-        poison.refuse(dom0, found)
+        poison.refuse(found, poison.poisoned(dom0, found))
     else:
         from xlpy.toolstack.domain.backings import refuse_unmappable
 

@@ -7,7 +7,7 @@ import re
 import stat
 
 from xlpy.addr import GIB, LIMIT, MIB, PAGE, SECTOR, TIB, format_size
-from xlpy.hw.machine import DmSpec, FileSpec, FilesystemSpec, NamespaceSpec, PartitionSpec
+from xlpy.hw.machine import NAME_MAX, SECTOR_SIZES, DmSpec, FileSpec, FilesystemSpec, NamespaceSpec, PartitionSpec
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ FILESYSTEMS = ("ext4", "xfs")
 FILE_STATES = ("written", "unwritten", "sparse", "fragmented")
 ALIGNS = (4096, 2 * MIB, GIB)
 BLOCK_SIZES = (1024, 2048, 4096)
-SECTOR_SIZES = (512, 4096)
 TABLE_FRONT = 34 * SECTOR  # GPT: protective MBR, header, entries
 TABLE_BACK = 33 * SECTOR
-NAME_MAX = 63  # bytes
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 

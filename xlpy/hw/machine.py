@@ -12,6 +12,8 @@ from xlpy.records import NamedTuple
 from xlpy.typing import Any
 
 LABEL_MIN = 128 * KIB  # UEFI 2.7, 13.19: two index blocks and labels; smaller areas break label readers
+NAME_MAX = 63  # bytes of a namespace's name; its field in a label has a zero behind it
+SECTOR_SIZES = (512, 4096)  # bytes, that a label may give a namespace
 
 
 class CpuSpec(NamedTuple):

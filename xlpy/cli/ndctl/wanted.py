@@ -7,6 +7,7 @@ from errno import EAGAIN, EINVAL, ENXIO
 from xlpy.addr import PAGE, align_up
 from xlpy.cli.ndctl.namespaces import mode_of
 from xlpy.cli.ndctl.sizes import NONE, size_and_unit
+from xlpy.hw.machine import NAME_MAX
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 from xlpy.uuids import random_uuid, uuid_text
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 SUFFIXES = {1 << 10: "K", 1 << 20: "M", 1 << 30: "G", 1 << 40: "T"}
 MIB16, MIB2 = 16 << 20, 2 << 20
 ANY_SECTOR = 0xFFFFFFFF  # UINT_MAX: the kernel has no sector size for the namespace
-NAME_MAX = 63
 COST_MAX = 0xFFFF - 64  # bytes per page: what the info block has a field for, without Linux's own
 
 

@@ -36,9 +36,8 @@ def poisoned(dom0: Dom0, resolved: Resolved) -> list[Span[Spa]]:
     return sorted(hit for hit in hits if hit is not None)
 
 
-def refuse(dom0: Dom0, resolved: Resolved) -> None:
-    """Unsafe: there is unreadable memory in a backing."""
-    bad = poisoned(dom0, resolved)
+def refuse(resolved: Resolved, bad: list[Span[Spa]]) -> None:
+    """Unsafe: a backing has ``bad``, unreadable memory inside it."""
     if bad:
         more = f" and {len(bad) - 1} more places" if len(bad) > 1 else ""
         raise Unsafe(

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from xlpy.toolstack.domain.running import Running
 
 BOOTED = "booted"  # in libxl's table: when Dom0 came up, seconds since the epoch
-NAME_MAX = 4096  # what a xenstore value can hold
 
 
 def _quiet(_text: str) -> None:
@@ -226,13 +225,14 @@ class Lifecycle:
         Raises:
             Conflict: the name is taken, or it is Dom0. UsageError: a name that xenstore cannot hold.
         """
+        from xlpy.dom0.xenstore.node import PAYLOAD_MAX
         from xlpy.toolstack.domain.build import refuse_name
         from xlpy.toolstack.domain.stored_config import current
 
         self.guest(domid)
-        if len(name.encode(errors="surrogateescape")) > NAME_MAX:
+        if len(name.encode(errors="surrogateescape")) > PAYLOAD_MAX:
             raise UsageError(
-                f"a name has at most {NAME_MAX} bytes, this one {len(name.encode(errors='surrogateescape'))}",
+                f"a name has at most {PAYLOAD_MAX} bytes, this one {len(name.encode(errors='surrogateescape'))}",
                 hint="xlpy rename DOMAIN NAME",
             )
         refuse_name(self.xenstore, name, but=domid)

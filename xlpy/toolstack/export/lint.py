@@ -131,7 +131,7 @@ def _device(dom0: Dom0, path: str, number: tuple[int, int], read_only: bool, not
     for check in device_checks(dom0, path, name, span, read_only):
         notes.ask(check)
     whole = Resolved(path, kind, disk, span.size, [Column.of([n]) for n in (0, span.start, span.size, 0)])
-    notes.ask(lambda: poison.refuse(dom0, whole))
+    notes.ask(lambda: poison.refuse(whole, poison.poisoned(dom0, whole)))
     return _report(path, kind, whole, notes)
 
 
@@ -148,7 +148,7 @@ def _file(dom0: Dom0, path: str, size: int, read_only: bool, notes: _Notes) -> B
             columns = notes.ask(lambda: checked_extents(path, size, span, extents))
             whole = columns and Resolved(path, "file", disk, size, columns)
         if whole is not None and disk:
-            notes.ask(lambda: poison.refuse(dom0, whole))
+            notes.ask(lambda: poison.refuse(whole, poison.poisoned(dom0, whole)))
     return _report(path, "file", whole, notes)._replace(size=size)
 
 

@@ -7,6 +7,7 @@ import itertools
 from xlpy.addr import PAGE, Gfn, Gpa, Mfn, Span, format_size, gpa_of, spa_of
 from xlpy.errors import ConfigError, Conflict, Constraint, Unsafe
 from xlpy.records import NamedTuple
+from xlpy.toolstack.backing.poison import refuse
 from xlpy.toolstack.config.devices.vnvdimm import LABEL_LEAST, LABEL_MOST
 from xlpy.toolstack.config.libxl_json import INVALID_GFN
 from xlpy.toolstack.domain.build_info import memory_layout
@@ -72,7 +73,7 @@ def plan(config: DomainConfig, machine: ExportMachine) -> ExportPlan:
     _refuse_overlaps(config, resolved, own)
     found = dict(zip(paths, resolved, strict=True))
     for path in paths:
-        _refuse_poison(machine, found[path])
+        refuse(found[path], machine.poisoned(found[path]))
     for path in filter(None, labels):
         _check_labels(machine, found[path])
     return _placed(config, machine, list(zip(entries, labels, strict=True)), found, own)
@@ -204,17 +205,6 @@ def _refuse_overlaps(config: DomainConfig, found: Sequence[Resolved], own: Seque
                     code="XLPY-PMEM-TWICE",
                     hint="remove that iomem entry: xlpy export makes the entries of every vnvdimm",
                 )
-
-
-def _refuse_poison(machine: ExportMachine, resolved: Resolved) -> None:
-    bad = machine.poisoned(resolved)
-    if bad:
-        more = f" and {len(bad) - 1} more places" if len(bad) > 1 else ""
-        raise Unsafe(
-            f"{resolved.path}: host memory at {bad[0]}{more} is poisoned: a guest that reads it gets a machine check",
-            code="XLPY-PMEM-POISON",
-            hint=f"cat /sys/block/{resolved.device}/badblocks; writing whole blocks there clears it on most DIMMs",
-        )
 
 
 def _check_labels(machine: ExportMachine, resolved: Resolved) -> None:

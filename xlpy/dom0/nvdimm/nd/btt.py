@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.nvdimm.nd.above import AboveClaim, AboveNamespace
 
-SECTOR_SIZES = (512, 520, 528, 4096, 4104, 4160, 4224)
+BTT_SECTOR_SIZES = (512, 520, 528, 4096, 4104, 4160, 4224)
 
 
 class NdBtt(Claim):
@@ -38,7 +38,7 @@ class NdBtt(Claim):
     @property
     def sector_sizes(self) -> tuple[int, ...]:
         """What ``store_sector_size`` takes."""
-        return SECTOR_SIZES
+        return BTT_SECTOR_SIZES
 
     @property
     def log_zero_flags(self) -> str:
@@ -55,8 +55,8 @@ class NdBtt(Claim):
     def store_sector_size(self, size: int) -> None:
         """Set the block size. NdError: EBUSY: enabled. EINVAL: not one of ``sector_sizes``."""
         self._require_idle()
-        if size not in SECTOR_SIZES:
-            refuse(EINVAL, f"{size} is not one of {', '.join(map(str, SECTOR_SIZES))}")
+        if size not in BTT_SECTOR_SIZES:
+            refuse(EINVAL, f"{size} is not one of {', '.join(map(str, BTT_SECTOR_SIZES))}")
         self.lbasize = size
         self.region.bus.changed(self.region)
 

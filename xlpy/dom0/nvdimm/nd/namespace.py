@@ -9,6 +9,7 @@ from xlpy.contexts import suppress
 from xlpy.dom0.nvdimm.nd.error import no_value, refuse
 from xlpy.dom0.nvdimm.nd.names import uuid_bytes
 from xlpy.errors import FormatError
+from xlpy.hw.machine import NAME_MAX, SECTOR_SIZES
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.uuids import uuid_text
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.nvdimm.nd.claim import Claim
 
 INFO_BYTES = 8192  # from the start of a namespace, where info blocks are
-NAME_MAX = 63  # bytes of a name; its field has a zero behind it
-SECTOR_SIZES = (512, 4096)
 CLASSES = {"": "none", "pfn": "pfn", "dax": "dax"}  # what may be written to holder_class -> kind of claim
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from xlpy.addr import LIMIT
 from xlpy.firmware.acpi.lint.findings import Finding, finding
-from xlpy.firmware.acpi.lint.structures import Reserved, Structure, reserved, walk
+from xlpy.firmware.acpi.lint.structures import Reserved, Structure, reserved, walk, whole_ones
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,14 +41,7 @@ _TOLD = 8  # wrong distances that are listed one by one
 def check_srat(name: str, data: bytes) -> list[Finding]:
     """Everything about one SRAT."""
     structures, found = walk(name, "srat-entry", data, SRAT_FIRST, 1)
-    whole = []
-    for one in structures:
-        wanted = _LENGTHS.get(one.type, len(one.data))
-        if len(one.data) == wanted:
-            whole.append(one)
-            continue
-        what = f"{_NAMES.get(one.type, f'a structure of type {one.type}')} has {len(one.data)} bytes"
-        found.append(finding("srat-entry", name, one.at + 1, f"{what}, {wanted} are required"))
+    whole = whole_ones(name, "srat-entry", structures, _LENGTHS, _NAMES, found)
     wide = data[8] >= 2  # revision 1 has domains of 8 bits, and rubbish behind them
     found += [*_memory(name, whole, wide), *_processors(name, whole, wide)]
     return found + reserved(name, whole, _RESERVED)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 from xlpy.firmware.acpi.lint.findings import Finding, finding
-from xlpy.firmware.acpi.lint.structures import Reserved, Structure, reserved, walk
+from xlpy.firmware.acpi.lint.structures import Reserved, Structure, reserved, walk, whole_ones
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,14 +49,7 @@ def check(name: str, data: bytes) -> list[Finding]:
     structures, found = walk(name, "madt-entry", data, FIRST, 1)
     if data[40:44] and int.from_bytes(data[40:44], "little") & ~1:
         found.append(finding("reserved-bits", name, 40, f"flags set the reserved bits {data[40] & ~1:#x}"))
-    whole = []
-    for one in structures:
-        wanted = _LENGTHS.get(one.type, len(one.data))
-        if len(one.data) == wanted:
-            whole.append(one)
-            continue
-        what = f"{_NAMES.get(one.type, f'a structure of type {one.type}')} has {len(one.data)} bytes"
-        found.append(finding("madt-entry", name, one.at + 1, f"{what}, {wanted} are required"))
+    whole = whole_ones(name, "madt-entry", structures, _LENGTHS, _NAMES, found)
     found += [*_processors(name, whole), *_inputs(name, whole), *_overrides(name, whole)]
     return found + reserved(name, whole, _RESERVED)
 

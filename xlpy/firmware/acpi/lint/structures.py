@@ -61,6 +61,35 @@ def walk(name: str, code: str, data: bytes, start: int, width: int) -> tuple[lis
     return found, []
 
 
+def whole_ones(
+    name: str,
+    code: str,
+    structures: Iterable[Structure],
+    lengths: Mapping[int, int],
+    names: Mapping[int, str],
+    found: list[Finding],
+) -> list[Structure]:
+    """The structures that have the length of their type; of each other one there is a finding more in ``found``.
+
+    Args:
+        name: of the table.
+        code: of those findings.
+        structures: of the table, each with a length of one byte.
+        lengths: bytes by type; a type that is not there may have any.
+        names: of types, with their article.
+        found: to which findings are added.
+    """
+    whole = []
+    for one in structures:
+        wanted = lengths.get(one.type, len(one.data))
+        if len(one.data) == wanted:
+            whole.append(one)
+            continue
+        what = f"{names.get(one.type, f'a structure of type {one.type}')} has {len(one.data)} bytes"
+        found.append(finding(code, name, one.at + 1, f"{what}, {wanted} are required"))
+    return whole
+
+
 def reserved(name: str, structures: Iterable[Structure], rules: Mapping[int, Iterable[Reserved]]) -> list[Finding]:
     """Reserved bits and bytes that are not 0."""
     found = []
