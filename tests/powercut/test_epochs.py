@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from powercut.conftest import GPA, program
 
-from xlpy.powercut.epochs import Epochs
+from xlpy.powercut.epochs import Epochs, before_mark
 from xlpy.powercut.findings import findings
 from xlpy.powercut.trace import Trace, write_header
 
@@ -104,3 +104,11 @@ def test_a_finding_has_its_place(make_trace):
     (found,) = findings(trace.events())
     assert (found.address, found.times, found.event) == (GPA + 0x1040, 1, 0)
     assert trace.place(found.address) == "/mnt/pmem0/vm1.img+0x1040 (pmem0+0x1040)"
+
+
+@pytest.mark.parametrize(("mark", "numbers"), [(1, {0, 1}), (2, {2, 3, 5})])
+def test_epochs_before_a_mark(make_trace, mark, numbers):
+    """Those after the mark before it; a mark that comes twice counts twice."""
+    text = "st 0 1; clwb 0; fence; mark 1; st 0 2; clwb 0; fence; mark 2; mark 1; mark 2; st 0 3"
+    expected = numbers if mark == 2 else numbers | {4}
+    assert before_mark(make_trace(text), mark) == expected

@@ -75,6 +75,11 @@ def test_cut_of_the_right_program(make_trace, trace):
     assert "4 epochs, 6 states possible, 6 chosen, 3 distinct (0 known from before), 0 failed" in shown.out
 
 
+def test_cut_up_to_a_mark(make_trace, trace):
+    shown = trace("cut", make_trace(RIGHT).path, "--mark", "1", *check())
+    assert shown.out.startswith("3 epochs, ")  # but not the end, which comes after it
+
+
 def test_cut_as_json_is_a_line_for_each_result(make_trace, trace):
     lines = trace("cut", make_trace(RIGHT).path, "--json", *check()).out.splitlines()
     assert [json.loads(line)["schema"] for line in lines] == ["xlpy.trace-result/1"] * 3 + ["xlpy.trace-cut/1"]
@@ -87,6 +92,8 @@ def test_cut_as_json_is_a_line_for_each_result(make_trace, trace):
         (["cut", "TRACE", "--at", "0", "--all", *check()], 2, "exclude each other"),
         (["cut", "TRACE", "--device", "pmem7", *check()], 4, "it has pmem0, vnvdimm0"),
         (["cut", "TRACE", "--at", "9", *check()], 4, "the trace has no epoch 9"),
+        (["cut", "TRACE", "--at", "0", "--mark", "3", *check()], 2, "exclude each other"),
+        (["cut", "TRACE", "--mark", "9", *check()], 4, "the trace has no mark 9"),
         (["cut", "TRACE", "--html", "nowhere/page.html", *check()], 4, "nowhere: there is no such folder"),
         (["cut", "TRACE", "--keep", "nowhere/failure.json", *check()], 4, "nowhere: there is no such folder"),
         (["cut", "TRACE", "--", "no-such-program"], 4, "no-such-program"),

@@ -31,11 +31,13 @@ SHOWN = 5  # failures that are reported as they come
 xlpy trace cut run1 -- e2fsck -fn {image}
 xlpy trace cut run1 --sample 20 --jobs 2 --prune --html run1.html -- sh -c 'e2fsck -fn "$1" >&2' check {image}
 xlpy trace cut run1 --at 12 -- xlpy guest probe {domain}
+xlpy trace cut run1 --mark 2 -- e2fsck -fn {image}
 xlpy trace cut run1 --sample 5 --boot recover.sh
 """)
 @trace_argument
 @option("--device", metavar="DEV", help="Block device of the guest that {image} is, such as pmem0 (else the first).")
 @option("--at", "at", type=IntRange(0), metavar="EPOCH", help="Only a failure at the end of this epoch.")
+@option("--mark", type=IntRange(0), metavar="N", help="At the end of every epoch between mark N and the mark before.")
 @option("--all", "every", is_flag=True, help="At the end of every epoch (the default).")
 @option("--sample", type=IntRange(1), metavar="N", help="At the end of N epochs, chosen by the seed.")
 @option("--seed", type=IntRange(0), default=0, metavar="S", help="Of random choices.")
@@ -71,6 +73,7 @@ def cut(
     trace: Path,
     device: str | None,
     at: int | None,
+    mark: int | None,
     every: bool,
     sample: int | None,
     seed: int,
@@ -102,14 +105,14 @@ def cut(
     from xlpy.powercut.states import USUAL
     from xlpy.powercut.trace import Trace
 
-    _refuse_combinations(words, script, (kernel, initrd, append), (at, sample, every or None), scheduler, jobs)
+    _refuse_combinations(words, script, (kernel, initrd, append), (at, mark, sample, every or None), scheduler, jobs)
     _require_folders(page, keep)
     opened = Trace(trace)
     check = _check(opened, words, script, (kernel, initrd, append), timeout, prune)
     options = ExploreOptions(
         check,
         device,
-        None if at is None else frozenset((at,)),
+        _epochs(opened, at, mark),
         sample,
         strategies or USUAL,
         samples,
@@ -131,6 +134,15 @@ def cut(
         summary = exploration.run()
     _report(env, opened, options, summary, results, keep, page, as_json)
     leave(Exit.FINDINGS if summary.failed else 0)
+
+
+def _epochs(trace: Trace, at: int | None, mark: int | None) -> frozenset[int] | None:
+    """The numbers of the epochs that are wanted; None: all of them."""
+    if mark is not None:
+        from xlpy.powercut.epochs import before_mark
+
+        return before_mark(trace, mark)
+    return None if at is None else frozenset((at,))
 
 
 def _require_folders(*paths: Path | None) -> None:
@@ -156,7 +168,7 @@ def _refuse_combinations(
     if script is None and (any(word is not None for word in guest)):
         raise UsageError("--kernel, --initrd and --append belong to --boot", hint="xlpy trace cut TRACE --boot SCRIPT")
     if sum(one is not None for one in chosen) > 1:
-        raise UsageError("--at, --sample and --all exclude each other", hint="choose one of them")
+        raise UsageError("--at, --mark, --sample and --all exclude each other", hint="choose one of them")
     if scheduler is not None and jobs != 1:
         raise UsageError("--jobs and --scheduler exclude each other", hint="the cluster's workers say how many")
 

@@ -7,6 +7,7 @@ label write is in flight, at a mark, and at the end of the trace.
 
 from __future__ import annotations
 
+from xlpy.errors import NotFound
 from xlpy.hw.persistency import UNIT, Persistency
 from xlpy.powercut.events import FENCES, FLUSHES, STORES
 from xlpy.powercut.trace import label_line
@@ -114,6 +115,29 @@ class Epochs:
 
     def _read(self, address: int, length: int) -> bytes:
         return self._settled.get(address) or self._before(address, length)
+
+
+def before_mark(trace: Trace, number: int) -> frozenset[int]:
+    """The numbers of the epochs between a mark and the mark before it, or the start of the trace.
+
+    Args:
+        trace: whose epochs.
+        number: of the mark; when the guest set it several times, all of them count.
+
+    Raises:
+        NotFound: the trace has no such mark.
+    """
+    found: set[int] = set()
+    since: list[int] = []
+    for epoch in Epochs(trace, trace.before):
+        since.append(epoch.number)
+        if epoch.ended_by == "mark":
+            if epoch.mark == number:
+                found.update(since)
+            since.clear()
+    if not found:
+        raise NotFound(f"the trace has no mark {number}", hint="xlpy trace show lists them")
+    return frozenset(found)
 
 
 def apply(model: Persistency, event: TraceEvent) -> None:
