@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from xlpy.dom0.extents import Extent
 
 
-def contradiction(system: str, path: str, found: str, offset: int | None, hint: str) -> FormatError:
-    """The error for metadata of a file system that contradicts itself: its kind, the field, what that is, its byte."""
-    what, code = f"damaged {system} file system: {path} is {found}", f"XLPY-{system.upper()}-DAMAGED"
-    return FormatError(what, offset=offset, path=path, code=code, hint=hint)
-
-
 class ImageFile:
     """A device inside a file.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 
 from xlpy.dom0.ext4.checksum import crc16, crc32c
-from xlpy.dom0.image import contradiction
 from xlpy.errors import FormatError, Unsafe
 from xlpy.limits import GROUPS
 from xlpy.records import NamedTuple
@@ -335,4 +334,10 @@ def parse_group(superblock: Superblock, number: int, raw: bytes) -> Group:
 
 def damaged(path: str, found: str, offset: int | None = None) -> FormatError:
     """The error for metadata that contradicts itself; ``path`` names the field, ``offset`` is its byte offset."""
-    return contradiction("ext4", path, found, offset, "check it with e2fsck -fn, repair it with e2fsck -f")
+    return FormatError(
+        f"damaged ext4 file system: {path} is {found}",
+        offset=offset,
+        path=path,
+        code="XLPY-EXT4-DAMAGED",
+        hint="check it with e2fsck -fn, repair it with e2fsck -f",
+    )

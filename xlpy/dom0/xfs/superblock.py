@@ -6,7 +6,6 @@ import struct
 
 from xlpy.addr import PAGE
 from xlpy.dom0.ext4.checksum import crc32c
-from xlpy.dom0.image import contradiction
 from xlpy.errors import FormatError, Unsafe
 from xlpy.records import NamedTuple
 
@@ -176,4 +175,10 @@ def _unsupported(what: str) -> Unsafe:
 
 def damaged(path: str, found: str, offset: int | None = None) -> FormatError:
     """The error for metadata that contradicts itself; ``path`` names the field, ``offset`` is its byte offset."""
-    return contradiction("XFS", path, found, offset, "check it with xfs_repair -n")
+    return FormatError(
+        f"damaged XFS file system: {path} is {found}",
+        offset=offset,
+        path=path,
+        code="XLPY-XFS-DAMAGED",
+        hint="check it with xfs_repair -n",
+    )
