@@ -13,8 +13,8 @@ from xlpy.toolstack.config.lint import check_files, check_text
 from xlpy.toolstack.config.options import OPTIONS, SECTIONS
 from xlpy.toolstack.config.options.completion import complete
 from xlpy.toolstack.config.options.docs import page
-from xlpy.toolstack.config.options.option import INTEGER, LIST, STRING, Option
-from xlpy.toolstack.config.xlcfg import parse
+from xlpy.toolstack.config.options.option import INTEGER, LIST, LISTS, STRING, XL, XLPY, Option
+from xlpy.toolstack.config.xlcfg import Refused, Settings, parse
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -30,6 +30,7 @@ def test_each_key_is_there_once_and_explained():
     [
         (Option("new", LIST, "New.", path="b_info.new"), "a list of strings has no path"),
         (Option("new", INTEGER, "New.", path="b_info.new"), "says how libxl stores it"),
+        (Option("new", STRING, "New.", path="b_info.new", unread_by=(XLPY,)), "with a path is read"),
         (Option("new", LIST, "New."), None),
         (Option("new", INTEGER, "New.", path="b_info.new", store="u32"), None),
         (Option("new", STRING, "New.", path="b_info.new"), None),
@@ -52,6 +53,53 @@ def test_departures_are_documented():
     text = (DOCS / "departures.md").read_text(encoding="utf-8")
     for departure in ("alone refuses", "CR LF", "comment on the last line", "byte order mark", "`\\xNN`"):
         assert departure in text
+
+
+HEADS = {guest: f'name = "a"\ntype = "{guest}"\nkernel = "/k"\n' for guest in ("hvm", "pv", "pvh")}
+
+
+def test_every_key_is_read_or_the_table_says_that_it_is_not(monkeypatch):
+    """In a version that knows all of them, for every guest that a key is for."""
+    asked = set()
+    for name in ("string", "integer", "items", "__getitem__"):
+        monkeypatch.setattr(Settings, name, _noting(getattr(Settings, name), asked))
+    for key, option in OPTIONS.items():
+        value = "[[]]" if option.type == LISTS else '["a"]' if option.type.startswith("list") else "1"
+        for guest in option.guests:
+            try:
+                load_config(f"{HEADS[guest]}{key} = {value}\n", "a.cfg", xen="4.99")
+            except Refused:
+                continue
+    assert sorted(OPTIONS.keys() - asked) == sorted(key for key, one in OPTIONS.items() if one.unread_by == (XLPY,))
+
+
+def _noting(method, asked):
+    def noting(settings, key, *more):
+        asked.add(key)
+        return method(settings, key, *more)
+
+    return noting
+
+
+@pytest.mark.parametrize(
+    ("key", "since", "unread_by", "xen", "said"),
+    [
+        ("hvm_pirq", "4.19", (), "4.18", ["hvm_pirq is for Xen 4.19 and later; 4.18 ignores it"]),
+        ("hvm_pirq", "4.19", (), "4.19", []),
+        ("altp2m_count", "4.21", (XLPY,), "4.20", ["altp2m_count is for Xen 4.21 and later; 4.20 ignores it"]),
+        ("altp2m_count", "4.21", (XLPY,), "4.21", ["xl reads altp2m_count, xlpy does not: it has no effect here"]),
+        ("vncviewer", "", (XL, XLPY), "4.17", ["vncviewer is ignored"]),
+        ("acpi", "", (), "4.17", []),
+    ],
+)
+def test_introduced_in_and_not_read_are_two_facts(key, since, unread_by, xen, said):
+    assert (OPTIONS[key].since, OPTIONS[key].unread_by) == (since, unread_by)
+    config = load_config(f'name = "a"\ntype = "hvm"\n{key} = 1\n', "a.cfg", xen=xen)
+    assert [warning.message for warning in config.warnings] == said
+    (row,) = [row for row in explain(config) if row.key == key]
+    assert row.note == "".join(said)
+    facts = next(line for line in page().splitlines() if line.startswith(f"**`{key}`**"))
+    assert (f"Xen {since} and later" in facts, "not read by" in facts) == (bool(since), bool(unread_by))
 
 
 def test_completions():

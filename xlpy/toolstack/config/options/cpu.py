@@ -11,6 +11,7 @@ from xlpy.toolstack.config.options.option import (
     LIST,
     STRING_OR_INTEGER,
     STRING_OR_LIST,
+    XLPY,
     Option,
 )
 from xlpy.typing import TYPE_CHECKING
@@ -194,7 +195,9 @@ OPTIONS = (
         path="b_info.u.altp2m",
         instead="altp2m",
     ),
-    Option("altp2m_count", INTEGER, "How many alternate views there are.", default="10", since="4.21"),
+    Option(
+        "altp2m_count", INTEGER, "How many alternate views there are.", default="10", since="4.21", unread_by=(XLPY,)
+    ),
     Option(
         "msr_relaxed",
         BOOLEAN,

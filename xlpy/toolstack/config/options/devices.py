@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.toolstack.config.options.option import BOOLEAN, INTEGER, LIST, LISTS, STRING, Option
+from xlpy.toolstack.config.options.option import BOOLEAN, INTEGER, LIST, LISTS, STRING, XL, XLPY, Option
 
 OPTIONS = (
     Option(
@@ -19,7 +19,7 @@ OPTIONS = (
         default="the installed one",
         path="b_info.device_model",
     ),
-    Option("device_model", STRING, "Ignored, with a warning.", instead="device_model_override"),
+    Option("device_model", STRING, "Ignored, with a warning.", instead="device_model_override", unread_by=(XL, XLPY)),
     Option(
         "device_model_stubdomain_override",
         BOOLEAN,
@@ -66,7 +66,7 @@ OPTIONS = (
         "Disks: target, format, vdev and access in this order, or by name; target=PATH takes the rest of the text.",
     ),
     Option("vif", LIST, "Network interfaces: mac=, bridge=, type=, model=, rate=, ip=, script=, backend=, ..."),
-    Option("vif2", LIST, "Ignored, with a warning.", instead="vif"),
+    Option("vif2", LIST, "Ignored, with a warning.", instead="vif", unread_by=(XL, XLPY)),
     Option("vtpm", LIST, "Virtual TPMs: backend=DOMAIN,uuid=UUID."),
     Option("p9", LIST, "9pfs file systems: tag=, path=, security_model=, backend=."),
     Option("pvcalls", LIST, "PV Calls interfaces: backend=DOMAIN."),
@@ -120,8 +120,13 @@ OPTIONS = (
     ),
     Option("sve", STRING, "The vector length (Arm).", since="4.18"),
     Option("nr_spis", INTEGER, "Shared interrupts (Arm).", path="b_info.arch_arm.nr_spis", store="u32", since="4.19"),
-    Option("arm_sci", STRING, "The firmware interface (Arm).", since="4.21"),
+    Option("arm_sci", STRING, "The firmware interface (Arm).", since="4.21", unread_by=(XLPY,)),
     Option(
-        "trap_unmapped_accesses", BOOLEAN, "Stop the guest at accesses to nothing (Arm).", default="0", since="4.21"
+        "trap_unmapped_accesses",
+        BOOLEAN,
+        "Stop the guest at accesses to nothing (Arm).",
+        default="0",
+        since="4.21",
+        unread_by=(XLPY,),
     ),
 )

@@ -10,6 +10,8 @@ from xlpy.toolstack.config.options.option import (
     STRING,
     STRING_OR_INTEGER,
     STRING_OR_LIST,
+    XL,
+    XLPY,
     Option,
 )
 
@@ -61,7 +63,9 @@ OPTIONS = (
     ),
     Option("vncunused", BOOLEAN, "Take the first free VNC display.", default="1", guests=_SCREEN),
     Option("vncpasswd", STRING, "The VNC password.", guests=_SCREEN),
-    Option("vncviewer", INTEGER, "Ignored; start a viewer with xl create -V.", instead="xl create -V"),
+    Option(
+        "vncviewer", INTEGER, "Ignored; start a viewer with xl create -V.", instead="xl create -V", unread_by=(XL, XLPY)
+    ),
     Option("sdl", BOOLEAN, "Show the screen in a window on the host.", default="0", guests=_SCREEN),
     Option("opengl", BOOLEAN, "Use OpenGL for that window.", default="0", guests=_SCREEN),
     Option("display", STRING, "The X display for that window.", guests=_SCREEN),

@@ -15,10 +15,11 @@ This page is made from the table in `xlpy/toolstack/config/options/`; change it 
 `python -m xlpy.toolstack.config.options.docs > docs/xl.cfg.md`.
 
 The keys are those of Xen 4.17 to 4.22, each read as the `xl` of the version that is chosen reads it (`--xen` or
-`XLPY_XEN`, 4.17 to 4.20; 4.17 unless told). A key that came after 4.17 says since when it counts; an earlier `xl`
-ignores it, and `xlpy config check` tells. A value of the wrong type is warned of and counts as absent, except where
-"wrong type" says more. Integers may be decimal, `0x` hexadecimal or `0` octal; booleans are integers of which only 0
-is false. Where guests are named, the key has no effect on others.
+`XLPY_XEN`, 4.17 to 4.20; 4.17 unless told). Two things are said apart: the version that introduced a key, when it came
+after 4.17, and whether `xl` or xlpy does not read it in any version. `xlpy config check` warns of a key that is ignored
+for either reason. A value of the wrong type is warned of and counts as absent, except where "wrong type" says more.
+Integers may be decimal, `0x` hexadecimal or `0` octal; booleans are integers of which only 0 is false. Where guests are
+named, the key has no effect on others.
 """
 _DEVICES = """
 ## Settings of device specifications
@@ -73,6 +74,8 @@ def _entry(option: Option) -> str:
         facts.append(f"wrong type: {option.fatal}")
     if option.since:
         facts.append(f"Xen {option.since} and later")
+    if option.unread_by:
+        facts.append(f"not read by {' or '.join(option.unread_by)}")
     return f"\n**`{option.key}`** ({'; '.join(facts)})\n{option.help}\n"
 
 

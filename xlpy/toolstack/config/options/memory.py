@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlpy.toolstack.config.options.option import HARDWARE, HVM, INTEGER, LIST, LISTS, STRING, Option
+from xlpy.toolstack.config.options.option import HARDWARE, HVM, INTEGER, LIST, LISTS, STRING, XL, Option
 
 OPTIONS = (
     Option(
@@ -101,8 +101,8 @@ OPTIONS = (
         "Virtual NVDIMMs: file=PATH names a pmem device (/dev/pmem0) or a file on a DAX file system; label_size=SIZE "
         "gives it a label area; unarmed=1 makes writes volatile; mode=ro maps it read-only (rw is the default), and is "
         "required for what Dom0 has read-only itself; node=N is its virtual NUMA node; label_file=PATH holds its "
-        "labels on a real Xen (`xlpy export`). "
-        "This key is xlpy's; the real xl ignores it.",
+        "labels on a real Xen (`xlpy export`).",
         guests=(HVM,),
+        unread_by=(XL,),
     ),
 )

@@ -11,6 +11,9 @@ STRING_OR_LIST = "string or list"
 STRING_OR_INTEGER = "string or integer"
 BOOLEAN_OR_LIST = "boolean or list"
 
+# Who may not read a key: Xen's own xl, this program.
+XL, XLPY = "xl", "xlpy"
+
 # Which guests a key is for.
 HVM, PV, PVH = "hvm", "pv", "pvh"
 ALL = (HVM, PV, PVH)
@@ -32,7 +35,8 @@ class Option(NamedTuple):
         legal: the values it may have; enumerations compare without case.
         instead: for a deprecated key, what replaces it.
         fatal: what a value of the wrong type leads to, when not merely to a warning.
-        since: the version of Xen from which on the key counts, when 4.17 does not know it.
+        since: the version of Xen that introduced the key, when 4.17 does not know it.
+        unread_by: who does not read its value, whatever the version (``XL``, ``XLPY``).
     """
 
     key: str
@@ -46,6 +50,7 @@ class Option(NamedTuple):
     instead: str = ""
     fatal: str = ""
     since: str = ""
+    unread_by: tuple[str, ...] = ()
 
     def known_to(self, xen: str) -> bool:
         """Whether a version of Xen knows the key."""
@@ -57,4 +62,6 @@ class Option(NamedTuple):
             raise ValueError(f"{self.key}: a {self.type} has no path; read it in a step (config/reading/steps.py)")
         if self.path and self.type == INTEGER and not self.store:
             raise ValueError(f"{self.key}: an integer with a path says how libxl stores it")
+        if self.path and XLPY in self.unread_by:
+            raise ValueError(f"{self.key}: a key with a path is read")
         return self

@@ -12,6 +12,7 @@ from xlpy.toolstack.config.options.option import (
     PVH,
     STRING,
     STRING_OR_LIST,
+    XLPY,
     Option,
 )
 
@@ -128,6 +129,7 @@ OPTIONS = (
         default="1",
         guests=(HVM,),
         since="4.21",
+        unread_by=(XLPY,),
     ),
     Option(
         "hvm_pirq",
@@ -154,8 +156,15 @@ OPTIONS = (
         legal=PASSTHROUGH,
         path="c_info.passthrough",
     ),
-    Option("xenstore_feature_mask", INTEGER, "Xenstore features that the guest may see.", default="all", since="4.21"),
-    Option("xenstore_quota", LIST, "Xenstore limits, each NAME=VALUE.", since="4.22"),
+    Option(
+        "xenstore_feature_mask",
+        INTEGER,
+        "Xenstore features that the guest may see.",
+        default="all",
+        since="4.21",
+        unread_by=(XLPY,),
+    ),
+    Option("xenstore_quota", LIST, "Xenstore limits, each NAME=VALUE.", since="4.22", unread_by=(XLPY,)),
     Option("kernel", STRING, "The kernel to boot. PV and PVH guests need it, or firmware, or a bootloader."),
     Option("ramdisk", STRING, "The initial ramdisk for kernel.", path="b_info.ramdisk"),
     Option("cmdline", STRING, "The kernel's command line. It makes xl ignore root and extra."),

@@ -8,6 +8,7 @@ from xlpy.functions import lru_cache
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config.options import OPTIONS
 from xlpy.toolstack.config.options.display import SCREEN_KEYS
+from xlpy.toolstack.config.options.option import XLPY
 from xlpy.toolstack.config.reading import cpulists, identity, memory
 from xlpy.typing import TYPE_CHECKING
 
@@ -137,16 +138,19 @@ def _read_affinities(reader: Reader) -> None:
 
 
 def _note_ignored(reader: Reader) -> None:
-    """Warn of keys that are not read: misspelt ones, those of other guests, those of other versions of Xen."""
+    """Warn of keys that are not read: misspelt ones, those of other guests or versions of Xen, those of xl alone."""
     for key in reader.settings:
         option = OPTIONS.get(key)
-        if option and option.known_to(reader.xen) and reader.type in option.guests:
+        known = option is not None and option.known_to(reader.xen)
+        if option and known and option.unread_by != (XLPY,) and reader.type in option.guests:
             continue
         where, hint = reader.settings.where_key(key), None
         if option is None:
             message, hint = f"unknown key {key}; xl ignores it", reader.nearest(key, OPTIONS)
-        elif not option.known_to(reader.xen):
+        elif not known:
             message = f"{key} is for Xen {option.since} and later; {reader.xen} ignores it"
+        elif option.unread_by == (XLPY,):
+            message = f"xl reads {key}, xlpy does not: it has no effect here"
         else:
             message = f"{key} has no effect on a {reader.type} guest"
         reader.warn(where, message, hint)
