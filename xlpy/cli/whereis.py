@@ -121,7 +121,7 @@ def _show(
     flushed = "-" if touch.flushed is None else "yes" if touch.flushed else "no"
     out(
         f"Dom0: {touch.dom0}; domains: {', '.join(touch.domains) or 'none'};"
-        f" held for: {', '.join(touch.pins) or 'nobody'}; poison: {'yes' if touch.poison else 'no'};"
+        f" pinned for: {', '.join(touch.pins) or 'none'}; poison: {'yes' if touch.poison else 'no'};"
         f" persistence domain: {touch.persistence or 'none'}; flushed: {flushed}"
     )
 

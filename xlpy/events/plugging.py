@@ -175,7 +175,7 @@ def _remove(host: Host, region: Region | None, dimms: list[DimmSpec]) -> None:
         drawer.drop_unmapped(host.hw, one)
     host.replace_machine(_without(spec, region, gone))
     if region is not None:
-        host.hw.mend(region.span)
+        host.hw.clear_poison(region.span)
     refit(host.hw)
     host.dom0.rescan(host.xen.hypercalls(0))
 

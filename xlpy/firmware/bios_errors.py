@@ -48,7 +48,7 @@ class ErrorFunctions:
             raise Constraint(f"{span} cannot be cleared: it must begin and end on {LINE} bytes")
         for bad in self._hw.poison.overlapping(span):
             self._hw.zero(bad)
-        return self._hw.mend(span)
+        return self._hw.clear_poison(span)
 
     def inject(self, spans: Iterable[Span[Spa]]) -> None:
         """Function 7: the lines of the ranges become bad. Constraint: not one region's; nothing is done then."""
@@ -63,7 +63,7 @@ class ErrorFunctions:
         """
         for span in [span for span in spans if self._require(span)]:
             for mine in self._hw.injected.overlapping(span):
-                self._hw.mend(mine)
+                self._hw.clear_poison(mine)
 
     def injected(self) -> list[Span[Spa]]:
         """Function 9: the errors that were injected and are still there."""

@@ -278,13 +278,13 @@ class Hardware:
             except OSError as error:
                 raise trouble(os.path.join(home, name), error) from error
 
-    def mend(self, span: Span[Spa]) -> int:
-        """Make every bad line that ``span`` touches a good one, as a write of the whole line does.
+    def clear_poison(self, span: Span[Spa]) -> int:
+        """Clear every bad line that overlaps ``span``, as a write of the whole line does.
 
-        Those of a set that lacks a DIMM stay bad: there is nothing to write to.
+        Lines of a set that lacks a DIMM stay bad: there is no memory to write to.
 
         Returns:
-            the bytes that were poisoned and are not any more.
+            how many bytes were poisoned and no longer are.
         """
         if any(region.set.out and span.overlaps(region.span) for region in self.regions):
             return 0
@@ -292,7 +292,7 @@ class Hardware:
         return self.poison.clear(span)
 
     def inject_health(self, dimm: str, **values: float | str | None) -> None:
-        """Have a DIMM tell other values than its own.
+        """Make a DIMM report other values than its own.
 
         Args:
             dimm: its id; NotFound when there is none.

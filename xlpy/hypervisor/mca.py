@@ -12,7 +12,7 @@ from xlpy import abi
 from xlpy.addr import LINE, PAGE, PAGE_SHIFT, Gpa, Spa, Span, align_down, align_up
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.hypervisor.domain import Vmce
-from xlpy.hypervisor.p2m import as_broken, as_mended
+from xlpy.hypervisor.p2m import as_broken, as_repaired
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -125,7 +125,7 @@ class Mca:
             bytes that were poisoned and are not any more.
         """
         xen = self._xen
-        cleared = xen.hw.mend(span)
+        cleared = xen.hw.clear_poison(span)
         xen.pmem.forget_bad(lines(span))
         first, last = span.start >> PAGE_SHIFT, -(-span.end // PAGE)
         for mfn in [mfn for mfn in xen.pmem.broken if first <= mfn < last]:
@@ -239,7 +239,7 @@ class Mca:
         if owner is not None:
             domain = self._xen.domain(owner[1])
             _, tag = domain.p2m.pmem.lookup(owner[0]) or (0, abi.P2M_RAM_RW)
-            domain.p2m.pmem.retag(owner[0], owner[0] + 1, as_broken(tag) if broken else as_mended(tag))
+            domain.p2m.pmem.retag(owner[0], owner[0] + 1, as_broken(tag) if broken else as_repaired(tag))
             domain.save_pmem()
 
     def _forget_views(self) -> None:

@@ -40,8 +40,8 @@ def as_broken(tag: int) -> int:
     return P2M_RAM_BROKEN | (_WAS_READ_ONLY if is_read_only(tag) else 0)
 
 
-def as_mended(tag: int) -> int:
-    """The tag of a page whose poison is gone."""
+def as_repaired(tag: int) -> int:
+    """The tag of a page whose poison was cleared."""
     return P2M_RAM_RO if is_read_only(tag) else P2M_RAM_RW
 
 

@@ -83,7 +83,7 @@ class Buses:
         def bad(span: Span[Spa]) -> list[Span[Spa]]:
             return self.bad.overlapping(span)
 
-        platform = HostPlatform(self.hw, DriverMemory(self.hw), bad, self.users_of, self.hw.mend)
+        platform = HostPlatform(self.hw, DriverMemory(self.hw), bad, self.users_of, self.hw.clear_poison)
         made = Nd(platform, self.table, self.bus)
         made.load()
         return made

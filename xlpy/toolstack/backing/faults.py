@@ -91,10 +91,10 @@ def _refused(path: str, extents: Sequence[Extent]) -> Unsafe | None:
     bad = [extent for extent in extents if extent.flags & ~SAY_NOTHING]
     if not bad:
         return None
-    for flag, code, what, why, mendable in _REFUSED:
+    for flag, code, what, why, fixable in _REFUSED:
         hit = [extent for extent in bad if extent.flags & flag]
         if hit:
-            return _unsafe(path, hit[0], code, what, why, sum(e.length for e in hit), len(hit), mendable)
+            return _unsafe(path, hit[0], code, what, why, sum(e.length for e in hit), len(hit), fixable)
     return _unsafe(path, bad[0], "UNKNOWN", f"flagged {bad[0].flags:#x}", "the meaning is unknown")
 
 
@@ -106,14 +106,14 @@ def _unsafe(
     why: str,
     total: int | None = None,
     count: int = 1,
-    mendable: bool = False,
+    fixable: bool = False,
 ) -> Unsafe:
     amount = "" if total is None else f" ({count} extent{'s' * (count != 1)}, {total} bytes in all)"
     return Unsafe(
         f"{path}: the extent at {extent.logical:#x} is {what}{amount}: {why}",
         code=f"XLPY-PMEM-{code}",
         hint=f"xlpy pmem prepare {path}"
-        if mendable
+        if fixable
         else "copy the content into a file made by: xlpy pmem mkfile SIZE PATH",
     )
 

@@ -49,8 +49,8 @@ def on(host: Host, mount: Mount, device: BlockDevice, at: int, likely: Sequence[
                 return Part(fields, hops, {}, extent.physical + extent.length - at)
             if extent.physical > at:
                 end = min(end, extent.physical)
-    nobody = Hop("dom0", "no file: free, or the file system's own", "extent trees of all files")
-    return Part({}, [nobody, block], {}, end - at)
+    unowned = Hop("dom0", "no file: free, or file system metadata", "extent trees of all files")
+    return Part({}, [unowned, block], {}, end - at)
 
 
 def _candidates(
