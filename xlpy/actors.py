@@ -1,4 +1,4 @@
-"""The actors of one host, powered on only when somebody asks for them; and changes that are all or nothing.
+"""The actors of one host, started on first use; and atomic changes.
 
 A change covers what no single actor can: the state, the media, and files beside them.
 """

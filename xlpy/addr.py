@@ -1,4 +1,4 @@
-"""Addresses, spans and sizes: the words in which every layer speaks of memory.
+"""Addresses, spans and sizes: the types with which every layer describes memory.
 
 Five address spaces exist and are never mixed: host physical (``Spa``) and its page number (``Mfn``), guest physical
 (``Gpa``) and its page number (``Gfn``), and the address inside one DIMM (``Dpa``). They are distinct types to the type

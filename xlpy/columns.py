@@ -1,4 +1,4 @@
-"""Columns of numbers, worked on all at once: a file may have tens of thousands of extents.
+"""Columns of numbers, processed as a whole: a file may have tens of thousands of extents.
 
 A column is one long integer with a lane of 64 bits for each number. A sum or a comparison of all numbers is then one
 operation of the interpreter: some nanoseconds a number, where a loop takes fifty. The top bit of each lane stays clear,

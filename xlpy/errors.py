@@ -1,6 +1,6 @@
-"""One tree for everything that can go wrong.
+"""The exceptions of xlpy, in one class hierarchy.
 
-Each error knows a stable code (for scripts and documentation), the exit status of the command that meets it, an errno
+Each error has a stable code (for scripts and documentation), the exit status of the command that meets it, an errno
 where it comes from a hypercall, and a hint: what to do next. The first line of the text says what was found and what is
 required; ``details`` follow one per line.
 """

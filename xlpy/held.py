@@ -1,4 +1,4 @@
-"""Folders that belong to a process: held by a lock as long as it lives, so that those of killed ones can be told."""
+"""Folders that belong to a process: locked while it runs, so that folders of killed processes can be recognised."""
 
 from __future__ import annotations
 

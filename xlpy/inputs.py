@@ -1,4 +1,4 @@
-"""Reading files that somebody else has made: regular ones only, and no more of them than a limit.
+"""Reading untrusted files: regular files only, and at most a limit of bytes.
 
 A device or a pipe has no end, or none that comes; a file may grow while it is read. So the kind is looked at on the
 open descriptor, the size before anything is read, and no more than the limit is read whatever the size was.

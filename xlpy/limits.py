@@ -1,6 +1,6 @@
-"""How much of what strangers give is taken: the limits of every input, in one place (docs/limits.md).
+"""Limits on untrusted input, all in one place (docs/limits.md).
 
-Sizes are bytes. What a format or the real program limits further is said where it is read.
+Sizes are bytes. Further limits of a format or of the real program are documented where it is read.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ FIRMWARE = 64 * MIB  # acpi_firmware and smbios_firmware: below the 4 GiB of RAM
 TABLES = 256 * MIB  # a dump of ACPI tables, all files of a folder together
 MEMORY = 1 << 30  # what one `mem write --file` stores
 PMEM_IO = 64 * MIB  # what one `pmem read` or `pmem write` moves
-SAVED_HEADER = 16 * MIB  # what stands in front of the memory of a saved domain
+SAVED_HEADER = 16 * MIB  # the header in front of the memory of a saved domain
 RECORDING = 4096 * MIB  # each part of a recording, unpacked: the file of a host without its holes
-RECORDING_INDEX = 256 * MIB  # what a recording says of its commands
+RECORDING_INDEX = 256 * MIB  # the records of the commands in a recording
 RECORD = 1 * MIB  # the record of an export
 EXTENTS = 1 << 20  # of one file
 GROUPS = 1 << 18  # of one ext4 file system: 32 TiB with the usual 128 MiB each
@@ -27,8 +27,8 @@ GUEST_TABLES = 64 * MIB  # all ACPI tables that pointers in one memory lead to
 LABEL_AREA = 16 * MIB  # what write-labels reads
 GUEST_ENTRIES = 4096  # pointers to tables that are followed
 AML_NESTING = 64  # brackets of an AML argument
-TRACE_HEADER = 64 * MIB  # what a trace of a recorded guest says of itself; its events are read as a stream
+TRACE_HEADER = 64 * MIB  # the header of a trace; its events are read as a stream
 COUNTEREXAMPLE = 64 * MIB  # a failing state that `trace replay` builds again
 RECOVERY_SCRIPT = 1 * MIB  # the script of `trace cut --boot`
 IMAGE_IN_MEMORY = 256 * MIB  # a crash image that is kept in memory while states are checked
-STRACE_LOG = 256 * MIB  # what a check does with its image; one that does more counts as reading everything
+STRACE_LOG = 256 * MIB  # log of a check's accesses to its image; beyond it the check counts as reading everything

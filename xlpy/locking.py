@@ -1,4 +1,4 @@
-"""The lock file beside a state: one command at a time; one that waits is shown which."""
+"""The lock file beside a state: one command at a time; a waiting command is shown which one holds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a host, starting one anew on its media, and finishing what a killed command began of either.
+"""Making a host, restarting one on its media, and completing either after a killed command.
 
 ``Host`` has the ways in; this is what they do with it. No other command reads it.
 """

@@ -1,4 +1,4 @@
-"""``typing.NamedTuple`` at a tenth of its price per class.
+"""A replacement for ``typing.NamedTuple`` at a tenth of its cost per class.
 
 The standard one compiles a constructor and resolves every annotation while the class statement runs: 0.3 ms, and a
 command that makes a domain loads more than a hundred such classes. Here constructors come with the module,

@@ -1,4 +1,4 @@
-"""A host is made, replaced or removed: the parts of its state directory, so that one of two hosts is always whole."""
+"""Making, replacing and removing a host's state directory, so that the old or the new host is always complete."""
 
 from __future__ import annotations
 

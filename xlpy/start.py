@@ -1,4 +1,4 @@
-"""Where the program starts: until it reads its command line, and after it has run it, Ctrl-C ends it without a word.
+"""Where the program starts: until it reads its command line, and after it has run it, Ctrl-C ends it silently.
 
 Python would print a traceback of whatever import was under way.
 """

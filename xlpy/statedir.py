@@ -1,4 +1,4 @@
-"""The state directory of a host: where it is, what belongs into it, and how it goes."""
+"""The state directory of a host: its location, its contents, and its removal."""
 
 from __future__ import annotations
 

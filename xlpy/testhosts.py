@@ -1,4 +1,4 @@
-"""Fresh hosts for tests: one is made for each machine description, kept, and copied for each test, holes and all."""
+"""Fresh hosts for tests: one is made for each machine description, kept, and copied for each test as sparse files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of ``typing`` that modules need while they load, without its price.
+"""The names of ``typing`` that modules need while they load, without its import time.
 
 Nothing here looks at an annotation at run time, but importing ``typing`` would be a tenth of a short command. Type
 checkers see the standard module; at run time each word is the least that lets a module load.

@@ -1,4 +1,4 @@
-"""Which versions of Xen there are to be, as ``--xen`` and ``XLPY_XEN`` name them."""
+"""The supported versions of Xen, as ``--xen`` and ``XLPY_XEN`` name them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""hvmloader once more, in the emulator's memory, and the BIOS's part after it.
+"""Running hvmloader again in the emulator's memory, and the BIOS's part after it.
 
 The emulator has no RAM at the addresses that hvmloader is used to, so a layout inside low RAM is used; everything else
 is the same code on the same domain: its xenstore keys, CPUID, memory map and ``hvm_info_table``. The board is the

@@ -1,4 +1,4 @@
-"""The files that are booted: distinguished from everything else before anything is started."""
+"""The files that are booted, with a check that they are bootable before anything is started."""
 
 from __future__ import annotations
 

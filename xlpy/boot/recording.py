@@ -1,4 +1,4 @@
-"""What ``boot --record`` says of a guest before it runs: its vNVDIMMs, its processor, how it was started."""
+"""The header that ``boot --record`` writes before a guest runs: its vNVDIMMs, its processor, how it was started."""
 
 from __future__ import annotations
 

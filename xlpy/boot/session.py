@@ -1,4 +1,4 @@
-"""A boot on record, and what must be brought back when its process dies.
+"""The record of a boot, and the data that must be restored when its process dies.
 
 The record is in the state. A lock file in its folder shows whether a boot is alive: xlpy opens it and the emulator
 inherits it, so the kernel releases it when the last of the two ends, however it ends. Until then no command touches

@@ -1,4 +1,4 @@
-"""``xlpy pmem account``: where the bytes of NVDIMMs go."""
+"""``xlpy pmem account``: how the capacity of NVDIMMs is used."""
 
 from __future__ import annotations
 

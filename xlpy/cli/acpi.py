@@ -1,4 +1,4 @@
-"""``xlpy acpi dump``: tables as an operating system would find them, from the RSDP on, or out of somebody's dump."""
+"""``xlpy acpi dump``: tables as an operating system would find them, from the RSDP on, or from a dump."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Tab key offers: domains, vNVDIMMs and pmem devices, read from the state file alone.
+"""Completions: domains, vNVDIMMs and pmem devices, read from the state file alone.
 
 A key press starts a process, so nothing is opened, locked, repaired or made here, and nothing fails: where something is
 not as expected, there is nothing to offer.

@@ -1,4 +1,4 @@
-"""``xlpy completion``: the script that teaches a shell to complete xlpy's commands."""
+"""``xlpy completion``: the completion script for a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What domains and Xen say: ``xlpy console``, ``debug-keys``, and ``top``, which is refused."""
+"""Output of domains and Xen: ``xlpy console``, ``debug-keys``, and ``top``, which is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands as they are declared: click's decorators, remembered instead of carried out.
+"""Commands as they are declared: click's decorators, recorded instead of executed.
 
 Importing click takes longer than most commands run. So a command says what it takes in click's words, and two readers
 act on that: ``xlpy.cli.plain`` takes an unambiguous command line, ``xlpy.cli.grammar`` makes

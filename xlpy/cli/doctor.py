@@ -1,4 +1,4 @@
-"""``xlpy doctor``: what a maintainer would ask first."""
+"""``xlpy doctor``: the facts for a bug report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command gets: the options of the command group, the host, and the way messages go to stderr."""
+"""The environment of every command: the options of the command group, the host, and the way messages go to stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``xlpy export``: a configuration of the design as files for the stock xl, and what becomes of them."""
+"""``xlpy export``: a configuration of the design as files for the stock xl, and checking and releasing them."""
 
 from __future__ import annotations
 

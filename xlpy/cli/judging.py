@@ -1,4 +1,4 @@
-"""By what configurations are judged: the CPUs and nodes of a machine, and a version of Xen."""
+"""What configurations are checked against: the CPUs and nodes of a machine, and a version of Xen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lines of a script have in common: the options that stand before all of them, and the host that is open."""
+"""Shared by the lines of a script: the options in front of them, and the open host."""
 
 from __future__ import annotations
 

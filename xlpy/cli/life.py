@@ -1,4 +1,4 @@
-"""Pausing, ending and prodding domains: ``xlpy pause``, ``unpause``, ``shutdown``, ``reboot``, ``trigger``, ``sysrq``,
+"""Pausing, ending and resetting domains: ``xlpy pause``, ``unpause``, ``shutdown``, ``reboot``, ``trigger``, ``sysrq``,
 ``dump-core``."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``xlpy acpi check`` and ``diff``: judging tables, wherever they come from."""
+"""``xlpy acpi check`` and ``diff``: checking and comparing tables of any origin."""
 
 from __future__ import annotations
 

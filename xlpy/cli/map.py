@@ -1,4 +1,4 @@
-"""``xlpy map``: what lies where in a domain's guest-physical address space."""
+"""``xlpy map``: the layout of a domain's guest-physical address space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``xlpy host plug`` and ``unplug``: DIMMs that come and go while the host runs."""
+"""``xlpy host plug`` and ``unplug``: plugging and unplugging DIMMs while the host runs."""
 
 from __future__ import annotations
 

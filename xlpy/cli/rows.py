@@ -1,4 +1,4 @@
-"""Lists of something that domains have, domain by domain."""
+"""Lists of a domain's devices, domain by domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder for the time of a command: it goes with the command, however that ends."""
+"""A temporary folder of a command, removed however the command ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before the command: the options that all commands share."""
+"""The options in front of the command, which all commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``xlpy whereis``: every hop between a line of a configuration and a cell of a DIMM."""
+"""``xlpy whereis``: every hop between a line of a configuration and a DIMM address."""
 
 from __future__ import annotations
 

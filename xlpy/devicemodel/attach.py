@@ -1,4 +1,4 @@
-"""Attaching: vNVDIMMs get their places and host memory, and the guest the tables that describe them.
+"""Attaching: vNVDIMMs get guest addresses and host memory, and the guest gets the tables that describe them.
 
 It places each vNVDIMM, maps its host memory, builds the tables, hands them to hvmloader and takes over the mailbox
 page; a failure on the way undoes all of it.

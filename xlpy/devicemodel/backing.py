@@ -1,4 +1,4 @@
-"""What a vNVDIMM is made of, before and after it has a place in the guest.
+"""The parts of a vNVDIMM, before and after it has an address in the guest.
 
 A ``Backing`` is the toolstack's answer: host memory in file order, and where its labels are kept. A ``Vnvdimm`` is a
 backing with a slot, a guest-physical start and an identity. Its extents lie one after another in guest space in file

@@ -1,4 +1,4 @@
-"""Hot plug: vNVDIMMs that come to a running domain, and go when the guest has let go of them."""
+"""Hot plug: vNVDIMMs that are attached to a running domain, and detached when the guest has ejected them."""
 
 from __future__ import annotations
 

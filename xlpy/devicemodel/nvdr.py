@@ -1,4 +1,4 @@
-"""The body of the NVDIMM root device, as the device model passes it: compiled beforehand where it is the usual one.
+"""The body of the NVDIMM root device, as the device model passes it: taken from a compiled file in the usual case.
 
 ``aml`` is the source; ``python -m tools.compile_aml`` makes ``nvdr.aml`` anew, and a test holds it against its source.
 """

@@ -1,4 +1,4 @@
-"""Where vNVDIMMs go in guest-physical space.
+"""The placement of vNVDIMMs in guest-physical space.
 
 They lie above all RAM, behind the window in which hvmloader may put 64-bit BARs: that starts at the end of high RAM, or
 at 4 GiB without any, and nothing tells hvmloader what else lives there.

@@ -1,4 +1,4 @@
-"""Dom0 finds its persistent memory, at boot and on notification 0x80, and what is new is set up as described.
+"""Dom0 finds its persistent memory, at boot and on notification 0x80, and new regions are set up as described.
 
 The driver probes what the NFIT or ``_FIT`` tells; then an administrator's work is done at once: labels, namespaces,
 partitions, file systems. Block devices and Xen follow.

@@ -1,4 +1,4 @@
-"""Extents: where the bytes of a file lie on its block device, as the FIEMAP ioctl tells it.
+"""Extents: where the bytes of a file are on its block device, as the FIEMAP ioctl reports them.
 
 ``struct fiemap`` and ``struct fiemap_extent`` (linux/fiemap.h) are little-endian here: the layout of the machines that
 have NVDIMMs. All offsets and lengths are bytes; ``physical`` is relative to the block device of the file system.

@@ -1,4 +1,4 @@
-"""What a toolstack can ask of Dom0's kernel, whether that is the emulated one or the one of this machine."""
+"""The interface of Dom0's kernel to the toolstack: the emulated kernel, or that of this machine."""
 
 from __future__ import annotations
 

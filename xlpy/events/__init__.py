@@ -1,1 +1,1 @@
-"""What happens to a running host: memory errors, machine checks, power failures, DIMMs that come and go."""
+"""Events on a running host: memory errors, machine checks, power failures, DIMMs plugged and unplugged."""

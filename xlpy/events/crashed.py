@@ -1,4 +1,4 @@
-"""A domain on what a power failure left: as the recorded one was, on a host of its own, in one state after another.
+"""A domain on the states that a power failure may leave: like the recorded one, on its own host, one state at a time.
 
 Checks of ``xlpy trace cut`` that name ``{domain}`` are run on it, and guests that recover are booted on it.
 """

@@ -1,4 +1,4 @@
-"""Health of DIMMs that changes while the host runs: what SMART reports from then on, and who is notified of it.
+"""Health of DIMMs that changes while the host runs: new SMART values, and who is notified of them.
 
 Guests see the DIMMs under their vNVDIMMs: the SMART functions of their ``_DSM`` are answered with what those tell when
 they are asked. Neither the design nor QEMU has such functions; a guest's administrator wants to know all the same.

@@ -1,4 +1,4 @@
-"""What happens in Dom0 to a file that a guest has mapped: what the kernel allows, and what it would cost otherwise.
+"""Operations in Dom0 on a file that a guest has mapped: what the kernel allows, and what would be lost otherwise.
 
 A file that a domain has is immutable until the domain ends, so Linux refuses everything that moves or frees its blocks
 (ext4, Linux 6.1). Without that pin the guest's mapping would stay where it is, and the blocks would become somebody

@@ -1,4 +1,4 @@
-"""Machine checks as ``xen-mceinj`` injects them, and what follows on the whole host (design, section 4.2.5).
+"""Machine checks as ``xen-mceinj`` injects them, and their consequences on the whole host (design, section 4.2.5).
 
 Xen's tool fakes the registers of a processor; here the line is bad on the media as well. Xen handles the check, the
 guest that had the page gets its virtual machine check, the platform notifies Dom0 (0x81), and that finds the error.

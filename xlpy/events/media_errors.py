@@ -1,4 +1,4 @@
-"""Memory errors of a whole host: made, found, reported to all that they concern, and cleared (design, section 4.2.5).
+"""Memory errors of a whole host: injected, found, reported to everyone affected, and cleared (design, section 4.2.5).
 
 ``host.hw.poison`` is the truth: which lines of the media are bad. ``host.dom0.bad`` is what Dom0's driver knows of it,
 from scrubs and notifications; it is what ``badblocks`` files show. ``host.xen.pmem.bad`` is what Xen knows, from Dom0

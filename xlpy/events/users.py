@@ -1,4 +1,4 @@
-"""Who uses persistent memory, in the words of messages: domains by their names, and what ends a use."""
+"""The users of persistent memory, as messages name them: domains by name, and how to end a use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host platform's side of memory errors: what root functions 1 to 4 and 7 to 9 of its NVDIMM ``_DSM`` do.
+"""The host platform's side of memory errors: root functions 1 to 4 and 7 to 9 of its NVDIMM ``_DSM``.
 
 (NVDIMM ``_DSM`` interface 1.8, functions of the root device.) A scrub takes no time. Media go bad, and are cleared, in
 lines of 64 bytes.

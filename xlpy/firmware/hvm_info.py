@@ -1,4 +1,4 @@
-"""``hvm_info_table``: what the domain builder tells hvmloader, at 0x9F800 (Xen ``hvm/hvm_info_table.h``).
+"""``hvm_info_table``: what the domain builder passes to hvmloader, at 0x9F800 (Xen ``hvm/hvm_info_table.h``).
 
 | offset | size | field |
 |---|---|---|

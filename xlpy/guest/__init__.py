@@ -1,1 +1,1 @@
-"""What an operating system would find in a domain, and nothing that only the host knows."""
+"""Inspecting a domain as its operating system would, without using anything that only the host knows."""

@@ -1,4 +1,4 @@
-"""One NVDIMM as its driver meets it: through ``_DSM`` of its ACPI object, and nothing else."""
+"""One NVDIMM as its driver sees it: only through ``_DSM`` of its ACPI object."""
 
 from __future__ import annotations
 

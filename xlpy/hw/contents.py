@@ -1,4 +1,4 @@
-"""The part of a machine description that says what its persistent memory holds at the start."""
+"""The part of a machine description that describes the initial contents of its persistent memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DIMMs that are in no machine: each lies in a folder with its content by device address, its labels and bad lines.
+"""Unplugged DIMMs: each is a folder with its content by device address, its labels and bad lines.
 
 A set keeps its bytes in the order of host addresses; a DIMM that is taken out takes its own lines with it. So the same
 DIMMs in another order, or in another machine, give what they would give there.

@@ -1,4 +1,4 @@
-"""Typed look-ups in a machine description that note every problem and go on."""
+"""Typed look-ups in a machine description that record every problem and continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fragment of a machine description: DIMMs and sets that come to a machine that is there.
+"""A fragment of a machine description: DIMMs and sets that are added to an existing machine.
 
 It has the keys ``dimms``, ``sets`` and ``namespaces`` of ``machine.yaml``. A DIMM may have one more, ``media``: the
 folder in which it lies since it was taken out of a machine, with its content and labels. It is read as a part of a

@@ -1,4 +1,4 @@
-"""What the DIMMs tell of their health beyond the description: values that were injected, and alarm thresholds.
+"""Health of DIMMs beyond the description: injected values, and alarm thresholds.
 
 ``hw/health.json`` has them by DIMM. Power failures are counted beside it, by ``xlpy.hw.power``.
 """

@@ -1,4 +1,4 @@
-"""Interleaving: where each byte of a region lives, by arithmetic.
+"""Interleaving: computing the DIMM and address of each byte of a region.
 
 ACPI 6.2, 5.2.25.2 and 5.2.25.3: a region repeats a block of ``n * S * W`` bytes (n lines in each device's table, line
 size S, W devices). Device i has a region offset R and line offsets L; byte o of its part (o = DPA - DPA base) lies at

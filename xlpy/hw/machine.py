@@ -1,4 +1,4 @@
-"""The machine: what is plugged in, as records that the whole project reads.
+"""The machine: its hardware, as records that the whole project reads.
 
 A person writes it in YAML (``xlpy.hw.describe``); a running host keeps it as JSON (``spec_to_json``), so that a command
 that only uses the machine never imports YAML. Sizes and addresses are bytes everywhere.

@@ -1,4 +1,4 @@
-"""What of the stores to persistent memory a power failure leaves: the Px86 model, by cache lines.
+"""Which stores to persistent memory survive a power failure: the Px86 model, by cache lines.
 
 Each hardware thread has a store buffer. What leaves it reaches the cache in an order that the instructions allow (TSO,
 with CLFLUSHOPT and CLWB free to move past stores to other lines); from there a line may be written back at any time.

@@ -1,4 +1,4 @@
-"""Lines of memory that cannot be read any more, and that stay so until they are cleared."""
+"""Lines of memory that can no longer be read, until they are cleared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Power: whether the machine has any, and what it remembers of failures: shutdowns in which data was lost.
+"""Power: whether the machine is on, and its count of unsafe shutdowns.
 
 ``hw/off`` is there while the machine is without power; ``hw/shutdowns.json`` counts, by DIMM, the failures in which a
 queue could not be written to its media.

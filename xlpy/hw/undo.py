@@ -1,4 +1,4 @@
-"""Changes to the machine's own files that stay when the state is committed, and are taken back when it is not.
+"""Changes to the machine's own files that are kept when the state is committed, and undone when it is not.
 
 The state is one transaction; poison, health and media files lie outside of it. Before one of them changes, what it was
 is kept here in an entry, whose name goes into the state. After an error or a kill, an entry whose name the state has is

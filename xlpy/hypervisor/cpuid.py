@@ -1,4 +1,4 @@
-"""CPUID policies: what the host has, what a guest may have at most, what it gets.
+"""CPUID policies: the host's policy, the maximum for a guest, and a guest's own.
 
 A guest's policy is what the toolstack asks for, cut down to the maximum policy: features that the processor has, that
 Xen knows (``arch-x86/cpufeatureset.h``, the masks below) and whose prerequisites are there. So CLFLUSHOPT and CLWB

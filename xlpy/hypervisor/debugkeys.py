@@ -1,4 +1,4 @@
-"""Keys on Xen's console, those that say something of a model: what ``xl debug-keys`` sends (Xen ``keyhandler.c``)."""
+"""Keys on Xen's console, those with data in the model: what ``xl debug-keys`` sends (Xen ``keyhandler.c``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way into the hypervisor: who calls, what is logged, what is allowed."""
+"""The entry to the hypervisor: the caller, its privilege, and the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine checks on memory: whose page it was, and who is notified.
+"""Machine checks on memory: the owner of the page, and who is notified.
 
 The order follows Xen's memory handler (``mc_memerr_dhandler``), with the exemption that persistent memory needs: it is
 not RAM in the host's memory map, and would otherwise bring the host down. The guest that owns the page loses it (its

@@ -1,4 +1,4 @@
-"""Accesses that memory does not answer: ioreq servers, and who gets which access.
+"""Accesses outside memory: ioreq servers, and which server gets which access.
 
 A device model registers ranges; an access goes to the first enabled server, from the highest id down, one of whose
 ranges holds the whole access. When there is none, reads give all ones and writes are dropped. One device is inside Xen

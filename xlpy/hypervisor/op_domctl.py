@@ -1,4 +1,4 @@
-"""domctl, sched_op and sysctl: the life of domains, and what concerns the host."""
+"""domctl, sched_op and sysctl: the life of domains, and operations on the host."""
 
 from __future__ import annotations
 

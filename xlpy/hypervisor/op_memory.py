@@ -1,4 +1,4 @@
-"""memory_op: RAM, and what a guest may do to its own address space.
+"""memory_op: RAM, and changes that a guest may make to its own address space.
 
 Frames that hold persistent memory are out of bounds for all of it: nothing here may move, free or replace them, because
 the pages would end on the heap, and then be scrubbed.

@@ -1,4 +1,4 @@
-"""What the vNVDIMM design adds to platform_op and memory_op: reports of persistent memory, and mapping it into guests.
+"""Operations that the vNVDIMM design adds to platform_op and memory_op: reporting and mapping persistent memory.
 
 The pages belong to one domain at a time. They are mapped as RAM (write-back), are not counted against the domain's
 allowance, and never see the heap.

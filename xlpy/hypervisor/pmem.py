@@ -1,4 +1,4 @@
-"""The registry of persistent memory: what Dom0 reported, and whose each page is.
+"""The registry of persistent memory: the ranges that Dom0 reported, and the owner of each page.
 
 A report names three ranges of machine frames: the whole device, the reserved area in which Xen keeps its metadata about
 all of the device's pages, and the data area that guests may get. Nothing is remembered of a report that fails.

@@ -1,4 +1,4 @@
-"""What the parts of the hypervisor use of each other.
+"""The interfaces between the parts of the hypervisor.
 
 For type checkers only: nothing imports this module at run time. ``domain.Hypervisor`` adds what hypercalls use.
 """

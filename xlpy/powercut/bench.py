@@ -1,4 +1,4 @@
-"""Where checks are carried out: threads of this process, or the workers of a dask.distributed cluster.
+"""Where checks run: threads of this process, or the workers of a dask.distributed cluster.
 
 Both take the same function and give the same futures. Each worker keeps its subjects from one state to the next.
 """

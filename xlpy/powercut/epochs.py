@@ -1,4 +1,4 @@
-"""From events to epochs: what lies between two points at which something is forced to be durable.
+"""From events to epochs: the events between two points at which something is forced to be durable.
 
 Within an epoch lines may be written back in any order, so the states that a failure at its end may leave include those
 of a failure anywhere in it. An epoch ends in front of a fence that forces something, in front of a CLFLUSH, while a

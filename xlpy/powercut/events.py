@@ -1,4 +1,4 @@
-"""Events of a trace, and their encoding, which stands in docs/powercut.md: a byte of kind, then what the kind needs."""
+"""Events of a trace, and their encoding (docs/powercut.md): a byte for the kind, then its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building the states that a power failure may leave, and holding a check against each.
+"""Building the states that a power failure may leave, and running a check on each.
 
 A state is checked once, whichever epochs lead to it: states with the same content have the same number. What was
 checked is kept beside the trace, so that an exploration that was interrupted goes on where it was.

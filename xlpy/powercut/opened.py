@@ -1,4 +1,4 @@
-"""Whether somebody has had a file open for writing: by inotify, as its times do not tell.
+"""Whether a file was open for writing: by inotify, since its timestamps do not show it.
 
 On tmpfs a store through a mapping changes no time when its page was read before (``findings/tmpfs-mapped-stores.sh``).
 """

@@ -1,4 +1,4 @@
-"""What an exploration has found as one HTML page that needs nothing else: no network, no script.
+"""The results of an exploration as one self-contained HTML page: no network, no script.
 
 Everything that comes from the trace, the check or its output is text there, never markup.
 """

@@ -1,4 +1,4 @@
-"""States that need no check, because all that the check would read of them has been read before.
+"""States that need no check, because the check would read the same bytes as in an earlier state.
 
 A check that is deterministic does on two states the same, up to the first byte that it reads and in which they differ.
 So when a state holds, in all places that a check has read of another one, what that one held, its verdict is the same.

@@ -1,4 +1,4 @@
-"""What a check is run on: an image of one block device, or of all vNVDIMMs and their label areas.
+"""The subject of a check: an image of one block device, or of all vNVDIMMs and their label areas.
 
 A subject goes from state to state. Several of them do so side by side, on one machine or on many.
 """

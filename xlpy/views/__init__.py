@@ -1,1 +1,1 @@
-"""What listings say of a host, as records: read from the actors, rendered by the command line."""
+"""The data of listings, as records: read from the actors, rendered by the command line."""

@@ -1,4 +1,4 @@
-"""Where memory errors lie that Dom0 knows of: on which device, in which partition, in which file.
+"""The location of memory errors that Dom0 knows of: device, partition and file.
 
 Offsets and lengths are sectors of 512 bytes, in ndctl's words, counted from the start of what they are told of.
 """

@@ -1,4 +1,4 @@
-"""What a maintainer would ask first: versions, the host, optional programs, the state directory, the last failure.
+"""The facts for a bug report: versions, the host, optional programs, the state directory, the last failure.
 
 Nothing is made, repaired or changed, and nothing here fails: what is wrong becomes a finding.
 """

@@ -1,4 +1,4 @@
-"""What `xlpy info` and `host show` say, as records: rendering is elsewhere."""
+"""The data of `xlpy info` and `host show`, as records; rendered in `cli`."""
 
 from __future__ import annotations
 

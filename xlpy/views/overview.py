@@ -1,4 +1,4 @@
-"""What ``vm-list``, ``vcpu-list``, ``uptime`` and ``cpupool-list`` say, as records: rendering is elsewhere."""
+"""The data of ``vm-list``, ``vcpu-list``, ``uptime`` and ``cpupool-list``, as records; rendered in `cli`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `xlpy pmem list` says, as records: rendering is elsewhere."""
+"""The data of `xlpy pmem list`, as records; rendered in `cli`."""
 
 from __future__ import annotations
 

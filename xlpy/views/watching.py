@@ -1,4 +1,4 @@
-"""What changes on a host from one look to the next: domains, vNVDIMMs, stores, poison, Xen's log with hypercalls."""
+"""Changes of a host between two observations: domains, vNVDIMMs, stores, poison, Xen's log with hypercalls."""
 
 from __future__ import annotations
 

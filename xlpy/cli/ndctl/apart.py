@@ -1,4 +1,4 @@
-"""Taking a namespace apart, before something else is made of it or it goes."""
+"""Dismantling a namespace, before it is reconfigured or destroyed."""
 
 from __future__ import annotations
 

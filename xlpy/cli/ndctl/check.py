@@ -1,4 +1,4 @@
-"""``ndctl check-namespace``: the BTT of a sector-mode namespace is looked at, and repaired if that is asked for."""
+"""``ndctl check-namespace``: checks the BTT of a sector-mode namespace, and repairs it on request."""
 
 from __future__ import annotations
 

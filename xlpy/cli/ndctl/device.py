@@ -1,4 +1,4 @@
-"""What libndctl makes of the kernel's nd bus: devices enabled and disabled, one write to sysfs after the other.
+"""libndctl's operations on the kernel's nd bus: enabling and disabling devices, by single writes to sysfs.
 
 Everything returns 0 or a negative errno, as libndctl does; what it says by itself goes to standard error.
 """

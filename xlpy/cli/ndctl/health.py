@@ -1,4 +1,4 @@
-"""What DIMMs tell of their health, and ``ndctl inject-smart``."""
+"""Health that DIMMs report, and ``ndctl inject-smart``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``xlpy ndctl`` and ``xlpy daxctl``: which command the words name, and its exit status."""
+"""``xlpy ndctl`` and ``xlpy daxctl``: dispatch to a command, and its exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands for what the emulated platform does not have: firmware updates and security of DIMMs.
+"""Commands for features that the emulated platform lacks: firmware updates and security of DIMMs.
 
 They answer as the real ones do on a platform without it.
 """

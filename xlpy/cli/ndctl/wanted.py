@@ -1,4 +1,4 @@
-"""What a namespace is to be: the options, and for what they leave open what the region and the kernel say."""
+"""The parameters of a new namespace: from the options, or else from the region and the kernel."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""``xlpy record`` and ``replay``: what commands did, in one file, and whether they do the same again."""
+"""``xlpy record`` and ``replay``: recording commands in one file, and checking that they do the same again."""

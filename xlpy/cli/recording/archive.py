@@ -1,4 +1,4 @@
-"""The file of a recording: a zip archive with ``recording.json`` and blobs, read as what a stranger has made."""
+"""The file of a recording: a zip archive with ``recording.json`` and blobs, read as untrusted input."""
 
 from __future__ import annotations
 

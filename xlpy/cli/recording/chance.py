@@ -1,4 +1,4 @@
-"""Clocks and random numbers: what a command was given, in order, and giving another one the same.
+"""Clocks and random numbers: recording the values that a command got, and replaying them in order.
 
 Waiting is not among them: deadlines of locks go by the real clock.
 """

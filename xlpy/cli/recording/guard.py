@@ -1,4 +1,4 @@
-"""While a recording is replayed, nothing outside of its folder is changed: it may be a stranger's."""
+"""While a recording is replayed, nothing outside of its folder is changed, since it may be untrusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which commands are done again in a replay, and which are not."""
+"""Which commands a replay runs again, and which it does not."""
 
 from __future__ import annotations
 

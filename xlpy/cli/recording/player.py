@@ -1,4 +1,4 @@
-"""Replaying: the commands of a recording, in a folder of their own, with what they were given then."""
+"""Replaying: the commands of a recording, in their own folder, with their recorded inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that is recorded: it runs as usual, and what went in and came out is added to a folder."""
+"""A command that is recorded: it runs as usual, and its inputs and outputs are added to a folder."""
 
 from __future__ import annotations
 

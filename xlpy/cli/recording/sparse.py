@@ -1,4 +1,4 @@
-"""Contents of sparse files as their pages that are not all zeros: packed, compared, put back."""
+"""Contents of sparse files as their non-zero pages: packed, compared, restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of a host in little, to be compared; and whole, to be put back."""
+"""The state of a host: digests to compare, and a full copy to restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One editor of an image at a time, and no reader meanwhile: each image has a lock file beside it.
+"""Locking: one process edits an image at a time, and none reads it then. Each image has a lock file beside it.
 
 Its time stamp says when the last edit ended, so that readers know when to look again.
 """

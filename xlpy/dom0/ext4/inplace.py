@@ -1,4 +1,4 @@
-"""Changes that are single stores into an ext4 image, and the way of every change to the media.
+"""Changes that are single stores into an ext4 image, and how every change reaches the media.
 
 No program is started for them, and none of what starting one needs is loaded: each domain that is made pins its files.
 """

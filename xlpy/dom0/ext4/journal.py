@@ -1,4 +1,4 @@
-"""Edits of a file system that are done or not done at every instant, and can be taken back.
+"""Atomic edits of a file system, which can be undone.
 
 An edit is a list of byte ranges with what they held and what they are to hold. It is written to a file beside the image
 before the first of them is stored: from the file, the next command stores all of them, or what was there before. The

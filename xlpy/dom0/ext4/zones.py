@@ -1,4 +1,4 @@
-"""Whose blocks are whose: the metadata of a file system, and the blocks of inodes that were read.
+"""The owners of blocks: the metadata of a file system, and the blocks of inodes that were read.
 
 Linux keeps such a list of a mounted file system ("system zones", fs/ext4/block_validity.c) and refuses a file whose
 extents reach into it. Here it is made when the first extents are looked at: from the superblock, from all group

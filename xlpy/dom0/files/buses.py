@@ -1,4 +1,4 @@
-"""Dom0's nd buses and what follows from them: block devices, and what is reported to Xen.
+"""Dom0's nd buses and what is derived from them: block devices, and reports to Xen.
 
 This is as much of Dom0 as a change of DIMMs, regions and namespaces needs. Files and their users come on top of it.
 """

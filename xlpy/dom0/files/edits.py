@@ -1,4 +1,4 @@
-"""Edits of Dom0's ext4 file systems: each stays or goes with the transaction that it is made in.
+"""Edits of Dom0's ext4 file systems: each is committed or undone with the transaction that it is made in.
 
 The file system keeps what an edit replaces, under a name, until the edit is final; the state has that name when the
 transaction has been committed. So the next command after a kill knows what to finish and what to take back.

@@ -1,4 +1,4 @@
-"""A copy of the holds on files beside the media, for the case that the state is lost: one empty file for each.
+"""A copy of the list of pinned files beside the media, in case the state is lost: one empty file for each.
 
 So a change of one hold costs the same however many there are.
 """

@@ -1,4 +1,4 @@
-"""Holding Dom0's files and devices for a domain: their blocks stay where they are until it ends.
+"""Pinning Dom0's files and devices for a domain: their blocks do not move until it ends.
 
 A file gets the immutable flag on media, and its record in the state is what ``check`` compares with.
 """

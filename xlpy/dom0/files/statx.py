@@ -1,4 +1,4 @@
-"""statx(2), which tells of a file what stat(2) cannot: whether its pages are the media.
+"""statx(2), which reports what stat(2) does not: whether a file uses DAX.
 
 Python has it from 3.15 on; here it is called through the C library (glibc 2.28, musl 1.2.2 or later).
 """

@@ -1,4 +1,4 @@
-"""What else the emulated Dom0 does with its persistent memory: device mapper, swap space, loop devices.
+"""Other uses of persistent memory by the emulated Dom0: device mapper, swap space, loop devices.
 
 Nothing is done with the bytes; the devices exist, and what is used so cannot be given to a domain. ``usage_described``
 reads what a machine description asks for.

@@ -1,4 +1,4 @@
-"""Who uses a block device or a file of the machine this process runs on, as far as its kernel tells.
+"""The users of a block device or file of the machine that this process runs on, as far as its kernel reports them.
 
 The mount table shows file systems by the device that they were mounted from, and nothing else. What is built on a
 device (device mapper, md), swaps on it, reads it through a loop device, keeps a journal or a realtime section on it, or

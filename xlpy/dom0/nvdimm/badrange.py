@@ -1,4 +1,4 @@
-"""The memory errors that Dom0's driver knows of, and what became of those that it does not know yet.
+"""The memory errors that Dom0's driver knows of, and the state of those that it does not know yet.
 
 An error is found by a scrub (at boot, on notification 0x81, on demand), and stays known until its range is cleared,
 even when the media have lost it by other means; one that appears without a report is unknown until then (Linux:

@@ -1,4 +1,4 @@
-"""What an info block makes of a namespace."""
+"""How an info block determines the mode of a namespace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the nd bus has enabled, as records: what block devices, mounts and Xen are concerned with."""
+"""The enabled devices of the nd bus, as records for block devices, mounts and Xen."""
 
 from __future__ import annotations
 

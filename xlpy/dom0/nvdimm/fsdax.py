@@ -1,4 +1,4 @@
-"""Layout of an fsdax namespace: its front holds what the data area needs beside the data.
+"""Layout of an fsdax namespace: the structures in front of the data area.
 
     start                              first page, unused by Linux
     start + 4 KiB                      PFN info block

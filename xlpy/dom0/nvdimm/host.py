@@ -1,4 +1,4 @@
-"""What lies under the nd bus of the emulated Dom0: the machine's memory and label areas, and who uses them."""
+"""The platform under the nd bus of the emulated Dom0: the machine's memory and label areas, and their users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notification 0x80: Dom0 evaluates ``_FIT`` again, and takes up what has changed (design, section 4.2.6).
+"""Notification 0x80: Dom0 evaluates ``_FIT`` again, and applies the changes (design, section 4.2.6).
 
 Devices that stay keep their numbers; new ones get the lowest that are free. Linux 6.1 refuses a ``_FIT`` that lacks
 what was there ("new nfit deletes entries"), until it boots anew; this driver lets such regions go, as the design wants.

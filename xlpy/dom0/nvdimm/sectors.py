@@ -1,4 +1,4 @@
-"""Where the sectors of a BTT lie: the map of its arena decides for each, not their order (UEFI 2.7, 6.4)."""
+"""Where the sectors of a BTT are: the map of its arena decides, not their order (UEFI 2.7, 6.4)."""
 
 from __future__ import annotations
 

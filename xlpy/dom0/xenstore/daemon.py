@@ -1,4 +1,4 @@
-"""XenStore: the tree of small values through which toolstack, device model and firmware tell each other things.
+"""XenStore: the tree of small values through which toolstack, device model and firmware communicate.
 
 Nodes have a value, children and a permission list, and are kept in the host's ``Store``. A ``Connection`` speaks for
 one domain: permissions are judged by its domid, relative paths start at its home, and its watches and transactions end

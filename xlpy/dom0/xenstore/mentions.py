@@ -1,4 +1,4 @@
-"""Which nodes a domain has a part in: those below its home, and those elsewhere whose permissions name it.
+"""The nodes related to a domain: those below its home, and those elsewhere whose permissions name it.
 
 Kept as an index, so that the end of a domain, or a count of its nodes, costs by what it has and not by what there is.
 A node elsewhere is in the index when it names a domain that the node above does not name; what is below it is found

@@ -1,4 +1,4 @@
-"""What xenstored's connections and transactions share: errors, paths, permissions, nodes (Xen ``io/xs_wire.h``)."""
+"""Shared by xenstored's connections and transactions: errors, paths, permissions, nodes (Xen ``io/xs_wire.h``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transactions on the XenStore tree: a private view until commit, and EAGAIN when somebody else was faster."""
+"""Transactions on the XenStore tree: a private view until commit, and EAGAIN on a conflict with another one."""
 
 from __future__ import annotations
 

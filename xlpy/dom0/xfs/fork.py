@@ -1,4 +1,4 @@
-"""The data fork of an inode: where the blocks of a file lie, from a list in the inode or a B+tree of blocks."""
+"""The data fork of an inode: where the blocks of a file are, from a list in the inode or a B+tree of blocks."""
 
 from __future__ import annotations
 

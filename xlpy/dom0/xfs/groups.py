@@ -1,4 +1,4 @@
-"""What allocation groups say of their blocks: a file's are neither free nor inodes, nor of the trees that say so.
+"""The use of blocks in allocation groups: blocks of a file are neither free, nor inodes, nor part of the groups' trees.
 
 Linux looks at a group's trees when it allocates. Code that maps a file's blocks for long looks beforehand: were they
 free, the next file would get them as well. Its cost grows with the logarithm of a group's size, for each extent.

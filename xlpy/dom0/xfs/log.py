@@ -1,4 +1,4 @@
-"""Whether the log of an XFS is empty: else newer metadata waits there, and what is on the media is not yet true."""
+"""Whether the log of an XFS is empty: otherwise it has newer metadata, and that on the media is out of date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names, package lengths and terms: what every AML object is made of (ACPI 6.5, 20.2.2 and 20.2.4)."""
+"""Names, package lengths and terms: the elements of every AML object (ACPI 6.5, 20.2.2 and 20.2.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of the NFIT (ACPI 6.5, 5.2.25), for those who need no records."""
+"""Numbers of the NFIT (ACPI 6.5, 5.2.25), for modules that need no records."""
 
 from __future__ import annotations
 

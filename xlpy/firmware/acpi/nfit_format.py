@@ -1,4 +1,4 @@
-"""The NFIT as bytes: layouts of its structures 0 to 7 (ACPI 6.5, 5.2.25.2 to 5.2.25.9), building and taking apart.
+"""The NFIT as bytes: layouts of its structures 0 to 7 (ACPI 6.5, 5.2.25.2 to 5.2.25.9), building and parsing.
 
 Each layout describes what follows a structure's type and length, with the field names of its record in ``nfit``. They
 are read by ``struct`` and not by construct, unlike other tables: every look at a guest takes an NFIT apart, and to

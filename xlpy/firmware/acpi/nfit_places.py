@@ -1,4 +1,4 @@
-"""Where in an NFIT a structure stands: offsets only, without taking the table apart (ACPI 6.5, 5.2.25).
+"""The location of structures in an NFIT: offsets only, without parsing the table (ACPI 6.5, 5.2.25).
 
 For those who name the bytes that decide something. ``nfit_format`` reads what the structures say.
 """

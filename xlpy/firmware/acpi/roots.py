@@ -1,4 +1,4 @@
-"""The way in: RSDP, RSDT and XSDT (ACPI 6.5, 5.2.5, 5.2.7 and 5.2.8)."""
+"""The root tables: RSDP, RSDT and XSDT (ACPI 6.5, 5.2.5, 5.2.7 and 5.2.8)."""
 
 from __future__ import annotations
 

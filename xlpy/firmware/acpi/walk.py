@@ -1,4 +1,4 @@
-"""From an RSDP to every table, as an operating system goes (ACPI 6.5, 5.2.5 to 5.2.10)."""
+"""From an RSDP to every table, as an operating system finds them (ACPI 6.5, 5.2.5 to 5.2.10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CPUID tells firmware: Xen, the processor, its address width (Xen ``arch-x86/cpuid.h``; Intel SDM, CPUID)."""
+"""Firmware's use of CPUID: Xen, the processor, its address width (Xen ``arch-x86/cpuid.h``; Intel SDM, CPUID)."""
 
 from __future__ import annotations
 

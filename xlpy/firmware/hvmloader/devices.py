@@ -1,4 +1,4 @@
-"""Which devices the platform has, found by touching them, and the ones firmware sets up itself."""
+"""The devices of the platform, found by probing them, and those that firmware sets up itself."""
 
 from __future__ import annotations
 

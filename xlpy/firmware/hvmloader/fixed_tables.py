@@ -1,4 +1,4 @@
-"""Tables that hvmloader fills in from what it knows: the roots, FADT, MADT, HPET, ... (Xen's libacpi).
+"""Tables that hvmloader fills in by itself: the root tables, FADT, MADT, HPET, ... (Xen's libacpi).
 
 Each function returns a whole table; where it goes is the caller's business. A boot builds few tables and always the
 same, so they are packed here: the formats in ``firmware.acpi`` take long to import.

@@ -1,4 +1,4 @@
-"""How hvmloader fails: one way only, and it ends the domain.
+"""How hvmloader fails: always in the same way, which ends the domain.
 
 A BUG prints its place and ``*** HVMLoader crashed.``, shuts the domain down with reason crash, and does not return.
 This is the design's "report an error and stop" too.

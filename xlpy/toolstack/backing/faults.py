@@ -1,4 +1,4 @@
-"""Why the extents of a file cannot be mapped: in words, with the first place, and what to do."""
+"""Why the extents of a file cannot be mapped: the reason, the first offset, and a suggested fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a backing with good addresses cannot be given to a guest all the same: it is used, read-only, or cached."""
+"""Why a backing with valid addresses still cannot be given to a guest: it is in use, read-only, or cached."""
 
 from __future__ import annotations
 

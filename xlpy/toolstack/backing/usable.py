@@ -1,4 +1,4 @@
-"""Sizes of vNVDIMMs that a Linux guest cannot use in full, or only as they come.
+"""Sizes of vNVDIMMs that a Linux guest cannot use in full, or only as one undivided device.
 
 Linux allocates namespaces in units of 16 MiB, and ndctl changes none whose size is not such a multiple (``align`` of
 Linux' ``nd_region``, seen with 6.1 and ndctl 76): a region without labels stays the raw device that it is, with labels

@@ -1,4 +1,4 @@
-"""CPU features of ``cpuid``: both ways to write them, and what libxl keeps of them.
+"""CPU features of ``cpuid``: both ways to write them, and the form in which libxl stores them.
 
 Names and positions are those of Xen's public header ``arch-x86/cpufeatureset.h`` and of libxl 4.17. libxl keeps, for
 each leaf and sub-leaf, up to four texts of 32 characters, bit 31 first: ``0`` and ``1`` force a bit, ``x`` leaves the

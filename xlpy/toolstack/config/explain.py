@@ -1,4 +1,4 @@
-"""What each key of a configuration means for the domain: read, or left to its default, and where it comes from."""
+"""What each key of a configuration means for the domain: its value or default, and the source of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration as libxl writes it: field order, names, and what is left out because it is the default.
+"""The configuration as libxl writes it: field order, names, and defaults that are left out.
 
 Names and order of fields are those of libxl 4.17's public header ``_libxl_types.h``. A field is either a plain value,
 written unless it equals its default, or a structure of its own (``+name``), written always, or an array of structures

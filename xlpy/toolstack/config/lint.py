@@ -1,4 +1,4 @@
-"""Checking many configurations: what is wrong with each, and what it may not mean."""
+"""Checking many configurations: the errors in each, and settings that are probably not intended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From ``vnvdimm`` entries to what the device model is given: resolved, not in use, pinned, with a label area."""
+"""From ``vnvdimm`` entries to backings for the device model: resolved, not in use, pinned, with a label area."""
 
 from __future__ import annotations
 

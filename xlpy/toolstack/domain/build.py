@@ -1,4 +1,4 @@
-"""Building a domain, step by step as libxl does. When a step fails, the savepoint around the change takes all back.
+"""Building a domain, step by step as libxl does. When a step fails, the change's savepoint rolls all steps back.
 
 Read, resolve, build, attach, boot firmware, go: the order of xl's ``create`` (libxl ``libxl_create.c``), with the
 vNVDIMM design's additions: resolving before anything is made, and the device model's work before the firmware runs.

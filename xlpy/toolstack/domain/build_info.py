@@ -1,4 +1,4 @@
-"""What a domain is made with: how its memory is laid out (libxl's ``build_hvm``), parameters, CPUID, virtual NUMA."""
+"""The parameters of building a domain: its memory layout (libxl's ``build_hvm``), parameters, CPUID, virtual NUMA."""
 
 from __future__ import annotations
 

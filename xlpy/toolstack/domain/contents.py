@@ -1,4 +1,4 @@
-"""What is in a vNVDIMM, in little: enough to say later whether it is the same, and what has changed.
+"""A summary of a vNVDIMM's contents: enough to detect later whether and where they have changed.
 
 The content is hashed in pieces, so that a difference has a place; pieces of zeros are left out, so that the cost
 follows what was ever written. Labels are kept as they are, because they have to follow the content to another file.

@@ -1,4 +1,4 @@
-"""Disks of a configuration: their numbers, who serves them, and whether what they name is there (``libxl``)."""
+"""Disks of a configuration: their numbers, their backends, and whether their files exist (``libxl``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a guest's stores durable, as far as the caches of the machine hold something that may be lost."""
+"""Making a guest's stores durable, where the caches of the machine hold data that may be lost."""
 
 from __future__ import annotations
 

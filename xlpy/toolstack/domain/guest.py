@@ -1,4 +1,4 @@
-"""What runs in a domain here: no operating system, but a guest that answers as one with PV drivers and ACPI does.
+"""The model guest: not an operating system, but it responds as one with PV drivers and ACPI does.
 
 It has four ears: ``control/shutdown`` and ``control/sysrq`` in xenstore, the buttons in its PM1 status register, and
 machine checks, which its handler survives.

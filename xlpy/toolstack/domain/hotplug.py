@@ -1,4 +1,4 @@
-"""vNVDIMMs that come and go while a domain runs: what block-attach, block-list and block-detach are to disks."""
+"""Attaching and detaching vNVDIMMs of a running domain, as block-attach, block-list and block-detach do with disks."""
 
 from __future__ import annotations
 

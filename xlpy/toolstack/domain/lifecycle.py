@@ -1,4 +1,4 @@
-"""Making, finding, holding and ending domains."""
+"""Creating, finding, pausing and ending domains."""
 
 from __future__ import annotations
 

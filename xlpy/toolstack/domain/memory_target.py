@@ -1,4 +1,4 @@
-"""``mem-set`` and ``mem-max``: how much RAM a domain shall have, and may have (libxl ``libxl_mem.c``).
+"""``mem-set`` and ``mem-max``: the target and the maximum of a domain's RAM (libxl ``libxl_mem.c``).
 
 The target goes to xenstore, for the guest's balloon driver, and to Xen as the domain's allowance. A guest without a
 balloon driver, as the model guest is, keeps the RAM that it has until it starts again.

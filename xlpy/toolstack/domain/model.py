@@ -1,4 +1,4 @@
-"""The device model of a domain that is there."""
+"""The device model of an existing domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows when a domain has shut down: the part of xl that stays behind as a daemon after ``xl create``.
+"""The actions after a domain has shut down: the part of xl that stays behind as a daemon after ``xl create``.
 
 The reason of the shutdown chooses ``on_poweroff``, ``on_reboot``, ``on_crash``, ``on_watchdog`` or ``on_soft_reset``,
 and that names the action (xl.cfg(5)). Here the command in which a domain shuts down carries the action out before it

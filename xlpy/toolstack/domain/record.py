@@ -1,4 +1,4 @@
-"""What the toolstack remembers of a running domain: libxl's userdata, and names through xenstore."""
+"""The toolstack's record of a running domain: libxl's userdata, and names through xenstore."""
 
 from __future__ import annotations
 

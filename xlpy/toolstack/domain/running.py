@@ -1,4 +1,4 @@
-"""A running domain as its users see it: memory by guest address, ACPI tables, and what lies where."""
+"""A running domain as its users see it: memory by guest address, ACPI tables, and the memory map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of an export: whether its files, its memory and its pins are still as they were, and its end."""
+"""Checking whether an export's files, memory and pins are unchanged, and releasing it."""
 
 from __future__ import annotations
 

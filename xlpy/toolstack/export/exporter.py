@@ -1,4 +1,4 @@
-"""Making an export: all is checked, then files are pinned and written, and a failure takes everything back."""
+"""Making an export: everything is checked, then files are pinned and written, and a failure rolls everything back."""
 
 from __future__ import annotations
 

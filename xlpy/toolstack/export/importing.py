@@ -1,4 +1,4 @@
-"""A stock configuration read back: which of its iomem entries are vNVDIMMs, what is behind them, is it still there.
+"""A stock configuration read back: which iomem entries are vNVDIMMs, their backings, and whether these still exist.
 
 The NFIT in ``acpi_firmware`` says where the guest finds persistent memory; the iomem entries say which host frames are
 there. Label areas are found by running the guest's own ``_LSR`` and looking which address it reads.

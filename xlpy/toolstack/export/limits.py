@@ -1,4 +1,4 @@
-"""What a stock Xen needs and can take for frames that ``iomem`` maps. Numbers: Xen 4.17 and 4.20, source and runs."""
+"""Requirements and limits of stock Xen for frames mapped by ``iomem``. Numbers: Xen 4.17 and 4.20, source and runs."""
 
 from __future__ import annotations
 

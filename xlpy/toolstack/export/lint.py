@@ -1,4 +1,4 @@
-"""Is a backing fit to be mapped, and what would make it so: every reason against it, not only the first.
+"""Whether a backing can be mapped, with all problems, not only the first, and a suggested fix for each.
 
 The reasons are those of ``resolve``. What only root may know is told as such and does not count: without a host
 physical address, a device is taken to begin where its namespace is aligned to.

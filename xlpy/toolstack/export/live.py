@@ -1,4 +1,4 @@
-"""What running domains have of host memory, as the stock ``xl`` tells it."""
+"""The host memory of running domains, as the stock ``xl`` reports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export asks of the machine that it runs on, whether that is real or emulated."""
+"""The interface of an export to the machine that it runs on, real or emulated."""
 
 from __future__ import annotations
 

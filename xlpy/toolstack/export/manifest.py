@@ -1,4 +1,4 @@
-"""What an export remembers: which host memory a domain was given, where, and how its files looked then.
+"""The record of an export: the host memory that a domain was given, its addresses, and the layout of its files.
 
 ``DIR/NAME.json`` is the record for people and hooks; the same is kept in the register of the machine, so that a second
 export of the same memory is found wherever its files are, and an export can be released when its files are lost.

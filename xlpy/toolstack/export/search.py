@@ -1,4 +1,4 @@
-"""From host memory back to a name: the device, partition or file of Dom0 that is exactly these extents."""
+"""From host memory back to a name: the device, partition or file of Dom0 with exactly these extents."""
 
 from __future__ import annotations
 

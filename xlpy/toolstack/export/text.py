@@ -1,4 +1,4 @@
-"""The stock xl configuration of an export: the original's text, and at its end what takes the place of ``vnvdimm``."""
+"""The stock xl configuration of an export: the original text, followed by the settings that replace ``vnvdimm``."""
 
 from __future__ import annotations
 

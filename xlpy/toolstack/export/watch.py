@@ -1,4 +1,4 @@
-"""What may be wrong with ``iomem`` over persistent memory, seen in configurations alone and on this machine."""
+"""Problems of ``iomem`` over persistent memory, found in configurations alone and on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every stable error code means: the text of ``xlpy explain`` and of docs/errors.md."""
+"""The explanation of every stable error code: the text of ``xlpy explain`` and of docs/errors.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes about what backs a vNVDIMM: devices, files, and the memory behind them."""
+"""Codes about backings of vNVDIMMs: devices, files, and the memory behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes about tables on their way into the guest, and its firmware."""
+"""Codes about ACPI tables passed to the guest, and about its firmware."""
 
 from __future__ import annotations
 

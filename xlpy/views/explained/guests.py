@@ -1,4 +1,4 @@
-"""Codes about domains: making them, and what their guests do."""
+"""Codes about domains: creating them, and actions of their guests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the picture and of its page that are files: beside this one, shipped with the package."""
+"""The parts of the picture and of its page that are files: in this folder, shipped with the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where everything is drawn, at zoom 1: each column to a scale of its own, holes cut out, host RAM cut short.
+"""The positions of everything at zoom 1: each column has its own scale, holes are omitted, host RAM is shortened.
 
 Lengths are pixels. A stretch is at least ``THIN`` high, so that small ones can be seen and pointed at.
 """

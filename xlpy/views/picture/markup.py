@@ -1,4 +1,4 @@
-"""Names in markup: text and never anything else.
+"""Escaping names in markup, so that they are always text.
 
 Of our own, because html.escape and xml.sax.saxutils import more than a page needs otherwise.
 """

@@ -1,4 +1,4 @@
-"""What the picture shows, as plain values: three columns of address spaces, and the extents that connect them.
+"""The contents of the picture, as plain values: three columns of address spaces, and the extents that connect them.
 
 A column is a list of spaces, a space a list of segments (stretches of addresses that are there), a segment may have
 bands in it (namespaces, partitions, files). Extents are kept in pages, one pair of numbers each, because there may be

@@ -1,4 +1,4 @@
-"""The picture as one page that needs nothing else: data, drawing and tables, to be looked at, searched and printed."""
+"""The picture as one self-contained page: data, drawing and tables, to view, search and print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture as one SVG: what a person sees of the page before zooming, for documents and for printing."""
+"""The picture as one SVG: the page before zooming, for documents and for printing."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where a byte lives: every hop between a line of a configuration and a cell of a DIMM, in both directions."""
+"""Where a byte is located: every hop between a line of a configuration and a DIMM address, in both directions."""

@@ -1,4 +1,4 @@
-"""A namespace in sector mode: the map of an arena says which block a sector lies in, and of which sector a block is."""
+"""A namespace in sector mode: the map of an arena gives the block of a sector, and the sector of a block."""
 
 from __future__ import annotations
 

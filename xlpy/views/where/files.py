@@ -1,4 +1,4 @@
-"""The file system's part of the way: names, inode, extents and blocks, each with the place of its bytes."""
+"""The file system's part of the translation: names, inode, extents and blocks, each with the location of its bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The four questions: by guest address, host address, DIMM address, or file offset. All have the same answer."""
+"""The four queries: by guest address, host address, DIMM address, or file offset. All return an ``Answer``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guest addresses that are no vNVDIMM: RAM and what firmware and toolstack have put there, and registers of devices."""
+"""Guest addresses outside vNVDIMMs: RAM, with the structures of firmware and toolstack in it, and device registers."""
 
 from __future__ import annotations
 

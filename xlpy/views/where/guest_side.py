@@ -1,4 +1,4 @@
-"""The upper half of the way: from a line of a configuration through the guest's tables to a machine frame."""
+"""The upper half of the translation: from a line of a configuration through the guest's tables to a machine frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Host addresses that are no persistent memory: RAM and whose it is, firmware's tables, registers of devices."""
+"""Host addresses outside persistent memory: RAM and its owners, firmware tables, device registers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lower half of the way: from a host physical address through the NFIT to a DIMM and to a media file."""
+"""The lower half of the translation: from a host physical address through the NFIT to a DIMM and to a media file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The middle of the way: file, partition and namespace, as Dom0 knows them; and back from a file or device."""
+"""The middle of the translation: file, partition and namespace, as Dom0 knows them; and back from a file or device."""
 
 from __future__ import annotations
 

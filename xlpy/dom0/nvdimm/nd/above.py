@@ -1,4 +1,4 @@
-"""What a device of the nd bus needs of those above it in the tree: its region, and its bus.
+"""What a device of the nd bus uses of its parents: its region, and its bus.
 
 Devices hold their children by their classes and their parents by these protocols, so that modules import downwards.
 """

@@ -1,4 +1,4 @@
-"""``bttR.N``, ``pfnR.N`` and ``daxR.N``: what makes something else of a namespace than a raw block device.
+"""``bttR.N``, ``pfnR.N`` and ``daxR.N``: the devices that claim a namespace, so that it is not a raw block device.
 
 Each claims one namespace. Enabling it reads the info block that the namespace has, or writes one when it has none.
 """

@@ -1,4 +1,4 @@
-"""What the kernel refuses, and its log."""
+"""Errors of the kernel, and its log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The label area of a DIMM as its driver works on it: one index block counts, the other is where the next one goes.
+"""The label area of a DIMM as its driver works on it: one index block is current, the other is the next to be written.
 
 Nothing is ever changed in place. A new label goes into a free slot, then the index block that does not count is written
 with the next sequence number; from then on it counts. Whatever is torn in between leaves the old state (UEFI 2.7,

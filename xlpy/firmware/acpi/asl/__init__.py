@@ -1,4 +1,4 @@
-"""AML as ASL: text that ``iasl -oa`` compiles to the same bytes, its own id aside, and where it cannot, why.
+"""AML as ASL: text that ``iasl -oa`` compiles to the same bytes except for its own id, and the reasons where it cannot.
 
 Without ``-oa`` (no optimizations) iasl also shortens names, which says the same in fewer bytes.
 

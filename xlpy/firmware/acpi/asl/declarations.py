@@ -1,4 +1,4 @@
-"""Which names are methods, and with how many arguments: what must be known before AML can be taken apart."""
+"""Which names are methods, and with how many arguments: needed to parse AML."""
 
 from __future__ import annotations
 

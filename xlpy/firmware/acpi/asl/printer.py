@@ -1,4 +1,4 @@
-"""From AML to ASL, statement by statement: what iasl compiles to the same bytes, as far as ASL has words for them.
+"""From AML to ASL, statement by statement: text that iasl compiles to the same bytes, as far as ASL can express them.
 
 The number of arguments of a call is not in the byte stream, so the declarations of all tables are collected first.
 """

@@ -1,4 +1,4 @@
-"""The ASL of values: operators, constants and names, and remarks on what ASL cannot say of them."""
+"""The ASL of values: operators, constants and names, and remarks on bytes that ASL cannot express."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ASL's words for AML's numbers: operators, and the keywords of their constant arguments (ACPI 6.5, 19 and 20)."""
+"""ASL keywords for AML numbers: operators, and the keywords of their constant arguments (ACPI 6.5, 19 and 20)."""
 
 from __future__ import annotations
 

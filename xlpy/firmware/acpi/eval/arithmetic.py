@@ -1,4 +1,4 @@
-"""Integers, comparisons and truth (ACPI 6.5, 19.6). Operands lie on the stack in order, a target last."""
+"""Integers, comparisons and truth (ACPI 6.5, 19.6). Operands are on the stack in order, a target last."""
 
 from __future__ import annotations
 

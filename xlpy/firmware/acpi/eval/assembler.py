@@ -1,4 +1,4 @@
-"""What compiling needs besides the bytes: instructions and jumps, and what names mean (ACPI 6.5, 20.2)."""
+"""What the compiler needs besides the bytes: instructions, jumps, and the meaning of names (ACPI 6.5, 20.2)."""
 
 from __future__ import annotations
 

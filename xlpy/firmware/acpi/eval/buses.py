@@ -1,4 +1,4 @@
-"""Fields whose regions are no memory: each access is one transaction (ACPI 6.5, 5.5.2.4.3 to 5.5.2.4.9, chapter 13).
+"""Fields whose regions are not memory: each access is one transaction (ACPI 6.5, 5.5.2.4.3 to 5.5.2.4.9, chapter 13).
 
 A read gives the whole answer as a Buffer. A write takes a Buffer, and what comes back in it is the value of the Store.
 Pins (GeneralPurposeIo) and the messages of a PCC subspace read as other fields do.

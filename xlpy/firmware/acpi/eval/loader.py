@@ -1,4 +1,4 @@
-"""Running the top level of a table (ACPI 6.5, 5.4.2): most of it declares, and is carried out as it is read.
+"""Running the top level of a table (ACPI 6.5, 5.4.2): most terms are declarations, executed as they are read.
 
 What does more than that (If, While, Store, computed sizes, ...) is compiled and run by the machine, one statement at a
 time. A statement that fails is a problem; the table goes on behind it, as in ACPICA and so in Linux.

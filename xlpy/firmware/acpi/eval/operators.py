@@ -1,4 +1,4 @@
-"""Strings, buffers, packages and references (ACPI 6.5, 19.6). Operands lie on the stack in order, a target last."""
+"""Strings, buffers, packages and references (ACPI 6.5, 19.6). Operands are on the stack in order, a target last."""
 
 from __future__ import annotations
 

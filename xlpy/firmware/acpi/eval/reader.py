@@ -1,4 +1,4 @@
-"""Taking AML apart: opcodes, numbers, package lengths, names and field lists (ACPI 6.5, 20.2)."""
+"""Parsing AML: opcodes, numbers, package lengths, names and field lists (ACPI 6.5, 20.2)."""
 
 from __future__ import annotations
 

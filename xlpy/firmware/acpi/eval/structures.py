@@ -1,4 +1,4 @@
-"""Opcodes whose code is more than that of their arguments, and then their own: data, control flow, named objects.
+"""Opcodes that compile to more than their arguments followed by one instruction: data, control flow, named objects.
 
 Each is a function of the assembler, the opcode, the end of its package and its place; what has terms in it is one of
 the compiler's frames.

@@ -1,4 +1,4 @@
-"""A lint for sets of ACPI tables: what an operating system would stumble over, and what it would silently get wrong.
+"""A lint for sets of ACPI tables: what an operating system would reject, and what it would silently misread.
 
     for finding in check(Source(tables)):
         print(finding.severity, finding.code, finding.table, finding.offset, finding.message)

@@ -1,4 +1,4 @@
-"""Definition blocks: they load together, and each method can be taken apart."""
+"""Definition blocks: they load together, and each method can be parsed."""
 
 from __future__ import annotations
 

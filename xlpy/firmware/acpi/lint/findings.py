@@ -1,4 +1,4 @@
-"""What the lint can say: one row a code, with its severity, its place in the specification, and what it means.
+"""The findings of the lint: a row for each code, with severity, section of the specification, and meaning.
 
 A code is stable: scripts filter by it. Sections are those of ACPI 6.5 unless another document is named.
 """

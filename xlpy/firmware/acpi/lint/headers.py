@@ -1,4 +1,4 @@
-"""One table by itself: header, length, checksum, and whether its body can be taken apart."""
+"""One table by itself: header, length, checksum, and whether its body can be parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The structures of an NFIT one by one: a broken one is told in our own words, and does not hide the others."""
+"""The structures of an NFIT one by one: a broken one is reported, and does not hide the others."""
 
 from __future__ import annotations
 

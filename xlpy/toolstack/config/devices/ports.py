@@ -1,4 +1,4 @@
-"""``ioports``, ``irqs`` and ``iomem``: what of the host's hardware the guest may touch."""
+"""``ioports``, ``irqs`` and ``iomem``: the host hardware that the guest may access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vnvdimm`` entries: what backs a virtual NVDIMM."""
+"""``vnvdimm`` entries: the backings of virtual NVDIMMs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys that say who a domain is and how its life goes."""
+"""Keys of a domain's identity and of its life cycle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the table of configuration keys says of a key."""
+"""A row of the table of configuration keys."""
 
 from __future__ import annotations
 

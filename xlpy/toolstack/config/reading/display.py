@@ -1,4 +1,4 @@
-"""Screen, serial ports, USB and what else an HVM guest's device model shows."""
+"""Screen, serial ports, USB and other devices of an HVM guest's device model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who the domain is: type, name, uuid, labels, what its end leads to."""
+"""The domain's identity: type, name, uuid, labels, and the actions at its end."""
 
 from __future__ import annotations
 

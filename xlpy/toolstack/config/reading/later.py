@@ -1,4 +1,4 @@
-"""Keys that came with Xen 4.18 and later: ``smbios``, ``virtio``, ``llc_colors``, ``sve``."""
+"""Keys introduced in Xen 4.18 and later: ``smbios``, ``virtio``, ``llc_colors``, ``sve``."""
 
 from __future__ import annotations
 

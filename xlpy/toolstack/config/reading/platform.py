@@ -1,4 +1,4 @@
-"""Clocks, firmware, kernels, and what else the platform is made of."""
+"""Clocks, firmware, kernels, and other parts of the platform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading settings into a domain configuration: values, findings, and where each comes from."""
+"""Reading settings into a domain configuration: values, findings, and the source of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The language of xl's configuration files, read as libxlutil 4.17 reads it, with a place for every value."""
+"""The language of xl's configuration files, read as libxlutil 4.17 reads it, with the position of every value."""
 
 from xlpy.toolstack.config.xlcfg.parser import parse
 from xlpy.toolstack.config.xlcfg.settings import Settings, Unusable, leading_texts, to_long

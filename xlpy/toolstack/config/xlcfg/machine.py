@@ -1,4 +1,4 @@
-"""The token machine: the grammar of libxlutil, one token at a time, for what is not plain, and for what is wrong.
+"""The token machine: the grammar of libxlutil, one token at a time, for texts that are not simple, and for errors.
 
 It is a state machine instead of a recursive descent, so nesting costs no stack; it stops at the depth at which
 libxlutil's own parser runs out. Errors are collected: after one, reading goes on behind the next newline, and nothing

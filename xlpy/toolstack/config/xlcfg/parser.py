@@ -1,4 +1,4 @@
-"""From text to settings: what is plain at once, all else one token at a time."""
+"""From text to settings: simple lines at once, everything else one token at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings in their plain form, which is nearly all of nearly every configuration, read line by line.
+"""Settings in the simple form of nearly all configurations, read line by line.
 
 It takes only what is valid in the strict language and stops in front of any other statement, which the token machine
 then reads, with errors and departures. Both ways must agree on every text; the tests compare them. Without a regular

@@ -1,4 +1,4 @@
-"""What was read of a text so far: its settings, and what is wrong with it."""
+"""The state of reading a text: its settings so far, and its errors."""
 
 from __future__ import annotations
 

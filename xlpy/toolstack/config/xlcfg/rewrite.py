@@ -1,4 +1,4 @@
-"""Taking settings out of a configuration's text and leaving all else as it was written."""
+"""Removing settings from a configuration's text without changing the rest."""
 
 from __future__ import annotations
 

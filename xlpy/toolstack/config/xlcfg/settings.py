@@ -1,4 +1,4 @@
-"""What was read, and libxlutil's ways to ask for it.
+"""The settings that were read, and libxlutil's functions to look them up.
 
 Each accessor returns the value or raises ``Unusable`` with the errno that libxlutil returns: ``ESRCH`` for an absent
 key, ``EINVAL`` for a wrong type or text, ``ERANGE`` for a number beyond a C ``long``.

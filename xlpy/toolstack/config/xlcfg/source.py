@@ -1,4 +1,4 @@
-"""Where something stands: texts with names, positions in them, and problems that point at a line."""
+"""Positions: named texts, positions in them, and problems that point at a line."""
 
 from __future__ import annotations
 

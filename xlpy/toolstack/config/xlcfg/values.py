@@ -1,4 +1,4 @@
-"""What a setting holds: text and lists that know where they were written."""
+"""The values of settings: texts and lists with their positions in the file."""
 
 from __future__ import annotations
 
