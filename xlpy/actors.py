@@ -112,7 +112,7 @@ class Actors:
 
     @property
     def buses(self) -> Buses:
-        """Dom0's nd buses: a part of ``dom0``, that is there without the rest until somebody asks for that."""
+        """Dom0's nd buses: a part of ``dom0`` that can be used without loading the rest."""
         return self.__dict__.get("dom0") or self._buses
 
     @cached_property
@@ -150,7 +150,7 @@ class Actors:
 
         State, media and files are then as before, but for what was written under ``Store.surviving`` (the log of what
         happened, requests to a guest) or was there when ``Store.keep`` was called. It is marked, so that a kill is
-        noticed and the next command takes back the same.
+        noticed and the next command undoes the same.
 
         Args:
             what: shown to other commands that wait.
@@ -205,9 +205,9 @@ class Actors:
 
     @contextmanager
     def looking(self, what: str) -> Iterator[None]:
-        """Around what looks at a domain as its guest does, which may leave traces in it.
+        """A context for inspecting a domain as its guest would, which may change the domain.
 
-        On a root that cannot be written they are lost, and that is all.
+        On a root without write permission these changes are discarded.
 
         Args:
             what: shown to other commands that wait.
@@ -222,7 +222,7 @@ class Actors:
                 self.xen.repair_frames()
 
     def _take_back(self) -> None:
-        """A savepoint was taken back: actors forget what they know, and what lies outside the store follows it."""
+        """A savepoint was rolled back: actors drop cached state, and data outside the store is rolled back too."""
         if self._entered:
             self._undo()
         if "xen" in self.__dict__:
@@ -241,7 +241,7 @@ class Actors:
             self.hw.reread()
 
     def _clean(self) -> None:
-        """The change is committed: nothing is left to be taken back."""
+        """The change is committed: nothing is left to be undone."""
         if self._entered:
             self.hw.undo.settle()
             self._entered = False
@@ -271,7 +271,7 @@ class Actors:
         self._forget()
 
     def repair(self) -> None:
-        """If a command was killed, its transaction is gone; take back what it left on media and in files."""
+        """If a command was killed, its transaction is gone; undo what it left on media and in files."""
         if os.path.exists(self._file(UNCLEAN)):
             with self.store.transaction("repairing after a killed command", self._clean):
                 statedir.spend(self._home)

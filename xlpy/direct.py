@@ -85,7 +85,7 @@ class Direct:
 def install(package: str) -> None:
     """Ask this finder before Python's own, unless Python runs in a way in which compiled modules lie elsewhere.
 
-    Finders that somebody has put in front of Python's stay in front of this one too.
+    Finders that were installed in front of Python's stay in front of this one too.
     """
     if sys.pycache_prefix is None and not sys.flags.optimize and BuiltinImporter in sys.meta_path:
         sys.meta_path.insert(sys.meta_path.index(BuiltinImporter), Direct(package))

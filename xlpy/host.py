@@ -5,7 +5,7 @@
         domain = host.domain("vm")                  # by name or domid
         domain.memory.read(gpa, 4096); domain.acpi_tables()
 
-Actors are powered on only when somebody asks for them, so that a command pays for what it uses.
+Actors are started on first use, so that a command pays only for what it uses.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class Host(Domains):
 
         Args:
             what: shown to other commands that wait.
-            dry_run: everything is tried, and taken back in the end.
+            dry_run: everything is tried, and rolled back in the end.
 
         Raises:
             NdError: what the kernel refuses, unless it is caught inside. HypercallError: Xen does not let a device go.

@@ -67,7 +67,7 @@ def folder(path: str | os.PathLike[str]) -> None:
 
 
 def claim(path: str | os.PathLike[str]) -> None:
-    """Take everybody else's rights away from a folder of ours; one of somebody else stays as it is."""
+    """Remove all other users' permissions from a folder of ours; a folder of another user is left unchanged."""
     found = os.stat(path)
     if found.st_mode & OTHERS and found.st_uid == os.geteuid():
         os.chmod(path, S_IMODE(found.st_mode) & ~OTHERS)

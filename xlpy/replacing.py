@@ -46,7 +46,7 @@ def prepare(where: Path, anew: bool) -> None:
         anew: a host that is there is to be replaced.
 
     Raises:
-        StateError: media without a state. Conflict: somebody else's directory.
+        StateError: media without a state. Conflict: another user's directory.
     """
     folder(where)
     refuse_foreign(where)

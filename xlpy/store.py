@@ -39,7 +39,7 @@ class Store:
     Args:
         path: the SQLite file, made on first use; None keeps everything in memory (tests).
         changed: called when a transaction begins and another process has written since the last one.
-        undone: called when a savepoint was taken back, with the store as it was before; the transaction goes on.
+        undone: called when a savepoint was rolled back, with the store as it was before; the transaction goes on.
 
     Raises:
         StateError: the file is not a state file of this version, or is damaged.
@@ -59,7 +59,7 @@ class Store:
         self._trial = False
         self._after: list[Callable[[], object]] = []  # what is to be done once this transaction is committed
         self._surviving = False
-        self._survivors: dict[tuple[str, str], str | None] = {}  # what a savepoint that is taken back leaves
+        self._survivors: dict[tuple[str, str], str | None] = {}  # what stays when a savepoint is rolled back
         self._known: dict[tuple[str, str], _Text] = {}  # what this transaction read or wrote
         self._unwritten: set[tuple[str, str]] = set()  # what of it SQLite does not have yet
         try:
@@ -281,7 +281,7 @@ class Store:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """All or nothing inside a transaction: when an exception leaves it, what was written inside is taken back.
+        """All or nothing inside a transaction: when an exception leaves it, what was written inside is rolled back.
 
         It may be nested. ``undone`` is called then, so that what lies outside the store can follow.
         """
@@ -311,7 +311,7 @@ class Store:
             self._savepoints -= 1
 
     def afterwards(self, act: Callable[[], object]) -> None:
-        """Do what cannot be taken back once the transaction is committed; at once when there is none."""
+        """Do what cannot be undone once the transaction is committed; at once when there is none."""
         if self._depth:
             self._after.append(act)
         else:
@@ -333,7 +333,7 @@ class Store:
 
     @contextmanager
     def surviving(self) -> Iterator[None]:
-        """What is written inside stays, although the savepoint around it may be taken back: log lines, requests."""
+        """What is written inside stays even if the savepoint around it is rolled back: log lines, requests."""
         before, self._surviving = self._surviving, True
         try:
             yield

@@ -33,7 +33,7 @@ def target(env: Env, domain: str) -> int:
 
 
 def refuse_failed(outcomes: Sequence[Outcome]) -> None:
-    """Fail inside the change when what was to follow a shutdown has failed, so that all of it is taken back.
+    """Fail inside the change when the action after a shutdown has failed, so that all of it is rolled back.
 
     A crash of the firmware is the guest's, and what ``on_crash`` says has followed it: that stays.
     """

@@ -70,6 +70,6 @@ class Judge:
         return HostFacts(self._cpus or found.cpus, self._nodes or found.nodes)
 
     def tell(self) -> None:
-        """Say by what was judged, where it was the default and somebody asked."""
+        """Print a note if configurations were checked against the default machine."""
         if self._said:
             self._env.note(self._said)

@@ -1,6 +1,6 @@
 """The one place through which output goes: text for people with control characters made visible, the rest as it is.
 
-Names, labels, xenstore values and paths come from guests and from files of strangers; a terminal would act on what is
+Names, labels, xenstore values and paths come from guests and from untrusted files; a terminal would act on what is
 hidden in them. Exact values are what JSON is for.
 """
 

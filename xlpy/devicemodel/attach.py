@@ -134,7 +134,7 @@ class Attaching(DeviceModel):
         return device
 
     def _map(self, device: Vnvdimm, undo: ExitStack) -> None:
-        """Map a vNVDIMM's host memory; the hypervisor takes back all of it when any part fails."""
+        """Map a vNVDIMM's host memory; when any part fails the hypervisor undoes all of it."""
         batch = [PmemExtent(gfn_of(gpa), mfn_of(span.start), span.size // PAGE) for gpa, span in device.extents()]
         done = 0
         while done < len(batch):

@@ -218,7 +218,7 @@ class EmulatedDom0(Vfs):
         self.pinning.check(path)
 
     def release(self, owner: str | None = None) -> None:
-        """End all holds of an owner, or of everybody, whatever has become of the files."""
+        """Remove all pins of an owner, or of all owners, whatever has happened to the files."""
         self.pinning.release(owner)
 
     def holder(self, path: str) -> str | None:
@@ -242,7 +242,7 @@ class EmulatedDom0(Vfs):
         self.edits.take_back()
 
     def repair(self) -> None:
-        """After a command was killed: finish or take back its edits of file systems; costs by what it touched."""
+        """After a command was killed: complete or undo its edits of file systems; the cost depends on these alone."""
         self.edits.recover()
         self.pinning.recover()
 

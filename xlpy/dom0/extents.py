@@ -66,7 +66,7 @@ class Extent(NamedTuple):
 
 
 class Extents:
-    """The extents of a file, as columns; one by one they are made when somebody asks.
+    """The extents of a file, as columns; single extents are made on demand.
 
     All of them end below 2**63, as the kernel's ``loff_t`` wants it.
     """

@@ -140,7 +140,7 @@ def _blocks(span: Span[Spa], unit: int) -> Span[Spa]:
 
 
 def _consume(host: Host, spa: Spa) -> None:
-    """Dom0 reads bad memory: a machine check for Xen, which is how everybody comes to know of it."""
+    """Dom0 reads bad memory: a machine check for Xen, which reports it to everyone affected."""
     with host.change("a machine check in Dom0"):
         outcome = host.xen.mca.report(spa, action_required=True)
         if outcome.verdict != RESET:
@@ -161,7 +161,7 @@ def _eio(path: str, bad: Span[Spa]) -> Unsafe:
 
 
 def _refuse_used(host: Host, path: str) -> None:
-    """Conflict: the bytes are somebody else's: a file system's, or a domain's."""
+    """Conflict: the bytes belong to a file system or to a domain."""
     dom0, clean = host.dom0, host.dom0.clean(path)
     owner = dom0.holder(clean)
     if owner is not None:

@@ -107,7 +107,7 @@ def _remount(host: Host, path: str, dry_run: bool) -> str:
 
 
 def cost(host: Host, event: HostEvent) -> list[Cost]:
-    """Which pages of which guests would belong to somebody else, had the kernel done it; nothing is changed.
+    """Which pages of which guests would have got another owner, had the kernel done it; nothing is changed.
 
     Raises:
         NotFound: no such file, or no domain has it.

@@ -59,7 +59,7 @@ def unmount(host: Host, place: str, dry_run: bool = False) -> Mount:
     """Unmount what is mounted on a directory or from a device, inside of ``Host.change``.
 
     Raises:
-        NotFound: nothing is. Conflict: somebody uses it (EBUSY).
+        NotFound: nothing is. Conflict: it is in use (EBUSY).
     """
     dom0 = host.dom0
     where = dom0.clean(place)

@@ -105,7 +105,7 @@ def fence(host: Host, drain: bool, dry_run: bool = False) -> int:
 
 
 def settle(host: Host) -> None:
-    """Write back everything, as hardware may at any time: somebody else is about to use the media."""
+    """Write back everything, as hardware may at any time: another program is about to use the media."""
     if Caches.exist(host.hw.beside(power.CACHES)):
         with host.store.transaction("writing back caches"):
             caches(host.hw).clear()

@@ -1,7 +1,7 @@
 """The caches in front of the machine's persistent memory, as far as something in them may be lost.
 
-A store is seen by everybody at once, because caches are coherent: the media files hold it. What is kept here is what a
-power failure may take back: by cache line, the bytes before its first store that is not safe yet, and the stores since.
+A store is visible everywhere at once, because caches are coherent: the media files hold it. What is kept here is what a
+power failure may undo: by cache line, the bytes before its first store that is not safe yet, and the stores since.
 Nothing is kept, and no file is there, as long as every store was written back and fenced, which ``mem write`` does.
 """
 

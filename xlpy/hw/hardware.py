@@ -112,7 +112,7 @@ class Hardware:
 
     @cached_property
     def undo(self) -> Undo:
-        """What its files held before a change that may yet be taken back."""
+        """The previous contents of its files, for changes that may be undone later."""
         from xlpy.hw.undo import Undo
 
         return Undo(self.beside("hw"))
@@ -326,7 +326,7 @@ class Hardware:
         self._dimms = {dimm.id: dimm for dimm in self.spec.dimms}
 
     def reread(self) -> None:
-        """Files were taken back: read again what they say."""
+        """Files were restored: read them again."""
         self.poison.reread()
         self.injected.reread()
         self.reread_health()

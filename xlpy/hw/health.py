@@ -50,7 +50,7 @@ class HealthFile:
 
     Args:
         home: the machine's directory.
-        undo: keeps what the file held before a change that may yet be taken back.
+        undo: keeps the previous contents of the file before a change that may be undone later.
     """
 
     def __init__(self, home: str, undo: Undo) -> None:

@@ -139,7 +139,7 @@ class Media:
             raise trouble(self.path, error, self.size) from error
 
     def view(self) -> memoryview:
-        """All bytes of the file, writable and shared with everybody who maps it.
+        """All bytes of the file, writable and shared with every other mapping of it.
 
         Only what is ``solid`` may be touched through it.
         """

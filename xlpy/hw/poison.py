@@ -23,7 +23,7 @@ class PoisonList:
 
     Args:
         path: the file; no file is an empty list.
-        keep: is told the file's name before a change of it that may yet be taken back.
+        keep: called with the file's name before a change of it that may be undone later.
     """
 
     __slots__ = ("_keep", "_path", "_runs")

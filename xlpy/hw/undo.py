@@ -2,7 +2,7 @@
 
 The state is one transaction; poison, health and media files lie outside of it. Before one of them changes, what it was
 is kept here in an entry, whose name goes into the state. After an error or a kill, an entry whose name the state has is
-final, and any other is taken back, the newest first.
+final, and any other is undone, the newest first.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Undo:
         self._add({"goes": path}, GOES)
 
     def fresh(self) -> None:
-        """What ``keep_range`` keeps from now on is taken back by itself: a step begins that can fail on its own."""
+        """What ``keep_range`` keeps from now on can be undone alone: a step begins that can fail on its own."""
         if self._ranges is not None:
             self._ranges.close()
             self._ranges = None

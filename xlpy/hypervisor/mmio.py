@@ -212,7 +212,7 @@ class Ioreq:
                 self.access(IoRequest(start, size, write=True, value=value))
 
     def _split(self, address: int, length: int) -> Iterator[tuple[int, int, bool]]:
-        """(address, size, whether somebody might answer) of what ``length`` bytes at ``address`` become."""
+        """(address, size, whether a device might answer) of what ``length`` bytes at ``address`` become."""
         end = address + length
         while address < end:
             near = self._next_range(address, end)

@@ -99,7 +99,7 @@ class DomctlOps(Gate):
 
     @hypercall("XEN_DOMCTL_destroydomain")
     def domctl_destroydomain(self, domid: int) -> None:
-        """End a domain and take back what it has.
+        """End a domain and free its resources.
 
         RAM is scrubbed and goes back to the heap. Persistent memory is unmapped and becomes free with its content as it
         is: it is neither scrubbed nor given to the heap.

@@ -155,7 +155,7 @@ class RamFiles:
         return any(start < page + count and page < end for start, end in self._places(file))
 
     def _places(self, file: int) -> list[tuple[int, int]]:
-        """The pages of a file that are somebody's, or were before this transaction."""
+        """The pages of a file that a domain owns, or owned before this transaction."""
         frames = self.frames
         rows = zip(frames.starts, frames.ends, frames.bases, frames.tags, strict=True)
         there = [(base, base + end - start) for start, end, base, tag in rows if tag == file]

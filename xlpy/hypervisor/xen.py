@@ -97,7 +97,7 @@ class Xen:
         self.console.write(f"(XEN) Dom0 has {dom0} pages and {cpus} vCPUs")
 
     def reread(self) -> None:
-        """What was changed since the last savepoint is taken back: read the state anew when it is asked for."""
+        """Changes since the last savepoint were rolled back: read the state again on next use."""
         self._domains.clear()
         self.continuations.clear()
         for name in ("pmem", "heap", "mca"):

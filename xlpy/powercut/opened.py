@@ -33,7 +33,7 @@ class Writers:
                 library.inotify_add_watch(self._fd, os.fsencode(path), ctypes.c_uint32(IN_CLOSE_WRITE))
 
     def seen(self) -> bool:
-        """Whether somebody has closed the file after having had it open for writing, since it was watched."""
+        """Whether the file, since it was watched, has been closed after it was open for writing."""
         try:
             return self._fd >= 0 and bool(os.read(self._fd, _ROOM))
         except BlockingIOError:

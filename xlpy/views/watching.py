@@ -106,7 +106,7 @@ class Watch:
             self._host = None
 
     def _opened(self) -> Host:
-        """The host as it is now: opened anew when somebody has changed or replaced its state."""
+        """The current host: reopened when its state was changed or replaced."""
         stamp: tuple[int, ...] = ()
         with suppress(FileNotFoundError):
             found = Path(self._root, STATE).stat()

@@ -122,7 +122,7 @@ def disable_namespace(session: NdctlSession, namespace: NdNamespace) -> int:
 
 
 def disable_unused(session: NdctlSession, namespace: NdNamespace) -> int:
-    """ndctl_namespace_disable_safe: EBUSY while somebody uses it: a mount, a domain, another device."""
+    """ndctl_namespace_disable_safe: EBUSY while it is in use by a mount, a domain or another device."""
     if namespace.region.bus.users(namespace):
         return -EBUSY
     disable_namespace(session, namespace)

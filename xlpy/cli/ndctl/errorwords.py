@@ -153,7 +153,7 @@ def _places(session: NdctlSession, values: Values) -> tuple[int, int] | None:
 
 
 class ErrorInjection:
-    """Errors made in a namespace, taken back, or looked at.
+    """Errors injected into a namespace, withdrawn, or listed.
 
     Args:
         session: for messages.

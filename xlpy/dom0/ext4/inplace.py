@@ -23,7 +23,7 @@ class InPlace:
     Args:
         image: the file that holds the device.
         offset, size: where the device lies in it, in bytes.
-        keep: called with the name of each edit before it is made; the edit can be taken back until ``Journal.forget``.
+        keep: called with the name of each edit before it is made; the edit can be undone until ``Journal.forget``.
             None: an edit is final once it is made.
     """
 
@@ -47,7 +47,7 @@ class InPlace:
             self._make([ByteEdit(at, raw, with_flags(fs.superblock, inode, raw, flags))])
 
     def recover(self, done: Callable[[str], bool] | None = None) -> None:
-        """Decide on all edits that are kept: finish them, or take them back.
+        """Decide on all edits in the journal: complete them, or undo them.
 
         Args:
             done: whether the edit of this name is to stay; None: each is.

@@ -82,7 +82,7 @@ class Zones:
         self._directories: set[int] = set()
 
     def check(self, inode: Inode, extents: Extents, nodes: Sequence[int], path: str) -> None:
-        """Refuse a map that reaches into what belongs to somebody else.
+        """Refuse a map that reaches into blocks of another owner.
 
         Args:
             inode: whose map it is; a directory's blocks count as its own from then on.

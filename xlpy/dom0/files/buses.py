@@ -180,6 +180,6 @@ class Buses:
         self._heir = heir
 
     def reread(self) -> None:
-        """What was changed since the last savepoint is taken back: read the state anew when it is asked for."""
+        """Changes since the last savepoint were rolled back: read the state again on next use."""
         for name in ("bus", "nd", "bad"):
             self.__dict__.pop(name, None)

@@ -1,7 +1,7 @@
 """Edits of Dom0's ext4 file systems: each is committed or undone with the transaction that it is made in.
 
 The file system keeps what an edit replaces, under a name, until the edit is final; the state has that name when the
-transaction has been committed. So the next command after a kill knows what to finish and what to take back.
+transaction has been committed. So the next command after a kill knows what to complete and what to undo.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Edits:
         InPlace(*self._vfs.located(mount), keep=self._keep).set_immutable(inode, on, told)
 
     def _keep(self, edit: str) -> None:
-        """An edit of a file system stays when the store has its record, and is taken back when it has not."""
+        """An edit of a file system is kept when the store has its record, and undone when it has not."""
         if not self.pending:
             for name in self._table.keys():  # noqa: SIM118 - a Table is not a dict
                 self._table.delete(name)  # of earlier transactions, and final
@@ -67,7 +67,7 @@ class Edits:
             fs.take_back(self._stays)
 
     def recover(self) -> None:
-        """After a command was killed: finish or take back its edits; costs by what it touched."""
+        """After a command was killed: complete or undo its edits, at a cost that depends on them alone."""
         for fs in self._filesystems():
             fs.recover(self._stays)
 

@@ -65,7 +65,7 @@ class Pinning:
                 self._release(pin)
 
     def release(self, owner: str | None = None) -> None:
-        """End all holds of an owner, or of everybody, whatever has become of the files."""
+        """Remove all pins of an owner, or of all owners, whatever has happened to the files."""
         for pin in self._pins.all() if owner is None else self._pins.of(owner):
             self._release(pin)
 
@@ -89,7 +89,7 @@ class Pinning:
             )
 
     def refuse_held(self, path: str, mount: Mount, inode: Inode) -> None:
-        """Conflict (EPERM) when somebody holds a file, by whatever path."""
+        """Conflict (EPERM) when a file is pinned, by whatever path."""
         major, minor = self._vfs.device(mount.device).number
         pin = self._pins.get(f"{major}:{minor}/{inode.number}")
         if pin is not None:

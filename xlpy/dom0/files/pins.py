@@ -1,7 +1,7 @@
 """Which domain pins which file or device of Dom0, and the file's layout when the pin was made.
 
 A map from file to host memory is only right as long as the file system leaves the blocks where they are. The immutable
-flag keeps kernels from moving them; comparing with the record shows when somebody did it anyway.
+flag keeps kernels from moving them; comparing with the record shows when they were moved anyway.
 """
 
 from __future__ import annotations

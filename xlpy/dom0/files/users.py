@@ -129,7 +129,7 @@ class LinuxUsers:
                     yield f"mounted on {fields[4]} in the mount namespace of process {process.name}"
 
     def _claimed(self, path: str) -> list[str]:
-        """Whether somebody who left no trace holds the device: an exclusive open tells."""
+        """Whether an otherwise invisible user holds the device: tried by an exclusive open."""
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
         except OSError as error:

@@ -82,7 +82,7 @@ def report(bus: Bus, namespaces: Iterable[Namespace], xen: PmemHypercalls) -> li
 def update(
     bus: Bus, before: Sequence[tuple[Namespace, PmemReport]], namespaces: Iterable[Namespace], xen: PmemHypercalls
 ) -> list[PmemReport]:
-    """After namespaces have changed: take back the reports of those that are not what they were, and report the others.
+    """After namespaces have changed: withdraw the reports of those that changed, and report the new ones.
 
     Args:
         bus: what the NFIT says.

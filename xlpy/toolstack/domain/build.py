@@ -157,7 +157,7 @@ class Builder:
 
         Raises:
             FirmwareStopped: with the ``domid`` of the domain, which is there and has crashed.
-            XlpyError: any other failure; the caller takes back what was done before it (``Host.change``).
+            XlpyError: any other failure; the caller rolls back what was done before it (``Host.change``).
         """
         self.step(f"resolving {len(config.vnvdimms)} vnvdimm entries")
         try:

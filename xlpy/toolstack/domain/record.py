@@ -93,7 +93,7 @@ def forget(store: Store, domid: int) -> None:
 
 
 def number(connection: Connection, path: str) -> int:
-    """A node of xenstore that libxl has made, and that holds a number. StateError when somebody changed that."""
+    """A node of xenstore that libxl has made, and that holds a number. StateError when it was changed."""
     text = connection.read(path)
     if not (text.isascii() and text.isdigit()):
         raise StateError(
@@ -103,7 +103,7 @@ def number(connection: Connection, path: str) -> int:
 
 
 def vm_path(xenstore: XenStore, record: DomainRecord) -> str:
-    """The domain's node below ``/vm``: what xenstore says, unless somebody has put something else there."""
+    """The domain's node below ``/vm``: as in xenstore, unless it was overwritten with something else."""
     found = xenstore.connection(0).read_or_none(f"/local/domain/{record.domid}/vm") or ""
     return found if found.startswith("/vm/") and found.count("/") == 2 else f"/vm/{record.uuid}"
 

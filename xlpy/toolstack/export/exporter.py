@@ -101,7 +101,7 @@ class Exporter:
             the record, with how each file is pinned.
 
         Raises:
-            XlpyError: a pin or a file; what was done before is taken back.
+            XlpyError: a pin or a file; what was done before is rolled back.
         """
         manifest, what = prepared.manifest, f"exporting {prepared.manifest.name}"
         # what is about to be pinned is known first: the pins of a command that is killed can be taken off again
@@ -237,7 +237,7 @@ def replace(path: Path, content: bytes, undo: ExitStack) -> None:
     """Write a file whole or not at all, and durably; the undo brings back what was there."""
     before = path.read_bytes() if path.exists() else None
     draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)  # what a killed run left, or what somebody put there
+    draft.unlink(missing_ok=True)  # left by a killed run, or by another program
     try:
         with draft.open("xb") as file:
             file.write(content)

@@ -76,7 +76,7 @@ class ExportMachine(Protocol):
         ...
 
     def refuse_taken(self, name: str, found: Sequence[Resolved]) -> None:
-        """Refuse what the machine's toolstack knows to be somebody's. name: of the domain. Conflict, HypercallError."""
+        """Refuse memory that a domain of the machine's toolstack has. name: of the domain. Conflict, HypercallError."""
         ...
 
     def locate(self, spans: Sequence[Span[Spa]]) -> tuple[str, str] | None:
@@ -127,7 +127,7 @@ class ExportMachine(Protocol):
         """Hold a backing in place; how it is held, see ``Area.pinned``. renew: the owner has held it before.
 
         Raises:
-            Conflict: somebody else holds it. Unsafe: it cannot be held, for want of permission.
+            Conflict: it is pinned already. Unsafe: it cannot be pinned without permission.
         """
         ...
 

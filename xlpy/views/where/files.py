@@ -56,7 +56,7 @@ def on(host: Host, mount: Mount, device: BlockDevice, at: int, likely: Sequence[
 def _candidates(
     host: Host, mount: Mount, image: Ext4Image | XfsImage, likely: Sequence[str]
 ) -> Iterator[tuple[str, str, Inode]]:
-    """Files of a file system, the likely ones first; the others only when somebody asks for more."""
+    """Files of a file system, the likely ones first; the others are read only on demand."""
     for path in likely:
         try:
             where, inner, inode = host.dom0.file(path)
