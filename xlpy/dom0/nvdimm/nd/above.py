@@ -8,7 +8,7 @@ from __future__ import annotations
 from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from xlpy.addr import Spa, Span
     from xlpy.dom0.nvdimm.driver import RegionDesc
@@ -71,7 +71,7 @@ class AboveNamespace(Protocol):
     def label_cookie(self, dimm: Any, /) -> int: ...  # noqa: ANN401
     def require_room(self, wanted: int, allocated: int) -> None: ...
     def resize(self, uuid: str, old: int, new: int) -> None: ...
-    def advance_seeds(self, dev: Any, /) -> None: ...  # noqa: ANN401
+    def probe(self, dev: Any, driver: Callable[[], None], /) -> None: ...  # noqa: ANN401
 
 
 class AboveRegion(Protocol):

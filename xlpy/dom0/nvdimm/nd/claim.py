@@ -5,7 +5,7 @@ Each claims one namespace. Enabling it reads the info block that the namespace h
 
 from __future__ import annotations
 
-from errno import EBUSY, EINVAL, ENODEV, ENXIO, EOPNOTSUPP
+from errno import EBUSY, EINVAL, ENODEV, ENXIO
 
 from xlpy.addr import MIB
 from xlpy.dom0.nvdimm.nd.error import refuse
@@ -136,21 +136,15 @@ class Claim:
                 data are not aligned.
         """
         self._require_idle()
-        try:
-            if self.namespace is None:
-                refuse(ENODEV, f"{self.dev} has no namespace")
-            if self.namespace.bound:
-                refuse(EBUSY, f"{self.namespace.dev} is active, can't bind {self.dev}")
-            self.namespace.probe_common()
-            self.probe_media(self.namespace)
-        except OSError as error:
-            if error.errno == EOPNOTSUPP:
-                self.region.advance_seeds(self)
-            raise
-        finally:
-            self.region.bus.changed(self.region)
-        self.bound = True
-        self.region.advance_seeds(self)
+        self.region.probe(self, self._probe)
+
+    def _probe(self) -> None:
+        if self.namespace is None:
+            refuse(ENODEV, f"{self.dev} has no namespace")
+        if self.namespace.bound:
+            refuse(EBUSY, f"{self.namespace.dev} is active, can't bind {self.dev}")
+        self.namespace.probe_common()
+        self.probe_media(self.namespace)
 
     def probe_media(self, namespace: AboveClaim) -> None:
         """Read or write what is on media; errors as ``bind``."""

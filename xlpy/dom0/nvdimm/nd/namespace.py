@@ -301,16 +301,7 @@ class NdNamespace:
         """
         if self.bound:
             refuse(EBUSY, f"{self.dev} is enabled already")
-        try:
-            self._probe()
-        except OSError as error:
-            if error.errno == EOPNOTSUPP:
-                self.region.advance_seeds(self)
-            raise
-        finally:
-            self.region.bus.changed(self.region)
-        self.bound = True
-        self.region.advance_seeds(self)
+        self.region.probe(self, self._probe)
 
     def attach(self) -> None:
         """As ``bind`` when the region is enabled: what fails is in the log."""

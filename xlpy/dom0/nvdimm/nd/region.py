@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO
+from errno import EBUSY, EINVAL, ENODEV, ENOSPC, ENXIO, EOPNOTSUPP
 
 from xlpy.addr import PAGE, Spa
 from xlpy.dom0.nvdimm.nd.btt import NdBtt
@@ -13,6 +13,8 @@ from xlpy.dom0.nvdimm.nd.pfn import NdDax, NdPfn
 from xlpy.typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xlpy.dom0.nvdimm.driver import RegionDesc
     from xlpy.dom0.nvdimm.nd.above import AboveRegion
     from xlpy.dom0.nvdimm.nd.claim import Claim
@@ -295,7 +297,20 @@ class NdRegion:
         among.sort(key=lambda one: one.id)
         return made
 
-    def advance_seeds(self, dev: NdNamespace | Claim) -> None:
+    def probe(self, dev: NdNamespace | Claim, driver: Callable[[], None]) -> None:
+        """Bind a device: ``driver`` probes it and raises NdError. EOPNOTSUPP uses up a seed as success does."""
+        try:
+            driver()
+        except OSError as error:
+            if error.errno == EOPNOTSUPP:
+                self._advance_seeds(dev)
+            raise
+        finally:
+            self.bus.changed(self)
+        dev.bound = True
+        self._advance_seeds(dev)
+
+    def _advance_seeds(self, dev: NdNamespace | Claim) -> None:
         """A device came up: if it was a seed, or took the namespace that was one, there is a new seed."""
         if dev is self.btt_seed:
             self.btt_seed = self.create(NdBtt, self.btts)
