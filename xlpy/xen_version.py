@@ -12,7 +12,7 @@ VARIABLE = "XLPY_XEN"
 
 
 def chosen(given: str | None = None) -> str | None:
-    """The version that is asked for: ``given``, or what ``XLPY_XEN`` says; None when neither does.
+    """The requested version: ``given``, or that of ``XLPY_XEN``; None when neither is set.
 
     Raises:
         UsageError: there is no such version.

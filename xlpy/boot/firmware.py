@@ -49,7 +49,7 @@ class Tables(Protocol):
     """The device model, as far as it describes itself."""
 
     def entries(self, mailbox: Gpa, wake: int, /) -> Sequence[DmAcpiEntry]:
-        """Tables and devices for hvmloader, with the mailbox at that address, and the port that tells of a request."""
+        """Tables and devices for hvmloader, with the mailbox at that address, and the port that signals a request."""
 
 
 def place(low_end: int, kernel_end: int) -> GuestLayout:

@@ -72,7 +72,7 @@ def namespace(env: Env, domain: str, path: str, as_json: bool) -> None:
 
 
 def _loaded(env: Env, running: Running) -> Interpreter:
-    """A domain's AML; what its tables' top level could not do is told."""
+    """A domain's AML; failures of its tables' top level are reported."""
     from xlpy.guest.machine import interpreter
 
     aml = interpreter(running, strict=False)

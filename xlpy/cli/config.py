@@ -54,7 +54,7 @@ def _sizes(env: Env, config: DomainConfig) -> Iterator[Problem]:
     try:
         host = env.existing_host
         found = list(sizes(host.dom0, config.vnvdimms)) if host else []
-    except XlpyError:  # which is told of where it is asked for
+    except XlpyError:  # reported where the value is used
         return
     for path, size, labels in found:
         told = odd(size, bool(labels))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Leave(Exception):
-    """End the command with a status that no single error stands for."""
+    """End the command with a status that belongs to no single error."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -108,6 +108,6 @@ def command(example: str) -> Callable[[Callable[..., Any]], Command]:
 
 
 def leave(status: int) -> None:
-    """End the command with a status that no single error stands for; 0 goes on."""
+    """End the command with a status that belongs to no single error; 0 continues."""
     if status:
         raise Leave(status)

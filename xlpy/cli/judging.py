@@ -54,7 +54,7 @@ class Judge:
         return host.xen.version if host else DEFAULT
 
     def facts(self) -> HostFacts:
-        """CPUs and nodes: those that were given, the host's, or those of the default machine, which is then told."""
+        """CPUs and nodes: those that were given, the host's, or those of the default machine, then reported."""
         from xlpy.toolstack.config.reading.reader import HostFacts, facts_of
 
         try:

@@ -24,7 +24,7 @@ def report(error: XlpyError, as_json: bool) -> int:
     if as_json:
         from xlpy.cli.render import json_line
 
-        with suppress(OSError):  # the status tells it too
+        with suppress(OSError):  # the exit status reports it too
             json_line(
                 "xlpy.error/1",
                 code=error.code,

@@ -82,7 +82,7 @@ if TYPE_CHECKING:
 
 SHORT = 64  # bytes of the short view
 PATIENCE = 4000  # turns of at least 1 ms that a request may take
-STALLS, STALL_US = 100, 50  # turns before those, where the device model is told at once of a request
+STALLS, STALL_US = 100, 50  # turns before those, in which the device model is notified of a request at once
 _BUFFER, _PACKAGE = 3, 4  # ObjectType
 
 # _LSI, _LSR and _LSW have their own statuses (ACPI 6.5, 6.5.10)
@@ -232,7 +232,7 @@ def _fit() -> bytes:
 
 
 def _label_status() -> bytes:
-    """A status of ``_DSM`` as ``_LSI``, ``_LSR`` and ``_LSW`` tell it."""
+    """A status of ``_DSM`` as ``_LSI``, ``_LSR`` and ``_LSW`` return it."""
     return method(
         "LSST",
         1,

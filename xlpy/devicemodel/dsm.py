@@ -84,7 +84,7 @@ class DsmTarget(Protocol):
         """The label area of a vNVDIMM."""
 
     def smart(self, device: Vnvdimm, /) -> Smart | None:
-        """What the DIMMs under a vNVDIMM tell by now."""
+        """The current health of the DIMMs under a vNVDIMM."""
 
     def health_begun(self, device: Vnvdimm, /) -> None:
         """The guest asks how a vNVDIMM is."""
@@ -126,7 +126,7 @@ def answer(model: DsmTarget, request: Request) -> bytes:
 
 
 def _interface(model: DsmTarget, request: Request) -> tuple[Mapping[int, DsmFunction], int]:
-    """The functions that handle, UUID and revision select, by number; or none, and the status that tells why."""
+    """The functions that handle, UUID and revision select, by number; or none, and the status with the reason."""
     uuid = {ROOT_HANDLE: _ROOT, PRIVATE_HANDLE: _PRIVATE}.get(request.handle, _DEVICE)
     if request.uuid != uuid or request.revision != REVISION:
         return {}, NOT_SUPPORTED

@@ -30,7 +30,7 @@ class HotPlug(Attaching):
         return slot
 
     def plug(self, backing: Backing) -> Vnvdimm:
-        """Attach one more vNVDIMM to the running domain, and tell the guest to evaluate ``_FIT`` again.
+        """Attach another vNVDIMM to the running domain, and notify the guest to evaluate ``_FIT`` again.
 
         Raises:
             Conflict: the domain was started without vNVDIMMs, so its tables have no NVDIMM root device.

@@ -170,11 +170,11 @@ class DeviceModel:
         return events
 
     def media_error(self) -> None:
-        """Memory of a vNVDIMM has gone bad: tell the guest that a scrub has something to find."""
+        """Memory of a vNVDIMM has gone bad: notify the guest that a scrub will find an error."""
         self._notify(ROOT_PATH, NOTIFY_ERROR)
 
     def health_changed(self, spans: Sequence[Span[Spa]]) -> list[str]:
-        """The health of DIMMs under ``spans`` has changed: tell the guest of each vNVDIMM concerned; their names."""
+        """The health of DIMMs under ``spans`` has changed: notify the guest for each affected vNVDIMM; their names."""
         concerned = [
             device
             for device in self.devices
@@ -202,7 +202,7 @@ class DeviceModel:
         return None if backing.label_path is None else LabelStore(backing.label_path, backing.label_size)
 
     def smart(self, device: Vnvdimm) -> Smart | None:
-        """What the DIMMs under a vNVDIMM tell by now: other commands change it while a guest runs."""
+        """The current health of the DIMMs under a vNVDIMM: other commands change it while a guest runs."""
         from xlpy.devicemodel.smart import told
 
         self._xen.hw.reread_health()

@@ -57,7 +57,7 @@ class GuestRam(NamedTuple):
 
 
 def place(backing: Placeable, ram: GuestRam, taken: Iterable[Span[Gpa]] = ()) -> Gpa:
-    """The start of one more vNVDIMM: the lowest that is free.
+    """The start of another vNVDIMM: the lowest free address.
 
     Args:
         backing: its host memory.

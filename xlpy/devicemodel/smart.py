@@ -25,7 +25,7 @@ _THRESHOLDS = Struct("<HBHHx")
 
 
 class Smart(NamedTuple):
-    """What the DIMMs under a vNVDIMM tell together.
+    """The combined health of the DIMMs under a vNVDIMM.
 
     health: of each value the worst. limits: of each alarm threshold the one that is reached first.
     alarms: those that any of them raises, words of ``hw.health.ALARMS``.
@@ -37,7 +37,7 @@ class Smart(NamedTuple):
 
 
 def told(hw: Hardware, spans: Sequence[Span[Spa]]) -> Smart | None:
-    """What the DIMMs under ``spans`` tell by now; None where there is no DIMM (type 12 of a memory map)."""
+    """The current health of the DIMMs under ``spans``; None where there is no DIMM (type 12 of a memory map)."""
     names = sorted({name for span in spans for name in hw.region_at(span.start).set.dimms})
     if not names:
         return None
@@ -81,7 +81,7 @@ def thresholds(limits: Thresholds) -> bytes:
 
 
 def worst(healths: Iterable[HealthSpec]) -> HealthSpec:
-    """The health of memory that lies on several devices: of each value the worst; at least one is given."""
+    """The health of memory on several devices: the worst of each value; at least one is given."""
     every = list(healths)
     return every[0]._replace(
         state=max((h.state for h in every), key=STATES.index),

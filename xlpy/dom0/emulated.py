@@ -59,7 +59,7 @@ class EmulatedDom0(Vfs):
 
     @classmethod
     def open(cls, hw: Hardware, store: Store) -> EmulatedDom0:
-        """The Dom0 that ``boot`` started; nothing is read before it is asked for."""
+        """The Dom0 that ``boot`` started; everything is read on first use."""
         return cls(hw, store)
 
     # --- its parts -------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class EmulatedDom0(Vfs):
         return clear(self.hw, self.bad, span, xen)
 
     def unmount(self, span: Span[Spa]) -> None:
-        """umount(8) -l of all file systems that lie in a span."""
+        """umount(8) -l of all file systems in a span."""
         gone = {f"/dev/{device.name}" for device in self.devices if device.window.overlaps(span)}
         self.put_mounts(one for one in self.disk_mounts if one.device not in gone)
 
@@ -228,7 +228,7 @@ class EmulatedDom0(Vfs):
         return Pins(self.store).holder(self.clean(path))
 
     def release_lost(self) -> None:
-        """End the holds that a state had which is lost: as far as their copy tells, the files are free again."""
+        """Remove the pins of a lost state: those that their copy lists."""
         self.pinning.release_lost()
 
     # --- the end of a transaction ----------------------------------------------------------------------------------

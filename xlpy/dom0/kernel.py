@@ -47,7 +47,7 @@ class FileState(NamedTuple):
 
 
 class Dom0(Protocol):
-    """The system calls and sysfs files with which xl finds out where a backing lies (vNVDIMM design, section 4.2.3)."""
+    """The system calls and sysfs files by which xl finds the address of a backing (vNVDIMM design, section 4.2.3)."""
 
     def stat(self, path: str) -> FileStat:
         """stat(2), following symbolic links. NotFound when there is nothing."""
@@ -58,7 +58,7 @@ class Dom0(Protocol):
         ...
 
     def mount_of(self, path: str) -> Mount:
-        """The mount that ``path`` lies on. NotFound when there is no such path."""
+        """The mount of ``path``. NotFound when there is no such path."""
         ...
 
     def sysfs(self, path: str) -> str:

@@ -154,7 +154,7 @@ class LinuxDom0:
         return _try(f"block device {major}:{minor}", link.readlink).name
 
     def file_state(self, path: str) -> FileState:
-        """As ``kernel.Dom0.file_state``: statx tells, whatever the mount says."""
+        """As ``kernel.Dom0.file_state``: by statx, regardless of the mount."""
         from xlpy.dom0.files import statx
 
         found = _try(path, lambda: (self._statx or statx.attributes)(path))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def change_health(host: Host, dimm: str, values: dict[str, Any], limits: Thresholds | None = None) -> list[int]:
-    """Have a DIMM tell other values than its own, and tell the guests that have some of it; inside ``Host.change``.
+    """Make a DIMM report other values than its own, and notify the guests on it; inside ``Host.change``.
 
     Args:
         host: whose.

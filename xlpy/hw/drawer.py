@@ -57,7 +57,7 @@ def take_out(hw: Hardware, dimm: DimmSpec, region: Region | None, where: str) ->
 
 
 def identity(where: str) -> DimmSpec:
-    """The DIMM that lies in a folder. ConfigError: none does."""
+    """The DIMM stored in a folder. ConfigError: there is none."""
     try:
         with open(os.path.join(where, IDENTITY), "rb") as file:
             fields = decode(file.read().decode())
@@ -145,7 +145,7 @@ def erase(hw: Hardware, dimm: DimmSpec, region: Region) -> None:
 
 
 def labels_in(hw: Hardware, dimm: DimmSpec, where: str) -> None:
-    """Give a DIMM the labels that lie in its folder."""
+    """Give a DIMM the labels in its folder."""
     if dimm.label_size:
         try:
             with open(os.path.join(where, LABELS), "rb") as file:
@@ -246,7 +246,7 @@ def _outside(to: int, at: int, data: bytes, parts: list[Span[Dpa]]) -> None:
 
 
 def _poison_in(where: str) -> list[tuple[int, int]]:
-    """The bad lines of a DIMM that lies in a folder, by device address."""
+    """The bad lines of a DIMM stored in a folder, by device address."""
     try:
         with open(os.path.join(where, POISON), "rb") as file:
             return [(int(start), int(end)) for start, end in decode(file.read().decode())]

@@ -134,7 +134,7 @@ class Hardware:
     # bytes by address
 
     def _pieces(self, spa: Spa, length: int) -> Iterator[tuple[Media, int, int]]:
-        """(file, offset, length) of what lies behind a range."""
+        """(file, offset, length) of the bytes behind a range."""
         end = spa + length
         while spa < end:
             run = self._backings.at(spa)
@@ -216,7 +216,7 @@ class Hardware:
         return os.fspath(media.path), offset
 
     def has_memory(self, span: Span[Spa]) -> bool:
-        """Whether RAM or persistent memory lies behind every byte of ``span``."""
+        """Whether RAM or persistent memory is behind every byte of ``span``."""
         return self._backings.covers(span.start, span.end)
 
     # DIMMs
@@ -321,7 +321,7 @@ class Hardware:
         return self._health.over(spec) if os.path.exists(self.beside(power.HEALTH)) else spec
 
     def reread_health(self) -> None:
-        """Another command may have changed what the DIMMs tell of themselves."""
+        """Another command may have changed the health of the DIMMs."""
         self.spec = self._as_it_is()
         self._dimms = {dimm.id: dimm for dimm in self.spec.dimms}
 

@@ -73,7 +73,7 @@ class HealthFile:
         return Thresholds(**{**fields, "on": tuple(fields["on"])}) if fields else Thresholds()
 
     def inject(self, dimm: str, **values: float | str | None) -> None:
-        """Have a DIMM tell other values than its own: fields of ``HealthSpec``; None ends an injection."""
+        """Make a DIMM report other values than its own: fields of ``HealthSpec``; None ends an injection."""
         unknown = values.keys() - set(HealthSpec._fields)
         if unknown:
             raise TypeError(f"a DIMM's health has no {sorted(unknown)[0]}")

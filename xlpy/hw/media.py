@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FS_IOC_UNRESVSP64 = 0x4030582B  # linux/falloc.h; takes a struct space_resv: type, whence, start, length, ...
 _CHUNK = 1 << 20
 
-watchers: list[Callable[[str, int, bytes], None]] = []  # told (file, offset, data) of each store before it is made
+watchers: list[Callable[[str, int, bytes], None]] = []  # called with (file, offset, data) before each store
 
 
 class Media:

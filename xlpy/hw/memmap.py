@@ -43,7 +43,7 @@ class MemoryMapEntry(NamedTuple):
 
 
 def ram_spans(spec: MachineSpec) -> list[Span[Spa]]:
-    """Where RAM lies: from 0 on, but for the device hole below 4 GiB and persistent memory."""
+    """The ranges of RAM: from 0 on, except for the device hole below 4 GiB and persistent memory."""
     return fill_ram(spec.ram, [one.span for one in spec.sets])
 
 

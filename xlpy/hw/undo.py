@@ -56,7 +56,7 @@ class Undo:
             self._add({"made": name})
 
     def drop(self, name: str) -> None:
-        """Remove a file or folder; until the change is final it lies aside."""
+        """Remove a file or folder; until the change is final it is only moved aside."""
         path = os.path.join(self._home, name)
         if self.enter is None:
             _remove(path)
@@ -68,7 +68,7 @@ class Undo:
             raise trouble(path, error) from error
 
     def goes(self, path: str) -> None:
-        """Remove a folder that may lie on another file system, once the change is final."""
+        """Remove a folder that may be on another file system, once the change is final."""
         if self.enter is None:
             _remove(path)
             return

@@ -281,7 +281,7 @@ class Chipset:
         return [cpu for cpu in range(bits.bit_length()) if bits >> cpu & 1]
 
     def plug_cpus(self, count: int) -> None:
-        """Plug in the vCPUs below ``count``, and tell the guest (GPE 2); none is ever taken out."""
+        """Plug in the vCPUs below ``count``, and notify the guest (GPE 2); none is ever removed."""
         old = self._cpus or self._domain.memory.read(Gpa(HVM_INFO + ONLINE_BITMAP), CPU_HOTPLUG_SIZE)
         bits = int.from_bytes(old, "little")
         new = bits | (1 << count) - 1

@@ -101,7 +101,7 @@ class FrameRun(NamedTuple):
 
 
 def places(region: PmemRegion, mfn: int) -> tuple[Spa, Spa]:
-    """Where the ``page_info`` and the M2P entry of a frame of a device lie."""
+    """The addresses of the ``page_info`` and the M2P entry of a frame of a device."""
     records = region.reserved.start << PAGE_SHIFT
     gfns = records + pages(PAGE_INFO_SIZE * region.region.size) * PAGE
     at = mfn - region.region.start

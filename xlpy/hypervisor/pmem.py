@@ -72,7 +72,7 @@ class Pmem:
         return self.m2p.tags[at] if self.m2p.overlaps(first, last) else None
 
     def registered(self, span: Span[Spa]) -> bool:
-        """Whether all of ``span`` lies in one device's data area."""
+        """Whether all of ``span`` is in one device's data area."""
         whole = Span.between(Mfn(span.start >> PAGE_SHIFT), Mfn(pages(span.end)))
         return any(one.data.covers(whole) for one in self.regions)
 
@@ -233,7 +233,7 @@ class Pmem:
         self.save()
 
     def _derive(self, touched: Span[Mfn] | None) -> list[str]:
-        """Write what belongs into the frame tables at some frames, or everywhere when it is not known where."""
+        """Rewrite the frame tables for some frames, or completely when the frames are not known."""
         if touched is None:
             for one in self.regions:
                 self.frame_table(one).rebuild()

@@ -104,7 +104,7 @@ class Xen:
             self.__dict__.pop(name, None)
 
     def repair(self) -> list[str]:
-        """Bring what lies outside the store in line with it, after a process died.
+        """Bring data outside the store in line with it, after a process died.
 
         Returns:
             what was done, one line each; empty when everything was in order.
@@ -319,7 +319,7 @@ class Xen:
         self.domain(domid).ioreq.connect(server, handler)
 
     def map(self, domid: int) -> list[MemorySpan]:
-        """What lies where in a domain's address space; NotFound when there is no such domain."""
+        """The memory map of a domain; NotFound when there is no such domain."""
         return self.domain(domid).memory.spans()
 
     def dom0_may_map(self, span: Span[Spa]) -> bool:

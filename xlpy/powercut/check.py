@@ -28,7 +28,7 @@ _numbers = count()
 
 
 class Verdict(NamedTuple):
-    """How a check ended. status: as a shell tells it (128 + signal); None: it was stopped after its time."""
+    """How a check ended. status: as a shell reports it (128 + signal); None: it was stopped after its time."""
 
     status: int | None
     output: str
@@ -143,6 +143,6 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
 
 
 def _guest_status(console: str) -> int:
-    """What the guest's script has ended with; 255 when its console does not tell."""
+    """What the guest's script has ended with; 255 when its console does not show it."""
     found = re.findall(rf"^{GUEST_ENDED}(\d+)", console, re.MULTILINE)
     return int(found[-1]) if found else 255

@@ -185,7 +185,7 @@ class Pruner:
         return None
 
     def learn(self, durable: Durable, kept: Mapping[int, bytes], ranges: Ranges, verdict: Verdict) -> None:
-        """A state was checked. A check that was stopped tells nothing."""
+        """A state was checked. A check that was stopped has no result."""
         if verdict.status is None or (ranges not in self._ways and len(self._ways) >= MOST_SETS):
             return
         way = self._ways.setdefault(ranges, _Way(ranges))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xlpy.powercut.trace import TracedDevice, TraceHeader
 
 SOURCE = Path(__file__).with_name("pmtrace.c")
-OLDEST = (9, 2)  # QEMU whose plugins are told the value of a store (interface version 4)
+OLDEST = (9, 2)  # QEMU whose plugins get the value of a store (interface version 4)
 MARK_PORT = 0x504  # a guest marks a place in its trace by writing a byte to this I/O port
 PREFIX = "pmtrace: "
 COMPLETE = "pmtrace: complete"  # what the plugin says at its end

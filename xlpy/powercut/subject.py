@@ -57,7 +57,7 @@ def source_of(trace: Trace, device: str | None, *, domain: bool) -> StateSource:
 
 
 def place(trace: Trace, source: StateSource, line: int) -> int | None:
-    """Where a line of the model lies in the source; None outside of it."""
+    """The offset of a line of the model in the source; None outside of it."""
     at = trace.offset(line)
     size = 8 if line >= LABELS else 64
     if at is None or not source.start <= at <= source.start + source.size - size:

@@ -23,14 +23,14 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECONDS = 5.0  # for a program to tell its version
+SECONDS = 5.0  # for a program to print its version
 LIBRARIES = ("click", "PyYAML", "construct", "rich", "pytest")
 VARIABLES = ("XLPY_ROOT", "XLPY_XEN", "XLPY_QEMU", "XLPY_EXPORTS", "XDG_STATE_HOME", "XDG_CACHE_HOME", "TERM", "LANG")
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # where e2fsprogs is, and an ordinary user's PATH is not
 
 
 class Program(NamedTuple):
-    """An optional program: name, Debian package, what it is for, and arguments with which it tells its version."""
+    """An optional program: name, Debian package, its purpose, and arguments that print its version."""
 
     name: str
     package: str

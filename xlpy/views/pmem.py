@@ -73,7 +73,7 @@ def _device(item: dict[str, Any]) -> PmemRow:
 
 
 def _bad_blocks(host: Host, item: dict[str, Any]) -> dict[str, Any]:
-    """The keys with which ``ndctl list -M`` tells of bad sectors, and what they lie in."""
+    """The keys with which ``ndctl list -M`` reports bad sectors, and the device that has them."""
     device = item.get("blockdev", item.get("chardev"))
     if device is None or item["resource"] is None or not len(host.dom0.bad):
         return {}

@@ -67,7 +67,7 @@ def run(session: NdctlSession, words: Sequence[str]) -> int:
 
 
 def _defaults(session: NdctlSession, values: Values, rest: Sequence[str]) -> bool:
-    """Check the values and fill in defaults; False: something is wrong, which has been told."""
+    """Check the values and fill in defaults; False: something is wrong, which has been reported."""
     checked = CheckedOptions(session, values)
     fresh = values.reconfig is None
     if values.type is not None:

@@ -31,7 +31,7 @@ def is_name(word: str) -> bool:
 
 
 def names(session: NdctlSession, parser: Parser, rest: Sequence[str]) -> list[str]:
-    """The names of DIMMs on a command line; ``all`` stands for all of them, wherever it is."""
+    """The names of DIMMs on a command line; ``all`` means all of them, wherever it is."""
     if not rest:
         parser.usage()
     if "all" in rest:

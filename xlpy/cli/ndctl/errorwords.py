@@ -136,7 +136,7 @@ def _named(nd: Nd, values: Values, name: str) -> Iterator[NdNamespace]:
 
 
 def _places(session: NdctlSession, values: Values) -> tuple[int, int] | None:
-    """(first block, how many); None: the options do not go together, which has been told."""
+    """(first block, how many); None: the options exclude each other, which has been reported."""
     if values.status and (values.uninject or values.block is not None or values.count is not None or values.saturate):
         session.error("status is invalid with inject or uninject\n")
         return None

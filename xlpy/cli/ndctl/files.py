@@ -37,7 +37,7 @@ class Output:
 
     @classmethod
     def open(cls, session: NdctlSession, path: str | None) -> Output | int:
-        """A file by name, emptied first, or standard output; a negative errno when it cannot be opened: it was told."""
+        """A file by name, emptied first, or standard output; a negative errno (reported) on failure."""
         if path is None:
             return cls(session, binary(), standard=True)
         try:
@@ -78,7 +78,7 @@ class Input:
 
     @classmethod
     def open(cls, session: NdctlSession, path: str | None, limit: int) -> Input | None:
-        """A file by name, or standard input; None when it cannot be opened, which has been told."""
+        """A file by name, or standard input; None when it cannot be opened, which has been reported."""
         try:
             if path is None:
                 return cls(sys.stdin.buffer.read(limit) if sys.stdin else b"")

@@ -54,7 +54,7 @@ SIXTEENTHS = 16  # of a degree: what temperatures are counted in
 
 
 def health_object(session: NdctlSession, dimm: Nvdimm) -> Object | None:
-    """The health of a DIMM, in ndctl's words; None when the firmware tells nothing."""
+    """The health of a DIMM, in ndctl's words; None when the firmware reports nothing."""
     if dimm.bus.scrub_state is None:  # firmware without scrubs has no SMART either
         return None
     hw = session.host.hw
@@ -115,7 +115,7 @@ def inject(session: NdctlSession, words: Sequence[str]) -> int:
 
 
 def _wanted(session: NdctlSession, values: Values) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """(values of the health record, thresholds) to be set; None: wrong, which has been told."""
+    """(values of the health record, thresholds) to be set; None: wrong, which has been reported."""
     health: dict[str, Any] = {}
     limits: dict[str, Any] = {}
     for option in ("media_temperature", "ctrl_temperature", "spares"):

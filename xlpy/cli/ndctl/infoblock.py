@@ -234,7 +234,7 @@ def write(session: NdctlSession, words: Sequence[str]) -> int:
 
 
 def build(session: NdctlSession, values: Values, length: int, align: int, parent: str) -> bytes | int:
-    """The first 8 KiB of an image of ``length`` bytes; a negative errno when it cannot be had, which has been told."""
+    """The first 8 KiB of an image of ``length`` bytes; a negative errno (reported) on failure."""
     start = session.size(values.offset)
     step = max(align, SUBSECTION)
     on_media = values.map == "dev"

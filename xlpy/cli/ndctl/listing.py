@@ -83,7 +83,7 @@ def _imply(values: Values) -> None:
 
 
 def _check(session: NdctlSession, values: Values) -> int | str | None:
-    """The NUMA node asked for, None for any; a text when a value is wrong, which has been told."""
+    """The NUMA node asked for, None for any; a text when a value is wrong, which has been reported."""
     if values.type is not None and values.type not in ("pmem", "blk"):
         session.error(f'unknown type "{values.type}" must be "pmem" or "blk"\n')
         return "type"

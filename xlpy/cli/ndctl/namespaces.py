@@ -79,7 +79,7 @@ class CheckedOptions:
                 self.fault(f"failed to parse uuid: '{word}'")
 
     def map(self, mode: str | None) -> None:
-        """``--map``, which goes with some modes only; ``mode``: the word given, when the mode is known by then."""
+        """``--map``, which is valid with some modes only; ``mode``: the word given, when the mode is known by then."""
         word = self._values.map
         if word is None:
             return

@@ -115,7 +115,7 @@ class NdctlSession:
         self.err(f"  Warning: {text}")
 
     def failed(self, text: str) -> None:
-        """A message that tells why the command fails, so that it need not say so again (its ``err``)."""
+        """A message with the reason why the command fails, so that it is not reported again (its ``err``)."""
         self.errors += 1
         self.error(f"{self.subject}: {text}\n")
 

@@ -181,7 +181,7 @@ def _root(words: Sequence[str]) -> str | None:
 
 
 def _flags(kept: Kept | None) -> list[str]:
-    """The options of the script that a line stands in."""
+    """The options of the script that contains a line."""
     if kept is None:
         return []
     options = kept.options

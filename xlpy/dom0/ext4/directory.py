@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TAIL = 12  # a fake entry at the end of a leaf: inode 0, length 12, name length 0, type 0xDE, checksum
 _TAIL_TYPE = 0xDE
-_ROOT_LIMIT, _NODE_LIMIT = 0x20, 0x08  # where limit and count of a hash tree block lie
+_ROOT_LIMIT, _NODE_LIMIT = 0x20, 0x08  # offsets of limit and count in a hash tree block
 
 
 def check_blocks(superblock: Superblock, inode: Inode, blocks: list[tuple[int, bytes]]) -> None:

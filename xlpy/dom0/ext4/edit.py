@@ -272,7 +272,7 @@ class Ext4Editor(InPlace):
             self._zero(extent.physical, inside)
             logical, count, physical = extent.logical // size, inside // size, extent.physical // size
             commands += [f"goto_block {logical}", f"replace_node {logical} {count} {physical}"]
-            beyond = (extent.length - inside) // size  # the end of the file: what lies behind it stays unwritten
+            beyond = (extent.length - inside) // size  # the end of the file: blocks after it stay unwritten
             if beyond:
                 commands.append(f"insert_node --after --uninit {logical + count} {beyond} {physical + count}")
         self._debugfs([*commands, "extent_close"])

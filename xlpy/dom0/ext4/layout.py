@@ -60,7 +60,7 @@ def unwritten(tree: Iterable[Extent], end: int) -> list[Extent]:
 
 
 def written_at(tree: Iterable[Extent], offset: int) -> int | None:
-    """Where a written byte of the file lies on the device, if it does."""
+    """The offset of a written byte of the file on the device, if there is one."""
     for extent in tree:
         if extent.logical <= offset < extent.logical + extent.length and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
             return extent.physical + offset - extent.logical

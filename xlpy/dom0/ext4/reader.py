@@ -243,7 +243,7 @@ class Ext4:
 
     @_held
     def tree(self, inode: Inode, path: str = "the file") -> Extents:
-        """The entries of the extent tree as they stand, unmerged.
+        """The entries of the extent tree as stored, unmerged.
 
         Args:
             path: how the file is called in error messages.
@@ -285,7 +285,7 @@ class Ext4:
 
 
 class Ext4Image(Ext4):
-    """A file system inside an image file. Each call holds it against editors and sees it as the last one left it.
+    """A file system inside an image file. Each call locks it against editors and reads its current contents.
 
     Args:
         path: the image.

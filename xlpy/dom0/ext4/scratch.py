@@ -34,7 +34,7 @@ _MMP = 0x100
 
 
 class _Group(NamedTuple):
-    """Where the metadata of a block group lies, in blocks; inodes: how many of its table are in use."""
+    """The location of the metadata of a block group, in blocks; inodes: how many of its table are in use."""
 
     block_bitmap: int
     inode_bitmap: int

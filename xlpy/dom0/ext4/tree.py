@@ -40,7 +40,7 @@ I_BLOCK = 40  # where in an inode the root of the tree is
 
 
 class _Node(NamedTuple):
-    """Where a node lies, and which logical blocks its parent gives it."""
+    """The location of a node, and the logical blocks that its parent assigns to it."""
 
     block: int
     first: int
@@ -239,6 +239,6 @@ class _Entries:
         return not (disordered or outside or self._counts.any_below(1))
 
     def in_bytes(self, block_size: int) -> Extents:
-        """As FIEMAP tells them, but for LAST."""
+        """As FIEMAP reports them, except for LAST."""
         logical, physical, length = (column * block_size for column in (self._logical, self._physical, self._counts))
         return Extents(logical, physical, length, self._unwritten * FIEMAP_EXTENT_UNWRITTEN)

@@ -101,7 +101,7 @@ def refuse_xfs(mount: Mount) -> None:
 
 
 def refuse_read_only(path: str, mount: Mount) -> None:
-    """Constraint: a path lies on a file system that is mounted with ro."""
+    """Constraint: a path is on a file system that is mounted with ro."""
     if "ro" in mount.options:
         raise Constraint(
             f"{path}: Read-only file system: {mount.mountpoint} is mounted with ro",

@@ -135,7 +135,7 @@ class Pinning:
         self._moved.clear()
 
     def release_lost(self) -> None:
-        """End the holds that a state had which is lost: as far as their copy tells, the files are free again."""
+        """Remove the pins of a lost state: those that their copy lists."""
         vfs = self._vfs
         for start, inode in self._holds.all():
             for mount in vfs.disk_mounts:

@@ -22,7 +22,7 @@ _SIZE = 256
 
 
 class Attributes(NamedTuple):
-    """``stx_attributes``, and ``stx_attributes_mask``: which of them the file system and kernel can tell of."""
+    """``stx_attributes``, and ``stx_attributes_mask``: which of them the file system and kernel report."""
 
     bits: int
     known: int

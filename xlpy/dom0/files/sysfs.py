@@ -115,7 +115,7 @@ class Sysfs:
     # --- building ----------------------------------------------------------------------------------------------
 
     def _put(self, folder: str, **values: object) -> None:
-        """Files in a folder; ``__`` in a name stands for a slash, None leaves a file out."""
+        """Files in a folder; ``__`` in a name means a slash, None leaves a file out."""
         for name, value in values.items():
             if value is not None:
                 path = f"{folder}/{name.replace('__', '/')}"
@@ -153,7 +153,7 @@ class Sysfs:
 
     def _add_dimm(self, dimm: Dimm) -> None:
         def swapped(value: int) -> str:
-            """Identity fields are shown as the bytes stand in the table."""
+            """Identity fields are shown in the byte order of the table."""
             return f"0x{value.to_bytes(2, 'little').hex()}"
 
         self._put(

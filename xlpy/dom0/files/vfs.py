@@ -233,7 +233,7 @@ class Vfs(Buses):
         return *self.hw.locate_file(window.start), window.size
 
     def window(self, mount: Mount) -> Span[Spa]:
-        """Where the device of a mount lies, be it disabled or not."""
+        """The address of the device of a mount, be it disabled or not."""
         return next(device.window for device in self.devices if mount.device == f"/dev/{device.name}")
 
     def file(self, path: str) -> tuple[Mount, str, Inode]:

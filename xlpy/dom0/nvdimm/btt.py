@@ -41,7 +41,7 @@ class BttBlock(NamedTuple):
     info2off: int
 
     def build(self) -> bytes:
-        """The 4096 bytes as they stand on media, at the arena's start and again at ``info2off``."""
+        """The 4096 bytes as stored on media, at the arena's start and again at ``info2off``."""
         block = bytearray(BLOCK)
         _BTT.pack_into(block, 0, BTT_SIGNATURE, *self)
         return seal(block, CHECKSUM)

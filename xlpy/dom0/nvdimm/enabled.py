@@ -79,7 +79,7 @@ def _claimed(memory: Readable, raw: Namespace, one: NdNamespace) -> Namespace:
 
 
 def _reason(memory: Readable, one: NdNamespace) -> str:
-    """Why a namespace is not enabled, as far as its media tell."""
+    """Why a namespace is not enabled, as far as its media show the reason."""
     from xlpy.dom0.nvdimm.detect import detect
 
     found = detect(memory, one.region.number, one.span, one.raw_uuid or ZERO, one.kind)

@@ -86,13 +86,13 @@ def pfn_block(
 
 
 def costs_of(block: PfnBlock) -> tuple[int, ...]:
-    """What ``plan_fsdax`` was given as ``costs``, as far as the info block tells."""
+    """The ``costs`` that ``plan_fsdax`` was given, as far as the info block records them."""
     surplus = block.page_struct_size - PAGE_STRUCT
     return () if surplus <= 0 else XEN_TABLES if surplus == sum(XEN_TABLES) else (surplus,)
 
 
 def reserve_span(span: Span[Spa], block: PfnBlock, tables: tuple[int, ...] = XEN_TABLES) -> Span[Spa] | None:
-    """Where the reserve of a namespace lies: right after Linux' page structs, on pages.
+    """The location of a namespace's reserve: right after Linux' page structs, in whole pages.
 
     Args:
         span: the namespace.

@@ -71,7 +71,7 @@ class PfnBlock(NamedTuple):
     signature: bytes = PFN_SIGNATURE
 
     def build(self) -> bytes:
-        """The 4096 bytes as they stand on media."""
+        """The 4096 bytes as stored on media."""
         block = bytearray(BLOCK)
         _PFN.pack_into(
             block,

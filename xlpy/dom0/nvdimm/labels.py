@@ -30,7 +30,7 @@ LABEL_CHECKSUM = 248  # 1.2 only
 # Label.flags
 READ_ONLY, LOCAL, UPDATING, SPA_COOKIE = 1, 2, 8, 0x10
 
-# GUIDs as they stand in a label: first three groups byte-reversed
+# GUIDs as stored in a label: first three groups byte-reversed
 TYPE_PMEM = bytes.fromhex("79d3f066f3b47440ac430d3318b78cdb")
 ABSTRACTIONS = {
     bytes(16): "none",
@@ -80,7 +80,7 @@ class IndexBlock(NamedTuple):
         return [slot for slot, bit in enumerate(f"{taken:b}"[::-1]) if bit == "1"]
 
     def build(self) -> bytes:
-        """The block as it stands in the area, checksum included."""
+        """The block as stored in the area, checksum included."""
         block = bytearray(self.size)
         code = 0 if self.minor < 2 else self.label_size.bit_length() - 8
         _INDEX.pack_into(
@@ -131,7 +131,7 @@ class Label(NamedTuple):
     abstraction: bytes = bytes(16)
 
     def build(self, minor: int = 2) -> bytes:
-        """The label as it stands in its slot, in format 1.``minor``."""
+        """The label as stored in its slot, in format 1.``minor``."""
         slot = bytearray(LABEL_SIZE[minor])
         fields = (self.uuid, self.name.encode(errors="surrogateescape"), *self[2:10])
         if minor < 2:
@@ -279,7 +279,7 @@ def _labels(index: IndexBlock, read: Callable[[int, int], bytes], problems: list
 
 
 def _conflict(labels: list[Label]) -> str | None:
-    """Why these labels cannot all stand on one device: each has bytes of its own."""
+    """Why these labels cannot all be on one device: their bytes must not overlap."""
     ordered = sorted(labels, key=lambda label: label.dpa)
     for label in ordered:
         if not label.rawsize:

@@ -57,7 +57,7 @@ def evaluate_fit(hw: Hardware) -> bytes:
 
 
 def bus_now(hw: Hardware, known: Bus) -> Bus:
-    """The bus as ``_FIT`` tells it, numbered on from what was known."""
+    """The bus as ``_FIT`` describes it; numbering continues from the known devices."""
     from xlpy.firmware.acpi.nfit_format import parse_structures
 
     found = interpret(parse_structures(evaluate_fit(hw)), known.revision or 1)

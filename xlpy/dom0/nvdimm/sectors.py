@@ -30,7 +30,7 @@ STATES = {
 
 
 class Arena(NamedTuple):
-    """One arena. start: where its info block lies. first: the first sector of the device that is in it."""
+    """One arena. start: address of its info block. first: the first sector of the device that is in it."""
 
     start: Spa
     first: int
@@ -140,7 +140,7 @@ class Sectors:
         return None
 
     def lane(self, arena: Arena, block: int) -> tuple[int, Spa] | None:
-        """The lane of the log whose free block this is, and where it lies."""
+        """The lane of the log whose free block this is, and its location."""
         start = Spa(arena.start + arena.block.logoff)
         raw = self._read(start, LANE * arena.block.nfree)
         for number, entry in enumerate(entries(raw)):

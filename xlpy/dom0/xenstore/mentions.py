@@ -24,7 +24,7 @@ def home(domid: int) -> str:
 
 
 def strangers(path: str, perms: Iterable[Perm]) -> set[int]:
-    """The domains that a node names, but Dom0 and the one in whose home it lies."""
+    """The domains that a node names, except Dom0 and the one in whose home it is."""
     named = {perm[0] for perm in perms}
     named.discard(0)
     if named and path.startswith(_HOMES):

@@ -27,7 +27,7 @@ _DEEPEST = 8
 
 
 def read_extents(superblock: XfsSuperblock, core: Core, read: Callable[[int, int], bytes]) -> list[Extent]:
-    """The extents of a file as they stand, in bytes.
+    """The extents of a file as stored, in bytes.
 
     Raises:
         FormatError: damaged metadata, extents on allocation group headers or on the log included.

@@ -101,7 +101,7 @@ class XfsImage:
         raise NotFound(f"{name}: no such file in the directory with inode {folder.number}")
 
     def readlink(self, inode: Inode, path: str) -> str:
-        """What a symbolic link says. Unsafe: it does not lie in its inode."""
+        """The target of a symbolic link. Unsafe: it is not stored in its inode."""
         if self._core(inode.number).format != "local":
             raise Unsafe(f"{path} leads through a symbolic link that is too long", code="XLPY-EXT4-SYMLINK")
         return os.fsdecode(inode.root[: inode.size])

@@ -71,7 +71,7 @@ class XfsSuperblock(NamedTuple):
         return group << self.ag_block_log | within
 
     def inode_place(self, number: int) -> int:
-        """The byte on the device at which an inode lies. FormatError: there can be no such inode."""
+        """The offset of an inode on the device. FormatError: there can be no such inode."""
         per_block = self.block_log - self.inode_log
         group, within = number >> self.ag_block_log + per_block, number & ((1 << self.ag_block_log + per_block) - 1)
         block = group << self.ag_block_log | within >> per_block
@@ -81,7 +81,7 @@ class XfsSuperblock(NamedTuple):
 
 
 def checksum(raw: bytes, at: int) -> int:
-    """The checksum of a structure whose own little-endian checksum lies at byte ``at``."""
+    """The checksum of a structure whose own little-endian checksum is at byte ``at``."""
     return crc32c(_FRESH, raw[:at] + bytes(4) + raw[at + 4 :]) ^ _FRESH
 
 

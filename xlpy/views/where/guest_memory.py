@@ -67,7 +67,7 @@ def _kind(running: Running, gpa: Gpa) -> tuple[str, Place | None]:
 
 
 def _named(running: Running) -> Iterator[tuple[str, Span[Gpa], str, Place | None]]:
-    """Stretches of RAM with a meaning: what, where, who says so, and where that stands."""
+    """Ranges of RAM with a known use: the use, the range, what defines it, and the location of that definition."""
     try:
         left = running.handover()
     except FirmwareStopped:

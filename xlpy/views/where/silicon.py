@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def below(host: Host, spa: Spa) -> Part:
-    """What lies under a host physical address.
+    """The hardware behind a host physical address.
 
     Raises:
         Constraint: there is no memory.

@@ -134,7 +134,7 @@ def on_devices(host: Host, namespace: Namespace, at: int, likely: Sequence[str] 
 
 
 def _label(host: Host, namespace: Namespace, spa: Spa) -> tuple[str, Place | None]:
-    """What makes the namespace, and where its label lies on the DIMM that has the byte."""
+    """What defines the namespace, and the location of its label on the DIMM that has the byte."""
     if not namespace.label:
         return "no label: the region is one namespace", None
     from xlpy.dom0.nvdimm.labels import read_area
@@ -151,7 +151,7 @@ def _label(host: Host, namespace: Namespace, spa: Spa) -> tuple[str, Place | Non
 
 
 def _entry(host: Host, device: BlockDevice) -> Place | None:
-    """Where the entry of a partition lies: in the GPT, or in the master boot record."""
+    """The location of a partition's entry: in the GPT, or in the master boot record."""
     from xlpy.dom0.files.partitions import entry_at
 
     disk = f"/dev/{device.disk}"

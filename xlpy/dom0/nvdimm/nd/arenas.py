@@ -35,7 +35,7 @@ class LogEntry(NamedTuple):
 
 
 def discover(memory: HostMemory, span: Span[Spa], parent: bytes) -> list[BttBlock]:
-    """The arenas that lie in a span, their maps in line with their logs.
+    """The arenas in a span, their maps in line with their logs.
 
     Args:
         memory: where they lie.

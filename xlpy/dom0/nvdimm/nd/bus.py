@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class BusProvider(Protocol):
-    """What lies under the bus, and who uses what it offers."""
+    """The platform under the bus, and the users of its devices."""
 
     memory: HostMemory  # a read of poisoned bytes raises InfoBlockError with EIO
 

@@ -23,7 +23,7 @@ _GUID = {name: guid for guid, name in ABSTRACTIONS.items()}
 
 
 class Labelled(Protocol):
-    """A namespace, as far as its labels tell of it."""
+    """A namespace, as far as its labels describe it."""
 
     alt_name: str
     lbasize: int

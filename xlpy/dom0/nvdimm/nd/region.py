@@ -149,7 +149,7 @@ class NdRegion:
 
     @property
     def persistence_domain(self) -> str | None:
-        """``cpu_cache`` or ``memory_controller``; None: the platform does not tell."""
+        """``cpu_cache`` or ``memory_controller``; None: the platform does not report it."""
         return self.bus.persistence if self.mappings else None
 
     @property
