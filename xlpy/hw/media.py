@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FS_IOC_UNRESVSP64 = 0x4030582B  # linux/falloc.h; takes a struct space_resv: type, whence, start, length, ...
 _CHUNK = 1 << 20
+_STORE = 128 << 10  # bytes stored at a time: a page cache of larger blocks takes memory that was not in use lately
 
 watchers: list[Callable[[str, int, bytes], None]] = []  # called with (file, offset, data) before each store
 
@@ -104,7 +105,7 @@ class Media:
             told(os.fspath(self.path), offset, bytes(rest))
         try:
             while rest:
-                done = os.pwrite(fd, rest, offset)
+                done = os.pwrite(fd, rest[:_STORE], offset)
                 rest, offset = rest[done:], offset + done
         except OSError as error:
             raise trouble(self.path, error, self.size) from error
