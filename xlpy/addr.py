@@ -159,7 +159,7 @@ def parse_size(text: str | int) -> int:
             f"not a size: {raw!r}", hint="write bytes (4096, 0x1000) or a binary unit (4K, 64M, 1G, 6T)"
         ) from None
     if not 0 <= value < LIMIT:
-        raise UsageError(f"size out of range: {raw!r}", hint="a size lies between 0 and 2**64 - 1")
+        raise UsageError(f"size out of range: {raw!r}", hint="a size is between 0 and 2**64 - 1")
     return value
 
 

@@ -92,7 +92,7 @@ WHAT_CANNOT_BE = [
     (("-c", "4"), 6, "-c 4 is larger than 3"),
     (("-d", "nobody"), 4, "nobody"),
     (("-d", "1", "-p", "0x600000000"), 6, "bad gfn 0x600000 of domain 1"),
-    (("-p", "0x7f0000000000"), 6, "nothing lies at host address"),
+    (("-p", "0x7f0000000000"), 6, "nothing is at host address"),
     (("-d", "0"), 6, "Dom0"),
 ]
 

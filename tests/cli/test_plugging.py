@@ -247,7 +247,7 @@ MISFITS = [
     ("dimms: 5", "a list of mappings is required"),
     ("dimms: [5]", "a mapping (key: value) is required"),
     ("dimms: [{id: n, capacity: 64M, media: [x]}]", "media: a folder is required, not a list"),
-    ("dimms: [{id: n, capacity: 64M, media: nowhere}]", "no DIMM lies there"),
+    ("dimms: [{id: n, capacity: 64M, media: nowhere}]", "there is no DIMM in it"),
     ("dimms: [{id: n, capacity: 64M}]\nnamespaces: [{region: set1, mode: raw}]", "set1 is in the machine already"),
     (": :", "not YAML"),
     ("", "a mapping (key: value) is required"),

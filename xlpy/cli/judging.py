@@ -64,7 +64,7 @@ class Judge:
         found = facts_of(host.spec) if host else HostFacts()
         if host is None and self._cpus is None:
             self._said = (
-                f"note: judged by the default machine, as there is no host: {found.cpus} CPUs, "
+                f"note: checked against the default machine, as there is no host: {found.cpus} CPUs, "
                 f"{self._nodes or found.nodes} NUMA nodes (--host-cpus, --host-nodes)"
             )
         return HostFacts(self._cpus or found.cpus, self._nodes or found.nodes)

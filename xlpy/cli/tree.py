@@ -118,7 +118,7 @@ TREE: dict[str, dict[str, tuple[str, str]]] = {
         "gpa": ("whereis:gpa", "Find what is behind a guest-physical address."),
         "spa": ("whereis:spa", "Find what is at a host physical address, and above and below it."),
         "dpa": ("whereis:dpa", "Find what a DIMM's cell holds."),
-        "file": ("whereis:file", "Find where a byte of a file or device of Dom0 lies."),
+        "file": ("whereis:file", "Find where a byte of a file or device of Dom0 is."),
     },
     "mem": {
         "read": ("mem:read", "Read guest memory."),

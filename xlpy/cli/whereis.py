@@ -79,7 +79,7 @@ xlpy whereis file /dev/pmem1 0
 @length_option
 @json_option
 def file(env: Env, path: str, offset: int, length: int, as_json: bool) -> None:
-    """Find where a byte of a file or device of the emulated Dom0 lies."""
+    """Find where a byte of a file or device of the emulated Dom0 is."""
     from xlpy.views.where import find
 
     host = env.host

@@ -113,7 +113,7 @@ def _address(host: Host, wanted: MachineCheckInjection) -> Spa:
     """Where in host physical memory: Xen translates what is given for a domain."""
     if wanted.domid is None:
         if not any(start <= wanted.address < start + size for start, size, _ in host.hw.memory_map()):
-            raise Constraint(f"nothing lies at host address {wanted.address:#x}", hint="xlpy host show tells what does")
+            raise Constraint(f"nothing is at host address {wanted.address:#x}", hint="xlpy host show lists the ranges")
         return Spa(wanted.address)
     if wanted.domid == 0:
         raise Constraint(

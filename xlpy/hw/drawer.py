@@ -36,7 +36,7 @@ def take_out(hw: Hardware, dimm: DimmSpec, region: Region | None, where: str) ->
         Constraint: the folder is there already, or there is no space.
     """
     if os.path.exists(where):
-        raise Constraint(f"{where} is there already", hint="another DIMM lies in it; choose another folder with --to")
+        raise Constraint(f"{where} is there already", hint="it holds another DIMM; choose another folder with --to")
     hw.undo.made(where)
     try:
         folder(where)
@@ -67,7 +67,7 @@ def identity(where: str) -> DimmSpec:
         return DimmSpec(**fields, manufactured=made and (made[0], made[1]), flags=flags)
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
-            f"{where}: no DIMM lies there", hint="media: names a folder that host unplug has made"
+            f"{where}: there is no DIMM in it", hint="media: names a folder that host unplug has made"
         ) from None
     except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         raise StateError(f"{where}: {IDENTITY} cannot be read: {error}") from error

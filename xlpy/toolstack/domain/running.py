@@ -100,7 +100,7 @@ class Running:
         if at < gpa + length:
             raise Constraint(
                 f"domain {self.name} has nothing at {at:#x}, and {length} bytes at {gpa:#x} are to be written",
-                hint=f"xlpy map {self.name} shows what lies where",
+                hint=f"xlpy map {self.name} shows the memory map",
             )
 
     def map(self, *, extents: bool = True) -> list[MapRow]:

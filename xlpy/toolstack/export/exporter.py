@@ -118,7 +118,7 @@ class Exporter:
                 if before is not None:
                     self._let_go_of_the_rest(Manifest.from_json(before, manifest.path), pinned)
         except BaseException:
-            with self.machine.change(f"taking back: {what}"):
+            with self.machine.change(f"rolling back: {what}"):
                 if before is None:
                     self.machine.register.delete(manifest.path)
                 else:

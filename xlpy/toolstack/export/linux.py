@@ -227,7 +227,7 @@ class LinuxMachine:
             return "no"
         if was and not renew:
             raise Conflict(
-                f"{path} is immutable already: another export, or somebody else, holds it in place",
+                f"{path} is immutable already: another export, or another program, has pinned it",
                 code="XLPY-PMEM-PINNED",
                 hint=f"xlpy export check lists the exports of this machine; if it is not needed: chattr -i {path}",
             )

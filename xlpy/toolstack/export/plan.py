@@ -133,7 +133,7 @@ def refuse_unfit(config: DomainConfig) -> None:
         )
     if not config.acpi:
         raise Constraint(
-            f"{config.name}: acpi = 0, and a guest without ACPI is told of no NVDIMM",
+            f"{config.name}: acpi = 0, and a guest without ACPI cannot find an NVDIMM",
             code="XLPY-EXPORT-ACPI",
             hint="leave acpi out: it is on by default",
         )

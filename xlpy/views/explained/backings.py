@@ -109,7 +109,7 @@ CODES = (
     E(
         "XLPY-PMEM-FIEMAP",
         7,
-        "The file system cannot tell where a file's data lies.",
+        "The file system cannot report where a file's data is.",
         "Use a file on ext4 or XFS, mounted with -o dax from a pmem device.",
         ("# a file on tmpfs",),
         "4.2.3",
@@ -119,13 +119,13 @@ CODES = (
         7,
         "The extents of the file change while they are read.",
         "Stop whatever writes to it.",
-        ("# a file that somebody appends to",),
+        ("# a file that another program appends to",),
         "4.2.3",
     ),
     E(
         "XLPY-PMEM-REALTIME",
         7,
-        "The file lies in the realtime section of its XFS, which is another device than the mounted one.",
+        "The file is in the realtime section of its XFS, which is another device than the mounted one.",
         "Make a new file, clear its flag (xfs_io -c 'chattr -r'), and copy the content there.",
         ("# a file with the realtime flag",),
         "real-hosts.md",
@@ -157,7 +157,7 @@ CODES = (
     E(
         "XLPY-PMEM-UNKNOWN",
         7,
-        "The kernel does not know where a part of the file lies, or flags it in a way whose meaning is not known.",
+        "The kernel does not know where a part of the file is, or flags it in a way whose meaning is not known.",
         _COPY,
         ("# an extent with FIEMAP_EXTENT_UNKNOWN",),
         "4.2.3",
@@ -165,7 +165,7 @@ CODES = (
     E(
         "XLPY-PMEM-INLINE",
         7,
-        "The data of the file lies inside metadata, not in pages of its own.",
+        "The data of the file is inside metadata, not in pages of its own.",
         _COPY,
         ("# an extent with FIEMAP_EXTENT_DATA_INLINE",),
         "4.2.3",

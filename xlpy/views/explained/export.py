@@ -168,7 +168,7 @@ CODES = (
     E(
         "XLPY-EXPORT-RAM",
         10,
-        "The edited configuration has RAM where a vNVDIMM lies.",
+        "The edited configuration has RAM at the address of a vNVDIMM.",
         "Lower memory =, or change the original and export again.",
         ("# memory = 30000 written into an exported configuration",),
         "real-xen.md",

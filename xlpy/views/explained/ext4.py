@@ -52,7 +52,7 @@ CODES = (
     E(
         "XLPY-EXT4-METADATA",
         7,
-        "An extent of the file lies on metadata of the file system: a guest's stores would destroy it.",
+        "An extent of the file is on metadata of the file system: a guest's stores would destroy it.",
         "Check the file system: e2fsck -fn. Linux refuses such a file too.",
         ("# an extent that covers an inode table",),
         "4.2.3",
@@ -68,7 +68,7 @@ CODES = (
     E(
         "XLPY-EXT4-INLINE",
         7,
-        "The file's data lies inside its inode.",
+        "The file's data is stored inside its inode.",
         _COPY,
         ("# mke2fs -O inline_data",),
         "4.2.3",

@@ -126,7 +126,7 @@ CODES = (
         9,
         "The guest's memory map has too many entries, or its persistent memory overlaps with something.",
         "Give the domain fewer vNVDIMMs, or other places.",
-        ("# an NFIT whose range lies in RAM",),
+        ("# an NFIT whose range is in RAM",),
         "4.3.1",
     ),
     E(

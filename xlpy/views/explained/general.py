@@ -113,7 +113,7 @@ CODES = (
         5,
         "The state directory belongs to another user, who may have put anything into it.",
         "Choose a root of your own with --root or XLPY_ROOT.",
-        ("# a state directory that is somebody else's",),
+        ("# a state directory that belongs to another user",),
         "threats.md",
     ),
     E(

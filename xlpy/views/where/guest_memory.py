@@ -107,5 +107,5 @@ def register(running: Running, gpa: Gpa, load: dict[str, Any]) -> Part:
             return Part(load, [hop], {"domains": (running.name,)}, start + size - gpa)
     raise NotFound(
         f"domain {running.name} has nothing at {gpa:#x}: a load reads all ones",
-        hint=f"xlpy map {running.name} shows what lies where",
+        hint=f"xlpy map {running.name} shows the memory map",
     )
