@@ -12,6 +12,7 @@ from xlpy.addr import Dpa, Spa, Span
 from xlpy.errors import ConfigError, Constraint, StateError
 from xlpy.hw.machine import DimmSpec, HealthSpec
 from xlpy.hw.media import Media, trouble
+from xlpy.hw.sparse import written
 from xlpy.jsontext import decode, encode
 from xlpy.private import folder, private
 from xlpy.typing import TYPE_CHECKING
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 IDENTITY, MEDIA, LABELS, POISON = "dimm.json", "media", "labels", "poison.json"
 UNMAPPED = "dimms"  # in the machine's directory: what DIMMs hold that belongs to no set, as it lay in their folders
-CHUNK = 1 << 20
 
 
 def take_out(hw: Hardware, dimm: DimmSpec, region: Region | None, where: str) -> None:
@@ -90,8 +90,7 @@ def put_in(hw: Hardware, region: Region, places: Mapping[str, str]) -> list[Span
             continue
         way = region.set.dimms.index(name)
         try:
-            with open(os.path.join(where, MEDIA), "rb") as file:
-                _copy_in(hw, region, way, file.fileno())
+            _copy_in(hw, region, way, os.path.join(where, MEDIA))
         except OSError as error:
             raise trouble(where, error) from error
         rows = _poison_in(where)
@@ -105,7 +104,7 @@ def put_in(hw: Hardware, region: Region, places: Mapping[str, str]) -> list[Span
 
 def keep_unmapped(hw: Hardware, dimm: DimmSpec, where: str) -> None:
     """A DIMM has come: what it holds outside of all sets stays with it, so that it goes with it too."""
-    parts = [one.part(dimm.id) for one in hw.spec.sets if dimm.id in one.dimms]
+    parts = _parts(hw, dimm)
     if sum(part.size for part in parts) == dimm.capacity:
         return
     home = _unmapped(hw, dimm.id)
@@ -113,15 +112,11 @@ def keep_unmapped(hw: Hardware, dimm: DimmSpec, where: str) -> None:
     try:
         folder(os.path.dirname(home))
         folder(home)
-        with (
-            open(os.path.join(where, MEDIA), "rb") as source,
-            open(os.path.join(home, MEDIA), "xb", opener=private) as file,
-        ):
+        with open(os.path.join(home, MEDIA), "xb", opener=private) as file:
             file.truncate(dimm.capacity)
-            for at, data in _stored_in(source.fileno()):
+            for at, data in _stored(os.path.join(where, MEDIA)):
                 _outside(file.fileno(), at, data, parts)
-        bad = [(a, b) for a, b in _poison_in(where) if not any(part.start <= a < part.end for part in parts)]
-        _write(home, POISON, encode(bad))
+        _write(home, POISON, encode(_poison_outside(where, parts)))
     except OSError as error:
         raise trouble(home, error) from error
 
@@ -134,11 +129,10 @@ def drop_unmapped(hw: Hardware, dimm: DimmSpec) -> None:
 
 def erase(hw: Hardware, dimm: DimmSpec, region: Region) -> None:
     """A DIMM is gone, its set is not: its lines read as zeros, were they readable. Costs by what is stored."""
-    way, line, table = region.set.dimms.index(dimm.id), region.set.line, region.table
+    way, table = region.set.dimms.index(dimm.id), region.table
     for at, data in list(_stored(region.file)) if len(region.set.dimms) > 1 else ():
-        for step in range(at // line * line, at + len(data), line):
+        for step, first, last in _lines(region, at, len(data)):
             if table.to_device(step)[0] == way:
-                first, last = max(step, at), min(step + line, at + len(data))
                 hw.zero(Span(Spa(region.span.start + first), last - first))
     if len(region.set.dimms) == 1:
         hw.zero(region.span)
@@ -223,15 +217,10 @@ def _unmapped_out(hw: Hardware, dimm: DimmSpec, to: int) -> list[Span[Dpa]]:
     home = _unmapped(hw, dimm.id)
     if not os.path.exists(home):
         return []
-    parts = [one.part(dimm.id) for one in hw.spec.sets if dimm.id in one.dimms]
-    with open(os.path.join(home, MEDIA), "rb") as file:
-        for at, data in _stored_in(file.fileno()):
-            _outside(to, at, data, parts)
-    return [
-        Span.between(Dpa(a), Dpa(b))
-        for a, b in _poison_in(home)
-        if not any(part.start <= a < part.end for part in parts)
-    ]
+    parts = _parts(hw, dimm)
+    for at, data in _stored(os.path.join(home, MEDIA)):
+        _outside(to, at, data, parts)
+    return [Span.between(Dpa(a), Dpa(b)) for a, b in _poison_outside(home, parts)]
 
 
 def _outside(to: int, at: int, data: bytes, parts: list[Span[Dpa]]) -> None:
@@ -258,23 +247,21 @@ def _poison_in(where: str) -> list[tuple[int, int]]:
 
 def _copy_out(dimm: DimmSpec, region: Region, to: int) -> None:
     """A DIMM's lines of a region; what is a hole stays one. Costs by what is stored, not by size."""
-    way, line, table = region.set.dimms.index(dimm.id), region.set.line, region.table
+    way, table = region.set.dimms.index(dimm.id), region.table
     start = region.set.part(dimm.id).start
     for at, data in _stored(region.file):
         if len(region.set.dimms) == 1:
             os.pwrite(to, data, start + at)
             continue
-        for step in range(at // line * line, at + len(data), line):
+        for step, first, last in _lines(region, at, len(data)):
             owner, place = table.to_device(step)
-            first, last = max(step, at), min(step + line, at + len(data))
             if owner == way and any(data[first - at : last - at]):
                 os.pwrite(to, data[first - at : last - at], start + place + first - step)
 
 
-def _copy_in(hw: Hardware, region: Region, way: int, source: int) -> None:
-    line, table = region.set.line, region.table
-    part = region.set.part(region.set.dimms[way])
-    for dpa, raw in _stored_in(source):
+def _copy_in(hw: Hardware, region: Region, way: int, source: str) -> None:
+    table, part = region.table, region.set.part(region.set.dimms[way])
+    for dpa, raw in _stored(source):
         low, high = max(dpa, part.start), min(dpa + len(raw), part.end)
         if low >= high:
             continue
@@ -282,31 +269,33 @@ def _copy_in(hw: Hardware, region: Region, way: int, source: int) -> None:
         if len(region.set.dimms) == 1:
             hw.write(Spa(region.span.start + at), data)
             continue
-        for step in range(at // line * line, at + len(data), line):
-            first, last = max(step, at), min(step + line, at + len(data))
+        for _, first, last in _lines(region, at, len(data)):
             if any(data[first - at : last - at]):
                 place = table.to_region(way, first)
                 hw.write(Spa(region.span.start + place), data[first - at : last - at])
 
 
-def _stored(path: str) -> Iterator[tuple[int, bytes]]:
-    with open(path, "rb") as file:
-        yield from _stored_in(file.fileno())
-
-
-def _stored_in(fd: int) -> Iterator[tuple[int, bytes]]:
+def _stored(source: str) -> Iterator[tuple[int, bytes]]:
     """(offset, bytes) of what a sparse file has, in pieces."""
-    at, end = 0, os.fstat(fd).st_size
-    while at < end:
-        try:
-            at = os.lseek(fd, at, os.SEEK_DATA)
-            stop = os.lseek(fd, at, os.SEEK_HOLE)
-        except OSError:  # ENXIO: nothing more
-            return
-        while at < stop:
-            data = os.pread(fd, min(CHUNK, stop - at), at)
-            yield at, data
-            at += len(data)
+    with open(source, "rb") as file:
+        yield from written(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+
+
+def _lines(region: Region, at: int, length: int) -> Iterator[tuple[int, int, int]]:
+    """A stretch cut at the boundaries of lines: (where the line begins, first byte, behind the last byte)."""
+    line = region.set.line
+    for step in range(at // line * line, at + length, line):
+        yield step, max(step, at), min(step + line, at + length)
+
+
+def _parts(hw: Hardware, dimm: DimmSpec) -> list[Span[Dpa]]:
+    """What of a DIMM belongs to sets."""
+    return [one.part(dimm.id) for one in hw.spec.sets if dimm.id in one.dimms]
+
+
+def _poison_outside(where: str, parts: list[Span[Dpa]]) -> list[tuple[int, int]]:
+    """The bad lines of a DIMM stored in a folder that lie in none of the parts."""
+    return [(a, b) for a, b in _poison_in(where) if not any(part.start <= a < part.end for part in parts)]
 
 
 def _bad_lines(hw: Hardware, dimm: DimmSpec, region: Region) -> Iterator[Span[Dpa]]:
