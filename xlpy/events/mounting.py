@@ -67,8 +67,7 @@ def unmount(host: Host, place: str, dry_run: bool = False) -> Mount:
     if found is None:
         there = ", ".join(one.mountpoint for one in dom0.disk_mounts)
         raise NotFound(f"{place}: not mounted", hint=f"mounted are: {there or 'none'}")
-    window = next(one.window for one in dom0.devices if f"/dev/{one.name}" == found.device)
-    users = [one for one in dom0.users_of(window) if one != f"mount {found.mountpoint}"]
+    users = [one for one in dom0.users_of(dom0.window(found)) if one != f"mount {found.mountpoint}"]
     if users:
         raise Conflict(
             f"{found.mountpoint}: target is busy: {named_users(host, users)}",
