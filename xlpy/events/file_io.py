@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 
-from xlpy.addr import PAGE, PAGE_SHIFT, SECTOR, Spa, Span, align_down, align_up
+from xlpy.addr import PAGE, SECTOR, Spa, Span, align_down, align_up
 from xlpy.contexts import suppress
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
 from xlpy.errors import Conflict, Constraint, HypercallError, Unsafe, XlpyError
@@ -182,7 +182,6 @@ def _refuse_used(host: Host, path: str) -> None:
             code="XLPY-PMEM-MOUNTED",
             hint="write to a file on it",
         )
-    first, last = window.start >> PAGE_SHIFT, -(-window.end // PAGE)
-    mine = host.xen.pmem.m2p.clip(first, last)
-    if mine:
-        raise Conflict(f"{path} is in use: domain {mine[0].tag} has a part of it", code="XLPY-PMEM-BUSY")
+    domid = host.xen.pmem.owner_of(window)
+    if domid is not None:
+        raise Conflict(f"{path} is in use: domain {domid} has a part of it", code="XLPY-PMEM-BUSY")

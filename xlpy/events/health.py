@@ -6,7 +6,7 @@ they are asked. Neither the design nor QEMU has such functions; a guest's admini
 
 from __future__ import annotations
 
-from xlpy.addr import PAGE, PAGE_SHIFT
+from xlpy.events.guests import tell_guests
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,12 +45,4 @@ def _worth_telling(host: Host, dimm: str) -> bool:
 
 def _notify(host: Host, dimm: str) -> list[int]:
     spans = [region.span for region in host.hw.regions if dimm in region.set.dimms]
-    m2p = host.xen.pmem.m2p
-    owners = {piece.tag for span in spans for piece in m2p.clip(span.start >> PAGE_SHIFT, -(-span.end // PAGE))}
-    if not owners:
-        return []
-    from xlpy.toolstack.domain.model import device_model
-
-    for domid in sorted(owners):
-        device_model(host.xen, host.xenstore, host.store, domid).health_changed(spans)
-    return sorted(owners)
+    return tell_guests(host, spans, lambda model: model.health_changed(spans))

@@ -7,12 +7,12 @@ and from machine checks. Changes happen inside ``Host.change``.
 
 from __future__ import annotations
 
-from xlpy.addr import PAGE, PAGE_SHIFT
+from xlpy.events.guests import tell_guests
 from xlpy.firmware.bios_errors import ErrorFunctions
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from xlpy.addr import Spa, Span
     from xlpy.host import Host
@@ -60,7 +60,8 @@ def raise_notification(host: Host) -> list[int]:
     Returns:
         their domids.
     """
-    return _tell_guests(host, host.dom0.scrub(host.xen.hypercalls(0)))
+    found = host.dom0.scrub(host.xen.hypercalls(0))
+    return tell_guests(host, found, lambda model: model.media_error())
 
 
 def clear(host: Host, span: Span[Spa]) -> int:
@@ -73,15 +74,3 @@ def clear(host: Host, span: Span[Spa]) -> int:
         Constraint: not persistent memory of one region, or not in units of 64 bytes.
     """
     return host.dom0.clear_error(span, host.xen.hypercalls(0))
-
-
-def _tell_guests(host: Host, spans: Iterable[Span[Spa]]) -> list[int]:
-    """Device models raise notification 0x81 in the guests that have some of the spans; their domids."""
-    m2p = host.xen.pmem.m2p
-    owners = {piece.tag for span in spans for piece in m2p.clip(span.start >> PAGE_SHIFT, -(-span.end // PAGE))}
-    if owners:
-        from xlpy.toolstack.domain.model import device_model
-
-        for domid in sorted(owners):
-            device_model(host.xen, host.xenstore, host.store, domid).media_error()
-    return sorted(owners)

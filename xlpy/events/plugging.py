@@ -200,9 +200,8 @@ def _pull(host: Host, region: Region, dimms: list[DimmSpec], where: Path) -> lis
     sets = [one._replace(out=out, spoiled=spoiled) if one.name == region.name else one for one in host.spec.sets]
     host.hw.poison.add(region.span)
     host.replace_machine(host.spec._replace(sets=tuple(sets)))
-    first, last = region.span.start >> 12, region.span.end >> 12
     hit: dict[int, Spa] = {}
-    for piece in host.xen.pmem.m2p.clip(first, last):
+    for piece in host.xen.pmem.owned(region.span):
         hit.setdefault(piece.tag, Spa(piece.start << 12))
     outcomes = [host.xen.mca.report(spa, action_required=True) for spa in hit.values()]
     media_errors.raise_notification(host)
@@ -242,8 +241,7 @@ def _find(host: Host, name: str, surprise: bool) -> tuple[Region | None, list[Di
 
 def _users(host: Host, region: Region) -> list[str]:
     found = list(host.dom0.users_of(region.span))
-    first, last = region.span.start >> 12, region.span.end >> 12
-    found += [f"domain {piece.tag}" for piece in host.xen.pmem.m2p.clip(first, last)]
+    found += [f"domain {piece.tag}" for piece in host.xen.pmem.owned(region.span)]
     exports = host.store.table("exports")
     for record in filter(None, map(exports.get, exports.keys())):
         for one in record["vnvdimms"]:

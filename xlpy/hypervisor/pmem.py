@@ -26,6 +26,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from xlpy.hypervisor.linear import LinearPiece
     from xlpy.hypervisor.protocol import PmemDomain, XenServices
 
 # A file beside the domains' directories: number of the last change to frame tables, and the frames that were touched
@@ -70,6 +71,10 @@ class Pmem:
         first, last = span.start >> PAGE_SHIFT, pages(span.end)
         at = bisect_right(self.m2p.ends, first)
         return self.m2p.tags[at] if self.m2p.overlaps(first, last) else None
+
+    def owned(self, span: Span[Spa]) -> list[LinearPiece]:
+        """What domains have mapped of the pages of ``span``: frames, and as ``tag`` the domain, by address."""
+        return self.m2p.clip(span.start >> PAGE_SHIFT, pages(span.end))
 
     def registered(self, span: Span[Spa]) -> bool:
         """Whether all of ``span`` is in one device's data area."""
