@@ -75,11 +75,9 @@ class NdBtt(Claim):
         if first is None:
             return None
         region = namespace.region
-        made = cls(region, lowest(region.btts))
+        made = cls(region, lowest(cls.siblings(region)))
         made.lbasize, made.raw_uuid = first.external_lbasize, first.uuid
-        made.take(namespace)
-        region.btts.append(made)
-        region.btts.sort(key=lambda one: one.id)
+        made._appear(namespace)
         return made
 
     def probe_media(self, namespace: AboveClaim) -> None:

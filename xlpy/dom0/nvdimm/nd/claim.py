@@ -104,16 +104,24 @@ class Claim:
             self.raw_uuid = None
             self.reset()
         else:
-            self._siblings.remove(self)
+            self.siblings(self.region).remove(self)
         self.region.bus.changed(self.region)
 
     def reset(self) -> None:
         """Forget what the next info block is to be like."""
 
-    @property
-    def _siblings(self) -> list[Any]:
-        groups: tuple[list[Any], ...] = (self.region.btts, self.region.pfns, self.region.daxs)
-        return next(group for group in groups if self in group)
+    @classmethod
+    def siblings(cls, region: AboveNamespace) -> list[Any]:
+        """The devices of this kind in a region."""
+        groups: dict[str, list[Any]] = {"btt": region.btts, "pfn": region.pfns, "dax": region.daxs}
+        return groups[cls.kind]
+
+    def _appear(self, namespace: AboveClaim) -> None:
+        """A device that was found on media: it claims its namespace, and is one of the region's."""
+        self.take(namespace)
+        among = self.siblings(self.region)
+        among.append(self)
+        among.sort(key=lambda one: one.id)
 
     @property
     def _seed(self) -> Claim | None:

@@ -157,17 +157,14 @@ class NdPfn(Claim):
         if namespace.kind not in ("none", *cls.kinds):
             return None
         region = namespace.region
-        among: list[Any] = region.daxs if cls.kind == "dax" else region.pfns
-        made = cls(region, lowest(among))
+        made = cls(region, lowest(cls.siblings(region)))
         try:
             made.validate(namespace)
         except NdError as error:
             if error.errno == EOPNOTSUPP:
                 raise
             return None
-        made.take(namespace)
-        among.append(made)
-        among.sort(key=lambda one: one.id)
+        made._appear(namespace)
         return made
 
     def dump(self) -> list[Any]:
