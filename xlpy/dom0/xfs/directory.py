@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from xlpy.addr import SECTOR
 from xlpy.dom0.xfs.superblock import check, damaged
 from xlpy.typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def block_entries(superblock: XfsSuperblock, core: Core, raw: bytes, place: int)
     where = f"directory {core.inode.number}, block at {place:#x}"
     check(where, raw, _CHECKSUM, place)
     magic, _, at, _, uuid, owner = struct.unpack_from(">4sIQQ16sQ", raw)
-    if magic not in (b"XDB3", b"XDD3") or (at, uuid, owner) != (place // 512, superblock.uuid, core.inode.number):
+    if magic not in (b"XDB3", b"XDD3") or (at, uuid, owner) != (place // SECTOR, superblock.uuid, core.inode.number):
         raise damaged(where, f"no data block of it ({magic!r}, of inode {owner})", place)
     end = len(raw)
     if magic == b"XDB3":

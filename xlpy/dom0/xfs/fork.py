@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 
+from xlpy.addr import SECTOR
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent
 from xlpy.dom0.xfs.inode import FORK
 from xlpy.dom0.xfs.superblock import check, damaged
@@ -136,7 +137,7 @@ def _block(
     check(where, raw, _BLOCK_CHECKSUM, place)
     magic, depth, count, _, _, at, _, uuid, owner = struct.unpack_from(">4sHHQQQQ16sQ", raw)
     most = (len(raw) - _BLOCK_HEADER) // 16
-    expected = (b"BMA3", level, place // 512, superblock.uuid, core.inode.number)
+    expected = (b"BMA3", level, place // SECTOR, superblock.uuid, core.inode.number)
     if (magic, depth, at, uuid, owner) != expected or not 0 < count <= most:
         raise damaged(
             where, f"no block of level {level} of this file ({magic!r}, level {depth}, {count} entries)", place

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 
+from xlpy.addr import SECTOR
 from xlpy.dom0.xfs.superblock import check, damaged
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.xfs.superblock import XfsSuperblock
 
-BASIC = 512  # bytes of the blocks that trees count their own place in
 AGF, AGI = 1, 2  # sectors of a group
 _HEADER = 56  # of a block of a tree
 _CHECKSUM = 52
@@ -148,7 +148,7 @@ class Groups:
         magic, depth, count, _, _, at, _, uuid, owner = struct.unpack_from(">4sHHIIQQ16sI", raw)
         layout = tree.key if level else tree.record
         room = (len(raw) - _HEADER) // (layout.size + (4 if level else 0))
-        expected = (tree.magic, level, place // BASIC, self._superblock.uuid, group)
+        expected = (tree.magic, level, place // SECTOR, self._superblock.uuid, group)
         if (magic, depth, at, uuid, owner) != expected or count > room or (level and not count):
             raise damaged(
                 _named(tree, group, within),

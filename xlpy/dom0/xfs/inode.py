@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from xlpy.addr import SECTOR
 from xlpy.dom0.ext4.inode import DAX_FL, IMMUTABLE_FL, Inode
 from xlpy.dom0.xfs.superblock import check, damaged
 from xlpy.errors import Unsafe
@@ -73,7 +74,7 @@ def parse_inode(superblock: XfsSuperblock, number: int, raw: bytes, offset: int)
         links=links,
         flags=(IMMUTABLE_FL if flags & _IMMUTABLE else 0) | (DAX_FL if flags2 & _DAX else 0),
         generation=generation,
-        sectors=blocks * superblock.block_size // 512,
+        sectors=blocks * superblock.block_size // SECTOR,
         root=raw[FORK:end],
         attributes=0,
         seed=0,
