@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 CHUNK = MIB
 
 
-def written(fd: int, start: int, length: int) -> Iterator[tuple[int, bytes]]:
-    """(offset, data) of the parts of ``[start, start + length)`` that are not holes, page aligned, in chunks."""
+def written(fd: int, start: int, length: int, chunk: int = CHUNK) -> Iterator[tuple[int, bytes]]:
+    """(offset, data) of the parts of ``[start, start + length)`` that are not holes, page aligned, in chunks.
+
+    Args:
+        fd: of the file. start, length: what part of it.
+        chunk: bytes of the largest piece.
+    """
     at, end = start, start + length
     while at < end:
         try:
@@ -30,7 +35,7 @@ def written(fd: int, start: int, length: int) -> Iterator[tuple[int, bytes]]:
         stop = min(-(-os.lseek(fd, first, os.SEEK_HOLE) // PAGE) * PAGE, end)
         at = first
         while at < stop:
-            data = os.pread(fd, min(CHUNK, stop - at), at)
+            data = os.pread(fd, min(chunk, stop - at), at)
             if not data:  # the file is shorter than it was
                 return
             yield at, data

@@ -19,6 +19,7 @@ from xlpy.dom0.xfs.inode import CHECKSUM, FLAGS_AT, FORK, PREALLOCATED, SIZE_AT
 from xlpy.dom0.xfs.reader import XfsImage
 from xlpy.dom0.xfs.superblock import checksum
 from xlpy.errors import Constraint, FormatError
+from xlpy.hw.sparse import written
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,9 @@ def make_xfs(
             for file in files:
                 _settle(scratch, file, base)
             zero(0, size)
-            for at, data in _stored(scratch):
-                write(at, data)
+            for at, data in written(scratch, 0, size, _CHUNK):
+                if any(data):
+                    write(at, data)
         except OSError as error:
             raise Constraint(f"no XFS can be made in memory: {error.strerror}", hint="free some memory") from error
     finally:
@@ -185,21 +187,3 @@ def _settle(scratch: int, file: NewFile, base: int) -> None:
             RECORD.pack_into(new, at, high & ~UNWRITTEN, low)
     struct.pack_into("<I", new, CHECKSUM, checksum(bytes(new), CHECKSUM))
     os.pwrite(scratch, new, place)
-
-
-def _stored(fd: int) -> Iterator[tuple[int, bytes]]:
-    """What a sparse file has that is not zero, piece by piece with its offset."""
-    size, at = os.fstat(fd).st_size, 0
-    while at < size:
-        try:
-            at = os.lseek(fd, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return
-        end = os.lseek(fd, at, os.SEEK_HOLE)
-        for start in range(at, end, _CHUNK):
-            data = os.pread(fd, min(_CHUNK, end - start), start)
-            if any(data):
-                yield start, data
-        at = end
