@@ -127,7 +127,7 @@ def cut(
 
         def tell(result: StateResult) -> None:
             results.append(result)
-            _tell(env, result, sum(not one.verdict.passed for one in results), as_json)
+            _tell(env, result, exploration.failed, as_json)
             tell_progress(exploration, results)
 
         exploration = Exploration(opened, options, tell)
@@ -315,8 +315,7 @@ def _progress(
         bar = progress.add_task("building states", total=total)
 
         def tell(exploration: Exploration, results: list[StateResult]) -> None:
-            failed = sum(not one.verdict.passed for one in results)
-            text = f"{len(results)} states checked, {failed} failed; {exploration.chosen} chosen so far"
+            text = f"{len(results)} states checked, {exploration.failed} failed; {exploration.chosen} chosen so far"
             progress.update(bar, completed=exploration.epochs, description=text)
 
         yield tell

@@ -128,7 +128,7 @@ class Exploration:
         tell: called with each result as it comes, those known from an earlier exploration included.
 
     Attributes:
-        epochs, chosen: how many have been looked at so far.
+        epochs, chosen: how many have been looked at so far. failed: distinct states that did not pass so far.
 
     Raises:
         NotFound: the trace has no such device or epoch. ValueError: nothing makes the domain that the check names.
@@ -143,7 +143,7 @@ class Exploration:
         self._bench = Bench(self.source, options.check, folder, options.subject)
         facts = json.dumps([options.check.command, self.source.start, *map(_version, options.check.command)]).encode()
         self.log = trace.path / f"results-{blake2b(facts, digest_size=6).hexdigest()}.jsonl"
-        self.epochs = self.chosen = 0
+        self.epochs = self.chosen = self.failed = 0
         self._possible = 0
 
     # -- states ---------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class Exploration:
         known, pruner = self._known(), Pruner() if check.prune else None
         if check.prune and not check.guest:
             strace()
-        count = dict.fromkeys(("distinct", "known", "pruned", "failed", "rebuilt"), 0)
+        count = dict.fromkeys(("distinct", "known", "pruned", "rebuilt"), 0)
         running: dict[Future[Checked], Task] = {}
         with (
             self.log.open("a", encoding="utf-8") as log,
@@ -232,7 +232,7 @@ class Exploration:
         ):
 
             def keep(result: StateResult) -> None:
-                count["failed"] += not result.verdict.passed
+                self.failed += not result.verdict.passed
                 log.write(json.dumps(result.to_json()) + "\n")
                 log.flush()
                 self._tell(result)
@@ -253,7 +253,7 @@ class Exploration:
                 count["distinct"] += 1
                 if (old := known.get(task.key)) is not None:
                     count["known"] += 1
-                    count["failed"] += not old.verdict.passed
+                    self.failed += not old.verdict.passed
                     self._tell(old)
                 elif pruner is not None and (found := pruner.verdict(task.durable, task.kept)) is not None:
                     count["pruned"] += 1
@@ -264,7 +264,8 @@ class Exploration:
                         collect()
             while running:
                 collect()
-        return Summary(self.epochs, self._possible, self.chosen, **count, problem=self._trace.problem)
+        problem = self._trace.problem
+        return Summary(self.epochs, self._possible, self.chosen, **count, failed=self.failed, problem=problem)
 
     def _known(self) -> dict[str, StateResult]:
         """By key, what an earlier exploration with the same check has found."""
