@@ -23,7 +23,7 @@ from xlpy.hw.persistency import Persistency
 from xlpy.limits import IMAGE_IN_MEMORY
 from xlpy.powercut.check import KEEP, Check, run_check
 from xlpy.powercut.counterexample import load, reduced, replay, save
-from xlpy.powercut.epochs import apply
+from xlpy.powercut.epochs import apply, sampled
 from xlpy.powercut.explore import Exploration, ExploreOptions
 from xlpy.powercut.history import Durable, History
 from xlpy.powercut.image import Image
@@ -126,8 +126,8 @@ def test_a_cut_at_one_epoch(make_trace):
 
 def test_a_sample_is_the_same_for_the_same_seed(make_trace):
     trace = make_trace("; ".join(f"st {i * 64:x} 1; clwb {i * 64:x}; fence" for i in range(12)))
-    first = sorted(result.epoch for result in explore(trace, sample=4, seed=3)[1])
-    assert first == sorted(result.epoch for result in explore(trace, check("1"), sample=4, seed=3)[1])
+    first = sorted(result.epoch for result in explore(trace, epochs=sampled(trace, 4, seed=3))[1])
+    assert first == sorted(result.epoch for result in explore(trace, check("1"), epochs=sampled(trace, 4, 3))[1])
     assert len(set(first)) <= 4
 
 

@@ -112,8 +112,7 @@ def cut(
     options = ExploreOptions(
         check,
         device,
-        _epochs(opened, at, mark),
-        sample,
+        _epochs(opened, at, mark, sample, seed),
         strategies or USUAL,
         samples,
         seed,
@@ -136,12 +135,14 @@ def cut(
     leave(Exit.FINDINGS if summary.failed else 0)
 
 
-def _epochs(trace: Trace, at: int | None, mark: int | None) -> frozenset[int] | None:
+def _epochs(trace: Trace, at: int | None, mark: int | None, sample: int | None, seed: int) -> frozenset[int] | None:
     """The numbers of the epochs that are wanted; None: all of them."""
-    if mark is not None:
-        from xlpy.powercut.epochs import before_mark
+    from xlpy.powercut.epochs import before_mark, sampled
 
+    if mark is not None:
         return before_mark(trace, mark)
+    if sample is not None:
+        return sampled(trace, sample, seed)
     return None if at is None else frozenset((at,))
 
 
@@ -307,9 +308,9 @@ def _progress(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from xlpy.powercut.explore import count_epochs
+    from xlpy.powercut.epochs import count_epochs
 
-    total = count_epochs(trace, options)
+    total = count_epochs(trace) if options.epochs is None else len(options.epochs)
     columns = (TextColumn("epochs"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("building states", total=total)

@@ -117,6 +117,19 @@ class Epochs:
         return self._settled.get(address) or self._before(address, length)
 
 
+def count_epochs(trace: Trace) -> int:
+    """How many epochs a trace has; at least one."""
+    return sum(1 for _ in Epochs(trace, trace.before))
+
+
+def sampled(trace: Trace, count: int, seed: int) -> frozenset[int]:
+    """The numbers of ``count`` epochs, or of all when there are fewer: the same for the same seed."""
+    import random
+
+    total = count_epochs(trace)
+    return frozenset(random.Random(seed).sample(range(total), min(count, total)))
+
+
 def before_mark(trace: Trace, number: int) -> frozenset[int]:
     """The numbers of the epochs between a mark and the mark before it, or the start of the trace.
 

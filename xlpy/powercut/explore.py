@@ -43,14 +43,13 @@ PATIENCE = 10  # seconds without any result after which it is asked whether ther
 
 class ExploreOptions(NamedTuple):
     """What is tried. check: the check. device: block device that ``{image}`` is, None for the first. epochs: their
-    numbers, None for all. sample: so many epochs of those, chosen by the seed. strategies: see ``states``. samples:
-    states an epoch of ``random``. jobs: checks at a time. scheduler: address of a dask.distributed cluster that does
-    them instead. folder: for working files, see ``working_folder``. subject: what makes ``{domain}``, see ``Bench``."""
+    numbers, None for all. strategies: see ``states``. samples: states an epoch of ``random``, chosen by the seed. jobs:
+    checks at a time. scheduler: address of a dask.distributed cluster that does them instead. folder: for working
+    files, see ``working_folder``. subject: what makes ``{domain}``, see ``Bench``."""
 
     check: Check
     device: str | None = None
     epochs: frozenset[int] | None = None
-    sample: int | None = None
     strategies: Sequence[str] = USUAL
     samples: int = 8
     seed: int = 0
@@ -150,8 +149,7 @@ class Exploration:
 
     def tasks(self) -> Iterator[Task]:
         """All chosen states whose content has not come before."""
-        options = self._options
-        wanted = _wanted(self._trace, options)
+        options, wanted = self._options, self._options.epochs
         last = None if wanted is None else max(wanted, default=-1)
         history, digest, seen = History(), Digest(), set()
         for epoch in Epochs(self._trace, self._trace.before):
@@ -291,18 +289,3 @@ def _version(word: str) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (found.st_size, found.st_mtime_ns) if S_ISREG(found.st_mode) else None
-
-
-def _wanted(trace: Trace, options: ExploreOptions) -> frozenset[int] | set[int] | None:
-    """The numbers of the epochs that are tried; None: all of them."""
-    if options.sample is None:
-        return options.epochs
-    numbers = [epoch.number for epoch in Epochs(trace, trace.before)]
-    chooser = random.Random(options.seed)
-    return set(chooser.sample(numbers, min(options.sample, len(numbers))))
-
-
-def count_epochs(trace: Trace, options: ExploreOptions) -> int:
-    """How many epochs will be tried."""
-    wanted = _wanted(trace, options)
-    return sum(1 for _ in Epochs(trace, trace.before)) if wanted is None else len(wanted)
