@@ -6,7 +6,7 @@ from xlpy.addr import PAGE_SHIFT, Dpa, Gpa, Spa
 from xlpy.errors import Constraint, NotFound, Unsafe
 from xlpy.typing import TYPE_CHECKING
 from xlpy.views.where import guest_side, silicon, storage
-from xlpy.views.where.answer import Addresses, Answer, OnFile, Part, Touch, host_place, in_order
+from xlpy.views.where.answer import Addresses, Answer, Part, Touch, host_place, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +135,7 @@ def _joined(upper: Part, lower: Part) -> Part:
 
 
 def _whole(host: Host, part: Part) -> Answer:
-    spa, media = part.fields.get("spa"), part.fields.get("media")
-    fields = {**part.fields, "mfn": None if spa is None else spa >> PAGE_SHIFT, "media": media and OnFile(*media)}
+    spa = part.fields.get("spa")
+    fields = {**part.fields, "mfn": None if spa is None else spa >> PAGE_SHIFT}
     hops = [hop if hop.place is None else hop._replace(place=host_place(host, hop.place)) for hop in part.hops]
     return Answer(Addresses(**fields), in_order(hops), Touch(**part.touch), part.run)

@@ -12,7 +12,7 @@ from xlpy.firmware.hvm_info import SIZE
 from xlpy.firmware.layout import BIOS_INFO, HPET, HVM_INFO, IOAPIC, LAPIC
 from xlpy.hypervisor.tables import RECORDS
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.where.answer import Hop, Part, Place, guest_place
+from xlpy.views.where.answer import Hop, OnFile, Part, Place, guest_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def ram(running: Running, gpa: Gpa, spa: Spa, pages: int, mapped: Hop) -> Part:
         mapped,
         Hop("silicon", f"RAM file, byte {at:#x}", "the domain's RAM files", Place("file", at, file)),
     ]
-    fields = {"spa": spa, "media": (file, at)}
+    fields = {"spa": spa, "media": OnFile(file, at)}
     return Part(fields, hops, {"domains": (running.name,), "dom0": "may map it (privileged)"}, end - gpa)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from xlpy.addr import LINE, PAGE_SHIFT, Spa, Span
+from xlpy.addr import LINE, Spa, Span
 from xlpy.firmware.acpi.nfit_places import FIRST, interleave_of, region_map_of, spa_range_of
 from xlpy.hw.memmap import fit_span
 from xlpy.typing import TYPE_CHECKING, Any
-from xlpy.views.where.answer import Hop, Part, Place
+from xlpy.views.where.answer import Hop, OnFile, Part, Place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
@@ -26,7 +26,7 @@ def below(host: Host, spa: Spa) -> Part:
 
         return without_bytes(host, spa)
     file, offset = host.hw.locate_file(spa)
-    fields = {"spa": spa, "mfn": spa >> PAGE_SHIFT, "media": (file, offset)}
+    fields = {"spa": spa, "media": OnFile(file, offset)}
     media = Hop("silicon", f"media file, byte {offset:#x}", "the machine description", Place("file", offset, file))
     region = next((one for one in host.hw.regions if spa in one.span), None)
     if region is None:
