@@ -23,7 +23,6 @@ IDENTITY: Identity = {
     "creator_id": "XLPY",
     "creator_revision": 1,
 }
-LOCAL_APIC, IO_APIC = 0xFEE00000, 0xFEC00000
 PM_EVENT, PM_CONTROL, PM_TIMER, GPE0 = 0x600, 0x604, 0x608, 0x620  # I/O ports
 SCI = 9
 RESET_PORT, RESET_VALUE = 0xCF9, 6
@@ -118,12 +117,12 @@ def madt(spec: MachineSpec) -> bytes:
     entries = [
         *({"type": apic.LOCAL_APIC, "body": {"processor_id": i, "apic_id": i, "flags": apic.ENABLED}}
           for i in range(spec.cpu.count)),
-        {"type": apic.IO_APIC, "body": {"address": IO_APIC}},
+        {"type": apic.IO_APIC, "body": {"address": memmap.IO_APIC}},
         {"type": apic.INTERRUPT_OVERRIDE, "body": {"source": 0, "gsi": 2}},
         {"type": apic.INTERRUPT_OVERRIDE, "body": {"source": SCI, "gsi": SCI, "flags": LEVEL_HIGH}},
         {"type": apic.LOCAL_APIC_NMI, "body": {"processor_id": ALL_PROCESSORS, "lint": 1}},
     ]  # fmt: skip
-    fields = {"local_apic_address": LOCAL_APIC, "flags": apic.PCAT_COMPAT, "entries": entries}
+    fields = {"local_apic_address": memmap.LOCAL_APIC, "flags": apic.PCAT_COMPAT, "entries": entries}
     return apic.MADT.build(fields, 4, **IDENTITY)
 
 

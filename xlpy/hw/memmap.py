@@ -25,6 +25,7 @@ ONE_MIB = Spa(0x100000)
 LOW_TOP = Spa(3 * GIB)
 FLUSH_HINTS = Spa(0xFD000000)  # one page for each DIMM
 DEVICES = Spa(0xFEC00000)  # IOAPIC, HPET, local APIC, flash
+IO_APIC, LOCAL_APIC = DEVICES, Spa(0xFEE00000)
 HIGH = Spa(4 * GIB)
 
 RAM_MIN = 64 * MIB

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from xlpy.addr import LIMIT, LINE, PAGE_SHIFT, Spa, Span
+from xlpy.addr import LIMIT, LINE, PAGE, PAGE_SHIFT, Spa, Span
 from xlpy.errors import Constraint
 from xlpy.firmware.e820 import TYPE_NAMES
-from xlpy.hw.memmap import BIOS, DEVICES, FLUSH_HINTS, HIGH, ONE_MIB, VGA_WINDOW
+from xlpy.hw.memmap import BIOS, DEVICES, FLUSH_HINTS, HIGH, IO_APIC, LOCAL_APIC, ONE_MIB, VGA_WINDOW
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.views.where.answer import Hop, Part, Place
 
 if TYPE_CHECKING:
     from xlpy.host import Host
 
-# registers of the host, by their first address: what MADT and FADT of its firmware name
-REGISTERS = (("the I/O APIC", 0xFEC00000), ("the local APIC", 0xFEE00000))
+# registers of the host that its firmware's MADT names, by their first address
+REGISTERS = (("the I/O APIC", IO_APIC), ("the local APIC", LOCAL_APIC))
 NAMES = (("the VGA window", VGA_WINDOW, BIOS), ("the BIOS area", BIOS, ONE_MIB))
 MAP = "the host's E820"
 
@@ -31,7 +31,7 @@ def without_bytes(host: Host, spa: Spa) -> Part:
                 return Part({"spa": spa, "dimm": dimm.id}, [hop], {}, hint + LINE - spa)
     kind, end = _entry(host, spa)
     if DEVICES <= spa < HIGH or spa >> PAGE_SHIFT == FLUSH_HINTS >> PAGE_SHIFT:
-        name = next((name for name, base in REGISTERS if base <= spa < base + 0x1000), "registers of devices")
+        name = next((name for name, base in REGISTERS if base <= spa < base + PAGE), "registers of devices")
         begins = min((base for _, base in REGISTERS if base > spa), default=HIGH)
         hops = [
             Hop("firmware", f"host address {spa:#x}: {kind}", MAP),
