@@ -68,9 +68,21 @@ def _windows(record: DomainRecord, devices: Sequence[GuestNvdimm], model: Device
     for made, one in zip(devices, record.vnvdimms, strict=True):
         keys = {"label_size": one.label_size, "unarmed": int(one.unarmed), "node": one.node}
         words = ",".join([f"{key}={value}" for key, value in keys.items() if value] + ["mode=ro"] * one.read_only)
-        window = Window(made.name, made.gpa, made.size, offset, one.path, one.extents, one.slot + 1)
-        window = window._replace(serial=serials.get(made.gpa, 0), options=words)
-        windows.append(window._replace(label_size=one.label_size, labels=labels))
+        windows.append(
+            Window(
+                made.name,
+                made.gpa,
+                made.size,
+                offset,
+                one.path,
+                one.extents,
+                handle=one.slot + 1,
+                serial=serials.get(made.gpa, 0),
+                label_size=one.label_size,
+                labels=labels,
+                options=words,
+            )
+        )
         offset, labels = offset + made.size, labels + one.label_size
     return windows
 
