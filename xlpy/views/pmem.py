@@ -47,17 +47,17 @@ def pmem(host: Host) -> list[PmemRow]:
     for record in filter(None, map(exports.get, exports.keys())):
         for one in record["vnvdimms"]:
             users.setdefault(one["data"]["device"], []).append(f"{record['name']} (exported)")
-    items = host.dom0.list_namespaces()
-    for item in items:
-        item["users"] = sorted(set(users.get(item.get("blockdev", item.get("chardev", "")), [])))
+    return [_row(host, item, users) for item in host.dom0.list_namespaces()]
+
+
+def _row(host: Host, item: dict[str, Any], users: dict[str, list[str]]) -> PmemRow:
+    device = item.get("blockdev", item.get("chardev"))
+    item["users"] = sorted(set(users.get(device or "", [])))
+    if device is not None:
         item |= _bad_blocks(host, item)
-    return [_device(item) for item in items]
-
-
-def _device(item: dict[str, Any]) -> PmemRow:
     return PmemRow(
         dev=item["dev"],
-        device=item.get("blockdev", item.get("chardev")),
+        device=device,
         mode=item["mode"],
         size=item["size"],
         resource=item["resource"],
@@ -74,8 +74,7 @@ def _device(item: dict[str, Any]) -> PmemRow:
 
 def _bad_blocks(host: Host, item: dict[str, Any]) -> dict[str, Any]:
     """The keys with which ``ndctl list -M`` reports bad sectors, and the device that has them."""
-    device = item.get("blockdev", item.get("chardev"))
-    if device is None or item["resource"] is None or not len(host.dom0.bad):
+    if item["resource"] is None or not len(host.dom0.bad):
         return {}
     from xlpy.views.bad_blocks import inside
 
