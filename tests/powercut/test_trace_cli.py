@@ -80,6 +80,25 @@ def test_cut_up_to_a_mark(make_trace, trace):
     assert shown.out.startswith("3 epochs, ")  # but not the end, which comes after it
 
 
+@pytest.mark.parametrize(("wanted", "tried"), [(1, 1), (3, 3), (4, 4), (5, 4)])
+def test_cut_of_a_sample(make_trace, trace, wanted, tried):
+    """So many epochs, or all of them when there are fewer."""
+    shown = trace("cut", make_trace(RIGHT).path, "--sample", wanted, "--seed", "7", *check())
+    assert shown.out.startswith(f"{tried} epochs, ")
+
+
+def test_the_bar_of_a_cut_ends_at_the_epochs_chosen(make_trace, trace, monkeypatch):
+    """On a terminal."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    totals = []
+    monkeypatch.setattr("rich.progress.Progress.add_task", lambda _bar, _text, total: totals.append(total) or 0)
+    monkeypatch.setattr("rich.progress.Progress.update", lambda *_words, **_fields: None)
+    path = make_trace(RIGHT).path
+    for words in ((), ("--sample", "2"), ("--mark", "1"), ("--at", "0")):
+        trace("cut", path, *words, *check())
+    assert totals == [4, 2, 3, 1]
+
+
 def test_cut_as_json_is_a_line_for_each_result(make_trace, trace):
     lines = trace("cut", make_trace(RIGHT).path, "--json", *check()).out.splitlines()
     assert [json.loads(line)["schema"] for line in lines] == ["xlpy.trace-result/1"] * 3 + ["xlpy.trace-cut/1"]
