@@ -97,7 +97,7 @@ class Guest:
 
 @pytest.fixture(scope="module")
 def boot(kit, one_at_a_time):
-    """Boot a domain with a script of tests/boot/guest; what the guest said."""
+    """Boot a domain with a script, by default of tests/boot/guest; what the guest said."""
     del one_at_a_time
 
     def start(root, domain, script, *more, append="quiet"):

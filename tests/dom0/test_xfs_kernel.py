@@ -11,12 +11,10 @@ import hashlib
 import json
 import lzma
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from boot.test_linux import REPO, SECONDS, Guest, kit, one_at_a_time
+from boot.test_linux import REPO, boot, create, kit, one_at_a_time
 from programs import need
 
 from xlpy.addr import MIB
@@ -29,7 +27,7 @@ from xlpy.errors import Unsafe
 from xlpy.host import Host
 from xlpy.toolstack.backing.resolve import resolve
 
-__all__ = ["kit", "one_at_a_time"]
+__all__ = ["boot", "kit", "one_at_a_time"]
 
 ASKED = os.environ.get("XLPY_XFS_KERNEL", "")
 KEPT = Path(__file__).parent / "xfs_logs.json"
@@ -85,37 +83,15 @@ asked = pytest.mark.skipif(not ASKED, reason="XLPY_XFS_KERNEL=1 asks the kernel 
 
 
 @pytest.fixture(scope="module")
-def judged(kit, one_at_a_time, tmp_path_factory):
+def judged(boot, tmp_path_factory):
     """What the guest said, and the three images."""
-    del one_at_a_time
     need("qemu-system-x86_64", "xfs_repair")
     folder = tmp_path_factory.mktemp("xfs-kernel")
     root = folder / "host"
-    for name, text in (("machine.yaml", MACHINE), ("x.cfg", GUEST)):
-        (folder / name).write_text(text)
-    for line in (f"-q host init --machine {folder / 'machine.yaml'}", f"create -q {folder / 'x.cfg'}"):
-        assert run(["--root", str(root), *line.split()]) == 0
-    kernel, initrd = kit(REPO / "tests" / "dom0" / "xfs_log.sh", "--with", "xfs")
-    words = [
-        "boot",
-        "x",
-        "--kernel",
-        kernel,
-        "--initrd",
-        initrd,
-        "--append",
-        "quiet maxcpus=1",
-        "--timeout",
-        str(SECONDS),
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "xlpy", "--root", str(root), *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout[-2000:]
+    (folder / "machine.yaml").write_text(MACHINE)
+    assert run(["--root", str(root), "-q", "host", "init", "--machine", str(folder / "machine.yaml")]) == 0
+    create(root, GUEST, folder)
+    guest = boot(root, "x", REPO / "tests" / "dom0" / "xfs_log.sh", "--with", "xfs", append="quiet maxcpus=1")
     images = {}
     with Host.open(root) as host:
         for disk, name in zip(JUDGED, "abc", strict=True):
@@ -127,7 +103,6 @@ def judged(kit, one_at_a_time, tmp_path_factory):
                         data = host.hw.read(piece.spa + at, min(MIB, piece.length - at))
                         if any(data):
                             os.pwrite(file.fileno(), data, piece.logical + at)
-    guest = Guest(done.stdout)
     if ASKED == "record":
         KEPT.write_text(
             json.dumps({JUDGED[disk]: recorded(path, guest[disk].strip()) for disk, path in images.items()})
