@@ -6,17 +6,9 @@ import pytest
 
 from xlpy import abi
 from xlpy.errors import ConfigError, FirmwareStopped
-from xlpy.testhosts import fresh
 from xlpy.toolstack.config.domain_config import load_config
 
 LONG_TABLE = b"BAD!" + (1 << 20).to_bytes(4, "little") + bytes(92)  # longer than its file: hvmloader stops
-
-
-@pytest.fixture
-def host(tmp_path):
-    """A host of one's own."""
-    with fresh(None, tmp_path / "host") as host:
-        yield host
 
 
 @pytest.fixture
