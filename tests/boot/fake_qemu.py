@@ -3,7 +3,6 @@
 say TEXT       a line on the serial console
 stage TEXT     write TEXT at the start of every staged vNVDIMM
 ask HANDLE     put the question for the label size of a device into the mailbox, and print status and sizes
-time COUNT     ask as often, and print the median of what an answer took, in microseconds
 hammer COUNT   ring without waiting for an answer, a line on the console every hundred times
 monitor        wait for a command of the human monitor, and say it
 echo           read a line from the console and say it
@@ -70,12 +69,10 @@ class Machine:
 
     def ask(self, handle):
         self.ring(handle)
-        start = time.monotonic()
         while self.ram[self.mailbox]:
             time.sleep(0.0002)
-        taken = time.monotonic() - start
         (length,) = struct.unpack_from("<I", self.ram, self.mailbox + LENGTH)
-        return struct.unpack_from(f"<{length // 4}I", self.ram, self.mailbox + DATA), taken
+        return struct.unpack_from(f"<{length // 4}I", self.ram, self.mailbox + DATA)
 
 
 def play(machine, words):
@@ -91,10 +88,7 @@ def play(machine, words):
                         file.write(text)
             print("staged", flush=True)
         elif word == "ask":
-            print(*machine.ask(int(next(words)))[0], flush=True)
-        elif word == "time":
-            taken = sorted(machine.ask(1)[1] for _ in range(int(next(words))))
-            print(int(taken[len(taken) // 2] * 1e6), flush=True)
+            print(*machine.ask(int(next(words))), flush=True)
         elif word == "hammer":
             for number in range(int(next(words))):
                 machine.ring(1)
