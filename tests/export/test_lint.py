@@ -72,10 +72,6 @@ def test_every_reason_at_once(box):
     assert codes(one(dom0, path, read_only=True)) == ["NOT-DAX", "SIZE", "UNWRITTEN"]
 
 
-def _holder(box):
-    box.write(box.disk / "holders/dm-0/dm/name", "vg0-root")
-
-
 def _swap(box):
     box.write(box.proc / "swaps", f"Filename Type Size Used Priority\n{box.mnt}/a file 4 0 -2")
 

@@ -22,8 +22,6 @@ XEN_LEAVES = {
     1: (0x000506E3, 0, 0, 0x1783FBFF),
 }
 
-TABLE_AREA = range(0xFC000, 0xFE000)
-
 
 class PciFunction:
     """One function: ids, and BARs as {register: (size, low bits)}; 64-bit BARs have bit 2 of the low bits set."""
