@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -112,12 +112,10 @@ def theirs(file, seconds=240):
     """The same of acpiexec."""
     with tempfile.TemporaryFile() as out:
         command = [tool("acpiexec"), "-b", "execute MAIN", file.name]
-        process = subprocess.Popen(command, cwd=file.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        end = time.monotonic() + seconds
-        while process.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        process.kill()
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                command, cwd=file.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=seconds, check=False
+            )
         out.seek(0)
         text = out.read().decode("latin-1")
     return dict(VERDICT.findall(text)), "Evaluation of \\MAIN returned" in text
