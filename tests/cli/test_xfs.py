@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from dom0.test_xfs import copied, repair
 from programs import need
 
 from xlpy.host import Host
@@ -19,19 +19,6 @@ MACHINE = CONFIGS / "machines" / "xfs.yaml"
 def host_root(tmp_path):
     need("mkfs.xfs", "xfs_repair", "xfs_db")
     return tmp_path / "host"
-
-
-def repair(root, image):
-    """What xfs_repair has against the file system on the host's media."""
-    host = Host.open(root)
-    window = host.dom0.device("/dev/pmem0").window
-    media, offset = host.hw.locate_file(window.start)
-    host.store.close()
-    args = [f"skip={offset}", f"count={window.size}", "iflag=skip_bytes,count_bytes", "bs=64K", "conv=sparse"]
-    subprocess.run(["dd", f"if={media}", f"of={image}", "status=none", *args], check=True)
-    os.truncate(image, window.size)
-    found = subprocess.run([need("xfs_repair"), "-n", image], capture_output=True, text=True, check=False)
-    return found.stderr if found.returncode else ""
 
 
 def test_a_domain_on_xfs(xlpy, host_root, tmp_path):
@@ -53,4 +40,5 @@ def test_a_domain_on_xfs(xlpy, host_root, tmp_path):
     out = tmp_path / "out"
     xlpy("pmem", "read", "/mnt/pmem0/vm1.img", "4K", "8K", "-o", out)
     assert out.read_bytes() == data.read_bytes()
-    assert repair(host_root, tmp_path / "image") == ""
+    with Host.open(host_root) as host:
+        assert repair(copied(host.hw, host.dom0, tmp_path / "image")) == ""
