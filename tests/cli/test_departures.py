@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -154,7 +153,7 @@ def compiler(xlpy, vm, tmp_path):
 
 @row("`list -l`")
 def long_list(xlpy, vm, tmp_path):
-    assert [list(entry) for entry in json.loads(xlpy("list", "-l").out)] == [["domid", "xen", "config"]] * 2
+    assert [list(entry) for entry in xlpy("list", "-l").json] == [["domid", "xen", "config"]] * 2
 
 
 @row("`vcpu-list`")
@@ -198,7 +197,7 @@ def pvh(xlpy, vm, tmp_path):
     config = tmp_path / "b.cfg"
     config.write_text(f'name = "b"\ntype = "pvh"\nmemory = 64\nkernel = "{config}"\n')
     xlpy("create", "-q", config)
-    assert json.loads(xlpy("mem", "read", "b", "0xfc000000", "16", "--json").out)["length"] == 16
+    assert xlpy("mem", "read", "b", "0xfc000000", "16", "--json").json["length"] == 16
 
 
 @row("`migrate`")

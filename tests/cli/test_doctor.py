@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 
@@ -137,4 +136,4 @@ def test_a_root_that_cannot_be_written(xlpy, host_root, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     assert "nobody" in xlpy("destroy", "nobody", status=4).err
     assert not (host_root / "last-failure").exists()
-    assert json.loads(xlpy("doctor", "--json").out)["last_failure"] is None
+    assert xlpy("doctor", "--json").json["last_failure"] is None

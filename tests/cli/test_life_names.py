@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from xlpy.cli.overview import _duration
@@ -249,12 +247,12 @@ class TestMemory:
 
     def test_memory_below_maxmem(self, xlpy, configs):
         xlpy("create", "-q", configs / "quickstart.cfg", "memory=256", "maxmem=512")
-        assert json.loads(xlpy("list", "-l", "quickstart").out)[0]["config"]["b_info"]["target_memkb"] == 256 << 10
+        assert xlpy("list", "-l", "quickstart").json[0]["config"]["b_info"]["target_memkb"] == 256 << 10
         assert xlpy("list", "--json").json["items"][0]["memory_mb"] == 256
         xlpy("mem-set", "quickstart", "300")
         xlpy("reboot", "quickstart")
         # as in libxl, the target of a domain that is populated on demand grows by its slack when it is read back
-        build = json.loads(xlpy("list", "-l", "quickstart").out)[0]["config"]["b_info"]
+        build = xlpy("list", "-l", "quickstart").json[0]["config"]["b_info"]
         assert build["target_memkb"] == 301 << 10
         assert (build["max_memkb"], build["video_memkb"]) == (512 << 10, 8192)
 
@@ -265,7 +263,7 @@ class TestMemory:
         xlpy("mem-set", "quickstart", "200")
         home = "/local/domain/1/memory"
         assert xlpy("xenstore", "read", f"{home}/static-max", f"{home}/target").out == "262144\n204800\n"
-        build = json.loads(xlpy("list", "-l", "quickstart").out)[0]["config"]["b_info"]
+        build = xlpy("list", "-l", "quickstart").json[0]["config"]["b_info"]
         assert (build["max_memkb"], build["target_memkb"], build["video_memkb"]) == (262144, 204800, 0)
         uuid = xlpy("list", "--json").json["items"][0]["uuid"]
         assert xlpy("xenstore", "read", f"/vm/{uuid}/memory").out == "200\n"

@@ -37,7 +37,7 @@ class TestAttach:
         assert [row["kind"] for row in xlpy("map", vm, "--json").json["items"]].count("pmem") == 2
         xlpy("mem", "write", vm, "0x540000000", "--hex", "cafe")
         assert xlpy("xenstore", "read", "/libxl/1/device/nvdimm/1/file").out == "/dev/pmem1\n"
-        config = json.loads(xlpy("list", "-l", vm).out)[0]["config"]
+        config = xlpy("list", "-l", vm).json[0]["config"]
         assert config["vnvdimms"][1] == {"file": "/dev/pmem1", "label_size": 262144}
 
     def test_table(self, xlpy, vm):
@@ -65,7 +65,7 @@ class TestAttach:
             assert [one["node"] for one in found] == [1, 1]
             domid = found[0]["domid"]
             assert xlpy("xenstore", "read", f"/libxl/{domid}/device/nvdimm/1/node").out == "1\n"
-            stored = json.loads(xlpy("list", "-l", "nodes").out)[0]["config"]["vnvdimms"]
+            stored = xlpy("list", "-l", "nodes").json[0]["config"]["vnvdimms"]
             assert [one["node"] for one in stored] == [1, 1]
             if not turn:
                 xlpy("reboot", "nodes")
@@ -139,7 +139,7 @@ class TestDetach:
         assert devices(xlpy) == []
         assert xlpy("mem", "read", vm, "0x500000000", "4", "--json").json["hex"] == "ffffffff"
         xlpy("xenstore", "read", "/libxl/1/device/nvdimm/0", status=4)
-        assert "vnvdimms" not in json.loads(xlpy("list", "-l", vm).out)[0]["config"]
+        assert "vnvdimms" not in xlpy("list", "-l", vm).json[0]["config"]
 
     @pytest.mark.parametrize("name", ["0", "NV00", "/mnt/pmem0/vm1.img"])
     def test_by_force_and_any_name(self, xlpy, vm, name):

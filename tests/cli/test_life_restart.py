@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import struct
@@ -43,12 +42,12 @@ def domains(xlpy):
 class TestRestart:
     def test_new_domid_and_nothing_else(self, xlpy, create):
         create('cpus="2-3"')
-        before = json.loads(xlpy("list", "-l", "quickstart").out)[0]["config"]
+        before = xlpy("list", "-l", "quickstart").json[0]["config"]
         xlpy("mem", "write", "quickstart", PMEM, "--hex", "6b657074")
         found = xlpy("reboot", "quickstart")
         assert found.err == "Rebooting domain 1\ndomain 1 (quickstart) was started again as domain 2\n"
         assert domains(xlpy) == [(2, "quickstart", "r-----")]
-        assert json.loads(xlpy("list", "-l", "quickstart").out)[0]["config"] == before
+        assert xlpy("list", "-l", "quickstart").json[0]["config"] == before
         assert xlpy("mem", "read", "quickstart", PMEM, "4", "--json").json["hex"] == "6b657074"
         assert xlpy("acpi", "dump", "quickstart").out
         xlpy("list", "1", status=4)
@@ -72,7 +71,7 @@ class TestRestart:
         xlpy("mem-set", "other", "400")
         for _ in range(2):
             xlpy("reboot", "other")
-        config = json.loads(xlpy("list", "-l", "other").out)[0]["config"]
+        config = xlpy("list", "-l", "other").json[0]["config"]
         assert config["c_info"]["name"] == "other"
         assert config["b_info"]["target_memkb"] == 400 << 10
         assert config["vnvdimms"][1] == {"file": "/dev/pmem1", "label_size": 262144}
@@ -281,10 +280,10 @@ class TestConfigUpdate:
 
     def test_shows_what_was_read(self, xlpy, create, configs):
         create()
-        shown = json.loads(xlpy("config-update", "-d", "quickstart", configs / "quickstart.cfg").out)
+        shown = xlpy("config-update", "-d", "quickstart", configs / "quickstart.cfg").json
         assert shown["domid"] is None
         assert shown["config"]["c_info"]["name"] == "quickstart"
-        shown = json.loads(xlpy("config-update", "-n", "quickstart", configs / "two.cfg").out)
+        shown = xlpy("config-update", "-n", "quickstart", configs / "two.cfg").json
         assert shown["config"]["c_info"]["name"] == "two"
         xlpy("reboot", "quickstart")
         assert domains(xlpy)[0][1] == "quickstart"  # the dry run stored nothing

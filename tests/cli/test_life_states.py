@@ -37,11 +37,10 @@ class TestList:
         assert dom0.endswith("  0.0                -          Pool-0 all")
 
     def test_long_is_an_array_with_live_values(self, xlpy, vm):
-        import json
 
         xlpy("rename", vm, "renamed")
         xlpy("mem-set", "renamed", "384")
-        (entry,) = json.loads(xlpy("list", "-l", "renamed").out)
+        (entry,) = xlpy("list", "-l", "renamed").json
         assert list(entry) == ["domid", "xen", "config"]
         assert entry["domid"] == 1
         config = entry["config"]

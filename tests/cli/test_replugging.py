@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from copying import copy_tree
 
@@ -96,7 +94,7 @@ def name(xlpy, dimm):
 
 
 def listed(xlpy, words):
-    return json.loads(xlpy("ndctl", "list", *words.split()).out)
+    return xlpy("ndctl", "list", *words.split()).json
 
 
 def is_whole(xlpy, found):
@@ -155,7 +153,7 @@ def test_what_is_not_the_set_that_it_was_has_no_namespace(xlpy, pulled, tmp_path
     other = "new" if "id: new" in pulled.read_text() else "b"
     found = region(xlpy, "a", other)
     assert "namespaces" not in found
-    label = json.loads(xlpy("ndctl", "read-labels", "-j", name(xlpy, "a")).out)[0]["label"]
+    label = xlpy("ndctl", "read-labels", "-j", name(xlpy, "a")).json[0]["label"]
     assert any(one["name"] == "one" for one in label)
     xlpy("host", "unplug", "pair", "--to", tmp_path / "drawer")
     if other == "new":

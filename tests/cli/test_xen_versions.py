@@ -1,6 +1,5 @@
 """``--xen`` and ``XLPY_XEN``: which Xen a host gets, and as which one a configuration is read."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -31,14 +30,14 @@ def test_a_host_has_the_version_that_was_asked_for(xlpy, config, version):
     assert (key(info, "xen_minor"), key(info, "xen_version")) == (version.partition(".")[2], version)
     assert f"Xen version {version}" in xlpy("dmesg").out
     assert f"xen-{version}" in xlpy("xenstore", "read", "/tool/xenstored").out
-    assert json.loads(xlpy("list", "-l", "a").out)[0]["xen"] == version
-    assert json.loads(xlpy("create", "-n", "--json", config, 'name="other"').out)["xen"] == version
+    assert xlpy("list", "-l", "a").json[0]["xen"] == version
+    assert xlpy("create", "-n", "--json", config, 'name="other"').json["xen"] == version
 
 
 def test_the_variable_chooses_and_the_option_wins(xlpy, config, monkeypatch):
     monkeypatch.setenv("XLPY_XEN", "4.19")
-    assert json.loads(xlpy("create", "-n", "--json", config).out)["xen"] == "4.19"
-    assert json.loads(xlpy("create", "-n", "--json", "--xen", "4.18", config).out)["xen"] == "4.18"
+    assert xlpy("create", "-n", "--json", config).json["xen"] == "4.19"
+    assert xlpy("create", "-n", "--json", "--xen", "4.18", config).json["xen"] == "4.18"
 
 
 @pytest.mark.parametrize("version", ["4.16", "4.21", "x", "4"])

@@ -5,7 +5,6 @@ Texts and numbers are those of a real Xen 4.17.7 where it was asked.
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -39,7 +38,7 @@ class TestVcpus:
         xlpy("vcpu-set", vm, "1")
         assert xlpy("xenstore", "read", *paths).out.split() == ["online"] + ["offline"] * 3
         # QEMU never takes a vCPU out again
-        build = json.loads(xlpy("list", "-l", vm).out)[0]["config"]["b_info"]
+        build = xlpy("list", "-l", vm).json[0]["config"]["b_info"]
         assert build["avail_vcpus"] == [0, 1, 2]
         assert xlpy("list", "--json").json["items"][0]["vcpus"] == 1
 
@@ -91,7 +90,7 @@ class TestVcpus:
             "quickstart                           1    256    0",
         ]
         xlpy("sched-credit2", "-d", vm, "-w", "512", "-c", "50")
-        params = json.loads(xlpy("list", "-l", vm).out)[0]["config"]["b_info"]["sched_params"]
+        params = xlpy("list", "-l", vm).json[0]["config"]["b_info"]["sched_params"]
         assert params == {"sched": "credit2", "weight": 512, "cap": 50}
         xlpy("sched-credit2", "-w", "5", status=2)
         xlpy("sched-credit2", "-d", vm, "-c", "500", status=8)
@@ -106,7 +105,7 @@ class TestDevices:
         xlpy("block-attach", vm, f"{disk},raw,xvda,rw")
         row = "51712 0   1      1     -1     -1       /local/domain/0/backend/vbd/1/51712"
         assert xlpy("block-list", vm).out == f"{self.HEAD}\n{row}\n"
-        (stored,) = json.loads(xlpy("list", "-l", vm).out)[0]["config"]["disks"]
+        (stored,) = xlpy("list", "-l", vm).json[0]["config"]["disks"]
         assert stored == {"pdev_path": str(disk), "vdev": "xvda", "format": "raw", "readwrite": 1}
         assert "already exists" in xlpy("block-attach", vm, f"{disk},raw,xvda,rw", status=5).err
         xlpy("reboot", vm)
@@ -146,7 +145,7 @@ class TestDevices:
         xlpy("create", "-q", configs / "quickstart.cfg", 'vif=[""]')
         mac = xlpy("network-list", "quickstart", "--json").json["items"][0]["mac"]
         assert mac.startswith("00:16:3e:")
-        assert json.loads(xlpy("list", "-l", "quickstart").out)[0]["config"]["nics"][0]["mac"] == mac
+        assert xlpy("list", "-l", "quickstart").json[0]["config"]["nics"][0]["mac"] == mac
 
     def test_no_pci_device_can_be_had(self, xlpy, configs):
         assert xlpy("pci-assignable-list").out == ""
