@@ -6,6 +6,7 @@ Texts and numbers are those of a real Xen 4.17.7 where it was asked.
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,7 @@ class TestConsole:
     def test_what_a_booted_guest_said(self, xlpy, vm, host_root):
         (host_root / "domains" / "1" / "serial.log").write_bytes(b"login: \xff")
         assert subprocess.run(
-            ["xlpy", "--root", host_root, "console", vm], capture_output=True, check=True
+            [sys.executable, "-m", "xlpy", "--root", host_root, "console", vm], capture_output=True, check=True
         ).stdout.endswith(b"Invoking SeaBIOS ...\nlogin: \xff")
 
     def test_debug_keys(self, xlpy, vm):
