@@ -101,6 +101,7 @@ def _make_ext4(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> None:
 
 def _make_xfs(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> None:
     from xlpy.dom0.ext4.make import EPOCH
+    from xlpy.dom0.image import written_places
     from xlpy.dom0.xfs.make import NewFile, make_xfs
     from xlpy.dom0.xfs.reader import XfsImage
 
@@ -121,10 +122,8 @@ def _make_xfs(hw: Hardware, device: BlockDevice, spec: FilesystemSpec) -> None:
             extents = image.fiemap(image.lookup(file.path.removeprefix(spec.mount)))
 
             def store(at: int, data: bytes, extents: Extents = extents) -> None:
-                for extent in extents:
-                    first, last = max(at, extent.logical), min(at + len(data), extent.logical + extent.length)
-                    if first < last:
-                        write(extent.physical + first - extent.logical, data[first - at : last - at])
+                for first, last, place in written_places(extents, at, at + len(data)):
+                    write(place, data[first - at : last - at])
 
             _fill(store, file)
     image.close()

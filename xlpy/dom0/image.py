@@ -10,7 +10,7 @@ from xlpy.inputs import unreadable
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from xlpy.dom0.extents import Extent
 
@@ -60,6 +60,14 @@ class ImageFile:
         self.close()
 
 
+def written_places(extents: Iterable[Extent], start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Where on the device the written parts of ``[start, end)`` of a file are: (first byte, behind the last, place)."""
+    for extent in extents:
+        first, last = max(start, extent.logical), min(end, extent.logical + extent.length)
+        if first < last and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
+            yield first, last, extent.physical + first - extent.logical
+
+
 def read_mapped(
     read: Callable[[int, int], bytes], extents: Iterable[Extent], size: int, offset: int, length: int
 ) -> bytes:
@@ -73,8 +81,6 @@ def read_mapped(
     """
     end = min(offset + length, size)
     data = bytearray(max(end - offset, 0))
-    for extent in extents:
-        first, last = max(offset, extent.logical), min(end, extent.logical + extent.length)
-        if first < last and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
-            data[first - offset : last - offset] = read(extent.physical + first - extent.logical, last - first)
+    for first, last, place in written_places(extents, offset, end):
+        data[first - offset : last - offset] = read(place, last - first)
     return bytes(data)

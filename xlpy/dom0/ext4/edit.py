@@ -23,7 +23,7 @@ from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.ext4.scratch import ScratchCopy
 from xlpy.dom0.ext4.tools import debugfs, no_space, quote
 from xlpy.dom0.ext4.tree import MAX_WRITTEN
-from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
+from xlpy.dom0.image import written_places
 from xlpy.errors import Conflict, Constraint, FormatError, NotFound, Unsafe, UsageError
 from xlpy.typing import TYPE_CHECKING
 
@@ -195,11 +195,8 @@ class Ext4Editor(InPlace):
         """
         with editing(self._image, self._offset), Ext4Image(*self._where, guarded=False) as fs:
             inode = fs.lookup(path)
-            pieces, end = [], offset + len(data)
-            for extent in fs.fiemap(inode, path):
-                first, last = max(offset, extent.logical), min(end, extent.logical + extent.length)
-                if first < last and not extent.flags & FIEMAP_EXTENT_UNWRITTEN:
-                    pieces.append((first, last, extent.physical + first - extent.logical))
+            end = offset + len(data)
+            pieces = list(written_places(fs.fiemap(inode, path), offset, end))
             if sum(last - first for first, last, _ in pieces) < len(data) or end > inode.size:
                 raise Unsafe(
                     f"{path}: [{offset:#x}, {end:#x}) is not written in full", hint=f"xlpy pmem prepare {path}"
