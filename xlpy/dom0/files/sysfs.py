@@ -9,6 +9,7 @@ from __future__ import annotations
 from xlpy.addr import SECTOR
 from xlpy.dom0.nvdimm.namespace import MODES
 from xlpy.errors import NotFound
+from xlpy.hw.machine import SECTOR_SIZES
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 BUS = "/sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0"
 E820_BUS = "/sys/devices/platform/e820_pmem/ndbus1"  # of ranges that no NFIT has
-SECTORS = (512, 4096)
-BTT_SECTORS = (512, 520, 528, 4096, 4104, 4160, 4224)
 _MAX_LINKS = 40
 
 
@@ -237,14 +236,18 @@ class Sysfs:
                 uuid=one.label,
                 alt_name=one.name,
                 dpa_extents=self._live(1, lambda nd: nd.namespace(one.dev).dpa_extents),
-                sector_size=self._live("[512] 4096 ", lambda nd: _choice(SECTORS, nd.namespace(one.dev).sector_size)),
+                sector_size=self._live(
+                    "[512] 4096 ", lambda nd: _choice(SECTOR_SIZES, nd.namespace(one.dev).sector_size)
+                ),
             )
         if not holder:
             return namespace
         path = self._device(holder, f"{parent}/{holder}")
         self._put(path, namespace=one.dev, uuid=one.uuid, size=one.size)
         if kind == "btt":
-            self._put(path, sector_size=_choice(BTT_SECTORS, one.sector_size), log_zero_flags="Y")
+            from xlpy.dom0.nvdimm.nd.btt import BTT_SECTOR_SIZES
+
+            self._put(path, sector_size=_choice(BTT_SECTOR_SIZES, one.sector_size), log_zero_flags="Y")
         else:
             from xlpy.dom0.nvdimm.infoblock import ALIGNMENTS
 

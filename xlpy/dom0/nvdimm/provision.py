@@ -9,6 +9,7 @@ from xlpy.dom0.nvdimm.labels import empty_index, read_area
 from xlpy.dom0.nvdimm.namespace import MODE_OF, MODES
 from xlpy.dom0.nvdimm.nd.region import NSTYPE_PMEM
 from xlpy.errors import Conflict, Constraint
+from xlpy.hw.machine import SECTOR_SIZES
 from xlpy.typing import TYPE_CHECKING
 from xlpy.uuids import derived, uuid_text
 
@@ -116,7 +117,7 @@ def _labelled(region: NdRegion, spec: NamespaceSpec, place: int) -> NdNamespace:
     seed.store_uuid(uuid_text(derived(f"{region.dev}.{place}")))
     seed.store_alt_name(spec.name)
     seed.store_size(spec.size or region.max_available_extent)
-    seed.store_sector_size(spec.sector_size if spec.mode == "sector" and spec.sector_size in (512, 4096) else 512)
+    seed.store_sector_size(spec.sector_size if spec.mode == "sector" and spec.sector_size in SECTOR_SIZES else 512)
     seed.store_holder_class(MODES[spec.mode][1])
     if spec.mode == "raw":
         seed.bind()
