@@ -1,4 +1,4 @@
-"""The state directory of a host: its location, its contents, and its removal."""
+"""The state directory of a host: its location, its contents, and who may use it; ``replacing`` makes and removes it."""
 
 from __future__ import annotations
 

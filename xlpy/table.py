@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 _LAST = "\U0010ffff"  # behind every character of a key
-# names of domains: what is searched by value, in the words of the index and of every query that is to use it
 BOOTS = "boot"  # the table of the domains that an emulator runs: booting keeps it, other commands look into it
+# names of domains: what is searched by value, in the words of the index and of every query that is to use it
 INDEXED = "room = 'xenstore' AND key GLOB '/local/domain/*/name'"
 # The primary key, by name: else SQLite asks of each new argument whether the other index fits it, and plans the search
 # anew, which takes twice as long as the search itself.
