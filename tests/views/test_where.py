@@ -220,6 +220,13 @@ def test_host_addresses_that_are_no_pmem(host, spa, what):
     assert (answer.at.media is None) == ("no memory" in what)
 
 
+@pytest.mark.parametrize("page", [0xFEC00000, 0xFEE00000])
+def test_registers_end_with_their_page(host, page):
+    assert whereis.by_spa(host, page + 0x10).run == 0xFF0
+    what = whereis.by_spa(host, page + 0x1000).hops[-1].what
+    assert what.startswith("registers of devices")
+
+
 def test_whose_host_ram_is(host):
     """As Xen has divided it at boot."""
     from xlpy.hypervisor.heap import at_boot

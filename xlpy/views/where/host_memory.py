@@ -32,12 +32,13 @@ def without_bytes(host: Host, spa: Spa) -> Part:
     kind, end = _entry(host, spa)
     if DEVICES <= spa < HIGH or spa >> PAGE_SHIFT == FLUSH_HINTS >> PAGE_SHIFT:
         name = next((name for name, base in REGISTERS if base <= spa < base + PAGE), "registers of devices")
-        begins = min((base for _, base in REGISTERS if base > spa), default=HIGH)
+        edges = (edge for _, base in REGISTERS for edge in (base, base + PAGE))
+        changes = min((edge for edge in edges if edge > spa), default=HIGH)
         hops = [
             Hop("firmware", f"host address {spa:#x}: {kind}", MAP),
             Hop("silicon", f"{name}: no memory, nothing is stored", "the machine's address map"),
         ]
-        return Part({"spa": spa}, hops, {}, min(end, begins) - spa)
+        return Part({"spa": spa}, hops, {}, min(end, changes) - spa)
     raise Constraint(
         f"there is no memory at host address {spa:#x}",
         code="XLPY-HW-NO-MEMORY",
