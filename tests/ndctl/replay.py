@@ -12,6 +12,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from ndctl import media, recorded
@@ -19,7 +20,6 @@ from ndctl.differences import plain
 from ndctl.machine import DIMMS, REGIONS, machine_yaml
 from ndctl.recorded import FINISH, Result
 from ndctl.sequences import Answer, Sequence
-from placing import place
 
 from xlpy.addr import Spa
 from xlpy.cli.kept import Kept
@@ -100,7 +100,7 @@ class Replay:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         subprocess.run(["cp", "-a", "--sparse=always", self._made[state], root], check=True)
-        with place(work, XLPY_ROOT=str(root)):
+        with contextlib.chdir(work), patch.dict(os.environ, XLPY_ROOT=str(root)):
             kept = Kept(OPTIONS)
             try:
                 yield kept, partial(_command, kept, self._like)

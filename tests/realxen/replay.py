@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
-from placing import place
 from realxen.scene import Answer, lay
 
 from xlpy.cli.main import run
@@ -61,7 +62,7 @@ def replay(steps: Iterable[Step], real: Iterable[Answer], folder: Path, xen: str
     (folder / "machine.yaml").write_text(MACHINE)
     root = folder / "host"
     Host.make(root, folder / "machine.yaml", xen=xen).store.close()
-    with place(folder / "work", XLPY_ROOT=str(root), XLPY_XEN=xen):
+    with contextlib.chdir(folder / "work"), patch.dict(os.environ, XLPY_ROOT=str(root), XLPY_XEN=xen):
         for step, theirs in zip(steps, real, strict=True):
             if step.model is None:
                 yield None
