@@ -71,6 +71,16 @@ def test_features_that_do_not_matter_here(tmp_path, features):
         assert fs.lookup("/lost+found").kind == "dir"
 
 
+def test_a_directory_in_two_places(tmp_path):
+    image = Image(tmp_path / "fs.img", 8 * MIB).mke2fs()
+    image.debugfs("mkdir d", "mkdir d/e", "write /dev/null d/f")
+    with Ext4Image(image.path) as fs:
+        assert [path for path, _ in fs.walk()] == ["/d/f"]
+    image.debugfs("ln d d/e/up")
+    with Ext4Image(image.path) as fs, pytest.raises(FormatError, match=r"directory 12 is in two places"):
+        list(fs.walk())
+
+
 def test_a_journal_device(tmp_path):
     image = Image(tmp_path / "journal.img", 8 * MIB)
     need("mke2fs")

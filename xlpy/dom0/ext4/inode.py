@@ -12,9 +12,10 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from xlpy.dom0.ext4.superblock import Superblock
+    from xlpy.errors import FormatError
 
 ROOT = 2
 
@@ -218,3 +219,33 @@ def lookup(
             )
         todo += target.split("/")[::-1]
     return trail[-1]
+
+
+def walk(
+    root: Inode,
+    listdir: Callable[[Inode, str], dict[str, int]],
+    load: Callable[[int], Inode],
+    error: Callable[[str, str], FormatError],
+) -> Iterator[tuple[str, Inode]]:
+    """Path and inode of every regular file; the same for every file system in an image.
+
+    Args:
+        root: the inode of its root.
+        listdir: names and numbers in a directory, which is given with its path. load: the inode of a number.
+        error: makes the error for a structure that is damaged, of what it is and how it was found.
+
+    Raises:
+        FormatError: a directory is in two places: such a tree may have no end.
+    """
+    todo, seen = [("", root)], set[int]()
+    while todo:
+        path, folder = todo.pop()
+        if folder.number in seen:
+            raise error(f"directory {folder.number}", "in two places")
+        seen.add(folder.number)
+        for name, number in sorted(listdir(folder, path or "/").items()):
+            inode = load(number)
+            if inode.kind == "dir":
+                todo.append((f"{path}/{name}", inode))
+            elif inode.kind == "file":
+                yield f"{path}/{name}", inode

@@ -7,7 +7,7 @@ import os
 from xlpy.contexts import contextmanager
 from xlpy.dom0.ext4 import MAX_NAME, directory
 from xlpy.dom0.ext4.guard import reading
-from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, lookup, parse_inode, refuse_unreadable
+from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, lookup, parse_inode, refuse_unreadable, walk
 from xlpy.dom0.ext4.superblock import (
     SUPERBLOCK_OFFSET,
     SUPERBLOCK_SIZE,
@@ -172,16 +172,8 @@ class Ext4:
 
     @_held
     def walk(self) -> Iterator[tuple[str, Inode]]:
-        """Path and inode of every regular file; raises as ``listdir``."""
-        todo = [("", self.lookup("/"))]
-        while todo:
-            path, folder = todo.pop()
-            for name, number in sorted(self.listdir(folder, path or "/").items()):
-                inode = self.inode(number)
-                if inode.kind == "dir":
-                    todo.append((f"{path}/{name}", inode))
-                elif inode.kind == "file":
-                    yield f"{path}/{name}", inode
+        """Path and inode of every regular file; raises as ``listdir``, and when a directory is in two places."""
+        return walk(self.lookup("/"), self.listdir, self.inode, damaged)
 
     def listdir(self, inode: Inode, path: str = "the directory") -> dict[str, int]:
         """Names and inode numbers of a directory, without ``.`` and ``..``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from xlpy.dom0.ext4.inode import lookup
+from xlpy.dom0.ext4.inode import lookup, walk
 from xlpy.dom0.extents import Extents
 from xlpy.dom0.image import ImageFile, read_mapped
 from xlpy.dom0.xfs import directory
@@ -137,19 +137,8 @@ class XfsImage:
                     yield name, number, at + place
 
     def walk(self) -> Iterator[tuple[str, Inode]]:
-        """Path and inode of every regular file; raises as ``listdir``."""
-        todo, seen = [("", self.lookup("/"))], set()
-        while todo:
-            path, folder = todo.pop()
-            if folder.number in seen:
-                raise damaged(f"directory {folder.number}", "in two places")
-            seen.add(folder.number)
-            for name, number in sorted(self.listdir(folder, path or "/").items()):
-                inode = self.inode(number)
-                if inode.kind == "dir":
-                    todo.append((f"{path}/{name}", inode))
-                elif inode.kind == "file":
-                    yield f"{path}/{name}", inode
+        """Path and inode of every regular file; raises as ``listdir``, and when a directory is in two places."""
+        return walk(self.lookup("/"), self.listdir, self.inode, damaged)
 
     def fiemap(self, inode: Inode, path: str = "the file") -> Extents:
         """What FIEMAP answers for the whole file: blocks beyond its end included, holes left out, neighbours merged.
