@@ -51,6 +51,13 @@ def test_what_is_no_header(xlpy, saved):
 
 
 END = PIECE.pack(0, 0, 0)
+
+
+def piece(gpa, data=b"abcd"):
+    """RAM with its checksum, which covers the address too."""
+    return PIECE.pack(gpa, len(data), crc32(data + WORD.pack(gpa))) + data
+
+
 NO_RAM = "not as xlpy save writes it"  # persistent memory, registers, or nothing
 
 
@@ -63,12 +70,10 @@ NO_RAM = "not as xlpy save writes it"  # persistent memory, registers, or nothin
         (PIECE.pack(0x1000, 64, 0) + END, "not as xlpy save writes it"),
         (PIECE.pack(0x1000, 1 << 31, 0) + b"x" * 100 + END, "not as xlpy save writes it"),
         (PIECE.pack(0x1000, 4, 1) + b"abcd" + END, "the RAM from 0x1000 on is not as it was written"),
-        (PIECE.pack(0x1000, 4, crc32(b"abcd")) + b"abcd" + END, "1 pieces of RAM were found, 0 were written"),
+        (PIECE.pack(0x1000, 4, crc32(b"abcd")) + b"abcd" + END, "the RAM from 0x1000 on is not as it was written"),
+        (piece(0x1000) + END, "1 pieces of RAM were found, 0 were written"),
         (END + END, "0 pieces of RAM were found"),
-        *(
-            (PIECE.pack(gpa, 4, crc32(b"abcd")) + b"abcd" + PIECE.pack(1, 0, 0), NO_RAM)
-            for gpa in (1 << 63, 0x500000000, 0x9FFFE, 0xFE000000)
-        ),
+        *((piece(gpa) + PIECE.pack(1, 0, 0), NO_RAM) for gpa in (1 << 63, 0x500000000, 0x9FFFE, 0xFE000000)),
     ],
 )
 @pytest.mark.parametrize("dry", [(), ("-n",)])
@@ -93,7 +98,17 @@ def test_every_cut_and_every_flipped_byte_is_noticed(xlpy, saved, tmp_path):
     assert xlpy("list", "--json").json["items"] == []
 
 
-@pytest.mark.parametrize(("version", "kind"), [(1, "older"), (3, "newer"), (10**20, "newer")])
+def test_a_piece_comes_to_no_other_address(xlpy, saved):
+    """Each bit of the first piece's address, also where another address has RAM."""
+    header, memory, build = saved
+    (gpa,) = WORD.unpack_from(memory)
+    for bit in range(64):
+        moved = WORD.pack(gpa ^ 1 << bit) + memory[WORD.size :]
+        assert "on is not as it was written" in xlpy("restore", build(header, moved), status=6).err, bit
+    assert xlpy("list", "--json").json["items"] == []
+
+
+@pytest.mark.parametrize(("version", "kind"), [(1, "older"), (2, "older"), (4, "newer"), (10**20, "newer")])
 def test_another_version(xlpy, tmp_path, version, kind):
     path = tmp_path / "saved"
     path.write_bytes(FAMILY + b"%d\n" % version + bytes(100))

@@ -1,8 +1,9 @@
 """The file of a saved domain: a header, and the RAM that was ever written.
 
-Layout: the line ``xlpy saved domain 2``; the length of a JSON header (64 bits), the header, its digest (BLAKE2b, 32
-bytes); pieces of RAM, each with guest address (64 bits), length and CRC-32 (32 bits each) in front; a piece of length
-0 whose address is the number of pieces. Numbers are little endian. Nothing follows.
+Layout: the line ``xlpy saved domain 3``; the length of a JSON header (64 bits), the header, its digest (BLAKE2b, 32
+bytes); pieces of RAM, each with guest address (64 bits), length and CRC-32 (32 bits each) in front, the CRC-32 of the
+bytes and then the address; a piece of length 0 whose address is the number of pieces. Numbers are little endian.
+Nothing follows.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO, Self
 
-VERSION = 2
+VERSION = 3
 FAMILY = b"xlpy saved domain "
 MAGIC = FAMILY + b"%d\n" % VERSION
 WORD, PIECE = struct.Struct("<Q"), struct.Struct("<QII")
@@ -83,9 +84,16 @@ def _write(fd: int, header: dict[str, Any], ram: Iterable[RamRun]) -> None:
         for run in ram:
             for skip, data, check in _views(run, checksums):
                 with data:
-                    _put(fd, PIECE.pack(run.gpa + skip, len(data), check), data)
+                    _put(fd, PIECE.pack(run.gpa + skip, len(data), sealed(run.gpa + skip, check)), data)
                 count += 1
     _put(fd, PIECE.pack(count, 0, 0))
+
+
+def sealed(gpa: int, check: int) -> int:
+    """The checksum of a piece: that of its bytes, continued over its address, so that it comes to no other place."""
+    from zlib import crc32  # three times as fast as binascii's
+
+    return crc32(WORD.pack(gpa), check)
 
 
 class Checksums:
@@ -213,7 +221,8 @@ def pieces(saved: Saved) -> Iterator[tuple[int, memoryview]]:
             checksums.add(piece[1])
             while len(waiting) > AHEAD or (waiting and not piece[1]):
                 gpa, data, check = waiting.pop(0)
-                if checksums.next() != check:
+                found = checksums.next()
+                if (sealed(gpa, found) if data else found) != check:
                     raise _damaged(saved.path, f"the RAM from {gpa:#x} on is not as it was written")
                 if data:
                     yield gpa, data
