@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build a release into dist/, and check it as a stranger would: tools/release.sh
-# Uploads nothing. Needs the release group: pip install --group release
+# The wheel has the bundle of modules of the Python that builds it; others do without. Uploads nothing. Needs the release group: pip install --group release
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

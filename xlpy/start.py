@@ -25,8 +25,9 @@ def main() -> NoReturn:
     if not ignored:
         signal(SIGINT, SIG_DFL)
     gc.set_threshold(COLLECT_AFTER)
-    from xlpy import direct
+    from xlpy import bundle, direct
 
+    bundle.install()
     direct.install("xlpy")
     from xlpy.cli.main import main as run
 

@@ -1,0 +1,173 @@
+"""Modules of the most used commands, compiled in one file when xlpy is built: loading them is half of such a command.
+
+A module of its own file costs five system calls and some thirty steps of the import system, most of which look for
+what is not there. In the bundle (``tools/bundle.py`` makes it) modules are in groups: those that the same commands
+load, in the order in which they can run. When one of a group is imported, all of them run.
+
+A module whose source has changed since is left to the finders behind this one, as are all without a bundle for this
+Python, which is so in a tree of sources.
+"""
+
+from __future__ import annotations
+
+import sys
+from _frozen_importlib import BuiltinImporter, ModuleSpec
+from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+from _imp import _fix_co_filename  # type: ignore[attr-defined]  # the import system uses it for the same
+from _thread import _count as threads
+from marshal import loads
+from posix import O_CLOEXEC, O_RDONLY, open, pread, stat  # noqa: A004 - importing os for them is no faster
+
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import CodeType, ModuleType
+else:
+    ModuleType = type(sys)
+
+_HEAD = len(MAGIC_NUMBER) + 4  # bytes: Python's magic number, length of the index
+_INSTALLING = 60  # seconds that the files of one installation may be apart
+_NO_BUNDLE = (OSError, EOFError, ValueError, TypeError)  # of a file that cannot be read, or is damaged
+
+
+class _Loader(SourceFileLoader):
+    """A module whose code is in the bundle."""
+
+    def __init__(self, name: str, path: str, bundle: Bundle) -> None:
+        super().__init__(name, path)
+        self._bundle = bundle
+        self._has_run = False
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module, with attributes that the import system would look for one by one; it may have run already."""
+        ready = sys.modules.get(spec.name)
+        self._has_run = ready is not None
+        return ready or _module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run it, unless it has run with its group."""
+        if not self._has_run:
+            super().exec_module(module)
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """The code; it is run once, so it is not kept."""
+        return self._bundle.code(fullname, self.path) or super().get_code(fullname)
+
+
+class Bundle:
+    """Finds modules in a bundle.
+
+    Args:
+        site: the folder that the package is in.
+        path: the file: Python's magic number, the length of the index (32 bits, little-endian), the index, the groups.
+
+    The index is ``(modules, groups)``: name -> (number of its group, whether it is a package, bytes of its source), and
+    for each group (offset behind the index, bytes, names in the order in which they can run). A group is a dictionary
+    of code objects by name. Both are in the form of ``marshal``.
+
+    Raises:
+        OSError, EOFError, ValueError, TypeError: there is none, or none for this Python.
+    """
+
+    def __init__(self, site: str, path: str) -> None:
+        self._site = site
+        self._file = open(path, O_RDONLY | O_CLOEXEC)  # kept: a new installation replaces the file
+        self._made = stat(self._file).st_mtime
+        head = pread(self._file, _HEAD, 0)
+        if not head.startswith(MAGIC_NUMBER):
+            raise ValueError(f"{path} is for another Python")
+        size = int.from_bytes(head[len(MAGIC_NUMBER) :], "little")
+        self._modules, self._groups = loads(pread(self._file, size, _HEAD))
+        self._start = _HEAD + size
+        self._codes: dict[int, dict[str, CodeType]] = {}
+        self._begun: set[int] = set()
+        self._wanted: set[str] = set()
+
+    def find_spec(self, name: str, _path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """As the import system wants it; None leaves the module to the next finder."""
+        if name not in self._modules or target is not None:
+            return None
+        if not threads():  # another thread could see a module of the group that has not run yet
+            self._wanted.add(name)
+            self._run(self._modules[name][0])
+            self._wanted.remove(name)
+        return self._spec(name)
+
+    def code(self, name: str, path: str) -> CodeType | None:
+        """The code of a module from ``path``, when it is asked for the first time."""
+        group = self._modules[name][0]
+        if group not in self._codes:
+            offset, size, _ = self._groups[group]
+            try:
+                self._codes[group] = loads(pread(self._file, size, self._start + offset))
+            except _NO_BUNDLE:
+                self._codes[group] = {}
+        code = self._codes[group].pop(name, None)
+        if code is not None:
+            _fix_co_filename(code, path)
+        return code
+
+    def _spec(self, name: str) -> ModuleSpec | None:
+        """None: its source is not what was compiled."""
+        _, is_package, size = self._modules[name]
+        folder = f"{self._site}/{name.replace('.', '/')}"
+        source = f"{folder}/__init__.py" if is_package else f"{folder}.py"
+        try:
+            found = stat(source)
+        except OSError:
+            return None
+        if found.st_size != size or found.st_mtime > self._made + _INSTALLING:
+            return None
+        spec = ModuleSpec(name, _Loader(name, source, self), origin=source, is_package=is_package)
+        spec.has_location = True
+        if is_package:
+            spec.submodule_search_locations = [folder]
+        return spec
+
+    def _run(self, group: int) -> None:
+        """Run the modules of a group that have not run yet."""
+        if group in self._begun:
+            return
+        self._begun.add(group)
+        for name in self._groups[group][2]:
+            above, _, last = name.rpartition(".")
+            if above not in sys.modules:
+                if above in self._wanted:  # the package comes first, and may import this one
+                    continue
+                __import__(above)
+            spec = None if name in sys.modules else self._spec(name)
+            if spec is None:
+                continue
+            code = self.code(name, f"{spec.origin}")
+            if code is None:
+                continue
+            module = sys.modules[name] = _module(spec)
+            try:
+                exec(code, module.__dict__)
+            except BaseException:
+                del sys.modules[name]
+                raise
+            setattr(sys.modules[above], last, module)
+
+
+def _module(spec: ModuleSpec) -> ModuleType:
+    """A module that has not run."""
+    module = ModuleType(spec.name)
+    module.__dict__.update(
+        __spec__=spec, __loader__=spec.loader, __package__=spec.parent, __file__=spec.origin, __cached__=spec.cached
+    )
+    if spec.submodule_search_locations is not None:
+        module.__path__ = spec.submodule_search_locations
+    return module
+
+
+def install() -> None:
+    """Ask the bundle before Python's finders, if there is one, unless Python is to drop assertions."""
+    home = __file__.rpartition("/")[0]
+    if not sys.flags.optimize and BuiltinImporter in sys.meta_path:
+        try:
+            bundle = Bundle(home.rpartition("/")[0], f"{home}/bundle.{sys.implementation.cache_tag}")
+        except _NO_BUNDLE:
+            return
+        sys.meta_path.insert(sys.meta_path.index(BuiltinImporter), bundle)
