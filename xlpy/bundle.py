@@ -27,6 +27,7 @@ else:
     ModuleType = type(sys)
 
 _HEAD = len(MAGIC_NUMBER) + 4  # bytes: Python's magic number, length of the index
+_ENDING = f".{sys.implementation.cache_tag}.pyc"
 _INSTALLING = 60  # seconds that the files of one installation may be apart
 _NO_BUNDLE = (OSError, EOFError, ValueError, TypeError)  # of a file that cannot be read, or is damaged
 
@@ -111,8 +112,9 @@ class Bundle:
     def _spec(self, name: str) -> ModuleSpec | None:
         """None: its source is not what was compiled."""
         _, is_package, size = self._modules[name]
-        folder = f"{self._site}/{name.replace('.', '/')}"
-        source = f"{folder}/__init__.py" if is_package else f"{folder}.py"
+        place = f"{self._site}/{name.replace('.', '/')}"
+        folder, stem = (place, "__init__") if is_package else place.rsplit("/", 1)
+        source = f"{folder}/{stem}.py"
         try:
             found = stat(source)
         except OSError:
@@ -121,6 +123,7 @@ class Bundle:
             return None
         spec = ModuleSpec(name, _Loader(name, source, self), origin=source, is_package=is_package)
         spec.has_location = True
+        spec.cached = f"{folder}/__pycache__/{stem}{_ENDING}"
         if is_package:
             spec.submodule_search_locations = [folder]
         return spec
@@ -151,9 +154,21 @@ class Bundle:
             setattr(sys.modules[above], last, module)
 
 
+class _Module(ModuleType):
+    """A module of which Python 3.11 sees at once that it has no ``__path__``, which each ``from`` asks it for.
+
+    A plain one says so with two exceptions and their messages. Python 3.12 asks it in another way.
+    """
+
+    __getattribute__ = object.__getattribute__
+
+
+_KIND = _Module if sys.version_info < (3, 12) else ModuleType
+
+
 def _module(spec: ModuleSpec) -> ModuleType:
     """A module that has not run."""
-    module = ModuleType(spec.name)
+    module = _KIND(spec.name)
     module.__dict__.update(
         __spec__=spec, __loader__=spec.loader, __package__=spec.parent, __file__=spec.origin, __cached__=spec.cached
     )
