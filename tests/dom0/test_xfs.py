@@ -259,6 +259,20 @@ def test_sectors_of_every_size(tmp_path, sector):
     assert ours(image, "/f") == judged(image, "/f")
 
 
+@pytest.mark.parametrize("wide", [0, 1])
+def test_files_are_written_whatever_the_width_of_counts(tmp_path, monkeypatch, wide):
+    """From 6.5 on mkfs.xfs makes inodes whose number of extents stands elsewhere and has 64 bits (nrext64)."""
+    newer = tmp_path / "mkfs.xfs"
+    newer.write_text(f'#!/bin/sh\nexec {need("mkfs.xfs")} -i nrext64={wide} "$@"\n')
+    newer.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    image = device(tmp_path / "image", files=[NewFile("/f", MIB), NewFile("/g", MIB, "unwritten")])
+    assert db(image, "path /f", "p v3.nrext64").split() == ["v3.nrext64", "=", str(wide)]
+    assert [row[3] for row in judged(image, "/f")] == [False]
+    assert [row[3] for row in judged(image, "/g")] == [True]
+    assert not repair(image)
+
+
 # --- damage -----------------------------------------------------------------------------------------------------------
 
 

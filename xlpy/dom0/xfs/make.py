@@ -15,7 +15,7 @@ import struct
 from xlpy.addr import MIB, PAGE
 from xlpy.dom0.ext4.tools import find_program, run
 from xlpy.dom0.xfs.fork import RECORD, UNWRITTEN
-from xlpy.dom0.xfs.inode import CHECKSUM, FLAGS_AT, FORK, PREALLOCATED, SIZE_AT
+from xlpy.dom0.xfs.inode import CHECKSUM, FLAGS_AT, FORK, PREALLOCATED, SIZE_AT, parse_inode
 from xlpy.dom0.xfs.reader import XfsImage
 from xlpy.dom0.xfs.superblock import checksum
 from xlpy.errors import Constraint, FormatError
@@ -164,8 +164,8 @@ def _settle(scratch: int, file: NewFile, base: int) -> None:
         raw, place = image.inode_bytes(inode.number)
     finally:
         image.close()
-    (count,) = struct.unpack_from(">I", raw, 76)
-    if sum(extents.length) < file.size or raw[5] != 2 or FORK + count * RECORD.size > len(raw):
+    core = parse_inode(image.superblock, inode.number, raw, place)
+    if sum(extents.length) < file.size or core.format != "extents":
         raise Constraint(
             f"{file.path}: mkfs.xfs made it in {len(extents)} extents of {sum(extents.length)} bytes in all;"
             f" {file.size} bytes in a list inside the inode are required",
@@ -182,7 +182,7 @@ def _settle(scratch: int, file: NewFile, base: int) -> None:
     if file.state == "written":
         (flags,) = struct.unpack_from(">H", raw, FLAGS_AT)
         struct.pack_into(">H", new, FLAGS_AT, flags & ~PREALLOCATED)
-        for at in range(FORK, FORK + count * RECORD.size, RECORD.size):
+        for at in range(FORK, FORK + core.extents * RECORD.size, RECORD.size):
             high, low = RECORD.unpack_from(raw, at)
             RECORD.pack_into(new, at, high & ~UNWRITTEN, low)
     struct.pack_into("<I", new, CHECKSUM, checksum(bytes(new), CHECKSUM))
