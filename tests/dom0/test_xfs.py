@@ -20,6 +20,7 @@ from xlpy.dom0.xfs.reader import XfsImage
 from xlpy.dom0.xfs.superblock import checksum
 from xlpy.errors import Constraint, FormatError, MissingTool, NotFound, Unsafe
 
+COUNT = 76  # where in an inode the number of its extents is
 UUID = "0d50f988-4674-48ee-b4a9-5ee17be61703"
 MACHINE = """
 name: box
@@ -313,6 +314,8 @@ def store_inode(path, number, at, form, value):
     """Change a field of an inode, with its checksum made right."""
     raw, place = XfsImage(path).inode_bytes(number)
     new = bytearray(raw)
+    if at == COUNT and raw[127] & 0x10:  # nrext64
+        at, form = 24, ">Q"
     struct.pack_into(form, new, at, value)
     struct.pack_into("<I", new, 100, checksum(bytes(new), 100))
     with path.open("r+b") as file:
@@ -326,7 +329,7 @@ def store_inode(path, number, at, form, value):
         (184, ">Q", 1, "metadata of the file system, at block 0x0"),
         (184, ">Q", ((1 << 40) << 21) | 1, "in no allocation group"),
         (184, ">Q", 500 << 21, "0 blocks at 0"),
-        (76, ">I", 1000, "di_nextents is 1000"),
+        (COUNT, ">I", 1000, "di_nextents is 1000"),
         (152, ">Q", 1, "in no use"),
         (16, ">I", 0, "in no use"),
         (90, ">H", 1, "realtime section"),
