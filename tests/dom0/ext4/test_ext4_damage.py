@@ -77,7 +77,7 @@ def test_a_directory_in_two_places(tmp_path):
     with Ext4Image(image.path) as fs:
         assert [path for path, _ in fs.walk()] == ["/d/f"]
     image.debugfs("ln d d/e/up")
-    with Ext4Image(image.path) as fs, pytest.raises(FormatError, match=r"directory 12 is in two places"):
+    with Ext4Image(image.path) as fs, pytest.raises(FormatError, match=r"directory 1[23] is in two places"):
         list(fs.walk())
 
 

@@ -56,11 +56,10 @@ def fill(image, folder, block):
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_layout_reads_as_debugfs_and_dumpe2fs_read_it(tmp_path, name):
-    need("dumpe2fs")
     image = make(tmp_path / "fs.img", **LAYOUTS[name])
     block = LAYOUTS[name].get("block", 4096)
     content = fill(image, tmp_path, block)
-    tables = re.findall(r"Inode table at (\d+)", tool("dumpe2fs", image.device).stdout)
+    tables = re.findall(r"Inode table at (\d+)", image.dumpe2fs())
     with Ext4Image(image.path, image.offset) as fs:
         inode = fs.lookup("/pattern")
         found = fs.fiemap(inode)

@@ -6,7 +6,7 @@ import re
 import struct
 
 import pytest
-from dom0.ext4.images import Image, mounted, need, tool
+from dom0.ext4.images import Image, mounted
 from dom0.ext4.test_ext4_damage import inode_offset
 from dom0.ext4.test_ext4_reader import LAYOUTS, make
 
@@ -37,7 +37,7 @@ def blocks_of(zones):
 
 def used(image):
     """The blocks that dumpe2fs does not list as free."""
-    text = tool("dumpe2fs", image.device).stdout
+    text = image.dumpe2fs()
     size = int(re.search(r"^Block size: +(\d+)", text, re.M)[1])
     number = re.compile(r"(\d+)(?:-(\d+))?")
     cluster = int(found[1]) // size if (found := re.search(r"^Cluster size: +(\d+)", text, re.M)) else 1
@@ -57,7 +57,6 @@ def lost_and_found(image):
 @pytest.mark.parametrize("name", EVERY)
 def test_what_is_in_use_on_an_empty_file_system(tmp_path, name):
     """All of it, and nothing else, but for the blocks of lost+found."""
-    need("dumpe2fs")
     image = make(tmp_path / "fs.img", **EVERY[name])
     lost = lost_and_found(image)
     with Ext4Image(image.path, image.offset) as fs:
