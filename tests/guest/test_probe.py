@@ -9,6 +9,8 @@ import pytest
 from xlpy.addr import Gpa
 from xlpy.api import whereis
 from xlpy.cli.main import run
+from xlpy.firmware.acpi.eval import tables
+from xlpy.firmware.hvmloader import compiled
 from xlpy.guest.machine import interpreter
 from xlpy.guest.probe import probe
 from xlpy.toolstack.config.domain_config import load_config
@@ -67,6 +69,18 @@ def test_labels_that_the_guest_wrote_make_namespaces(host, domain):
     gpa = domain.record.vnvdimms[0].gpa
     places = [whereis.by_gpa(host, "g", gpa + at).at for at in (5, 16 << 20)]  # in the namespace, and behind it
     assert [(one.guest_device, one.guest_device_offset) for one in places] == [("/dev/pmem0", 5), (None, None)]
+
+
+def test_the_dsdt_is_run_only_where_it_is_not_known(domain, monkeypatch):
+    """A probe asks for none of its names, and finds the same when it knows them."""
+    run = []
+    execute = tables.execute
+    monkeypatch.setattr(tables, "execute", lambda vm, one, *rest: (run.append(one.label), execute(vm, one, *rest)))
+    known = probe(domain)
+    assert set(run) == {"SSDT3"}
+    monkeypatch.setattr(compiled, "carried", lambda _data: False)
+    assert probe(domain) == known
+    assert set(run) == {"DSDT", "SSDT", "SSDT2", "SSDT3"}
 
 
 @pytest.mark.parametrize(

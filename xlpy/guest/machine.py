@@ -8,6 +8,8 @@ from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xlpy.toolstack.domain.running import Running
 
 SYSTEM_MEMORY, SYSTEM_IO, PCI_CONFIG = 0, 1, 2
@@ -57,14 +59,17 @@ class GuestMachine:
         self._platform.io_out(_CF8, 4, 1 << 31 | bus << 16 | device << 11 | function << 8 | register)
 
 
-def interpreter(running: Running, strict: bool = True) -> Interpreter:
+def interpreter(
+    running: Running, strict: bool = True, sound: Callable[[bytes], bool] = lambda _table: False
+) -> Interpreter:
     """The guest's own AML, loaded from its memory.
 
     Args:
         running: the domain.
         strict: raise for a name that exists already; otherwise pass it over, as an operating system does.
+        sound: which tables need no look before one of their names is asked for.
 
     Raises:
         FormatError: tables or AML are damaged. NotFound: the domain has no ACPI.
     """
-    return load((table.data for table in running.acpi_tables()), GuestMachine(running), strict=strict)
+    return load((table.data for table in running.acpi_tables()), GuestMachine(running), strict=strict, sound=sound)

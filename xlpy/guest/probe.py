@@ -157,8 +157,8 @@ def _load(running: Running, tables: list[Found], problems: list[str]) -> Interpr
     known = {table.data for table in tables if table.signature in ("DSDT", "SSDT") and carried(table.data)}
     others = sum(table.signature in ("DSDT", "SSDT") and table.data not in known for table in tables)
     try:
-        aml = interpreter(running)
-        problems += [str(error) for error in aml.compile_all(known.__contains__ if others < 2 else lambda _: False)]
+        aml = interpreter(running, sound=known.__contains__ if others < 2 else lambda _table: False)
+        problems += [str(error) for error in aml.compile_all()]
     except AmlError as error:
         problems.append(str(error))
         return None
@@ -207,7 +207,7 @@ def _nodes(tables: list[Found], structures: list[Any]) -> dict[int, int | None]:
 
 def _root(aml: Interpreter) -> str | None:
     """The NVDIMM root device, by its hardware id."""
-    for path in aml.devices():
+    for path in aml.devices(ROOT_HID):
         if aml.exists(f"{path}._HID") and aml.evaluate(f"{path}._HID") == ROOT_HID:
             return path
     return None
@@ -220,7 +220,7 @@ def _nvdimms(aml: Interpreter, root: str | None, bus: Bus, problems: list[str]) 
         return {}
     by_handle = {
         aml.evaluate(f"{path}._ADR"): path
-        for path in aml.devices()
+        for path in aml.devices(root.rpartition(".")[2])
         if path.startswith(f"{root}.") and aml.exists(f"{path}._ADR")
     }
     found = {}

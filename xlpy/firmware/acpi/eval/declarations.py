@@ -88,7 +88,7 @@ def _region(vm: AmlMachine, frame: Frame, operand: tuple[Path, int]) -> None:
 def declare_region(vm: AmlMachine, frame: Frame, path: Path, region: OperationRegion) -> None:
     """Make a region; the _REG beside one that a method makes is told, as for others when an operating system starts."""
     region.home = vm.declare(frame, path, region).path
-    register = vm.namespace.nodes.get((*region.home[:-1], "_REG"))
+    register = vm.namespace.at((*region.home[:-1], "_REG"))
     if frame.node and register and isinstance(register.object, Method) and register.object.args == REG_ARGS:
         vm.spawn(register, [region.space, CONNECT])
 

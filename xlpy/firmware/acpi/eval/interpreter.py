@@ -70,6 +70,7 @@ class Interpreter:
         self.machine = AmlMachine(memory or ScratchMemory(), clock, limits)
         self.machine.handler = parse(on_error) if on_error else None
         self.problems: list[AmlError] = []
+        self._sound: set[str] = set()  # labels of tables
 
         def answer(values: list[Value]) -> int:
             text = values[0]
@@ -104,7 +105,7 @@ class Interpreter:
         """Microseconds that all waits so far asked for."""
         return self.machine.now
 
-    def load(self, table: bytes, *, strict: bool = True) -> None:
+    def load(self, table: bytes, *, strict: bool = True, sound: bool = False) -> None:
         """Add a definition block: run its top level.
 
         Args:
@@ -112,6 +113,8 @@ class Interpreter:
             strict: raise the first problem. Otherwise a statement at the top level that fails is passed over, as
                 operating systems do, and ``problems`` tells. Where a method that such a statement calls fails, nothing
                 of the table stays.
+            sound: it only makes names, and nothing in it is malformed, as is known from elsewhere. It is run when one
+                of its names is asked for, and ``compile_all`` leaves it out.
 
         Raises:
             FormatError: the header is wrong, or the AML is malformed or fails (``AmlError``).
@@ -124,6 +127,10 @@ class Interpreter:
             if table[:4] == b"DSDT":
                 vm.width = 4 if table[8] < 2 else 8
                 vm.mask = (1 << 8 * vm.width) - 1
+            if sound:
+                self._sound.add(known.label)
+                tables.defer(vm, known)
+                return
             vm.begin()
             tables.execute(vm, known)
         except AmlError as error:
@@ -144,23 +151,14 @@ class Interpreter:
         if label[:4] not in tables.AML_TABLES:
             raise AmlError("AE_BAD_SIGNATURE", f"{label!r} holds no AML", offset=0, path=label)
 
-    def compile_all(self, sound: Callable[[bytes], bool] = lambda _table: False) -> list[AmlError]:
+    def compile_all(self) -> list[AmlError]:
         """Compile every method that has not been called yet; what is malformed in them.
 
         A name that does not exist is none of that: whether it matters is known when it is reached.
-
-        Args:
-            sound: whether nothing is malformed in a table, as is known from elsewhere; its methods are left out.
         """
         found = []
-        known: dict[int, bool] = {}  # tables by identity: many methods share one
         for node in list(self.machine.namespace.nodes.values()):
-            if isinstance(node.object, Method) and node.object.body:
-                table = node.object.body.data
-                if id(table) not in known:
-                    known[id(table)] = sound(table)
-                if known[id(table)]:
-                    continue
+            if isinstance(node.object, Method) and node.object.body and node.object.body.label not in self._sound:
                 try:
                     self.machine.begin()
                     found += self.machine.compiled(node).problems
@@ -210,6 +208,7 @@ class Interpreter:
     def namespace(self) -> Entry:
         """The whole tree, in the order in which objects were made. Fields and regions are not read."""
         entries: dict[Absolute, Entry] = {}
+        self.machine.namespace.catch_up()
         nodes = self.machine.namespace.nodes
         for path in sorted(nodes, key=len):
             node = nodes[path]
@@ -227,9 +226,15 @@ class Interpreter:
             above.children.append(entry)
         return entries[()]
 
-    def devices(self) -> Iterator[str]:
-        """The full paths of all devices, in the order in which they were made."""
-        for path, node in self.machine.namespace.nodes.items():
+    def devices(self, text: str = "") -> Iterator[str]:
+        """The full paths of all devices, in the order in which they were made.
+
+        Args:
+            text: leave out those of sound tables that do not hold it.
+        """
+        if text.encode() in self.machine.namespace.deferred.data:
+            self.machine.namespace.catch_up()
+        for path, node in list(self.machine.namespace.nodes.items()):
             if isinstance(node.object, Container) and node.object.kind is ObjectType.DEVICE and len(path) > 1:
                 yield show(path)
 
@@ -239,6 +244,7 @@ def load_tables(
     memory: RegionAccess | None = None,
     *,
     strict: bool = True,
+    sound: Callable[[bytes], bool] = lambda _table: False,
     clock: Callable[[int], None] = lambda _microseconds: None,
     limits: Limits = Limits(),  # noqa: B008 -- a tuple
 ) -> Interpreter:
@@ -248,11 +254,12 @@ def load_tables(
         given: whole tables, as ``walk`` finds them.
         memory, clock, limits: as for ``Interpreter``.
         strict: as for ``Interpreter.load``.
+        sound: which tables are, in the sense of ``Interpreter.load``.
     """
     interpreter = Interpreter(memory, clock=clock, limits=limits)
     for table in sorted(given, key=lambda table: table[:4] != b"DSDT"):
         if table[:4].decode("latin-1") in tables.AML_TABLES:
-            interpreter.load(table, strict=strict)
+            interpreter.load(table, strict=strict, sound=sound(table))
         else:
             interpreter.add(table)
     return interpreter

@@ -126,7 +126,8 @@ class Loader(AmlReader):
 
     def _unset(self, path: Path) -> None:
         """What a term that failed would have made: the name is there all the same, without a value, as in ACPICA."""
-        if path.under(self.scope) not in self.vm.namespace.nodes:
+        full = path.under(self.scope)
+        if full is None or not self.vm.namespace.at(full):
             self._add(path, Container(ObjectType.UNINITIALIZED))
 
     def _unset_units(self, units: list[Unit]) -> None:

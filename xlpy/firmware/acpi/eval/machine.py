@@ -324,13 +324,14 @@ class AmlMachine:
     def _pci_function(self, home: Absolute) -> int:
         """The ECAM address of the function whose device a region of PCI configuration space belongs to (5.5.2.4.1)."""
         above = [home[:depth] for depth in range(len(home) - 1, 0, -1)]
-        function = next((self._constant(path, "_ADR") for path in above if (*path, "_ADR") in self.namespace.nodes), 0)
-        bridge = next((path for path in above if (*path, "_BBN") in self.namespace.nodes), ())
+        at = self.namespace.at
+        function = next((self._constant(path, "_ADR") for path in above if at((*path, "_ADR"))), 0)
+        bridge = next((path for path in above if at((*path, "_BBN"))), ())
         segment, bus = self._constant(bridge, "_SEG"), self._constant(bridge, "_BBN")
         return segment << 28 | bus << 20 | (function >> 16 & 0x1F) << 15 | (function & 7) << 12
 
     def _constant(self, scope: Absolute, name: str) -> int:
-        node = self.namespace.nodes.get((*scope, name))
+        node = self.namespace.at((*scope, name))
         if node is None:
             return 0
         if isinstance(node.object, Method):

@@ -130,6 +130,32 @@ class LinkRef(Reference):
         self.node = node
 
 
+class Deferred:
+    """Tables that run when one of their names is asked for: such that have nothing to do but to make them."""
+
+    __slots__ = ("_foreign", "data", "runs")
+
+    def __init__(self) -> None:
+        self.data = b""  # of all of them: segments of names that they make are in it
+        self.runs: list[Callable[[], object]] = []
+        self._foreign: set[str] = set()  # segments that are not
+
+    def add(self, data: bytes, run: Callable[[], object]) -> None:
+        """One more table, and what runs it."""
+        self.data += data
+        self.runs.append(run)
+        self._foreign.clear()
+
+    def may_make(self, full: Absolute) -> bool:
+        """Whether an object may come from them."""
+        if not self._foreign.isdisjoint(full):
+            return False
+        foreign = next((name for name in full if name.encode() not in self.data), None)
+        if foreign:
+            self._foreign.add(foreign)
+        return foreign is None
+
+
 UNKNOWN = -1  # how many arguments a name takes that means nothing
 PREDEFINED = ("_GPE", "_PR_", "_SB_", "_SI_", "_TZ_")
 
@@ -142,15 +168,29 @@ class AcpiNamespace:
         self.externals: dict[Absolute, int] = {}  # arguments of methods elsewhere, as External tells them
         self.unsettled = True  # whether there are packages whose names have not been looked up
         self.generation = 0  # changes when a method's arguments may have to be counted anew
+        self.deferred = Deferred()
         for path in ((), *((name,) for name in PREDEFINED)):
             kind = ObjectType.DEVICE if path == ("_SB_",) else ObjectType.UNINITIALIZED
             self.nodes[path] = NamedObject(path, Container(kind))
 
+    def catch_up(self) -> None:
+        """Run the tables that are deferred."""
+        tables, self.deferred = self.deferred, Deferred()
+        for run in tables.runs:
+            run()
+
+    def at(self, full: Absolute) -> NamedObject | None:
+        """The object with this full path."""
+        node = self.nodes.get(full)
+        if node is None and self.deferred.runs and self.deferred.may_make(full):
+            self.catch_up()
+            return self.nodes.get(full)
+        return node
+
     def find(self, scope: Absolute, path: Path) -> NamedObject | None:
         """The object that ``path`` means in ``scope``."""
-        nodes = self.nodes
         for candidate in path.candidates(scope):
-            node = nodes.get(candidate)
+            node = self.at(candidate)
             if node is not None:
                 return node
         return None
@@ -175,9 +215,8 @@ class AcpiNamespace:
         None for another object; for none at all what an External says, or UNKNOWN.
         """
         candidates = path.candidates(scope)
-        nodes = self.nodes
         for full in candidates:
-            node = nodes.get(full)
+            node = self.at(full)
             if node is not None:
                 return node.object.args if isinstance(node.object, Method) else None
         externals = self.externals
@@ -188,9 +227,9 @@ class AcpiNamespace:
         full = path.under(scope)
         if full is None or not path.segments:
             raise AmlError("AE_BAD_PATHNAME", f"{path} cannot be made in the scope {show(scope)}")
-        if full in self.nodes:
+        if self.at(full):
             raise AmlError("AE_ALREADY_EXISTS", f"{show(full)} exists already")
-        if full[:-1] not in self.nodes:
+        if not self.at(full[:-1]):
             raise AmlError("AE_NOT_FOUND", f"{show(full[:-1])} does not exist, so it can't hold {path}")
         return full
 

@@ -125,6 +125,7 @@ def settle(vm: Holder, package: Package) -> None:
 
 def replace(vm: Holder, node: NamedObject, value: Object) -> None:
     """Another object under the same name; packages keep the one that was there when they were loaded."""
+    vm.namespace.catch_up()
     if vm.namespace.unsettled:
         vm.namespace.unsettled = False
         for one in list(vm.namespace.nodes.values()):

@@ -54,6 +54,17 @@ def execute(vm: AmlMachine, table: LoadedTable, scope: Absolute = ()) -> None:
     table.loaded = True
 
 
+def defer(vm: AmlMachine, table: LoadedTable) -> None:
+    """Run a table as soon as one of its names is asked for. It has nothing to do but to make them, and cannot fail."""
+
+    def run() -> None:
+        budget, vm.budget = vm.budget, vm.limits.steps  # an evaluation does not pay for it
+        execute(vm, table)
+        vm.budget = budget
+
+    vm.namespace.deferred.add(bytes(table.data), run)
+
+
 def find(vm: AmlMachine, values: list[bytes]) -> LoadedTable | None:
     """The table with this signature, OEM id and OEM table id."""
     signature, oem_id, oem_table_id = values
@@ -61,6 +72,7 @@ def find(vm: AmlMachine, values: list[bytes]) -> LoadedTable | None:
         raise AmlError("AE_BAD_SIGNATURE", f"{signature.decode('latin-1')!r} is no signature")
     if len(oem_id) > 6 or len(oem_table_id) > 8:
         raise AmlError("AE_AML_STRING_LIMIT", "an OEM id has 6 characters, an OEM table id 8")
+    vm.namespace.catch_up()  # AML may change the table, or load it again
     return next((table for table in vm.tables if table.matches(signature, oem_id, oem_table_id)), None)
 
 
