@@ -487,7 +487,7 @@ def boots(make_platform):
     """hvmloader on a platform: how it stops."""
 
     def act(get):
-        from xlpy.firmware.hvmloader import run
+        from xlpy.firmware.hvmloader.main import run
 
         return raised(run, make_platform())
 

@@ -10,7 +10,7 @@ from xlpy.errors import HypercallError
 from xlpy.firmware import e820
 from xlpy.firmware.e820 import E820Entry
 from xlpy.firmware.hvm_info import HvmInfo, build_hvm_info
-from xlpy.firmware.hvmloader import run
+from xlpy.firmware.hvmloader.main import run
 from xlpy.firmware.layout import BIOS_INFO, FOUR_GIB, HOLE_START, HPET, HVM_INFO, XEN_HVM, GuestLayout
 
 XEN_LEAVES = {

@@ -8,7 +8,7 @@ from hvmloader.fake_platform import FakePlatform, boot, case
 from xlpy.addr import GIB, KIB, MIB, Gpa
 from xlpy.errors import FirmwareStopped, HypercallError
 from xlpy.firmware.e820 import E820_ACPI, E820_NVS, E820_RAM, E820_RESERVED, E820Entry
-from xlpy.firmware.hvmloader import run
+from xlpy.firmware.hvmloader.main import run
 from xlpy.firmware.layout import HVM_INFO, XEN_HVM, in_ram
 
 LOG_A = """\

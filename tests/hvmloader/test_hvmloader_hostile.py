@@ -11,8 +11,8 @@ from xlpy.errors import FirmwareStopped
 from xlpy.firmware.acpi.nfit import SpaRange
 from xlpy.firmware.acpi.nfit_format import build_nfit
 from xlpy.firmware.dm_acpi import build_stream, device_entry, table_entry
-from xlpy.firmware.hvmloader import run
 from xlpy.firmware.hvmloader.dm_acpi import ADDRESS_KEY, LENGTH_KEY
+from xlpy.firmware.hvmloader.main import run
 
 AREA = Gpa(0x1FFFF000)
 GOOD = build_stream([table_entry(build_nfit([SpaRange(1, 1 << 34, 1 << 30)])), device_entry("NVDR", b"\xa3" * 9)])

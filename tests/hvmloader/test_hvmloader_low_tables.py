@@ -9,7 +9,7 @@ from hvmloader.fake_platform import FakePlatform, boot, case
 
 from xlpy.addr import GIB, KIB, MIB, Gpa
 from xlpy.errors import FirmwareStopped
-from xlpy.firmware.hvmloader import run
+from xlpy.firmware.hvmloader.main import run
 
 
 class Smbios:

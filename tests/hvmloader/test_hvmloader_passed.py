@@ -16,7 +16,8 @@ from xlpy.firmware.acpi.sdt import build_table
 from xlpy.firmware.affinity import build_srat
 from xlpy.firmware.dm_acpi import DmAcpiEntry, build_stream, device_entry, table_entry
 from xlpy.firmware.e820 import E820_PMEM, E820_RESERVED, E820Entry
-from xlpy.firmware.hvmloader import dm_acpi, run
+from xlpy.firmware.hvmloader import dm_acpi
+from xlpy.firmware.hvmloader.main import run
 from xlpy.firmware.platform import Vnuma, VnumaRange
 
 PMEM = 0x500000000

@@ -7,7 +7,7 @@ from hvmloader.fake_platform import boot, case
 
 from xlpy.addr import MIB, Gpa
 from xlpy.errors import FirmwareStopped
-from xlpy.firmware.hvmloader import run
+from xlpy.firmware.hvmloader.main import run
 
 PLACE = Gpa(16 * MIB)
 

@@ -18,7 +18,7 @@ from realxen.debian import Debian, Unavailable
 
 from xlpy.dom0.xenstore.node import Perm
 from xlpy.errors import Conflict
-from xlpy.firmware import hvmloader
+from xlpy.firmware.hvmloader import main as hvmloader
 from xlpy.host import Host
 from xlpy.toolstack.config.domain_config import load_config
 from xlpy.toolstack.export.check import release

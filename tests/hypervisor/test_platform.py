@@ -183,7 +183,7 @@ def test_long_moves_are_cut(xen, calls):
 
 def test_hvmloader_runs_on_it(xen, calls, device):
     """The log equals the one of the real hvmloader on this board, up to what the run chose."""
-    from xlpy.firmware.hvmloader import run
+    from xlpy.firmware.hvmloader.main import run
 
     domid = calls.domctl_createdomain(bytes(16))
     calls.domctl_max_mem(domid, (512 << 10) + 1024)

@@ -11,10 +11,10 @@ from xlpy.addr import MIB, Gpa, align_down
 from xlpy.boot.qemu import PM_BASE, WAKE_PORT
 from xlpy.devicemodel.dmacpi import area_for
 from xlpy.errors import Constraint
-from xlpy.firmware import hvmloader
 from xlpy.firmware.acpi.roots import RSDP_SIZE
 from xlpy.firmware.dm_acpi import build_stream
 from xlpy.firmware.handover import read_handover
+from xlpy.firmware.hvmloader import main as hvmloader
 from xlpy.firmware.hvmloader.dm_acpi import ADDRESS_KEY, LENGTH_KEY
 from xlpy.firmware.layout import HPET, IN_RAM_SIZE, in_ram
 from xlpy.records import NamedTuple

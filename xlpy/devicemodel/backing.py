@@ -7,8 +7,8 @@ order, so that byte n of the vNVDIMM is byte n of the file, however the file is 
 
 from __future__ import annotations
 
+from _bisect import bisect_right
 from binascii import crc32
-from bisect import bisect_right
 from itertools import accumulate
 
 from xlpy.addr import GIB, KIB, PAGE, Dpa, Gpa, Spa, Span

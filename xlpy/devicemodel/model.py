@@ -14,6 +14,7 @@ from xlpy.devicemodel.placement import GuestRam
 from xlpy.errors import Conflict, HypercallError, XlpyError
 from xlpy.firmware.e820 import E820_RAM
 from xlpy.firmware.layout import FOUR_GIB, XEN_HVM
+from xlpy.functions import cached_property
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.layout import GuestLayout
     from xlpy.firmware.platform import Vnuma
     from xlpy.hypervisor.domain import Domain
+    from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.mmio import IoRequest
     from xlpy.hypervisor.xen import Xen
     from xlpy.table import Table
@@ -56,7 +58,6 @@ class DeviceModel:
         self.domid = domain.domid
         self._xen = xen
         self._domain = domain
-        self._calls = xen.hypercalls(0)
         self._xenstore = xenstore
         self._table = table
         self._layout = layout
@@ -64,6 +65,10 @@ class DeviceModel:
         self._record: dict[str, Any] | None = table.get(self._key("state"))
         self._devices: list[Vnvdimm] | None = None
         self._fit: bytes | None = None
+
+    @cached_property
+    def _calls(self) -> Hypercalls:
+        return self._xen.hypercalls(0)
 
     # -- ending -------------------------------------------------------------------------------------------------------
 

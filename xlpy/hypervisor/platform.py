@@ -5,8 +5,7 @@ from __future__ import annotations
 from xlpy import abi
 from xlpy.addr import Span
 from xlpy.errors import HypercallError
-from xlpy.hypervisor.chipset import Chipset
-from xlpy.hypervisor.hypercalls import Hypercalls
+from xlpy.functions import cached_property
 from xlpy.hypervisor.mmio import IoRequest
 from xlpy.typing import TYPE_CHECKING
 
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
     from xlpy.addr import Gfn, Gpa
     from xlpy.firmware.e820 import E820Entry
     from xlpy.firmware.platform import Vnuma
+    from xlpy.hypervisor.chipset import Chipset
     from xlpy.hypervisor.domain import Domain
+    from xlpy.hypervisor.hypercalls import Hypercalls
 
 DEBUG_PORT = 0xE9
 
@@ -35,10 +36,24 @@ class GuestPlatform:
         self._domain = domain
         self._memory = domain.memory
         self._xenstore = xenstore
-        self._calls = Hypercalls(domain.xen, domain.domid)
         self._line = bytearray()
-        self.chipset = Chipset(domain)
-        self.save = self.chipset.save
+
+    @cached_property
+    def chipset(self) -> Chipset:
+        """The board."""
+        from xlpy.hypervisor.chipset import Chipset
+
+        return Chipset(self._domain)
+
+    def save(self) -> None:
+        """Keep the state of the board, when it has changed."""
+        self.chipset.save()
+
+    @cached_property
+    def _calls(self) -> Hypercalls:
+        from xlpy.hypervisor.hypercalls import Hypercalls
+
+        return Hypercalls(self._domain.xen, self._domain.domid)
 
     def read(self, gpa: Gpa, length: int, /) -> bytes:
         """Guest memory or MMIO; all ones where nothing responds."""

@@ -1,4 +1,4 @@
-"""Xen's own hvmloader, unmodified, as the firmware of a domain: a stand-in for ``xlpy.firmware.hvmloader.run``."""
+"""Xen's own hvmloader, unmodified, as the firmware of a domain: a stand-in for ``xlpy.firmware.hvmloader.main.run``."""
 
 from pathlib import Path
 from struct import pack, pack_into, unpack, unpack_from

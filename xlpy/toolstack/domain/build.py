@@ -324,7 +324,7 @@ class Builder:
         """Run hvmloader on an HVM guest's own view."""
         if config.type != "hvm":
             return
-        from xlpy.firmware import hvmloader
+        from xlpy.firmware.hvmloader import main as hvmloader
         from xlpy.hypervisor.platform import GuestPlatform
 
         self.step(f"domain {domid}: running hvmloader")
