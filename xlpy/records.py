@@ -24,9 +24,9 @@ else:
             return property(itemgetter(index), doc=doc)
 
     _tuple = tuple.__new__
-    _GLOBALS = {"_tuple": _tuple}
+    _GLOBALS = {"_tuple": _tuple, "locals": locals}
 
-    # for 1, 2, ... fields; compiling these while a command runs would take a fiftieth of create
+    # for 1, 2, ... fields
     _TEMPLATES = (
         lambda _cls, a: _tuple(_cls, (a,)),
         lambda _cls, a, b: _tuple(_cls, (a, b)),
@@ -42,14 +42,14 @@ else:
         lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m: _tuple(_cls, (a, b, c, d, e, f, g, h, i, j, k, m)),
     )
 
-    def _template(count):
-        if 0 < count <= len(_TEMPLATES):
-            return _TEMPLATES[count - 1].__code__
-        names = "".join(f"_{i}, " for i in range(count))
-        return eval(f"lambda _cls, {names}: _tuple(_cls, ({names}))").__code__
+    _MANY = lambda _cls: _tuple(_cls, (*locals().values(),)[1:])  # noqa: E731 - of any number, but half as fast
 
     def _constructor(fields, defaults):
-        code = _template(len(fields)).replace(co_varnames=("_cls", *fields), co_name="__new__")
+        count = len(fields)
+        template = _TEMPLATES[count - 1] if 0 < count <= len(_TEMPLATES) else _MANY
+        code = template.__code__.replace(
+            co_argcount=count + 1, co_nlocals=count + 1, co_varnames=("_cls", *fields), co_name="__new__"
+        )
         return FunctionType(code, _GLOBALS, "__new__", defaults)
 
     class _Record(tuple):
@@ -82,12 +82,11 @@ else:
             if not bases:
                 return super().__new__(cls, name, bases, body)
             fields = tuple(body.get("__annotations__", ()))
-            defaults = tuple(body[field] for field in fields if field in body)
-            for index, field in enumerate(fields):
-                body[field] = _field(index, field)
+            defaults = tuple(map(body.get, filter(body.__contains__, fields)))
+            body |= zip(fields, map(_field, range(len(fields)), fields), strict=True)
             body |= {"__slots__": (), "__match_args__": fields, "_fields": fields}
             body["__new__"] = _constructor(fields, defaults)
-            return type(name, (_Record, *(base for base in bases if base is not NamedTuple)), body)
+            return type(name, (_Record, *bases[1:]), body)
 
     class NamedTuple(metaclass=_Meta):
         """The base class to write; the classes made derive from ``tuple`` only."""
