@@ -42,6 +42,9 @@ def crc32c(register: int, data: bytes | bytearray | memoryview) -> int:
 
 @lru_cache(maxsize=64)  # one command reads the same superblock, inodes and directory again and again
 def _crc32c(register: int, data: bytes) -> int:
+    if len(data) > _RELATIONS[-1][0]:
+        rest, left = _fold(int.from_bytes(data, "little") ^ register, len(data), 8)
+        register, data = 0, rest.to_bytes(left, "little")
     table = _table(_POLYNOMIAL)
     for byte in data:
         register = table[(register ^ byte) & 0xFF] ^ register >> 8
@@ -68,7 +71,8 @@ def crc32c_blocks(register: int, blocks: Sequence[bytes | memoryview]) -> list[i
     number, bits = int.from_bytes, count * 8
     rows, left = _fold(_rows(register, blocks), width, bits)
     rest = rows.to_bytes(left * count, "little")
-    planes = [bytes([value >> shift & 0xFF for value in _table(_POLYNOMIAL)]) for shift in (0, 8, 16, 24)]
+    values = struct.pack("<256I", *_table(_POLYNOMIAL))
+    planes = [values[place::4] for place in range(4)]
     row, state = (1 << bits) - 1, 0
     for at in range(0, len(rest), count):
         index = (state & row ^ number(rest[at : at + count], "little")).to_bytes(count, "little")

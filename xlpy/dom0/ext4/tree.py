@@ -8,7 +8,7 @@ of the first physical block). A length above 32768 marks an unwritten extent of 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from _bisect import bisect_right
 
 from xlpy.columns import Column
 from xlpy.dom0.ext4.checksum import crc32c_blocks
