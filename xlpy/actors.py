@@ -287,13 +287,13 @@ class Actors:
 
     def _mend(self) -> None:
         """Under the lock: repair, unless the command that set the mark was alive and has ended by now."""
-        from xlpy.replacing import tidy
-
         try:
             with open(self._file(UNCLEAN), "rb") as marker:
                 who = marker.read().decode(errors="replace").strip()
         except FileNotFoundError:
             return
+        from xlpy.replacing import tidy
+
         self.note(f"repairing what an interrupted command left: {who or 'it is not known which'}")
         self._undo()
         self.hw.undo.settle()

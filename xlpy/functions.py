@@ -20,8 +20,9 @@ else:
     def wraps(wrapped):
         def named(wrapper):
             for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
-                if hasattr(wrapped, name):
-                    setattr(wrapper, name, getattr(wrapped, name))
+                value = getattr(wrapped, name, wrapper)
+                if value is not wrapper:
+                    setattr(wrapper, name, value)
             wrapper.__wrapped__ = wrapped
             return wrapper
 

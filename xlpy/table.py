@@ -29,20 +29,6 @@ INDEXED = "room = 'xenstore' AND key GLOB '/local/domain/*/name'"
 # anew, which takes twice as long as the search itself.
 _RECORDS = "records INDEXED BY sqlite_autoindex_records_1"
 _RANGE = f"FROM {_RECORDS} WHERE room = ? AND key >= ? AND key < ?"
-# from one key to the next behind it or, where that is below something seen already, behind all of that
-_BRANCHES = f"""
-WITH RECURSIVE found(key) AS (
-  SELECT min(key) FROM {_RECORDS} WHERE room = ?1 AND key > ?2 AND key < ?2 || char(0x10ffff)
-  UNION ALL
-  SELECT (
-    SELECT min(records.key) FROM {_RECORDS}
-    WHERE room = ?1 AND key < ?2 || char(0x10ffff)
-      AND key > CASE instr(substr(found.key, ?3 + 1), '/') WHEN 0 THEN found.key
-        ELSE substr(found.key, 1, ?3 + instr(substr(found.key, ?3 + 1), '/')) || char(0x10ffff) END
-  ) FROM found WHERE found.key IS NOT NULL
-)
-SELECT substr(key, ?3 + 1) FROM found WHERE key IS NOT NULL
-"""
 
 
 class Table:
@@ -83,8 +69,11 @@ class Table:
 
     def branches(self, prefix: str) -> list[str]:
         """What follows ``prefix`` in keys, up to the next ``/``, each once and sorted; costs one search for each."""
-        self._store.flush(self._name)
-        found = {row[0].partition("/")[0] for row in self._store.query(_BRANCHES, (self._name, prefix, len(prefix)))}
+        found, start = set(), prefix
+        while (key := self._next(prefix, start)) is not None:
+            name, inside, _ = key[len(prefix) :].partition("/")
+            found.add(name)
+            start = f"{prefix}{name}/{_LAST}" if inside else f"{key}\0"  # behind all that is below it
         return sorted(found - {""})
 
     def valued(self, head: list[Any]) -> list[str]:
@@ -103,8 +92,12 @@ class Table:
     def first(self, prefix: str) -> str | None:
         """The first key that starts with ``prefix``, or None; costs the same however many there are."""
         self._store.flush(self._name)
-        sql = f"SELECT min(key) {_RANGE}"
-        found: str | None = self._store.query(sql, (self._name, prefix, prefix + _LAST))[0][0]
+        return self._next(prefix, prefix)
+
+    def _next(self, prefix: str, start: str) -> str | None:
+        """The first key from ``start`` on that starts with ``prefix``."""
+        found: str | None
+        [[found]] = self._store.query(f"SELECT min(key) {_RANGE}", (self._name, start, prefix + _LAST))
         return found
 
     def ends(self) -> tuple[str, str] | None:

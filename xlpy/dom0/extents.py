@@ -7,8 +7,8 @@ have NVDIMMs. All offsets and lengths are bytes; ``physical`` is relative to the
 from __future__ import annotations
 
 import struct
+from _bisect import bisect_right
 from _operator import itemgetter, not_
-from bisect import bisect_right
 
 from xlpy.columns import LIMIT, Column, records
 from xlpy.errors import FormatError

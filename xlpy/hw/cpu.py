@@ -61,6 +61,9 @@ OPTIONAL = {
     **_bits(7, ECX, {"cldemote": 25, "movdiri": 27, "movdir64b": 28}),
 }
 
+_FEATURES = {**BASE, **OPTIONAL}
+_LEAVES = {where.leaf for where in _FEATURES.values()}
+
 # PCOMMIT (leaf 7 EBX bit 22) was announced and withdrawn before any processor had it: it reads 0.
 WITHDRAWN = ("pcommit",)
 
@@ -68,8 +71,8 @@ WITHDRAWN = ("pcommit",)
 def cpuid(cpu: CpuSpec, leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
     """What the CPUID instruction leaves in EAX, EBX, ECX, EDX; zeros for a leaf that does not exist."""
     registers = [0, 0, 0, 0]
-    if subleaf == 0 or leaf != 7:
-        for name, where in (*BASE.items(), *OPTIONAL.items()):
+    if leaf in _LEAVES and (subleaf == 0 or leaf != 7):
+        for name, where in _FEATURES.items():
             if where.leaf == leaf and (name in BASE or name in cpu.features):
                 registers[where.register] |= 1 << where.bit
     if leaf == 0:

@@ -241,10 +241,9 @@ class Chipset:
         config = self._config.get(bdf) if self._address >> 31 else None
         if config is None:
             return
-        mask = self._mask[bdf]
-        for at in range(register, min(register + size, len(config))):
-            config[at] = config[at] & ~mask[at] | value & mask[at]
-            value >>= 8
+        place = slice(register, min(register + size, len(config)))
+        mask, old = (int.from_bytes(part[place], "little") for part in (self._mask[bdf], config))
+        config[place] = (old & ~mask | value & mask).to_bytes(place.stop - register, "little")
         self._dirty = True
         if self._screen and bdf == self._screen[0]:
             self._move_screen()

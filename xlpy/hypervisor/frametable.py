@@ -19,8 +19,8 @@ the owners. Layout and bits: Xen ``asm-x86/mm.h``.
 
 from __future__ import annotations
 
+from _bisect import bisect_right
 from _operator import ne, sub
-from bisect import bisect_right
 from itertools import compress, count, islice, pairwise
 from struct import Struct
 

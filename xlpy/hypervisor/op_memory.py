@@ -10,13 +10,13 @@ from xlpy import abi
 from xlpy.abi import refuse
 from xlpy.addr import LIMIT, PAGE_SHIFT, Gfn, Gpa, Span
 from xlpy.firmware.e820 import MAX_ENTRIES, E820Entry
-from xlpy.firmware.platform import Vnuma, VnumaRange
 from xlpy.hypervisor.gate import Gate, hypercall
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from xlpy.firmware.platform import Vnuma
     from xlpy.hypervisor.domain import Domain
 
 
@@ -154,6 +154,8 @@ class MemoryOps(Gate):
     @hypercall("XENMEM_get_vnumainfo", query=True)
     def memory_get_vnumainfo(self, domid: int = abi.DOMID_SELF) -> Vnuma:
         """The virtual NUMA topology: ESRCH, EPERM, EOPNOTSUPP there is none."""
+        from xlpy.firmware.platform import Vnuma, VnumaRange
+
         domain = self._target("XENMEM_get_vnumainfo", domid)
         saved = domain.part("xen.vnuma")
         if saved is None:

@@ -7,8 +7,8 @@ all of the device's pages, and the data area that guests may get. Nothing is rem
 from __future__ import annotations
 
 import os
+from _bisect import bisect_right
 from _operator import add, sub
-from bisect import bisect_right
 
 from xlpy import abi
 from xlpy.abi import refuse

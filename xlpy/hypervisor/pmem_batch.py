@@ -6,8 +6,8 @@ so that a file of 40,000 extents costs little more than one of four.
 
 from __future__ import annotations
 
+from _bisect import bisect_right
 from _operator import add
-from bisect import bisect_right
 from itertools import islice
 
 from xlpy import abi

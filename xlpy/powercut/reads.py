@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from bisect import bisect_right
+from _bisect import bisect_right
 
 from xlpy.addr import LINE
 from xlpy.errors import MissingTool

@@ -115,11 +115,13 @@ class Sysfs:
 
     def _put(self, folder: str, **values: object) -> None:
         """Files in a folder; ``__`` in a name means a slash, None leaves a file out."""
+        self._folder(folder)
         for name, value in values.items():
             if value is not None:
                 path = f"{folder}/{name.replace('__', '/')}"
                 self._files[path] = value if callable(value) else f"{value}\n"
-                self._folder(path.rpartition("/")[0])
+                if "__" in name:
+                    self._folder(path.rpartition("/")[0])
 
     def _live(self, first: object, get: Callable[[Nd], object]) -> object:
         """A value that changes while the bus runs; ``first`` when it does not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from _bisect import bisect_right
 
 from xlpy.addr import SECTOR
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent

@@ -7,7 +7,7 @@ free, the next file would get them as well. Its cost grows with the logarithm of
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from _bisect import bisect_right
 
 from xlpy.addr import SECTOR
 from xlpy.dom0.xfs.superblock import check, damaged

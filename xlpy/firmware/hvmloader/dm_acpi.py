@@ -37,14 +37,14 @@ BUILTIN_TABLE_SIGS = frozenset(
 # device.
 BUILTIN_ND_NAMES = frozenset(
     (
-        *("MEM0", "PCI0", *(f"PR{n:02X}" for n in range(128))),
-        *("AC__", "BAT0", "BAT1", "TPM_", "CONV"),
+        *("MEM0", "PCI0", "AC__", "BAT0", "BAT1", "TPM_", "CONV"),
         *("VGA_", "HPET", "ISA_", "HP0_", "LNKA", "LNKB", "LNKC", "LNKD"),
-        *(f"S{n}".ljust(4, "_") for n in range(1, 32)),
-        *(f"S{n:02X}_" for n in range(256)),
         *("SYSR", "PIC_", "DMA0", "TMR_", "RTC_", "SPKR", "PS2M", "PS2K", "FDC0", "UAR1", "UAR2", "LTP1", "VGID"),
     )
 )
+_HEX = "0123456789ABCDEF"
+# more of them, by what each of their characters is: PR00 to PR7F, S1 to S31, S00 to SFF
+_NUMBERED = (("P", "R", _HEX[:8], _HEX), ("S", _HEX[1:10], "_", "_"), ("S", _HEX, _HEX, "_"))
 
 # What else has a name in \_SB: regions, fields, methods. A device of that name would be lost to the OS just the same.
 BUILTIN_SB_NAMES = frozenset(
@@ -168,12 +168,18 @@ def namespace_device(name: str, body: bytes) -> bytes:
     return build_table("SSDT", scope, 2, **AML_CREATOR)
 
 
+def is_builtin_device(name: str) -> bool:
+    """Whether firmware's tables have a device or processor of this name of 4 characters."""
+    numbered = any(all(one in those for one, those in zip(name, form, strict=True)) for form in _NUMBERED)
+    return numbered or name in BUILTIN_ND_NAMES
+
+
 def _check_collision(entry: DmAcpiEntry) -> None:
     label = entry.label
     if entry.type == TABLE:
         if label in BUILTIN_TABLE_SIGS:
             raise _collision(f"table {label!r} is hvmloader's own", "pass tables that hvmloader does not build")
-    elif label in BUILTIN_ND_NAMES:
+    elif is_builtin_device(label):
         raise _collision(f"namespace device {label!r} is hvmloader's own", "give the device another name")
     elif label in BUILTIN_SB_NAMES:
         raise _collision(f"the name {label!r} is taken in \\_SB by hvmloader", "give the device another name")

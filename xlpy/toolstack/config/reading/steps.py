@@ -225,14 +225,8 @@ STEPS: tuple[Step, ...] = (
     Step(_note_ignored),
 )
 
-_ALWAYS = frozenset(at for at, step in enumerate(STEPS) if not step.keys)
-_BY_KEY = {key: [at for at, step in enumerate(STEPS) if key in step.keys] for step in STEPS for key in step.keys}
-
 
 @lru_cache(maxsize=64)  # of many files that are checked at once most have the same keys
 def due(*keys: str) -> list[Callable[[Reader], None]]:
     """The steps that have something to do when these keys are set, in their order."""
-    wanted = set(_ALWAYS)
-    for key in keys:
-        wanted.update(_BY_KEY.get(key, ()))
-    return [STEPS[at].run for at in sorted(wanted)]
+    return [step.run for step in STEPS if not step.keys or not step.keys.isdisjoint(keys)]

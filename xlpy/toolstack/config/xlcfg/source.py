@@ -106,7 +106,7 @@ class Source:
                 starts.append(at + 1)
                 at = self.text.find("\n", at + 1)
             self._starts = starts
-        from bisect import bisect_right
+        from _bisect import bisect_right
 
         return bisect_right(self._starts, offset)
 
