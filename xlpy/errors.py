@@ -8,6 +8,7 @@ required; ``details`` follow one per line.
 from __future__ import annotations
 
 import errno as _errno
+import os as _os
 
 
 class Exit:
@@ -71,7 +72,7 @@ class ConfigError(XlpyError):
 
 
 class NotFound(XlpyError):
-    """A named thing, or a file that is to be read, does not exist."""
+    """A named thing, a file that is to be read, or the folder of one that is to be written, does not exist."""
 
     code, exit = "XLPY-NOT-FOUND", Exit.NOT_FOUND
 
@@ -89,9 +90,34 @@ class Constraint(XlpyError):
 
 
 class HostTrouble(Constraint):
-    """A file of the host's cannot be used as needed: the disk is full, a limit or permission forbids it."""
+    """A file cannot be used as needed: a directory, a device, too large; no space, no permission, a limit."""
 
     code = "XLPY-HOST-FILE"
+
+
+def file_error(error: OSError, name: object = None, hint: str | None = None) -> XlpyError:
+    """What the operating system says of a file or folder: one status and one text in all commands.
+
+    Args:
+        error: what it said. name: what the message calls the file; None takes the path in ``error``.
+        hint: what to do, where that is not the same for all files.
+
+    Returns:
+        NotFound: there is none, or no folder to make it in. Conflict: what was to be made is there. HostTrouble: a
+        directory where a file is needed or the other way round, a permission, a limit, a full disk.
+    """
+    path = error.filename
+    reason = error.strerror or str(error)
+    text = f"{path if name is None else name}: {reason}" if path is not None or name is not None else reason
+    number = error.errno
+    if number == _errno.ENOENT or (number == _errno.ENOTDIR and not (path and _os.path.lexists(path))):
+        return NotFound(text, hint=hint or "check the path")
+    if number == _errno.EEXIST:
+        return Conflict(text, hint=hint or "choose another name")
+    if number in (_errno.ENOSPC, _errno.EDQUOT):
+        return HostTrouble(text, code="XLPY-NO-SPACE", hint="free some space and run the command again")
+    hints = {_errno.EISDIR: "name a file", _errno.ENOTDIR: "name a folder", _errno.EROFS: "choose another file system"}
+    return HostTrouble(text, hint=hint or hints.get(number or 0, "check the path and its permissions"))
 
 
 class Unsafe(XlpyError):

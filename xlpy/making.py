@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from xlpy import limits, replacing, statedir
 from xlpy.contexts import suppress
-from xlpy.errors import ConfigError, Conflict, NotFound, StateError, XlpyError
+from xlpy.errors import Conflict, NotFound, StateError, XlpyError
 from xlpy.hw import power
-from xlpy.inputs import read_file, unreadable
+from xlpy.inputs import read_file
 from xlpy.statedir import DEFAULT, MACHINE, MAKING, STATE
 from xlpy.typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -50,15 +50,12 @@ H = TypeVar("H", bound=Unpowered)
 
 
 def read(machine: Path | None) -> tuple[str, str]:
-    """A machine description, or the default one: its text, and its name in messages. NotFound: there is none."""
+    """A machine description, or the default one: its text, and its name in messages. Errors as ``read_file``."""
     from xlpy.hw.describe import default_machine_text
 
     if machine is None:
         return default_machine_text(), DEFAULT
-    try:
-        return read_file(machine, limits.MACHINE, ConfigError).decode("utf-8", "replace"), str(machine)
-    except OSError as error:
-        raise unreadable(str(machine), error, ConfigError) from None
+    return read_file(machine, limits.MACHINE).decode("utf-8", "replace"), str(machine)
 
 
 def resume(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:

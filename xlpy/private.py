@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from stat import S_IMODE, S_ISREG
+from errno import ENOTDIR
+from stat import S_IMODE
 
 from xlpy.contexts import suppress
 
@@ -31,23 +31,6 @@ def private(path: str | os.PathLike[str], flags: int) -> int:
     return os.open(path, flags, FILE)
 
 
-def replaceable(path: str | os.PathLike[str]) -> str:
-    """The plain file, behind links, that a finished new one takes the place of; it need not be there.
-
-    OSError: something else is there, such as a folder, a pipe or a device, which would be gone.
-    """
-    path = os.path.realpath(path)
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return path
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not S_ISREG(mode):
-        raise FileExistsError(errno.EEXIST, "there is something that is not a plain file", path)
-    return path
-
-
 def folder(path: str | os.PathLike[str]) -> None:
     """Make a folder for its owner alone, unless it is there; missing ones above it are made as usual.
 
@@ -60,7 +43,7 @@ def folder(path: str | os.PathLike[str]) -> None:
         os.mkdir(path, FOLDER)
     except FileExistsError:
         if not os.path.isdir(path):
-            raise
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), path) from None
     else:
         if S_IMODE(os.stat(path).st_mode) != FOLDER:
             os.chmod(path, FOLDER)

@@ -6,7 +6,7 @@ import os
 
 from xlpy import limits
 from xlpy.contexts import contextmanager
-from xlpy.errors import ConfigError, Conflict, NotFound, StateError
+from xlpy.errors import Conflict, HostTrouble, NotFound, StateError
 from xlpy.inputs import read_file
 from xlpy.locking import exclusive
 from xlpy.private import claim, folder, private
@@ -89,10 +89,10 @@ def description(where: Path) -> tuple[str, MachineSpec]:
     from xlpy.hw.describe import parse_machine
 
     try:
-        text = read_file(where / MACHINE, limits.MACHINE, ConfigError).decode("utf-8", "replace")
-    except OSError as error:
+        text = read_file(where / MACHINE, limits.MACHINE).decode("utf-8", "replace")
+    except (NotFound, HostTrouble) as error:
         raise NotFound(
-            f"{where / MACHINE}: {error.strerror}: what the media in {where / 'hw'} belong to is not known",
+            f"{error.message}: what the media in {where / 'hw'} belong to is not known",
             hint="put it back, or make a new host on new media: xlpy host reset",
         ) from None
     if (where / "hw" / "plugged").exists():

@@ -211,7 +211,7 @@ def test_it_stays_in_its_folder(xlpy, recorded, here, tmp_path):
     assert (tmp_path / "kept" / (here / "vm.save").relative_to("/")).exists()
     assert state.fingerprint(str(root)) == before
     assert "quickstart" in xlpy("--root", tmp_path / "kept" / root.relative_to("/"), "list").out
-    assert "exists already" in xlpy("replay", path, "--keep", tmp_path / "kept", status=2).err
+    assert "kept: File exists" in xlpy("replay", path, "--keep", tmp_path / "kept", status=5).err
 
 
 @pytest.mark.parametrize(
@@ -400,9 +400,9 @@ def test_a_command_that_cannot_be_run(xlpy, tmp_path, command, status):
 
 def test_a_file_that_cannot_be_written(xlpy, tmp_path):
     seen = tmp_path / "seen"
-    assert "No such file" in xlpy("record", tmp_path / "none" / "bug", "--", "touch", seen, status=6).err
+    assert "No such file" in xlpy("record", tmp_path / "none" / "bug", "--", "touch", seen, status=4).err
     os.mkfifo(tmp_path / "fifo")
-    assert "not a plain file" in xlpy("record", tmp_path / "fifo", "--", "touch", seen, status=6).err
+    assert "Is a FIFO, not a file" in xlpy("record", tmp_path / "fifo", "--", "touch", seen, status=6).err
     assert (tmp_path / "fifo").is_fifo()
     assert not seen.exists(), "it is known before COMMAND is run"
 

@@ -295,7 +295,7 @@ class TestSaving:
         assert xlpy("list", "--json").json["items"] == []
 
     def test_a_file_that_cannot_be_written(self, xlpy, vm):
-        found = xlpy("save", vm, "/nosuch/file", status=6)
+        found = xlpy("save", vm, "/nosuch/file", status=4)
         assert "No such file or directory" in found.err
         assert xlpy("list", "--json").json["items"][0]["state"] == "r-----"
 

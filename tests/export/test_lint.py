@@ -297,7 +297,7 @@ def test_an_image_that_may_not_be_read(mounted):
         (finding,) = one(LinuxDom0(), f"{mounted}/secret?offset=0").findings
     finally:
         os.seteuid(0)
-    assert (finding.code, "Permission denied" in finding.message) == ("XLPY-CONSTRAINT", True)
+    assert (finding.code, "Permission denied" in finding.message) == ("XLPY-HOST-FILE", True)
 
 
 def test_no_image(tmp_path):

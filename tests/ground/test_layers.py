@@ -32,6 +32,7 @@ LAYERS = [  # from the top; what stands in one line does not know of each other
     ["dom0", "hypervisor"],
     ["firmware"],
     ["hw"],
+    ["outputs"],
     ["inputs", "rangemap", "store"],
     ["locking", "table"],
     ["abi", "addr", "columns", "held", "jsontext", "private", "records", "uuids", "xen_version"],

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-
 import pytest
+from traces import GPA, SIZE, write_trace
 
-from xlpy.powercut.events import TraceEvent, encode
-from xlpy.powercut.trace import Trace, TracedDevice, TraceHeader, Window, write_header
-
-GPA, SIZE = 0x1_0000_0000, 1 << 20
+from xlpy.powercut.events import TraceEvent
+from xlpy.powercut.trace import Trace
 
 
 def program(text, vcpu=0):
@@ -34,14 +31,7 @@ def make_trace(tmp_path):
 
     def make(events, size=SIZE, base=b"", cut=None, complete=True):
         folder = tmp_path / "trace"
-        folder.mkdir()
-        raw = gzip.compress(encode(program(events) if isinstance(events, str) else events))
-        (folder / "events.gz").write_bytes(raw[:cut])
-        with (folder / "base").open("wb") as file:
-            file.write(base)
-            file.truncate(size)
-        window = Window("vnvdimm0", GPA, size, 0, "/mnt/pmem0/vm1.img", [[0x4_0000_0000, size]])
-        write_header(folder, TraceHeader("vm1", [window], [TracedDevice("pmem0", "raw", GPA, size)], complete=complete))
+        write_trace(folder, program(events) if isinstance(events, str) else events, size, base, cut, complete)
         return Trace(folder)
 
     return make

@@ -151,7 +151,7 @@ def test_a_map_without_extents_is_the_same_map(host):
     [
         (["map"], 2, "a domain is needed"),
         (["map", "--json", "--svg", "x.svg"], 2, "--json goes with the table"),
-        (["map", "--svg", "no/such/folder/x.svg"], 6, "No such file or directory"),
+        (["map", "--svg", "no/such/folder/x.svg"], 4, "No such file or directory"),
         (["map", "nobody", "--svg", "x.svg"], 4, "nobody"),
     ],
 )

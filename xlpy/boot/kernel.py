@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from xlpy.errors import Constraint, NotFound
+from xlpy.errors import Constraint
+from xlpy.inputs import open_plain
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def check_kernel(path: Path) -> int:
         the first guest address after what the kernel needs to unpack itself.
 
     Raises:
-        NotFound: no such file. Constraint: unreadable, or no bzImage of boot protocol 2.10 (Linux 2.6.31) or later.
+        Constraint: no bzImage of boot protocol 2.10 (Linux 2.6.31) or later. Others as ``read_file``.
     """
     head = _head(path, "kernel", _HEADER)
     if len(head) < _HEADER or head[_MAGIC : _MAGIC + 4] != b"HdrS":
@@ -44,26 +45,14 @@ def check_kernel(path: Path) -> int:
 
 
 def check_initrd(path: Path) -> int:
-    """Make sure that an initrd can be read; its size. NotFound, Constraint as for the kernel."""
+    """Make sure that an initrd can be read; its size. Errors as ``read_file``."""
     _head(path, "initrd", 1)
     return path.stat().st_size
 
 
 def _head(path: Path, what: str, size: int) -> bytes:
-    try:
-        if not path.is_file():
-            if path.exists():
-                raise Constraint(f"{what} {path} is not a file", hint="give a file")
-            raise NotFound(
-                f"{what} {path} does not exist", hint="check the path; guest/kit.py makes kernel and initramfs"
-            )
-        with path.open("rb") as file:
-            head = file.read(size)
-    except OSError as error:
-        raise Constraint(f"{what} {path}: {error.strerror}", hint="check its permissions") from None
-    if not head:
-        raise Constraint(f"{what} {path} is empty", hint="make it anew")
-    return head
+    with open_plain(path, f"{what} {path}", nonempty=True) as file:
+        return file.read(size)
 
 
 def _what(head: bytes) -> str:

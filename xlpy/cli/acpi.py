@@ -37,12 +37,12 @@ def read(env: Env, what: str) -> list[TableSource]:
     if what == "-":
         return from_stream(sys.stdin.buffer, "standard input")
     path = Path(what)
-    if path.exists():
+    if "/" in what or path.exists() or path.is_symlink():
         return read_tables(path)
     domain = _domain(env, what)
     if domain is None:
         raise NotFound(
-            f"there is no file or folder {what}, and no such domain",
+            f"{what}: No such file or directory, and no domain of this name",
             hint="give a folder of .dat files, a table, a dump made by acpidump, or a domain (xlpy list)",
         )
     return [TableSource(domain.acpi_tables(), walked=True)]
@@ -74,7 +74,7 @@ xlpy acpi dump --host --table NFIT --format text
     help="hex: acpidump's text, for acpixtract; bin: raw; json, text: decoded; asl: AML as iasl takes it.",
 )
 @option("--json", "as_json", is_flag=True, help="Same as --format json.")
-@option("-o", "--output", "folder", type=FilePath(file_okay=False), help="Write into this folder.")
+@option("-o", "--output", "folder", type=FilePath(out="folder"), help="Write into this folder.")
 def dump(
     env: Env, domain: str | None, of_host: bool, signature: str | None, form: str, as_json: bool, folder: Path | None
 ) -> None:

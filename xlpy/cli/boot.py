@@ -31,11 +31,11 @@ xlpy boot quickstart --kernel "$KERNEL" --initrd "$INITRD" -- -device virtio-rng
 @option(
     "--memory-file-dir",
     "folder",
-    type=FilePath(file_okay=False),
+    type=FilePath(out="folder"),
     metavar="DIR",
     help="Where memory files go (else the domain's directory); the guest's RAM stays there afterwards.",
 )
-@option("--record", type=FilePath(file_okay=False), metavar="DIR", help="Record a trace for `xlpy trace` there.")
+@option("--record", type=FilePath(out="folder"), metavar="DIR", help="Record a trace for `xlpy trace` there.")
 @option(
     "--qemu",
     "program",

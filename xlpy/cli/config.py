@@ -99,7 +99,7 @@ def check(
     """Check domain configurations: what is wrong with each, and what it may not mean.
 
     Unknown keys, ignored values and traps are warnings; the status is 0 when every file can be used, 3 when one
-    cannot, 4 when one is not there.
+    cannot, 6 when one cannot be read, 4 when one is not there.
 
     On a host, vNVDIMMs of a size that a Linux guest cannot use again are warned of. Of iomem entries it tells which lie
     on persistent memory of this machine (or of the emulated host) that no export holds, and which two files share.
@@ -107,11 +107,11 @@ def check(
     from xlpy.toolstack.config.lint import check_files
 
     judge = Judge(env, host_cpus, host_nodes, xen)
-    good, missing = True, False
+    good, unread = True, set()
     items = []
     for result in check_files(files, strict=xl_strict, host=judge.facts, also=_on_this_host(env), xen=judge.xen):
         good &= result.valid
-        missing |= result.missing
+        unread.add(result.status)
         if as_json:
             items.append(result.to_json())
             continue
@@ -122,4 +122,4 @@ def check(
     if as_json:
         json_items("xlpy.config-check/1", items)
     if not good:
-        leave(Exit.NOT_FOUND if missing else Exit.CONFIG)
+        leave(next((one for one in (Exit.NOT_FOUND, Exit.CONSTRAINT) if one in unread), Exit.CONFIG))

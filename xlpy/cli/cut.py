@@ -11,7 +11,7 @@ from xlpy.cli.show import flush, out
 from xlpy.cli.trace import EXACT, power_of_two, tell_problem, trace_argument
 from xlpy.cli.types import Choice, FilePath, IntRange, Seconds
 from xlpy.contexts import contextmanager
-from xlpy.errors import Exit, NotFound, UsageError
+from xlpy.errors import Exit, UsageError
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,23 +49,23 @@ xlpy trace cut run1 --sample 5 --boot recover.sh
     help="Which states of an epoch are tried; may be repeated (else all but `all`).",
 )
 @option("--samples", type=IntRange(0), default=8, metavar="N", help="States an epoch that `random` tries.")
-@option("--boot", "script", type=FilePath(dir_okay=False), metavar="SCRIPT", help="Run a script in a fresh guest.")
-@option("--kernel", type=FilePath(dir_okay=False), metavar="BZIMAGE", help="For --boot, another kernel than recorded.")
-@option("--initrd", type=FilePath(dir_okay=False), metavar="FILE", help="For --boot, another one than recorded.")
+@option("--boot", "script", type=FilePath(), metavar="SCRIPT", help="Run a script in a fresh guest.")
+@option("--kernel", type=FilePath(), metavar="BZIMAGE", help="For --boot, another kernel than recorded.")
+@option("--initrd", type=FilePath(), metavar="FILE", help="For --boot, another one than recorded.")
 @option("--append", metavar="TEXT", help="For --boot, other words for the kernel's command line.")
 @option("--prune", is_flag=True, help="Do not check what differs only in places that the check does not read.")
 @option("--jobs", type=IntRange(1), default=1, metavar="N", help="Checks at a time.")
 @option("--scheduler", metavar="ADDRESS", help="Hand the checks to a dask.distributed cluster (xlpy[cluster]).")
 @option("--timeout", type=Seconds(some=True), default=60.0, metavar="S", help="Seconds that a check may take.")
-@option("--keep", type=FilePath(dir_okay=False), metavar="FILE", help="Where a reduced failure goes.")
+@option("--keep", type=FilePath(out="file"), metavar="FILE", help="Where a reduced failure goes.")
 @option(
     "--work-dir",
     "work",
-    type=FilePath(file_okay=False),
+    type=FilePath(out="folder"),
     metavar="DIR",
     help="Where images are (else memory, or the trace).",
 )
-@option("--html", "page", type=FilePath(dir_okay=False), metavar="FILE", help="Write all that was found as one page.")
+@option("--html", "page", type=FilePath(out="stream"), metavar="FILE", help="Write all that was found as one page.")
 @json_option
 @argument("words", nargs=-1, metavar="[-- CHECK...]")
 def cut(
@@ -106,7 +106,6 @@ def cut(
     from xlpy.powercut.trace import Trace
 
     _refuse_combinations(words, script, (kernel, initrd, append), (at, mark, sample, every or None), scheduler, jobs)
-    _require_folders(page, keep)
     opened = Trace(trace)
     check = _check(opened, words, script, (kernel, initrd, append), timeout, prune)
     options = ExploreOptions(
@@ -144,13 +143,6 @@ def _epochs(trace: Trace, at: int | None, mark: int | None, sample: int | None, 
     if sample is not None:
         return sampled(trace, sample, seed)
     return None if at is None else frozenset((at,))
-
-
-def _require_folders(*paths: Path | None) -> None:
-    """NotFound unless what is written at the end can be: the states take long."""
-    for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise NotFound(f"{path.parent}: there is no such folder", hint="name a file in one that is there")
 
 
 def _refuse_combinations(
@@ -264,23 +256,19 @@ def _reduce(env: Env, trace: Trace, options: ExploreOptions, results: list[State
 def _write_page(
     env: Env, path: Path, trace: Trace, options: ExploreOptions, summary: Summary, results: list[StateResult]
 ) -> None:
-    from xlpy.errors import Constraint
+    from xlpy.outputs import replacing
     from xlpy.powercut.page import page
-    from xlpy.private import private
 
-    try:
-        with open(path, "w", encoding="utf-8", opener=private) as file:
-            file.write(page(trace, options, summary, results))
-    except OSError as error:
-        raise Constraint(f"{path}: {error.strerror}", hint="name another file") from error
+    with replacing(path, stream=True) as file:
+        file.write(page(trace, options, summary, results).encode())
     env.note(f"{path}: {len(results)} states, {summary.failed} failed")
 
 
 @command("""
 xlpy trace replay run1/failure-0a1b2c3d.json -o crash.img
 """)
-@argument("failure", type=FilePath(dir_okay=False))
-@option("-o", "--output", type=FilePath(dir_okay=False), required=True, help="Where the crash image goes.")
+@argument("failure", type=FilePath())
+@option("-o", "--output", type=FilePath(out="file"), required=True, help="Where the crash image goes.")
 @json_option
 def replay(env: Env, failure: Path, output: Path, as_json: bool) -> None:
     """Build a failing state again and run its check: the image stays, to be looked at. Exit status 10: it fails."""

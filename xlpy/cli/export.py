@@ -8,12 +8,13 @@ from xlpy.cli.domain import read_config
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document, json_items
 from xlpy.cli.show import err, out
-from xlpy.cli.types import Choice
+from xlpy.cli.types import Choice, FilePath
 from xlpy.errors import Exit
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from xlpy.cli.env import Env
     from xlpy.toolstack.export.check import ManifestFinding
@@ -40,7 +41,15 @@ xlpy export configs/device.cfg -o exported --dom0 emulated 'memory=2048'
 """)
 @argument("config", metavar="CONFIG", shell_complete="configurations")
 @argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
-@option("-o", "--output", "folder", metavar="DIR", required=True, help="Where the files go; made when it is missing.")
+@option(
+    "-o",
+    "--output",
+    "folder",
+    type=FilePath(out="folder"),
+    metavar="DIR",
+    required=True,
+    help="Where the files go; made when it is missing.",
+)
 @dom0_option
 @option("--xen", type=Choice(["4.17", "4.20"]), help="For which Xen; the default is the one that runs, else 4.17.")
 @dry_run_option
@@ -49,7 +58,7 @@ def export(
     env: Env,
     config: str,
     settings: tuple[str, ...],
-    folder: str,
+    folder: Path,
     kernel: str | None,
     xen: str | None,
     as_json: bool,
@@ -72,7 +81,7 @@ def export(
         env.note("\n".join(warning.lines()))
     machine = machine_of(env, kernel)
     exporter = Exporter(machine, env.step)
-    prepared = exporter.prepare(loaded, folder, xen or _version(env, machine))
+    prepared = exporter.prepare(loaded, str(folder), xen or _version(env, machine))
     manifest = prepared.manifest if env.dry_run else exporter.export(prepared)
     if as_json:
         fields = manifest.to_json()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xlpy.cli.env import Env
     from xlpy.views.machine import HostInfo
 
-machine_option = option("--machine", type=FilePath(dir_okay=False, exists=True), help="Machine description (YAML).")
+machine_option = option("--machine", type=FilePath(), help="Machine description (YAML).")
 
 
 @command("""

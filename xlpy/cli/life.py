@@ -249,7 +249,7 @@ xlpy dump-core quickstart quickstart.core
 readelf -l quickstart.core
 """)
 @domain_argument
-@argument("path", metavar="FILE", type=FilePath(dir_okay=False))
+@argument("path", metavar="FILE", type=FilePath(out="file"))
 @dry_run_option
 @json_option
 def dump_core(env: Env, domain: str, path: Path, as_json: bool) -> None:

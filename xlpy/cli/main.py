@@ -10,7 +10,7 @@ from xlpy.cli import plain
 from xlpy.cli.declare import Leave
 from xlpy.cli.shared import shared
 from xlpy.contexts import suppress
-from xlpy.errors import Exit, XlpyError
+from xlpy.errors import Exit, XlpyError, file_error
 from xlpy.typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -101,17 +101,9 @@ def _report(error: XlpyError, as_json: bool) -> int:
 
 
 def _from_os(error: OSError) -> XlpyError:
-    import errno
+    from errno import EBADF
 
-    from xlpy.errors import Constraint, NotFound
-
-    where = f"{error.filename}: " if error.filename else "standard output: " if error.errno == errno.EBADF else ""
-    text = f"{where}{error.strerror or error}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Constraint(text, code="XLPY-NO-SPACE", hint="free some space and run the command again")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return NotFound(text)
-    return Constraint(text, hint="check the path and its permissions")
+    return file_error(error, "standard output" if error.errno == EBADF and not error.filename else None)
 
 
 def _open_streams() -> None:

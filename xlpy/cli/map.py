@@ -8,7 +8,8 @@ from xlpy.cli.options import json_option
 from xlpy.cli.render import console, json_items, table
 from xlpy.cli.show import visible
 from xlpy.cli.types import FilePath
-from xlpy.errors import HostTrouble, UsageError
+from xlpy.errors import UsageError
+from xlpy.outputs import replacing
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ xlpy map quickstart
 xlpy map --html map.html
 """)
 @argument("domain", required=False, shell_complete="domains")
-@option("--svg", "svg_file", type=FilePath(dir_okay=False), help="Draw the host's memory into this file instead.")
-@option("--html", "html_file", type=FilePath(dir_okay=False), help="As --svg, as a page to zoom and search in.")
+@option("--svg", "svg_file", type=FilePath(out="stream"), help="Draw the host's memory into this file instead.")
+@option("--html", "html_file", type=FilePath(out="stream"), help="As --svg, as a page to zoom and search in.")
 @json_option
 def show_map(env: Env, domain: str | None, svg_file: Path | None, html_file: Path | None, as_json: bool) -> None:
     """Show a domain's guest-physical memory map: RAM, pmem, MMIO and ACPI.
@@ -78,11 +79,9 @@ def _draw(env: Env, domain: str | None, svg_file: Path | None, html_file: Path |
         from xlpy.views.picture.page import page
 
         texts.append((html_file, page(shown)))
-    for file, text in texts:
-        try:
-            file.write_text(text, encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise HostTrouble(f"{file}: {error.strerror}", hint="name another file") from error
+    for path, text in texts:
+        with replacing(path, stream=True) as file:
+            file.write(text.encode(errors="backslashreplace"))
 
 
 def _picture(env: Env, domain: str, regions: list[MapRow]) -> None:

@@ -15,7 +15,7 @@ from xlpy.cli.types import Choice, FilePath
 from xlpy.contexts import nullcontext
 from xlpy.errors import Constraint, UsageError
 from xlpy.inputs import read_file
-from xlpy.private import private
+from xlpy.outputs import replacing
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ xlpy mem read quickstart 1M 4K -o page.bin
 @domain_argument
 @argument("gpa", type=SIZE)
 @argument("length", type=SIZE)
-@option("-o", "--output", type=FilePath(), help="Write raw bytes to this file; - is standard output.")
+@option("-o", "--output", type=FilePath(out="stream"), help="Write raw bytes to this file; - is standard output.")
 @json_option
 def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_json: bool) -> None:
     """Read LENGTH bytes of guest memory at GPA: a hex dump, or raw bytes with -o.
@@ -48,7 +48,7 @@ def read(env: Env, domain: str, gpa: int, length: int, output: Path | None, as_j
         (at, memory.read(Gpa(at), min(CHUNK, gpa + length - at))) for at in range(gpa, gpa + max(length, 1), CHUNK)
     )
     if output is not None:
-        with nullcontext(binary()) if raw else open(output, "wb", opener=private) as file:
+        with nullcontext(binary()) if raw else replacing(output, stream=True) as file:
             for _, data in chunks:
                 file.write(data)
     if as_json and output is not None:
@@ -69,7 +69,7 @@ xlpy mem write quickstart 0x500000000 --hex 48656c6c6f
 @domain_argument
 @argument("gpa", type=SIZE)
 @option("--hex", "text", metavar="H", help="Bytes to write, as hex digits.")
-@option("--file", "source", type=FilePath(exists=True, dir_okay=False), help="File to write.")
+@option("--file", "source", type=FilePath(), help="File to write.")
 @option("--no-flush", "unflushed", is_flag=True, help="Leave it in the caches: a power failure may lose it.")
 @dry_run_option
 @json_option

@@ -7,7 +7,6 @@ from xlpy.cli.declare import argument, command, option
 from xlpy.cli.options import dry_run_option, json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.types import FilePath
-from xlpy.errors import ConfigError
 from xlpy.inputs import read_file
 from xlpy.typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 @command("""
 xlpy host plug configs/plug.yaml
 """)
-@argument("file", type=FilePath(exists=True, dir_okay=False), metavar="FILE")
+@argument("file", type=FilePath(), metavar="FILE")
 @dry_run_option
 @json_option
 def plug(env: Env, file: Path, as_json: bool) -> None:
@@ -32,7 +31,7 @@ def plug(env: Env, file: Path, as_json: bool) -> None:
     """
     from xlpy.events.plugging import plug as plug_in
 
-    text = read_file(file, limits.MACHINE, ConfigError).decode("utf-8", "replace")
+    text = read_file(file, limits.MACHINE).decode("utf-8", "replace")
     done = plug_in(env.host, text, str(file), env.dry_run)
     items = [one for one in env.host.dom0.list_namespaces() if _region(one["dev"]) in done.regions]
     if as_json:
@@ -57,7 +56,7 @@ xlpy host unplug set1
 xlpy host unplug set0 --surprise
 """)
 @argument("name", metavar="DIMM|SET")
-@option("--to", type=FilePath(file_okay=False), metavar="DIR", help="Where the DIMMs go (else ROOT/unplugged).")
+@option("--to", type=FilePath(out="folder"), metavar="DIR", help="Where the DIMMs go (else ROOT/unplugged).")
 @option("--surprise", is_flag=True, help="Although it is used: an access to it causes a machine check.")
 @dry_run_option
 @json_option

@@ -27,7 +27,7 @@ xlpy pmem read /dev/pmem1 1M 4K -o page.bin
 @argument("path", shell_complete="backings")
 @argument("offset", type=SIZE)
 @argument("length", type=SIZE)
-@option("-o", "--output", type=FilePath(), help="Write raw bytes to this file; - is standard output.")
+@option("-o", "--output", type=FilePath(out="stream"), help="Write raw bytes to this file; - is standard output.")
 @json_option
 def read(env: Env, path: str, offset: int, length: int, output: Path | None, as_json: bool) -> None:
     """Read LENGTH bytes of a device or file of Dom0 from OFFSET on, cut at its end.
@@ -35,7 +35,7 @@ def read(env: Env, path: str, offset: int, length: int, output: Path | None, as_
     Bad memory is an input/output error; one that was unknown causes a machine check, and is known from then on.
     """
     from xlpy.events.file_io import read as read_path
-    from xlpy.private import private
+    from xlpy.outputs import replacing
 
     raw = output == Path("-")
     if raw and as_json:
@@ -43,7 +43,7 @@ def read(env: Env, path: str, offset: int, length: int, output: Path | None, as_
     _refuse_large(length)
     data = read_path(env.host, path, offset, length)
     if output is not None and not raw:
-        with open(output, "wb", opener=private) as file:
+        with replacing(output, stream=True) as file:
             file.write(data)
     elif raw:
         binary().write(data)
@@ -62,7 +62,7 @@ xlpy pmem write /dev/pmem1 0 --file image.bin
 @argument("path", shell_complete="backings")
 @argument("offset", type=SIZE)
 @option("--hex", "text", metavar="H", help="Bytes to write, as hex digits.")
-@option("--file", "source", type=FilePath(exists=True, dir_okay=False), help="File to write.")
+@option("--file", "source", type=FilePath(), help="File to write.")
 @option("--zero", type=SIZE, metavar="LENGTH", help="Zeros to write.")
 @dry_run_option
 @json_option

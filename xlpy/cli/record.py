@@ -13,7 +13,8 @@ from xlpy.cli.declare import argument, command, leave, option
 from xlpy.cli.options import json_option
 from xlpy.cli.render import json_document
 from xlpy.cli.show import out
-from xlpy.errors import Exit, UsageError
+from xlpy.errors import Conflict, Exit, UsageError
+from xlpy.outputs import require_place
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def record(env: Env, file: str, words: tuple[str, ...], as_json: bool) -> None:
 
     if RECORDING in os.environ:
         raise UsageError("this is recorded already", hint="xlpy record FILE -- COMMAND, once")
-    target = archive.target(file)
+    require_place(file)
     folder = Path(tempfile.mkdtemp(prefix="xlpy-record-"))
     variables = os.environ | {RECORDING: str(folder)}
     if env.root is not None:
@@ -62,7 +63,7 @@ def record(env: Env, file: str, words: tuple[str, ...], as_json: bool) -> None:
             status = NOT_RUN
         except KeyboardInterrupt:
             status = Exit.INTERRUPTED
-        count = archive.write(folder, target, about)
+        count = archive.write(folder, file, about)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     status = 128 - status if status < 0 else status  # by a signal, as a shell says it
@@ -126,7 +127,7 @@ def _folder(keep: str | None) -> str:
     try:
         Path(keep).mkdir(mode=0o700, parents=True)
     except FileExistsError:
-        raise UsageError(f"{keep} exists already", hint="--keep names a new folder") from None
+        raise Conflict(f"{keep}: File exists", hint="--keep names a new folder") from None
     return keep
 
 

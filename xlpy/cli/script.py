@@ -57,9 +57,9 @@ def run_script(env: Env, script: str) -> None:
 def _read(script: str) -> str:
     try:
         if script == "-":
-            data = read_stream(sys.stdin.buffer, "standard input", limits.SCRIPT, UsageError)
+            data = read_stream(sys.stdin.buffer, "standard input", limits.SCRIPT)
         else:
-            data = read_file(script, limits.SCRIPT, UsageError)
+            data = read_file(script, limits.SCRIPT)
         return data.decode()
     except UnicodeDecodeError as error:
         raise UsageError(f"{script}: byte {error.start} is not UTF-8", hint="save it as UTF-8") from None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXACT = 1 << 53  # larger counts are no numbers to every reader of JSON
 
-trace_argument = argument("trace", type=FilePath(file_okay=False))
+trace_argument = argument("trace", type=FilePath(folder=True))
 
 
 @command("""

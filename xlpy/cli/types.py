@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import os
-
 from xlpy.addr import parse_size
-from xlpy.errors import NotFound, UsageError
+from xlpy.errors import UsageError, XlpyError
 from xlpy.typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -85,45 +83,46 @@ class Seconds(Type):
 
 
 class FilePath(Type):
-    """A path.
+    """A path, which is not empty. What reads it says what is wrong with it.
 
     Args:
-        exists: whether something must be there.
-        file_okay, dir_okay: whether what is there may be a file, a directory.
+        out: what is written there, which must be possible before anything else is done: a "file", a "stream" (a file,
+            or the FIFO or device that is there; - is standard output), or what goes into a "folder".
+        folder: whether a folder is read or written, for completion.
     """
 
-    def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True) -> None:
-        self.exists = exists
-        self.file_okay = file_okay
-        self.dir_okay = dir_okay
+    def __init__(self, *, out: str = "", folder: bool = False) -> None:
+        self.out = out
+        self.folder = folder or out == "folder"
+
+    def checked(self, text: str) -> Path:
+        """The path. Errors as ``require_place``."""
+        from pathlib import Path
+
+        if self.out and not (self.out == "stream" and text == "-"):
+            from xlpy.outputs import require_place
+
+            require_place(text, folder=self.folder, stream=self.out == "stream")
+        return Path(text)
 
     def plain(self, text: str) -> Path:
-        from pathlib import Path
-
-        if not text:  # Path("") is the folder one is in
-            raise ValueError(text)
-        path = Path(text)
-        if path.exists():
-            if not (self.dir_okay if path.is_dir() else self.file_okay) or not os.access(path, os.R_OK):
-                raise ValueError(text)
-        elif self.exists:
-            raise ValueError(text)
-        return path
+        try:
+            return self.checked(text)
+        except XlpyError:
+            raise ValueError(text) from None  # unless something is wrong with the command line itself
 
     def click(self) -> click.ParamType[Any]:
-        from pathlib import Path
-
         import click
+
+        checked = self.checked
 
         class Named(click.Path):
             def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
-                if value == "":
+                if value == "":  # Path("") is the folder one is in
                     self.fail("a path is missing: the word is empty", param, ctx)
-                if self.exists and not os.path.exists(value):  # noqa: PTH110 - as everywhere, not a wrong usage
-                    raise NotFound(f"{value}: No such file or directory", hint="check the path")
-                return super().convert(value, param, ctx)
+                return checked(value) if isinstance(value, str) else value
 
-        return Named(self.exists, file_okay=self.file_okay, dir_okay=self.dir_okay, path_type=Path)
+        return Named(file_okay=not self.folder, dir_okay=self.folder)
 
 
 class Size(Type):

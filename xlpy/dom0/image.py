@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
-from xlpy.errors import FormatError
-from xlpy.inputs import unreadable
+from xlpy.errors import FormatError, file_error
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class ImageFile:
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise unreadable(os.fspath(path), error, hint="check the path and its permissions") from error
+            raise file_error(error) from error
         available = max(os.fstat(self._fd).st_size - offset, 0)
         self.size = available if size is None else min(size, available)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from xlpy.addr import Dpa, Spa, Span
-from xlpy.errors import ConfigError, Constraint, StateError
+from xlpy.errors import ConfigError, Conflict, StateError
 from xlpy.hw.machine import DimmSpec, HealthSpec
 from xlpy.hw.media import Media, trouble
 from xlpy.hw.sparse import written
@@ -33,10 +33,10 @@ def take_out(hw: Hardware, dimm: DimmSpec, region: Region | None, where: str) ->
     """Put a copy of a DIMM into a folder, which is made; the machine keeps what it has.
 
     Raises:
-        Constraint: the folder is there already, or there is no space.
+        Conflict: the folder is there already. Constraint: there is no space.
     """
     if os.path.exists(where):
-        raise Constraint(f"{where} is there already", hint="it holds another DIMM; choose another folder with --to")
+        raise Conflict(f"{where}: File exists", hint="it holds another DIMM; choose another folder with --to")
     hw.undo.made(where)
     try:
         folder(where)

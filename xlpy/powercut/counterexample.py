@@ -6,9 +6,10 @@ import json
 import shlex
 from pathlib import Path
 
-from xlpy.errors import FormatError, NotFound
+from xlpy.errors import FormatError
 from xlpy.inputs import read_file
 from xlpy.limits import COUNTEREXAMPLE
+from xlpy.outputs import replaced, replacing
 from xlpy.powercut.bench import close
 from xlpy.powercut.check import Check
 from xlpy.powercut.explore import Exploration, ExploreOptions
@@ -99,25 +100,23 @@ def save(path: Path, found: Counterexample) -> None:
     """Write a counterexample."""
     fields: dict[str, Any] = {"schema": SCHEMA, **found._asdict()}
     fields["state"] = {f"{address:#x}": left for address, left in found.state.items()}
-    path.write_text(json.dumps(fields, indent=1), encoding="utf-8")
+    with replacing(path) as file:
+        file.write(json.dumps(fields, indent=1).encode())
 
 
 def load(path: Path) -> Counterexample:
-    """Read a counterexample. NotFound, FormatError: there is none, or it is damaged."""
+    """Read a counterexample. FormatError: it is none, or damaged. Others as ``read_file``."""
     try:
-        raw = read_file(path, COUNTEREXAMPLE, FormatError)
-        fields = json.loads(raw)
+        fields = json.loads(read_file(path, COUNTEREXAMPLE, nonempty=True))
         if fields.pop("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
         fields["state"] = {int(address, 16): int(left) for address, left in fields["state"].items()}
         return Counterexample(**fields)
-    except FileNotFoundError:
-        raise NotFound(f"{path}: no such file", hint="xlpy trace cut writes one for each failure") from None
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise FormatError(
             f"{path} is no counterexample: it is not JSON", hint="xlpy trace cut writes one for each failure"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(f"{path} is no counterexample: {error}") from error
 
 
@@ -144,7 +143,8 @@ def replay(found: Counterexample, image: Path, say: Callable[[str], None], subje
     finally:
         close(exploration.bench)
     source = exploration.source
-    made = Image(image, trace.base, source.start, source.size)
-    made.set(durable, exploration.kept(lines, found.state))
-    made.close()
+    with replaced(image) as fresh:
+        made = Image(Path(fresh), trace.base, source.start, source.size, str(image))
+        made.set(durable, exploration.kept(lines, found.state))
+        made.close()
     return verdict

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from xlpy.digest import blake2b
-from xlpy.errors import Constraint
+from xlpy.errors import file_error
 from xlpy.hw.sparse import copy
 from xlpy.powercut.opened import Writers
 from xlpy.private import private
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from xlpy.powercut.history import Durable, Pieces
 
 
-def copy_sparse(source: Path, offset: int, size: int, target: Path) -> None:
-    """Make ``target`` a sparse copy of ``size`` bytes from ``offset`` on. Constraint: the disk is full."""
+def copy_sparse(source: Path, offset: int, size: int, target: Path, name: str | None = None) -> None:
+    """Make ``target`` a sparse copy of ``size`` bytes from ``offset`` on. HostTrouble: the disk is full.
+
+    Args:
+        name: what messages call it; None: its path.
+    """
     with source.open("rb") as read, open(target, "wb", opener=private) as write:
         try:
             write.truncate(size)
             copy(read.fileno(), offset, size, write.fileno())
         except OSError as error:
-            raise _full(target, error) from error
-
-
-def _full(path: Path, error: OSError) -> Constraint:
-    return Constraint(f"{path}: {error.strerror}", hint="make room, or name another folder")
+            raise file_error(error, name or target) from error
 
 
 class Image:
     """A working image.
 
     Args:
-        path: the file, made here. source, offset, size: the memory before the run.
+        path: the file, made here. source, offset, size: the memory before the run. name: what messages call it.
     """
 
     _durable: Durable | None
     _forced: dict[int, bytes]  # what of it differs from the source
     _kept: Mapping[int, bytes]  # what was kept on top of it
 
-    def __init__(self, path: Path, source: Path, offset: int, size: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, source: Path, offset: int, size: int, name: str | None = None) -> None:
+        self.path, self._name = path, name
         self._source, self._offset, self._size = source, offset, size
         self._stamp: tuple[int, int, int] | None = None
         self.rebuilt = 0
@@ -57,7 +57,7 @@ class Image:
     def _make(self) -> None:
         """A fresh copy of the memory before the run."""
         self.path.unlink(missing_ok=True)
-        copy_sparse(self._source, self._offset, self._size, self.path)
+        copy_sparse(self._source, self._offset, self._size, self.path, self._name)
         self._writers, self._file = Writers(self.path), self.path.open("r+b", buffering=0)
         self._durable, self._forced, self._kept = None, {}, {}
 
@@ -98,7 +98,7 @@ class Image:
             for at, data in joined(changes):
                 os.pwrite(file, data, at)
         except OSError as error:
-            raise _full(self.path, error) from error
+            raise file_error(error, self._name or self.path) from error
         self._durable, self._kept = durable, dict(kept)
         self._stamp = self._seen()
 

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 from xlpy.digest import blake2b
-from xlpy.errors import Constraint, NotFound
-from xlpy.inputs import read_file
+from xlpy.errors import Constraint
+from xlpy.inputs import open_plain, read_file
 from xlpy.limits import RECOVERY_SCRIPT
+from xlpy.outputs import replacing
 from xlpy.powercut.check import Check
-from xlpy.private import private
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -54,13 +54,8 @@ def guest_check(trace: Trace, script: Path, guest: Guest, timeout: float, *, pru
         )
     words = header.append if guest.append is None else guest.append
     append = " ".join(word for word in words.split() if not word.startswith("xlpy.run="))
-    try:
-        text = read_file(script, RECOVERY_SCRIPT, Constraint)
-        made = _with_script(trace.path, Path(initrd), text)
-    except FileNotFoundError as error:
-        raise NotFound(f"{error.filename}: no such file", hint="check the path") from None
-    except OSError as error:
-        raise Constraint(f"{error.filename}: {error.strerror}", hint="check its permissions, and the disk") from error
+    open_plain(kernel, nonempty=True).close()
+    made = _with_script(trace.path, Path(initrd), read_file(script, RECOVERY_SCRIPT))
     command = [sys.executable, "-m", "xlpy", "boot", "{domain}", "--kernel", kernel, "--initrd", str(made)]
     command += ["--append", append, "--timeout", f"{timeout:g}"]
     # the guest's own time is up first, and then it is ended in order
@@ -69,16 +64,15 @@ def guest_check(trace: Trace, script: Path, guest: Guest, timeout: float, *, pru
 
 def _with_script(folder: Path, initrd: Path, script: bytes) -> Path:
     """The initramfs with the script, kept beside the trace for ``replay``."""
-    size = initrd.stat().st_size
-    facts = repr((str(initrd.absolute()), size, initrd.stat().st_mtime_ns)).encode()
-    path = folder / f"recovery-{blake2b(facts + script, digest_size=6).hexdigest()}.cpio"
-    if not path.exists():
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        with initrd.open("rb") as source, open(fresh, "wb", opener=private) as target:
-            while chunk := source.read(1 << 20):
-                target.write(chunk)
-            target.write(bytes(-size % ALIGNED) + archive(_NAME, script))
-        fresh.replace(path)
+    with open_plain(initrd, nonempty=True) as source:
+        status = os.fstat(source.fileno())
+        facts = repr((str(initrd.absolute()), status.st_size, status.st_mtime_ns)).encode()
+        path = folder / f"recovery-{blake2b(facts + script, digest_size=6).hexdigest()}.cpio"
+        if not path.exists():
+            with replacing(path) as target:
+                while chunk := source.read(1 << 20):
+                    target.write(chunk)
+                target.write(bytes(-status.st_size % ALIGNED) + archive(_NAME, script))
     return path
 
 

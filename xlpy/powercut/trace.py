@@ -15,7 +15,7 @@ from weakref import finalize
 from xlpy.addr import LINE
 from xlpy.errors import Constraint, FormatError, NotFound
 from xlpy.hw.persistency import UNIT
-from xlpy.inputs import read_file
+from xlpy.inputs import read_file, require_folder
 from xlpy.limits import TRACE_HEADER
 from xlpy.powercut.events import decode
 from xlpy.records import NamedTuple
@@ -120,12 +120,12 @@ class Trace:
         self.problem: str | None = None
         self.read = 0.0
         self._base: int | None = None  # descriptor: a line is read from it for each that is stored to
+        require_folder(path)
         try:
-            values = json.loads(read_file(path / "header.json", TRACE_HEADER, FormatError))
-            self.header = _header(values)
-        except (FileNotFoundError, NotADirectoryError):
+            self.header = _header(json.loads(read_file(path / "header.json", TRACE_HEADER, nonempty=True)))
+        except NotFound:
             raise NotFound(f"{path} holds no trace", hint="xlpy boot DOMAIN --record DIR ... records one") from None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(f"{path}/header.json: {error}", hint="record it again") from error
 
     @property

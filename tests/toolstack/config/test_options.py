@@ -199,7 +199,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_its_own(tmp_path):
     (tmp_path / "a.cfg").write_text('name = "a"\ntype = "hvm"\n')
     results = list(check_files([tmp_path / "a.cfg", tmp_path / "none.cfg", tmp_path]))
     assert [result.valid for result in results] == [True, False, False]
-    assert results[1].errors[0].message == "cannot be read: No such file or directory"
+    assert results[1].errors[0].message == f"{results[1].file}: No such file or directory"
 
 
 def test_a_file_costs_no_more_for_those_before_it(tmp_path):

@@ -5,50 +5,31 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from pathlib import Path
 
 from xlpy import __version__, limits
 from xlpy.cli.recording.recorder import COMMANDS
 from xlpy.contexts import contextmanager
-from xlpy.errors import ConfigError, Constraint, StateError
-from xlpy.inputs import open_plain, unreadable
-from xlpy.private import private, replaceable
+from xlpy.errors import ConfigError, StateError, file_error
+from xlpy.inputs import open_plain
+from xlpy.outputs import replacing
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SCHEMA, VERSION = "xlpy.recording/", 1
 INDEX = "recording.json"
 
 
-def target(path: str) -> Path:
-    """Where a recording of this name is written: what can be said before it is made.
-
-    Raises:
-        Constraint: it cannot be written there.
-    """
-    try:
-        found = Path(replaceable(path))
-        fresh = Path(f"{found}.partial")
-        with open(fresh, "wb", opener=private):
-            fresh.unlink()
-    except OSError as error:
-        raise Constraint(f"{path}: {error.strerror}", hint="choose another file") from None
-    return found
-
-
-def write(folder: Path, path: Path, about: dict[str, Any]) -> int:
+def write(folder: Path, path: str, about: dict[str, Any]) -> int:
     """Put a folder of ``recorder`` into one file; nothing is left when that fails.
 
     Args:
         about: what ``xlpy doctor`` says.
 
     Returns:
-        how many commands there are.
-
-    Raises:
-        Constraint: the file cannot be written.
+        how many commands there are. Errors as ``replacing``.
     """
     lines = (folder / COMMANDS).read_text(encoding="utf-8").splitlines() if (folder / COMMANDS).exists() else []
     index = {
@@ -57,18 +38,11 @@ def write(folder: Path, path: Path, about: dict[str, Any]) -> int:
         "about": about,
         "commands": list(map(json.loads, lines)),
     }
-    fresh = Path(f"{path}.partial")
-    try:
-        with open(fresh, "wb", opener=private) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(INDEX, json.dumps(index, indent=1))
-            for blob in sorted(folder.glob("[0-9a-f]*")):
-                if len(blob.name) == 32:
-                    archive.write(blob, f"blobs/{blob.name}", zipfile.ZIP_STORED)
-        fresh.replace(path)
-    except OSError as error:
-        raise Constraint(f"{path}: {error.strerror}", hint="choose another file") from None
-    finally:
-        fresh.unlink(missing_ok=True)
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(INDEX, json.dumps(index, indent=1))
+        for blob in sorted(folder.glob("[0-9a-f]*")):
+            if len(blob.name) == 32:
+                archive.write(blob, f"blobs/{blob.name}", zipfile.ZIP_STORED)
     return len(lines)
 
 
@@ -97,10 +71,10 @@ def opened(path: str) -> Iterator[Recording]:
     """Open a recording.
 
     Raises:
-        ConfigError: it is none. StateError: it is damaged, or of a newer version.
+        ConfigError: it is none. StateError: it is damaged, or of a newer version. Others as ``read_file``.
     """
     try:
-        with open_plain(path, ConfigError) as file, zipfile.ZipFile(file) as archive:
+        with open_plain(path, nonempty=True) as file, zipfile.ZipFile(file) as archive:
             info = archive.getinfo(INDEX)
             if info.file_size > limits.RECORDING_INDEX:
                 raise odd(path)
@@ -110,7 +84,7 @@ def opened(path: str) -> Iterator[Recording]:
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ConfigError(f"{path} is no recording, or damaged: {error}", hint="xlpy record makes one") from None
     except OSError as error:
-        raise unreadable(path, error, ConfigError) from None
+        raise file_error(error, path) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, NotImplementedError) as error:
         raise odd(path) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xlpy import limits
-from xlpy.errors import ConfigError
+from xlpy.errors import Exit, HostTrouble, NotFound
 from xlpy.inputs import read_file
 from xlpy.records import NamedTuple
 from xlpy.toolstack.config.domain_config import load_config
@@ -27,13 +27,13 @@ class LintResult(NamedTuple):
         file: its name as given.
         errors: why it cannot be used; none when it can.
         warnings: what xl accepts and that may not be meant.
-        missing: there is no such file.
+        status: exit status of the error, when the file cannot be read.
     """
 
     file: str
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
-    missing: bool = False
+    status: int = Exit.DONE
 
     @property
     def valid(self) -> bool:
@@ -106,9 +106,8 @@ def check_files(
     for file in files:
         name = str(file)
         try:
-            text = b"" if name == "/dev/null" else read_file(file, limits.CONFIG, ConfigError)
-        except (OSError, ConfigError) as error:
-            why = f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else error.message
-            yield LintResult(name, (Problem(None, why),), (), isinstance(error, FileNotFoundError | NotADirectoryError))
+            text = b"" if name == "/dev/null" else read_file(file, limits.CONFIG)
+        except (NotFound, HostTrouble) as error:
+            yield LintResult(name, (Problem(None, error.message),), (), error.exit)
             continue
         yield check_text(text, name, strict=strict, host=host, also=also, xen=xen)

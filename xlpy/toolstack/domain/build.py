@@ -13,6 +13,7 @@ from xlpy.dom0.xenstore.daemon import Perm
 from xlpy.errors import ConfigError, Conflict, Constraint, FirmwareStopped, XlpyError
 from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART, SPECIAL_PAGES
 from xlpy.functions import cached_property
+from xlpy.toolstack.config.named import check_named, read_named
 from xlpy.toolstack.domain import build_info as settings
 from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
 from xlpy.toolstack.domain.board import devices
@@ -118,7 +119,7 @@ class Builder:
         settings.apply(calls, domid, config, layout)
         end = HVMLOADER_BASE + settings.HVMLOADER_SIZE
         for kind, path in _modules(config):
-            end = _module_end(path, _content(kind, path), end, layout)
+            end = _module_end(path, read_named(f"{kind}_firmware", path), end, layout)
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
         for entry, resolved in backings:
@@ -228,9 +229,7 @@ class Builder:
                 hint="choose a name without /",
             )
         for kind, path in _files(config):
-            from xlpy.toolstack.domain.disks import check_file
-
-            check_file(kind, path)
+            check_named(kind, path)
         if config.pcidevs:
             raise ConfigError(
                 f"{config.name}: the host has no PCI device to pass through", hint="xlpy pci-assignable-list is empty"
@@ -294,7 +293,7 @@ class Builder:
 
     def _module(self, kind: str, path: str, start: int, layout: MemoryLayout, domid: int) -> int:
         """A pass-through module: copied to ``start``, announced in xenstore; the page after it. Empty: ignored."""
-        data = _content(kind, path)
+        data = read_named(f"{kind}_firmware", path)
         if not data:
             return start
         end, address = _module_end(path, data, start, layout), Gpa(start)
@@ -360,16 +359,6 @@ def _files(config: DomainConfig) -> list[tuple[str, str]]:
     if not config.bootloader:
         found += [("kernel", config.kernel), ("ramdisk", config.ramdisk)]
     return [(key, path) for key, path in found if path and (key != "firmware_override" or "/" in path)]
-
-
-def _content(kind: str, path: str) -> bytes:
-    from xlpy import limits
-    from xlpy.inputs import read_file
-
-    try:
-        return read_file(path, limits.FIRMWARE, ConfigError)
-    except OSError as error:
-        raise ConfigError(f"{kind}_firmware: {path}: {error.strerror}", hint="check the path") from None
 
 
 def _module_end(path: str, data: bytes, start: int, layout: MemoryLayout) -> int:

@@ -12,9 +12,8 @@ import os
 import struct
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_up
-from xlpy.contexts import suppress
 from xlpy.errors import Constraint
-from xlpy.private import folder, private, replaceable
+from xlpy.outputs import replacing
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -77,33 +76,21 @@ def dump_core(domain: Domain, path: Path) -> None:
     """Write a core dump; an earlier one of that name is replaced when the new one is complete.
 
     Raises:
-        Constraint: more stretches than an ELF file has room for. OSError: the file cannot be written, or what is there
-            is no plain file.
+        Constraint: more stretches than an ELF file has room for. Others as ``replacing``.
     """
-    from pathlib import Path
-
-    path = Path(replaceable(path))
     stretches = segments(domain)
     if len(stretches) + 1 >= PN_XNUM:
         raise Constraint(f"d{domain.domid} has {len(stretches)} stretches of memory, a core dump holds {PN_XNUM - 2}")
     note = _note(domain, stretches)
     start = align_up(EHDR.size + PHDR.size * (len(stretches) + 1) + len(note), PAGE)
-    folder(path.parent)
-    unfinished = path.with_name(f"{path.name}.new")
-    try:
-        with open(unfinished, "wb", opener=private) as core:
-            core.write(_headers(stretches, start, note))
-            core.truncate(start + sum(stretch.size for stretch in stretches))
-            core.flush()
-            at = start
-            for stretch in stretches:
-                _copy(domain, stretch, core.fileno(), at)
-                at += stretch.size
-        unfinished.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise
+    with replacing(path) as core:
+        core.write(_headers(stretches, start, note))
+        core.truncate(start + sum(stretch.size for stretch in stretches))
+        core.flush()
+        at = start
+        for stretch in stretches:
+            _copy(domain, stretch, core.fileno(), at)
+            at += stretch.size
 
 
 def _note(domain: Domain, stretches: list[CoreSegment]) -> bytes:

@@ -12,6 +12,7 @@ import time
 
 from xlpy import abi
 from xlpy.errors import FirmwareStopped, XlpyError
+from xlpy.private import folder
 from xlpy.records import NamedTuple
 from xlpy.toolstack.domain.record import DomainRecord, load, named, save
 from xlpy.toolstack.domain.stored_config import current, reload
@@ -219,6 +220,7 @@ class Monitor:
 
         path = dump_path(self._life.dumps, record.name)
         try:
+            folder(self._life.dumps)
             dump_core(self._life.xen.domain(record.domid), path)
         except (OSError, XlpyError) as error:
             self._step(f"core dump of domain {record.domid} to {path} failed: {error}")

@@ -13,12 +13,12 @@ import os
 import struct
 
 from xlpy import limits
-from xlpy.contexts import contextmanager, suppress
+from xlpy.contexts import contextmanager
 from xlpy.digest import blake2b
-from xlpy.errors import ConfigError, Constraint, StateError
-from xlpy.inputs import open_plain, unreadable
+from xlpy.errors import ConfigError, StateError, file_error
+from xlpy.inputs import open_plain
 from xlpy.jsontext import decode, encode
-from xlpy.private import private, replaceable
+from xlpy.outputs import replacing
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -57,23 +57,9 @@ class Saved(NamedTuple):
 
 
 def write(path: str, header: dict[str, Any], ram: Iterable[RamRun]) -> None:
-    """Write a file; nothing is left when that fails.
-
-    Raises:
-        Constraint: it cannot be written.
-    """
-    fresh = ""
-    try:
-        target = replaceable(path)
-        fresh = f"{target}.partial"
-        with open(fresh, "wb", 0, opener=private) as file:
-            _write(file.fileno(), header, ram)
-        os.replace(fresh, target)  # noqa: PTH105
-    except OSError as error:
-        raise Constraint(f"{path}: {error.strerror}", hint="choose another file") from None
-    finally:
-        with suppress(OSError):
-            os.unlink(fresh)  # noqa: PTH108
+    """Write a file; nothing is left when that fails. Errors as ``replacing``."""
+    with replacing(path) as file:
+        _write(file.fileno(), header, ram)
 
 
 def _write(fd: int, header: dict[str, Any], ram: Iterable[RamRun]) -> None:
@@ -170,10 +156,11 @@ def read(path: str) -> Saved:
     """Read the header, and see that the file ends as it was written.
 
     Raises:
-        ConfigError: it is no file of a saved domain. StateError: it is damaged, or of another version.
+        ConfigError: it is no file of a saved domain. StateError: it is damaged, or of another version. Others as
+            ``read_file``.
     """
     try:
-        with open_plain(path, ConfigError) as file:
+        with open_plain(path, nonempty=True) as file:
             _check_version(path, file.readline(64))
             (length,) = WORD.unpack(_exactly(path, file, WORD.size))
             if length > limits.SAVED_HEADER:
@@ -189,7 +176,7 @@ def read(path: str) -> Saved:
                 raise _damaged(path, "its end is missing")
             return Saved(path, header, at)
     except OSError as error:
-        raise unreadable(path, error, ConfigError) from None
+        raise file_error(error, path) from None
     except (ValueError, RecursionError):
         raise odd(path) from None
 
@@ -214,7 +201,7 @@ def pieces(saved: Saved) -> Iterator[tuple[int, memoryview]]:
     """
     waiting: list[tuple[int, memoryview, int]] = []
     count = 0
-    with open_plain(saved.path, ConfigError) as file, Checksums() as checksums:
+    with open_plain(saved.path) as file, Checksums() as checksums:
         file.seek(saved.at)
         for piece in _unchecked(saved.path, file):
             waiting.append(piece)

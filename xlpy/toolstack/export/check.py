@@ -36,20 +36,14 @@ def read(machine: ExportMachine, path: str) -> Manifest:
     """The record of an export: the register's, or the file's where this machine does not know it.
 
     Raises:
-        NotFound: neither. FormatError: it is not a record.
+        FormatError: it is not a record. Others as ``read_file``.
     """
     where = str(Path(path).absolute())
     known = machine.register.get(where)
     if known is not None:
         return Manifest.from_json(known, where)
     try:
-        content = read_file(where, limits.RECORD)
-    except OSError as error:
-        raise NotFound(
-            f"{path}: {error.strerror}", hint="xlpy export check lists the exports of this machine"
-        ) from None
-    try:
-        fields = json.loads(content)
+        fields = json.loads(read_file(where, limits.RECORD, path, nonempty=True))
     except (ValueError, RecursionError):
         fields = None
     return Manifest.from_json(fields, path)
@@ -59,7 +53,7 @@ def origin(path: str) -> str | None:
     """Of which machine a record is, ``linux`` or ``emulated``; None: it does not say."""
     try:
         kind = json.loads(read_file(path, limits.RECORD)).get("dom0")
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (XlpyError, ValueError, AttributeError, RecursionError):
         return None
     return kind if kind in ("linux", "emulated") else None
 
@@ -84,8 +78,9 @@ def examine(machine: ExportMachine, manifest: Manifest) -> Iterator[ManifestFind
 def _changed(kind: str, path: str, manifest: Manifest) -> Iterator[ManifestFinding]:
     try:
         content = read_file(path, limits.FIRMWARE if kind == "firmware" else limits.CONFIG)
-    except OSError as error:
-        yield ManifestFinding("XLPY-EXPORT-FILE", path, f"cannot be read: {error.strerror}", "export again")
+    except XlpyError as error:
+        reason = error.message.removeprefix(f"{path}: ")
+        yield ManifestFinding("XLPY-EXPORT-FILE", path, f"cannot be read: {reason}", "export again")
         return
     if sha256(content).hexdigest() != manifest.hashes[kind]:
         yield ManifestFinding(
@@ -140,7 +135,7 @@ def _in_ram(manifest: Manifest) -> Iterator[ManifestFinding]:
     try:
         config = load_config(read_file(manifest.config, limits.CONFIG), manifest.config, host=ANY_MACHINE)
         layout = memory_layout(config)
-    except (OSError, XlpyError):
+    except XlpyError:
         return
     top = max(layout.high_end, layout.low_end, Gpa(1 << 32))
     for area in manifest.areas:
@@ -196,7 +191,7 @@ def _remove(manifest: Manifest) -> Iterator[str]:
             else:
                 kept = path.rename(f"{name}.released")
                 yield str(kept)
-        except OSError:
+        except (OSError, XlpyError):
             continue
     with suppress(OSError):
         Path(manifest.path).unlink()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from xlpy import limits
 from xlpy.addr import KIB
 from xlpy.devicemodel import nfit, stock
 from xlpy.errors import Conflict, Constraint, FormatError
 from xlpy.firmware.acpi.header import HEADER_SIZE, verify
-from xlpy.inputs import read_file, unreadable
+from xlpy.toolstack.config.named import read_named
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,15 +72,12 @@ def passed(config: DomainConfig) -> list[bytes]:
     """The tables that ``acpi_firmware`` of a configuration names.
 
     Raises:
-        NotFound: no such file. FormatError: it does not consist of tables. Conflict: they tell of NVDIMMs already.
+        ConfigError: it cannot be read. FormatError: it does not consist of tables. Conflict: they tell of NVDIMMs.
     """
     path = config.acpi_firmware
     if not path:
         return []
-    try:
-        data = read_file(path, limits.FIRMWARE)
-    except OSError as error:
-        raise unreadable(f"acpi_firmware: {path}", error) from None
+    data = read_named("acpi_firmware", path)
     tables = split(data, path)
     for table in tables:
         what = "an NFIT" if table[:4] == b"NFIT" else "\\_SB.NVDR" if _names_root(table) else None

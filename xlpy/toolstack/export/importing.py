@@ -6,12 +6,11 @@ there. Label areas are found by running the guest's own ``_LSR`` and looking whi
 
 from __future__ import annotations
 
-from xlpy import limits
 from xlpy.addr import Gpa, Spa, Span
 from xlpy.errors import FormatError, NotFound, XlpyError
-from xlpy.inputs import read_file, unreadable
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
+from xlpy.toolstack.config.named import read_named
 from xlpy.toolstack.export.firmware import split
 from xlpy.toolstack.export.plan import own_iomem
 from xlpy.typing import TYPE_CHECKING, Any
@@ -79,15 +78,12 @@ def tables(config: DomainConfig) -> list[bytes]:
     """The ACPI tables that a configuration passes; none when it passes none.
 
     Raises:
-        NotFound: the file cannot be read. FormatError: it does not consist of tables.
+        ConfigError: the file cannot be read. FormatError: it does not consist of tables.
     """
     path = config.acpi_firmware
     if not path:
         return []
-    try:
-        return split(read_file(path, limits.FIRMWARE), path)
-    except OSError as error:
-        raise unreadable(f"acpi_firmware: {path}", error) from None
+    return split(read_named("acpi_firmware", path), path)
 
 
 def import_config(config: DomainConfig, machine: ExportMachine) -> list[Imported]:

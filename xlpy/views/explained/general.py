@@ -95,9 +95,9 @@ CODES = (
     E(
         "XLPY-HOST-FILE",
         6,
-        "A file cannot be used as it has to be: a permission, a limit, a missing folder, a full disk.",
-        "The message has the path and the system's reason.",
-        ("xlpy create configs/quickstart.cfg", "xlpy map --svg no/such/folder/map.svg"),
+        "A file cannot be used: a directory or a device where a file is needed, a permission, a limit, no content.",
+        "The message has the path and the reason, in the same words for every command.",
+        ("xlpy create configs",),
         "failures.md",
     ),
     E(

@@ -35,7 +35,7 @@ def read_tables(path: Path) -> list[TableSource]:
     """The tables of each machine: a folder of raw tables or one raw table is one machine, a dump may hold several.
 
     Raises:
-        FormatError: no table. Constraint: what is there is neither file nor folder, or too large.
+        FormatError: no table. Others as ``read_file``.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
@@ -46,7 +46,7 @@ def read_tables(path: Path) -> list[TableSource]:
             tables.append(_raw(data := read_file(file, left)))
             left -= len(data)
         return [TableSource(tables)]
-    return tables_in(read_file(path, limits.TABLES), str(path))
+    return tables_in(read_file(path, limits.TABLES, nonempty=True), str(path))
 
 
 def tables_in(data: bytes, name: str) -> list[TableSource]:
