@@ -13,7 +13,6 @@ from xlpy.dom0.xenstore.daemon import Perm
 from xlpy.errors import ConfigError, Conflict, Constraint, FirmwareStopped, XlpyError
 from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART, SPECIAL_PAGES
 from xlpy.functions import cached_property
-from xlpy.toolstack.config.named import check_named, read_named
 from xlpy.toolstack.domain import build_info as settings
 from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
 from xlpy.toolstack.domain.board import devices
@@ -119,7 +118,7 @@ class Builder:
         settings.apply(calls, domid, config, layout)
         end = HVMLOADER_BASE + settings.HVMLOADER_SIZE
         for kind, path in _modules(config):
-            end = _module_end(path, read_named(f"{kind}_firmware", path), end, layout)
+            end = _module_end(path, _content(kind, path), end, layout)
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
         for entry, resolved in backings:
@@ -229,6 +228,8 @@ class Builder:
                 hint="choose a name without /",
             )
         for kind, path in _files(config):
+            from xlpy.toolstack.config.named import check_named
+
             check_named(kind, path)
         if config.pcidevs:
             raise ConfigError(
@@ -293,7 +294,7 @@ class Builder:
 
     def _module(self, kind: str, path: str, start: int, layout: MemoryLayout, domid: int) -> int:
         """A pass-through module: copied to ``start``, announced in xenstore; the page after it. Empty: ignored."""
-        data = read_named(f"{kind}_firmware", path)
+        data = _content(kind, path)
         if not data:
             return start
         end, address = _module_end(path, data, start, layout), Gpa(start)
@@ -359,6 +360,12 @@ def _files(config: DomainConfig) -> list[tuple[str, str]]:
     if not config.bootloader:
         found += [("kernel", config.kernel), ("ramdisk", config.ramdisk)]
     return [(key, path) for key, path in found if path and (key != "firmware_override" or "/" in path)]
+
+
+def _content(kind: str, path: str) -> bytes:
+    from xlpy.toolstack.config.named import read_named
+
+    return read_named(f"{kind}_firmware", path)
 
 
 def _module_end(path: str, data: bytes, start: int, layout: MemoryLayout) -> int:
