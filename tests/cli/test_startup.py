@@ -58,7 +58,7 @@ COMMANDS = {
     ("whereis", "dpa", "dimm0", "0x1000"): (82, ("devicemodel", "toolstack.config", "dom0.ext4", "hw.caches", "boot")),
     ("map", "--html", "PAGE"): (88, ("devicemodel", "toolstack.config", "dom0.ext4", "views.picture.svg", "boot")),
     ("save", "-c", "quickstart", "SAVED"): (
-        96,
+        97,
         ("guest", "toolstack.config.xlcfg", "toolstack.domain.build", "dom0.ext4"),
     ),
     ("guest", "probe", "quickstart"): (179, ("dom0.ext4", "toolstack.config", "toolstack.domain.build", "boot")),
