@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from itertools import pairwise
 
 import pytest
 
@@ -100,6 +101,18 @@ def test_a_domain_without_vnvdimm(command):
     words, line = command()
     assert sum(word.startswith("memory-backend-file") for word in words) == 1
     assert not any("+7" in row for row in memmap(line))
+
+
+def test_smbios_is_the_domains(command, xlpy):
+    """One structure a file; types 4 and 127 are the emulator's."""
+    words, _ = command(vcpus=2)
+    files = [word for before, word in pairwise(words) if before == "-smbios"]
+    assert files == [f"file={xlpy.root}/domains/2/boot/{at}.smbios" for at in range(9)]
+
+
+def test_smbios_of_the_user(command):
+    words, _ = command(words=("--", "-smbios", "type=11,value=x"))
+    assert words.count("-smbios") == 1
 
 
 def test_a_domain_without_acpi(command):

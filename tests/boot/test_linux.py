@@ -25,6 +25,7 @@ from xlpy.cli.main import run
 from xlpy.dom0.ext4.tools import find_program
 from xlpy.host import Host
 from xlpy.toolstack.backing.resolve import resolve
+from xlpy.uuids import uuid_text
 
 pytestmark = pytest.mark.slow
 
@@ -139,6 +140,9 @@ def test_quickstart(boot, host_root, tmp_path):
     assert guest.pmem == [(start, start + 64 * MIB)]
     assert guest["cpus"] == "2\n"
     assert "No such file" not in guest["acpi"]
+    host = Host.open(host_root)
+    assert guest["dmi"].split() == ["Xen", "Xen", "HVM", "domU", uuid_text(host.xen.domain(1).uuid)]
+    host.store.close()
     (bus,) = guest.json("list")
     assert bus["provider"] == "ACPI.NFIT"
     (dimm,) = bus["dimms"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from xlpy.addr import MIB, Gpa, align_down
 from xlpy.boot.qemu import PM_BASE, WAKE_PORT
+from xlpy.boot.smbios import structures
 from xlpy.devicemodel.dmacpi import area_for
 from xlpy.errors import Constraint
 from xlpy.firmware.acpi.roots import RSDP_SIZE
@@ -39,10 +40,11 @@ _HPET_ID = 0x8086A201.to_bytes(4, "little")
 
 
 class Handed(NamedTuple):
-    """What the kernel gets: address of the RSDP (None: the domain has no ACPI), and the memory map."""
+    """What the kernel gets: address of the RSDP (None: the domain has no ACPI), the memory map, SMBIOS structures."""
 
     rsdp: Gpa | None
     e820: list[E820Entry]
+    smbios: tuple[bytes, ...]
 
 
 class Tables(Protocol):
@@ -113,11 +115,12 @@ def run_firmware(
         keys = {ADDRESS_KEY: f"{area.start:#x}", LENGTH_KEY: f"{len(stream):#x}"}
     hvmloader.run(Board(guest, memory, keys, log), layout)
     handover = read_handover(memory.read)
+    smbios = tuple(structures(memory.read, handover.tables))
     if handover.rsdp is None:
-        return Handed(None, handover.e820)
+        return Handed(None, handover.e820, smbios)
     # The emulator's loader works in low memory, so the RSDP moves to the page that the layout keeps for it.
     memory.write(layout.mem_end, memory.read(handover.rsdp, RSDP_SIZE))
-    return Handed(layout.mem_end, handover.e820)
+    return Handed(layout.mem_end, handover.e820, smbios)
 
 
 class Board:

@@ -1,6 +1,6 @@
 """QEMU as the processor: finding it, and its command line.
 
-RAM content, memory map, ACPI tables and persistent memory are all the domain's; QEMU brings CPUs, timers, a serial port
+RAM content, memory map, ACPI tables, SMBIOS and persistent memory are the domain's; QEMU brings CPUs, timers, a serial port
 and the PIIX4 chipset, whose power management block SeaBIOS puts at I/O port 0x600.
 """
 
@@ -138,6 +138,7 @@ def command(
     cpu_off: Sequence[str] = (),
     extra: Sequence[str] = (),
     apart: bool = False,
+    smbios: Sequence[Path] = (),
 ) -> list[str]:
     """The emulator's command line.
 
@@ -153,6 +154,7 @@ def command(
         extra: further words, last; an ``-accel`` among them replaces software emulation.
         apart: each processor has a socket of its own. Processors of one socket share a cache, and Linux warns when they
             belong to different NUMA nodes.
+        smbios: files of one SMBIOS structure each; left out where ``extra`` has its own.
     """
     sockets, cores = (vcpus, 1) if apart else (1, vcpus)
     cpu = ",".join(("max", "vendor=GenuineIntel", *(f"{name}=off" for name in cpu_off)))
@@ -170,11 +172,20 @@ def command(
     for at, backend in enumerate(plan.backends):
         more = f",offset={backend.offset}" if backend.offset else ""
         more += ",readonly=on" if backend.read_only else ""
-        path = str(backend.path).replace(",", ",,")
-        words += ["-object", f"memory-backend-file,id=m{at},share=on,mem-path={path},size={backend.size}{more}"]
+        words += [
+            "-object",
+            f"memory-backend-file,id=m{at},share=on,mem-path={_word(backend.path)},size={backend.size}{more}",
+        ]
         cpus = f",cpus=0-{2 * vcpus - 1}" if at == 0 else ""
         words += ["-numa", f"node,nodeid={at}{cpus},memdev=m{at}"]
+    if "-smbios" not in extra:
+        words += [word for path in smbios for word in ("-smbios", f"file={_word(path)}")]
     words += ["-kernel", str(kernel)]
     if initrd is not None:
         words += ["-initrd", str(initrd)]
     return [*words, "-append", line, *extra]
+
+
+def _word(path: Path) -> str:
+    """A path within an option, where commas stand twice."""
+    return str(path).replace(",", ",,")

@@ -25,6 +25,7 @@ from xlpy.boot.memory import EmulatorMemory, RamSize
 from xlpy.boot.plan import GuestNvdimm, MemoryPlan, Stretch, plan_memory
 from xlpy.boot.session import ENDED, Record, refuse_booted, session, take_machine_check
 from xlpy.boot.signals import ending_signals
+from xlpy.boot.smbios import files, write
 from xlpy.boot.stage import copy_out, copy_stretch
 from xlpy.contexts import contextmanager
 from xlpy.errors import Conflict, Constraint
@@ -197,8 +198,19 @@ class Boot:
         apart = nodes is not None and len(set(nodes.vcpu_to_node)) > 1
         if self.recorder is not None:
             extra = (*self.recorder.words(self.plan.backends[0].path, self._ram.low, self._layout.mailbox), *extra)
+        smbios = files(self._session.folder, handed.smbios)
         return qemu.command(
-            self._qemu, self.plan, self._ram.low, online, options.kernel, options.initrd, line, off, extra, apart
+            self._qemu,
+            self.plan,
+            self._ram.low,
+            online,
+            options.kernel,
+            options.initrd,
+            line,
+            off,
+            extra,
+            apart,
+            smbios,
         )
 
     def _firmware(self, fd: int) -> Handed:
@@ -336,7 +348,9 @@ class Boot:
             self.recorder.begin(pieces, label_areas(self._record, self._model))
         fd = self._ram_file()
         try:
-            return fd, self._command(self._firmware(fd))
+            handed = self._firmware(fd)
+            write(self._session.folder, handed.smbios)
+            return fd, self._command(handed)
         except BaseException:
             os.close(fd)
             raise

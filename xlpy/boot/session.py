@@ -288,6 +288,6 @@ def _clear(record: Record) -> None:
     if not record.keep:
         shutil.rmtree(record.folder, ignore_errors=True)
         return
-    for pattern in ("*.new", "*.gap", LOCK, ENDED):
+    for pattern in ("*.new", "*.gap", "*.smbios", LOCK, ENDED):
         for path in record.folder.glob(pattern):
             path.unlink(missing_ok=True)

@@ -64,10 +64,11 @@ def boot(
 ) -> None:
     """Boot an unmodified Linux kernel on a domain, under QEMU, until it powers off.
 
-    QEMU serves as the processor: memory map, ACPI tables and persistent memory are the domain's own, and its device
-    model answers the guest's _DSM. What the guest writes to a vNVDIMM is on the host's media, what it writes to labels
-    in the vNVDIMM's label area. RAM is a copy, so each boot starts from what `create` built; a domain that has powered
-    off is listed as shut down and can be booted again. From a vNVDIMM with mode=ro the guest can only read.
+    QEMU serves as the processor: memory map, ACPI tables, SMBIOS (but for its processors) and persistent memory are the
+    domain's own, and its device model answers the guest's _DSM. What the guest writes to a vNVDIMM is on the host's
+    media, what it writes to labels in the vNVDIMM's label area. RAM is a copy, so each boot starts from what `create`
+    built; a domain that has powered off is listed as shut down and can be booted again. From a vNVDIMM with mode=ro the
+    guest can only read.
 
     The serial console goes to stdout (with --json to stderr), the keyboard to the guest; Ctrl-C ends the guest at once.
     Exit status 0: the guest powered off. 6: time was up (XLPY-BOOT-TIMEOUT), the guest reset itself, as after a panic
