@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -126,13 +127,22 @@ def test_check_warns_of_memory_in_two_configurations(xlpy, exported):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        (",4000@500000", ",3fff@500000", "no entry maps 0x503fff000"),
+        (",4000@500000", ",3fff@500000", "no iomem entry maps 0x503fff000"),
         ("memory = 512", "memory = 24576", "where this configuration has RAM"),
     ],
 )
 def test_check_knows_the_pattern(xlpy, exported, before, after, message):
     path = by_hand(exported, xlpy, lambda text: text.replace(before, after))
     assert any(message in text for text in warnings(xlpy, path)[0])
+
+
+def test_check_knows_tables_without_memory(xlpy, exported):
+    """As libvirt leaves it, which keeps acpi_firmware and knows no iomem: the guest would write into nothing."""
+    path = by_hand(exported, xlpy, lambda text: re.sub(r"(?ms)^iomem = .*?^\]\n", "", text))
+    (found,) = xlpy("config", "check", "--json", path).json["items"][0]["warnings"]
+    assert "acpi_firmware: the NFIT tells of persistent memory" in found["message"]
+    assert "no iomem entry maps 0x500000000" in found["message"]
+    assert path.read_text().splitlines()[found["line"] - 1].startswith("acpi_firmware")
 
 
 def test_check_needs_no_host(xlpy, exported, monkeypatch):

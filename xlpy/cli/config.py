@@ -63,12 +63,12 @@ def _sizes(env: Env, config: DomainConfig) -> Iterator[Problem]:
 
 
 def _iomem(env: Env) -> Also:
-    """What to say of iomem entries; costs nothing until a configuration has one."""
+    """What to say of iomem entries and of tables passed; costs nothing until a configuration has one."""
     watch: Also | None = None
 
     def look(config: DomainConfig) -> Iterable[Problem]:
         nonlocal watch
-        if not config.tree["b_info"].get("iomem"):
+        if not (config.tree["b_info"].get("iomem") or config.acpi_firmware):
             return ()
         if watch is None:
             from xlpy.toolstack.export.watch import ExportWatch

@@ -43,7 +43,8 @@ class ExportWatch:
         except XlpyError as error:
             yield Problem(config.settings.where("iomem"), str(error), "warning")
             return
-        items = [item for item in config.settings.items("iomem") if isinstance(item, Text)]
+        written = config.settings.items("iomem") if entries else ()
+        items = [item for item in written if isinstance(item, Text)]
         for entry, item in zip(entries, items, strict=False):
             for message, hint in (*self._twice(entry, config), *self._unpinned(entry)):
                 yield Problem(config.settings.where_in(item, 0), f"iomem: {message}", "warning", hint)
@@ -102,11 +103,12 @@ def _pattern(config: DomainConfig, entries: Sequence[IoMemory]) -> Iterator[Prob
     for span in ranges:
         gaps = frames.gaps(span.start, span.end)
         if gaps:
+            key = "iomem" if "iomem" in config.settings else "acpi_firmware"
             yield Problem(
-                config.settings.where("iomem"),
-                f"iomem: the NFIT tells of persistent memory {span}, and no entry maps {gaps[0][0]:#x}",
+                config.settings.where(key),
+                f"{key}: the NFIT tells of persistent memory {span}, and no iomem entry maps {gaps[0][0]:#x}",
                 "warning",
-                "export the configuration again",
+                "export the configuration again; what libvirt made of one has lost its iomem",
             )
         if _ram_end(config) > span.start:
             yield Problem(
