@@ -1,7 +1,7 @@
 """QEMU as the processor: finding it, and its command line.
 
-RAM content, memory map, ACPI tables, SMBIOS and persistent memory are the domain's; QEMU brings CPUs, timers, a serial port
-and the PIIX4 chipset, whose power management block SeaBIOS puts at I/O port 0x600.
+RAM content, memory map, ACPI tables, SMBIOS and persistent memory are the domain's; QEMU brings CPUs, timers, a serial
+port and the PIIX4 chipset, whose power management block SeaBIOS puts at I/O port 0x600.
 """
 
 from __future__ import annotations
