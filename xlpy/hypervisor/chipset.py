@@ -241,9 +241,10 @@ class Chipset:
         config = self._config.get(bdf) if self._address >> 31 else None
         if config is None:
             return
-        place = slice(register, min(register + size, len(config)))
-        mask, old = (int.from_bytes(part[place], "little") for part in (self._mask[bdf], config))
-        config[place] = (old & ~mask | value & mask).to_bytes(place.stop - register, "little")
+        end = min(register + size, len(config))
+        mask = int.from_bytes(self._mask[bdf][register:end], "little")
+        old = int.from_bytes(config[register:end], "little")
+        config[register:end] = (old & ~mask | value & mask).to_bytes(end - register, "little")
         self._dirty = True
         if self._screen and bdf == self._screen[0]:
             self._move_screen()

@@ -7,6 +7,7 @@ by looking there.
 
 from __future__ import annotations
 
+from xlpy.functions import lru_cache
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ def home(domid: int) -> str:
     return f"{_HOMES}{domid}"
 
 
-def strangers(path: str, perms: Iterable[Perm]) -> set[int]:
+def strangers(path: str, perms: Iterable[Perm]) -> frozenset[int]:
     """The domains that a node names, except Dom0 and the one in whose home it is."""
-    named = {perm[0] for perm in perms}
-    named.discard(0)
-    if named and path.startswith(_HOMES):
-        inside = path[len(_HOMES) :].partition("/")[0]
-        return {domid for domid in named if str(domid) != inside}
-    return named
+    return _strangers(path[len(_HOMES) :].partition("/")[0] if path.startswith(_HOMES) else "", tuple(perms))
+
+
+@lru_cache(maxsize=64)  # the nodes of a domain have few different permissions
+def _strangers(inside: str, perms: tuple[Perm, ...]) -> frozenset[int]:
+    return frozenset(perm.domid for perm in perms if perm.domid and str(perm.domid) != inside)
 
 
 class Mentions:
@@ -48,7 +49,7 @@ class Mentions:
         """The paths where a domain is named outside of its home, and the node above does not name it."""
         return [key[len(str(domid)) :] for key in self._by_domain.keys(f"{domid}/")]
 
-    def put(self, path: str, domids: set[int]) -> None:
+    def put(self, path: str, domids: frozenset[int]) -> None:
         """A node names these domains, which the node above does not name."""
         before = set(self._by_path.get(path, ()))
         if domids == before:
@@ -65,4 +66,4 @@ class Mentions:
     def remove(self, path: str) -> None:
         """A node is gone, with everything below it."""
         for key in (path, *self._by_path.keys(f"{path}/")):
-            self.put(key, set())
+            self.put(key, frozenset())

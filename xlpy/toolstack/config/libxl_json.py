@@ -229,7 +229,9 @@ def structure(name: str, values: Node, guest: str = "") -> Node:
         array = field[0] == "*"
         if array:
             field = field[1:]
-        value = values.get(field)
+        if field not in values:
+            continue
+        value = values[field]
         if array:
             if value:
                 written[field] = [structure(field, item, guest) for item in value]
@@ -239,8 +241,7 @@ def structure(name: str, values: Node, guest: str = "") -> Node:
             elif value:
                 written[field] = True
         elif field.startswith(("connection.", "type.")):
-            if field in values:
-                written[field] = value
+            written[field] = value
         elif field in DEFAULTS:
             if value is not None and value != DEFAULTS[field]:
                 written[field] = value

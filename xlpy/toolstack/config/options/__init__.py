@@ -14,6 +14,6 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
     ("Devices and device model", devices.OPTIONS),
     ("Screen, keyboard, sound and USB", display.OPTIONS),
 )
-OPTIONS: dict[str, Option] = {option.key: option.declared() for _, options in SECTIONS for option in options}
+OPTIONS: dict[str, Option] = {option.key: option for _, options in SECTIONS for option in options}
 
 __all__ = ["OPTIONS", "SECTIONS", "Option"]

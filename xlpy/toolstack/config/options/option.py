@@ -55,13 +55,3 @@ class Option(NamedTuple):
     def known_to(self, xen: str) -> bool:
         """Whether a version of Xen knows the key."""
         return not self.since or numbers(self.since) <= numbers(xen)
-
-    def declared(self) -> Option:
-        """This option. ValueError when its value cannot go to ``path`` as it is: a step of its own reads a list."""
-        if self.path and self.type not in (STRING, INTEGER, BOOLEAN):
-            raise ValueError(f"{self.key}: a {self.type} has no path; read it in a step (config/reading/steps.py)")
-        if self.path and self.type == INTEGER and not self.store:
-            raise ValueError(f"{self.key}: an integer with a path says how libxl stores it")
-        if self.path and XLPY in self.unread_by:
-            raise ValueError(f"{self.key}: a key with a path is read")
-        return self
