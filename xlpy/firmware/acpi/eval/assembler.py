@@ -64,6 +64,10 @@ class Assembler(AmlReader):
         """A TermArg: leaves one value on the stack."""
         raise NotImplementedError
 
+    def condition_of(self, end: int, start: int) -> Work:
+        """The condition of an If or While, which is met when it fails."""
+        raise NotImplementedError
+
     def kept(self, end: int) -> Work | None:
         """A TermArg whose value is kept as it is: constants stay constants."""
         raise NotImplementedError

@@ -15,7 +15,7 @@ from xlpy.firmware.acpi.eval.assembler import Assembler
 from xlpy.firmware.acpi.eval.errors import AmlError
 from xlpy.firmware.acpi.eval.names import Path, decode
 from xlpy.firmware.acpi.eval.namespace import UNKNOWN
-from xlpy.firmware.acpi.eval.registry import Code
+from xlpy.firmware.acpi.eval.registry import HANDLERS, Code
 from xlpy.firmware.acpi.eval.structures import SPECIAL, WIDTHS, if_else
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -47,19 +47,29 @@ class Later:
         self.at: int | None = None  # its first instruction, once it is compiled
         self.unknown: list[tuple[Path, Absolute]] = []  # names that still meant nothing then
 
+    def again(self) -> Later:
+        """The same, for a copy of its code."""
+        made = Later(self.block, self.scope, self.loop, self.resume)
+        made.at, made.unknown = self.at, self.unknown
+        return made
+
 
 class _Unknown(Exception):
     """A name that means nothing yet, where a call may be."""
 
 
-class _Statements:
+class TermList:
     """A TermList at work: where its current statement begins, in the AML, in the code and on the compiler's stack."""
 
-    __slots__ = ("depth", "end", "loop", "mark", "scope", "start")
+    __slots__ = ("block", "depth", "end", "loop", "mark", "scope", "start")
 
-    def __init__(self, depth: int, end: int, scope: Absolute, loop: Loop | None) -> None:
-        self.depth, self.end, self.scope, self.loop = depth, end, scope, loop
+    def __init__(self, block: AmlBlock, depth: int, end: int, scope: Absolute, loop: Loop | None) -> None:
+        self.block, self.depth, self.end, self.scope, self.loop = block, depth, end, scope, loop
         self.start = self.mark = 0
+
+    def later(self, start: int, end: int, resume: int) -> Later:
+        """Statements of it, to be compiled when they are reached."""
+        return Later(self.block._replace(start=start, end=end), self.scope, self.loop, resume)
 
 
 class Compiler(Assembler):
@@ -85,7 +95,7 @@ class Compiler(Assembler):
         self.final, self.resumes = final, resumes
         self.nesting = 0  # operators around the term at hand
         self.unknown: list[tuple[Path, Absolute]] = []
-        self.blocks: list[_Statements] = []
+        self.blocks: list[TermList] = []
         self.frames: list[Work] = []
 
     def compile(self, path: str, *, single: bool = False) -> Code:
@@ -132,13 +142,13 @@ class Compiler(Assembler):
                     raise
                 code.problems.append(error)
                 block = self._give_up()
-                self.emit("Raise", error, block.start)
+                rest = block.later(block.start, block.end, len(self.out) + 1)
+                self.emit("Unparsed", (error, rest), block.start)
             except _Unknown:
                 block = self._give_up()
-                rest = self.block._replace(start=block.start, end=block.end)
-                self.emit("Later", Later(rest, block.scope, block.loop, len(self.out) + 1), block.start)
+                self.emit("Later", block.later(block.start, block.end, len(self.out) + 1), block.start)
 
-    def _give_up(self) -> _Statements:
+    def _give_up(self) -> TermList:
         """Drop the statement at hand, and pass over the rest of its block."""
         block = self.blocks.pop()
         del self.frames[block.depth - 1 :]
@@ -150,9 +160,9 @@ class Compiler(Assembler):
 
     def terms(self, end: int, *, single: bool = False) -> Work:
         """A TermList, or its first statement."""
-        block = _Statements(len(self.frames), end, self.scope, self.loop)
+        block = TermList(self.block, len(self.frames), end, self.scope, self.loop)
         self.blocks.append(block)
-        out, bounds = self.out, self.code.statements
+        out, bounds, sources = self.out, self.code.statements, self.code.sources
         while self.at < end:
             block.start, block.mark = start, mark = self.at, len(out)
             self.nesting = 0
@@ -168,6 +178,7 @@ class Compiler(Assembler):
             if op is None or op.value:
                 self.emit("Drop", None, start)
             bounds.append((mark, len(out)))
+            sources.append((start, self.at, block))
             if single:
                 break
         self.blocks.pop()
@@ -268,7 +279,7 @@ class Compiler(Assembler):
         if op.package:
             end = self.package_end(end)
         mark, outer = self._mark(start), self.nesting
-        self.nesting = outer + (op.name not in _CONTROL)
+        self.nesting = outer + (op.name != "While")
         special = SPECIAL.get(op.name)
         if special:
             yield special(self, op, end, start)
@@ -295,6 +306,16 @@ class Compiler(Assembler):
                 raise AmlError("AE_AML_PACKAGE_LIMIT", f"{op.name} does not fit in its package")
             self.at = end
 
+    def condition_of(self, end: int, start: int) -> Work:
+        """The condition of an If or While, which is met when it fails."""
+        if self.resumes:
+            self.emit("Mark", None, start)
+            self.code.conditions.add(len(self.out) - 1)
+        mark = len(self.out) - 1
+        yield self.term(end)
+        if self.resumes:
+            self.code.operators.append((mark, len(self.out)))
+
     def _mark(self, start: int) -> int | None:
         """Where an operator begins, if its value is the operand of another one and that goes on without it."""
         if not self.resumes or not self.nesting:
@@ -307,10 +328,29 @@ class Compiler(Assembler):
             self.code.operators.append((mark, len(self.out)))
 
 
+def anew(code: Code, at: int) -> Code:
+    """A copy of code whose statements are compiled again when they are reached, but for those that contain ``at``.
+
+    ACPICA parses what it reaches; so what a statement has changed about names holds for those that follow.
+    """
+    made, later = Code(code.path), HANDLERS["Later"]
+    made.statements, made.sources, made.operators = code.statements[:], code.sources[:], code.operators[:]
+    made.conditions = code.conditions
+    made.instructions = [
+        (later, operand[1], offset)
+        if handler is HANDLERS["Unparsed"]
+        else (handler, operand.again() if isinstance(operand, Later) else operand, offset)
+        for handler, operand, offset in code.instructions
+    ]
+    for (first, behind), (start, end, terms) in zip(code.statements, code.sources, strict=True):
+        if not first <= at < behind and first < behind:
+            made.instructions[first] = later, terms.later(start, end, behind), start
+    return made
+
+
 _ANY = ("ObjectType", "SizeOf", "Acquire", "Release", "Signal", "Wait", "Reset", "Notify")  # what they are given
 
 _SLOTS = range(0x60, 0x6F)  # Local0 to Arg6
 _FIXED = {0x00: 0, 0x01: 1, 0xFF: -1}
 _KEEPING = ("Store", "CopyObject", "Return", "Name")  # operators that keep a value as it is
-_CONTROL = ("While", "Return")  # whose operands end the statement when they fail
 _NAMING = ("RefOf", "CondRefOf", "ObjectType", "CopyObject")  # a method's name means the method, not a call

@@ -65,6 +65,10 @@ class UnknownName(AmlError):
     """An operand names nothing. In front of a table's end ACPICA then forgets which scopes it has to leave."""
 
 
+class NoCondition(AmlError):
+    """A condition is a call of a method that returns nothing: the evaluation ends, no handler of errors is asked."""
+
+
 class Exhausted(AmlError):
     """A limit of the evaluation is reached: nothing goes on behind it."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.access import PCI_CONFIG
-from xlpy.firmware.acpi.eval.compiler import Compiler, Later
-from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted, status_code
+from xlpy.firmware.acpi.eval.compiler import Compiler, Later, anew
+from xlpy.firmware.acpi.eval.errors import AmlError, Exhausted, NoCondition, status_code
 from xlpy.firmware.acpi.eval.fields import FieldAccess, OperationRegion
 from xlpy.firmware.acpi.eval.names import parse
 from xlpy.firmware.acpi.eval.namespace import AcpiNamespace, Container, Method, NamedObject
@@ -147,15 +147,16 @@ class AmlMachine:
         if failed and failed[0] in frame.marks:
             start, frame.at = failed
             del self.stack[frame.marks[start] :]
-            self.stack.append(None)
+            self.stack.append(1 if start in frame.code.conditions else None)
         else:
-            frame.at = after
+            handler, aim, _ = frame.code.instructions[frame.at - 1]
+            frame.at = aim if handler is HANDLERS["JumpIfNot"] else after
             del self.stack[frame.height :]
 
     def _forgiven(self, error: AmlError) -> bool:
         """Whether the handler of errors wants the statements behind one to run."""
         node = self.handler and self.namespace.find((), self.handler)
-        if not node or isinstance(error, Exhausted) or any(frame.node is node for frame in self.frames):
+        if not node or isinstance(error, (Exhausted, NoCondition)) or any(frame.node is node for frame in self.frames):
             return False
         values: list[Value] = [status_code(error.status), String(error.status.encode()), 1]
         return self.run(Frame(self.compiled(node), node.path, values, node)) == 0
@@ -227,6 +228,14 @@ class AmlMachine:
         code = compiler.compile(f"{method.body.label} {node}")
         self._code[node.path] = method, generation, code
         return code
+
+    def renamed(self) -> None:
+        """A name has become a method, or is none any more: what follows in running methods is compiled again."""
+        arity = self.namespace.arity
+        for frame in self.frames:
+            self.spend(len(frame.code.instructions) >> 3)
+            if any(arity(*name) != args for name, args in frame.code.assumed.items()):
+                frame.code = anew(frame.code, frame.at - 1)
 
     def reach(self, frame: Frame, later: Later) -> None:
         """Go on with what was left to be compiled when it is reached."""

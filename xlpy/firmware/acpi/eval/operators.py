@@ -261,8 +261,10 @@ def _behind(vm: AmlMachine, value: Value) -> object:
 
 @handler("ObjectType")
 def _object_type(vm: AmlMachine, _frame: Frame, _operand: object) -> None:
-    thing = _behind(vm, vm.stack.pop())
-    vm.stack.append(int(kind_of(thing)))
+    value = vm.stack.pop()
+    if value is None:
+        raise AmlError("AE_AML_NO_RETURN_VALUE", "an operand has no value")
+    vm.stack.append(int(kind_of(_behind(vm, value))))
 
 
 @handler("SizeOf")

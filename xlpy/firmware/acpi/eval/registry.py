@@ -37,18 +37,22 @@ class Code:
         path: names its table and method.
         instructions: what the machine runs.
         statements: the first instruction of each statement and the one behind it, inner statements first.
-        operators: likewise, of operators whose values are operands; only where evaluation goes on behind errors.
+        sources: of each statement, its bytes in the table, and the compiler's TermList that it is in.
+        operators: as statements, of operators whose values are operands; only where evaluation goes on behind errors.
+        conditions: where the operators that are conditions begin: when one fails, it is met.
         problems: what could not be compiled, and fails when it is reached.
         assumed: how many arguments names took, in which scopes, when it was compiled.
     """
 
-    __slots__ = ("assumed", "instructions", "operators", "path", "problems", "statements")
+    __slots__ = ("assumed", "conditions", "instructions", "operators", "path", "problems", "sources", "statements")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.instructions: list[Instruction] = []
         self.statements: list[tuple[int, int]] = []
+        self.sources: list[tuple[int, int, Any]] = []
         self.operators: list[tuple[int, int]] = []
+        self.conditions: set[int] = set()
         self.problems: list[AmlError] = []
         self.assumed: dict[tuple[Path, Absolute], int | None] = {}
 
@@ -66,3 +70,4 @@ class Code:
         for bounds in (self.statements, self.operators):
             while bounds and bounds[-1][0] >= at:
                 bounds.pop()
+        del self.sources[len(self.statements) :]

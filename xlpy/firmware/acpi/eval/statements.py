@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import acpica, convert
-from xlpy.firmware.acpi.eval.errors import AmlError
+from xlpy.firmware.acpi.eval.errors import AmlError, NoCondition
 from xlpy.firmware.acpi.eval.namespace import Method
 from xlpy.firmware.acpi.eval.references import ConstantRef, DebugRef, ElementRef, NameRef, NodeRef, SlotRef
 from xlpy.firmware.acpi.eval.registry import handler
@@ -188,6 +188,8 @@ def _jump_if_not(vm: AmlMachine, frame: Frame, aim: int) -> None:
 
 def holds(vm: AmlMachine, value: Value) -> bool:
     """Whether a condition of this value is met."""
+    if value is None:
+        raise NoCondition("AE_AML_NO_RETURN_VALUE", "a condition has no value")
     if isinstance(value, (Reference, Package)):
         raise AmlError("AE_TYPE", "a condition must be an integer, string or buffer")
     return bool(vm.integer(value))
@@ -221,6 +223,11 @@ def _fatal(vm: AmlMachine, _frame: Frame, operand: tuple[int, int]) -> None:
 def _raise(_vm: AmlMachine, _frame: Frame, error: AmlError) -> None:
     fresh = AmlError(error.status, error.message, offset=error.offset, path=error.path)
     raise fresh
+
+
+@handler("Unparsed")
+def _unparsed(vm: AmlMachine, frame: Frame, operand: tuple[AmlError, Later]) -> None:
+    _raise(vm, frame, operand[0])
 
 
 @handler("Later")

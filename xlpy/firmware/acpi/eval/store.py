@@ -39,6 +39,9 @@ class Holder(Protocol):
     def data(self, value: Value, /) -> Value:
         """The value of an operand."""
 
+    def renamed(self) -> None:
+        """A name has become a method, or is none any more."""
+
     def log(self, value: Value, /) -> None:
         """Record what was stored to the Debug object."""
 
@@ -131,7 +134,10 @@ def replace(vm: Holder, node: NamedObject, value: Object) -> None:
         for one in list(vm.namespace.nodes.values()):
             if isinstance(one.object, Package):
                 settle(vm, one.object)
+    counted = isinstance(node.object, Method) or isinstance(value, Method)
     vm.namespace.replace(node, value)
+    if counted:
+        vm.renamed()
 
 
 def store(vm: Holder, value: Value, place: Reference | None, *, plain: bool = False) -> Value:

@@ -87,7 +87,7 @@ def _package(c: Assembler, op: Op, end: int, start: int) -> Work:
 def if_else(c: Assembler, outer: int, start: int) -> Work:
     """An If, and the Else that may follow it."""
     end = c.package_end(outer)
-    yield c.term(end)
+    yield c.condition_of(end, start)
     branch = c.jump("JumpIfNot", start)
     yield c.terms(end)
     if end < outer and c.data[end] == _ELSE:
@@ -104,7 +104,7 @@ def if_else(c: Assembler, outer: int, start: int) -> Work:
 def _while(c: Assembler, _op: Op, end: int, start: int) -> Work:
     outer, c.loop = c.loop, Loop(len(c.out))
     loop = c.loop
-    yield c.term(end)
+    yield c.condition_of(end, start)
     loop.breaks.append(c.jump("JumpIfNot", start))
     yield c.terms(end)
     c.emit("Jump", loop.start, start)
