@@ -1,7 +1,9 @@
-"""The bundle: modules that the most used commands load, compiled in one file that ``xlpy/bundle.py`` reads.
+"""The bundle: modules that commands load, compiled in one file that ``xlpy/bundle.py`` reads.
 
-``python -m tools.bundle`` runs those commands and writes to ``tools/bundle.txt`` which of our modules each has loaded.
-The build of a wheel (``tools/wheel.py``) compiles the bundle from that list.
+``python -m tools.bundle`` runs a session of commands and writes to ``tools/bundle.txt`` which of our modules they load:
+a paragraph for each group, those that the same commands need. A group is loaded as a whole, so a command of the
+session never loads what it does not need, and another one little. The build of a wheel (``tools/wheel.py``) compiles
+the bundle from that list.
 """
 
 from __future__ import annotations
@@ -15,61 +17,117 @@ import sys
 import tempfile
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
+from typing import NamedTuple
 
 TREE = Path(__file__).parents[1]
 LIST = TREE / "tools" / "bundle.txt"
-QUICKSTART = str(TREE / "configs" / "quickstart.cfg")
-FILE = "/mnt/pmem0/a.img"
 BEFORE = ("xlpy", "xlpy.start", "xlpy.direct", "xlpy.bundle", "xlpy.typing")  # loaded before there is a bundle to ask
-SESSION = (  # commands on a new host: (its name in the list, none: it only makes what others need), words
-    ("", ("create", "-q", QUICKSTART)),
-    ("", ("pmem", "mkfile", "1M", FILE)),
-    ("", ("destroy", "quickstart")),
-    ("create", ("create", "-q", QUICKSTART)),
-    ("list", ("list",)),
-    ("pmem list", ("pmem", "list")),
-    ("pmem resolve", ("pmem", "resolve", FILE)),
-    ("guest probe", ("guest", "probe", "quickstart")),
-    ("whereis", ("whereis", "gpa", "quickstart", "0x500001000")),
-    ("destroy", ("destroy", "quickstart")),
-)
+SESSION = """
+create -q CONFIG
+list
+list -l
+vm-list
+vcpu-list
+domid quickstart
+nvdimm-list quickstart
+block-list quickstart
+map quickstart
+whereis gpa quickstart 0x500001000
+whereis dpa dimm0 0x1efc000
+mem read quickstart 0x500001000 5
+mem write quickstart 0x500001000 --hex 00
+guest probe quickstart
+acpi dump quickstart
+acpi eval quickstart \\_SB.NVDR.NV00._LSI
+acpi check quickstart
+xenstore ls /local/domain/1/device
+console quickstart
+dmesg
+info
+pause quickstart
+unpause quickstart
+pmem mkfile 1M /mnt/pmem0/a.img
+nvdimm-attach quickstart file=/mnt/pmem0/a.img
+nvdimm-detach --force quickstart 1
+save quickstart ROOT/saved
+restore ROOT/saved
+reboot quickstart
+destroy quickstart
+pmem list
+pmem resolve /mnt/pmem0/a.img
+pmem prepare /mnt/pmem0/a.img
+pmem account
+config check CONFIG
+create -n CONFIG
+host show
+explain XLPY-XFS-DAMAGED
+ndctl list -NRD
+ndctl disable-region all
+ndctl init-labels -f all
+ndctl enable-region all
+ndctl create-namespace -r region1 -m raw
+ndctl destroy-namespace -f namespace1.0
+"""  # CONFIG: the quickstart configuration; ROOT: the state directory
+PROGRAM = """
+import os, sys
+from xlpy.start import main
+leave = os._exit
+def end(status):
+    loaders = {name: type(getattr(module, "__loader__", None)) for name, module in sys.modules.items()}
+    taken = [name for name, loader in loaders.items() if loader.__module__ == "xlpy.bundle"]
+    os.write(2, f"taken: {' '.join(taken)}\\n".encode())
+    leave(status)
+os._exit = end
+main()
+"""
 
 
-def loaded() -> dict[str, list[str]]:
-    """Command -> our modules that it loads, in the order in which they have run."""
+class Ran(NamedTuple):
+    """A command of the session: its words, what it printed, our modules that it loaded, in the order in which they
+    have run, and those that were taken from a bundle.
+    """
+
+    line: str
+    printed: str
+    loaded: list[str]
+    taken: set[str]
+
+
+def session(tree: Path = TREE) -> list[Ran]:
+    """Run the session on a new host, with the package in a folder. SystemExit: a command fails."""
     with tempfile.TemporaryDirectory() as root:
-        env = {**os.environ, "XLPY_ROOT": root, "PYTHONPATH": str(TREE)}
-
-        def run(*words: str) -> list[str]:
-            program = "import sys; sys.argv[0] = 'xlpy'; from xlpy.start import main; main()"
-            command = [sys.executable, "-X", "importtime", "-c", program, *words]
-            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        env = {**os.environ, "XLPY_ROOT": root, "PYTHONPATH": str(tree)}
+        ran = []
+        for line in SESSION.strip().splitlines():
+            words = line.replace("ROOT", root).replace("CONFIG", str(TREE / "configs" / "quickstart.cfg")).split()
+            command = [sys.executable, "-X", "importtime", "-c", PROGRAM, *words]
+            done = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise SystemExit(f"{' '.join(words)}: {done.stderr}")
-            lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-            names = [line.rpartition("|")[2].strip() for line in lines]
-            return [name for name in names if name.startswith("xlpy.") and name not in BEFORE]
+                raise SystemExit(f"{line}:\n{done.stderr}")
+            lines = done.stderr.splitlines()
+            names = [one.rpartition("|")[2].strip() for one in lines if one.startswith("import time:")]
+            loaded = [name for name in names if name.startswith("xlpy.") and name not in BEFORE]
+            taken = next(one.split()[1:] for one in lines if one.startswith("taken:"))
+            ran.append(Ran(line, done.stdout.replace(root, "ROOT"), loaded, set(taken)))
+        return ran
 
-        ran = [(name, run(*words)) for name, words in SESSION]
-        return {name: modules for name, modules in ran if name}
 
-
-def listed() -> str:
-    """The list: a paragraph for each group, its first line names the commands that load these modules."""
-    commands = loaded()
-    found: dict[str, list[str]] = {}
-    for name in dict.fromkeys(name for names in commands.values() for name in names):
-        found.setdefault(", ".join(one for one in commands if name in commands[one]), []).append(name)
-    return "\n".join("\n".join((who, *names, "")) for who, names in found.items())
+def listed(ran: list[Ran]) -> str:
+    """The text of the list."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in dict.fromkeys(name for one in ran for name in one.loaded):
+        found.setdefault(tuple(one.line for one in ran if name in one.loaded), []).append(name)
+    return "\n".join("\n".join((*names, "")) for names in found.values())
 
 
 def groups() -> list[list[str]]:
     """The modules of each group in the list."""
-    return [paragraph.split("\n")[1:] for paragraph in LIST.read_text().strip().split("\n\n")]
+    return [paragraph.split("\n") for paragraph in LIST.read_text().strip().split("\n\n")]
 
 
 def compiled(groups: list[list[str]], tree: Path = TREE) -> bytes:
     """The bundle for the Python that runs this; its layout is that of ``xlpy.bundle.Bundle``."""
+    bundled = {name for names in groups for name in names}
     modules, places, pieces, offset = {}, [], [], 0
     for number, names in enumerate(groups):
         codes = {}
@@ -78,35 +136,49 @@ def compiled(groups: list[list[str]], tree: Path = TREE) -> bytes:
             is_package = (tree / path).is_dir()
             file = path / "__init__.py" if is_package else path.with_suffix(".py")
             source = (tree / file).read_bytes()
-            modules[name] = number, is_package, len(source)
-            codes[name] = lean(source.decode(), str(file), keep_help=name.startswith("xlpy.cli."))
+            lines = lean(source.decode(), keep_help=name.startswith("xlpy.cli."))
+            first = [one for one in imports(lines) if one in bundled and not f"{one}.".startswith(f"{name}.")]
+            modules[name] = number, is_package, len(source), tuple(first)
+            codes[name] = compile(lines, str(file), "exec", __future__.annotations.compiler_flag, dont_inherit=True)
         pieces.append(marshal.dumps(codes))
-        places.append((offset, len(pieces[-1]), tuple(names)))
+        places.append((offset, len(pieces[-1])))
         offset += len(pieces[-1])
     index = marshal.dumps((modules, places))
     return b"".join((MAGIC_NUMBER, len(index).to_bytes(4, "little"), index, *pieces))
 
 
-def lean(source: str, file: str, *, keep_help: bool) -> object:
-    """Compile a module without what only its readers and checkers need.
+def lean(source: str, *, keep_help: bool) -> ast.Module:
+    """A module without what only its readers and checkers need.
 
     Args:
         source: its text.
-        file: what its code objects name as their file.
         keep_help: docstrings of functions stay: those of commands are their help.
 
     Returns:
-        a code object that does the same. Docstrings, annotations of functions and of variables outside of classes
-        (records are made of theirs), and imports for type checkers are gone; lines have their numbers.
+        what does the same. Docstrings, annotations of functions and of variables outside of classes (records are made
+        of theirs), and imports for type checkers are gone; everything else is at its line.
     """
-    tree = _Lean(keep_help).visit(ast.parse(source))
+    tree: ast.Module = _Lean(keep_help).visit(ast.parse(source))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for node in list(tree.body):
         if isinstance(node, ast.ImportFrom) and node.module == "xlpy.typing":
             node.names = [one for one in node.names if one.name in used]
             if not node.names:
                 tree.body.remove(node)
-    return compile(tree, file, "exec", __future__.annotations.compiler_flag, dont_inherit=True)
+    return tree
+
+
+def imports(tree: ast.AST) -> list[str]:
+    """What a module imports when it runs; ``from a import b`` gives ``a`` and ``a.b``, which may be a module."""
+    found = []
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            found += [one.name for one in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}", *(f"{node.module}.{one.name}" for one in node.names)]
+        elif not isinstance(node, ast.FunctionDef | ast.Lambda):
+            found += imports(node)
+    return list(dict.fromkeys(found))
 
 
 _Body = ast.Module | ast.ClassDef | ast.FunctionDef
@@ -160,4 +232,4 @@ class _Lean(ast.NodeTransformer):
 
 
 if __name__ == "__main__":
-    LIST.write_text(listed())
+    LIST.write_text(listed(session()))

@@ -1,8 +1,8 @@
 """Modules of the most used commands, compiled in one file when xlpy is built: loading them is half of such a command.
 
 A module of its own file costs five system calls and some thirty steps of the import system, most of which look for
-what is not there. In the bundle (``tools/bundle.py`` makes it) modules are in groups: those that the same commands
-load, in the order in which they can run. When one of a group is imported, all of them run.
+what is not there. In the bundle (``tools/bundle.py`` makes it) modules that the same commands load are together, and
+what a module imports is known: that runs before it does.
 
 A module whose source has changed since is left to the finders behind this one, as are all without a bundle for this
 Python, which is so in a tree of sources.
@@ -38,18 +38,10 @@ class _Loader(SourceFileLoader):
     def __init__(self, name: str, path: str, bundle: Bundle) -> None:
         super().__init__(name, path)
         self._bundle = bundle
-        self._has_run = False
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """The module, with attributes that the import system would look for one by one; it may have run already."""
-        ready = sys.modules.get(spec.name)
-        self._has_run = ready is not None
-        return ready or _module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run it, unless it has run with its group."""
-        if not self._has_run:
-            super().exec_module(module)
+        """The module with its attributes: the import system would look for each of them first."""
+        return _module(spec)
 
     def get_code(self, fullname: str) -> CodeType | None:
         """The code; it is run once, so it is not kept."""
@@ -63,9 +55,9 @@ class Bundle:
         site: the folder that the package is in.
         path: the file: Python's magic number, the length of the index (32 bits, little-endian), the index, the groups.
 
-    The index is ``(modules, groups)``: name -> (number of its group, whether it is a package, bytes of its source), and
-    for each group (offset behind the index, bytes, names in the order in which they can run). A group is a dictionary
-    of code objects by name. Both are in the form of ``marshal``.
+    The index is ``(modules, groups)``: name -> (number of its group, whether it is a package, bytes of its source,
+    modules of the bundle that it imports), and for each group (offset behind the index, bytes). A group is a
+    dictionary of code objects by name. Both are in the form of ``marshal``.
 
     Raises:
         OSError, EOFError, ValueError, TypeError: there is none, or none for this Python.
@@ -82,24 +74,22 @@ class Bundle:
         self._modules, self._groups = loads(pread(self._file, size, _HEAD))
         self._start = _HEAD + size
         self._codes: dict[int, dict[str, CodeType]] = {}
-        self._begun: set[int] = set()
-        self._wanted: set[str] = set()
 
     def find_spec(self, name: str, _path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """As the import system wants it; None leaves the module to the next finder."""
         if name not in self._modules or target is not None:
             return None
-        if not threads():  # another thread could see a module of the group that has not run yet
-            self._wanted.add(name)
-            self._run(self._modules[name][0])
-            self._wanted.remove(name)
+        if not threads():  # another thread could see a module that has not run yet
+            for other in self._modules[name][3]:
+                if other not in sys.modules:
+                    self._run(other)
         return self._spec(name)
 
     def code(self, name: str, path: str) -> CodeType | None:
         """The code of a module from ``path``, when it is asked for the first time."""
         group = self._modules[name][0]
         if group not in self._codes:
-            offset, size, _ = self._groups[group]
+            offset, size = self._groups[group]
             try:
                 self._codes[group] = loads(pread(self._file, size, self._start + offset))
             except _NO_BUNDLE:
@@ -111,7 +101,7 @@ class Bundle:
 
     def _spec(self, name: str) -> ModuleSpec | None:
         """None: its source is not what was compiled."""
-        _, is_package, size = self._modules[name]
+        _, is_package, size, _ = self._modules[name]
         place = f"{self._site}/{name.replace('.', '/')}"
         folder, stem = (place, "__init__") if is_package else place.rsplit("/", 1)
         source = f"{folder}/{stem}.py"
@@ -128,30 +118,25 @@ class Bundle:
             spec.submodule_search_locations = [folder]
         return spec
 
-    def _run(self, group: int) -> None:
-        """Run the modules of a group that have not run yet."""
-        if group in self._begun:
+    def _run(self, name: str) -> None:
+        """Import a module without the import system, with what it imports."""
+        above, _, last = name.rpartition(".")
+        if above not in sys.modules:
+            __import__(above)
+        for other in self._modules[name][3]:
+            if other not in sys.modules:
+                self._run(other)
+        spec = self._spec(name)
+        code = None if spec is None else self.code(name, f"{spec.origin}")
+        if spec is None or code is None or name in sys.modules:  # its package has imported it
             return
-        self._begun.add(group)
-        for name in self._groups[group][2]:
-            above, _, last = name.rpartition(".")
-            if above not in sys.modules:
-                if above in self._wanted:  # the package comes first, and may import this one
-                    continue
-                __import__(above)
-            spec = None if name in sys.modules else self._spec(name)
-            if spec is None:
-                continue
-            code = self.code(name, f"{spec.origin}")
-            if code is None:
-                continue
-            module = sys.modules[name] = _module(spec)
-            try:
-                exec(code, module.__dict__)
-            except BaseException:
-                del sys.modules[name]
-                raise
-            setattr(sys.modules[above], last, module)
+        module = sys.modules[name] = _module(spec)
+        try:
+            exec(code, module.__dict__)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        setattr(sys.modules[above], last, module)
 
 
 class _Module(ModuleType):

@@ -1,27 +1,22 @@
 """The bundle of modules: what is in it, that its code does what the sources say, and when it is not used."""
 
 from __future__ import annotations
+import __future__
 
-import _thread
 import importlib
 import os
+import re
 import shutil
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 import xlpy
-from tools.bundle import LIST, SESSION, compiled, groups, lean, listed
+from tools.bundle import compiled, groups, lean, session
 from xlpy.bundle import Bundle
 
 TREE = Path(xlpy.__file__).parents[1]
-
-
-def test_the_list_is_what_the_commands_load():
-    assert LIST.read_text() == listed(), "run: python -m tools.bundle"
 
 
 @pytest.fixture
@@ -63,25 +58,15 @@ def taken(name):
     return type(sys.modules[name].__loader__).__module__ == "xlpy.bundle"
 
 
-def test_a_group_runs_when_one_of_it_is_imported(bundled):
+def test_what_a_module_imports_runs_before_it_and_once(bundled):
     bundled()
-    import sample.one
+    import sample.two
 
     assert taken("sample.one")
     assert taken("sample.two")
-    assert sample.two is sys.modules["sample.two"]
-    assert "sample.inner" not in sys.modules
-
-
-def test_a_module_that_ran_with_its_group_runs_once(bundled):
-    bundled()
-    import sample.one
-
-    sys.modules["sample.two"].ran.append(1)
-    from sample.two import ran
-
-    assert ran == [1]
+    assert sample.one is sys.modules["sample.one"]
     assert sample.two.fail is sample.one.fail
+    assert "sample.inner" not in sys.modules
 
 
 def test_a_package_that_imports_its_modules_comes_first(bundled):
@@ -148,27 +133,23 @@ def test_reloading_reads_the_source(bundled):
     assert importlib.reload(sample.inner.part).value == 1
 
 
-def test_beside_another_thread_only_the_module_itself_runs(bundled, monkeypatch):
-    monkeypatch.setattr("xlpy.bundle.threads", _thread._count)
-    bundled()
-    over = threading.Event()
-    other = threading.Thread(target=over.wait)
-    other.start()
-    try:
-        importlib.import_module("sample.one")
-    finally:
-        over.set()
-        other.join()
+@pytest.mark.parametrize("others", [0, 1])
+def test_beside_another_thread_the_import_system_does_it(bundled, monkeypatch, others):
+    monkeypatch.setattr("xlpy.bundle.threads", lambda: others)
+    finder = bundled()
+    monkeypatch.setattr(finder, "_run", lambda name: ran.append(name))
+    ran = []
+    importlib.import_module("sample.two")
+    assert ran == ([] if others else ["sample.one"])
     assert taken("sample.one")
-    assert "sample.two" not in sys.modules
 
 
 def test_a_module_that_fails_is_not_left_half_made(bundled, site):
-    (site / "two.py").write_text("raise KeyError(1)\n")
+    (site / "one.py").write_text("fail = 1\nraise KeyError(1)\n")
     bundled()
     with pytest.raises(KeyError):
-        importlib.import_module("sample.one")
-    assert "sample.two" not in sys.modules
+        importlib.import_module("sample.two")
+    assert {"sample.one", "sample.two"} & set(sys.modules) == set()
 
 
 @pytest.mark.parametrize("cut", [0, 4, 8, 20, -1])
@@ -219,10 +200,15 @@ def nothing() -> None:
 '''
 
 
+def compiled_lean(source, keep_help):
+    flags = __future__.annotations.compiler_flag
+    return compile(lean(source, keep_help=keep_help), "sample.py", "exec", flags, dont_inherit=True)
+
+
 @pytest.mark.parametrize("keep_help", [False, True])
 def test_lean_code_does_the_same_without_what_only_readers_need(keep_help):
     module = {"__name__": "sample"}
-    exec(lean(SOURCE, "sample.py", keep_help=keep_help), module)
+    exec(compiled_lean(SOURCE, keep_help), module)
     assert module["function"](1, 2, a=3) == ([1, 2], "2", {"a": 3})
     assert module["nothing"]() is None
     assert (module["LIMIT"], module["Nothing"]) == (4, 3)
@@ -245,47 +231,22 @@ def outline(code):
 def test_lean_code_has_every_function_at_its_line(name):
     file = TREE / Path(*name.split("."))
     source = (file / "__init__.py" if file.is_dir() else file.with_suffix(".py")).read_text()
-    found = outline(lean(source, name, keep_help=False))
+    found = outline(compiled_lean(source, keep_help=False))
     assert set(found[1:]) == set(outline(compile(source, name, "exec", dont_inherit=True))[1:])
 
 
-PROGRAM = """
-import os, sys
-sys.argv[0] = "xlpy"
-leave = os._exit
-def end(status):
-    loaders = {name: type(getattr(module, "__loader__", None)) for name, module in sys.modules.items()}
-    taken = [name for name, loader in loaders.items() if loader.__module__ == "xlpy.bundle"]
-    os.write(2, ("TAKEN " + " ".join(taken)).encode())
-    leave(status)
-os._exit = end
-from xlpy.start import main
-main()
-"""
+OF_ITS_RUN = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|\d+\.\d+|\d\d:\d\d:\d\d")  # UUIDs and times
 
 
 @pytest.mark.needs("mke2fs")
-def test_an_installation_takes_what_is_listed_and_does_the_same(tmp_path):
+def test_an_installation_takes_all_that_the_session_loads_and_does_the_same(tmp_path):
     home = tmp_path / "site"
     shutil.copytree(TREE / "xlpy", home / "xlpy", ignore=shutil.ignore_patterns("__pycache__"))
     (home / "xlpy" / f"bundle.{sys.implementation.cache_tag}").write_bytes(compiled(groups()))
-    wanted = {}
-    for paragraph in LIST.read_text().strip().split("\n\n"):
-        who, *names = paragraph.split("\n")
-        for command in who.split(", "):
-            wanted.setdefault(command, set()).update(names)
-
-    def run(place, words):
-        root = str(tmp_path / f"host-{place.name}")
-        env = {**os.environ, "XLPY_ROOT": root, "PYTHONPATH": str(place)}
-        words = [sys.executable, "-c", PROGRAM, *words]
-        done = subprocess.run(words, env=env, cwd=place, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.replace(root, "ROOT"), set(done.stderr.rpartition("TAKEN ")[2].split())
-
-    for name, words in SESSION:
-        expected, none = run(TREE, words)
-        shown, taken = run(home, words)
-        assert (shown, none) == (expected, set())
-        if name:
-            assert taken == wanted[name]
+    expected = session()
+    wanted = {name for one in expected for name in one.loaded}
+    assert {name for names in groups() for name in names} == wanted, "run: python -m tools.bundle"
+    for one, other in zip(expected, session(home), strict=True):
+        assert (other.line, OF_ITS_RUN.sub("", other.printed)) == (one.line, OF_ITS_RUN.sub("", one.printed))
+        assert one.taken == set()
+        assert other.taken == set(one.loaded), other.line
