@@ -631,6 +631,22 @@ def test_a_reader_waits_for_an_editor_and_sees_what_it_did(image, editor):
         assert fs.superblock.free_blocks == free - 256
 
 
+def test_an_image_does_not_change_while_its_files_are_walked(image, editor, monkeypatch):
+    """Also between two steps, in which others use it; an iterator that is given up lets it go."""
+    monkeypatch.setattr("xlpy.dom0.ext4.guard.LOCK_SECONDS", 0.05)
+    for name in ("a", "b", "c"):
+        editor.mkfile(f"/{name}", BLOCK)
+    with Ext4Image(image.path, OFFSET, SIZE) as fs:
+        walk = fs.walk()
+        path, inode = next(walk)
+        assert (path, fs.fiemap(inode)[0].length) == ("/a", BLOCK)
+        with pytest.raises(Conflict, match="another process"):
+            editor.unlink("/b")
+        walk.close()
+        editor.unlink("/b")
+        assert [path for path, _ in fs.walk()] == ["/a", "/c"]
+
+
 def test_an_editor_that_never_ends(image, editor, monkeypatch):
     monkeypatch.setattr("xlpy.dom0.ext4.guard.LOCK_SECONDS", 0.05)
     editor.recover()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from xlpy.contexts import contextmanager
+from xlpy.contexts import contextmanager, nullcontext
 from xlpy.dom0.ext4 import MAX_NAME, directory
 from xlpy.dom0.ext4.guard import reading
 from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, lookup, parse_inode, refuse_unreadable, walk
@@ -37,6 +37,8 @@ _KNOWN = 64  # inodes that are kept: those on the way to files that are looked a
 
 
 def _held(method: Callable[Concatenate[Ext4, P], R]) -> Callable[Concatenate[Ext4, P], R]:
+    """Around a call that reads: an image does not change meanwhile."""
+
     @wraps(method)
     def held(self: Ext4, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if not self._guarded:
@@ -170,11 +172,15 @@ class Ext4:
             directory.check_blocks(self.superblock, parent, chunk)
         return None
 
-    @_held
     def walk(self) -> Iterator[tuple[str, Inode]]:
-        """Path and inode of every regular file; raises as ``listdir``, and when a directory is in two places."""
-        return walk(self.lookup("/"), self.listdir, self.inode, damaged)
+        """Path and inode of every regular file; raises as ``listdir``, and when a directory is in two places.
 
+        An image does not change until the iterator has ended or is closed.
+        """
+        with self._hold() if self._guarded else nullcontext():
+            yield from walk(self.lookup("/"), self.listdir, self.inode, damaged)
+
+    @_held
     def listdir(self, inode: Inode, path: str = "the directory") -> dict[str, int]:
         """Names and inode numbers of a directory, without ``.`` and ``..``."""
         found: dict[bytes, int] = {}
