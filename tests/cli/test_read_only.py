@@ -94,3 +94,9 @@ def test_hot_plug_knows_the_mode(xlpy, tmp_path):
     listed = json.loads(xlpy("list", "--json")[0])["items"][-1]["vnvdimms"]
     xlpy("mem", "write", "reader", listed[0]["gpa"], "--hex", "ff")
     xlpy("mem", "write", "reader", listed[1]["gpa"], "--hex", "ff", status=8)
+
+
+def test_a_store_by_dom0_is_refused(xlpy):
+    """With the status that belongs to the error's code, as everything else that would change the file."""
+    for words in (("write", OLD, "0", "--hex", "00"), ("mkfile", "4K", "/mnt/archive/new.img")):
+        assert "Read-only file system: /mnt/archive is mounted with ro" in xlpy("pmem", *words, status=6)[1]

@@ -33,6 +33,16 @@ class Mount(NamedTuple):
     fstype: str
     options: tuple[str, ...]
 
+    @property
+    def read_only(self) -> bool:
+        """Whether it is mounted with ro."""
+        return "ro" in self.options
+
+    @property
+    def frozen(self) -> bool:
+        """Whether no command changes it: it is mounted with ro, or an XFS, which is only read here."""
+        return self.read_only or self.fstype == "xfs"
+
 
 class FileState(NamedTuple):
     """How a kernel treats the pages of a file.

@@ -13,6 +13,7 @@ import errno
 from xlpy.addr import PAGE, SECTOR, Spa, Span, align_down, align_up
 from xlpy.contexts import suppress
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN
+from xlpy.dom0.files.edits import refuse_read_only
 from xlpy.errors import Conflict, Constraint, HypercallError, Unsafe, XlpyError
 from xlpy.events import media_errors
 from xlpy.hypervisor.mca import RESET
@@ -169,9 +170,7 @@ def _refuse_used(host: Host, path: str) -> None:
             f"{path}: Operation not permitted: {owner} holds it", code="XLPY-PMEM-PINNED", hint="end the domain first"
         )
     if dom0.stat(path).kind == "file":
-        mount = dom0.mount_of(path)
-        if "ro" in mount.options:
-            raise Conflict(f"{path}: Read-only file system: {mount.mountpoint}", code="XLPY-EXT4-READ-ONLY")
+        refuse_read_only(path, dom0.mount_of(path))
         return
     dax = dom0.dax_device(clean)
     window = dax.data if dax else dom0.device(clean).window

@@ -86,7 +86,7 @@ class Edits:
         from xlpy.dom0.ext4.inplace import InPlace
 
         for mount in self._vfs.disk_mounts:
-            if "ro" not in mount.options and mount.fstype != "xfs":
+            if not mount.frozen:
                 yield InPlace(*self._vfs.located(mount))
 
 
@@ -102,7 +102,7 @@ def refuse_xfs(mount: Mount) -> None:
 
 def refuse_read_only(path: str, mount: Mount) -> None:
     """Constraint: a path is on a file system that is mounted with ro."""
-    if "ro" in mount.options:
+    if mount.read_only:
         raise Constraint(
             f"{path}: Read-only file system: {mount.mountpoint} is mounted with ro",
             code="XLPY-EXT4-READ-ONLY",

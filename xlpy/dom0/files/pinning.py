@@ -50,8 +50,7 @@ class Pinning:
         old, free = self._pins.get(new.key), False
         if new.inode:
             mount, _, inode = vfs.file(path)
-            still = "ro" in mount.options or mount.fstype == "xfs"  # nothing moves there: not one command changes it
-            free = not inode.immutable and not still
+            free = not inode.immutable and not mount.frozen
             new = new._replace(flagged=old.flagged if old else free)
         self._pins.add(new)
         self._moved[new.window.start, new.inode] = new.key
@@ -139,7 +138,7 @@ class Pinning:
         vfs = self._vfs
         for start, inode in self._holds.all():
             for mount in vfs.disk_mounts:
-                if vfs.window(mount).start == start and "ro" not in mount.options:
+                if vfs.window(mount).start == start and not mount.frozen:
                     with suppress(Unsafe, FormatError, NotFound):
                         if vfs.image(mount).inode(inode).immutable:
                             self._edits.set_immutable(mount, inode, False)

@@ -226,7 +226,7 @@ def file_checks(dom0: Dom0, path: str, size: int, mount: Mount, read_only: bool)
     """What a file must fulfil beside its extents: each is called, and raises what ``resolve`` does."""
 
     def writable() -> None:
-        if "ro" in mount.options and not read_only:
+        if mount.read_only and not read_only:
             raise read_only_backing(
                 path, f"{mount.mountpoint} is mounted read-only", f"mount -o remount,rw {mount.mountpoint}"
             )
