@@ -9,7 +9,9 @@ import pytest
 from xlpy.addr import Gpa
 from xlpy.api import whereis
 from xlpy.cli.main import run
+from xlpy.devicemodel import nvdr
 from xlpy.firmware.acpi.eval import tables
+from xlpy.firmware.acpi.eval.machine import AmlMachine
 from xlpy.firmware.hvmloader import compiled
 from xlpy.guest.machine import interpreter
 from xlpy.guest.probe import probe
@@ -71,16 +73,27 @@ def test_labels_that_the_guest_wrote_make_namespaces(host, domain):
     assert [(one.guest_device, one.guest_device_offset) for one in places] == [("/dev/pmem0", 5), (None, None)]
 
 
-def test_the_dsdt_is_run_only_where_it_is_not_known(domain, monkeypatch):
-    """A probe asks for none of its names, and finds the same when it knows them."""
-    run = []
-    execute = tables.execute
+def test_what_is_known_is_neither_run_nor_compiled_for_its_own_sake(domain, monkeypatch):
+    """A probe asks for no name of the DSDT and for few methods of the device model, and finds the same with all."""
+    run, compiling = [], []
+    execute, compile_one = tables.execute, AmlMachine.compiled
     monkeypatch.setattr(tables, "execute", lambda vm, one, *rest: (run.append(one.label), execute(vm, one, *rest)))
+    monkeypatch.setattr(
+        AmlMachine, "compiled", lambda vm, node: (compiling.append(str(node)), compile_one(vm, node))[1]
+    )
     known = probe(domain)
     assert set(run) == {"SSDT3"}
+    asked = set(compiling)
+    assert "\\_SB.NVDR.NV00._DSM" in asked
+    assert "\\_SB.NVDR.NV00._LSW" not in asked
+    monkeypatch.setattr(nvdr, "shipped", lambda _data: False)
+    assert probe(domain) == known
+    assert {name for name in set(compiling) - asked if not name.startswith("\\_SB.NVDR.")} == set()
+    assert "\\_SB.NVDR.NV00._LSW" in compiling
     monkeypatch.setattr(compiled, "carried", lambda _data: False)
     assert probe(domain) == known
     assert set(run) == {"DSDT", "SSDT", "SSDT2", "SSDT3"}
+    assert "\\_SB.PCI0._CRS" in compiling
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,20 @@ DEVICE = "NVDR"
 SLOTS = 8  # children of the root device: how many vNVDIMMs a domain can ever have, unless it starts with more
 MAX_SLOTS = 256
 COMPILED = os.path.join(os.path.dirname(__file__), "nvdr.aml")
+_IN_FRONT = 52  # bytes of the table that firmware makes of the body: header, Scope (\_SB), Device (NVDR)
 
 
 def check_slots(count: int) -> None:
     """Constraint: more vNVDIMMs than a domain can have."""
     if count > MAX_SLOTS:
         raise Constraint(f"{count} vNVDIMMs, a domain can have {MAX_SLOTS}")
+
+
+def shipped(table: bytes) -> bool:
+    """Whether a table in a guest is what firmware makes of the compiled file."""
+    with open(COMPILED, "rb") as file:
+        content = file.read()
+    return len(table) == _IN_FRONT + len(content) and table.endswith(content)
 
 
 def body(mailbox: Gpa, slots: int, wake: int | None = None) -> bytes:

@@ -8,7 +8,7 @@ from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection
 
     from xlpy.toolstack.domain.running import Running
 
@@ -60,16 +60,17 @@ class GuestMachine:
 
 
 def interpreter(
-    running: Running, strict: bool = True, sound: Callable[[bytes], bool] = lambda _table: False
+    running: Running, strict: bool = True, sound: Collection[bytes] = (), deferred: Collection[bytes] = ()
 ) -> Interpreter:
     """The guest's own AML, loaded from its memory.
 
     Args:
         running: the domain.
         strict: raise for a name that exists already; otherwise pass it over, as an operating system does.
-        sound: which tables need no look before one of their names is asked for.
+        sound, deferred: tables, as for ``Interpreter.load``.
 
     Raises:
         FormatError: tables or AML are damaged. NotFound: the domain has no ACPI.
     """
-    return load((table.data for table in running.acpi_tables()), GuestMachine(running), strict=strict, sound=sound)
+    tables = (table.data for table in running.acpi_tables())
+    return load(tables, GuestMachine(running), strict=strict, sound=sound, deferred=deferred)

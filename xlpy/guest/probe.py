@@ -149,15 +149,21 @@ def probe(running: Running) -> ProbeReport:
 def _load(running: Running, tables: list[Found], problems: list[str]) -> Interpreter | None:
     """The guest's AML, every method of which can be compiled.
 
-    The tables that hvmloader carries are known to be sound: tests compile them, with iasl too. That holds while nothing
-    but the device model, whose names lie below a device of its own, adds a table from which names could be taken.
+    The tables that hvmloader and the device model carry are known to be sound: tests compile them, with iasl too. That
+    holds while nothing but the device model, whose names lie below a device of its own, adds a table from which names
+    could be taken.
     """
+    from xlpy.devicemodel.nvdr import shipped
     from xlpy.firmware.hvmloader.compiled import carried
 
-    known = {table.data for table in tables if table.signature in ("DSDT", "SSDT") and carried(table.data)}
-    others = sum(table.signature in ("DSDT", "SSDT") and table.data not in known for table in tables)
+    given = {table.data for table in tables if table.signature in ("DSDT", "SSDT")}
+    known = set(filter(carried, given))
+    others = given - known
+    sound = known | set(filter(shipped, others))
+    if len(others) > 1:
+        known, sound = set(), set()
     try:
-        aml = interpreter(running, sound=known.__contains__ if others < 2 else lambda _table: False)
+        aml = interpreter(running, sound=sound, deferred=known)
         problems += [str(error) for error in aml.compile_all()]
     except AmlError as error:
         problems.append(str(error))

@@ -16,7 +16,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from xlpy.firmware.acpi.eval.access import RegionAccess
     from xlpy.firmware.acpi.eval.names import Absolute
@@ -105,7 +105,7 @@ class Interpreter:
         """Microseconds that all waits so far asked for."""
         return self.machine.now
 
-    def load(self, table: bytes, *, strict: bool = True, sound: bool = False) -> None:
+    def load(self, table: bytes, *, strict: bool = True, sound: bool = False, deferred: bool = False) -> None:
         """Add a definition block: run its top level.
 
         Args:
@@ -113,8 +113,8 @@ class Interpreter:
             strict: raise the first problem. Otherwise a statement at the top level that fails is passed over, as
                 operating systems do, and ``problems`` tells. Where a method that such a statement calls fails, nothing
                 of the table stays.
-            sound: it only makes names, and nothing in it is malformed, as is known from elsewhere. It is run when one
-                of its names is asked for, and ``compile_all`` leaves it out.
+            sound: nothing in it is malformed, as is known from elsewhere: ``compile_all`` leaves it out.
+            deferred: it only makes names, and cannot fail: it is run when one of them is asked for.
 
         Raises:
             FormatError: the header is wrong, or the AML is malformed or fails (``AmlError``).
@@ -129,10 +129,8 @@ class Interpreter:
                 vm.mask = (1 << 8 * vm.width) - 1
             if sound:
                 self._sound.add(known.label)
-                tables.defer(vm, known)
-                return
             vm.begin()
-            tables.execute(vm, known)
+            (tables.defer if deferred else tables.execute)(vm, known)
         except AmlError as error:
             if strict:
                 raise
@@ -230,7 +228,7 @@ class Interpreter:
         """The full paths of all devices, in the order in which they were made.
 
         Args:
-            text: leave out those of sound tables that do not hold it.
+            text: leave out those of deferred tables that do not hold it.
         """
         if text.encode() in self.machine.namespace.deferred.data:
             self.machine.namespace.catch_up()
@@ -244,7 +242,8 @@ def load_tables(
     memory: RegionAccess | None = None,
     *,
     strict: bool = True,
-    sound: Callable[[bytes], bool] = lambda _table: False,
+    sound: Collection[bytes] = (),
+    deferred: Collection[bytes] = (),
     clock: Callable[[int], None] = lambda _microseconds: None,
     limits: Limits = Limits(),  # noqa: B008 -- a tuple
 ) -> Interpreter:
@@ -254,12 +253,12 @@ def load_tables(
         given: whole tables, as ``walk`` finds them.
         memory, clock, limits: as for ``Interpreter``.
         strict: as for ``Interpreter.load``.
-        sound: which tables are, in the sense of ``Interpreter.load``.
+        sound, deferred: which tables are, in the sense of ``Interpreter.load``.
     """
     interpreter = Interpreter(memory, clock=clock, limits=limits)
     for table in sorted(given, key=lambda table: table[:4] != b"DSDT"):
         if table[:4].decode("latin-1") in tables.AML_TABLES:
-            interpreter.load(table, strict=strict, sound=sound(table))
+            interpreter.load(table, strict=strict, sound=table in sound, deferred=table in deferred)
         else:
             interpreter.add(table)
     return interpreter
