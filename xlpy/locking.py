@@ -26,21 +26,22 @@ def inode(path: str | os.PathLike[str]) -> int | None:
 
 
 @contextmanager
-def exclusive(path: str | os.PathLike[str] | None, holder: str) -> Iterator[None]:
+def exclusive(path: str | os.PathLike[str] | None, holder: str, seconds: float | None = None) -> Iterator[None]:
     """Hold the lock file beside a state file, and write who holds it.
 
     Args:
         path: the state file; None (kept in memory) needs no lock.
         holder: what this process is doing, shown to commands that wait.
+        seconds: to wait for it; None for ``LOCK_SECONDS``.
 
     Raises:
-        Conflict: another process held it for longer than ``LOCK_SECONDS``. Constraint: it cannot be made.
+        Conflict: another process held it for longer. Constraint: it cannot be made.
     """
     if path is None:
         yield
         return
     lock = os.path.join(os.path.dirname(path), "lock")
-    deadline = time.monotonic() + LOCK_SECONDS
+    deadline = time.monotonic() + (LOCK_SECONDS if seconds is None else seconds)
     fd = _locked(lock, deadline)
     while inode(lock) != os.fstat(fd).st_ino:  # a host that is removed takes its lock file along
         os.close(fd)

@@ -14,7 +14,7 @@ from xlpy.statedir import (
     FILES,
     FOLDERS,
     GONE,
-    JOURNAL,
+    JOURNALS,
     LOCK,
     MACHINE,
     MAKING,
@@ -112,8 +112,11 @@ def wipe(where: Path, keep_media: bool) -> None:
 def void(where: Path, holder: str) -> None:
     """Empty a state that cannot be read; media, labels and description stay. Conflict: a command is using the host."""
     with exclusive(where / STATE, holder):
-        (where / JOURNAL).unlink(missing_ok=True)  # it must not outlive what it belongs to
-        os.truncate(where / STATE, 0)
+        for name in JOURNALS:  # they must not outlive what they belong to
+            (where / name).unlink(missing_ok=True)
+        empty = where / f"{STATE}.new"
+        write(empty, "")
+        empty.replace(where / STATE)  # another file: who still has the old one open is told that the host was reset
 
 
 @contextmanager

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MACHINE = "machine.yaml"
 STATE = "state.db"
-JOURNAL = f"{STATE}-journal"
+JOURNALS = (f"{STATE}-journal", f"{STATE}-wal", f"{STATE}-shm")  # SQLite's, see ``journal``
 _SHARE = 1 << 16  # bytes: unit of the reserve
 DEFAULT = "the default machine"
 MAKING = "making"  # the description of a host whose media are not finished, and worth nothing
@@ -28,7 +28,7 @@ FAILURE = "last-failure"  # of a command, for `xlpy doctor`
 RESERVE = "reserve"  # space for the commands that free some, when the disk is full
 UNPLUGGED = "unplugged"  # DIMMs that were taken out
 FOLDERS = ("hw", "domains", "labels", "dump", UNPLUGGED)
-FILES = (JOURNAL, STATE, MACHINE, MAKING, f"{MAKING}.new", UNCLEAN, RESERVE, FAILURE)
+FILES = (*JOURNALS, STATE, f"{STATE}.new", MACHINE, MAKING, f"{MAKING}.new", UNCLEAN, RESERVE, FAILURE)
 OURS = {LOCK, NEXT, READY, *FILES, *FOLDERS}
 
 

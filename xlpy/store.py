@@ -31,6 +31,7 @@ else:
 
 SCHEMA = 4
 BUSY_SECONDS = 10.0  # of waiting for SQLite's own lock
+LOGGED = 3  # the change of a process from which on there is a log: turning to one and back takes as long as two changes
 
 
 class Store:
@@ -58,6 +59,8 @@ class Store:
         self._savepoints = 0
         self._trial = False
         self._after: list[Callable[[], object]] = []  # what is to be done once this transaction is committed
+        self._changes = 0  # transactions so far
+        self._logged = False  # this connection uses a log, see ``journal``
         self._surviving = False
         self._survivors: dict[tuple[str, str], str | None] = {}  # what stays when a savepoint is rolled back
         self._known: dict[tuple[str, str], _Text] = {}  # what this transaction read or wrote
@@ -69,7 +72,7 @@ class Store:
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=BUSY_SECONDS)
         except sqlite3.Error as error:
             raise self._damaged(error) from error
-        version = self.query("PRAGMA user_version")[0][0]
+        version = self._version()
         if version == 0:
             self.query(
                 "CREATE TABLE IF NOT EXISTS records"
@@ -84,6 +87,20 @@ class Store:
             )
         self._seen = self._others()
         self._inode = os.stat(path).st_ino if path else 0
+
+    def _version(self) -> int:
+        """Of the records, 0 in a new file; the first look into it."""
+        try:
+            version: int = self.query("PRAGMA user_version")[0][0]
+        except (Constraint, StateError):
+            from xlpy import journal
+
+            self._db.close()
+            if not self.path or not journal.finished(self.path):
+                raise
+            self._db = sqlite3.connect(journal.unchanging(self.path), uri=True, isolation_level=None)
+            version = self.query("PRAGMA user_version")[0][0]
+        return version
 
     def _others(self) -> int:
         """A number that grows with each commit of another process."""
@@ -215,6 +232,7 @@ class Store:
         with exclusive(self.path, holder):
             if self.path and inode(self.path) != self._inode:
                 raise Conflict(f"{self.path}: the host was reset meanwhile", hint="run the command again")
+            self._choose_journal()
             self.query("BEGIN IMMEDIATE")
             self._look_round()
             self._depth = 1
@@ -245,6 +263,36 @@ class Store:
                 act()
             if done:
                 done()
+
+    def _choose_journal(self) -> None:
+        """Before a change: keep a log from now on, or a journal."""
+        self._changes += 1
+        if self.path is None:
+            return
+        if self._changes < LOGGED and not self._logged and not os.path.exists(f"{self.path}-wal"):
+            if self._changes == 1:  # emptied at the end, and not removed: only the former can be waited for
+                self.query("PRAGMA journal_mode = TRUNCATE")
+            return
+        from xlpy import journal
+
+        log = self._changes >= LOGGED and journal.room(self.path)
+        if log != self._logged or self._changes == 1:
+            self._logged = journal.turn(self.query, log, BUSY_SECONDS)
+            if self._logged and log:
+                journal.at_exit(self)
+
+    def rest(self) -> None:
+        """This process changes nothing more for now: the state is one file again, unless others use the log."""
+        if not self._logged or not self.path:
+            return
+        from xlpy import journal
+        from xlpy.locking import exclusive, inode
+
+        if inode(self.path) != self._inode:  # a log of that name belongs to another host
+            return
+        with suppress(XlpyError), exclusive(self.path, "leaving the host", 0):
+            if inode(self.path) == self._inode:
+                self._logged = journal.turn(self.query, False, BUSY_SECONDS)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -345,7 +393,9 @@ class Store:
         self._survivors.clear()
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file; nothing when that was done."""
+        self.rest()
+        self._logged = False
         self._db.close()
 
 

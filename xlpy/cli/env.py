@@ -122,14 +122,19 @@ class Env:
         """
         if self._scratch:
             self._scratch.remove()
-            return
-        if self._host is None or not self._host.shut_down:
+        elif self._host is not None:
+            self._end_domains(self._host)
+            if not self.kept:
+                self._host.store.rest()
+
+    def _end_domains(self, host: Host) -> None:
+        if not host.shut_down:
             return
         from xlpy.errors import XlpyError
 
         try:
-            with self._host.change("what follows a shutdown"):
-                for outcome in self._host.lifecycle.settle(self.step):
+            with host.change("what follows a shutdown"):
+                for outcome in host.lifecycle.settle(self.step):
                     self.note(f"domain {outcome.domid} ({outcome.name}): {outcome.reason}; action: {outcome.action}")
                     if outcome.error:
                         self.warn(f"{outcome.action} failed: {outcome.error}")
