@@ -177,33 +177,19 @@ class Store:
     def _check_alive(self) -> None:
         """Nothing may be written once SQLite has rolled the transaction back, as it does when the disk is full."""
         if self._depth and not self._db.in_transaction:
-            raise self._no_space()
+            from xlpy.damage import no_space
 
-    def _no_space(self) -> Constraint:
-        return Constraint(
-            f"{self.path}: no space left on the device",
-            code="XLPY-NO-SPACE",
-            hint="free some space and run the command again",
-        )
-
-    def _explained(self, error: sqlite3.Error) -> XlpyError:
-        text = str(error) if isinstance(error, sqlite3.OperationalError) else ""
-        if "locked" in text or "busy" in text:
-            return Conflict(f"{self.path}: held by another process", hint="wait for the other command to end")
-        if "full" in text:
-            return self._no_space()
-        if "readonly" in text or "read-only" in text:
-            return Constraint(
-                f"{self.path}: the state directory cannot be written", hint="choose another with --root or XLPY_ROOT"
-            )
-        return self._damaged(error)
+            raise no_space(self.path)
 
     def _damaged(self, error: Exception) -> StateError:
-        why = str(error).partition("\n")[0]  # sqlite quotes what it cannot decode, line ends included
-        return StateError(
-            f"{self.path}: the state file cannot be read: {why}",
-            hint="the media files beside it are untouched; start the host anew with: xlpy host reset --keep-media",
-        )
+        from xlpy.damage import damaged
+
+        return damaged(self.path, error)
+
+    def _explained(self, error: Exception) -> XlpyError:
+        from xlpy.damage import explained
+
+        return explained(self.path, error)
 
     def table(self, name: str) -> Table:
         """The records of one actor."""

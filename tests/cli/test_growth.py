@@ -7,7 +7,7 @@ files; a list may cost by its lines, and each the same.
 from __future__ import annotations
 
 import pytest
-from work import work
+from work import Work, work
 
 from xlpy.dom0.ext4.edit import Ext4Editor
 from xlpy.host import Host
@@ -54,11 +54,12 @@ def made(tmp_path_factory):
 
 
 def cycle(host, name="spare", path="1.img"):
-    """What is counted: one domain with a vNVDIMM comes and goes, once more after what grows in steps has grown."""
-    host.destroy(host.create(config(name, path)))
-    create = work(lambda: host.create(config(name, path)), host.store)
-    destroy = work(lambda: host.destroy(name), host.store)
-    return create, destroy
+    """What is counted: one domain with a vNVDIMM comes and goes, twice since some things grow in steps: the least."""
+    rounds = []
+    for _ in range(2):
+        create = work(lambda: host.create(config(name, path)), host.store)
+        rounds.append((create, work(lambda: host.destroy(name), host.store)))
+    return [Work(*map(min, zip(*both, strict=True))) for both in zip(*rounds, strict=True)]
 
 
 def test_domains_that_are_there(made):

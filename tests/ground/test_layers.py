@@ -34,7 +34,7 @@ LAYERS = [  # from the top; what stands in one line does not know of each other
     ["hw"],
     ["outputs"],
     ["inputs", "rangemap", "store"],
-    ["journal", "locking", "table"],
+    ["damage", "journal", "locking", "table"],
     ["abi", "addr", "columns", "held", "jsontext", "private", "records", "uuids", "xen_version"],
     ["compiled", "contexts"],
     ["functions"],
