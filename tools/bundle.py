@@ -127,23 +127,23 @@ def groups() -> list[list[str]]:
 
 def compiled(groups: list[list[str]], tree: Path = TREE) -> bytes:
     """The bundle for the Python that runs this; its layout is that of ``xlpy.bundle.Bundle``."""
-    bundled = {name for names in groups for name in names}
-    modules, places, pieces, offset = {}, [], [], 0
-    for number, names in enumerate(groups):
-        codes = {}
+    numbers = {name: number for number, names in enumerate(groups) for name in names}
+    places, pieces, offset = [], [], 0
+    for names in groups:
+        group = {}
         for name in names:
             path = Path(*name.split("."))
             is_package = (tree / path).is_dir()
             file = path / "__init__.py" if is_package else path.with_suffix(".py")
             source = (tree / file).read_bytes()
             lines = lean(source.decode(), keep_help=name.startswith("xlpy.cli."))
-            first = [one for one in imports(lines) if one in bundled and not f"{one}.".startswith(f"{name}.")]
-            modules[name] = number, is_package, len(source), tuple(first)
-            codes[name] = compile(lines, str(file), "exec", __future__.annotations.compiler_flag, dont_inherit=True)
-        pieces.append(marshal.dumps(codes))
+            first = [one for one in imports(lines) if one in numbers and not f"{one}.".startswith(f"{name}.")]
+            code = compile(lines, str(file), "exec", __future__.annotations.compiler_flag, dont_inherit=True)
+            group[name] = is_package, len(source), tuple(first), code
+        pieces.append(marshal.dumps(group))
         places.append((offset, len(pieces[-1])))
         offset += len(pieces[-1])
-    index = marshal.dumps((modules, places))
+    index = marshal.dumps((numbers, places))
     return b"".join((MAGIC_NUMBER, len(index).to_bytes(4, "little"), index, *pieces))
 
 

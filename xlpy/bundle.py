@@ -23,6 +23,8 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType, ModuleType
+
+    Group = dict[str, tuple[bool, int, tuple[str, ...], CodeType]]
 else:
     ModuleType = type(sys)
 
@@ -55,9 +57,9 @@ class Bundle:
         site: the folder that the package is in.
         path: the file: Python's magic number, the length of the index (32 bits, little-endian), the index, the groups.
 
-    The index is ``(modules, groups)``: name -> (number of its group, whether it is a package, bytes of its source,
-    modules of the bundle that it imports), and for each group (offset behind the index, bytes). A group is a
-    dictionary of code objects by name. Both are in the form of ``marshal``.
+    The index is ``(modules, groups)``: name -> number of its group; for each group (offset behind the index, bytes).
+    A group is a dictionary: name -> (whether it is a package, bytes of its source, modules of the bundle that it
+    imports, its code). Both are in the form of ``marshal``.
 
     Raises:
         OSError, EOFError, ValueError, TypeError: there is none, or none for this Python.
@@ -71,37 +73,43 @@ class Bundle:
         if not head.startswith(MAGIC_NUMBER):
             raise ValueError(f"{path} is for another Python")
         size = int.from_bytes(head[len(MAGIC_NUMBER) :], "little")
-        self._modules, self._groups = loads(pread(self._file, size, _HEAD))
+        self._groups_of, self._places = loads(pread(self._file, size, _HEAD))
         self._start = _HEAD + size
-        self._codes: dict[int, dict[str, CodeType]] = {}
+        self._groups: dict[int, Group] = {}
 
     def find_spec(self, name: str, _path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """As the import system wants it; None leaves the module to the next finder."""
-        if name not in self._modules or target is not None:
+        if name not in self._groups_of or target is not None:
             return None
         if not threads():  # another thread could see a module that has not run yet
-            for other in self._modules[name][3]:
-                if other not in sys.modules:
-                    self._run(other)
+            self._run_imports(name)
         return self._spec(name)
 
     def code(self, name: str, path: str) -> CodeType | None:
         """The code of a module from ``path``, when it is asked for the first time."""
-        group = self._modules[name][0]
-        if group not in self._codes:
-            offset, size = self._groups[group]
+        entry = self._group(name).pop(name, None)
+        if entry is None:
+            return None
+        _fix_co_filename(entry[-1], path)
+        return entry[-1]
+
+    def _group(self, name: str) -> Group:
+        """The modules of a module's group whose code was not asked for yet."""
+        number = self._groups_of[name]
+        if number not in self._groups:
+            offset, size = self._places[number]
             try:
-                self._codes[group] = loads(pread(self._file, size, self._start + offset))
+                self._groups[number] = loads(pread(self._file, size, self._start + offset))
             except _NO_BUNDLE:
-                self._codes[group] = {}
-        code = self._codes[group].pop(name, None)
-        if code is not None:
-            _fix_co_filename(code, path)
-        return code
+                self._groups[number] = {}
+        return self._groups[number]
 
     def _spec(self, name: str) -> ModuleSpec | None:
-        """None: its source is not what was compiled."""
-        _, is_package, size, _ = self._modules[name]
+        """None: its source is not what was compiled, or its code was taken."""
+        entry = self._group(name).get(name)
+        if entry is None:
+            return None
+        is_package, size, _, _ = entry
         place = f"{self._site}/{name.replace('.', '/')}"
         folder, stem = (place, "__init__") if is_package else place.rsplit("/", 1)
         source = f"{folder}/{stem}.py"
@@ -118,17 +126,21 @@ class Bundle:
             spec.submodule_search_locations = [folder]
         return spec
 
+    def _run_imports(self, name: str) -> None:
+        """Import what a module imports without the import system."""
+        entry = self._group(name).get(name)
+        for other in entry[2] if entry else ():
+            if other not in sys.modules:
+                self._run(other)
+
     def _run(self, name: str) -> None:
-        """Import a module without the import system, with what it imports."""
         above, _, last = name.rpartition(".")
         if above not in sys.modules:
             __import__(above)
-        for other in self._modules[name][3]:
-            if other not in sys.modules:
-                self._run(other)
-        spec = self._spec(name)
+        self._run_imports(name)
+        spec = None if name in sys.modules else self._spec(name)  # its package may have imported it
         code = None if spec is None else self.code(name, f"{spec.origin}")
-        if spec is None or code is None or name in sys.modules:  # its package has imported it
+        if spec is None or code is None:
             return
         module = sys.modules[name] = _module(spec)
         try:
