@@ -95,14 +95,13 @@ def _place(host: Host, path: str, offset: int, length: int | None) -> tuple[int,
     dom0, kind = host.dom0, host.dom0.stat(path).kind
     if kind in ("block", "char"):
         clean = dom0.clean(path)
-        dax = dom0.dax_device(clean)
-        if dax is None and dom0.device(clean).disk.endswith("s"):
+        if kind == "block" and dom0.namespace_of(dom0.device(clean)).mode == "sector":
             raise Unsafe(
                 f"{path} is in sector mode (BTT): its blocks move with every write",
                 code="XLPY-PMEM-SECTOR",
                 hint="make the namespace fsdax or raw",
             )
-        window = dax.data if dax else dom0.device(clean).window
+        window = dom0.device_window(clean)
         rest = max(window.size - offset, 0)
         return window.size, [Span(Spa(window.start + offset), rest if length is None else min(length, rest))], SECTOR
     mount, _, inode = dom0.file(path)
@@ -172,8 +171,7 @@ def _refuse_used(host: Host, path: str) -> None:
     if dom0.stat(path).kind == "file":
         refuse_read_only(path, dom0.mount_of(path))
         return
-    dax = dom0.dax_device(clean)
-    window = dax.data if dax else dom0.device(clean).window
+    window = dom0.device_window(clean)
     busy = next((one for one in dom0.disk_mounts if dom0.device(one.device).window.overlaps(window)), None)
     if busy is not None:
         raise Conflict(

@@ -16,7 +16,7 @@ import struct
 from xlpy.dom0.ext4.journal import ByteEdit
 from xlpy.dom0.ext4.reader import Ext4
 from xlpy.dom0.ext4.superblock import RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM, SUPERBLOCK_OFFSET
-from xlpy.errors import FormatError, NotFound
+from xlpy.errors import FormatError, file_error
 from xlpy.hw.media import trouble
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -51,7 +51,8 @@ class ScratchCopy:
         offset, size: where the device lies in it, in bytes.
 
     Raises:
-        NotFound: no such image. HostTrouble: a limit forbids memory files of that size. As ``Ext4`` otherwise.
+        NotFound: no such image. HostTrouble: it cannot be read, or a limit forbids memory files of that size. As
+            ``Ext4`` otherwise.
     """
 
     def __init__(self, image: str | os.PathLike[str], offset: int, size: int) -> None:
@@ -61,7 +62,7 @@ class ScratchCopy:
         try:
             self._media = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise NotFound(f"{os.fspath(image)}: {error.strerror}") from error
+            raise file_error(error) from error
         self.fd = os.memfd_create("ext4")
         try:
             try:

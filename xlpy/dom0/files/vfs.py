@@ -196,6 +196,11 @@ class Vfs(Buses):
         """The namespace of a devdax device by the path of its node; None when it is no such path."""
         return next((one for one in self.namespaces if one.char and path == f"/dev/{one.char}"), None)
 
+    def device_window(self, path: str) -> Span[Spa]:
+        """Where the bytes of a device lie in host memory, by the path of its node; errors as ``device``."""
+        dax = self.dax_device(path)
+        return self.device(path).window if dax is None else dax.data
+
     def namespace_of(self, device: BlockDevice) -> Namespace:
         """The namespace that a block device shows."""
         return next(one for one in self.namespaces if one.dev == device.namespace)
@@ -287,14 +292,15 @@ class Vfs(Buses):
         """Bytes of a file or block device, cut at its end."""
         kind = self.stat(path).kind
         if kind in ("block", "char"):
-            dax = self.dax_device(self.clean(path))
-            device = None if dax else self.device(self.clean(path))
-            if device and (namespace := self.namespace_of(device)).mode == "sector":
-                from xlpy.dom0.nvdimm.sectors import Sectors
+            if kind == "block":
+                device = self.device(self.clean(path))
+                namespace = self.namespace_of(device)
+                if namespace.mode == "sector":
+                    from xlpy.dom0.nvdimm.sectors import Sectors
 
-                end = device.size if length is None else min(offset + length, device.size)
-                return Sectors(self.hw.read, namespace).read(device.offset + offset, max(end - offset, 0))
-            window = dax.data if dax else self.device(self.clean(path)).window
+                    end = device.size if length is None else min(offset + length, device.size)
+                    return Sectors(self.hw.read, namespace).read(device.offset + offset, max(end - offset, 0))
+            window = self.device_window(self.clean(path))
             end = window.size if length is None else min(offset + length, window.size)
             return self.hw.read(Spa(window.start + offset), max(end - offset, 0))
         mount, _, inode = self.file(path)
