@@ -76,7 +76,7 @@ def test_a_signature_is_no_path(acpi, tmp_path):
 @pytest.mark.parametrize("what", ["missing", "missing/path"])
 def test_nothing_there(acpi, dump, what):
     for words in (("dump", what), ("diff", dump, what), ("diff", what, dump)):
-        assert "no file or folder" in acpi(*words, status=4).err
+        assert f"{what}: No such file or directory" in acpi(*words, status=4).err
 
 
 def test_equal_tables(acpi, dump):

@@ -106,7 +106,7 @@ def test_plain(text):
         "create --defconfig",
         "create -- a.cfg",
         "acpi dump --format=yaml",
-        "host init --machine /nowhere",
+        "map --svg /nowhere/x.svg",
     ],
 )
 def test_left_to_click(text):

@@ -131,7 +131,7 @@ class TestPrivate:
         assert (open_to_others(file), open_to_others(place)) == (0o640, 0o750)
         with pytest.raises(FileExistsError):
             private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        with pytest.raises(FileExistsError):
+        with pytest.raises(NotADirectoryError):
             folder(file)
         claim(place)
         assert open_to_others(place) == 0
