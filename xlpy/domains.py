@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 
 from xlpy.actors import Actors, silent
-from xlpy.errors import Conflict
+from xlpy.addr import Gpa
+from xlpy.contexts import contextmanager
+from xlpy.errors import Conflict, XlpyError
 from xlpy.hw import power
 from xlpy.table import BOOTS
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from xlpy.addr import Gpa
+    from xlpy.boot.session import Record
+    from xlpy.toolstack.config.devices.vnvdimm import VnvdimmEntry
     from xlpy.toolstack.config.domain_config import DomainConfig
     from xlpy.toolstack.domain.monitor import Outcome
     from xlpy.toolstack.domain.record import VnvdimmRecord
@@ -146,19 +149,71 @@ class Domains(Actors):
         Raises:
             Conflict: the backing is taken, or the domain was started without vNVDIMMs. XlpyError: as ``create``.
         """
-        from xlpy.toolstack.domain import hotplug
+        from xlpy.toolstack.domain.hotplug import parse_spec
 
-        with self.change(f"attaching to {domain}"):
-            made = hotplug.attach(self.lifecycle, self._idle(domain), hotplug.parse_spec([entry]))
+        made = self.attach_entry(domain, parse_spec([entry]))
         assert made is not None
         return made
 
-    def detach(self, domain: str | int, device: str | int, force: bool = False) -> VnvdimmRecord:
+    def attach_entry(self, domain: str | int, entry: VnvdimmEntry, dry_run: bool = False) -> VnvdimmRecord | None:
+        """As ``attach``; None for a dry run. The emulator of a booted domain has the memory when it returns."""
+        from xlpy.addr import Span
+        from xlpy.toolstack.domain import hotplug
+
+        domid = self.domid(domain)
+        boot = self._boot(domid)
+        busy = [Span.between(Gpa(start), Gpa(end)) for start, end in boot.busy] if boot else []
+        if dry_run:
+            return hotplug.attach(self.lifecycle, domid, entry, dry_run=True)
+        with self.change(f"attaching to {domain}"):
+            made = hotplug.attach(self.lifecycle, domid, entry, busy=busy)
+        if boot is not None and made is not None:
+            from xlpy.boot.attaching import wait_plugged
+
+            try:
+                wait_plugged(boot, made.slot, made.gpa)
+            except XlpyError:
+                with self.change(f"taking back what was attached to {domain}", frees=True):
+                    hotplug.detach(self.lifecycle, domid, str(made.slot), force=True)
+                raise
+        return made
+
+    def detach(self, domain: str | int, device: str | int, force: bool = False, dry_run: bool = False) -> VnvdimmRecord:
         """Take a vNVDIMM from a running domain, by its slot, file or ACPI name. Conflict: its guest still has it."""
         from xlpy.toolstack.domain import hotplug
 
-        with self.change(f"detaching from {domain}"):
-            return hotplug.detach(self.lifecycle, self._idle(domain), str(device), force)
+        domid = self.domid(domain)
+        boot, name = self._boot(domid), str(device)
+        if dry_run:
+            return hotplug.detach(self.lifecycle, domid, name, force, dry_run=True)
+        with self._without(boot, domid, name, force), self.change(f"detaching from {domain}", frees=True):
+            return hotplug.detach(self.lifecycle, domid, name, force)
+
+    @contextmanager
+    def _without(self, boot: Record | None, domid: int, device: str, force: bool) -> Iterator[None]:
+        """Inside, the emulator of a booted domain does not have a vNVDIMM, if it is to be detached."""
+        from xlpy.toolstack.domain import hotplug
+
+        if boot is None:
+            yield
+            return
+        from xlpy.boot.attaching import withdrawn
+
+        try:
+            slot = hotplug.detach(self.lifecycle, domid, device, force, dry_run=True).slot
+        except Conflict:  # it stays: its guest is only asked
+            yield
+            return
+        with withdrawn(boot, slot):
+            yield
+
+    def _boot(self, domid: int) -> Record | None:
+        """The boot that runs a domain, or None. Conflict: one whose vNVDIMMs cannot change."""
+        if self.store.table(BOOTS).get(str(domid)) is None:
+            return None
+        from xlpy.boot.attaching import running
+
+        return running(self.store, domid)
 
     def _idle(self, domain: str | int) -> int:
         """The domid of a domain that no emulator runs. Conflict: one does."""

@@ -85,7 +85,7 @@ class Store:
                 f"{path}: state of version {version}, this xlpy reads version {SCHEMA}",
                 hint="use the xlpy that made it, or start anew on its media: xlpy host reset --keep-media",
             )
-        self._seen = self._others()
+        self._seen = self.commits_of_others()
         self._inode = os.stat(path).st_ino if path else 0
 
     def _version(self) -> int:
@@ -102,14 +102,14 @@ class Store:
             version = self.query("PRAGMA user_version")[0][0]
         return version
 
-    def _others(self) -> int:
+    def commits_of_others(self) -> int:
         """A number that grows with each commit of another process."""
         number: int = self.query("PRAGMA data_version")[0][0]
         return number
 
     def _look_round(self) -> None:
         """Say so when another process has written since the last look."""
-        seen, self._seen = self._seen, self._others()
+        seen, self._seen = self._seen, self.commits_of_others()
         if seen != self._seen and self._changed:
             self._changed()
 

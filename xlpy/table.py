@@ -7,6 +7,7 @@ from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from xlpy.typing import Protocol
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         def query(self, sql: str, args: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]: ...
         def checked(self, room: str, key: str, text: str, crc: int) -> str: ...
         def value(self, text: str) -> Any: ...  # noqa: ANN401 - any JSON value
+        def transaction(self, holder: str) -> AbstractContextManager[None]: ...
 
 
 _LAST = "\U0010ffff"  # behind every character of a key
@@ -60,6 +62,10 @@ class Table:
     def delete(self, key: str) -> None:
         """Remove ``key``; no error when it is absent."""
         self._store.write(self._name, key, None)
+
+    def transaction(self, holder: str) -> AbstractContextManager[None]:
+        """As ``Store.transaction``: what is read inside is still so when something is written."""
+        return self._store.transaction(holder)
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys that start with ``prefix``, sorted."""

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
+import time
 
-from xlpy.boot.qemu import WAKE_PORT
+from xlpy.boot.qemu import BELL, WAKE_PORT, backend, memory, module
 from xlpy.errors import Constraint
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
+    from xlpy.boot.plan import Backend
+
 LOCAL = 1 << 3  # LMCE_S of IA32_MCG_STATUS
 _PR_SET_PDEATHSIG = 1
 _END_SECONDS = 5.0
+_CALL_SECONDS = 10.0  # how long it may take to answer its monitor
+_SELECT, _CONTROL, _EJECT = 0xA00, 0xA14, 8  # ports of QEMU's memory hot plug, and a bit (docs/specs/acpi_mem_hotplug)
 _TAIL = 4096  # bytes of its stderr that are kept
 
 
@@ -47,6 +53,8 @@ class Emulator:
         self.wake, waker = socket.socketpair()
         self.reason: str | None = None
         self._line = b""
+        self._calls = 0
+        self._replies: dict[int, dict[str, Any]] = {}
         self._stderr = b""
         control, bell = (f"socket,id={name},fd={end.fileno()}" for name, end in (("monitor", theirs), ("wake", waker)))
         port = f"isa-debugcon,chardev=wake,iobase={WAKE_PORT:#x}"
@@ -131,6 +139,8 @@ class Emulator:
             event = json.loads(line)
             if event.get("event") == "SHUTDOWN":
                 self.reason = event["data"]["reason"]
+            elif "id" in event:
+                self._replies[event["id"]] = event
         return bool(data)
 
     def machine_check(self, check: Mapping[str, int]) -> None:
@@ -139,8 +149,30 @@ class Emulator:
         As a local one: QEMU resets the machine when it broadcasts to a processor that was never started.
         """
         words = (check["status"], check["mcg_status"] | LOCAL, check["addr"], check["misc"])
-        line = " ".join(map(hex, words))
-        self._send("human-monitor-command", {"command-line": f"mce 0 1 {line}"})
+        self._command(f"mce 0 1 {' '.join(map(hex, words))}")
+
+    def plug(self, name: str, slot: int, one: Backend) -> None:
+        """Plug a memory module in. Constraint: the emulator refuses it; nothing is left of it then."""
+        self._call("object-add", backend(one, memory(name)))
+        try:
+            self._call("device_add", module(name, slot, one.gpa))
+        except Constraint:
+            self._call("object-del", {"id": memory(name)})
+            raise
+
+    def unplug(self, name: str, slot: int) -> None:
+        """Take a memory module out, whatever the guest thinks of it: as its own firmware does, through the ports.
+
+        Raises:
+            Constraint: it is still there.
+        """
+        self._command(f"o /w {_SELECT:#x} {slot}")
+        self._command(f"o /b {_CONTROL:#x} {_EJECT}")
+        self._call("object-del", {"id": memory(name)})
+
+    def ring(self) -> None:
+        """Raise the event in the guest that makes it look for notifications."""
+        self._call("device_del", {"id": BELL})
 
     def read_wake(self) -> bool:
         """Take in what came through the port; False at its end."""
@@ -157,8 +189,33 @@ class Emulator:
         self._stderr = (self._stderr + data)[-_TAIL:]
         return bool(data)
 
-    def _send(self, command: str, arguments: Mapping[str, str] | None = None) -> None:
-        request = {"execute": command, **({"arguments": arguments} if arguments else {})}
+    def _command(self, line: str) -> None:
+        """Give a line to the human monitor."""
+        self._send("human-monitor-command", {"command-line": line})
+
+    def _call(self, command: str, arguments: Mapping[str, Any]) -> None:
+        """Give a command and wait until it is done. Constraint: it is refused, or there is no answer."""
+        self._calls += 1
+        self._send(command, arguments, self._calls)
+        deadline = time.monotonic() + _CALL_SECONDS
+        while self._calls not in self._replies:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.monitor], [], [], left)[0] or not self.read_monitor():
+                raise Constraint(f"the emulator does not answer {command}", code="XLPY-BOOT-QEMU", hint="boot it again")
+        reply = self._replies.pop(self._calls)
+        if "error" in reply:
+            raise Constraint(
+                f"the emulator refuses {command}: {reply['error']['desc']}",
+                code="XLPY-BOOT-QEMU",
+                hint="end the guest first",
+            )
+
+    def _send(self, command: str, arguments: Mapping[str, Any] | None = None, number: int | None = None) -> None:
+        request: dict[str, Any] = {"execute": command}
+        if arguments:
+            request["arguments"] = arguments
+        if number is not None:
+            request["id"] = number
         try:
             self.monitor.sendall(json.dumps(request).encode() + b"\n")
         except OSError:

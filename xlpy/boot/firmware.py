@@ -10,10 +10,11 @@ from __future__ import annotations
 from xlpy.addr import MIB, Gpa, align_down
 from xlpy.boot.qemu import PM_BASE, WAKE_PORT
 from xlpy.boot.smbios import structures
+from xlpy.boot.ssdt import build_ssdt
 from xlpy.devicemodel.dmacpi import area_for
 from xlpy.errors import Constraint
 from xlpy.firmware.acpi.roots import RSDP_SIZE
-from xlpy.firmware.dm_acpi import build_stream
+from xlpy.firmware.dm_acpi import build_stream, table_entry
 from xlpy.firmware.handover import read_handover
 from xlpy.firmware.hvmloader import main as hvmloader
 from xlpy.firmware.hvmloader.dm_acpi import ADDRESS_KEY, LENGTH_KEY
@@ -49,6 +50,10 @@ class Handed(NamedTuple):
 
 class Tables(Protocol):
     """The device model, as far as it describes itself."""
+
+    @property
+    def slots(self) -> int:
+        """How many vNVDIMMs the domain may come to have."""
 
     def entries(self, mailbox: Gpa, wake: int, /) -> Sequence[DmAcpiEntry]:
         """Tables and devices for hvmloader, with the mailbox at that address, and the port that signals a request."""
@@ -109,7 +114,8 @@ def run_firmware(
     """
     keys: dict[str, str | None] = {ADDRESS_KEY: None, LENGTH_KEY: None}
     if tables is not None:
-        stream = build_stream(tables.entries(layout.mailbox, WAKE_PORT))
+        events = table_entry(build_ssdt(tables.slots))
+        stream = build_stream((*tables.entries(layout.mailbox, WAKE_PORT), events))
         area = area_for(len(stream), Gpa(low_end), Gpa(layout.acpi_info + IN_RAM_SIZE))
         memory.write(area.start, stream)
         keys = {ADDRESS_KEY: f"{area.start:#x}", LENGTH_KEY: f"{len(stream):#x}"}

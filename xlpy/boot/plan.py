@@ -1,31 +1,40 @@
 """How a domain's memory becomes an emulator's memory.
 
-QEMU lays the memory back ends of its NUMA nodes one after another: the first below 4 GiB as far as
-``max-ram-below-4g`` says, the rest from 4 GiB on. So a domain's RAM file is node 0, gaps are sparse filler files that
-the guest never sees, and each vNVDIMM is a back end at exactly its guest-physical address:
+The domain's RAM file is the emulator's RAM: up to ``low`` below 4 GiB (``max-ram-below-4g``), the rest from 4 GiB on.
+Behind it, from the next multiple of 1 GiB on, is the room that QEMU has for memory modules (``pc-dimm``). A vNVDIMM is
+one or more modules at exactly its guest-physical address; modules can be plugged in and taken out while it runs:
 
-    0 ........ low    4 GiB ..... high      gpa of vNVDIMM 1        gpa of vNVDIMM 2
-    |   RAM file  |   | RAM file |  filler  |  media or stage  | filler |  media or stage |
+    0 ........ low    4 GiB ..... high    base    gpa of vNVDIMM 1        gpa of vNVDIMM 2
+    |   RAM file  |   | RAM file |        |bell|  |  media or stage  |    |  media or stage |
 
-With ``offset=`` (QEMU from 8.1 on) each stretch of a vNVDIMM is a back end of its own, as long as there are NUMA
-nodes. Without it a vNVDIMM that is one stretch is mapped with the whole media file, such that the stretch falls on its
+The first module, a page without content, is the bell: whenever it is asked to leave, QEMU raises an event in the guest
+(``ssdt``), and it never leaves.
+
+With ``offset=`` (QEMU from 8.1 on) each stretch of a vNVDIMM is a module of its own, as long as there are slots.
+Without it a vNVDIMM that is one stretch is mapped with the whole media file, such that the stretch falls on its
 address: the rest of the file is then reachable for a guest that ignores its memory map. Everything else is staged:
 copied into one file, and copied back afterwards.
 """
 
 from __future__ import annotations
 
-from xlpy.addr import KIB, format_size
+from xlpy.addr import GIB, KIB, PAGE, align_up, format_size
 from xlpy.errors import Constraint
 from xlpy.firmware.layout import FOUR_GIB
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-MAX_NODES = 128  # QEMU's MAX_NODES
+MAX_SLOTS = 256  # QEMU's ACPI_MAX_RAM_SLOTS
 SIZE_ALIGN = 8 * KIB  # QEMU rounds the size of memory up to this
+SPARE = 16  # slots that are left for vNVDIMMs that are attached later,
+ROOM = 64 * GIB  # and the addresses for them, as far as there are any
+PHYSICAL_BITS = 40  # of every processor that QEMU emulates in software
+PCI = 2 * GIB  # what QEMU keeps of them behind all memory
+BELL_SIZE = PAGE
 
 
 class Stretch(NamedTuple):
@@ -48,8 +57,8 @@ class GuestNvdimm(NamedTuple):
 
 
 class Backend(NamedTuple):
-    """One NUMA node's memory. kind: ``ram``, ``filler``, ``media`` or ``stage``; offset: into ``path``; read_only: what
-    the guest writes there is dropped."""
+    """A file as memory. kind: ``ram``, ``media`` or ``stage``; offset: into ``path``; read_only: what the guest writes
+    there is dropped; owner: the name of its vNVDIMM."""
 
     kind: str
     path: Path
@@ -57,107 +66,140 @@ class Backend(NamedTuple):
     size: int
     gpa: int
     read_only: bool = False
+    owner: str = ""
+
+    @property
+    def end(self) -> int:
+        """The first guest address behind it."""
+        return self.gpa + self.size
 
 
 class MemoryPlan(NamedTuple):
-    """All back ends in guest order, the vNVDIMMs that are staged, and what the user should know."""
+    """What the emulator maps.
 
-    backends: tuple[Backend, ...]
+    ram: the domain's RAM. bell: where the bell is, None without vNVDIMMs. modules: in guest order. slots, room: how
+    many modules there may be, and for how many bytes. staged: the vNVDIMMs that are staged. notes: what the user
+    should know.
+    """
+
+    ram: Backend
+    bell: int | None
+    modules: tuple[Backend, ...]
+    slots: int
+    room: int
     staged: tuple[GuestNvdimm, ...]
     notes: tuple[str, ...]
 
-    @property
-    def memory(self) -> int:
-        """The emulator's ``-m``, in bytes."""
-        return sum(backend.size for backend in self.backends)
+
+class Means(NamedTuple):
+    """How vNVDIMMs can be mapped. folder: for stage files. has_offset: whether the emulator can map part of a file.
+    stage_all: stage every vNVDIMM, so that the guest cannot reach other media."""
+
+    folder: Path
+    has_offset: bool
+    stage_all: bool = False
 
 
 def plan_memory(
     ram: Path,
     low: int,
     high: int,
-    devices: tuple[GuestNvdimm, ...],
+    devices: Sequence[GuestNvdimm],
     folder: Path,
     has_offset: bool,
     stage_all: bool = False,
 ) -> MemoryPlan:
-    """Lay out the back ends.
+    """Lay out the memory.
 
     Args:
         ram: the domain's RAM file: ``low`` bytes from GPA 0, then ``high`` bytes from 4 GiB on.
         low, high: bytes.
         devices: the vNVDIMMs.
-        folder: where staging and filler files will be made.
-        has_offset: whether the emulator can map part of a file.
-        stage_all: stage every vNVDIMM, so that the guest cannot reach other media.
+        folder, has_offset, stage_all: see ``Means``.
 
     Raises:
-        Constraint: more pieces than the emulator has NUMA nodes.
+        Constraint: more vNVDIMMs than the emulator has slots, or one that ends beyond its processor's address width.
     """
-    backends = [Backend("ram", ram, 0, low + high, 0)]
+    memory = Backend("ram", ram, 0, align_up(low + high, SIZE_ALIGN), 0)
+    if not devices:
+        return MemoryPlan(memory, None, (), 0, 0, (), ())
+    bell = align_up(FOUR_GIB + high, GIB)
+    means = Means(folder, has_offset, stage_all)
+    modules: list[Backend] = []
     staged: list[GuestNvdimm] = []
     notes: list[str] = []
-    end = FOUR_GIB + high
     ordered = sorted(devices, key=lambda device: device.gpa)
-    spare = MAX_NODES - 2 - 2 * len(ordered)  # nodes, beside RAM, the end, and a gap and a piece for each vNVDIMM
     for at, device in enumerate(ordered):
-        following = ordered[at + 1].gpa if at + 1 < len(ordered) else None
-        room = spare + 1 if has_offset else None
-        pieces = None if stage_all else _in_place(device, end, following, room, notes)
-        if pieces is None:
+        others = [*modules, *(Backend("", folder, 0, one.size, one.gpa) for one in ordered[at + 1 :])]
+        slots = MAX_SLOTS - SPARE - 1 - len(others)
+        pieces = map_device(device, means, bell + BELL_SIZE, others, slots, notes)
+        if pieces[0].kind == "stage":
             staged.append(device)
-            pieces = [Backend("stage", folder / f"{device.name}.stage", 0, device.size, device.gpa)]
-        spare -= len(pieces) - 1
-        pieces = [piece._replace(read_only=device.read_only) for piece in pieces]
-        if pieces[0].gpa > end:
-            backends.append(Backend("filler", folder / f"{device.name}.gap", 0, pieces[0].gpa - end, end))
-        backends += pieces
-        end = pieces[-1].gpa + pieces[-1].size
-    rest = -sum(backend.size for backend in backends) % SIZE_ALIGN
-    if rest:
-        backends.append(Backend("filler", folder / "end.gap", 0, rest, end))
-    if len(backends) > MAX_NODES:
+        modules += pieces
+    modules.sort(key=lambda module: module.gpa)
+    slots = min(1 + len(modules) + SPARE, MAX_SLOTS)
+    if 1 + len(modules) > slots:
+        raise Constraint(f"{len(devices)} vNVDIMMs, and the emulator has {MAX_SLOTS} memory slots")
+    last = max(modules, key=lambda module: module.end)
+    limit = (1 << PHYSICAL_BITS) - PCI - slots * GIB  # QEMU adds 1 GiB for each slot to the room that it is told
+    if last.end > limit:
         raise Constraint(
-            f"{len(backends)} stretches of memory, and the emulator has {MAX_NODES} NUMA nodes",
-            hint="run it with --stage: each vNVDIMM is then one file",
+            f"{last.owner} ends at guest address {last.end:#x}, an emulated processor has {PHYSICAL_BITS} address bits "
+            f"and its memory ends at {limit:#x}",
+            code="XLPY-BOOT-WIDTH",
+            hint="boot a domain with smaller vNVDIMMs",
         )
-    return MemoryPlan(tuple(backends), tuple(staged), tuple(notes))
+    room = min(last.end + ROOM, limit) - bell
+    return MemoryPlan(memory, bell, tuple(modules), slots, room, tuple(staged), tuple(notes))
 
 
-def _in_place(
-    device: GuestNvdimm, end: int, following: int | None, room: int | None, notes: list[str]
-) -> list[Backend] | None:
-    """Back ends that map the device's own media, or None when it must be staged.
+def map_device(
+    device: GuestNvdimm, means: Means, lowest: int, others: Sequence[Backend], slots: int, notes: list[str]
+) -> list[Backend]:
+    """The modules of one vNVDIMM: its own media, or one stage file.
 
     Args:
         device: the vNVDIMM.
-        end: of what is laid out already. following: where the next one begins, or None.
-        room: how many pieces it may have; None: only whole files can be mapped.
+        means: how.
+        lowest: the first address for a module.
+        others: what lies elsewhere, or will.
+        slots: how many modules there may be.
         notes: what the user should know is added.
     """
-    if room is not None and len(device.stretches) <= room:
+    pieces = None if means.stage_all else _in_place(device, means, lowest, others, slots, notes)
+    if pieces is None:
+        pieces = [Backend("stage", means.folder / f"{device.name}.stage", 0, device.size, device.gpa)]
+    return [piece._replace(read_only=device.read_only, owner=device.name) for piece in pieces]
+
+
+def _in_place(
+    device: GuestNvdimm, means: Means, lowest: int, others: Sequence[Backend], slots: int, notes: list[str]
+) -> list[Backend] | None:
+    """Modules of the device's own media, or None when it must be staged; as for ``map_device``."""
+    count = len(device.stretches)
+    if means.has_offset and count <= slots:
         pieces, gpa = [], device.gpa
         for stretch in device.stretches:
             pieces.append(Backend("media", stretch.path, stretch.offset, stretch.length, gpa))
             gpa += stretch.length
         return pieces
-    if len(device.stretches) == 1 and room is None:
+    if count == 1 and not means.has_offset:
         stretch = device.stretches[0]
-        size, start = stretch.path.stat().st_size, device.gpa - stretch.offset
-        if start >= end and (following is None or start + size <= following):
-            exposed = size - stretch.length
+        whole = Backend("media", stretch.path, 0, stretch.path.stat().st_size, device.gpa - stretch.offset)
+        if whole.gpa >= lowest and not any(whole.gpa < one.end and one.gpa < whole.end for one in others):
+            exposed = whole.size - stretch.length
             if exposed:
                 notes.append(
                     f"{device.name} is mapped in place with all of {stretch.path.name}: {format_size(exposed)} beside "
                     "it are within reach of a guest that ignores its memory map (--stage prevents that)"
                 )
-            return [Backend("media", stretch.path, 0, size, start)]
+            return [whole]
     back = "not written back" if device.read_only else "written back when the guest ends"
-    why = f"{len(device.stretches)} stretches" if len(device.stretches) > 1 else "a file too large to map whole"
+    why = f"{count} stretches" if count > 1 else "a file too large to map whole"
     reason = (
-        "QEMU before 8.1 maps whole files only"
-        if room is None
-        else f"from {room + 1} on, since QEMU has {MAX_NODES} NUMA nodes"
+        f"from {slots + 1} on, since QEMU has {MAX_SLOTS} memory slots"
+        if means.has_offset
+        else "QEMU before 8.1 maps whole files only"
     )
     notes.append(f"{device.name} lies in {why}: staged in one file, {back} ({reason})")
     return None

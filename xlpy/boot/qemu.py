@@ -13,25 +13,26 @@ import subprocess
 from pathlib import Path
 
 from xlpy.addr import GIB, KIB
+from xlpy.boot.plan import BELL_SIZE
 from xlpy.contexts import suppress
 from xlpy.errors import Constraint, MissingTool, NotFound
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from xlpy.boot.plan import MemoryPlan
+    from xlpy.boot.plan import Backend, MemoryPlan
     from xlpy.firmware.e820 import E820Entry
 
 PROGRAM = "qemu-system-x86_64"
 VARIABLE = "XLPY_QEMU"  # names another one
 KIT = "xlpy-guest-kit"  # cache of guest/kit.py
+BELL = "bell"  # the module that is asked to leave when the guest is to look for notifications
 PM_BASE = 0x600  # where SeaBIOS puts the PIIX4's power management ports
 WAKE_PORT = 0x5C0  # a byte written here reports that the mailbox's doorbell was rung; unused by the board
 COMMAND_LINE = 2048  # the longest kernel command line on x86
 LOW_RAM = 3 * GIB  # the most that its i440FX board has below 4 GiB
-PHYSICAL_BITS = 40  # of every processor that QEMU emulates in software
 POLICY_BITS = {"clflushopt": 23, "clwb": 24}  # CPUID leaf 7, EBX: what a domain's policy may take away
 _MEMMAP = {1: "@", 2: "$", 3: "#"}  # Linux's memmap= operator for an E820 type; any other goes by number
 
@@ -144,7 +145,7 @@ def command(
 
     Args:
         qemu: the emulator.
-        plan: the memory back ends.
+        plan: the memory.
         low: bytes of RAM below 4 GiB.
         vcpus: processors, with APIC ids 0, 2, 4 ... as the MADT says. Those with odd ids exist as well and are never
             started: QEMU's APIC looks for the target of an interrupt only up to the first id that is missing.
@@ -165,19 +166,17 @@ def command(
         *("-display", "none", "-monitor", "none"),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-no-reboot", "-no-user-config", "-nodefaults", "-net", "none"),
-        *("-machine", f"pc,max-ram-below-4g={low}"),
-        *("-m", f"{plan.memory // KIB}K"),
+        *("-object", _words(backend(plan.ram, "ram"))),
+        *("-machine", f"pc,max-ram-below-4g={low},memory-backend=ram"),
+        *("-m", _size(plan)),
         *("-smp", f"cpus={2 * vcpus - 1},sockets={sockets},cores={cores},threads=2,maxcpus={2 * vcpus}"),
     ]
-    for at, backend in enumerate(plan.backends):
-        more = f",offset={backend.offset}" if backend.offset else ""
-        more += ",readonly=on" if backend.read_only else ""
-        words += [
-            "-object",
-            f"memory-backend-file,id=m{at},share=on,mem-path={_word(backend.path)},size={backend.size}{more}",
-        ]
-        cpus = f",cpus=0-{2 * vcpus - 1}" if at == 0 else ""
-        words += ["-numa", f"node,nodeid={at}{cpus},memdev=m{at}"]
+    if plan.bell is not None:
+        words += ["-object", f"memory-backend-memfd,id={memory(BELL)},size={BELL_SIZE}"]
+        words += ["-device", _words(module(BELL, 0, plan.bell))]
+    for slot, one in enumerate(plan.modules, 1):
+        name = f"m{slot}"
+        words += ["-object", _words(backend(one, memory(name))), "-device", _words(module(name, slot, one.gpa))]
     if "-smbios" not in extra:
         words += [word for path in smbios for word in ("-smbios", f"file={_word(path)}")]
     words += ["-kernel", str(kernel)]
@@ -189,3 +188,30 @@ def command(
 def _word(path: Path) -> str:
     """A path within an option, where commas stand twice."""
     return str(path).replace(",", ",,")
+def _size(plan: MemoryPlan) -> str:
+    size = f"{plan.ram.size // KIB}K"
+    return f"{size},slots={plan.slots},maxmem={(plan.ram.size + plan.room) // KIB}K" if plan.slots else size
+
+
+def memory(name: str) -> str:
+    """The name of the memory of a module."""
+    return f"{name}-memory"
+
+
+def backend(one: Backend, name: str) -> dict[str, Any]:
+    """The properties of an object that maps a file."""
+    words = {"qom-type": "memory-backend-file", "id": name, "share": True, "mem-path": str(one.path), "size": one.size}
+    return words | ({"offset": one.offset} if one.offset else {}) | ({"readonly": True} if one.read_only else {})
+
+
+def module(name: str, slot: int, gpa: int) -> dict[str, Any]:
+    """The properties of a memory module, whose memory is ``memory(name)``."""
+    return {"driver": "pc-dimm", "id": name, "memdev": memory(name), "slot": slot, "addr": gpa}
+
+
+def _words(properties: dict[str, Any]) -> str:
+    """The same on a command line: the first is the type."""
+    kind, *others = properties.items()
+    values = {True: "on", False: "off"}
+    texts = ((key, values[value] if isinstance(value, bool) else str(value)) for key, value in others)
+    return ",".join((str(kind[1]), *(f"{key}={text.replace(',', ',,')}" for key, text in texts)))

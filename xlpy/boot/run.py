@@ -18,12 +18,15 @@ from xlpy import abi
 from xlpy.addr import Spa, Span, format_size
 from xlpy.boot import qemu
 from xlpy.boot.console import SERIAL_LOG, GuestRun, keyboard
+from xlpy.boot.devices import guest_nvdimms
 from xlpy.boot.emulator import Emulator
 from xlpy.boot.firmware import check_initrd_fits, place, run_firmware
+from xlpy.boot.following import Follower
 from xlpy.boot.kernel import check_initrd, check_kernel
 from xlpy.boot.memory import EmulatorMemory, RamSize
-from xlpy.boot.plan import GuestNvdimm, MemoryPlan, Stretch, plan_memory
-from xlpy.boot.session import ENDED, Record, refuse_booted, session, take_machine_check
+from xlpy.boot.modules import Modules
+from xlpy.boot.plan import Means, MemoryPlan, Stretch, plan_memory
+from xlpy.boot.session import ENDED, Record, refuse_booted, remember, session
 from xlpy.boot.signals import ending_signals
 from xlpy.boot.smbios import files, write
 from xlpy.boot.stage import copy_out, copy_stretch
@@ -31,6 +34,7 @@ from xlpy.contexts import contextmanager
 from xlpy.errors import Conflict, Constraint
 from xlpy.firmware.hvm_info import SIZE, parse_hvm_info
 from xlpy.firmware.layout import HVM_INFO
+from xlpy.functions import partial
 from xlpy.hypervisor.platform import GuestPlatform
 from xlpy.hypervisor.ramfile import RAM_FILE
 from xlpy.private import private
@@ -119,9 +123,14 @@ class Boot:
             options.folder is not None,
             (),
         )
-        self._devices = tuple(self._vnvdimms())
-        self.plan: MemoryPlan = self._plan()
-        self._session = self._session._replace(staged=self.plan.staged)
+        self._devices = guest_nvdimms(xen.hw, self._record)
+        self._note_poison()
+        self._means = Means(self._session.folder, self._qemu.has_offset, options.stage)
+        self.plan: MemoryPlan = plan_memory(
+            self._session.folder / "ram", self._ram.low, self._ram.high, self._devices, *self._means
+        )
+        busy = tuple((one.gpa, one.end) for one in self.plan.modules)
+        self._session = self._session._replace(staged=self.plan.staged, busy=busy, recorded=bool(options.record))
         self._model: DeviceModel | None = device_model(xen, xenstore, store, domid) if self._record.vnvdimms else None
         self.recorder: Recorder | None = None
         if options.record:
@@ -142,40 +151,11 @@ class Boot:
         if self._domain.paused:
             raise Conflict(f"{name} is paused", hint=f"xlpy unpause {name}")
 
-    def _plan(self) -> MemoryPlan:
-        limit = 1 << qemu.PHYSICAL_BITS
-        for device in self._devices:
-            if device.gpa + device.size > limit:
-                raise Constraint(
-                    f"{device.name} ends at guest address {device.gpa + device.size:#x}, an emulated processor has "
-                    f"{qemu.PHYSICAL_BITS} address bits and ends at {limit:#x}",
-                    code="XLPY-BOOT-WIDTH",
-                    hint="boot a domain with smaller vNVDIMMs",
-                )
-        return plan_memory(
-            self._session.folder / "ram",
-            self._ram.low,
-            self._ram.high,
-            self._devices,
-            self._session.folder,
-            self._qemu.has_offset,
-            self.options.stage,
-        )
-
-    def _vnvdimms(self) -> Iterator[GuestNvdimm]:
-        hw = self._xen.hw
-        for at, device in enumerate(self._record.vnvdimms):
-            stretches: list[Stretch] = []
-            for spa, length in device.extents:
-                path, offset = hw.backing(Spa(spa))
-                last = stretches[-1] if stretches else None
-                if last is not None and last.path == path and last.offset + last.length == offset:
-                    stretches[-1] = last._replace(length=last.length + length)
-                else:
-                    stretches.append(Stretch(path, offset, length))
-                if hw.poison.overlapping(Span(Spa(spa), length)):
-                    self._note(f"{device.path} has poisoned lines: an emulated processor reads them as they are")
-            yield GuestNvdimm(f"vnvdimm{at}", device.gpa, device.size, tuple(stretches), device.read_only)
+    def _note_poison(self) -> None:
+        for one in self._record.vnvdimms:
+            spans = [Span(Spa(spa), length) for spa, length in one.extents]
+            if any(self._xen.hw.poison.overlapping(span) for span in spans):
+                self._note(f"{one.path} has poisoned lines: an emulated processor reads them as they are")
 
     # -- what would be done ---------------------------------------------------------------------------------------
 
@@ -197,7 +177,7 @@ class Boot:
         extra, nodes = options.extra, self._platform.vnuma()
         apart = nodes is not None and len(set(nodes.vcpu_to_node)) > 1
         if self.recorder is not None:
-            extra = (*self.recorder.words(self.plan.backends[0].path, self._ram.low, self._layout.mailbox), *extra)
+            extra = (*self.recorder.words(self.plan.ram.path, self._ram.low, self._layout.mailbox), *extra)
         smbios = files(self._session.folder, handed.smbios)
         return qemu.command(
             self._qemu,
@@ -215,7 +195,7 @@ class Boot:
 
     def _firmware(self, fd: int) -> Handed:
         """Fill a RAM file and run the firmware in it."""
-        os.ftruncate(fd, self._ram.total)
+        os.ftruncate(fd, self.plan.ram.size)
         ram = self._domain.files.path(RAM_FILE)
         copy_stretch(Stretch(ram, 0, min(self._ram.total, ram.stat().st_size)), fd, 0)
         memory = EmulatorMemory(fd, self._ram)
@@ -244,11 +224,11 @@ class Boot:
                 self._power_on()
                 fd, words = self._lay_out()
                 try:
-                    doorbell = self._doorbell(fd)
                     self._step(f"starting {words[0]}")
                     with Emulator(words, lock) as emulator, keyboard() as source:
+                        follower = self._follower(fd, emulator)
                         with self._serial_log() as log:
-                            bell = doorbell and self._with_machine_checks(doorbell, emulator)
+                            bell = follower.doorbell if follower else None
                             done = GuestRun(emulator, out, source, deadline, bell, log).serve()
                         status = None if done.timed_out else emulator.finish()
                         self.complaints = emulator.complaints
@@ -316,27 +296,17 @@ class Boot:
         """A domain that had shut down comes up again."""
         if self._domain.shutdown_code is not None:
             with self._store.transaction(f"booting {self._record.name}"):
-                self._xen_now().hypercalls(0).domctl_resumedomain(self._domain.domid)
+                self._xen.afresh().hypercalls(0).domctl_resumedomain(self._domain.domid)
 
     def _shut_down(self, reason: int) -> None:
         """Record that the guest has ended, unless the domain was destroyed meanwhile."""
         with self._store.transaction(f"{self._record.name} has ended"):
-            now = self._xen_now()
+            now = self._xen.afresh()
             if now.find(self._domain.domid) is not None:
                 now.hypercalls(self._domain.domid).sched_shutdown(abi.DOMID_SELF, reason)
 
-    def _xen_now(self) -> Xen:
-        """The hypervisor as other processes have left it; what this one has read may be old."""
-        from xlpy.hypervisor.xen import Xen
-
-        return Xen(self._xen.hw, self._store)
-
     def _lay_out(self) -> tuple[int, list[str]]:
         """Make all files; the RAM file's descriptor, and the emulator's command line."""
-        for backend in self.plan.backends:
-            if backend.kind == "filler":
-                with open(backend.path, "wb", opener=private) as gap:
-                    gap.truncate(backend.size)
         for device in self.plan.staged:
             self._step(f"staging {device.name}: {format_size(device.size)}")
             copy_out(device, self._session.stage_file(device))
@@ -360,31 +330,23 @@ class Boot:
 
         A page of a file on disk costs its file system at the first store, a tenth of the time of a boot in all.
         """
-        ram, *others = self.plan.backends
+        ram = self.plan.ram
         if self.options.folder is not None:
             return private(ram.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         fd = os.memfd_create("ram")
         here = type(ram.path)(f"/proc/{os.getpid()}/fd/{fd}")
-        self.plan = self.plan._replace(backends=(ram._replace(path=here), *others))
+        self.plan = self.plan._replace(ram=ram._replace(path=here))
         return fd
 
-    def _with_machine_checks(self, doorbell: Callable[[], bool], emulator: Emulator) -> Callable[[], bool]:
-        """Answers what waits, and passes on machine checks that other commands leave."""
-
-        def look() -> bool:
-            check = take_machine_check(self._session.folder)
-            if check is not None:
-                emulator.machine_check(check)
-            return doorbell()
-
-        return look
-
-    def _doorbell(self, fd: int) -> Callable[[], bool] | None:
-        """Answers the request that waits in the mailbox."""
+    def _follower(self, fd: int, emulator: Emulator) -> Follower | None:
+        """The device model while the guest runs; None without vNVDIMMs."""
         if self._model is None:
             return None
-        model, page = self._model, EmulatorMemory(fd, self._ram).page(self._layout.mailbox)
-        return lambda: model.serve(page)
+        store, domid, folder = self._store, self._domain.domid, self._session.folder
+        keep = partial(remember, store, domid)
+        modules = Modules(self.plan, self._devices, self._means, emulator, keep, self._note)
+        page = EmulatorMemory(fd, self._ram).page(self._layout.mailbox)
+        return Follower(self._xen, self._xenstore, store, domid, folder, page, emulator, modules, self._note)
 
 
 def _least(options: BootOptions) -> tuple[int, int]:

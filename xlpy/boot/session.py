@@ -20,7 +20,7 @@ from pathlib import Path
 from xlpy.boot.plan import GuestNvdimm, Stretch
 from xlpy.boot.stage import copy_back
 from xlpy.contexts import contextmanager, suppress
-from xlpy.errors import Conflict, Constraint
+from xlpy.errors import Conflict, Constraint, StateError
 from xlpy.private import folder, private
 from xlpy.records import NamedTuple
 from xlpy.table import BOOTS
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LOCK = "lock"
 MACHINE_CHECK = "machine-check"  # another command has one for the guest
 ENDED = "ended"  # another command has asked the boot to end
+OUT = "out-"  # and the name of a vNVDIMM: a command, whose process number is in it, wants the guest to lose it
 DEATH_SECONDS = 5.0  # how long an emulator may take to die after its xlpy
 END_SECONDS = 60.0  # how long a boot that was asked to end may take to copy back
 
@@ -45,7 +46,8 @@ class Record(NamedTuple):
     """One boot.
 
     domid, name: the domain. pid: of xlpy. folder: where its files are; keep: whether its RAM file outlives it.
-    staged: the vNVDIMMs that live in a stage file meanwhile.
+    staged: the vNVDIMMs that live in a stage file meanwhile. busy: ranges, (start, end), in which the emulator may have
+    other memory than the domain. recorded: whether a trace is made, which has the vNVDIMMs of the beginning only.
     """
 
     domid: int
@@ -54,6 +56,8 @@ class Record(NamedTuple):
     folder: Path
     keep: bool
     staged: tuple[GuestNvdimm, ...]
+    busy: tuple[tuple[int, int], ...] = ()
+    recorded: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As the state keeps it."""
@@ -61,7 +65,8 @@ class Record(NamedTuple):
             [one.name, one.gpa, one.size, [[str(s.path), s.offset, s.length] for s in one.stretches], one.read_only]
             for one in self.staged
         ]
-        return {"name": self.name, "pid": self.pid, "folder": str(self.folder), "keep": self.keep, "staged": staged}
+        fields = {"name": self.name, "pid": self.pid, "folder": str(self.folder), "keep": self.keep, "staged": staged}
+        return {**fields, "busy": self.busy, "recorded": self.recorded}
 
     @classmethod
     def from_json(cls, domid: int, fields: dict[str, Any]) -> Record:
@@ -76,7 +81,9 @@ class Record(NamedTuple):
             )
             for name, gpa, size, stretches, *read_only in fields["staged"]
         )
-        return cls(domid, fields["name"], fields["pid"], Path(fields["folder"]), fields["keep"], staged)
+        busy = tuple((start, end) for start, end in fields.get("busy", ()))
+        recorded = fields.get("recorded", False)
+        return cls(domid, fields["name"], fields["pid"], Path(fields["folder"]), fields["keep"], staged, busy, recorded)
 
     @property
     def alive(self) -> bool:
@@ -109,7 +116,7 @@ def booted(store: Store, domid: int) -> Record | None:
     record = Record.from_json(domid, fields)
     deadline = time.monotonic() + DEATH_SECONDS
     while record.alive:
-        if _runs(record.pid) or time.monotonic() > deadline:
+        if runs(record.pid) or time.monotonic() > deadline:
             return record
         time.sleep(0.02)  # its emulator is about to die
     return None
@@ -152,6 +159,7 @@ def session(store: Store, record: Record) -> Iterator[int]:
     finally:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
         try:
+            record = _now(store, record)
             _bring_back(record)
             with suppress(Conflict), store.transaction(f"ending the boot of {record.name}"):
                 store.table(BOOTS).delete(str(record.domid))
@@ -221,7 +229,25 @@ def end(store: Store, domid: int) -> None:
     recover(store, _silent)
 
 
-def _runs(pid: int) -> bool:
+def remember(store: Store, domid: int, staged: tuple[GuestNvdimm, ...], busy: tuple[tuple[int, int], ...]) -> None:
+    """Other vNVDIMMs are staged from now on, and other addresses are in use."""
+    table = store.table(BOOTS)
+    with store.transaction("changing the memory of a booted domain"):
+        record = Record.from_json(domid, table.get(str(domid)))
+        table.put(str(domid), record._replace(staged=staged, busy=busy).to_json())
+
+
+def _now(store: Store, record: Record) -> Record:
+    """The record as it is kept; as it was at the beginning when there is none any more."""
+    try:
+        fields = store.table(BOOTS).get(str(record.domid))
+    except StateError:
+        return record
+    return record if fields is None else Record.from_json(record.domid, fields)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs, whoever's it is."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -288,6 +314,6 @@ def _clear(record: Record) -> None:
     if not record.keep:
         shutil.rmtree(record.folder, ignore_errors=True)
         return
-    for pattern in ("*.new", "*.gap", "*.smbios", LOCK, ENDED):
+    for pattern in ("*.new", "*.smbios", "board", f"{OUT}*", LOCK, ENDED):
         for path in record.folder.glob(pattern):
             path.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from xlpy.cli.changing import changing, target
 from xlpy.cli.declare import argument, command, option
 from xlpy.cli.domain import warn_of_sizes
 from xlpy.cli.options import domain_argument, dry_run_option, json_option
@@ -32,13 +31,11 @@ def attach(env: Env, domain: str, spec: tuple[str, ...], as_json: bool) -> None:
     must have been started with a vNVDIMM, else its tables have no root device.
     """
     from xlpy.toolstack.backing.usable import sizes
-    from xlpy.toolstack.domain.hotplug import attach as plug
     from xlpy.toolstack.domain.hotplug import parse_spec
 
     entry = parse_spec(spec)
-    with changing(env, f"nvdimm-attach to {domain}") as dry:
-        domid = target(env, domain)
-        made = plug(env.host.lifecycle, domid, entry, dry)
+    dry, domid = env.dry_run, env.host.domid(domain)
+    made = env.host.attach_entry(domid, entry, dry)
     if made is not None:
         warn_of_sizes(env, [(made.path, made.size, made.label_size)])
     else:
@@ -97,10 +94,7 @@ def detach(env: Env, domain: str, device: str, force: bool, as_json: bool) -> No
     A guest that still has it is asked to let go, and the command fails; the guest lets go by evaluating
     \_SB.NVDR.NVnn._EJ0.
     """
-    from xlpy.toolstack.domain.hotplug import detach as unplug
-
-    with changing(env, f"nvdimm-detach from {domain}", frees=True) as dry:
-        domid = target(env, domain)
-        gone = unplug(env.host.lifecycle, domid, device, force, dry)
+    domid = env.host.domid(domain)
+    gone = env.host.detach(domid, device, force, env.dry_run)
     if as_json:
-        json_document("xlpy.nvdimm-detach/1", domid=domid, slot=gone.slot, file=gone.path, dry_run=dry)
+        json_document("xlpy.nvdimm-detach/1", domid=domid, slot=gone.slot, file=gone.path, dry_run=env.dry_run)

@@ -121,11 +121,18 @@ class Attaching(DeviceModel):
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
-    def _place(self, backing: Backing, ram: GuestRam, others: Sequence[Vnvdimm], slot: int | None = None) -> Vnvdimm:
+    def _place(
+        self,
+        backing: Backing,
+        ram: GuestRam,
+        others: Sequence[Vnvdimm],
+        slot: int | None = None,
+        busy: Sequence[Span[Gpa]] = (),
+    ) -> Vnvdimm:
         """Check a backing and find it a place and an identity."""
         check_backing(backing)
         self.check_node(backing.path, backing.node)
-        gpa = place(backing, ram, [other.span for other in others])
+        gpa = place(backing, ram, [*(other.span for other in others), *busy])
         serial = serial_number(backing.identity, [other.serial for other in others])
         device = Vnvdimm(len(others) if slot is None else slot, gpa, backing, serial)
         labels = self.labels(device)

@@ -6,7 +6,7 @@ Interfaces (ACPI 6.5, 9.20.7 and 9.20.8; the NVDIMM ``_DSM`` example interface):
 |---|---|---|
 | 2f10e7a4-9e91-11e4-89d3-123b93f75cba | 0 | 1-4 scrub and clear error, 5 translate |
 | 4309ac30-0d11-11e4-9191-0800200c9a66 | of a vNVDIMM | 1-2 SMART, 4-6 labels |
-| 648b9cf2-cda1-4312-8ad9-49c4af32bd62 | 0x10000 | 1 Read FIT, 2 release a vNVDIMM (``_EJ0``) |
+| 648b9cf2-cda1-4312-8ad9-49c4af32bd62 | 0x10000 | 1 Read FIT, 2 release a vNVDIMM (``_EJ0``), 3 next notification |
 
 Function 0 answers the mask of what there is: 0 for an interface, revision or device that is not. Everything else starts
 with a status. The order of checks is interface, revision, device, function, input. The input is a copy that the guest
@@ -40,13 +40,13 @@ REVISION = 1
 
 # Device and private statuses
 SUCCESS, NOT_SUPPORTED, NO_DEVICE, INVALID, HARDWARE_ERROR, RETRY = range(6)
-FIT_CHANGED = 0x100
+FIT_CHANGED, NO_EVENT = 0x100, 0x101
 ROOT_INVALID = 2  # the root device counts its statuses another way
 
 # Functions
 SMART, THRESHOLDS, LABEL_SIZE, LABEL_GET, LABEL_SET = 1, 2, 4, 5, 6
 ARS_CAPABILITIES, ARS_START, ARS_STATUS, CLEAR_ERROR, TRANSLATE = 1, 2, 3, 4, 5
-READ_FIT, RELEASE = 1, 2
+READ_FIT, RELEASE, NEXT_EVENT = 1, 2, 3
 
 MAX_TRANSFER = DATA_SIZE - 8  # set: offset and length come before the data; get, with 4 bytes of status, could do more
 FIT_CHUNK = DATA_SIZE - 4
@@ -91,6 +91,9 @@ class DsmTarget(Protocol):
 
     def release(self, device: Vnvdimm, /) -> None:
         """The guest has let go of a vNVDIMM (``_EJ0``)."""
+
+    def next_event(self) -> tuple[int, int] | None:
+        """The oldest notification that was not fetched yet, as (handle, value); None when there is none."""
 
 
 class DsmFunction(NamedTuple):
@@ -215,18 +218,18 @@ def _private(model: DsmTarget) -> dict[int, DsmFunction]:
     return {
         READ_FIT: DsmFunction(_U32, lambda offset, _: _read_fit(model, offset)),
         RELEASE: DsmFunction(_U32, lambda handle, _: _release(model, handle)),
+        NEXT_EVENT: DsmFunction(_NOTHING, lambda _: _next_event(model)),
     }
 
 
 def _read_fit(model: DsmTarget, offset: int) -> bytes:
-    fit = model.fit
-    if offset > len(fit):
+    if offset > len(model.fit):
         return status(INVALID)
     if offset == 0:
         model.fit_begun()
     elif model.fit_changed:
         return status(FIT_CHANGED)
-    return status(SUCCESS) + fit[offset : offset + FIT_CHUNK]
+    return status(SUCCESS) + model.fit[offset : offset + FIT_CHUNK]
 
 
 def _release(model: DsmTarget, handle: int) -> bytes:
@@ -235,3 +238,8 @@ def _release(model: DsmTarget, handle: int) -> bytes:
         return status(NO_DEVICE)
     model.release(device)
     return status(SUCCESS)
+
+
+def _next_event(model: DsmTarget) -> bytes:
+    event = model.next_event()
+    return status(NO_EVENT) if event is None else status(SUCCESS) + _PAIR32.pack(*event)

@@ -9,6 +9,9 @@ from xlpy.errors import Conflict, Constraint, NotFound
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlpy.addr import Gpa, Span
     from xlpy.devicemodel.backing import Backing, Vnvdimm
 
 NOTIFY_EJECT = 3  # to a child of the root device: please let go
@@ -29,15 +32,19 @@ class HotPlug(Attaching):
             )
         return slot
 
-    def plug(self, backing: Backing) -> Vnvdimm:
+    def plug(self, backing: Backing, busy: Sequence[Span[Gpa]] = ()) -> Vnvdimm:
         """Attach another vNVDIMM to the running domain, and notify the guest to evaluate ``_FIT`` again.
+
+        Args:
+            backing: what it is made of.
+            busy: guest addresses that are not free beside those of the vNVDIMMs.
 
         Raises:
             Conflict: the domain was started without vNVDIMMs, so its tables have no NVDIMM root device.
             Constraint: no slot is free. XlpyError: as for ``attach``; nothing is left behind then.
         """
         slot = self.free_slot()
-        device = self._place(backing, self._ram(), self.devices, slot)
+        device = self._place(backing, self._ram(), self.devices, slot, busy)
         with ExitStack() as undo:
             self._map(device, undo)
             self._change_devices([*self.devices, device])

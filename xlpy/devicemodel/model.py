@@ -162,17 +162,42 @@ class DeviceModel:
         released = {f"{ROOT_PATH}.{device.name}" for device in self.devices if device.released}
         return [
             (path, value)
-            for path, value in self._started()["events"]
+            for path, value, *_ in self._started()["events"]
             if path not in released and (value != NOTIFY_FIT or self.fit_changed)
         ]
 
-    def take_events(self) -> list[tuple[str, int]]:
-        """Notifications that the guest has not seen yet, oldest first, as (object, value); they count as seen now."""
+    @property
+    def raised(self) -> int:
+        """How many notifications there were."""
+        return int(self._started().get("raised", 0))
+
+    @property
+    def untold(self) -> bool:
+        """Whether there is a notification that the guest's AML has not fetched."""
         record = self._started()
-        events = [(path, value) for path, value in record["events"]]
-        if events:
-            self._update(events=[])
-        return events
+        return any(number > record.get("told", 0) for _, _, *numbers in record["events"] for number in numbers)
+
+    def next_event(self) -> tuple[int, int] | None:
+        """The guest's AML fetches the oldest notification that it has not fetched yet, as (handle, value); or None."""
+        from xlpy.devicemodel import dsm
+
+        handles = {ROOT_PATH: dsm.ROOT_HANDLE} | {f"{ROOT_PATH}.{one.name}": one.handle for one in self.devices}
+        told = self._started().get("told", 0)
+        waiting = sorted(
+            (number, path, value)
+            for path, value, *numbers in self._started()["events"]
+            for number in numbers
+            if number > told and path in handles
+        )
+        if not waiting:
+            return None
+        number, path, value = waiting[0]
+        self._edit(lambda _: {"told": number})
+        return handles[path], value
+
+    def power_on(self) -> None:
+        """A guest that starts finds out for itself what was notified before."""
+        self._edit(lambda record: {"told": record.get("raised", 0)})
 
     def media_error(self) -> None:
         """Memory of a vNVDIMM has gone bad: notify the guest that a scrub will find an error."""
@@ -232,12 +257,14 @@ class DeviceModel:
     def fit_begun(self) -> None:
         """The guest reads the FIT from its start."""
         if self.fit_changed:
-            self._update(changed=False)
+            self._edit(lambda _: {"changed": False})
 
     def release(self, device: Vnvdimm) -> None:
         """The guest has let go of a vNVDIMM (``_EJ0``); from now on ``unplug`` takes it away."""
-        self._devices = [other._replace(released=True) if other == device else other for other in self.devices]
-        self._save_devices()
+        with self._table.transaction("releasing a vNVDIMM"):
+            self.reread()
+            self._devices = [one._replace(released=True) if one.slot == device.slot else one for one in self.devices]
+            self._save_devices()
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
@@ -285,19 +312,32 @@ class DeviceModel:
         record.update(fields)
         self._table.put(self._key("state"), record)
 
+    def reread(self) -> None:
+        """Forget what was read of the state: another process may have changed it."""
+        if self._record is not None:
+            self._record = self._table.get(self._key("state"))
+        self._devices = self._fit = None
+
+    def _edit(self, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Set the fields that ``edit`` makes of the state as it is now, whoever has changed it."""
+        with self._table.transaction(f"the device model of domain {self.domid}"):
+            self.reread()
+            self._update(**edit(self._started()))
+
     def _notify(self, path: str, value: int) -> None:
-        event = [path, value]
-        events = self._started()["events"]
-        if event not in events:
-            self._update(events=[*events, event])
+        def edit(record: dict[str, Any]) -> dict[str, Any]:
+            number = record.get("raised", 0) + 1
+            others = [event for event in record["events"] if event[:2] != [path, value]]
+            return {"events": [*others, [path, value, number]], "raised": number}
+
+        self._edit(edit)
 
     def _answered(self, path: str, value: int) -> None:
-        events = self._started()["events"]
-        if [path, value] in events:
-            self._update(events=[event for event in events if event != [path, value]])
+        if any(event[:2] == [path, value] for event in self._started()["events"]):
+            self._edit(lambda now: {"events": [event for event in now["events"] if event[:2] != [path, value]]})
 
     def _scanned(self, scan: Scan) -> None:
-        self._update(scan=list(scan))
+        self._edit(lambda _: {"scan": list(scan)})
         self._answered(ROOT_PATH, NOTIFY_ERROR)
 
     def _save_devices(self) -> None:

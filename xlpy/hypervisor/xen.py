@@ -96,6 +96,10 @@ class Xen:
         )
         self.console.write(f"(XEN) Dom0 has {dom0} pages and {cpus} vCPUs")
 
+    def afresh(self) -> Xen:
+        """The hypervisor as other processes have left it by now."""
+        return Xen(self._machine, self.store)
+
     def reread(self) -> None:
         """Changes since the last savepoint were rolled back: read the state again on next use."""
         self._domains.clear()

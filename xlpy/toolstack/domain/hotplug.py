@@ -16,6 +16,7 @@ from xlpy.typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from xlpy.addr import Gpa, Span
     from xlpy.toolstack.domain.lifecycle import Lifecycle
 
 CONNECTED, CLOSING, CLOSED = 4, 5, 6  # XenbusState (Xen public header io/xenbus.h)
@@ -64,8 +65,17 @@ def parse_spec(words: Sequence[str]) -> VnvdimmEntry:
     return entry
 
 
-def attach(life: Lifecycle, domid: int, entry: VnvdimmEntry, dry_run: bool = False) -> VnvdimmRecord | None:
+def attach(
+    life: Lifecycle, domid: int, entry: VnvdimmEntry, dry_run: bool = False, busy: Sequence[Span[Gpa]] = ()
+) -> VnvdimmRecord | None:
     """Give a running domain one more vNVDIMM: pinned, mapped, described by ``_FIT``, and announced to the guest.
+
+    Args:
+        life: the toolstack.
+        domid: the domain.
+        entry: what it is to be.
+        dry_run: check only.
+        busy: guest addresses that are not free beside those of its vNVDIMMs.
 
     Returns:
         what it became; None for a dry run.
@@ -85,7 +95,7 @@ def attach(life: Lifecycle, domid: int, entry: VnvdimmEntry, dry_run: bool = Fal
     model.check_node(entry.file, entry.node)
     if dry_run:
         return None
-    placed = model.plug(backings.pin(domid, entry, resolved))
+    placed = model.plug(backings.pin(domid, entry, resolved), busy)
     made = backings.record(entry, resolved, placed)
     _remember(life, domid, [*record.vnvdimms, made])
     life.builder().write(nvdimm(domid, made), domid)

@@ -1,0 +1,142 @@
+"""The memory modules of a running emulator: they follow the vNVDIMMs that the domain has.
+
+What is plugged in stands in a file of the boot's folder, for commands that wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from xlpy.boot.plan import BELL_SIZE, Backend, MemoryPlan, map_device
+from xlpy.boot.stage import copy_back, copy_out
+from xlpy.errors import Constraint, XlpyError
+from xlpy.private import private
+from xlpy.records import NamedTuple
+from xlpy.typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from xlpy.boot.emulator import Emulator
+    from xlpy.boot.plan import GuestNvdimm, Means
+
+BOARD = "board"  # names of vNVDIMMs: "plugged" with their address and size, "failed" with the reason
+
+
+class PluggedModule(NamedTuple):
+    """A module as the emulator knows it: its name and slot, and what it maps."""
+
+    name: str
+    slot: int
+    backend: Backend
+
+
+class Modules:
+    """The modules of one run.
+
+    Args:
+        plan: what the emulator was started with.
+        devices: the vNVDIMMs of the plan.
+        means: how others are mapped.
+        emulator: it runs.
+        remember: called before a vNVDIMM is staged, and after each change, with those that are staged, and with the
+            ranges, (start, end), in which modules are.
+        note: called with what the user should know.
+    """
+
+    def __init__(
+        self,
+        plan: MemoryPlan,
+        devices: Sequence[GuestNvdimm],
+        means: Means,
+        emulator: Emulator,
+        remember: Callable[[tuple[GuestNvdimm, ...], tuple[tuple[int, int], ...]], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self._means, self._emulator, self._remember, self._note = means, emulator, remember, note
+        self._lowest = (plan.bell or 0) + BELL_SIZE
+        self._slots = plan.slots
+        self._devices = {device.name: device for device in devices}
+        self._failed: dict[GuestNvdimm, str] = {}
+        self._staged = plan.staged
+        self._modules = [PluggedModule(f"m{slot}", slot, one) for slot, one in enumerate(plan.modules, 1)]
+        self._report()
+
+    def follow(self, wanted: Sequence[GuestNvdimm]) -> None:
+        """Take out what is not wanted, then plug in what is new; what could not be done is not tried again."""
+        self._failed = {device: why for device, why in self._failed.items() if device in wanted}
+        for device in list(self._devices.values()):
+            if device not in wanted:
+                self._attempt(device, self._take_out)
+        for device in wanted:
+            if device.name not in self._devices and device not in self._failed:
+                self._attempt(device, self._plug)
+        self._report()
+
+    def _attempt(self, device: GuestNvdimm, act: Callable[[GuestNvdimm], None]) -> None:
+        try:
+            act(device)
+        except (XlpyError, OSError) as error:
+            self._failed[device] = str(error)
+            self._note(f"{device.name}: {error}")
+
+    def _plug(self, device: GuestNvdimm) -> None:
+        used = {module.slot for module in self._modules}
+        free = [slot for slot in range(1, self._slots) if slot not in used]
+        if not free:
+            raise Constraint(f"the emulator has {self._slots} memory slots, all in use", hint="boot it again")
+        notes: list[str] = []
+        others = [module.backend for module in self._modules]
+        pieces = map_device(device, self._means, self._lowest, others, len(free), notes)
+        staged = pieces[0].kind == "stage"
+        if staged:
+            self._staged = (*self._staged, device)
+            self._keep()
+            copy_out(device, pieces[0].path)
+        try:
+            for slot, piece in zip(free, pieces, strict=False):
+                module = PluggedModule(f"m{slot}", slot, piece)
+                self._emulator.plug(module.name, slot, piece)
+                self._modules.append(module)
+        except XlpyError:
+            self._pull(device)
+            if staged:
+                pieces[0].path.unlink()
+                self._unstage(device)
+            raise
+        self._devices[device.name] = device
+        self._keep()
+        for note in notes:
+            self._note(note)
+
+    def _take_out(self, device: GuestNvdimm) -> None:
+        self._pull(device)
+        del self._devices[device.name]
+        if device in self._staged:
+            path = self._means.folder / f"{device.name}.stage"
+            if not device.read_only:
+                copy_back(device, path)
+            path.unlink()
+        self._unstage(device)
+
+    def _pull(self, device: GuestNvdimm) -> None:
+        for module in [one for one in self._modules if one.backend.owner == device.name]:
+            self._emulator.unplug(module.name, module.slot)
+            self._modules.remove(module)
+
+    def _unstage(self, device: GuestNvdimm) -> None:
+        self._staged = tuple(one for one in self._staged if one != device)
+        self._keep()
+
+    def _keep(self) -> None:
+        self._remember(self._staged, tuple((one.backend.gpa, one.backend.end) for one in self._modules))
+
+    def _report(self) -> None:
+        path = self._means.folder / BOARD
+        fields = {
+            "plugged": {name: [device.gpa, device.size] for name, device in self._devices.items()},
+            "failed": {device.name: why for device, why in self._failed.items()},
+        }
+        with open(path.with_suffix(".new"), "w", encoding="ascii", opener=private) as file:
+            json.dump(fields, file)
+        path.with_suffix(".new").replace(path)
