@@ -5,6 +5,9 @@ stage TEXT     write TEXT at the start of every staged vNVDIMM
 ask HANDLE     put the question for the label size of a device into the mailbox, and print status and sizes
 hammer COUNT   ring without waiting for an answer, a line on the console every hundred times
 monitor        wait for a command of the human monitor, and say it
+obey NAME      do the monitor's commands and say them, until one of that name comes
+refuse NAME    from now on, do not do those of that name
+fetch          fetch the notifications that wait in the device model, and say them
 echo           read a line from the console and say it
 off            power off
 reset          reset the machine
@@ -30,15 +33,17 @@ from pathlib import Path
 from xlpy.devicemodel.mailbox import DATA, LENGTH
 
 DEVICE = uuid.UUID("4309ac30-0d11-11e4-9191-0800200c9a66").bytes_le
+PRIVATE = uuid.UUID("648b9cf2-cda1-4312-8ad9-49c4af32bd62").bytes_le
 
 
 class Machine:
     def __init__(self, words):
         line = words[words.index("-append") + 1]
-        self.files = [re.search(r"mem-path=([^,]*)", word)[1] for word in words if word.startswith("memory-backend")]
+        files = [word for word in words if word.startswith("memory-backend-file")]
+        self.files = [re.search(r"mem-path=([^,]*)", word)[1] for word in files]
         control = next(word for word in words if word.startswith("socket,id=monitor"))
         self.monitor = socket.socket(fileno=int(control.rpartition("=")[2]))
-        self.mailbox = None
+        self.mailbox, self.refused, self.requests = None, "", self.commands()
         rsdp = re.search(r"acpi_rsdp=(\w+)", line)
         if rsdp:
             with Path(self.files[0]).open("r+b") as file:
@@ -62,13 +67,39 @@ class Machine:
             if request["execute"] == "human-monitor-command":
                 print("monitor:", request["arguments"]["command-line"], flush=True)
 
-    def ring(self, handle):
-        request = struct.pack("<5I16s", 0, handle, 1, 4, 0, DEVICE)
+    def commands(self):
+        """The monitor's commands, as they come."""
+        text = b""
+        while True:
+            *lines, text = (text + self.monitor.recv(4096)).split(b"\n")
+            yield from map(json.loads, lines)
+
+    def obey(self, last):
+        for request in self.requests:
+            name, words = request["execute"], request.get("arguments", {})
+            print("monitor:", name, *(f"{key}={value}" for key, value in words.items()), flush=True)
+            if "id" in request:
+                said = {"error": {"desc": "not today"}} if name == self.refused else {"return": {}}
+                self.monitor.sendall(json.dumps({**said, "id": request["id"]}).encode() + b"\n")
+            if "mem-path" in words and name != self.refused:
+                self.files.append(words["mem-path"])
+            if name == last:
+                return
+
+    def fetch(self):
+        while True:
+            status, *event = self.ask(0x10000, 3, PRIVATE)
+            if status:
+                return
+            print("notified:", *map(hex, event), flush=True)
+
+    def ring(self, handle, function=4, uuid=DEVICE):
+        request = struct.pack("<5I16s", 0, handle, 1, function, 0, uuid)
         self.ram[self.mailbox : self.mailbox + len(request)] = request
         self.ram[self.mailbox] = 1
 
-    def ask(self, handle):
-        self.ring(handle)
+    def ask(self, *request):
+        self.ring(*request)
         while self.ram[self.mailbox]:
             time.sleep(0.0002)
         (length,) = struct.unpack_from("<I", self.ram, self.mailbox + LENGTH)
@@ -98,6 +129,12 @@ def play(machine, words):
             print("read", sys.stdin.readline().strip(), flush=True)
         elif word == "monitor":
             machine.monitor_command()
+        elif word == "obey":
+            machine.obey(next(words))
+        elif word == "refuse":
+            machine.refused = next(words)
+        elif word == "fetch":
+            machine.fetch()
         elif word == "off":
             machine.stop("guest-shutdown")
         elif word == "reset":

@@ -41,19 +41,24 @@ def test_the_memory_map_is_the_one_that_firmware_left(command):
 def test_memory_is_laid_out_byte_for_byte(command, xlpy):
     words, _ = command("vnvdimm = [ 'file=/mnt/pmem0/vm1.img' ]")
     low = 504 * MIB
-    assert f"pc,max-ram-below-4g={low}" in words
+    assert f"pc,max-ram-below-4g={low},memory-backend=ram" in words
     files = [word for word in words if word.startswith("memory-backend-file")]
-    assert [word.split("mem-path=")[1] for word in files][:3] == [
+    assert [word.split("mem-path=")[1] for word in files] == [
         f"{xlpy.root}/domains/2/boot/ram,size={low}",
-        files[1].split("mem-path=")[1],
         f"{xlpy.root}/hw/media/set0,size={512 * MIB}",
     ]
-    sizes = [int(word.rpartition("size=")[2]) for word in files]
     resolved = json.loads(xlpy("pmem", "resolve", "/mnt/pmem0/vm1.img", "--json")[0])
     offset = resolved["extents"][0]["spa"] - 0x240000000
-    assert 0x500000000 - offset == (4 << 30) + sizes[1]
-    assert f"{sum(sizes) // 1024}K" in words
-    assert sum(sizes) % 8192 == 0
+    assert f"pc-dimm,id=m1,memdev=m1-memory,slot=1,addr={0x500000000 - offset}" in words
+    (size,) = (word for word in words if ",maxmem=" in word)
+    # up to 64 GiB behind the last byte, and a slot for each module, the bell and 16 more
+    assert size == f"{low >> 10}K,slots=18,maxmem={low + 0x500000000 - offset + 512 * MIB + (60 << 30) >> 10}K"
+
+
+def test_the_bell_is_right_behind_ram(command):
+    words, _ = command("vnvdimm = [ 'file=/mnt/pmem0/vm1.img' ]")
+    assert "memory-backend-memfd,id=bell-memory,size=4096" in words
+    assert f"pc-dimm,id=bell,memdev=bell-memory,slot=0,addr={4 << 30}" in words
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,7 @@ def test_processors_have_even_apic_ids(command):
 def test_a_domain_without_vnvdimm(command):
     words, line = command()
     assert sum(word.startswith("memory-backend-file") for word in words) == 1
+    assert not any(word.startswith("pc-dimm") or "slots=" in word for word in words)
     assert not any("+7" in row for row in memmap(line))
 
 

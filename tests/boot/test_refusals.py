@@ -135,6 +135,6 @@ def test_times_that_are_none(xlpy, kernel, timeout):
 
 
 def test_persistent_memory_that_an_emulated_processor_cannot_reach(xlpy, kernel, monkeypatch):
-    monkeypatch.setattr("xlpy.boot.qemu.PHYSICAL_BITS", 34)
+    monkeypatch.setattr("xlpy.boot.plan.PHYSICAL_BITS", 34)
     found = refusal(xlpy, "vm", "--kernel", kernel, status=6)
     assert "vnvdimm0 ends at guest address 0x504000000, an emulated processor has 34 address bits" in found

@@ -811,7 +811,7 @@ GIVEN = {
     "XLPY-FIRMWARE-MEMORY": boots(lambda: handing(*_much())()),
     "XLPY-BOOTED": booted,
     "XLPY-BOOT-MEMORY": booting("off", patch={"xlpy.boot.qemu.LOW_RAM": 64 << 20}),
-    "XLPY-BOOT-WIDTH": booting("off", patch={"xlpy.boot.qemu.PHYSICAL_BITS": 34}),
+    "XLPY-BOOT-WIDTH": booting("off", patch={"xlpy.boot.plan.PHYSICAL_BITS": 34}),
     "XLPY-BOOT-TIMEOUT": booting("hang", ("timeout", 2.0)),
     "XLPY-BOOT-RESET": booting("reset"),
     "XLPY-BOOT-ENDED": ended,

@@ -310,7 +310,7 @@ def read_fit(model: DeviceModel) -> bytes:
 
 def test_a_vnvdimm_is_plugged_into_a_running_domain(world: World) -> None:
     world.model().attach([world.backing("a", (0, MIB))])
-    assert world.model().take_events() == []
+    assert world.model().events == []
     device = world.model().plug(world.backing("b", (MIB, MIB)))
     assert (device.handle, device.gpa) == (2, 21 * GIB)
     model = world.model()
@@ -318,8 +318,7 @@ def test_a_vnvdimm_is_plugged_into_a_running_domain(world: World) -> None:
     assert len([e for e in parse_structures(read_fit(model)) if isinstance(e, ControlRegion)]) == 2
     assert ask(model, PRIVATE, 0x10000, 1, struct.pack("<I", 100))[:4] == bytes(4)
     assert ask(model, DEVICE, 2, 0) == b"\x77"
-    assert model.take_events() == [("\\_SB.NVDR", 0x80)]
-    assert world.model().take_events() == []
+    assert model.events == []  # the guest has read the FIT
 
 
 def test_a_vnvdimm_is_unplugged_when_the_guest_has_let_go(world: World) -> None:
@@ -327,9 +326,9 @@ def test_a_vnvdimm_is_unplugged_when_the_guest_has_let_go(world: World) -> None:
     with pytest.raises(Conflict, match="has not let go of vNVDIMM 0") as caught:
         world.model().unplug(0)
     assert caught.value.code == "XLPY-PMEM-IN-GUEST"
-    assert world.model().take_events() == []
+    assert world.model().events == []
     world.model().request_eject(0)
-    assert world.model().take_events() == [("\\_SB.NVDR.NV00", 3)]
+    assert world.model().events == [("\\_SB.NVDR.NV00", 3)]
     assert ask(world.model(), PRIVATE, 0x10000, 2, struct.pack("<I", 1)) == bytes(4)  # what _EJ0 does
     world.model().unplug(0)
     model = world.model()
@@ -360,4 +359,61 @@ def test_media_errors_are_announced_once(world: World) -> None:
     world.model().attach([world.backing("a", (0, MIB))])
     world.model().media_error()
     world.model().media_error()
-    assert world.model().take_events() == [("\\_SB.NVDR", 0x81)]
+    assert world.model().events == [("\\_SB.NVDR", 0x81)]
+
+
+# -- notifications ---------------------------------------------------------------------------------------------------
+
+
+def fetched(model: DeviceModel) -> list[tuple[int, int]]:
+    return list(iter(model.next_event, None))
+
+
+def test_a_guest_fetches_each_notification_once(world: World) -> None:
+    world.model().attach([world.backing("a", (0, MIB))])
+    assert (world.model().raised, world.model().untold) == (0, False)
+    world.model().plug(world.backing("b", (MIB, MIB)))
+    world.model().request_eject(1)
+    assert (world.model().raised, world.model().untold) == (2, True)
+    assert world.model().next_event() == (0, 0x80)
+    assert fetched(world.model()) == [(2, 3)]
+    assert not world.model().untold
+    assert len(world.model().events) == 2  # fetched, not answered
+
+
+def test_a_notification_that_is_raised_again_is_fetched_again(world: World) -> None:
+    """Whether the guest has answered it or not."""
+    world.model().attach([world.backing("a", (0, MIB))])
+    for count in (1, 2):
+        world.model().media_error()
+        assert world.model().raised == count
+        assert fetched(world.model()) == [(0, 0x81)]
+    assert world.model().events == [("\\_SB.NVDR", 0x81)]
+
+
+def test_a_guest_that_starts_does_not_fetch_what_was_before(world: World) -> None:
+    world.model().attach([world.backing("a", (0, MIB))])
+    world.model().media_error()
+    world.model().power_on()
+    assert fetched(world.model()) == []
+    world.model().media_error()
+    assert fetched(world.model()) == [(0, 0x81)]
+
+
+def test_a_notification_to_what_was_detached_is_dropped(world: World) -> None:
+    world.model().attach([world.backing("a", (0, MIB)), world.backing("b", (MIB, MIB))])
+    world.model().request_eject(1)
+    ask(world.model(), PRIVATE, 0x10000, 2, struct.pack("<I", 2))
+    world.model().unplug(1)
+    assert fetched(world.model()) == [(0, 0x80)]
+
+
+def test_two_processes_change_the_state_of_one_device_model(world: World) -> None:
+    """The one that boots the guest has read the state before the other changes it; neither loses the other's change."""
+    world.model().attach([world.backing("a", (0, MIB))])
+    boots = world.model()
+    assert boots.raised == 0
+    world.model().plug(world.backing("b", (MIB, MIB)))
+    boots.media_error()
+    assert fetched(world.model()) == [(0, 0x80), (0, 0x81)]
+    assert len(boots.devices) == 2

@@ -54,6 +54,7 @@ class Guest:
         self.fit = bytes(range(256)) * 20
         self.fit_changed = False
         self.released: list[int] = []
+        self.waiting: list[tuple[int, int]] = []
 
     def labels(self, device: Vnvdimm) -> LabelStore | None:
         backing = device.backing
@@ -74,6 +75,9 @@ class Guest:
 
     def release(self, device: Vnvdimm) -> None:
         self.released.append(device.slot)
+
+    def next_event(self) -> tuple[int, int] | None:
+        return self.waiting.pop(0) if self.waiting else None
 
     def ask(self, uuid: bytes, handle: int, function: int, data: bytes = b"", revision: int = 1) -> bytes:
         return dsm.answer(self, Request(handle, revision, function, uuid, len(data), data))
@@ -102,7 +106,7 @@ def words(output: bytes) -> tuple[int, ...]:
         (DEVICE, 1, 1, 0x77),  # SMART and labels
         (DEVICE, 2, 1, 0x00),  # neither
         (DEVICE, 3, 1, 0x00),  # no such device
-        (PRIVATE, 0x10000, 1, 0x07),
+        (PRIVATE, 0x10000, 1, 0x0F),
         (ROOT, 0, 2, 0x00),
         (DEVICE, 1, 0, 0x00),
         (HPE1, 1, 1, 0x00),  # Linux asks for every family
@@ -131,7 +135,7 @@ def test_function_0(guest: Guest, uuid: bytes, handle: int, revision: int, mask:
         (DEVICE, 1, 5, 1, 3),  # then the input
         (ROOT, 0, 6, 1, 1),
         (ROOT, 0, 1, 1, 2),
-        (PRIVATE, 0x10000, 3, 1, 1),
+        (PRIVATE, 0x10000, 4, 1, 1),
         (PRIVATE, 0x10000, 1, 1, 3),
     ],
 )
@@ -372,3 +376,11 @@ def test_any_request_gets_an_answer_that_fits(
     output = dsm.answer(guest, Request(handle, revision, function, uuid, claim, data[:claim]))
     assert 1 <= len(output) <= 4056
     assert function == 0 or len(output) >= 4
+
+
+# -- notifications ---------------------------------------------------------------------------------------------------
+
+
+def test_notifications_come_one_by_one(guest: Guest) -> None:
+    guest.waiting = [(0, 0x80), (2, 0x81)]
+    assert [words(guest.ask(PRIVATE, 0x10000, 3)) for _ in range(3)] == [(0, 0, 0x80), (0, 2, 0x81), (0x101,)]

@@ -128,7 +128,7 @@ def test_a_guest_is_reported_and_xen_maps_no_more_of_it(host):
     with host.change("injecting"):
         media_errors.inject(host, [Span(spa, 64)])
     model = device_model(host.xen, host.xenstore, host.store, domid)
-    assert (r"\_SB.NVDR", 0x81) in model.take_events()
+    assert (r"\_SB.NVDR", 0x81) in model.events
     host.destroy(domid)
     with pytest.raises(HypercallError, match="poisoned"):
         host.create(config)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-MAX_SLOTS = 256  # QEMU's ACPI_MAX_RAM_SLOTS
+MEMORY_SLOTS = 256  # QEMU's ACPI_MAX_RAM_SLOTS
 SIZE_ALIGN = 8 * KIB  # QEMU rounds the size of memory up to this
 SPARE = 16  # slots that are left for vNVDIMMs that are attached later,
 ROOM = 64 * GIB  # and the addresses for them, as far as there are any
@@ -131,25 +131,26 @@ def plan_memory(
     ordered = sorted(devices, key=lambda device: device.gpa)
     for at, device in enumerate(ordered):
         others = [*modules, *(Backend("", folder, 0, one.size, one.gpa) for one in ordered[at + 1 :])]
-        slots = MAX_SLOTS - SPARE - 1 - len(others)
+        slots = MEMORY_SLOTS - SPARE - 1 - len(others)
         pieces = map_device(device, means, bell + BELL_SIZE, others, slots, notes)
         if pieces[0].kind == "stage":
             staged.append(device)
         modules += pieces
     modules.sort(key=lambda module: module.gpa)
-    slots = min(1 + len(modules) + SPARE, MAX_SLOTS)
+    slots = min(1 + len(modules) + SPARE, MEMORY_SLOTS)
     if 1 + len(modules) > slots:
-        raise Constraint(f"{len(devices)} vNVDIMMs, and the emulator has {MAX_SLOTS} memory slots")
-    last = max(modules, key=lambda module: module.end)
+        raise Constraint(f"{len(devices)} vNVDIMMs, and the emulator has {MEMORY_SLOTS} memory slots")
     limit = (1 << PHYSICAL_BITS) - PCI - slots * GIB  # QEMU adds 1 GiB for each slot to the room that it is told
-    if last.end > limit:
+    ends = [(one.name, one.gpa + one.size) for one in ordered] + [(one.owner, one.end) for one in modules]
+    beyond = next(((name, end) for name, end in ends if end > limit), None)
+    if beyond is not None:
         raise Constraint(
-            f"{last.owner} ends at guest address {last.end:#x}, an emulated processor has {PHYSICAL_BITS} address bits "
+            f"{beyond[0]} ends at guest address {beyond[1]:#x}, an emulated processor has {PHYSICAL_BITS} address bits "
             f"and its memory ends at {limit:#x}",
             code="XLPY-BOOT-WIDTH",
             hint="boot a domain with smaller vNVDIMMs",
         )
-    room = min(last.end + ROOM, limit) - bell
+    room = min(max(module.end for module in modules) + ROOM, limit) - bell
     return MemoryPlan(memory, bell, tuple(modules), slots, room, tuple(staged), tuple(notes))
 
 
@@ -197,7 +198,7 @@ def _in_place(
     back = "not written back" if device.read_only else "written back when the guest ends"
     why = f"{count} stretches" if count > 1 else "a file too large to map whole"
     reason = (
-        f"from {slots + 1} on, since QEMU has {MAX_SLOTS} memory slots"
+        f"from {slots + 1} on, since QEMU has {MEMORY_SLOTS} memory slots"
         if means.has_offset
         else "QEMU before 8.1 maps whole files only"
     )

@@ -41,15 +41,10 @@ def build_ssdt(slots: int) -> bytes:
     names = [(dsm.ROOT_HANDLE, ROOT_PATH), *((slot + 1, f"{ROOT_PATH}.NV{slot:02X}") for slot in range(slots))]
     reply, handle, value = aml.local(0), aml.local(1), aml.local(2)
     ask, word, uuid = (f"{ROOT_PATH}.{name}" for name in ("ASKM", "DWRD", "UPRV"))
+    externals = [(ask, _METHOD, 5), (word, _METHOD, 2), (uuid, _BUFFER, 0), *((path, _DEVICE, 0) for _, path in names)]
     body = b"".join(
         (
-            aml.if_(  # never carried out: for disassemblers, as iasl writes it
-                0,
-                aml.external(ask, _METHOD, 5),
-                aml.external(word, _METHOD, 2),
-                aml.external(uuid, _BUFFER),
-                *(aml.external(path, _DEVICE) for _, path in names),
-            ),
+            aml.if_(0, *(aml.external(*outside) for outside in sorted(externals))),  # for disassemblers, as iasl has it
             aml.scope(
                 "\\_GPE",
                 aml.method(
