@@ -188,6 +188,8 @@ def command(
 def _word(path: Path) -> str:
     """A path within an option, where commas stand twice."""
     return str(path).replace(",", ",,")
+
+
 def _size(plan: MemoryPlan) -> str:
     size = f"{plan.ram.size // KIB}K"
     return f"{size},slots={plan.slots},maxmem={(plan.ram.size + plan.room) // KIB}K" if plan.slots else size
