@@ -13,6 +13,7 @@ OperationRegion (MEM, SystemMemory, MEMBASE, 0x40) Field (MEM, ByteAcc) {FLD, 16
 CreateField (BUF, 8, 16, CF0) CreateDWordField (BUF, 4, CDW) CreateField (BUF, 3, 5, CF5) CreateBitField (BUF, 0, CBI)
 Method (MTH, 0) {Return (7)} Method (MSB, 0) {Return (STR)} Method (MBU, 0) {Return (BUF)}
 Method (MPK, 0) {Return (PKG)} Method (MNO, 0) {} Method (IDM, 1) {Return (Arg0)}
+Method (STO, 2) {Arg0 = Arg1}
 """.replace("\n", " ")
 LOCALS = (
     'Local1 = 0x77 Local2 = "lo" Local3 = Buffer () {7, 6} Local4 = Package () {8} Local5 = RefOf (STR) '
@@ -78,6 +79,11 @@ Local0 = Package () {INT, STR, BUF} u (v, n) Return (Local0)
 Local0 = Package () {INT, STR, BUF} CopyObject (v, n) Return (Local0)
 Local0 = Package () {INT, STR, BUF} n = v Return (Local0)
 EBF = v Return (EBF)
+CopyObject (v, MTH) MTH = v Return (MTH)
+CopyObject (v, IDM) IDM = v Return (IDM)
+If (v) {CopyObject (v, IDM)} Return (ObjectType (IDM))
+STO (RefOf (n), v) Return (n)
+STO (RefOf (IDM), v) u (v, IDM) Return (IDM)
 """.strip().splitlines()
 
 

@@ -620,6 +620,12 @@ CASES = [  # the body of a method, and its result
     ),
     ("FACT (3) SET (RefOf (FACT), 6) FACT = 7 Return (FACT)", 7),
     ("Return (ObjectType (DerefOf (RefOf (Local0))))", "AE_AML_NO_RETURN_VALUE"),
+    # a name that holds a reference to an element counts as the element, but for Increment
+    ("CopyObject (PKG [0], INT) Return (INT + 1)", 2),
+    ("CopyObject (PKG [3], INT) Return (DerefOf (INT [1]))", 5),
+    ("SET (RefOf (NONE), PKG [0]) Return (ToBuffer (NONE))", b"\x01" + bytes(7)),
+    ("CopyObject (PKG [0], INT) CopyObject (INT, STR) Return (STR + 1)", 2),
+    ("CopyObject (PKG [0], INT) Increment (INT) Return (INT)", "AE_AML_OPERAND_TYPE"),
     # what no caller can be given
     ("Local0 = 1 Return (RefOf (Local0))", "AE_TYPE"),
     ("Return (RefOf (Local0))", "AE_TYPE"),

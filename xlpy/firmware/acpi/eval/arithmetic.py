@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlpy.firmware.acpi.eval import convert
 from xlpy.firmware.acpi.eval.errors import AmlError
-from xlpy.firmware.acpi.eval.references import ByteRef
+from xlpy.firmware.acpi.eval.references import ByteRef, ElementRef, NodeRef
 from xlpy.firmware.acpi.eval.registry import HANDLERS, handler
 from xlpy.firmware.acpi.eval.store import finish, load, store
 from xlpy.typing import TYPE_CHECKING
@@ -94,6 +94,8 @@ def _step(change: int) -> Handler:
         place = vm.pop_place()
         if place is None or isinstance(place, ByteRef):
             raise AmlError("AE_AML_OPERAND_TYPE", "a byte of a buffer can't be counted up or down")
+        if isinstance(place, NodeRef) and isinstance(place.node.object, ElementRef):
+            raise AmlError("AE_AML_OPERAND_TYPE", "a reference can't be counted up or down")
         value = vm.integer(load(vm, place)) + change & vm.mask
         store(vm, value, place)
         vm.stack.append(value)

@@ -49,6 +49,8 @@ class Holder(Protocol):
 def read_node(vm: Holder, node: NamedObject) -> Value:
     """The value of a named object; of one that has none, such as a Device, the object itself."""
     thing = node.object
+    if isinstance(thing, ElementRef):
+        return ElementRef(thing.package, thing.index, direct=True)  # under a name it counts as its content
     if isinstance(thing, (int, String, Buffer, Package, Reference)):
         return thing
     if isinstance(thing, Field):
