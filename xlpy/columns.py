@@ -7,7 +7,7 @@ so that a comparison can borrow it: no lane ever borrows from its neighbour.
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 from itertools import compress, repeat
 
 from xlpy.functions import lru_cache

@@ -34,7 +34,7 @@ def _compiled(key_separator: str, item_separator: str) -> Callable[[object], str
     )
 
     def text(value: object) -> str:
-        return "".join(encode(value, 0))
+        return encode_basestring_ascii(value) if type(value) is str else "".join(encode(value, 0))
 
     text({"": [0, None]})
     return text

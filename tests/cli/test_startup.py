@@ -32,7 +32,7 @@ SLOW = {
         "pathlib",
         "hashlib",
     ),
-    *("collections", "contextlib", "functools", "operator", "types"),
+    *("collections", "contextlib", "functools", "operator", "types", "struct", "bisect"),
     *("importlib", "dataclasses", "inspect", "subprocess", "shutil", "tempfile", "random", "threading", "logging"),
     *("argparse", "pickle", "platform", "socket", "uuid", "string", "copy", "traceback", "ipaddress", "urllib"),
 }

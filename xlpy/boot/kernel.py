@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from
 
 from xlpy.errors import Constraint
 from xlpy.inputs import open_plain

@@ -6,7 +6,7 @@ the end of the table, and refuses processors whose number is not that of its soc
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import Gpa
 from xlpy.firmware.hvmloader.bios import SMBIOS_LOW

@@ -38,7 +38,7 @@ class NumberRows:
         pattern = ("{" + ", ".join(pairs) + "}" + SEPARATOR).encode()  # filled in faster than text
         numbers, width = interleave(tuple(varied.values())), len(varied)
         before = len(next(iter(self._columns.values()))) - 1
-        from struct import unpack_from
+        from _struct import unpack_from
 
         for at in range(0, before, BATCH):
             count = min(BATCH, before - at)

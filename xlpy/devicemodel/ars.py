@@ -7,7 +7,7 @@ the status, the high 16 the extended one.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import LIMIT, LINE, Gpa, Span
 from xlpy.devicemodel.mailbox import DATA_SIZE

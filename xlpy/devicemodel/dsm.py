@@ -15,7 +15,7 @@ cannot change; its claims are compared with what is there before anything is don
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.devicemodel.mailbox import DATA_SIZE
 from xlpy.firmware.acpi.guid import NVDIMM_DEVICE, guid_bytes

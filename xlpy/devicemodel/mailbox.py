@@ -19,8 +19,8 @@ doorbell is 0. A guest may write to the page at any time; so a request is copied
 
 from __future__ import annotations
 
+from _struct import Struct
 from _thread import allocate_lock
-from struct import Struct
 
 from xlpy.addr import PAGE
 from xlpy.private import folder, private

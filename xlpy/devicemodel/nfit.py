@@ -10,7 +10,7 @@ Four structures are needed, and every create needs them: they are packed here, w
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.firmware.acpi.guid import guid_bytes
 from xlpy.firmware.acpi.header import build_table as build_sdt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.hw.health import ALARMS, Thresholds
 from xlpy.records import NamedTuple

@@ -31,7 +31,7 @@ Sources: ACPI 6.5, 6.5.10 (label methods and their statuses), 9.20.8 (``_NCH``, 
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import KIB
 from xlpy.firmware.acpi.aml import (

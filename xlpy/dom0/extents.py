@@ -6,7 +6,7 @@ have NVDIMMs. All offsets and lengths are bytes; ``physical`` is relative to the
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 from _bisect import bisect_right
 from _operator import itemgetter, not_
 

@@ -7,7 +7,7 @@ it is dropped.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.firmware.acpi.header import build_table
 from xlpy.firmware.layout import apic_id

@@ -16,7 +16,7 @@ strictly: a stream that one of them takes and the other does not would be a devi
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi.header import verify

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import LIMIT, Gpa, Span
 from xlpy.errors import FormatError

@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import PAGE_SHIFT
 from xlpy.errors import FormatError

@@ -6,7 +6,7 @@ Linux 6.1 to 7.2). A range whose NFIT entry names no valid domain belongs to the
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.typing import TYPE_CHECKING
 

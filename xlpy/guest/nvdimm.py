@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.dom0.nvdimm.labels import LabelAreaContent, read_area
 from xlpy.firmware.acpi.eval import AmlError

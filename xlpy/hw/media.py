@@ -224,8 +224,8 @@ def punch(fd: int, offset: int, length: int) -> bool:
 
     By the ioctl that means the same, because calling the C library would take ctypes, and 4 ms to import that.
     """
+    import _struct as struct
     import fcntl
-    import struct
 
     try:
         fcntl.ioctl(fd, FS_IOC_UNRESVSP64, struct.pack("hhqqiI16x", 0, os.SEEK_SET, offset, length, 0, 0))

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from _bisect import bisect_right
 from _operator import ne, sub
+from _struct import Struct
 from itertools import compress, count, islice, pairwise
-from struct import Struct
 
 from xlpy.abi import DOMID_IO, DOMID_XEN
 from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from _bisect import bisect_left, bisect_right
 from _operator import ge, gt, ne, or_
+from _struct import pack, unpack
 from binascii import a2b_base64, b2a_base64
 from itertools import compress, count, islice, pairwise, starmap
-from struct import pack, unpack
 
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from _struct import Struct
 from errno import EBUSY, EINVAL, EIO, ENXIO
-from struct import Struct
 
 from xlpy.addr import Spa, align_down
 from xlpy.cli.ndctl import device

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from _struct import unpack_from
 from errno import EBUSY, EINVAL, EIO, ENXIO
 from stat import S_ISREG
-from struct import unpack_from
 
 from xlpy.addr import PAGE, Spa, align_down, align_up
 from xlpy.cli.ndctl import device

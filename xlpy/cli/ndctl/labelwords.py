@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from _struct import unpack_from
 from errno import EBUSY, EINVAL, ENXIO
-from struct import unpack_from
 
 from xlpy import limits
 from xlpy.cli.ndctl.device import attempt, disable_dimm, enable_dimm

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _struct as struct
 import os
-import struct
 import zlib
 
 from xlpy.addr import PAGE

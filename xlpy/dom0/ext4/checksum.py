@@ -6,7 +6,7 @@ piece.
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 from _operator import xor
 
 from xlpy.functions import cache, lru_cache, reduce

@@ -7,8 +7,8 @@ file has its name only once it is complete.
 
 from __future__ import annotations
 
+import _struct as struct
 import os
-import struct
 import time
 
 from xlpy.contexts import suppress

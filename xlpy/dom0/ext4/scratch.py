@@ -10,8 +10,8 @@ of a file. A program that changes what was not copied is noticed.
 
 from __future__ import annotations
 
+import _struct as struct
 import os
-import struct
 
 from xlpy.dom0.ext4.journal import ByteEdit
 from xlpy.dom0.ext4.reader import Ext4

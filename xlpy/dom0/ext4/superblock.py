@@ -6,7 +6,7 @@ the file system has them, and features that would make a plain reading wrong are
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 from xlpy.dom0.ext4.checksum import crc16, crc32c
 from xlpy.errors import FormatError, Unsafe

@@ -7,7 +7,7 @@ of the first physical block). A length above 32768 marks an unwritten extent of 
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 from _bisect import bisect_right
 
 from xlpy.columns import Column

@@ -8,7 +8,7 @@ the file system itself. It has one entry for each run of neighbouring groups, no
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 from _bisect import bisect_left
 from itertools import accumulate
 

@@ -6,7 +6,7 @@ them: a GPT whose primary header or entries fail their CRC is not used, even whe
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 from zlib import crc32
 
 from xlpy.addr import align_up

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from struct import Struct
+from _struct import Struct
 
 from xlpy.records import NamedTuple
 

@@ -277,11 +277,12 @@ class Vfs(Buses):
 
     def file_users(self, path: str) -> list[str]:
         """As ``kernel.Dom0.file_users``."""
-        mount, _, inode = self.file(path)
-        if not self.uses:
+        uses = self.uses
+        if not uses:
             return []
+        mount, _, inode = self.file(path)
         device = self.device(mount.device).name
-        return [use.phrase for use in self.uses if (use.device, use.inode) == (device, inode.number)]
+        return [use.phrase for use in uses if (use.device, use.inode) == (device, inode.number)]
 
     def fiemap(self, path: str, sync: bool = True) -> Extents:
         """As ``kernel.Dom0.fiemap``. Nothing is ever cached here, so ``sync`` makes no difference."""

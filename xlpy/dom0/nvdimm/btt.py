@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import GIB, MIB, PAGE, align_down, align_up
 from xlpy.dom0.nvdimm import BTT_SIGNATURE

@@ -8,7 +8,7 @@ A PFN block (fsdax) or DAX block (devdax) lies 4 KiB into its namespace and says
 from __future__ import annotations
 
 import errno
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import GIB, KIB, MIB, PAGE
 from xlpy.dom0.nvdimm import DAX_SIGNATURE, PFN_SIGNATURE

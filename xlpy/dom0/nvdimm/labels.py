@@ -7,8 +7,8 @@ abstraction GUIDs and a checksum. What counts as valid is what Linux accepts.
 
 from __future__ import annotations
 
+from _struct import Struct
 from itertools import pairwise
-from struct import Struct
 
 from xlpy.addr import align_up
 from xlpy.dom0.nvdimm import INDEX_SIGNATURE

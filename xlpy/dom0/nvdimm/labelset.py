@@ -7,7 +7,7 @@ the device of mapping 0 makes a namespace vanish; damage on another makes the wh
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack
 
 from xlpy.addr import Dpa, Spa
 from xlpy.dom0.nvdimm.fletcher import fletcher64

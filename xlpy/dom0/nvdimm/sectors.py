@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import PAGE, Spa
 from xlpy.dom0.nvdimm.btt import BttBlock, parse_btt

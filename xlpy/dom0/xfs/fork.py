@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 from _bisect import bisect_right
 
 from xlpy.addr import SECTOR

@@ -6,7 +6,7 @@ free, the next file would get them as well. Its cost grows with the logarithm of
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 from _bisect import bisect_right
 
 from xlpy.addr import SECTOR

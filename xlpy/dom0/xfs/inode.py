@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 from xlpy.addr import SECTOR
 from xlpy.dom0.ext4.inode import DAX_FL, IMMUTABLE_FL, Inode

@@ -8,9 +8,9 @@ and as written what is to be written. So a file of any size costs no copy of its
 
 from __future__ import annotations
 
+import _struct as struct
 import errno
 import os
-import struct
 
 from xlpy.addr import MIB, PAGE
 from xlpy.dom0.ext4.tools import find_program, run

@@ -5,7 +5,7 @@ Importing this costs nothing. ``sdt`` has the formats, for taking tables apart.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple

@@ -7,7 +7,7 @@ import construct would be a third of that command.
 
 from __future__ import annotations
 
-from struct import Struct, calcsize, error, pack, unpack_from
+from _struct import Struct, calcsize, error, pack, unpack_from  # type: ignore[attr-defined]  # error is there
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi import nfit

@@ -12,7 +12,7 @@ r"""What firmware found, for the DSDT: 40 bytes that ``\_SB.BIOS`` reads (Xen's 
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.records import NamedTuple
 

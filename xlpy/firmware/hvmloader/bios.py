@@ -5,7 +5,7 @@ The image itself is not part of the model: its place in the memory map is.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from xlpy.addr import MIB, Gpa, Span
 from xlpy.firmware import e820

@@ -6,7 +6,7 @@ same, so they are packed here: the formats in ``firmware.acpi`` take long to imp
 
 from __future__ import annotations
 
-from struct import Struct, pack
+from _struct import Struct, pack
 
 from xlpy.firmware.acpi.header import build_table, set_checksum
 from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS

@@ -7,7 +7,7 @@ that the device model's NFIT names is listed with type 7.
 
 from __future__ import annotations
 
-from struct import unpack_from
+from _struct import unpack_from
 
 from xlpy.addr import LIMIT, MIB, PAGE, Gpa, Span
 from xlpy.firmware.acpi.guid import guid_bytes

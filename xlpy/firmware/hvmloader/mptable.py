@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack
 
 from xlpy.firmware.acpi.header import set_checksum
 from xlpy.firmware.hvmloader.board import IOAPIC_ID, LEVEL_IRQS

@@ -6,7 +6,7 @@ Types 0, 1, 3, 4, 11, 16, 17, 19, 20, 32 and 127, on demand 2 and 22; strings co
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack
 
 from xlpy.addr import GIB, KIB, MIB, align_up
 from xlpy.firmware.acpi.header import set_checksum

@@ -7,7 +7,7 @@ generation id.
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack
 
 from xlpy.abi import HVM_PARAM_VM_GENERATION_ID_ADDR
 from xlpy.addr import PAGE, PAGE_SHIFT, Gfn, Gpa, Span

@@ -7,9 +7,9 @@ hole, so a dump costs what the memory holds, not what it could hold; poisoned li
 
 from __future__ import annotations
 
+import _struct as struct
 import errno
 import os
-import struct
 
 from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, align_up
 from xlpy.errors import Constraint

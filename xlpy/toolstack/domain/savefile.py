@@ -8,9 +8,9 @@ Nothing follows.
 
 from __future__ import annotations
 
+import _struct as struct
 import errno
 import os
-import struct
 
 from xlpy import limits
 from xlpy.contexts import contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from _struct import unpack_from
 from pathlib import Path
-from struct import unpack_from
 
 from xlpy.addr import GIB, MIB, Gpa, Span, align_up
 from xlpy.typing import TYPE_CHECKING

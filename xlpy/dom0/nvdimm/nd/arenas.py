@@ -6,8 +6,8 @@ says what the map is to be; it is made so here (UEFI 2.7, 6.4; ``drivers/nvdimm/
 
 from __future__ import annotations
 
+from _struct import Struct
 from errno import EIO, ENODEV, ENXIO
-from struct import Struct
 
 from xlpy.addr import Spa, Span
 from xlpy.dom0.nvdimm.btt import ARENA_MAX, ARENA_MIN, BttBlock, btt_block, parse_btt
