@@ -21,6 +21,7 @@ R = TypeVar("R", bound="tuple[Any, ...]")
 _BITS, _BYTES = 64, 8
 _TOP = _BITS - 1
 LIMIT = 1 << _TOP  # numbers are below it
+PART = 2720  # numbers in a part, or about as many
 
 
 bytes(4 << 20)  # glibc has seen a large block being freed: from now on it keeps the memory of those we use and drop
@@ -30,6 +31,12 @@ bytes(4 << 20)  # glibc has seen a large block being freed: from now on it keeps
 def _ones(count: int) -> int:
     """The number 1 in each lane."""
     return int.from_bytes((1).to_bytes(_BYTES, "little") * count, "little")
+
+
+@lru_cache(maxsize=16)  # the parts of a column are compared with the same numbers
+def _repeated(number: int, count: int) -> int:
+    """A number in each lane."""
+    return number * _ones(count)
 
 
 @lru_cache(maxsize=8)
@@ -47,12 +54,18 @@ class Column:
     Args:
         lanes: the numbers, the first one in the lowest bits.
         count: how many.
+        each: what all of them are, where that is known.
     """
 
-    __slots__ = ("_count", "_lanes")
+    __slots__ = ("_count", "_each", "_lanes")
 
-    def __init__(self, lanes: int, count: int) -> None:
-        self._lanes, self._count = lanes, count
+    def __init__(self, lanes: int, count: int, each: int | None = None) -> None:
+        self._lanes, self._count, self._each = lanes, count, each
+
+    @classmethod
+    def repeated(cls, number: int, count: int) -> Column:
+        """A column of equal numbers; those of the same number and length share their lanes."""
+        return cls(_repeated(number, count), count, number)
 
     @classmethod
     def of(cls, numbers: Sequence[int]) -> Column:
@@ -70,10 +83,26 @@ class Column:
             places: of the field's bytes in a record, the lowest one first; fewer than eight.
         """
         count = len(records) // size
+        planes = [records[place::size] for place in places]
+        if all(plane == plane[:1] * count for plane in planes):
+            return cls.repeated(int.from_bytes(b"".join(plane[:1] for plane in planes), "little"), count)
         lanes = bytearray(count * _BYTES)
-        for to, place in enumerate(places):
-            lanes[to::_BYTES] = records[place::size]
+        for to, plane in enumerate(planes):
+            lanes[to::_BYTES] = plane
         return cls(int.from_bytes(lanes, "little"), count)
+
+    @classmethod
+    def joined(cls, columns: Sequence[Column]) -> Column:
+        """The numbers of one column after those of the other."""
+        if len(columns) == 1:
+            return columns[0]
+        return cls(int.from_bytes(b"".join(map(bytes, columns)), "little"), sum(map(len, columns)))
+
+    def parts(self) -> list[Column]:
+        """The numbers in columns of ``PART``, the last one perhaps shorter."""
+        raw, step = bytes(self), PART * _BYTES
+        pieces = (raw[at : at + step] for at in range(0, len(raw), step))
+        return [Column(int.from_bytes(piece, "little"), len(piece) // _BYTES) for piece in pieces]
 
     def __len__(self) -> int:
         return self._count
@@ -82,8 +111,12 @@ class Column:
         """The numbers as little-endian words of eight bytes."""
         return self._lanes.to_bytes(self._count * _BYTES, "little")
 
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers."""
+        return struct.unpack(f"<{self._count}Q", bytes(self))
+
     def __iter__(self) -> Iterator[int]:
-        return iter(struct.unpack(f"<{self._count}Q", bytes(self)))
+        return iter(self.numbers())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Column) and (self._lanes, self._count) == (other._lanes, other._count)
@@ -117,7 +150,7 @@ class Column:
         return Column.of(tuple(compress(self, choice)))
 
     def _lanes_of(self, other: Column | int) -> int:
-        return other._lanes if isinstance(other, Column) else other * _ones(self._count)
+        return other._lanes if isinstance(other, Column) else _repeated(other, self._count)
 
     def __add__(self, other: Column | int) -> Column:
         return Column(self._lanes + self._lanes_of(other), self._count)
@@ -126,6 +159,8 @@ class Column:
         return Column(self._lanes - self._lanes_of(other), self._count)
 
     def __mul__(self, factor: int) -> Column:
+        if self._each is not None:
+            return Column.repeated(self._each * factor, self._count)
         if not factor or factor & factor - 1:
             return Column(self._lanes * factor, self._count)
         return Column(self._lanes << factor.bit_length() - 1, self._count)  # by a power of two: a third of the time
@@ -142,27 +177,33 @@ class Column:
 
     def below(self, other: Column | int) -> Column:
         """1 for each number that is less than the other, else 0."""
-        return Column(_less(self._lanes, self._lanes_of(other), self._count), self._count)
+        return _less(self._lanes, self._lanes_of(other), self._count)
 
     def above(self, other: Column | int) -> Column:
         """1 for each number that is greater than the other, else 0."""
-        return Column(_less(self._lanes_of(other), self._lanes, self._count), self._count)
+        return _less(self._lanes_of(other), self._lanes, self._count)
 
     def any_below(self, other: Column | int) -> bool:
         """Whether one of the numbers is less than the other."""
-        return _not_less(self._lanes, self._lanes_of(other), self._count) != _tops(self._count)
+        return _any_less(self._lanes, self._lanes_of(other), self._count)
 
     def any_above(self, other: Column | int) -> bool:
         """Whether one of the numbers is greater than the other."""
-        return _not_less(self._lanes_of(other), self._lanes, self._count) != _tops(self._count)
+        return _any_less(self._lanes_of(other), self._lanes, self._count)
 
     def same(self, other: Column | int) -> Column:
         """1 for each number that is equal to the other, else 0."""
         return Column(self._lanes ^ self._lanes_of(other), self._count).below(1)
 
     def equal(self) -> bool:
-        """Whether all numbers are the same."""
-        return self._lanes == self.first * _ones(self._count)
+        """Whether all numbers but the last are the same."""
+        if self._each is not None:
+            return True
+        two = self._lanes & (1 << 2 * _BITS) - 1
+        if self._count > 2 and two >> _BITS != self.first:
+            return False
+        rest = self._lanes ^ _repeated(self.first, self._count)
+        return not rest or not rest & (1 << _BITS * (self._count - 1)) - 1
 
     def ones(self) -> int:
         """How many of the numbers are 1; the others are 0."""
@@ -173,15 +214,17 @@ class Column:
         return self._lanes != 0
 
 
-def _less(one: int, other: int, count: int) -> int:
-    """1 in each lane where ``one`` is less than ``other``."""
-    return (_not_less(one, other, count) ^ _tops(count)) >> _TOP
+def _any_less(one: int, other: int, count: int) -> bool:
+    """Whether ``one`` is less than ``other`` in any lane: the first such lane borrows, and so gets its top bit set."""
+    return one - other & _tops(count) != 0
 
 
-def _not_less(one: int, other: int, count: int) -> int:
-    """The top bit of each lane where ``one`` is not less than ``other``: the difference has not had to borrow it."""
+def _less(one: int, other: int, count: int) -> Column:
+    """1 in each lane where ``one`` is less than ``other``: the difference has had to borrow its top bit."""
+    if not _any_less(one, other, count):
+        return Column(0, count)
     tops = _tops(count)
-    return (one | tops) - other & tops
+    return Column(((one | tops) - other & tops ^ tops) >> _TOP, count)
 
 
 def interleave(columns: Sequence[Column]) -> bytearray:

@@ -381,7 +381,7 @@ def test_a_devdax_device_as_the_real_kernel_shows_it(box, monkeypatch):
     base.parent.mkdir(parents=True)
     base.symlink_to(under)
     flat = [Column.of([number]) for number in (0, RESOURCE + 0x200000, 0x400000, 1)]
-    found = Resolved("/dev/dax0.0", "devdax", "dax0.0", 0x400000, flat)
+    found = Resolved("/dev/dax0.0", "devdax", "dax0.0", 0x400000, [flat])
     media = box.machine.media(found)
     assert media.identity == "c1c2d3e4-0000-4000-8000-000000000002-devdax"
     assert (media.persistence, "memory map" in media.note) == ("memory_controller", True)

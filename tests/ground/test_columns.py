@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xlpy import columns
 from xlpy.columns import LIMIT, Column, interleave
 
 EDGES = st.sampled_from([0, 1, 2, LIMIT // 2, LIMIT - 2, LIMIT - 1])
@@ -86,6 +87,20 @@ def test_parts(numbers, last, data):
     assert list(column.where(choice)) == [number for number, chosen in zip(numbers, choice, strict=True) if chosen]
 
 
+@given(st.lists(NUMBERS, max_size=6), st.integers(1, 4))
+def test_in_parts(numbers, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "PART", size)
+        parts = Column.of(numbers).parts()
+    assert [part.numbers() for part in parts] == [tuple(numbers[at : at + size]) for at in range(0, len(numbers), size)]
+    assert Column.joined(parts) == Column.of(numbers)
+
+
+@given(st.lists(st.sampled_from([0, 1, LIMIT - 1]), min_size=1, max_size=4))
+def test_equal_but_for_the_last(numbers):
+    assert Column.of(numbers).equal() == (len(set(numbers[:-1])) < 2)
+
+
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)), max_size=6))
 def test_fields_of_records(rows):
     records = b"".join(struct.pack("<HI", *row) for row in rows)
@@ -96,5 +111,5 @@ def test_fields_of_records(rows):
 
 @given(PAIRS)
 def test_interleaving(pairs):
-    columns = [Column.of([pair[i] for pair in pairs]) for i in (0, 1)]
-    assert list(struct.iter_unpack("<2Q", interleave(columns))) == pairs
+    both = [Column.of([pair[i] for pair in pairs]) for i in (0, 1)]
+    assert list(struct.iter_unpack("<2Q", interleave(both))) == pairs

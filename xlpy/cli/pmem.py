@@ -112,15 +112,12 @@ def resolve_path(env: Env, path: str, kernel: str, mode: str, as_json: bool) -> 
     if kernel == "linux":
         poison.refuse(found, poison.poisoned(dom0, found))
     else:
-        from xlpy.toolstack.domain.backings import refuse_unmappable
-
-        refuse_unmappable(env.host.xen, env.host.dom0, path, found)
+        poison.refuse_unmappable(env.host.xen, env.host.dom0, path, found)
     provider = devdax.provider(dom0, found.kind, found.device)
     if provider in devdax.NOTES:
         env.note(f"note: {found.device} is {devdax.NOTES[provider]}")
     if as_json:
-        logical, spa, length, flags = found.columns
-        pieces = NumberRows(logical=logical, spa=spa, length=length, flags=flags)
+        pieces = NumberRows(("logical", "spa", "length", "flags"), found.parts)
         json_document(
             "xlpy.pmem-resolve/1",
             path=path,

@@ -18,33 +18,38 @@ SEPARATOR = ",\n    "
 
 
 class NumberRows:
-    """A list of objects with the same keys and whole numbers, as columns; there is at least one.
+    """A list of objects with the same keys and whole numbers, as columns in parts; there is at least one.
 
     Its text is made of a pattern, many objects at a time: an encoder would need most of the time of a command.
     """
 
-    def __init__(self, **columns: Column) -> None:
-        self._columns = columns
+    def __init__(self, names: Sequence[str], parts: Iterable[Sequence[Column]]) -> None:
+        self._names, self._parts = names, parts
 
-    def texts(self) -> Iterator[str]:
-        """The text of all objects, some thousand at a time.
+    def texts(self) -> Iterator[str | bytes]:
+        """The text of all objects, that of a part at a time.
 
         A column of equal numbers goes into the pattern. The last object stands alone: only it has the flag LAST.
         """
-        from xlpy.columns import interleave
-
-        varied = {name: column for name, column in self._columns.items() if not column.ending(column.first).equal()}
-        pairs = [f'"{name}": {"%d" if name in varied else c.first}' for name, c in self._columns.items()]
-        pattern = ("{" + ", ".join(pairs) + "}" + SEPARATOR).encode()  # filled in faster than text
-        numbers, width = interleave(tuple(varied.values())), len(varied)
-        before = len(next(iter(self._columns.values()))) - 1
-        from _struct import unpack_from
-
-        for at in range(0, before, BATCH):
-            count = min(BATCH, before - at)
-            values = unpack_from(f"<{count * width}Q", numbers, at * width * 8)
-            yield (pattern * count % values).decode()
-        yield encode({name: column.last for name, column in self._columns.items()})
+        for at, part in enumerate(self._parts):
+            if at:
+                yield SEPARATOR
+            pairs, varied = [], []
+            for name, column in zip(self._names, part, strict=True):
+                if column.equal():
+                    pairs.append(f'"{name}": {column.first}')
+                else:
+                    pairs.append(f'"{name}": %d')
+                    varied.append(column.numbers()[:-1])
+            pattern = ("{" + ", ".join(pairs) + "}" + SEPARATOR).encode()  # filled in faster than text
+            count, width = len(part[0]) - 1, len(varied)
+            numbers = [0] * (count * width)
+            for place, column_numbers in enumerate(varied):
+                numbers[place::width] = column_numbers
+            for first in range(0, count, BATCH):
+                values = tuple(numbers[first * width : (first + BATCH) * width])
+                yield pattern * min(count - first, BATCH) % values
+            yield encode({name: column.last for name, column in zip(self._names, part, strict=True)})
 
 
 def json_document(schema: str, **fields: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -55,7 +60,7 @@ def json_document(schema: str, **fields: Any) -> None:  # noqa: ANN401 - any JSO
     exact(_document({"schema": schema, **fields}))
 
 
-def _document(fields: dict[str, Any]) -> Iterator[str]:
+def _document(fields: dict[str, Any]) -> Iterator[str | bytes]:
     start = "{\n"
     for key, value in fields.items():
         yield f"{start}  {encode(key)}: "

@@ -54,9 +54,13 @@ def err(*lines: object) -> None:
         sys.stderr.flush()
 
 
-def exact(texts: Iterable[str]) -> None:
-    """Print text for programs on standard output as it is: JSON, generated files."""
-    sys.stdout.writelines(texts)
+def exact(texts: Iterable[str | bytes]) -> None:
+    """Print text for programs on standard output as it is: JSON, generated files. Bytes are ASCII."""
+    for text in texts:
+        if isinstance(text, str):
+            sys.stdout.write(text)
+        else:
+            binary().write(text)
 
 
 def flush() -> None:

@@ -10,7 +10,7 @@ import _struct as struct
 from _bisect import bisect_right
 from _operator import itemgetter, not_
 
-from xlpy.columns import LIMIT, Column, records
+from xlpy.columns import LIMIT, PART, Column, records
 from xlpy.errors import FormatError
 from xlpy.functions import cache, cached_property
 from xlpy.records import NamedTuple
@@ -65,14 +65,102 @@ class Extent(NamedTuple):
     flags: int
 
 
-class Extents:
-    """The extents of a file, as columns; single extents are made on demand.
+class MapPart:
+    """Extents that follow each other in a file, as columns; there is at least one.
 
-    All of them end below 2**63, as the kernel's ``loff_t`` wants it.
+    Whatever unit offsets and lengths have, all of them end below 2**63.
     """
 
     def __init__(self, logical: Column, physical: Column, length: Column, flags: Column) -> None:
         self.logical, self.physical, self.length, self.flags = self.columns = (logical, physical, length, flags)
+
+    @cached_property
+    def gapless(self) -> bool:
+        """Whether each begins in the file where the one before it ends."""
+        return self.logical + self.length == self.logical.following(self.end)
+
+    @cached_property
+    def disordered(self) -> bool:
+        """Whether one begins in the file before the end of the one before it."""
+        return not self.gapless and (self.logical + self.length).any_above(self.logical.following(self.end))
+
+    @cached_property
+    def any_empty(self) -> bool:
+        """Whether one has no bytes."""
+        return self.length.any_below(1)
+
+    @cached_property
+    def rising(self) -> bool:
+        """Whether each lies on the device behind the one before it."""
+        if self.physical.first > self.physical.last:
+            return False
+        return not self.ends.any_above(self.physical.following(LIMIT - 1))
+
+    @cached_property
+    def falling(self) -> bool:
+        """Whether each lies on the device before the one before it, and none is empty."""
+        if self.physical.first < self.physical.last or self.any_empty:
+            return False
+        return not self.physical.any_below(self.ends.following(0))
+
+    @property
+    def end(self) -> int:
+        """Where the last one ends in the file."""
+        return self.logical.last + self.length.last
+
+    @property
+    def ends(self) -> Column:
+        """Where they end on the device."""
+        return self.physical + self.length
+
+    @cached_property
+    def bounds(self) -> tuple[int, int]:
+        """Where the lowest one on the device begins, and where the highest one ends."""
+        if self.rising:
+            return self.physical.first, self.physical.last + self.length.last
+        if self.falling:
+            return self.physical.last, self.physical.first + self.length.first
+        return min(self.physical), max(self.ends)
+
+    def scaled(self, factor: int) -> MapPart:
+        """The same in a unit that is so many times smaller."""
+        logical, physical, length = (column * factor for column in self.columns[:3])
+        made = MapPart(logical, physical, length, self.flags)
+        for fact in ("gapless", "any_empty", "rising", "falling"):
+            setattr(made, fact, getattr(self, fact))
+        return made
+
+    def ending(self, length: int, flags: int) -> MapPart:
+        """The same with a last one of another length and other flags."""
+        return MapPart(self.logical, self.physical, self.length.ending(length), self.flags.ending(flags))
+
+    def joined(self, after: MapPart | None) -> Column | None:
+        """1 for each that the next one continues in file and device, differing at most in LAST; None: no one is.
+
+        Args:
+            after: the part that follows this one.
+        """
+        first = after and (after.physical.first, after.logical.first, after.flags.first)
+        if self.falling and (not first or first[0] != self.physical.last + self.length.last):
+            return None
+        physical, logical, flags = first or (0, 0, 0)
+        joined = self.ends.same(self.physical.following(physical))
+        joined = joined if first else joined.ending(0)
+        if not joined.any():
+            return None
+        ends, kinds = self.logical + self.length, self.flags | FIEMAP_EXTENT_LAST
+        joined &= ends.same(self.logical.following(logical))
+        return joined & kinds.same(kinds.following(flags | FIEMAP_EXTENT_LAST))
+
+
+class Extents:
+    """The extents of a file, as columns in parts (see ``xlpy.columns``); single extents are made on demand.
+
+    All of them end below 2**63, as the kernel's ``loff_t`` wants it.
+    """
+
+    def __init__(self, parts: Sequence[MapPart]) -> None:
+        self.parts = parts
 
     @classmethod
     def of(cls, rows: Sequence[Extent]) -> Extents:
@@ -80,15 +168,20 @@ class Extents:
         for row in rows:
             if max(row.logical, row.physical) + row.length >= LIMIT:
                 raise FormatError(f"{row} ends beyond {LIMIT:#x}, where no file or device can")
-        logical, physical, length, flags = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return cls(Column.of(logical), Column.of(physical), Column.of(length), Column.of(flags))
+        pieces = (rows[at : at + PART] for at in range(0, len(rows), PART))
+        return cls([MapPart(*map(Column.of, zip(*piece, strict=True))) for piece in pieces])
+
+    @cached_property
+    def columns(self) -> Sequence[Column]:
+        """Of all parts."""
+        return [Column.joined(columns) for columns in zip(*(part.columns for part in self.parts), strict=True)]
 
     @cached_property
     def _rows(self) -> list[Extent]:
-        return records(Extent, self.columns)
+        return [row for part in self.parts for row in records(Extent, part.columns)]
 
     def __len__(self) -> int:
-        return len(self.logical)
+        return sum(len(part.logical) for part in self.parts)
 
     def __iter__(self) -> Iterator[Extent]:
         return iter(self._rows)
@@ -115,27 +208,26 @@ class Extents:
 
     def marked_last(self) -> Extents:
         """The same with the last one flagged LAST, as the end of a file's map."""
-        if not len(self):
+        if not self.parts:
             return self
-        return Extents(*self.columns[:3], self.flags.ending(self.flags.last | FIEMAP_EXTENT_LAST))
+        *parts, last = self.parts
+        return Extents([*parts, last.ending(last.length.last, last.flags.last | FIEMAP_EXTENT_LAST)])
 
     def merged(self) -> Extents:
         """The same with neighbours joined that continue each other in file and device and differ at most in LAST.
 
         The kernel may report such neighbours as one or as many, so only merged maps can be compared.
         """
-        if not len(self):
+        joined = [part.joined(after) for part, after in zip(self.parts, [*self.parts[1:], None], strict=False)]
+        if not any(one and one.any() for one in joined):
             return self
-        joined = (self.physical + self.length).same(self.physical.following(0)).ending(0)
-        if not joined.any():
-            return self
-        ends, flags = self.logical + self.length, self.flags | FIEMAP_EXTENT_LAST
-        joined &= ends.same(self.logical.following(0)) & flags.same(flags.following(0))
-        goes_on = tuple(joined)
+        goes_on = [on for part, one in zip(self.parts, joined, strict=True) for on in one or (0,) * len(part.logical)]
         begins = [True, *map(not_, goes_on[:-1])]
         stops = list(map(not_, goes_on))
-        logical = self.logical.where(begins)
-        return Extents(logical, self.physical.where(begins), ends.where(stops) - logical, self.flags.where(stops))
+        logical, physical, length, flags = self.columns
+        first, ends = logical.where(begins), (logical + length).where(stops)
+        merged = first, physical.where(begins), ends - first, flags.where(stops)
+        return Extents([MapPart(*columns) for columns in zip(*map(Column.parts, merged), strict=True)])
 
 
 @cache

@@ -25,7 +25,7 @@ from _struct import Struct
 from itertools import compress, count, islice, pairwise
 
 from xlpy.abi import DOMID_IO, DOMID_XEN
-from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
+from xlpy.addr import PAGE, PAGE_SHIFT, Spa, Span, pages
 from xlpy.errors import FormatError
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from xlpy.hw.hardware import Hardware
     from xlpy.hypervisor.p2m import M2P
+    from xlpy.hypervisor.regions import PmemRegion
 
 PAGE_INFO = Struct("<IIQQII")
 PAGE_INFO_SIZE = PAGE_INFO.size
@@ -52,17 +53,6 @@ PGC_COUNT_MASK = (1 << 56) - 1
 
 _NEAR = 512  # pages: up to here the zeros between two heads are written, beyond they are left to the file system
 _CLUSTER = 1 << 18  # pages that one write covers at most
-
-
-class PmemRegion(NamedTuple):
-    """One reported device, in machine frames.
-
-    region: all of it. reserved: Xen's. data: what guests may get. The rest stays Dom0's (its own metadata).
-    """
-
-    region: Span[Mfn]
-    reserved: Span[Mfn]
-    data: Span[Mfn]
 
 
 class PageInfo(NamedTuple):

@@ -17,8 +17,9 @@ from xlpy.contexts import suppress
 from xlpy.errors import XlpyError
 from xlpy.firmware.e820 import E820_PMEM, E820_PMEM_LEGACY
 from xlpy.hw.media import trouble
-from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, PmemRegion, metadata_pages
+from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, metadata_pages
 from xlpy.hypervisor.p2m import M2P
+from xlpy.hypervisor.regions import PmemRegion, load
 from xlpy.private import folder, private
 from xlpy.rangemap import RangeMap
 from xlpy.typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class Pmem:
         self._table = xen.store.table("xen")
         self._m2p: M2P | None = None
         saved = self._table.get("pmem", {"regions": [], "broken": [], "sequence": 0})
-        self.regions = [PmemRegion(*(Span(Mfn(a), n) for a, n in row)) for row in saved["regions"]]
+        self.regions = load(saved["regions"])
         self.broken: list[int] = saved["broken"]
         self.bad: RangeMap[None] = RangeMap((start, end, None) for start, end in saved.get("bad", ()))
         self._sequence: int = saved["sequence"]
@@ -75,11 +76,6 @@ class Pmem:
     def owned(self, span: Span[Spa]) -> list[LinearPiece]:
         """What domains have mapped of the pages of ``span``: frames, and as ``tag`` the domain, by address."""
         return self.m2p.clip(span.start >> PAGE_SHIFT, pages(span.end))
-
-    def registered(self, span: Span[Spa]) -> bool:
-        """Whether all of ``span`` is in one device's data area."""
-        whole = Span.between(Mfn(span.start >> PAGE_SHIFT), Mfn(pages(span.end)))
-        return any(one.data.covers(whole) for one in self.regions)
 
     def dom0_may_map(self, span: Span[Spa]) -> bool:
         """Dom0's iomem permission: everything but the reserved areas (which Xen alone may touch)."""

@@ -164,6 +164,13 @@ class Xen:
 
         return Pmem(self)
 
+    def registered(self, span: Span[Spa]) -> bool:
+        """Whether all of ``span`` is in the data area of one registered device. The registry is not loaded for it."""
+        from xlpy.hypervisor.regions import load, registered
+
+        loaded = "pmem" in self.__dict__
+        return registered(self.pmem.regions if loaded else load(self._state.get("pmem", {}).get("regions", ())), span)
+
     @cached_property
     def heap(self) -> Heap:
         """Free host RAM."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xlpy.dom0.ext4 import tree
 from xlpy.dom0.ext4.tree import read_tree
 from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extent
 from xlpy.errors import FormatError
@@ -82,8 +83,15 @@ def leaves(draw):
 
 
 @settings(max_examples=100, deadline=None)
-@given(leaves())
-def test_every_entry_counts(made):
+@given(leaves(), st.integers(1, 3), st.integers(1, 3))
+def test_every_entry_counts(made, read, part):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "_READ", read * SIZE)
+        patch.setattr(tree, "_PART", part * SIZE)
+        check(made)
+
+
+def check(made):
     inode, read = tree_of(*made)
     expected = one_by_one(made)
     if expected is None:

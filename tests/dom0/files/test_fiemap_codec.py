@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlpy.columns import LIMIT
+from xlpy import columns
+from xlpy.columns import LIMIT, PART
+from xlpy.dom0 import extents as extents_module
 from xlpy.dom0.extents import (
     FIEMAP_EXTENT_LAST,
     FIEMAP_EXTENT_UNWRITTEN,
@@ -116,9 +118,34 @@ def joined_one_by_one(extents):
     return merged
 
 
-@given(st.lists(st.builds(Extent, *[st.integers(0, 3)] * 3, st.sampled_from([0, 1, 0x800, 0x801]))))
-def test_merging_columns_is_merging_one_by_one(extents):
-    assert Extents.of(extents).merged() == joined_one_by_one(extents)
+@given(
+    st.lists(st.builds(Extent, *[st.integers(0, 3)] * 3, st.sampled_from([0, 1, 0x800, 0x801]))),
+    st.integers(1, 4) | st.just(PART),
+)
+def test_merging_columns_is_merging_one_by_one(extents, size):
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (columns, extents_module):
+            patch.setattr(module, "PART", size)  # of extents, as if there were thousands
+        found = Extents.of(extents)
+        assert list(found) == extents
+        assert found.merged() == joined_one_by_one(extents)
+        assert found.marked_last() == [*extents[:-1], *(e._replace(flags=e.flags | 1) for e in extents[-1:])]
+
+
+@given(st.lists(st.builds(Extent, *[st.integers(0, 3)] * 3, st.just(0)), min_size=1, max_size=4))
+def test_facts_of_a_part(extents):
+    (part,) = Extents.of(extents).parts
+    pairs = list(pairwise(extents))
+    assert part.gapless == all(a.logical + a.length == b.logical for a, b in pairs)
+    assert part.disordered == any(a.logical + a.length > b.logical for a, b in pairs)
+    assert part.any_empty == any(not a.length for a in extents)
+    assert part.rising == all(a.physical + a.length <= b.physical for a, b in pairs)
+    assert part.falling == (not part.any_empty and all(b.physical + b.length <= a.physical for a, b in pairs))
+    assert part.bounds == (min(e.physical for e in extents), max(e.physical + e.length for e in extents))
+    assert part.end == extents[-1].logical + extents[-1].length
+    larger = part.scaled(4096)
+    assert [list(column) for column in larger.columns[:3]] == [[n * 4096 for n in c] for c in part.columns[:3]]
+    assert (larger.gapless, larger.rising, larger.falling) == (part.gapless, part.rising, part.falling)
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.integers(0, 3), st.booleans())))

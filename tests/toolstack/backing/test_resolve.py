@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xlpy.addr import MIB, Span
+from xlpy.dom0 import extents as extents_module
 from xlpy.dom0.extents import Extent, Extents
 from xlpy.dom0.kernel import FileStat, FileState, Mount
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
@@ -335,12 +336,22 @@ def extent_maps(draw):
     return rows
 
 
-@settings(max_examples=100, deadline=None)
-@given(extent_maps(), st.integers(1, 12))
-@example([(0, 0, 1, 0), (1, 0, 1, 0), (0, 0, 1, 0)], 1)  # back inside after an extent beyond the end
-@example([(0, 0, 1, 0), (1, 0, 0, 0), (0, 0, 1, 0)], 1)
-@example([(0, 0, 1, 0), (5, 5, 1, 0), (1, 1, 1, 0)], 2)
-def test_any_map_is_right_to_the_page_or_refused(extents, size):
+@settings(max_examples=200, deadline=None)
+@given(extent_maps(), st.integers(1, 12), st.integers(1, 3) | st.just(extents_module.PART))
+@example([(0, 0, 1, 0), (1, 0, 1, 0), (0, 0, 1, 0)], 1, 9)  # back inside after an extent beyond the end
+@example([(0, 0, 1, 0), (1, 0, 1, 0), (0, 0, 1, 0)], 1, 1)
+@example([(0, 0, 1, 0), (1, 0, 0, 0), (0, 0, 1, 0)], 1, 9)
+@example([(0, 0, 1, 0), (1, 0, 1, 0), (0, 0, 1, 0), (2, 0, 0, 0)], 1, 9)
+@example([(0, 0, 1, 0), (2, 0, 1, 0), (1, 1, 1, 0)], 2, 2)
+@example([(0, 0, 1, 0), (1, 0, 0, 0)], 1, 9)  # an empty one beyond the end
+@example([(0, 0, 1, 0), (5, 5, 1, 0), (1, 1, 1, 0)], 2, 9)
+def test_any_map_is_right_to_the_page_or_refused(extents, size, part):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extents_module, "PART", part)  # of extents, as if there were thousands
+        check(extents, size)
+
+
+def check(extents, size):
     shift = SIZE // 4096 - 16  # so that page 16 lies beyond the end of the device
     kernel = on_dax(*((a * 4096, (b + shift) * 4096, n * 4096, f) for a, b, n, f in extents), size=size * 4096)
     expected = pages_of(extents, size, 16)

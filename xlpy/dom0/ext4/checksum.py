@@ -19,7 +19,9 @@ _POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reversed
 _POLYNOMIAL16 = 0xA001
 # modulo _POLYNOMIAL: x**563 = x**109 + x**58 + x**53 + x**31 + 1, and so on
 _RELATIONS = ((563, (0, 31, 53, 58, 109)), (290, (0, 32, 107, 113, 136)))
+_LONG = 300  # bytes: more are folded first
 _FEW = 6  # fewer blocks than this are faster one by one
+_APART = 13  # bits: an odd number, since damage often is alike in the bytes of several blocks
 
 
 @cache
@@ -42,13 +44,51 @@ def crc32c(register: int, data: bytes | bytearray | memoryview) -> int:
 
 @lru_cache(maxsize=64)  # one command reads the same superblock, inodes and directory again and again
 def _crc32c(register: int, data: bytes) -> int:
-    if len(data) > _RELATIONS[-1][0]:
-        rest, left = _fold(int.from_bytes(data, "little") ^ register, len(data), 8)
-        register, data = 0, rest.to_bytes(left, "little")
+    if len(data) > _LONG:
+        register, data = 0, _folded(int.from_bytes(data, "little") ^ register, len(data) * 8)
     table = _table(_POLYNOMIAL)
     for byte in data:
         register = table[(register ^ byte) & 0xFF] ^ register >> 8
     return register
+
+
+def first_wrong(register: int, pieces: Sequence[bytes | memoryview]) -> int | None:
+    """Which of the pieces, each with its CRC-32C in the last four bytes, is the first that is wrong; None: no one is.
+
+    Together with its CRC a piece is a multiple of the polynomial, and so is a sum of such, each shifted by some bits.
+    So one division tells of all. That several wrong ones cancel each other is as rare as that one has the right CRC.
+    """
+    total = start = 0
+    for piece in pieces:
+        total = total << _APART ^ int.from_bytes(piece, "little")
+        start = start << _APART ^ register
+    total ^= start
+    if not crc32c(0, total.to_bytes(-(-total.bit_length() // 8), "little")):
+        return None
+    return next(at for at, piece in enumerate(pieces) if crc32c(register, piece))
+
+
+def _folded(number: int, bits: int) -> bytes:
+    """Fewer bytes with the same CRC: bits at the front, the highest powers of x, become sums of later ones.
+
+    If x**563 = x**109 + ... + 1, then the same holds with all powers doubled, again and again: squaring a sum of powers
+    squares each of them.
+
+    Args:
+        number: the bytes, the first in the lowest bits.
+        bits: how many.
+    """
+    for power, powers in _RELATIONS:
+        room = power - powers[-1]  # so many bits can go at a time, or sums would reach into them
+        m = 1 << (bits // power).bit_length()
+        while m := m >> 1:
+            while bits > power * m:
+                drop = min(bits - power * m, room * m)
+                front = number & (1 << drop) - 1
+                sums = reduce(xor, (front << (powers[-1] - each) * m for each in powers))
+                number = number >> drop ^ sums << room * m - drop
+                bits -= drop
+    return (number << -bits % 8).to_bytes(-(-bits // 8), "little")
 
 
 def crc16(register: int, data: bytes) -> int:
@@ -60,7 +100,7 @@ def crc16(register: int, data: bytes) -> int:
 
 
 def crc32c_blocks(register: int, blocks: Sequence[bytes | memoryview]) -> list[int]:
-    """``crc32c(register, block)`` of each block, all as long as each other; a hundred take the time of five.
+    """``crc32c(register, block)`` of each block, all as long as each other; meant for many that are short.
 
     All blocks advance together: a row is one byte of each, so that one table look-up of all is one ``bytes.translate``.
     The four bytes of the registers are four rows of one long integer, the lowest byte first.
@@ -69,13 +109,12 @@ def crc32c_blocks(register: int, blocks: Sequence[bytes | memoryview]) -> list[i
     if count < _FEW or width < 4:
         return [crc32c(register, block) for block in blocks]
     number, bits = int.from_bytes, count * 8
-    rows, left = _fold(_rows(register, blocks), width, bits)
-    rest = rows.to_bytes(left * count, "little")
+    rows = _rows(register, blocks).to_bytes(width * count, "little")
     values = struct.pack("<256I", *_table(_POLYNOMIAL))
     planes = [values[place::4] for place in range(4)]
     row, state = (1 << bits) - 1, 0
-    for at in range(0, len(rest), count):
-        index = (state & row ^ number(rest[at : at + count], "little")).to_bytes(count, "little")
+    for at in range(0, len(rows), count):
+        index = (state & row ^ number(rows[at : at + count], "little")).to_bytes(count, "little")
         state = state >> bits ^ number(b"".join(map(index.translate, planes)), "little")
     registers = bytearray(count * 4)
     for place in range(4):
@@ -91,28 +130,3 @@ def _rows(register: int, blocks: Sequence[bytes | memoryview]) -> int:
         data[at::count] = block
     start = b"".join([bytes([byte]) * count for byte in register.to_bytes(4, "little")])
     return int.from_bytes(data, "little") ^ int.from_bytes(start, "little")
-
-
-def _fold(rows: int, count: int, bits: int) -> tuple[int, int]:
-    """Replace rows at the front, the highest powers of x, by what they are modulo the polynomial: sums of later rows.
-
-    If x**563 = x**109 + ... + 1, then the same holds with all powers doubled, again and again: squaring a sum of powers
-    squares each of them. After three times the powers are those of whole bytes, which are rows here.
-
-    Args:
-        rows: row after row, the first in the lowest bits.
-        count: how many.
-        bits: in a row.
-
-    Returns:
-        fewer rows with the same checksums, and their number.
-    """
-    for power, powers in _RELATIONS:
-        room = power - powers[-1]  # so many rows can go at a time, or sums would reach into them
-        while count > power:
-            drop, m = max((min(count - power * m, room * m), m) for m in (1, 2, 4, 8, 16, 32, 64))
-            front = rows & (1 << drop * bits) - 1
-            sums = reduce(xor, (front << (powers[-1] - each) * m * bits for each in powers))
-            rows = rows >> drop * bits ^ sums << (room * m - drop) * bits
-            count -= drop
-    return rows, count

@@ -6,7 +6,6 @@ import os
 
 from xlpy.contexts import contextmanager, nullcontext
 from xlpy.dom0.ext4 import MAX_NAME, directory
-from xlpy.dom0.ext4.guard import reading
 from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, lookup, parse_inode, refuse_unreadable, walk
 from xlpy.dom0.ext4.superblock import (
     SUPERBLOCK_OFFSET,
@@ -311,6 +310,8 @@ class Ext4Image(Ext4):
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
+        from xlpy.dom0.ext4.guard import reading
+
         with reading(self._file.path, self._file.offset) as edition:
             self._guarded = False  # calls inside this one are held already
             try:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import _struct as struct
 from _bisect import bisect_right
+from itertools import chain, starmap
 
 from xlpy.columns import Column
-from xlpy.dom0.ext4.checksum import crc32c_blocks
+from xlpy.dom0.ext4.checksum import crc32c, first_wrong
 from xlpy.dom0.ext4.superblock import damaged
-from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents
+from xlpy.dom0.extents import FIEMAP_EXTENT_UNWRITTEN, Extents, MapPart
 from xlpy.errors import Constraint
 from xlpy.limits import EXTENTS
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.superblock import Superblock
@@ -36,6 +37,7 @@ _HEADER = struct.Struct("<HHHHI")
 _INDEX = struct.Struct("<IIHxx")
 _FIRST, _LAST = struct.Struct("<I"), struct.Struct("<IH6x")
 _ENTRY = 12
+_READ, _PART = 128 << 10, 32 << 10  # bytes of nodes that are read, and of leaves that make a part
 I_BLOCK = 40  # where in an inode the root of the tree is
 
 
@@ -45,20 +47,6 @@ class _Node(NamedTuple):
     block: int
     first: int
     end: int
-
-
-class _Leaf(NamedTuple):
-    """A leaf, and its entries; it has some."""
-
-    node: _Node
-    raw: Raw
-
-    def in_bounds(self) -> bool:
-        """Whether it keeps to the logical blocks that its parent gives it."""
-        (first,) = _FIRST.unpack_from(self.raw)
-        last, count = _LAST.unpack_from(self.raw, len(self.raw) - _ENTRY)
-        count -= MAX_WRITTEN if count > MAX_WRITTEN else 0
-        return bool(self.node.first <= first and last + count <= self.node.end)
 
 
 def read_tree(
@@ -75,17 +63,7 @@ def read_tree(
             down and forward in logical order.
     """
     where = f"inode {inode.number} extent tree"
-    leaves = _leaves(superblock, inode, read, where, [] if nodes is None else nodes)
-    entries = _Entries(b"".join([leaf.raw for leaf in leaves]))
-    if leaves and not (all(map(_Leaf.in_bounds, leaves)) and entries.sound(superblock)):
-        leaf = next(leaf for leaf in leaves if not (leaf.in_bounds() and _Entries(bytes(leaf.raw)).sound(superblock)))
-        raise damaged(
-            where,
-            f"with extents that are empty, out of order or outside its {superblock.blocks} blocks"
-            f" (logical blocks {leaf.node.first} to {leaf.node.end})",
-            leaf.node.block * superblock.block_size or None,
-        )
-    return entries.in_bytes(superblock.block_size)
+    return Extents(list(_parts(superblock, inode, read, where, [] if nodes is None else nodes)))
 
 
 def way_down(
@@ -116,46 +94,88 @@ def has_nodes(inode: Inode) -> bool:
     return inode.root[6:8] != b"\0\0"
 
 
-def _leaves(
+def _parts(
     superblock: Superblock, inode: Inode, read: Callable[[int, int], bytes], where: str, tree: list[int]
-) -> list[_Leaf]:
-    """The leaves in logical order; everything above them and around their entries is checked."""
+) -> Iterator[MapPart]:
+    """The entries in logical order, those of a few leaves at a time; everything is checked."""
     size = superblock.block_size
     top = _Node(0, 0, MAX_LOGICAL)
-    entries, depth = _header(inode.root, where, 0, room=4)
-    if depth > MAX_DEPTH:
-        raise damaged(f"{where}.eh_depth", f"{depth}, must be at most {MAX_DEPTH}")
-    if not depth:
-        return [_Leaf(top, _cut(inode.root, entries))] if entries else []
+    entries, level = _header(inode.root, where, 0, room=4)
+    if level > MAX_DEPTH:
+        raise damaged(f"{where}.eh_depth", f"{level}, must be at most {MAX_DEPTH}")
+    if not level:
+        if entries:
+            yield _part(superblock, where, [(top, _cut(inode.root, entries))])
+        return
     nodes = _indexes(superblock, inode.root, entries, top, where)
     budget = inode.sectors * 512 // size
-    for level in range(depth - 1, -1, -1):
+    few, many = max(_PART // size, 1), max(_READ // size, 1)
+    while level:
+        level -= 1
         tree += [node.block for node in nodes]
         budget -= len(nodes)
         if budget < 0:
             raise damaged(where, f"of more blocks than i_blocks ({inode.sectors} sectors) allows")
-        blocks = _read_nodes(superblock, nodes, read)
-        if superblock.checksums:
-            _check(superblock, inode, nodes, blocks, where)
-        leaves: list[_Leaf] = []
-        total = 0
-        below: list[_Node] = []
-        for node, raw in zip(nodes, blocks, strict=True):
-            entries, depth = _header(raw, where, node.block * size, room=(size - _ENTRY) // _ENTRY)
-            if depth != level or not entries:
-                raise damaged(f"{where} block {node.block}", f"at depth {depth} with {entries} entries, not at {level}")
-            if level:
-                below += _indexes(superblock, raw, entries, node, where)
-            else:
-                leaves.append(_Leaf(node, _cut(raw, entries)))
-                total += entries
-        if total > EXTENTS or len(below) > EXTENTS:
-            raise Constraint(
-                f"inode {inode.number} has more than {EXTENTS} extents, the most that are read of a file",
-                hint="copy it into a new file, whose blocks lie together",
-            )
+        total, below = 0, []
+        for at in range(0, len(nodes), many):
+            leaves = []
+            for node, raw in _read_nodes(superblock, inode, nodes[at : at + many], read, where):
+                entries, depth = _header(raw, where, node.block * size, room=(size - _ENTRY) // _ENTRY)
+                if depth != level or not entries:
+                    problem = f"at depth {depth} with {entries} entries, not at {level}"
+                    raise damaged(f"{where} block {node.block}", problem)
+                if level:
+                    below += _indexes(superblock, raw, entries, node, where)
+                else:
+                    leaves.append((node, _cut(raw, entries)))
+                    total += entries
+            if max(total, len(below)) > EXTENTS:
+                raise Constraint(
+                    f"inode {inode.number} has more than {EXTENTS} extents, the most that are read of a file",
+                    hint="copy it into a new file, whose blocks lie together",
+                )
+            yield from (_part(superblock, where, leaves[i : i + few]) for i in range(0, len(leaves), few))
         nodes = below
-    return leaves
+
+
+def _part(superblock: Superblock, where: str, leaves: list[tuple[_Node, Raw]]) -> MapPart:
+    """The entries of leaves, in bytes. FormatError: they are not sound."""
+    part = _in_blocks(b"".join([raw for _, raw in leaves]))
+    if not (all(starmap(_in_bounds, leaves)) and _sound(superblock, part)):
+        alone = ((node, raw) for node, raw in leaves if not _in_bounds(node, raw))
+        unsound = ((node, raw) for node, raw in leaves if not _sound(superblock, _in_blocks(bytes(raw))))
+        node, _ = next(chain(alone, unsound))
+        raise damaged(
+            where,
+            f"with extents that are empty, out of order or outside its {superblock.blocks} blocks"
+            f" (logical blocks {node.first} to {node.end})",
+            node.block * superblock.block_size or None,
+        )
+    return part.scaled(superblock.block_size)
+
+
+def _in_bounds(node: _Node, raw: Raw) -> bool:
+    """Whether a leaf keeps to the logical blocks that its parent gives it."""
+    (first,) = _FIRST.unpack_from(raw)
+    last, count = _LAST.unpack_from(raw, len(raw) - _ENTRY)
+    count -= MAX_WRITTEN if count > MAX_WRITTEN else 0
+    return bool(node.first <= first and last + count <= node.end)
+
+
+def _in_blocks(raw: bytes) -> MapPart:
+    """Entries of leaves as columns."""
+    logical = Column.field(raw, _ENTRY, (0, 1, 2, 3))
+    physical = Column.field(raw, _ENTRY, (8, 9, 10, 11, 6, 7))
+    counts = Column.field(raw, _ENTRY, (4, 5))
+    if raw[5::_ENTRY].isascii():  # the higher bytes of the lengths
+        return MapPart(logical, physical, counts, Column.repeated(0, len(counts)))
+    unwritten = counts.above(MAX_WRITTEN)
+    return MapPart(logical, physical, counts - unwritten * MAX_WRITTEN, unwritten * FIEMAP_EXTENT_UNWRITTEN)
+
+
+def _sound(superblock: Superblock, part: MapPart) -> bool:
+    """Whether entries are in order, none empty, and none ends beyond the file system."""
+    return not (part.disordered or part.bounds[1] > superblock.blocks or part.any_empty)
 
 
 def _cut(raw: Raw, entries: int) -> Raw:
@@ -172,73 +192,53 @@ def _header(raw: Raw, where: str, offset: int, room: int) -> tuple[int, int]:
     return entries, depth
 
 
-def _read_nodes(superblock: Superblock, nodes: list[_Node], read: Callable[[int, int], bytes]) -> list[memoryview]:
-    """The blocks of the nodes; neighbours on the device come in one read."""
+def _read_nodes(
+    superblock: Superblock, inode: Inode, nodes: list[_Node], read: Callable[[int, int], bytes], where: str
+) -> Iterator[tuple[_Node, memoryview]]:
+    """The nodes and their blocks, which have the right checksums; neighbours on the device come in one read."""
     size, blocks, at = superblock.block_size, [], 0
     while at < len(nodes):
         run = 1
-        while at + run < len(nodes) and run < 256 and nodes[at + run].block == nodes[at].block + run:
+        while at + run < len(nodes) and nodes[at + run].block == nodes[at].block + run:
             run += 1
         raw = memoryview(read(nodes[at].block * size, run * size))
         blocks += [raw[i : i + size] for i in range(0, run * size, size)]
         at += run
-    return blocks
+    if superblock.checksums:
+        _check(superblock, inode, nodes, blocks, where)
+    return zip(nodes, blocks, strict=True)
 
 
 def _check(superblock: Superblock, inode: Inode, nodes: list[_Node], blocks: list[memoryview], where: str) -> None:
     """Compare the checksum in each block's tail, which follows the room for ``eh_max`` entries."""
-    by_tail: dict[int, list[int]] = {}
-    for at, raw in enumerate(blocks):
-        (most,) = struct.unpack_from("<H", raw, 4)
-        by_tail.setdefault(_ENTRY + _ENTRY * most, []).append(at)
-    for tail, members in by_tail.items():
+    tails = [_ENTRY + _ENTRY * (raw[4] | raw[5] << 8) for raw in blocks]
+    for node, tail in zip(nodes, tails, strict=True):
         if tail + 4 > superblock.block_size:
-            raise damaged(f"{where}.eh_max", f"beyond block {nodes[members[0]].block}")
-        sums = crc32c_blocks(inode.seed, [blocks[at][:tail] for at in members])
-        for at, computed in zip(members, sums, strict=True):
-            (stored,) = struct.unpack_from("<I", blocks[at], tail)
-            if stored != computed:
-                raise damaged(
-                    f"{where}.et_checksum",
-                    f"{stored:#010x} in block {nodes[at].block}, the bytes give {computed:#010x}",
-                    nodes[at].block * superblock.block_size + tail,
-                )
+            raise damaged(f"{where}.eh_max", f"beyond block {node.block}")
+    wrong = first_wrong(inode.seed, [raw[: tail + 4] for raw, tail in zip(blocks, tails, strict=True)])
+    if wrong is not None:
+        raw, block, tail = blocks[wrong], nodes[wrong].block, tails[wrong]
+        (stored,) = struct.unpack_from("<I", raw, tail)
+        raise damaged(
+            f"{where}.et_checksum",
+            f"{stored:#010x} in block {block}, the bytes give {crc32c(inode.seed, raw[:tail]):#010x}",
+            block * superblock.block_size + tail,
+        )
 
 
 def _indexes(superblock: Superblock, raw: Raw, entries: int, node: _Node, where: str) -> list[_Node]:
-    found: list[_Node] = []
     if not entries:
         raise damaged(f"{where}.eh_entries", "0 in an index node")
+    blocks: list[int] = []
+    firsts: list[int] = []
+    last = node.first - 1
     for first, low, high in _INDEX.iter_unpack(_cut(raw, entries)):
         block = low | high << 32
         if not superblock.first_data_block < block < superblock.blocks:
             raise damaged(f"{where}.ei_leaf", f"block {block} of {superblock.blocks}")
-        if not (found[-1].first < first if found else node.first <= first) or first >= node.end:
+        if not last < first < node.end:
             raise damaged(f"{where}.ei_block", f"{first} out of order")
-        if found:
-            found[-1] = found[-1]._replace(end=first)
-        found.append(_Node(block, first, node.end))
-    return found
-
-
-class _Entries:
-    """Entries of leaves as columns, in blocks."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._logical = Column.field(raw, _ENTRY, (0, 1, 2, 3))
-        self._physical = Column.field(raw, _ENTRY, (8, 9, 10, 11, 6, 7))
-        counts = Column.field(raw, _ENTRY, (4, 5))
-        self._unwritten = counts.above(MAX_WRITTEN)
-        self._counts = counts - self._unwritten * MAX_WRITTEN
-
-    def sound(self, superblock: Superblock) -> bool:
-        """Whether they are in order, none empty, and none ends beyond the file system."""
-        ends = self._logical + self._counts
-        disordered = ends.any_above(self._logical.following(ends.last))
-        outside = (self._physical + self._counts).any_above(superblock.blocks)
-        return not (disordered or outside or self._counts.any_below(1))
-
-    def in_bytes(self, block_size: int) -> Extents:
-        """As FIEMAP reports them, except for LAST."""
-        logical, physical, length = (column * block_size for column in (self._logical, self._physical, self._counts))
-        return Extents(logical, physical, length, self._unwritten * FIEMAP_EXTENT_UNWRITTEN)
+        last = first
+        blocks.append(block)
+        firsts.append(first)
+    return list(map(_Node, blocks, firsts, [*firsts[1:], node.end]))

@@ -23,7 +23,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from xlpy.dom0.ext4.inode import Inode
     from xlpy.dom0.ext4.superblock import Superblock
@@ -95,9 +95,9 @@ class Zones:
         """
         size = self._superblock.block_size
         others = [zone for zone in self.zones if zone.inode != inode.number]
-        own = [Zone(block, block + 1, "its own extent tree") for block in nodes]
+        own = [Zone(first, end, "its own extent tree") for first, end in _joined(nodes)]
         own += [Zone(block, block + 1, "its own attributes") for block in (inode.attributes,) if block]
-        own_extents = Extents.of([Extent(0, zone.first * size, size, 0) for zone in own])
+        own_extents = Extents.of([Extent(0, z.first * size, (z.end - z.first) * size, 0) for z in own])
         for what, where, zones in (
             ("the extent at {:#x}", extents, [*others, *own]),
             ("a block of its extent tree or attributes", own_extents, others),
@@ -244,27 +244,32 @@ def _runs(extents: Extents, size: int) -> list[Zone]:
     return [Zone(one.physical // size, (one.physical + one.length) // size, "") for one in extents]
 
 
+def _joined(blocks: Iterable[int]) -> Iterable[tuple[int, int]]:
+    """Blocks as ranges, neighbours in one."""
+    ends: dict[int, int] = {}  # of ranges, by where they end
+    for block in sorted(blocks):
+        ends[block + 1] = ends.pop(block, block)
+    return ((first, end) for end, first in ends.items())
+
+
 def _meeting(extents: Extents, zones: Sequence[Zone], size: int) -> tuple[int, Zone, int] | None:
     """The first zone that an extent meets: (logical offset in bytes, the zone, the block)."""
-    if not len(extents) or not zones:
-        return None
-    starts, lengths = extents.physical, extents.length
-    ends = starts + lengths
-    begin: Sequence[int] = memoryview(bytes(starts)).cast("Q")
-    stop: Sequence[int] = memoryview(bytes(ends)).cast("Q")
-    if ends.any_above(starts.following(ends.last)):
-        if starts.any_below(ends.following(0)):
-            rows = sorted(zip(starts, ends, strict=True))
-            begin, stop = [row[0] for row in rows], list(accumulate((row[1] for row in rows), max))
-        else:  # they lie in reverse order
+    for part in extents.parts:
+        low, high = part.bounds
+        near = [zone for zone in zones if zone.first * size < high and zone.end * size > low and zone.first < zone.end]
+        if not near:
+            continue
+        begin: Sequence[int] = memoryview(bytes(part.physical)).cast("Q")
+        stop: Sequence[int] = memoryview(bytes(part.ends)).cast("Q")
+        if part.falling:
             begin, stop = begin[::-1], stop[::-1]
-    low, high = begin[0], stop[-1]
-    for zone in zones:
-        first, end = zone.first * size, zone.end * size
-        if first < high and end > low and first < end:
-            at = bisect_left(begin, end) - 1  # the last extent that begins before the zone ends
-            if at >= 0 and stop[at] > first:
-                return _place(extents, zone, first, end, size)
+        elif not part.rising:
+            rows = sorted(zip(begin, stop, strict=True))
+            begin, stop = [row[0] for row in rows], list(accumulate((row[1] for row in rows), max))
+        for zone in near:
+            at = bisect_left(begin, zone.end * size) - 1  # the last extent that begins before the zone ends
+            if at >= 0 and stop[at] > zone.first * size:
+                return _place(extents, zone, zone.first * size, zone.end * size, size)
     return None
 
 

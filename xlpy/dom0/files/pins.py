@@ -140,4 +140,4 @@ def digest(extents: Extents) -> str:
     from xlpy.columns import interleave
     from xlpy.digest import blake2b
 
-    return blake2b(interleave(extents.columns), digest_size=16).hexdigest()
+    return blake2b(b"".join(interleave(part.columns) for part in extents.parts), digest_size=16).hexdigest()

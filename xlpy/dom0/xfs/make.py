@@ -165,9 +165,10 @@ def _settle(scratch: int, file: NewFile, base: int) -> None:
     finally:
         image.close()
     core = parse_inode(image.superblock, inode.number, raw, place)
-    if sum(extents.length) < file.size or core.format != "extents":
+    mapped = sum(extent.length for extent in extents)
+    if mapped < file.size or core.format != "extents":
         raise Constraint(
-            f"{file.path}: mkfs.xfs made it in {len(extents)} extents of {sum(extents.length)} bytes in all;"
+            f"{file.path}: mkfs.xfs made it in {len(extents)} extents of {mapped} bytes in all;"
             f" {file.size} bytes in a list inside the inode are required",
             hint="make the file smaller, or the namespace larger",
         )

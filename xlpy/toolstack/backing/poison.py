@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+
 from xlpy.addr import SECTOR, Spa, Span
-from xlpy.errors import NotFound, Unsafe
+from xlpy.errors import HypercallError, NotFound, Unsafe
+from xlpy.toolstack.backing.refusals import refuse_unregistered
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.kernel import Dom0
+    from xlpy.hypervisor.xen import Xen
     from xlpy.toolstack.backing.resolve import Resolved
 
 
@@ -44,4 +49,24 @@ def refuse(resolved: Resolved, bad: list[Span[Spa]]) -> None:
             f"{resolved.path}: host memory at {bad[0]}{more} is poisoned: a guest that reads it gets a machine check",
             code="XLPY-PMEM-POISON",
             hint=f"cat /sys/block/{resolved.device}/badblocks; writing whole blocks there clears it on most DIMMs",
+        )
+
+
+def refuse_unmappable(xen: Xen, dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
+    """What the hypervisor would find on mapping a backing, whichever domain has it now.
+
+    Raises:
+        HypercallError: Xen does not know the device, or a line is poisoned.
+    """
+    refuse_unregistered(xen, dom0, path, resolved.device, resolved.first)
+    refuse_poisoned(dom0, path, resolved)
+
+
+def refuse_poisoned(dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
+    """For a dry run: what the hypervisor would find on mapping the backing. HypercallError: a line is poisoned."""
+    for bad in poisoned(dom0, resolved):
+        raise HypercallError(
+            f"{path}: the host memory at {bad} is poisoned",
+            errno.EIO,
+            hint="choose a file or a partition beside it",
         )

@@ -1,14 +1,19 @@
-"""Why a backing with valid addresses still cannot be given to a guest: it is in use, read-only, or cached."""
+"""Why a backing with valid addresses still cannot be given to a guest: in use, read-only, cached, unknown to Xen."""
 
 from __future__ import annotations
 
-from xlpy.errors import Conflict, Unsafe
+import errno
+
+from xlpy.errors import Conflict, HypercallError, Unsafe
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from xlpy.addr import Spa, Span
+    from xlpy.dom0.emulated import EmulatedDom0
     from xlpy.dom0.kernel import FileState, Mount
+    from xlpy.hypervisor.xen import Xen
 
 
 def refuse_used(path: str, users: Sequence[str], hint: str = "end that use, or choose another backing") -> None:
@@ -89,4 +94,18 @@ def refuse_page_cache(path: str, mount: Mount, state: FileState) -> None:
         code="XLPY-PMEM-NOT-DAX",
         hint=f"umount {mount.mountpoint}; mount -o dax {mount.device} {mount.mountpoint} (in fsdax mode only); or make "
         "the file in a directory with chattr +x",
+    )
+
+
+def refuse_unregistered(xen: Xen, dom0: EmulatedDom0, path: str, device: str, first: Span[Spa]) -> None:
+    """HypercallError: Xen does not know the device of a backing, of which ``first`` is the first piece."""
+    if xen.registered(first):
+        return
+    known = [one for one in dom0.list_namespaces() if device in (one.get("blockdev"), one.get("chardev"))]
+    reason = known[0].get("reason", "it was not reported") if known else "it was not reported"
+    raise HypercallError(
+        f"{path}: Xen does not know {device}: {reason}",
+        errno.ENXIO,
+        code="XLPY-PMEM-UNREGISTERED",
+        hint="xlpy pmem list shows what Xen knows; ndctl create-namespace --reserve xen makes room for it",
     )

@@ -7,10 +7,11 @@ device, and what cannot be mapped safely is refused with the reason and a sugges
 from __future__ import annotations
 
 from _operator import gt
+from itertools import chain, pairwise
 
 from xlpy.addr import PAGE, SECTOR, Spa, Span, align_up
 from xlpy.columns import Column, records
-from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, SAY_NOTHING
+from xlpy.dom0.extents import FIEMAP_EXTENT_LAST, SAY_NOTHING, MapPart
 from xlpy.errors import Conflict, Constraint, NotFound, Unsafe
 from xlpy.functions import cached_property
 from xlpy.records import NamedTuple
@@ -44,30 +45,41 @@ class Resolved:
         kind: ``device``, ``partition``, ``devdax`` or ``file``.
         device: the pmem disk, such as ``pmem0``, or the devdax device.
         size: usable bytes.
-        columns: of the pieces: logical offsets, SPAs, lengths, flags. There may be tens of thousands.
+        pieces: columns of them in parts: logical offsets, places, lengths, flags. There may be tens of thousands.
+        base: the SPA from which places count.
     """
 
-    def __init__(self, path: str, kind: str, device: str, size: int, columns: Sequence[Column]) -> None:
+    def __init__(
+        self, path: str, kind: str, device: str, size: int, pieces: Sequence[Sequence[Column]], base: int = 0
+    ) -> None:
         self.path, self.kind, self.device, self.size = path, kind, device, size
-        self.columns = columns
+        self._pieces, self._base = pieces, base
+
+    @property
+    def parts(self) -> Iterator[Sequence[Column]]:
+        """Columns of the pieces in parts: logical offsets, SPAs, lengths, flags."""
+        return ((logical, place + self._base, *more) for logical, place, *more in self._pieces)
 
     @cached_property
     def extents(self) -> tuple[Piece, ...]:
         """Pieces in logical order that cover ``[0, size)`` without a hole."""
-        return tuple(records(Piece, self.columns))
+        return tuple(piece for columns in self.parts for piece in records(Piece, columns))
 
     @property
     def first(self) -> Span[Spa]:
         """The span of the first piece."""
-        _, starts, lengths, _ = self.columns
+        _, starts, lengths, _ = next(self.parts)
         return Span(Spa(starts.first), lengths.first)
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """SPA and length of each piece."""
+        return chain.from_iterable(zip(starts, lengths, strict=True) for _, starts, lengths, _ in self.parts)
 
     @cached_property
     def spans(self) -> tuple[Span[Spa], ...]:
         """The extents as SPA spans in logical order, neighbours joined."""
-        _, starts, lengths, _ = self.columns
         joined: list[tuple[int, int]] = []
-        for start, length in zip(starts, lengths, strict=True):
+        for start, length in self.pairs():
             if joined and sum(joined[-1]) == start:
                 joined[-1] = (joined[-1][0], joined[-1][1] + length)
             else:
@@ -162,7 +174,7 @@ def _device(dom0: Dom0, path: str, name: str, read_only: bool) -> Resolved:
     for check in device_checks(dom0, path, name, span, read_only):
         check()
     whole = [Column.of([number]) for number in (0, span.start, span.size, FIEMAP_EXTENT_LAST)]
-    return Resolved(path, kind, disk, span.size, whole)
+    return Resolved(path, kind, disk, span.size, [whole])
 
 
 def device_checks(dom0: Dom0, path: str, name: str, span: Span[Spa], read_only: bool) -> Iterator[Callable[[], object]]:
@@ -211,7 +223,7 @@ def _memory(path: str, name: str, spans: Sequence[Span[Spa]]) -> Resolved:
     check_size(path, size)
     flags = [0] * (count - 1) + [FIEMAP_EXTENT_LAST]
     offsets = [sum(sizes[:at]) for at in range(count)]
-    return Resolved(path, "devdax", name, size, [Column.of(column) for column in (offsets, starts, sizes, flags)])
+    return Resolved(path, "devdax", name, size, [[Column.of(column) for column in (offsets, starts, sizes, flags)]])
 
 
 def _file(dom0: Dom0, path: str, size: int, read_only: bool) -> Resolved:
@@ -219,7 +231,7 @@ def _file(dom0: Dom0, path: str, size: int, read_only: bool) -> Resolved:
     _, disk, span = window(dom0, path, mount.device.rpartition("/")[2])
     for check in file_checks(dom0, path, size, mount, read_only):
         check()
-    return Resolved(path, "file", disk, size, checked_extents(path, size, span, dom0.fiemap(path)))
+    return Resolved(path, "file", disk, size, checked_extents(path, size, span, dom0.fiemap(path)), span.start)
 
 
 def file_checks(dom0: Dom0, path: str, size: int, mount: Mount, read_only: bool) -> Iterator[Callable[[], object]]:
@@ -246,24 +258,31 @@ def check_size(path: str, size: int) -> None:
         )
 
 
-def checked_extents(path: str, size: int, window: Span[Spa], extents: Extents) -> Sequence[Column]:
-    """The extents as columns of pieces of ``[0, size)``, each proved safe to map.
+def checked_extents(path: str, size: int, window: Span[Spa], extents: Extents) -> Sequence[Sequence[Column]]:
+    """The extents as columns of pieces of ``[0, size)``, each proved safe to map; in parts, places as in ``extents``.
 
-    All are looked at together, column by column; one by one only when something is wrong, to say what.
+    Those of a part are looked at together, column by column; one by one only when something is wrong, to say what.
     """
-    inside = extents.logical.below(size).ones()  # blocks kept beyond the end are not the file's
-    if not inside:
+    parts, point = [], 0
+    for part in extents.parts:
+        beyond = point >= size
+        if part.logical.any_below(size) if beyond else part.logical.first != point:
+            raise _fault(path, size, window, extents)
+        if beyond:
+            continue  # blocks kept beyond the end are not the file's
+        cut = part.logical.last >= size
+        if cut:
+            inside = part.logical.below(size).ones()
+            part = MapPart(*(column.head(inside) for column in part.columns))
+        ordered = part.gapless and part.logical.last < size and (part.end >= size or not cut)
+        bits = (part.physical | part.length) & PAGE - 1 | part.flags & _UNFIT
+        if not ordered or bits.any() or part.any_empty:
+            raise _fault(path, size, window, extents)
+        point = part.end
+        parts.append(part if point <= size else part.ending(part.length.last - (point - size), part.flags.last))
+    if point < size or any(part.bounds[1] > window.size for part in parts) or _overlap(parts):
         raise _fault(path, size, window, extents)
-    logical, physical, length, flags = (column.head(inside) for column in extents.columns)
-    end = logical.last + length.last
-    covered = logical.first == 0 and logical + length == logical.following(end) and logical.last < size <= end
-    if not covered or ((physical | length) & PAGE - 1 | flags & _UNFIT).any() or length.any_below(1):
-        raise _fault(path, size, window, extents)
-    length = length.ending(size - logical.last)
-    ends = physical + length
-    if ends.any_above(window.size) or _overlap(physical, ends):
-        raise _fault(path, size, window, extents)
-    return logical, physical + window.start, length, flags
+    return [part.columns for part in parts]
 
 
 def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
@@ -272,8 +291,12 @@ def _fault(path: str, size: int, window: Span[Spa], extents: Extents) -> Unsafe:
     return fault(path, size, window, extents)
 
 
-def _overlap(starts: Column, ends: Column) -> bool:
+def _overlap(parts: Sequence[MapPart]) -> bool:
     """Whether two ranges meet. Those that rise or fall throughout do not; others are sorted, and compared in pages."""
-    if not ends.any_above(starts.following(ends.last)) or not starts.any_below(ends.following(0)):
+    if all(part.rising for part in parts) and all(a.bounds[1] <= b.bounds[0] for a, b in pairwise(parts)):
         return False
-    return any(map(gt, sorted(ends // PAGE), sorted(starts // PAGE)[1:]))
+    if all(part.falling for part in parts) and all(a.bounds[0] >= b.bounds[1] for a, b in pairwise(parts)):
+        return False
+    starts = sorted(start for part in parts for start in part.physical // PAGE)
+    ends = sorted(end for part in parts for end in part.ends // PAGE)
+    return any(map(gt, ends, starts[1:]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 
-from xlpy.errors import Conflict, HypercallError
+from xlpy.errors import Conflict
 from xlpy.private import folder
+from xlpy.toolstack.backing.refusals import refuse_unregistered
 from xlpy.toolstack.backing.resolve import resolve
 from xlpy.toolstack.domain.record import VnvdimmRecord
 from xlpy.typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ class Backings:
         _refuse_overlaps(name, found)
         for entry, resolved in found:
             self._refuse_taken(entry, resolved)
-            refuse_unregistered(self.xen, self.dom0, entry.file, resolved)
+            refuse_unregistered(self.xen, self.dom0, entry.file, resolved.device, resolved.first)
 
     def _refuse_taken(self, entry: VnvdimmEntry, resolved: Resolved) -> None:
         for span in resolved.spans:
@@ -142,39 +142,3 @@ def _refuse_overlaps(name: str, found: list[tuple[VnvdimmEntry, Resolved]]) -> N
                 code="XLPY-PMEM-TWICE",
                 hint="give each vNVDIMM a backing of its own",
             )
-
-
-def refuse_unregistered(xen: Xen, dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
-    """HypercallError: Xen does not know the device of a backing."""
-    if xen.pmem.registered(resolved.first):
-        return
-    known = [one for one in dom0.list_namespaces() if resolved.device in (one.get("blockdev"), one.get("chardev"))]
-    reason = known[0].get("reason", "it was not reported") if known else "it was not reported"
-    raise HypercallError(
-        f"{path}: Xen does not know {resolved.device}: {reason}",
-        errno.ENXIO,
-        code="XLPY-PMEM-UNREGISTERED",
-        hint="xlpy pmem list shows what Xen knows; ndctl create-namespace --reserve xen makes room for it",
-    )
-
-
-def refuse_unmappable(xen: Xen, dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
-    """What the hypervisor would find on mapping a backing, whichever domain has it now.
-
-    Raises:
-        HypercallError: Xen does not know the device, or a line is poisoned.
-    """
-    refuse_unregistered(xen, dom0, path, resolved)
-    refuse_poisoned(dom0, path, resolved)
-
-
-def refuse_poisoned(dom0: EmulatedDom0, path: str, resolved: Resolved) -> None:
-    """For a dry run: what the hypervisor would find on mapping the backing. HypercallError: a line is poisoned."""
-    from xlpy.toolstack.backing.poison import poisoned
-
-    for bad in poisoned(dom0, resolved):
-        raise HypercallError(
-            f"{path}: the host memory at {bad} is poisoned",
-            errno.EIO,
-            hint="choose a file or a partition beside it",
-        )

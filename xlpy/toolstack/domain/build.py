@@ -14,7 +14,7 @@ from xlpy.errors import ConfigError, Conflict, Constraint, FirmwareStopped, Xlpy
 from xlpy.firmware.layout import HVM_INFO, HVMLOADER_BASE, RESERVED_PGSTART, SPECIAL_PAGES
 from xlpy.functions import cached_property
 from xlpy.toolstack.domain import build_info as settings
-from xlpy.toolstack.domain.backings import Backings, refuse_poisoned
+from xlpy.toolstack.domain.backings import Backings
 from xlpy.toolstack.domain.board import devices
 from xlpy.toolstack.domain.build_info import MAXMEM_SLACK
 from xlpy.toolstack.domain.device_rows import attached
@@ -121,6 +121,8 @@ class Builder:
             end = _module_end(path, _content(kind, path), end, layout)
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
+        from xlpy.toolstack.backing.poison import refuse_poisoned
+
         for entry, resolved in backings:
             refuse_poisoned(self.dom0, entry.file, resolved)
             taken.append(Span(place(resolved, ram, taken), resolved.size))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from _operator import add, eq
-from itertools import islice
-
 from xlpy.addr import GIB, KIB, MIB, PAGE
 from xlpy.errors import Constraint
 from xlpy.typing import TYPE_CHECKING
@@ -23,10 +20,11 @@ MOST_ENTRIES = 32768
 
 def _pieces(resolved: Resolved) -> int:
     """How many spans there will be, without making them."""
-    _, starts, lengths, _ = resolved.columns
-    ends = map(add, starts, lengths)
-    joined: int = sum(map(eq, ends, islice(starts, 1, None)))
-    return len(starts) - joined
+    count, end = 0, None
+    for start, length in resolved.pairs():
+        count += start != end
+        end = start + length
+    return count
 
 
 def paging_kib(config: DomainConfig) -> int:

@@ -130,7 +130,7 @@ def _device(dom0: Dom0, path: str, number: tuple[int, int], read_only: bool, not
     kind, disk, span = placed
     for check in device_checks(dom0, path, name, span, read_only):
         notes.ask(check)
-    whole = Resolved(path, kind, disk, span.size, [Column.of([n]) for n in (0, span.start, span.size, 0)])
+    whole = Resolved(path, kind, disk, span.size, [[Column.of([n]) for n in (0, span.start, span.size, 0)]])
     notes.ask(lambda: poison.refuse(whole, poison.poisoned(dom0, whole)))
     return _report(path, kind, whole, notes)
 
@@ -145,8 +145,8 @@ def _file(dom0: Dom0, path: str, size: int, read_only: bool, notes: _Notes) -> B
         extents = notes.ask(lambda: dom0.fiemap(path))
         disk, span = (placed[1], placed[2]) if placed else ("", Span(Spa(0), 1 << 62))
         if extents is not None and size:
-            columns = notes.ask(lambda: checked_extents(path, size, span, extents))
-            whole = columns and Resolved(path, "file", disk, size, columns)
+            parts = notes.ask(lambda: checked_extents(path, size, span, extents))
+            whole = parts and Resolved(path, "file", disk, size, parts, span.start)
         if whole is not None and disk:
             notes.ask(lambda: poison.refuse(whole, poison.poisoned(dom0, whole)))
     return _report(path, "file", whole, notes)._replace(size=size)
