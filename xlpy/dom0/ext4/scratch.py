@@ -15,7 +15,7 @@ import os
 
 from xlpy.dom0.ext4.journal import ByteEdit
 from xlpy.dom0.ext4.reader import Ext4
-from xlpy.dom0.ext4.superblock import RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM, SUPERBLOCK_OFFSET
+from xlpy.dom0.ext4.superblock import RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM
 from xlpy.errors import FormatError, file_error
 from xlpy.hw.media import trouble
 from xlpy.records import NamedTuple
@@ -30,7 +30,6 @@ _UNIT = 4096  # at least what the file systems of the machine keep a hole or a c
 _BLOCK = 1024  # the least that a block has
 _RUN = 1 << 20
 _INODES_UNUSED, _BLOCKS_UNUSED = 0x1, 0x2  # flags of a group descriptor
-_MMP = 0x100
 
 
 class _Group(NamedTuple):
@@ -171,9 +170,8 @@ class ScratchCopy:
 
     def _copy_metadata(self, superblock: Superblock) -> None:
         size = superblock.block_size
-        (mmp,) = struct.unpack_from("<Q", self.read(SUPERBLOCK_OFFSET, 1024), 0x168)
-        if superblock.incompat & _MMP:
-            self._copy(mmp * size, size)
+        if superblock.mmp_block:
+            self._copy(superblock.mmp_block * size, size)
         for group in self._groups:
             if not group.flags & _BLOCKS_UNUSED:
                 self._copy(group.block_bitmap * size, size)

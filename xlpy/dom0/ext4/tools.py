@@ -12,14 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
 
+    Act = Callable[[], tuple[int, str, str]]
+    Observer = Callable[[str, str, Act], tuple[int, str, str]]
+
 _SYSTEM_FOLDERS = ("/sbin", "/usr/sbin", "/usr/local/sbin")  # not in the PATH of ordinary users
 _PACKAGES = {"mkfs.xfs": "xfsprogs"}  # of others than e2fsprogs
 _NO_SPACE = ("could not allocate", "no free space", "no space")
-
-
-if TYPE_CHECKING:
-    Act = Callable[[], tuple[int, str, str]]
-    Observer = Callable[[str, str, Act], tuple[int, str, str]]
 
 observer: Observer | None = None  # runs programs in our place: called with the program, the image, and what runs it
 
