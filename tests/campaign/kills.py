@@ -104,6 +104,16 @@ main()
 """
 
 
+def half_known(root: Path) -> set[tuple[int, int]]:
+    """Ranges of which Xen knows what is no whole namespace of Dom0's, or Dom0 believes that and Xen does not."""
+    host = Host.open(root)
+    known = {(one.region.start << 12, one.region.end << 12) for one in host.xen.pmem.regions}
+    told = zip(host.dom0.namespaces, host.dom0.reports, strict=True)
+    reported = {(int(one.span.start), int(one.span.end)) for one, report in told if report.registered}
+    host.store.close()
+    return known ^ reported
+
+
 class Subject:
     """A command that is killed again and again, and the states before and after it."""
 
@@ -151,6 +161,8 @@ class Subject:
             if wrong in self.broken and not made:
                 continue
             self.figures.find(f"{what}: {wrong}")
+        for start, end in half_known(self.root):
+            self.figures.find(f"{what}: Xen and Dom0 disagree on [{start:#x}, {end:#x})")
 
 
 def run(rng: random.Random, folder: Path, figures: Figures) -> None:
