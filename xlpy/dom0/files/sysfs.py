@@ -61,9 +61,10 @@ class Sysfs:
             self._add_dimm(dimm)
         for region in bus.regions:
             self._add_region(region, bus.persistence)
-        holders = {one.dev: (self._add_namespace(one), bus.region(one.region).read_only) for one in namespaces}
+        shown = {one.dev: (self._add_namespace(one), one) for one in namespaces}
         for device in devices:
-            self._add_block(device, *holders[device.namespace])
+            holder, one = shown[device.namespace]
+            self._add_block(device, holder, one.mode == "sector", bus.region(one.region).read_only)
         for use in uses:
             if use.dev:
                 self._add_use(use)
@@ -286,7 +287,7 @@ class Sysfs:
         self._link(f"/sys/bus/dax/devices/{one.char}", path)
         self._link(f"/sys/dev/char/{number}", path)
 
-    def _add_block(self, device: BlockDevice, holder: str, read_only: bool) -> None:
+    def _add_block(self, device: BlockDevice, holder: str, in_sectors: bool, read_only: bool) -> None:
         disk = f"{holder}/block/{device.disk}"
         path = f"{disk}/{device.name}" if device.partition else disk
         number = f"{device.number[0]}:{device.number[1]}"
@@ -296,7 +297,6 @@ class Sysfs:
         if device.partition:
             self._put(path, partition=device.partition, start=device.offset // SECTOR)
             return
-        in_sectors = device.disk.endswith("s")
         self._link(f"/sys/block/{device.name}", path)
         self._link(f"{path}/device", holder)
         self._put(
