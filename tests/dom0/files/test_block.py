@@ -124,6 +124,7 @@ def test_mbr_logical_partitions():
     image[5096 * 512 : 5096 * 512 + 512] = mbr((0x83, 64, 200), (0, 0, 0))
     assert read_table(reader(image), SIZE).partitions == (
         Partition(1, 2048 * 512, 1024 * 512),
+        Partition(2, 4096 * 512, 1024),  # of the extended one itself, for boot loaders
         Partition(5, (4096 + 64) * 512, 100 * 512),
         Partition(6, (5096 + 64) * 512, 200 * 512),
     )
@@ -134,20 +135,38 @@ def test_a_loop_of_extended_boot_records_ends():
     image[:512] = mbr((0x05, 4096, 4096))
     image[4096 * 512 : 4096 * 512 + 512] = mbr((0x83, 64, 100), (0x05, 64, 64))
     image[4160 * 512 : 4160 * 512 + 512] = mbr((0x83, 1, 1), (0x05, 64, 64))
-    assert len(read_table(reader(image), SIZE).partitions) == 128
+    assert len(read_table(reader(image), SIZE).partitions) == 1 + 251
 
 
-def test_entries_beyond_the_disk_are_left_out():
+@pytest.mark.parametrize("second", [(0, 0, 0), (0x83, 0, 0)])
+def test_a_loop_of_extended_boot_records_without_partitions_ends(second):
     image = bytearray(SIZE)
-    image[:512] = mbr((0x83, 2048, 2**32 - 1), (0x83, 4096, 8))
-    assert read_table(reader(image), SIZE).partitions == (Partition(2, 4096 * 512, 4096),)
+    image[:512] = mbr((0x05, 4096, 4096))
+    for at in (4096, 4160):
+        image[at * 512 : at * 512 + 512] = mbr(second, (0x05, 64, 64))
+    assert read_table(reader(image), SIZE).partitions == (Partition(1, 4096 * 512, 1024),)
 
 
-@pytest.mark.parametrize(("count", "fits"), [(8, True), (9, False)])
-def test_an_entry_may_end_where_the_disk_does(count, fits):
+def test_logical_partitions_of_two_extended_ones_have_numbers_of_their_own():
     image = bytearray(SIZE)
-    image[:512] = mbr((0x83, SIZE // 512 - 8, count))
-    assert read_table(reader(image), SIZE).partitions == ((Partition(1, SIZE - 4096, 4096),) if fits else ())
+    image[:512] = mbr((0x05, 2048, 1024), (0x0F, 4096, 1024))
+    image[2048 * 512 : 2048 * 512 + 512] = mbr((0x83, 64, 100))
+    image[4096 * 512 : 4096 * 512 + 512] = mbr((0x83, 64, 200))
+    assert [one.number for one in read_table(reader(image), SIZE).partitions] == [1, 2, 5, 6]
+
+
+def test_the_last_two_entries_of_an_extended_boot_record_must_lie_inside():
+    image = bytearray(SIZE)
+    image[:512] = mbr((0x05, 4096, 1024))
+    image[4096 * 512 : 4096 * 512 + 512] = mbr((0, 0, 0), (0, 0, 0), (0x83, 64, 960), (0x83, 64, 961))
+    assert read_table(reader(image), SIZE).partitions[1:] == (Partition(5, 4160 * 512, 960 * 512),)
+
+
+@pytest.mark.parametrize("count", [8, 9, 2**32 - 1])
+def test_an_entry_ends_where_the_disk_does(count):
+    image = bytearray(SIZE)
+    image[:512] = mbr((0x83, SIZE // 512 - 8, count), (0x83, SIZE // 512, 8))
+    assert read_table(reader(image), SIZE).partitions == (Partition(1, SIZE - 4096, 4096),)
 
 
 def test_no_table():

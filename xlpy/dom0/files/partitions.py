@@ -14,13 +14,14 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 LINUX_FILESYSTEM = bytes.fromhex("af3dc60f838472478e793d69d8477de4")  # 0FC63DAF-8483-4772-8E79-3D69D8477DE4
 MBR_PROTECTIVE, MBR_LINUX = 0xEE, 0x83
 _EXTENDED = (0x05, 0x0F, 0x85)
 _ENTRIES, _ENTRY_SIZE = 128, 128
-_LOGICAL_MAX = 128  # a chain of extended boot records longer than this is a loop
+_FIRST_LOGICAL, _LAST = 5, 255  # numbers of partitions
+_EMPTY = 100  # extended boot records without a partition in a row: more are a loop
 
 _HEADER = Struct("<8sIIIIQQQQ16sQIII")  # 92 bytes
 _ENTRY = Struct("<16s16sQQQ72s")
@@ -165,31 +166,58 @@ def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> Part
 def _read_mbr(
     read: Callable[[int, int], bytes], size: int, sector: int, primary: list[tuple[int, bytes, int, bytes, int, int]]
 ) -> PartitionTable:
+    """The partitions of an MBR, as Linux has them (6.1, block/partitions/msdos.c and core.c).
+
+    An entry counts when it has sectors, whatever its type. What reaches beyond the disk is cut. Only the first sectors
+    of an extended partition are a device; logical ones are numbered from 5 on.
+    """
     found = []
 
     def keep(number: int, first: int, count: int) -> None:
-        if first and count and (first + count) * sector <= size:
-            found.append(Partition(number, first * sector, count * sector))
+        start = first * sector
+        if start < size:
+            found.append(Partition(number, start, min(count * sector, size - start)))
 
+    logical = _FIRST_LOGICAL
     for number, (_status, _from, kind, _to, first, count) in enumerate(primary, 1):
-        if kind in _EXTENDED:
-            for logical, (start, length) in enumerate(_logical(read, size, sector, first), 5):
+        if count and kind in _EXTENDED:
+            keep(number, first, min(count, max(1, 1024 // sector)))
+            for start, length in _logical(read, size, sector, first, count):
+                if logical > _LAST:
+                    break
                 keep(logical, start, length)
-        elif kind:
+                logical += 1
+        elif count:
             keep(number, first, count)
     return PartitionTable("dos", tuple(sorted(found)))
 
 
-def _logical(read: Callable[[int, int], bytes], size: int, sector: int, base: int) -> list[tuple[int, int]]:
-    """(first, count) of each logical partition in the chain of boot records that starts at block ``base``."""
-    found: list[tuple[int, int]] = []
-    at = base
-    while at and (at + 1) * sector <= size and len(found) < _LOGICAL_MAX:
+def _logical(
+    read: Callable[[int, int], bytes], size: int, sector: int, base: int, extent: int
+) -> Iterator[tuple[int, int]]:
+    """(first, count) of each logical partition in the chain of boot records of an extended one.
+
+    Args:
+        read, size, sector: as for ``read_table``.
+        base, extent: first block and number of blocks of the extended partition.
+    """
+    at, room, empty = base, extent, 0
+    while empty < _EMPTY and (at + 1) * sector <= size:
+        empty += 1
         record = read(at * sector, 512)
         if record[510:512] != b"\x55\xaa":
-            break
-        data, link = (_MBR_ENTRY.unpack_from(record, 446 + 16 * i) for i in range(2))
-        if data[2] and data[2] not in _EXTENDED:
-            found.append((at + data[4], data[5]))
-        at = base + link[4] if link[2] in _EXTENDED and link[4] else 0
-    return found
+            return
+        link = None
+        for slot in range(4):
+            _, _, kind, _, first, count = _MBR_ENTRY.unpack_from(record, 446 + 16 * slot)
+            if count and kind in _EXTENDED:
+                link = link or (base + first, count)
+            elif count:
+                start = at + first
+                inside = first + count <= room and base <= start and start + count <= base + extent
+                if slot < 2 or inside:  # the last two may hold anything
+                    empty = 0
+                    yield start, count
+        if link is None:
+            return
+        at, room = link
