@@ -3,8 +3,10 @@
 import errno
 import fcntl
 import os
+import re
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,6 +17,7 @@ import pytest
 from dom0.ext4.images import MIB, UUID, Image, mounted, need
 
 from xlpy.dom0.ext4 import tools
+from xlpy.dom0.ext4.checksum import crc32c
 from xlpy.dom0.ext4.edit import STATES, Ext4Editor
 from xlpy.dom0.ext4.guard import lock_path
 from xlpy.dom0.ext4.journal import ByteEdit, Journal
@@ -405,6 +408,44 @@ def test_the_flag_is_right_in_inodes_of_any_shape(tmp_path, options, features):
         pin(editor, "/f", on)
         assert f"Flags: {flags}" in image.debugfs("stat /f")
         image.fsck()
+
+
+@pytest.mark.parametrize(
+    ("options", "features", "words"),
+    [
+        ((), "quota", "quota (debugfs does not keep its accounts)"),
+        ((), "inline_data", "the file system has inline_data"),
+        ((), "read-only", "changed here: read-only"),
+        ((), "0x20000", "unknown read-only feature 0x20000"),
+    ],
+)
+def test_features_with_which_nothing_is_changed(tmp_path, options, features, words):
+    """Linux keeps quotas right, debugfs does not; with the others Linux changes nothing itself, or debugfs cannot."""
+    made = features if features in ("quota", "inline_data") else ""
+    image = Image(tmp_path / "fs.img").mke2fs(*options, features=made)
+    if not made:
+        raw = bytearray(image.peek(1024, 1024))
+        bit = 0x1000 if features == "read-only" else int(features, 16)
+        struct.pack_into("<I", raw, 0x64, struct.unpack_from("<I", raw, 0x64)[0] | bit)
+        struct.pack_into("<I", raw, 1020, crc32c(0xFFFFFFFF, bytes(raw[:1020])))
+        image.poke(1024, raw)
+    before = Path(image.path).read_bytes()
+    with pytest.raises(Unsafe, match=re.escape(words)) as caught:
+        Ext4Editor(image.path, 0, image.size).mkfile("/f", 4096)
+    assert caught.value.code == "XLPY-EXT4-FEATURE"
+    with Ext4Image(image.path) as fs:
+        assert fs.listdir(fs.lookup("/")).keys() == {"lost+found"}
+    assert Path(image.path).read_bytes() == before
+
+
+def test_descriptors_in_the_middle_of_the_device(tmp_path):
+    """With meta_bg debugfs stores into the copies of descriptors too, which lie in three groups of each run."""
+    image = Image(tmp_path / "fs.img", 300 * MIB).mke2fs("-g", 1024, features="meta_bg,^resize_inode")
+    editor = Ext4Editor(image.path, 0, image.size)
+    editor.mkfile("/d/f", 5 * MIB)
+    editor.mkfile("/d/g", 5 * MIB, "fragmented")
+    editor.unlink("/d/f")
+    image.fsck()
 
 
 def test_an_unprepared_file_that_is_immutable(editor):

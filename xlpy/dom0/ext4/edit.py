@@ -21,6 +21,7 @@ from xlpy.dom0.ext4.layout import aligned, missing, runs, unwritten, written_at
 from xlpy.dom0.ext4.media import opened, punch
 from xlpy.dom0.ext4.reader import Ext4Image
 from xlpy.dom0.ext4.scratch import ScratchCopy
+from xlpy.dom0.ext4.superblock import INCOMPAT_INLINE_DATA
 from xlpy.dom0.ext4.tools import debugfs, no_space, quote
 from xlpy.dom0.ext4.tree import MAX_WRITTEN
 from xlpy.dom0.image import written_places
@@ -100,6 +101,12 @@ class Ext4Editor(InPlace):
             _check_space(fs, blocks + pieces // (ENTRIES_PER_NODE // 2) + 4, f"{path} needs {blocks} blocks")
             if size > fs.block_size << 32:
                 raise Constraint(f"{path}: a file of {size} bytes; ext4 ends at {fs.block_size << 32}")
+            if blocks and fs.superblock.incompat & INCOMPAT_INLINE_DATA:
+                raise Unsafe(
+                    "the file system has inline_data: debugfs makes a new file inside its inode and cannot add blocks",
+                    code="XLPY-EXT4-FEATURE",
+                    hint="make the file in a guest, or the file system with mke2fs -t ext4 -b 4096",
+                )
             if _exists(fs, path):
                 raise Conflict(f"{path} exists already", hint="choose another name, or: xlpy pmem prepare PATH")
             folder, _, name = path.rstrip("/").rpartition("/")

@@ -33,11 +33,14 @@ INCOMPAT_META_BG = 0x10
 INCOMPAT_64BIT = 0x80
 INCOMPAT_MMP = 0x100
 INCOMPAT_CSUM_SEED = 0x2000
+INCOMPAT_INLINE_DATA = 0x8000
 RO_COMPAT_SPARSE_SUPER = 0x1
 RO_COMPAT_GDT_CSUM = 0x10
 RO_COMPAT_QUOTA = 0x100
 RO_COMPAT_METADATA_CSUM = 0x400
 RO_COMPAT_SHARED_BLOCKS = 0x4000
+_RO_COMPAT_CHANGEABLE = 0x1E67F  # with other features Linux mounts it with -o ro alone
+_RO_COMPAT_UNCHANGEABLE = {RO_COMPAT_QUOTA: "quota (debugfs does not keep its accounts)", 0x1000: "read-only"}
 
 # features whose presence does not change how superblock, inodes, extents and directories are read; files and
 # directories that use inline data, encryption, case folding or large attributes carry their own flag and are refused
@@ -52,7 +55,7 @@ _INCOMPAT_KNOWN = {
     0x400: "ea_inode",
     INCOMPAT_CSUM_SEED: "metadata_csum_seed",
     0x4000: "large_dir",
-    0x8000: "inline_data",
+    INCOMPAT_INLINE_DATA: "inline_data",
     0x10000: "encrypt",
     0x20000: "casefold",
 }
@@ -121,6 +124,15 @@ class Superblock(NamedTuple):
             if self.block_size == 1024 and index == 0 and self.first_data_block == 0:
                 block += 1  # bigalloc with 1 KiB blocks: the boot block comes before the superblock
         return block * self.block_size + within * self.descriptor_size
+
+    def descriptor_copies(self) -> Iterable[tuple[int, int]]:
+        """With meta_bg: (group, block) of each copy of a block of descriptors, three for each run of groups."""
+        per_block = self.block_size // self.descriptor_size
+        groups, boot = self.groups, 1024 // self.block_size
+        for first in range(self.first_meta_bg * per_block, groups, per_block):
+            for group in sorted({first, first + 1, first + per_block - 1}):
+                if group < groups:
+                    yield group, max(self.group_start(group), boot) + self.holds_superblock(group)
 
     def group_start(self, group: int) -> int:
         """The first block of a group."""
@@ -298,6 +310,26 @@ def _refuse_features(state: int, incompat: int, ro_compat: int) -> None:
     if state & STATE_ERRORS:
         raise Unsafe(
             "the file system is marked as having errors", code="XLPY-EXT4-ERRORS", hint="repair it with e2fsck -f"
+        )
+
+
+def refuse_changes(superblock: Superblock) -> None:
+    """Refuse a file system that Linux does not change either, or that would not be right after debugfs had changed it.
+
+    Raises:
+        Unsafe: with the features that it has.
+    """
+    unknown = superblock.ro_compat & ~_RO_COMPAT_CHANGEABLE
+    odd = [
+        _RO_COMPAT_UNCHANGEABLE.get(1 << i, f"unknown read-only feature {1 << i:#x}")
+        for i in range(32)
+        if unknown >> i & 1
+    ]
+    if odd:
+        raise Unsafe(
+            f"the file system has features with which it is not changed here: {', '.join(odd)}",
+            code="XLPY-EXT4-FEATURE",
+            hint="remove them with tune2fs -O, or make the file in a guest",
         )
 
 

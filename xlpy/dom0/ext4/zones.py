@@ -157,11 +157,8 @@ def _fixed(superblock: Superblock) -> Iterator[Zone]:
             yield Zone(first, first + plain, f"the group descriptors {copy}")
             first += plain
             yield Zone(first, first + superblock.reserved_gdt, f"the room for group descriptors {copy}")
-    for run in range(plain, blocks) if meta else ():
-        for group in {run * per_block, run * per_block + 1, (run + 1) * per_block - 1}:
-            if group < superblock.groups:
-                block = max(superblock.group_start(group), boot) + superblock.holds_superblock(group)
-                yield Zone(block, block + 1, f"the group descriptors of group {group}")
+    for group, block in superblock.descriptor_copies() if meta else ():
+        yield Zone(block, block + 1, f"the group descriptors of group {group}")
     if superblock.mmp_block:
         yield Zone(superblock.mmp_block, superblock.mmp_block + 1, "the multiple mount protection block")
 

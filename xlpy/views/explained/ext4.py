@@ -44,9 +44,9 @@ CODES = (
     E(
         "XLPY-EXT4-FEATURE",
         7,
-        "The file system has a feature that cannot be read safely, such as one that shares blocks.",
+        "The file system has features that cannot be read safely (shared blocks), or not be changed (quotas).",
         "Make it without: mke2fs -t ext4 -b 4096.",
-        ("# mke2fs -O bigalloc",),
+        ("# tune2fs -O quota",),
         "4.2.3",
     ),
     E(
