@@ -243,6 +243,7 @@ def test_directories(tmp_path, count):
         (("-m", "crc=0"), "version 4 without checksums"),
         (("-b", "size=1024"), "blocks of 1024 bytes"),
         (("-n", "size=8192"), "directory blocks"),
+        (("-n", "version=ci"), "ascii-ci"),
     ],
 )
 def test_features_that_are_refused(tmp_path, args, words):

@@ -14,6 +14,7 @@ SECTORS = (512, 1024, 2048, 4096)  # mkfs.xfs takes 4096 on a pmem device
 MAGIC = b"XFSB"
 _FRESH = 0xFFFFFFFF
 _CHECKSUM = 224
+_CAPITALS = 0x4000  # in sb_versionnum
 _AG_HEADERS = 4  # sectors: superblock, AGF, AGI, AGFL
 
 INCOMPAT_FTYPE = 0x1
@@ -117,6 +118,7 @@ def parse_superblock(raw: bytes, device_size: int) -> XfsSuperblock:
     odd += ["a realtime section"] * bool(realtime) + ["an external log"] * (log_start == 0)
     odd += ["an unfinished mkfs.xfs"] * bool(busy) + [f"blocks of {block} bytes"] * (block != PAGE)
     odd += ["directory blocks of more than 4096 bytes"] * bool(raw[192])
+    odd += ["names that are the same in capitals (ascii-ci)"] * bool(version & _CAPITALS)
     if odd:
         raise _unsupported(", ".join(odd))
     for field, found, low, high in (
