@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
 
+from xlpy.addr import MIB
 from xlpy.host import Host
 
 MACHINE = """\
@@ -251,3 +253,30 @@ def test_a_torn_label_write_leaves_the_first_bytes_of_each_unit(vm):
     call("host", "power", "on")
     call("create", root.parent / "vm1.cfg")
     assert call("guest", "probe", "vm1").status == 0  # an area that makes no sense is one without labels
+
+
+@pytest.mark.parametrize("described", ["", ", partitions: [{start: 1M, size: 8M, filesystem: {mount: /mnt/p1}}]"])
+def test_partitions_that_others_made_are_found_and_stay(xlpy, tmp_path, described):
+    """A guest may write any table to a device that it gets, whatever the machine description says."""
+    machine = MACHINE.format(persistence="memory_controller").replace("reserve: true", f"reserve: true{described}")
+    (tmp_path / "machine.yaml").write_text(machine)
+    table = bytearray(512)
+    for number, (kind, first, count) in enumerate([(0x83, 40960, 2048), (5, 45056, 8192), (0x83, 65536, 4096)]):
+        struct.pack_into("<4xB3xII", table, 446 + 16 * number, kind, first, count)
+    table[510:] = b"\x55\xaa"
+    (tmp_path / "table").write_bytes(table)
+
+    def call(*words, status=0):
+        return xlpy("--root", tmp_path / "other", *words, status=status)
+
+    call("host", "init", "--machine", tmp_path / "machine.yaml")
+    if described:
+        call("host", "umount", "/mnt/p1")
+        call("pmem", "write", "/dev/pmem0", "0", "--zero", "2M")
+    call("pmem", "write", "/dev/pmem0", "0", "--file", tmp_path / "table")
+    call("host", "power", "cut")
+    call("host", "power", "on")
+    assert "2M" in call("pmem", "resolve", "/dev/pmem0p3").out
+    assert "does not begin and end on 4 KiB pages" in call("pmem", "resolve", "/dev/pmem0p2", status=7).err
+    call("pmem", "read", "/dev/pmem0", "0", "21M", "-o", tmp_path / "disk")
+    assert (tmp_path / "disk").read_bytes() == table.ljust(21 * MIB, b"\0")  # no table and no file system over it

@@ -7,6 +7,7 @@ for. Media that have them already are taken as they are.
 from __future__ import annotations
 
 from xlpy.addr import MIB, PAGE, Spa, Span, align_up, format_size
+from xlpy.dom0.files.block import BOOT_SECTOR, BOOT_SIGNATURE
 from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.kernel import Mount
 from xlpy.errors import Constraint
@@ -29,10 +30,11 @@ _CHUNK = 8 * MIB
 
 
 def write_table(memory: HostMemory, disk: Namespace, parts: Iterable[PartitionSpec]) -> None:
-    """A GPT on a disk that has none yet; nothing when no partitions are asked for."""
+    """A GPT on a disk that has no table yet; nothing when no partitions are asked for."""
     sector = disk.sector_size
     wanted = [Partition(number, one.start, one.size) for number, one in enumerate(parts, 1)]
-    if not wanted or any(memory.read(Spa(disk.data.start + sector), 8)):
+    boot = memory.read(disk.data.start, BOOT_SECTOR)
+    if not wanted or boot.endswith(BOOT_SIGNATURE) or any(memory.read(Spa(disk.data.start + sector), 8)):
         return
     table = align_up(128 * 128, sector) + 2 * sector
     for part in wanted:

@@ -184,7 +184,10 @@ def _file_systems(dom0: Vfs, wanted: Wanted) -> Iterator[Mount]:
         spec = wanted.get((namespace.region, namespace.id))
         if spec is None:
             continue
-        owner = spec.partitions[device.partition - 1] if device.partition else spec
-        if owner.filesystem:
-            read_only = owner.filesystem.read_only or dom0.bus.region(namespace.region).read_only
-            yield make_filesystem(dom0.hw, device, owner.filesystem._replace(read_only=read_only))
+        wish = spec.filesystem
+        if device.partition:  # of the table that was asked for, or of one that a guest or an administrator made
+            places = {(one.start, one.size): one.filesystem for one in spec.partitions}
+            wish = places.get((device.offset, device.size))
+        if wish:
+            read_only = wish.read_only or dom0.bus.region(namespace.region).read_only
+            yield make_filesystem(dom0.hw, device, wish._replace(read_only=read_only))

@@ -1,7 +1,11 @@
-"""Partition tables: GPT with its CRCs, MBR with logical partitions, and what sfdisk says about ours."""
+"""Partition tables: GPT with its CRCs, MBR with logical partitions; sfdisk about ours, and Linux about those of others.
+
+The rows of ``LINUX_MBR`` and ``LINUX_GPT`` are what Debian's kernel 6.1.192 has made of the same disks.
+"""
 
 import struct
 import subprocess
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -167,6 +171,98 @@ def test_an_entry_ends_where_the_disk_does(count):
     image = bytearray(SIZE)
     image[:512] = mbr((0x83, SIZE // 512 - 8, count), (0x83, SIZE // 512, 8))
     assert read_table(reader(image), SIZE).partitions == (Partition(1, SIZE - 4096, 4096),)
+
+
+END = SIZE // 512
+LINUX_MBR = {
+    "a type of 0 is one too": ({0: [(0, 2048, 4096), (0x83, 6144, 8)]}, [(1, 2048, 4096), (2, 6144, 8)]),
+    "it may begin with the disk, as on hybrid ISO images": ({0: [(0, 0, 6000)]}, [(1, 0, 6000)]),
+    "it ends where the disk does": ({0: [(0x83, END - 8, 8)]}, [(1, END - 8, 8)]),
+    "what is beyond is cut": ({0: [(0x83, END - 8, 9), (0x83, 2048, 2**32 - 1)]}, [(1, END - 8, 8), (2, 2048, 6144)]),
+    "it begins where the disk ends": ({0: [(0x83, END, 8), (0x83, 2048, 8)]}, [(2, 2048, 8)]),
+    "the link before the data": (
+        {0: [(5, 4096, 4096)], 4096: [(5, 2048, 1024), (0x83, 64, 8)], 6144: [(0x83, 64, 16)]},
+        [(1, 4096, 2), (5, 4160, 8), (6, 6208, 16)],
+    ),
+    "four in one record": (
+        {0: [(15, 4096, 1024)], 4096: [(1, i * 64, 8) for i in range(4)]},
+        [(1, 4096, 2), *((5 + i, 4096 + i * 64, 8) for i in range(4))],
+    ),
+    "the third and fourth inside the record's part": (
+        {0: [(0x85, 4096, 1024)], 4096: [(1, 64, 8), (1, 128, 8), (1, 256, 1024), (1, 2000, 8)]},
+        [(1, 4096, 2), (5, 4160, 8), (6, 4224, 8)],
+    ),
+    "two extended ones": (
+        {0: [(5, 2048, 1024), (15, 4096, 1)], 2048: [(0, 64, 8)], 4096: [(7, 64, 8)]},
+        [(1, 2048, 2), (2, 4096, 1), (5, 2112, 8), (6, 4160, 8)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("records", "expected"), LINUX_MBR.values(), ids=LINUX_MBR)
+def test_an_mbr_as_linux_reads_it(records, expected):
+    image = bytearray(SIZE)
+    for at, entries in records.items():
+        image[at * 512 : at * 512 + 512] = mbr(*entries)
+    found = read_table(reader(image), SIZE)
+    assert (found.kind, [(one.number, one.start // 512, one.size // 512) for one in found.partitions]) == (
+        "dos",
+        expected,
+    )
+
+
+def gpt(parts, count=128, usable=(34, END - 34), size=128, protective=1):
+    """A disk with a GPT of someone else's: (first, last) of each partition, in blocks."""
+    image = bytearray(SIZE)
+    image[:512] = mbr((0xEE, protective, END - 1))
+    entries = bytearray(count * size)
+    for i, (first, last) in enumerate(parts):
+        struct.pack_into("<16s16sQQ", entries, i * size, b"kind", b"own", first, last)
+    fields = (1, END - 1, *usable, GUID, 2, count, size, crc32(entries))
+    blank = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, *fields)
+    image[512:604] = blank[:16] + struct.pack("<I", crc32(blank)) + blank[20:]
+    image[1024 : 1024 + len(entries)] = entries
+    return image
+
+
+LINUX_GPT = {
+    "before the first usable block": (gpt([(64, 100), (2048, 2055)], usable=(1024, 8000)), [(1, 64, 37), (2, 2048, 8)]),
+    "behind the last usable block": (
+        gpt([(2048, 2055), (7000, 7007)], usable=(34, 5000)),
+        [(1, 2048, 8), (2, 7000, 8)],
+    ),
+    "to the last block": (gpt([(8000, END - 1), (2048, END)]), [(1, 8000, END - 8000)]),
+    "more than 255 entries": (
+        gpt([(2000 + i, 2000 + i) for i in range(300)], 400),
+        [(i + 1, 2000 + i, 1) for i in range(255)],
+    ),
+    "2048 entries": (gpt([(4096, 4103)], 2048), [(1, 4096, 8)]),
+    "a protective entry for another block": (gpt([(2048, 2055)], protective=2), []),
+    "entries of 256 bytes": (gpt([(2048, 2055)], size=256), []),
+}
+
+
+@pytest.mark.parametrize(("image", "expected"), LINUX_GPT.values(), ids=LINUX_GPT)
+def test_a_gpt_as_linux_reads_it(image, expected):
+    found = read_table(reader(image), SIZE)
+    assert (found.kind, [(one.number, one.start // 512, one.size // 512) for one in found.partitions]) == (
+        "gpt",
+        expected,
+    )
+    assert bool(found.problem) == (not expected)
+
+
+@pytest.mark.parametrize(("count", "used"), [((4 << 20) // 128, True), ((4 << 20) // 128 + 1, False)])
+def test_entries_of_a_gpt_have_four_mib(count, used):
+    first = 2 + 2 * (4 << 20) // 512
+    size = (first + 200) * 512
+    entries = bytearray(count * 128)
+    struct.pack_into("<16s16sQQ", entries, 0, b"kind", b"own", first, first)
+    fields = (1, first + 100, first, first, GUID, 2, count, 128, crc32(entries))
+    blank = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, *fields)
+    image = mbr((0xEE, 1, first)) + blank[:16] + struct.pack("<I", crc32(blank)) + blank[20:] + bytes(420) + entries
+    found = read_table(reader(image.ljust(size, b"\0")), size)
+    assert [one.number for one in found.partitions] == ([1] if used else [])
 
 
 def test_no_table():

@@ -1,7 +1,8 @@
 """Partition tables.
 
 A GPT (UEFI 2.10, chapter 5) is written when a description asks for partitions; GPT and MBR are read as Linux reads
-them: a GPT whose primary header or entries fail their CRC is not used, even when the copy at the end is good.
+them (6.1, block/partitions/efi.c and msdos.c): a GPT whose primary header or entries fail their CRC is not used, even
+when the copy at the end is good.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ MBR_PROTECTIVE, MBR_LINUX = 0xEE, 0x83
 _EXTENDED = (0x05, 0x0F, 0x85)
 _ENTRIES, _ENTRY_SIZE = 128, 128
 _FIRST_LOGICAL, _LAST = 5, 255  # numbers of partitions
+_TABLE_MAX = 4 << 20  # bytes of a GPT's entries
 _EMPTY = 100  # extended boot records without a partition in a row: more are a loop
 
 _HEADER = Struct("<8sIIIIQQQQ16sQIII")  # 92 bytes
@@ -97,10 +99,13 @@ def read_table(read: Callable[[int, int], bytes], size: int, sector: int = 512) 
     if mbr[510:512] != b"\x55\xaa":
         return PartitionTable("none")
     primary = [_MBR_ENTRY.unpack_from(mbr, 446 + 16 * i) for i in range(4)]
-    if any(entry[2] == MBR_PROTECTIVE for entry in primary):
+    protective = [entry[4] for entry in primary if entry[2] == MBR_PROTECTIVE]
+    if 1 in protective:
         return _read_gpt(read, size, sector)
     if any(entry[0] & 0x7F for entry in primary):  # a boot sector of a file system, not a partition table
         return PartitionTable("none")
+    if protective:
+        return PartitionTable("gpt", problem=f"GPT not used: protective entry for block {protective[0]}, 1 required")
     return _read_mbr(read, size, sector, primary)
 
 
@@ -149,16 +154,16 @@ def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> Part
         return unused(f"header CRC {header_crc:#010x} found, {computed:#010x} required")
     if at != 1 or last_usable < first_usable or last_usable > last:
         return unused(f"header at block {at} for blocks {first_usable} to {last_usable} of a disk whose last is {last}")
-    if entry_size != _ENTRY_SIZE or not 1 <= count <= 1024 or (table + count * entry_size // sector) > last:
+    if entry_size != _ENTRY_SIZE or not 0 < count * entry_size <= min(_TABLE_MAX, (last + 1 - table) * sector):
         return unused(f"{count} entries of {entry_size} bytes at block {table}")
     entries = read(table * sector, align_up(count * entry_size, sector))[: count * entry_size]
     computed = crc32(entries)
     if computed != entries_crc:
         return unused(f"entries CRC {entries_crc:#010x} found, {computed:#010x} required")
     found = []
-    for number in range(1, count + 1):
+    for number in range(1, min(count, _LAST) + 1):
         kind, _unique, first, final, _flags, _name = _ENTRY.unpack_from(entries, (number - 1) * entry_size)
-        if any(kind) and first_usable <= first <= final <= last_usable:
+        if any(kind) and first <= final <= last:
             found.append(Partition(number, first * sector, (final - first + 1) * sector))
     return PartitionTable("gpt", tuple(found))
 
