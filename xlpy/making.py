@@ -146,7 +146,8 @@ def restart(kind: Maker[H], where: Path, note: Callable[[str], None]) -> H:
             host.release()
         except StateError as error:
             note(f"who held which file is lost: {error}")
-        host.store.clear(but="xen.console")  # where the boot goes on writing
+        # the boot goes on writing to the console; the edits that have ended the holds are of this transaction
+        host.store.clear("xen.console", "dom0.edits")
         _record(host, text, spec)
         host.power_on(Hardware.open(where, spec), spec)
         host.release_lost()

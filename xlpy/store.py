@@ -351,11 +351,11 @@ class Store:
         else:
             act()
 
-    def clear(self, but: str) -> None:
-        """Remove all records, but for those of one table."""
+    def clear(self, *but: str) -> None:
+        """Remove all records, but for those of some tables."""
         self.flush()
         self._known.clear()
-        self.query("DELETE FROM records WHERE room <> ?", (but,))
+        self.query(f"DELETE FROM records WHERE room NOT IN ({', '.join('?' * len(but))})", but)
 
     def keep(self) -> None:
         """What was written in this transaction so far stays, whatever error follows."""

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from campaign.states import differences, snapshot
+from campaign.states import differences, snapshot, whole
 
 from xlpy.dom0.emulated import EmulatedDom0
 from xlpy.errors import Conflict, Constraint, NotFound
@@ -140,6 +140,22 @@ class TestKilledWhileMaking:
         xlpy("host", "reset", "--keep-media", status=6)
         assert differences(before, snapshot(host_root)) == []
         assert "it does not fit" not in xlpy("dmesg").out
+
+    def test_a_restart_that_was_killed_behind_its_commit_holds_no_file(self, xlpy, config, killed, host_root):
+        """The flag that said so was cleared in the same transaction, and stays cleared."""
+        xlpy("create", config(FILE))
+        assert list((host_root / "hw" / "holds").iterdir())
+        killed("xlpy.dom0.files.edits:Edits.settle", "host", "reset", "--keep-media")
+        assert xlpy("list", "--json").json["items"] == []
+        host = Host.open(host_root)
+        assert not host.dom0.file("/mnt/pmem0/vm1.img")[2].immutable
+        host.store.close()
+        assert whole(host_root) == []
+
+    def test_a_restart_forgets_the_copy_of_the_holds(self, xlpy, config, host_root):
+        xlpy("create", config(FILE))
+        xlpy("host", "reset", "--keep-media")
+        assert list((host_root / "hw" / "holds").iterdir()) == []
 
     def test_a_reset_replaces_everything(self, xlpy, config, configs, host_root):
         xlpy("create", config(DEVICE))

@@ -137,6 +137,7 @@ class Pinning:
         """Remove the pins of a lost state: those that their copy lists."""
         vfs = self._vfs
         for start, inode in self._holds.all():
+            self._moved[start, inode] = ""  # which no pin has for its key
             for mount in vfs.disk_mounts:
                 if vfs.window(mount).start == start and not mount.frozen:
                     with suppress(Unsafe, FormatError, NotFound):
