@@ -9,9 +9,13 @@ import pytest
 from dom0.ext4.images import Image, mounted
 from dom0.ext4.test_ext4_damage import inode_offset
 from dom0.ext4.test_ext4_reader import LAYOUTS, make
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from xlpy.dom0 import extents as extents_module
 from xlpy.dom0.ext4.reader import Ext4, Ext4Image
-from xlpy.dom0.ext4.zones import Zones
+from xlpy.dom0.ext4.zones import Zone, Zones, _meeting
+from xlpy.dom0.extents import Extent, Extents
 from xlpy.errors import FormatError, Unsafe
 
 EVERY = LAYOUTS | {
@@ -266,3 +270,41 @@ def test_what_is_read_grows_with_descriptors_alone(tmp_path):
     assert large[0] - small[0] <= (32 - 2) * 8 * 64
     assert large[1] - small[1] <= 2
     assert large[2] - small[2] <= 3 * 16 + 3 * 5
+
+
+SHAPES = st.sampled_from(["rising", "falling", "mixed"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=8),
+    SHAPES,
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4)), max_size=4),
+    st.integers(1, 9),
+    st.randoms(use_true_random=False),
+)
+def test_an_extent_meets_a_zone_when_they_share_a_block(steps, shape, zones, part, random):
+    rows, logical, physical = [], 0, 1
+    for gap, length in steps:
+        rows.append((physical + gap, length))
+        physical += gap + length
+    if shape == "falling":
+        rows.reverse()
+    elif shape == "mixed":
+        random.shuffle(rows)
+    found, owner = [], {}
+    for place, length in rows:
+        found.append(Extent(logical * 4096, place * 4096, length * 4096, 0))
+        owner |= {place + at: (logical + at) * 4096 for at in range(length)}
+        logical += length
+    taken = [Zone(first, first + count, "") for first, count in zones]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extents_module, "PART", part)  # of extents, as if there were thousands
+        hit = _meeting(Extents.of(found), taken, 4096)
+    shared = blocks_of(taken) & set(owner)
+    assert (hit is None) == (not shared)
+    if hit:
+        offset, zone, block = hit
+        assert zone in taken
+        assert zone.first <= block < zone.end
+        assert owner[block] == offset
