@@ -24,9 +24,6 @@ LIMIT = 1 << _TOP  # numbers are below it
 PART = 2720  # numbers in a part, or about as many
 
 
-bytes(4 << 20)  # glibc has seen a large block being freed: from now on it keeps the memory of those we use and drop
-
-
 @lru_cache(maxsize=8)
 def _ones(count: int) -> int:
     """The number 1 in each lane."""
@@ -196,14 +193,10 @@ class Column:
         return Column(self._lanes ^ self._lanes_of(other), self._count).below(1)
 
     def equal(self) -> bool:
-        """Whether all numbers but the last are the same."""
+        """Whether all numbers are the same."""
         if self._each is not None:
             return True
-        two = self._lanes & (1 << 2 * _BITS) - 1
-        if self._count > 2 and two >> _BITS != self.first:
-            return False
-        rest = self._lanes ^ _repeated(self.first, self._count)
-        return not rest or not rest & (1 << _BITS * (self._count - 1)) - 1
+        return self.first == self.last and self._lanes == _repeated(self.first, self._count)
 
     def ones(self) -> int:
         """How many of the numbers are 1; the others are 0."""

@@ -97,8 +97,10 @@ def test_in_parts(numbers, size):
 
 
 @given(st.lists(st.sampled_from([0, 1, LIMIT - 1]), min_size=1, max_size=4))
-def test_equal_but_for_the_last(numbers):
-    assert Column.of(numbers).equal() == (len(set(numbers[:-1])) < 2)
+def test_equal_numbers(numbers):
+    assert Column.of(numbers).equal() == (len(set(numbers)) == 1)
+    assert Column.repeated(numbers[0], len(numbers)) == Column.of(numbers[:1] * len(numbers))
+    assert Column.repeated(numbers[0], 2).ending(numbers[-1]) == Column.of([numbers[0], numbers[-1]])
 
 
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)), max_size=6))

@@ -26,30 +26,23 @@ class NumberRows:
     def __init__(self, names: Sequence[str], parts: Iterable[Sequence[Column]]) -> None:
         self._names, self._parts = names, parts
 
-    def texts(self) -> Iterator[str | bytes]:
-        """The text of all objects, that of a part at a time.
-
-        A column of equal numbers goes into the pattern. The last object stands alone: only it has the flag LAST.
-        """
-        for at, part in enumerate(self._parts):
-            if at:
-                yield SEPARATOR
-            pairs, varied = [], []
-            for name, column in zip(self._names, part, strict=True):
-                if column.equal():
-                    pairs.append(f'"{name}": {column.first}')
-                else:
-                    pairs.append(f'"{name}": %d')
-                    varied.append(column.numbers()[:-1])
-            pattern = ("{" + ", ".join(pairs) + "}" + SEPARATOR).encode()  # filled in faster than text
-            count, width = len(part[0]) - 1, len(varied)
-            numbers = [0] * (count * width)
-            for place, column_numbers in enumerate(varied):
-                numbers[place::width] = column_numbers
-            for first in range(0, count, BATCH):
-                values = tuple(numbers[first * width : (first + BATCH) * width])
-                yield pattern * min(count - first, BATCH) % values
-            yield encode({name: column.last for name, column in zip(self._names, part, strict=True)})
+    def texts(self) -> Iterator[bytes]:
+        """The text of all objects, many at a time. A column of equal numbers goes into the pattern."""
+        skipped = len(SEPARATOR)  # nothing is before the first
+        for part in self._parts:
+            varied = [None if column.equal() else column.numbers() for column in part]
+            words = ("%d" if numbers else column.first for numbers, column in zip(varied, part, strict=True))
+            pairs = (f'"{name}": {word}' for name, word in zip(self._names, words, strict=True))
+            pattern = f"{SEPARATOR}{{{', '.join(pairs)}}}".encode()  # filled in faster than text
+            columns = list(filter(None, varied))
+            count, width = len(part[0]), len(columns)
+            values = [0] * (count * width)
+            for place, numbers in enumerate(columns):
+                values[place::width] = numbers
+            for at in range(0, count, BATCH):
+                text = pattern * min(count - at, BATCH) % tuple(values[at * width : (at + BATCH) * width])
+                yield text[skipped:]
+                skipped = 0
 
 
 def json_document(schema: str, **fields: Any) -> None:  # noqa: ANN401 - any JSON value
