@@ -170,10 +170,10 @@ def _move_in(where: Path) -> None:
     ready = where / READY
     if not ready.exists():
         return
-    if not (ready / GONE).exists():
+    parts = [name for name in (*FOLDERS, *FILES) if (ready / name).exists()]
+    if parts and not (ready / GONE).exists():  # without parts all have moved, and it was being removed
         _remove_parts(where)
         (ready / GONE).touch()
-    parts = [name for name in (*FOLDERS, *FILES) if (ready / name).exists()]
     for name in sorted(parts, key=(STATE,).__contains__):  # the state comes last
         (ready / name).rename(where / name)
     _remove_tree(ready)

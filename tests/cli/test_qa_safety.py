@@ -157,6 +157,18 @@ class TestKilledWhileMaking:
         xlpy("host", "reset", "--keep-media")
         assert list((host_root / "hw" / "holds").iterdir()) == []
 
+    @pytest.mark.parametrize("left", [(), ("lock",), ("lock", "old-is-gone")])
+    def test_a_reset_that_was_killed_when_all_had_moved_is_done(self, xlpy, config, host_root, left):
+        """Nothing of the host that is there is removed, whatever of the empty folder is left."""
+        xlpy("create", config(FILE))
+        before = snapshot(host_root)
+        (host_root / "replacing").mkdir()
+        for name in left:
+            (host_root / "replacing" / name).touch()
+        assert [one["name"] for one in xlpy("list", "--json").json["items"]] == ["file"]
+        assert differences(before, snapshot(host_root)) == []
+        assert not (host_root / "replacing").exists()
+
     def test_a_reset_replaces_everything(self, xlpy, config, configs, host_root):
         xlpy("create", config(DEVICE))
         xlpy("dump-core", "device", host_root / "dump.core")
