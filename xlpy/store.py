@@ -29,7 +29,8 @@ else:
     # the package around it imports datetime, for conversions that are not used here
     sqlite3 = load("_sqlite3", functools=functions)
 
-SCHEMA = 4
+SCHEMA = 5
+READABLE = 4  # the oldest that is read; the first change makes it the newest, its records follow as they are written
 BUSY_SECONDS = 10.0  # of waiting for SQLite's own lock
 LOGGED = 3  # the change of a process from which on there is a log: turning to one and back takes as long as two changes
 
@@ -80,11 +81,12 @@ class Store:
             )
             self.query(f"CREATE INDEX IF NOT EXISTS named ON records (value) WHERE {INDEXED}")
             self.query(f"PRAGMA user_version = {SCHEMA}")
-        elif version != SCHEMA:
+        elif not READABLE <= version <= SCHEMA:
             raise StateError(
                 f"{path}: state of version {version}, this xlpy reads version {SCHEMA}",
                 hint="use the xlpy that made it, or start anew on its media: xlpy host reset --keep-media",
             )
+        self._schema = version or SCHEMA
         self._seen = self.commits_of_others()
         self._inode = os.stat(path).st_ino if path else 0
 
@@ -223,6 +225,8 @@ class Store:
             self._look_round()
             self._depth = 1
             try:
+                if self._schema != SCHEMA:
+                    self.query(f"PRAGMA user_version = {SCHEMA}")
                 yield
                 self.flush()
                 self._check_alive()
@@ -239,6 +243,7 @@ class Store:
                     if self._db.in_transaction:
                         self.query("ROLLBACK")
                     raise
+                self._schema = SCHEMA
             finally:
                 self._depth = 0
                 self._known.clear()

@@ -11,6 +11,7 @@ from work import Work, work
 
 from xlpy.dom0.ext4.edit import Ext4Editor
 from xlpy.host import Host
+from xlpy.hypervisor import console, p2m
 from xlpy.statedir import UNCLEAN
 from xlpy.toolstack.config.domain_config import load_config
 from xlpy.views import listing
@@ -100,6 +101,49 @@ def test_many_with_persistent_memory_of_their_own(made):
     for name in names[1:]:
         host.create(config(name, f"{name}.img"))
     assert [now.grown(before) for before, now in zip(few, fresh(), strict=True)] == [{}, {}]
+    for name in names:
+        host.destroy(name)
+
+
+def written(act, store):
+    """What is given to SQLite: for each table how many records, and how many characters of statements."""
+    found = {}
+
+    def statement(text):
+        verb, _, rest = text.partition(" ")
+        if verb in ("INSERT", "DELETE"):
+            count, size = found.get(table := rest.split("'")[1], (0, 0))
+            found[table] = count + 1, size + len(text)
+
+    store._db.set_trace_callback(statement)
+    act()
+    store._db.set_trace_callback(None)
+    return found
+
+
+def test_what_is_written(made, monkeypatch):
+    """A change writes records of its own domain: none that holds something of all domains, none for each old line."""
+    host = made
+    monkeypatch.setattr(console, "LINES", 64)  # the log is full
+
+    def once():
+        domids = []
+        found = written(lambda: domids.append(host.create(config("spare", "far.img"))), host.store)
+        host.destroy(domids[0])
+        return found
+
+    names = [f"wide{number}" for number in range(BACKED)]
+    for name in (*names, "between", "far"):
+        host.mkfile(f"/mnt/pmem0/{name}.img", 1 << p2m.PART_BITS + 12 if name == "between" else 2 << 20)
+    once()
+    few = once()
+    for name in names:
+        host.create(config(name, f"{name}.img"))
+    many = once()
+    assert 0 < few.pop(console.TABLE)[0] < 14  # 70 lines come and go
+    assert many.pop(console.TABLE)[0] < 14
+    assert {table: count for table, (count, _) in few.items()} == {table: count for table, (count, _) in many.items()}
+    assert {table: size for table, (_, size) in few.items() if many[table][1] > size * 1.03 + 50} == {}
     for name in names:
         host.destroy(name)
 

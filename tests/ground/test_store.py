@@ -201,12 +201,37 @@ def test_first_use_by_two_processes_at_once(path):
     assert Store(path).table("t").keys()
 
 
+def test_an_older_version_is_read_and_becomes_the_newest_with_the_first_change(path):
+    Store(path).close()
+
+    def version():
+        with sqlite3.connect(path) as db:
+            return db.execute("PRAGMA user_version").fetchone()[0]
+
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 4")
+    store = Store(path)
+    with store.reading():
+        assert store.table("t").keys() == []
+    with pytest.raises(ValueError), store.transaction("test"):  # noqa: PT012
+        store.table("t").put("key", 1)
+        raise ValueError
+    assert version() == 4
+    with store.transaction("test"):
+        store.table("t").put("key", 1)
+    assert version() == 5
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 3")
+    with pytest.raises(StateError, match="state of version 3"):
+        Store(path)
+
+
 def test_a_newer_version_is_refused_and_not_touched(path):
     Store(path).close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(StateError, match="state of version 99, this xlpy reads version 4") as caught:
+    with pytest.raises(StateError, match="state of version 99, this xlpy reads version 5") as caught:
         Store(path)
     assert "host reset" in str(caught.value.hint)
     assert path.read_bytes() == before

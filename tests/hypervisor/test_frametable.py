@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from xlpy import abi
 from xlpy.addr import PAGE, Spa, Span
 from xlpy.errors import FormatError, HypercallError
+from xlpy.hypervisor import p2m
 from xlpy.hypervisor.frametable import INVALID_M2P, NULL, PAGE_INFO_SIZE, decode
+from xlpy.hypervisor.tables import OWNERS
 from xlpy.hypervisor.xen import Xen
 
 
@@ -101,8 +103,9 @@ steps = st.lists(
 @example([("map", 1, [(0, 0, 3)]), ("break", 0, 1), ("break", 0, 0)])
 @example([("map", 1, [(0, 0, 514)]), ("break", 0, 2), ("break", 0, 0)])
 @settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_media_equal_a_page_by_page_model(hw, store, program):
+def test_media_equal_a_page_by_page_model(hw, store, monkeypatch, program):
     """Whatever is mapped, unmapped, broken and destroyed: the runs on the media say for each page what a model says."""
+    monkeypatch.setattr(p2m, "PART_BITS", 8)  # the owners are stored in some twenty parts
     xen = Xen(hw, store)
     xen.boot()
     hw.poison.clear(hw.regions[0].span)
@@ -173,6 +176,28 @@ def assert_media(xen, device, owner, broken):
                 assert run.info.free == (domid is None)
                 assert run.info.broken == (mfn in broken)
     assert expected_start == device.region.end
+
+
+def test_owners_as_an_older_version_kept_them(xen, calls, device, guest, hw, store, monkeypatch):
+    """In one record: it is read, and divided with the first change."""
+    monkeypatch.setattr(p2m, "PART_BITS", 8)
+    state, parts = store.table("xen"), store.table(OWNERS)
+    calls.memory_pmem_map(guest, [extent(0x100000, device.first, 10), extent(0x200000, device.first + 1000, 10)])
+    whole = list(xen.pmem.m2p)
+    assert len(parts.keys()) == 2
+    assert state.get("m2p") is None
+    state.put("m2p", xen.pmem.m2p.dump())
+    for key in parts.keys():  # noqa: SIM118 - a Table is not a dict
+        parts.delete(key)
+    old = Xen(hw, store)
+    assert list(old.pmem.m2p) == whole
+    old.hypercalls(0).memory_pmem_map(guest, [extent(0x300000, device.first + 2000, 10)])
+    assert state.get("m2p") is None
+    assert len(parts.keys()) == 3
+    assert len(Xen(hw, store).pmem.m2p) == 3
+    old.hypercalls(0).domctl_destroydomain(guest)
+    assert parts.keys() == []
+    assert list(Xen(hw, store).pmem.m2p) == []
 
 
 def test_a_device_of_six_tebibytes_is_mapped_by_extent(hw, calls, xen, guest):

@@ -1,7 +1,8 @@
 """Xen's console ring: what ``xl dmesg`` prints.
 
-One record per line, numbered, the last ``LINES`` kept. They tell of failures, so they survive them. Lines of queries
-(which change nothing) live only as long as the process, so that listing domains writes nothing.
+Lines are numbered, ``RECORD`` of them in a record, and the last ``LINES`` are kept. They tell of failures, so they
+survive them. Lines of queries (which change nothing) live only as long as the process, so that listing domains writes
+nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 
 TABLE = "xen.console"
 LINES = 4096
+RECORD = 16  # a command writes some 70
 
 
 class Console:
     """The ring of lines.
 
     Args:
-        store: where the lines are kept, in ``TABLE`` under ten-digit keys.
+        store: where the lines are kept, in ``TABLE`` under the number of a record's first line, in ten digits. A line
+            that has gone from a record is null.
         on_console_line: called with each line as it is written, as a serial cable would.
     """
 
@@ -30,6 +33,9 @@ class Console:
         self._table = store.table(TABLE)
         self._on_line = on_console_line
         self._first = self._next = -1
+        self._last: list[str | None] = []  # the record that is being filled
+        self._text = ""  # what the store has of it, unless that was rolled back
+        self._single = False  # each line is a record by itself, as older versions kept them
         self._passing: list[tuple[int, str]] = []
 
     def write(self, line: str, *, keep: bool = True) -> None:
@@ -47,17 +53,44 @@ class Console:
             del self._passing[:-LINES]
             return
         with self._store.surviving():
-            self._table.put(f"{self._next:010d}", line)
-            self._next += 1
-            while self._next - self._first > LINES:
-                self._table.delete(f"{self._first:010d}")
-                self._first += 1
+            if self._single:
+                self._gather()
+            self._add(line)
+            while self._next - self._first >= LINES + RECORD:
+                self._table.delete(_key(self._first))
+                self._first += RECORD
+
+    def _add(self, line: str) -> None:
+        at = self._next % RECORD
+        key = _key(self._next)
+        if not at or self._table.text(key) != self._text:
+            self._last = self._table.get(key, []) if at else []
+        self._last += [None] * (at - len(self._last))
+        self._last.append(line)
+        self._table.put(key, self._last)
+        self._text = self._table.text(key)
+        self._next += 1
 
     def _count(self) -> None:
-        if self._next < 0:
-            kept = self._table.ends()
-            sound = kept is not None and kept[0].isdecimal() and kept[1].isdecimal()  # a damaged log begins anew
-            self._first, self._next = (int(kept[0]), int(kept[1]) + 1) if kept and sound else (0, 0)
+        if self._next >= 0:
+            return
+        ends = self._table.ends()
+        if ends is None or not (ends[0].isdecimal() and ends[1].isdecimal()):  # a damaged log begins anew
+            self._first = self._next = 0
+            return
+        first, last = map(int, ends)
+        found = self._table.get(ends[1])
+        self._single = isinstance(found, str)
+        self._first, self._next = first - first % RECORD, last + (1 if self._single else len(found))
+
+    def _gather(self) -> None:
+        """Put lines that are records by themselves together."""
+        rows = self._kept()
+        for key in self._table.keys():  # noqa: SIM118 - a Table is not a dict
+            self._table.delete(key)
+        for self._next, line in rows:
+            self._add(line)
+        self._single = False
 
     def lines(self) -> list[str]:
         """The lines, oldest first."""
@@ -65,8 +98,15 @@ class Console:
 
     def numbered(self) -> list[tuple[int, str]]:
         """(number, line) of the lines, oldest first; numbers never come again."""
-        kept = [(int(key), line) for key, line in self._table.items()]
-        return sorted(self._passing + kept, key=lambda row: row[0])[-LINES:]
+        return sorted(self._passing + self._kept(), key=lambda row: row[0])[-LINES:]
+
+    def _kept(self) -> list[tuple[int, str]]:
+        return [
+            (int(key) + at, line)
+            for key, lines in self._table.items()
+            for at, line in enumerate([lines] if isinstance(lines, str) else lines)
+            if line is not None
+        ]
 
     def clear(self) -> None:
         """Forget everything (``xl dmesg -c``); the numbers go on."""
@@ -74,4 +114,10 @@ class Console:
         for key in self._table.keys():  # noqa: SIM118 - a Table is not a dict
             self._table.delete(key)
         self._passing.clear()
-        self._first = self._next
+        self._single = False
+        self._first = self._next - self._next % RECORD
+
+
+def _key(number: int) -> str:
+    """The key of the record that has a line."""
+    return f"{number - number % RECORD:010d}"

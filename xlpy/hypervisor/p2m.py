@@ -8,13 +8,14 @@ congruent modulo its size.
 
 from __future__ import annotations
 
+from _bisect import bisect_left
 from _operator import add, sub
 from itertools import compress
 
 from xlpy.abi import ORDER_1G, ORDER_2M, P2M_RAM_BROKEN, P2M_RAM_RO, P2M_RAM_RW
 from xlpy.hypervisor.linear import LinearMap
 from xlpy.records import NamedTuple
-from xlpy.typing import TYPE_CHECKING
+from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from xlpy.hypervisor.linear import LinearPiece
 
 
+PART_BITS = 14  # low bits of a frame's number in which frames of one part of an M2P differ: 64 MiB
 _WAS_READ_ONLY = 0x100  # beside the type of a broken page, so that it is repaired into what it was
 
 
@@ -128,6 +130,36 @@ class M2P(LinearMap):
         self.starts, self.ends, self.bases, self.tags = (
             list(compress(column, keep)) for column in (self.starts, self.ends, self.bases, self.tags)
         )
+
+    def parts(self, first: int, last: int) -> set[int]:
+        """Which of the parts ``first`` to ``last`` have something, see ``part_of``."""
+        found = set()
+        at = bisect_left(self.starts, first << PART_BITS)
+        while at < len(self.starts) and (part := part_of(self.starts[at])) <= last:
+            found.add(part)
+            at = bisect_left(self.starts, part + 1 << PART_BITS)
+        return found
+
+    def dump_part(self, number: int) -> list[Any]:
+        """One part, as ``dump``."""
+        begin, end = (bisect_left(self.starts, at << PART_BITS) for at in (number, number + 1))
+        made = M2P()
+        made.starts, made.ends = self.starts[begin:end], self.ends[begin:end]
+        made.bases, made.tags = self.bases[begin:end], self.tags[begin:end]
+        return made.dump()
+
+    def load_part(self, columns: list[Any]) -> None:
+        """Add a part behind those that are there."""
+        part = M2P().load(columns)
+        self.starts += part.starts
+        self.ends += part.ends
+        self.bases += part.bases
+        self.tags += part.tags
+
+
+def part_of(mfn: int) -> int:
+    """The part of an M2P to which a run belongs that begins at a frame: parts are stored by themselves."""
+    return mfn >> PART_BITS
 
 
 def entries(gfn: int, mfn: int, count: int) -> EntryCounts:

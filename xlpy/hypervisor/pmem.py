@@ -16,10 +16,12 @@ from xlpy.addr import PAGE, PAGE_SHIFT, Mfn, Spa, Span, pages
 from xlpy.contexts import suppress
 from xlpy.errors import XlpyError
 from xlpy.firmware.e820 import E820_PMEM, E820_PMEM_LEGACY
+from xlpy.functions import partial
 from xlpy.hw.media import trouble
 from xlpy.hypervisor.frametable import M2P_SIZE, PAGE_INFO_SIZE, FrameTable, metadata_pages
-from xlpy.hypervisor.p2m import M2P
+from xlpy.hypervisor.p2m import M2P, part_of
 from xlpy.hypervisor.regions import PmemRegion, load
+from xlpy.hypervisor.tables import OWNERS
 from xlpy.private import folder, private
 from xlpy.rangemap import RangeMap
 from xlpy.typing import TYPE_CHECKING, Any
@@ -48,7 +50,11 @@ class Pmem:
     def __init__(self, xen: XenServices) -> None:
         self._xen = xen
         self._table = xen.store.table("xen")
+        self._owners = xen.store.table(OWNERS)
         self._m2p: M2P | None = None
+        self._parts: set[int] = set()  # of it that the store has
+        self._changed = (0, -1)  # the parts that the last change may have changed, from the first to the last
+        self._anew = False  # all of them are to be stored anew
         saved = self._table.get("pmem", {"regions": [], "broken": [], "sequence": 0})
         self.regions = load(saved["regions"])
         self.broken: list[int] = saved["broken"]
@@ -58,9 +64,16 @@ class Pmem:
 
     @property
     def m2p(self) -> M2P:
-        """The owners, in one record of their own, so that it costs the same however many domains there are."""
+        """The owners, a record for each part: what a change costs does not depend on how many domains there are."""
         if self._m2p is None:
-            self._m2p = M2P().load(self._table.get("m2p") or [])
+            self._m2p = made = M2P()
+            self._parts.clear()
+            for key, columns in self._owners.items():
+                made.load_part(columns)
+                self._parts.add(int(key, 16))
+            if not self._parts and (whole := self._table.get("m2p")):  # as older versions kept it
+                made.load_part(whole)
+                self._anew = True
         return self._m2p
 
     def region_at(self, mfn: int) -> PmemRegion | None:
@@ -127,6 +140,8 @@ class Pmem:
             XlpyError: the media cannot be written. The frame tables are then not trusted until they were derived anew.
         """
         touched = Span.between(Mfn(start), Mfn(end))
+        around = self.m2p.at(start)  # a run that is cut
+        self._changed = part_of(around.start if around else start), part_of(end)
         try:
             self._catch_up()
             self._announce(touched)
@@ -196,6 +211,7 @@ class Pmem:
     def repair(self) -> list[str]:
         """Derive all frame tables anew from the owners; nothing on the media is trusted. What was done, a line each."""
         self._m2p = M2P.inverse((domain.domid, domain.p2m.pmem) for domain in self._xen.domains())
+        self._parts, self._anew = {int(key, 16) for key in self._owners.keys()}, True  # noqa: SIM118 - no dict
         return self._repair(None)
 
     def repair_unclean(self) -> list[str]:
@@ -269,8 +285,19 @@ class Pmem:
     def save(self) -> None:
         """Keep the registry and the owners."""
         self._table.follow("pmem", self._record)
-        if self._m2p is not None:
-            self._table.follow("m2p", self._m2p.dump)
+        if self._m2p is None:
+            return
+        first, last = (0, 1 << 52) if self._anew else self._changed
+        there = self._m2p.parts(first, last)
+        for part in there:
+            self._owners.follow(f"{part:010x}", partial(self._m2p.dump_part, part))
+        for part in [part for part in self._parts - there if first <= part <= last]:
+            self._owners.delete(f"{part:010x}")
+            self._parts.discard(part)
+        self._parts |= there
+        if self._anew:
+            self._table.delete("m2p")
+            self._anew = False
 
     def _record(self) -> dict[str, Any]:
         return {

@@ -6,3 +6,4 @@ from __future__ import annotations
 RECORDS = "xen.domain"
 TARGETS = "xen.targets"  # target/domid of each domain that is the device model of another
 PARTS = ("xen.ram", "xen.pmem", "xen.files", "xen.ioreq", "xen.policy", "xen.memory_map", "xen.vnuma", "xen.chipset")
+OWNERS = "xen.m2p"  # who owns which page of persistent memory, by part of the M2P

@@ -13,7 +13,7 @@ from xlpy import abi
 from xlpy.errors import NotFound, StateError
 from xlpy.functions import cached_property
 from xlpy.hypervisor.console import Console
-from xlpy.hypervisor.tables import PARTS, RECORDS, TARGETS
+from xlpy.hypervisor.tables import OWNERS, PARTS, RECORDS, TARGETS
 from xlpy.private import discard
 from xlpy.typing import TYPE_CHECKING, Any
 from xlpy.xen_version import DEFAULT
@@ -70,7 +70,7 @@ class Xen:
         from xlpy.hypervisor.heap import at_boot
         from xlpy.hypervisor.pmem import ANNOUNCEMENT
 
-        for table in (_STATE, RECORDS, TARGETS, *PARTS):
+        for table in (_STATE, RECORDS, TARGETS, OWNERS, *PARTS):
             rows = self.store.table(table)
             for key in rows.keys():  # noqa: SIM118 - a Table is not a dict
                 rows.delete(key)
