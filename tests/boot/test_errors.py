@@ -107,10 +107,13 @@ def test_an_error_that_the_host_finds_makes_the_guest_scrub(told):
     assert told.guest["poisoned"] == "24 1\n"
 
 
-def test_news_of_health_reach_the_guest(told):
-    """Notification 0x81 of the vNVDIMM: one more event."""
+def test_news_of_health_reach_who_monitors_it(told):
+    """Notification 0x81 of the vNVDIMM wakes `ndctl monitor`, which has set the guest's own alarms through ``_DSM``."""
     before, after = (int(told.guest[name].split()[0]) for name in ("events", "worse"))
     assert after == before + 1
+    event = told.guest["monitor"]
+    assert '"dev":"nmem0"' in event
+    assert '"temperature_celsius":90.0' in event
 
 
 def test_a_vnvdimm_is_attached_to_a_running_guest(told):

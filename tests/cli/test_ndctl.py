@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -176,6 +177,41 @@ def test_a_guest_sees_how_its_dimm_is_by_now(ndctl, domain):
     assert pending(ndctl) == [], "the alarm is off"
     ndctl("inject-smart nmem2 --spares-alarm=on")
     assert pending(ndctl) == [["\\_SB.NVDR.NV00", 0x81]]
+
+
+def choose(*thresholds: int) -> None:
+    """The guest sets its own: alarm control, spares, temperatures of media and controller in sixteenths of a degree."""
+    from struct import pack
+
+    from xlpy.devicemodel.mailbox import Request
+    from xlpy.firmware.acpi.guid import NVDIMM_DEVICE, guid_bytes
+    from xlpy.toolstack.domain.model import device_model
+
+    data = pack("<HBHH", *thresholds)
+    with Host.open(os.environ["XLPY_ROOT"]) as host:
+        model = device_model(host.xen, host.xenstore, host.store, host.domid("vm"))
+        assert model.answer(Request(1, 2, 17, guid_bytes(NVDIMM_DEVICE), len(data), data)) == bytes(4)
+
+
+def test_a_guest_has_thresholds_of_its_own(ndctl, domain):
+    """Those of the DIMM stay as they are."""
+    choose(1, 60, 1600, 1600)
+    ndctl("inject-smart nmem2 -s 70")
+    assert pending(ndctl) == []
+    ndctl("inject-smart nmem2 -s 50")
+    assert pending(ndctl) == [["\\_SB.NVDR.NV00", 0x81]]
+    assert "health ok" in ndctl("vm", command="guest probe")[0]
+    ndctl("inject-smart nmem2 -m 90")
+    assert pending(ndctl) == [["\\_SB.NVDR.NV00", 0x81]], (
+        "spares still; the DIMM's temperature alarm is not the guest's"
+    )
+    assert one(ndctl("list -DH -d nmem2")[0])["health"]["spares_threshold"] == 10
+    choose(0, 60, 1600, 1600)
+    ndctl("vm", command="guest probe")
+    ndctl("inject-smart nmem2 -m 95")
+    assert pending(ndctl) == [], "it has switched its alarms off"
+    ndctl("inject-smart nmem2 -f")
+    assert pending(ndctl) == [["\\_SB.NVDR.NV00", 0x81]], "a failing DIMM is always told"
 
 
 def test_a_guest_whose_set_has_no_dimm_is_told_of_no_health(tmp_path, ndctl, monkeypatch):

@@ -63,6 +63,9 @@ class Guest:
     def smart(self, _device: Vnvdimm) -> Smart:
         return Smart(self.health, self.limits, self.limits.alarms(self.health))
 
+    def set_limits(self, _device: Vnvdimm, limits: Thresholds) -> None:
+        self.limits = limits
+
     def health_begun(self, device: Vnvdimm) -> None:
         self.health_asked.append(device.slot)
 
@@ -104,6 +107,9 @@ def words(output: bytes) -> tuple[int, ...]:
     [
         (ROOT, 0, 1, 0x3F),
         (DEVICE, 1, 1, 0x77),  # SMART and labels
+        (DEVICE, 1, 2, 0x20077),  # and thresholds that can be set
+        (DEVICE, 1, 3, 0x00),
+        (DEVICE, 2, 2, 0x00),
         (DEVICE, 2, 1, 0x00),  # neither
         (DEVICE, 3, 1, 0x00),  # no such device
         (PRIVATE, 0x10000, 1, 0x0F),
@@ -118,18 +124,19 @@ def words(output: bytes) -> tuple[int, ...]:
     ],
 )
 def test_function_0(guest: Guest, uuid: bytes, handle: int, revision: int, mask: int) -> None:
-    assert guest.ask(uuid, handle, 0, revision=revision) == bytes([mask])
+    assert guest.ask(uuid, handle, 0, revision=revision) == mask.to_bytes(3 if mask >> 8 else 1, "little")
 
 
 @pytest.mark.parametrize(
     ("uuid", "handle", "function", "revision", "code"),
     [
         (HPE1, 1, 4, 1, 1),  # interface before all else
-        (DEVICE, 1, 4, 2, 1),  # then the revision
-        (DEVICE, 3, 4, 2, 1),
+        (DEVICE, 1, 4, 3, 1),  # then the revision
+        (DEVICE, 3, 4, 3, 1),
         (DEVICE, 3, 4, 1, 2),  # then the device
         (DEVICE, 0xFFFFFFFF, 99, 1, 2),
         (DEVICE, 1, 3, 1, 1),  # then the function
+        (DEVICE, 1, 17, 1, 1),
         (DEVICE, 1, 0xFFFFFFFF, 1, 1),
         (DEVICE, 2, 4, 1, 1),  # a device without labels
         (DEVICE, 1, 5, 1, 3),  # then the input
@@ -221,6 +228,18 @@ def test_thresholds(guest: Guest) -> None:
     assert guest.device(2).hex() == "00000000" + "0700" + "0a" + "0005" + "5005" + "00"
     guest.limits = Thresholds(3, -1, 90.5, ("controller_temperature",))
     assert guest.device(2).hex() == "00000000" + "0400" + "03" + "1080" + "a805" + "00"
+
+
+def test_thresholds_that_the_guest_sets(guest: Guest) -> None:
+    def choose(*fields: int) -> tuple[int, ...]:
+        return words(guest.ask(DEVICE, 1, 17, struct.pack("<HBHH", *fields), revision=2))
+
+    assert choose(5, 100, 0x8010, 0x05A8) == (0,)
+    assert guest.limits == Thresholds(100, -1, 90.5, ("spares", "controller_temperature"))
+    assert guest.device(2).hex() == "00000000" + "0500" + "64" + "1080" + "a805" + "00"
+    assert choose(8, 0, 0, 0) == choose(0, 101, 0, 0) == (3,)  # no such alarm; more than all
+    assert words(guest.ask(DEVICE, 1, 17, bytes(6), revision=2)) == (3,)
+    assert guest.limits.spares == 100
 
 
 @pytest.mark.parametrize(("state", "code"), [("ok", 0), ("non-critical", 1), ("critical", 2), ("fatal", 4)])

@@ -75,10 +75,20 @@ def dsm(guest: Interpreter, path: str, uuid: bytes, function: int, data: bytes |
 
 @pytest.mark.parametrize(
     ("path", "uuid", "mask"),
-    [("", ROOT, 0x3F), (".NV00", DEVICE, 0x77), (".NV01", DEVICE, 0), (".NV02", DEVICE, 0), (".NV00", OTHER, 0)],
+    [
+        ("", ROOT, "3f"),
+        (".NV00", DEVICE, "77"),
+        (".NV01", DEVICE, "00"),
+        (".NV02", DEVICE, "00"),
+        (".NV00", OTHER, "00"),
+    ],
 )
-def test_function_0_is_a_buffer(guest: Interpreter, path: str, uuid: bytes, mask: int) -> None:
-    assert dsm(guest, path, uuid, 0) == bytes([mask])
+def test_function_0_is_a_buffer(guest: Interpreter, path: str, uuid: bytes, mask: str) -> None:
+    assert dsm(guest, path, uuid, 0).hex() == mask
+
+
+def test_a_mask_of_three_bytes(guest: Interpreter) -> None:
+    assert guest.evaluate("\\_SB.NVDR.NV00._DSM", DEVICE, 2, 0, []) == bytes.fromhex("770002")
 
 
 def test_short_results_are_buffers(guest: Interpreter) -> None:

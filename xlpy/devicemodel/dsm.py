@@ -5,12 +5,12 @@ Interfaces (ACPI 6.5, 9.20.7 and 9.20.8; the NVDIMM ``_DSM`` example interface):
 | UUID | handle | functions |
 |---|---|---|
 | 2f10e7a4-9e91-11e4-89d3-123b93f75cba | 0 | 1-4 scrub and clear error, 5 translate |
-| 4309ac30-0d11-11e4-9191-0800200c9a66 | of a vNVDIMM | 1-2 SMART, 4-6 labels |
+| 4309ac30-0d11-11e4-9191-0800200c9a66 | of a vNVDIMM | 1-2 SMART, 4-6 labels; in revision 2 also 17 SMART |
 | 648b9cf2-cda1-4312-8ad9-49c4af32bd62 | 0x10000 | 1 Read FIT, 2 release a vNVDIMM (``_EJ0``), 3 next notification |
 
-Function 0 answers the mask of what there is: 0 for an interface, revision or device that is not. Everything else starts
-with a status. The order of checks is interface, revision, device, function, input. The input is a copy that the guest
-cannot change; its claims are compared with what is there before anything is done.
+Function 0 answers the mask of what there is, in as many bytes as it takes: 0 for an interface, revision or device that
+is not. Everything else starts with a status. The order of checks is interface, revision, device, function, input. The
+input is a copy that the guest cannot change; its claims are compared with what is there before anything is done.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from xlpy.devicemodel.labels import LabelStore
     from xlpy.devicemodel.mailbox import Request
     from xlpy.devicemodel.smart import Smart
+    from xlpy.hw.health import Thresholds
 
 ROOT_UUID = "2f10e7a4-9e91-11e4-89d3-123b93f75cba"
 PRIVATE_UUID = "648b9cf2-cda1-4312-8ad9-49c4af32bd62"
 _ROOT, _DEVICE, _PRIVATE = map(guid_bytes, (ROOT_UUID, NVDIMM_DEVICE, PRIVATE_UUID))
 
 ROOT_HANDLE, PRIVATE_HANDLE = 0, 0x10000
-REVISION = 1
+REVISION, DEVICE_REVISION = 1, 2  # a vNVDIMM's functions from 10 on need the second (Intel, _DSM interface)
 
 # Device and private statuses
 SUCCESS, NOT_SUPPORTED, NO_DEVICE, INVALID, HARDWARE_ERROR, RETRY = range(6)
@@ -44,7 +45,7 @@ FIT_CHANGED, NO_EVENT = 0x100, 0x101
 ROOT_INVALID = 2  # the root device counts its statuses another way
 
 # Functions
-SMART, THRESHOLDS, LABEL_SIZE, LABEL_GET, LABEL_SET = 1, 2, 4, 5, 6
+SMART, THRESHOLDS, LABEL_SIZE, LABEL_GET, LABEL_SET, SET_THRESHOLDS = 1, 2, 4, 5, 6, 17
 ARS_CAPABILITIES, ARS_START, ARS_STATUS, CLEAR_ERROR, TRANSLATE = 1, 2, 3, 4, 5
 READ_FIT, RELEASE, NEXT_EVENT = 1, 2, 3
 
@@ -55,6 +56,7 @@ _U32, _U64 = Struct("<I"), Struct("<Q")
 _PAIR32, _PAIR64 = Struct("<II"), Struct("<QQ")
 _ARS_START = Struct("<QQHB5x")
 _LABEL_SIZE = Struct("<III")
+_SET_THRESHOLDS = Struct("<HBHH")
 _NOTHING = Struct("")
 
 
@@ -86,6 +88,9 @@ class DsmTarget(Protocol):
     def smart(self, device: Vnvdimm, /) -> Smart | None:
         """The current health of the DIMMs under a vNVDIMM."""
 
+    def set_limits(self, device: Vnvdimm, limits: Thresholds, /) -> None:
+        """The guest chooses when it is alarmed."""
+
     def health_begun(self, device: Vnvdimm, /) -> None:
         """The guest asks how a vNVDIMM is."""
 
@@ -113,7 +118,7 @@ def answer(model: DsmTarget, request: Request) -> bytes:
     functions, missing = _interface(model, request)
     if request.function == 0:
         mask = sum(1 << number for number in functions) | bool(functions)
-        return bytes([mask])
+        return mask.to_bytes(max(1, -(-mask.bit_length() // 8)), "little")
     if missing:
         return status(missing)
     function = functions.get(request.function)
@@ -131,7 +136,7 @@ def answer(model: DsmTarget, request: Request) -> bytes:
 def _interface(model: DsmTarget, request: Request) -> tuple[Mapping[int, DsmFunction], int]:
     """The functions that handle, UUID and revision select, by number; or none, and the status with the reason."""
     uuid = {ROOT_HANDLE: _ROOT, PRIVATE_HANDLE: _PRIVATE}.get(request.handle, _DEVICE)
-    if request.uuid != uuid or request.revision != REVISION:
+    if request.uuid != uuid or not REVISION <= request.revision <= (DEVICE_REVISION if uuid == _DEVICE else REVISION):
         return {}, NOT_SUPPORTED
     if uuid == _ROOT:
         return _root(model), SUCCESS
@@ -140,7 +145,7 @@ def _interface(model: DsmTarget, request: Request) -> tuple[Mapping[int, DsmFunc
     device = _find(model, request.handle)
     if device is None:
         return {}, NO_DEVICE
-    return _device(model, device), SUCCESS
+    return _device(model, device, request.revision), SUCCESS
 
 
 def _find(model: DsmTarget, handle: int) -> Vnvdimm | None:
@@ -166,12 +171,16 @@ def _root(model: DsmTarget) -> dict[int, DsmFunction]:
 # -- a vNVDIMM ------------------------------------------------------------------------------------------------------
 
 
-def _device(model: DsmTarget, device: Vnvdimm) -> dict[int, DsmFunction]:
+def _device(model: DsmTarget, device: Vnvdimm, revision: int) -> dict[int, DsmFunction]:
     functions = {}
     labels = model.labels(device)
     if device.backing.smart:
         functions[SMART] = DsmFunction(_NOTHING, lambda _: _smart(model, device))
         functions[THRESHOLDS] = DsmFunction(_NOTHING, lambda _: _thresholds(model, device))
+    if device.backing.smart and revision == DEVICE_REVISION:
+        functions[SET_THRESHOLDS] = DsmFunction(
+            _SET_THRESHOLDS, lambda *fields: _set_thresholds(model, device, *fields)
+        )
     if labels is not None:
         functions[LABEL_SIZE] = DsmFunction(_NOTHING, lambda _: _LABEL_SIZE.pack(SUCCESS, labels.size, MAX_TRANSFER))
         functions[LABEL_GET] = DsmFunction(_PAIR32, lambda offset, length, _: _label_get(labels, offset, length))
@@ -196,6 +205,18 @@ def _thresholds(model: DsmTarget, device: Vnvdimm) -> bytes:
 
     found = model.smart(device)
     return status(HARDWARE_ERROR) if found is None else status(SUCCESS) + smart.thresholds(found.limits)
+
+
+def _set_thresholds(
+    model: DsmTarget, device: Vnvdimm, control: int, spares: int, media: int, controller: int, _: bytes
+) -> bytes:
+    from xlpy.devicemodel import smart
+
+    limits = smart.limits(control, spares, media, controller)
+    if limits is None:
+        return status(INVALID)
+    model.set_limits(device, limits)
+    return status(SUCCESS)
 
 
 def _label_get(labels: LabelStore, offset: int, length: int) -> bytes:

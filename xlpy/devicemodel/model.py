@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xlpy.firmware.dm_acpi import DmAcpiEntry
     from xlpy.firmware.layout import GuestLayout
     from xlpy.firmware.platform import Vnuma
+    from xlpy.hw.health import Thresholds
     from xlpy.hypervisor.domain import Domain
     from xlpy.hypervisor.hypercalls import Hypercalls
     from xlpy.hypervisor.mmio import IoRequest
@@ -203,12 +204,19 @@ class DeviceModel:
         """Memory of a vNVDIMM has gone bad: notify the guest that a scrub will find an error."""
         self._notify(ROOT_PATH, NOTIFY_ERROR)
 
-    def health_changed(self, spans: Sequence[Span[Spa]]) -> list[str]:
-        """The health of DIMMs under ``spans`` has changed: notify the guest for each affected vNVDIMM; their names."""
+    def health_changed(self, spans: Sequence[Span[Spa]], alarming: bool = True) -> list[str]:
+        """The health of DIMMs under ``spans`` has changed: notify the guest for each affected vNVDIMM; their names.
+
+        Args:
+            spans: host physical.
+            alarming: whether it is worth that by the host's thresholds; a guest may have set its own.
+        """
         concerned = [
             device
             for device in self.devices
-            if device.backing.smart and any(mine.overlaps(span) for mine in device.backing.spans for span in spans)
+            if device.backing.smart
+            and any(mine.overlaps(span) for mine in device.backing.spans for span in spans)
+            and (self._alarming(device) if self._limits(device) else alarming)
         ]
         for device in concerned:
             self._notify(f"{ROOT_PATH}.{device.name}", NOTIFY_HEALTH)
@@ -236,7 +244,29 @@ class DeviceModel:
         from xlpy.devicemodel.smart import told
 
         self._xen.hw.reread_health()
-        return told(self._xen.hw, device.backing.spans)
+        found, limits = told(self._xen.hw, device.backing.spans), self._limits(device)
+        if found is None or limits is None:
+            return found
+        return found._replace(limits=limits, alarms=limits.alarms(found.health))
+
+    def set_limits(self, device: Vnvdimm, limits: Thresholds) -> None:
+        """The guest chooses when it is alarmed; the DIMMs keep their own thresholds."""
+        chosen = {str(device.slot): [device.serial, limits._asdict()]}
+        self._edit(lambda record: {"limits": record.get("limits", {}) | chosen})
+
+    def _limits(self, device: Vnvdimm) -> Thresholds | None:
+        """What the guest has set for a vNVDIMM, not for one that was in its slot before."""
+        from xlpy.hw.health import Thresholds
+
+        serial, fields = self._started().get("limits", {}).get(str(device.slot), (None, {}))
+        return Thresholds(**{**fields, "on": tuple(fields["on"])}) if serial == device.serial else None
+
+    def _alarming(self, device: Vnvdimm) -> bool:
+        found = self.smart(device)
+        if found is None:
+            return False
+        worth = found.health.state != "ok" or found.health.last_shutdown != "clean"
+        return worth or bool(set(found.alarms) & set(found.limits.on))
 
     def health_begun(self, device: Vnvdimm) -> None:
         """The guest asks how a vNVDIMM is."""

@@ -1,4 +1,4 @@
-"""SMART and health of a vNVDIMM: what device functions 1 and 2 return behind their status (Intel ``_DSM``)."""
+"""SMART and health of a vNVDIMM: what device functions 1, 2 and 17 return or take (Intel ``_DSM``)."""
 
 from __future__ import annotations
 
@@ -80,6 +80,18 @@ def thresholds(limits: Thresholds) -> bytes:
     )
 
 
+def limits(control: int, spares: int, media: int, controller: int) -> Thresholds | None:
+    """Thresholds as a guest sets them; None when they make no sense.
+
+    Args:
+        control: the alarms that are on, a bit each. spares: percent. media, controller: in sixteenths of a degree.
+    """
+    if control >> len(ALARMS) or spares > 100:
+        return None
+    on = tuple(alarm for bit, alarm in enumerate(ALARMS) if control >> bit & 1)
+    return Thresholds(spares, _celsius(media), _celsius(controller), on)
+
+
 def worst(healths: Iterable[HealthSpec]) -> HealthSpec:
     """The health of memory on several devices: the worst of each value; at least one is given."""
     every = list(healths)
@@ -113,3 +125,8 @@ def _bits(alarms: Sequence[str]) -> int:
 def _temperature(celsius: float) -> int:
     """Sixteenths of a degree, sign in bit 15."""
     return int(abs(celsius) * 16) & 0x7FFF | (celsius < 0) << 15
+
+
+def _celsius(field: int) -> float:
+    """The reverse of ``_temperature``."""
+    return (field & 0x7FFF) / 16 * (-1 if field >> 15 else 1)

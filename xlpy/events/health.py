@@ -10,6 +10,7 @@ from xlpy.events.guests import tell_guests
 from xlpy.typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xlpy.devicemodel.model import DeviceModel
     from xlpy.host import Host
     from xlpy.hw.health import Thresholds
 
@@ -24,7 +25,8 @@ def change_health(host: Host, dimm: str, values: dict[str, Any], limits: Thresho
         limits: other alarm thresholds.
 
     Returns:
-        the domids of guests that were notified: when an alarm is raised that is enabled, or the DIMM is not well.
+        the domids of guests that were notified: when an alarm is raised that is enabled, by the DIMM's thresholds or
+        those that the guest has set, or the DIMM is not well.
 
     Raises:
         NotFound: no such DIMM.
@@ -33,7 +35,7 @@ def change_health(host: Host, dimm: str, values: dict[str, Any], limits: Thresho
         host.hw.set_thresholds(dimm, limits)
     if values:
         host.hw.inject_health(dimm, **values)
-    return _notify(host, dimm) if _worth_telling(host, dimm) else []
+    return _notify(host, dimm, _worth_telling(host, dimm))
 
 
 def _worth_telling(host: Host, dimm: str) -> bool:
@@ -43,6 +45,13 @@ def _worth_telling(host: Host, dimm: str) -> bool:
     return bool(alarms) or health.state != "ok" or health.last_shutdown != "clean"
 
 
-def _notify(host: Host, dimm: str) -> list[int]:
+def _notify(host: Host, dimm: str, alarming: bool) -> list[int]:
     spans = [region.span for region in host.hw.regions if dimm in region.set.dimms]
-    return tell_guests(host, spans, lambda model: model.health_changed(spans))
+    told: list[int] = []
+
+    def tell(model: DeviceModel) -> None:
+        if model.health_changed(spans, alarming):
+            told.append(model.domid)
+
+    tell_guests(host, spans, tell)
+    return told

@@ -15,12 +15,13 @@ section health; ndctl list -DH
 section do_poison
 until_true bad 1
 section poisoned; cat $pmem/region0/badblocks
-events() { awk '{ print $1 }' /sys/firmware/acpi/interrupts/gpe03; }
-seen=$(events); more() { [ "$(events)" != "$seen" ]; }
-section events; echo "$seen"
+ndctl monitor -l /monitor 2>&1 &
+until_true grep -q temperature_celsius /monitor
+section events; cat /sys/firmware/acpi/interrupts/gpe03; : > /monitor
 section do_health
-until_true more
-section worse; events
+until_true grep -q temperature_celsius /monitor
+section monitor; cat /monitor
+section worse; cat /sys/firmware/acpi/interrupts/gpe03
 section do_attach
 until_true test -b /dev/pmem1
 section attached; ndctl list -DR -r region1; seq 1 20000 | dd of=/dev/pmem1 bs=1M conv=fsync 2>/dev/null
