@@ -16,10 +16,10 @@ section do_poison
 until_true bad 1
 section poisoned; cat $pmem/region0/badblocks
 ndctl monitor -l /monitor 2>&1 &
-until_true grep -q temperature_celsius /monitor
+until_true grep -qs temperature_celsius /monitor
 section events; cat /sys/firmware/acpi/interrupts/gpe03; : > /monitor
 section do_health
-until_true grep -q temperature_celsius /monitor
+until_true grep -qs temperature_celsius /monitor
 section monitor; cat /monitor
 section worse; cat /sys/firmware/acpi/interrupts/gpe03
 section do_attach
