@@ -26,8 +26,8 @@ class Running:
 
     def end(self):
         """What the guest said until it powered off; it may wait for a line (``echo``)."""
-        said, errors = self.process.communicate("go on\n", timeout=60)
-        assert self.process.returncode == 0, errors
+        said, self.notes = self.process.communicate("go on\n", timeout=60)
+        assert self.process.returncode == 0, self.notes
         assert left_behind(self.xlpy) == NOTHING
         return self._said + said
 
@@ -89,6 +89,7 @@ def test_what_was_staged_meanwhile_is_written_back(start, xlpy):
     guest = start("obey device_del stage hot")
     xlpy("nvdimm-attach", "vm", "/mnt/pmem0/few.img")
     guest.end()
+    assert "vnvdimm2: staged data is back on the media\n" in guest.notes
     assert content(xlpy, "/mnt/pmem0/few.img", 3) == b"hot"
 
 

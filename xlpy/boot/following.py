@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from xlpy.boot.emulator import Emulator
     from xlpy.boot.modules import Modules
+    from xlpy.boot.plan import GuestNvdimm
     from xlpy.dom0.xenstore.daemon import XenStore
     from xlpy.hypervisor.xen import Xen
     from xlpy.store import Store
@@ -59,6 +60,11 @@ class Follower:
             self._model.power_on()
         self._rung = self._model.raised
         self._seen, self._out, self._due = store.commits_of_others(), frozenset[str](), 0.0
+
+    @property
+    def staged(self) -> tuple[GuestNvdimm, ...]:
+        """The vNVDIMMs that are staged by now."""
+        return self._modules.staged
 
     def doorbell(self) -> bool:
         """Answer the request that waits in the mailbox; whether there was one."""

@@ -62,6 +62,11 @@ class Modules:
         self._modules = [PluggedModule(f"m{slot}", slot, one) for slot, one in enumerate(plan.modules, 1)]
         self._report()
 
+    @property
+    def staged(self) -> tuple[GuestNvdimm, ...]:
+        """The vNVDIMMs that are staged by now."""
+        return self._staged
+
     def follow(self, wanted: Sequence[GuestNvdimm]) -> None:
         """Take out what is not wanted, then plug in what is new; what could not be done is not tried again."""
         self._failed = {device: why for device, why in self._failed.items() if device in wanted}

@@ -234,7 +234,7 @@ class Boot:
                         self.complaints = emulator.complaints
                 finally:
                     os.close(fd)
-            for device in self.plan.staged:
+            for device in follower.staged if follower else ():
                 if device.read_only:
                     continue
                 self._note(f"{device.name}: staged data is back on the media")
