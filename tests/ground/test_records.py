@@ -87,8 +87,13 @@ def test_use(use):
     assert use(Ours) == use(Real)
 
 
+@pytest.mark.parametrize("kind", [Ours, Real])
+def test_a_field_that_is_not_there_cannot_be_replaced(kind):
+    with pytest.raises((ValueError, TypeError)):  # the standard one's changed with Python 3.13
+        kind("a")._replace(colour=1)
+
+
 @pytest.mark.parametrize("wrong", [
-    lambda kind: kind("a")._replace(colour=1),
     lambda kind: kind._make(["a", 1, (), 4]),
     lambda kind: setattr(kind("a"), "size", 1),
     lambda kind: kind("a").colour,

@@ -5,6 +5,7 @@ Waiting is not among them: deadlines of locks go by the real clock.
 
 from __future__ import annotations
 
+import logging  # noqa: F401 - it asks for the time when it is imported, which a replay has perhaps done before
 import os
 import time
 
