@@ -239,11 +239,21 @@ class TestBooted:
             ("reboot", "quickstart"),
             ("trigger", "quickstart", "power"),
             ("sysrq", "quickstart", "c"),
-            ("nvdimm-attach", "quickstart", "/dev/pmem1"),
-            ("nvdimm-detach", "-f", "quickstart", "0"),
         ],
     )
     def test_an_emulator_has_the_domain(self, xlpy, vm, host_root, tmp_path, words):
+        assert "is booted by process" in self.refused(xlpy, vm, host_root, tmp_path, words)
+
+    @pytest.mark.parametrize(
+        "words", [("nvdimm-attach", "quickstart", "/dev/pmem1"), ("nvdimm-detach", "-f", "quickstart", "0")]
+    )
+    def test_a_recorded_domain_keeps_its_vnvdimms(self, xlpy, vm, host_root, tmp_path, words):
+        assert "and recorded, with the vNVDIMMs that it had" in self.refused(
+            xlpy, vm, host_root, tmp_path, words, recorded=True
+        )
+
+    def refused(self, xlpy, vm, host_root, tmp_path, words, recorded=False):
+        """What a command says that is refused while the domain is booted."""
         import fcntl
         import os
 
@@ -252,13 +262,13 @@ class TestBooted:
 
         host = Host.open(host_root)
         with host.store.transaction("test"):
-            record = Record(1, vm, os.getpid(), tmp_path / "boot", True, ())
+            record = Record(1, vm, os.getpid(), tmp_path / "boot", True, (), recorded=recorded)
             host.store.table(BOOTS).put("1", record.to_json())
         host.store.close()
         (tmp_path / "boot").mkdir()
         with (tmp_path / "boot" / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            assert "is booted by process" in xlpy(*words, status=5).err
+            return xlpy(*words, status=5).err
 
 
 class TestCreate:
