@@ -140,6 +140,8 @@ def test_quickstart(boot, host_root, tmp_path):
     assert guest.pmem == [(start, start + 64 * MIB)]
     assert guest["cpus"] == "2\n"
     assert "No such file" not in guest["acpi"]
+    ram = [int(row.split()[1], 16) for row in guest["memmap"].splitlines() if row.endswith("System RAM")]
+    assert 400 * MIB < max(ram) < 504 * MIB  # a kexec in the guest takes all of this for free memory
     host = Host.open(host_root)
     assert guest["dmi"].split() == ["Xen", "Xen", "HVM", "domU", uuid_text(host.xen.domain(1).uuid)]
     host.store.close()

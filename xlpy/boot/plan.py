@@ -7,6 +7,9 @@ one or more modules at exactly its guest-physical address; modules can be plugge
     0 ........ low    4 GiB ..... high    base    gpa of vNVDIMM 1        gpa of vNVDIMM 2
     |   RAM file  |   | RAM file |        |bell|  |  media or stage  |    |  media or stage |
 
+A module is not in the memory map of the emulator's BIOS, as memory of a NUMA node is. So a guest's kexec does not take
+it for RAM: kexec-tools reads /sys/firmware/memmap, which does not follow ``memmap=``.
+
 The first module, a page without content, is the bell: whenever it is asked to leave, QEMU raises an event in the guest
 (``ssdt``), and it never leaves.
 
