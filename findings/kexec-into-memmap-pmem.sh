@@ -1,8 +1,8 @@
 #!/bin/sh
 # Memory that memmap=SIZE!START sets aside as persistent memory keeps its data over every reboot but kexec's: kexec -l puts
 # the next kernel and its initrd there. kexec-tools takes the free memory from /sys/firmware/memmap, the map as the firmware
-# gave it, in which the range is RAM, and begins at its top, where such a range usually is. /proc/iomem knows better. The
-# kernel would refuse only with kexec_file_load (-s), which kexec-tools of Debian 13 (2.0.29) tries first.
+# gave it, in which the range is RAM, and begins at its top, where such a range usually is. /proc/iomem knows better.
+# kexec-tools 2.0.29 of Debian 13 prefers the system call in which the kernel chooses the place (-s); with -c it is the same.
 #
 # Seen with kexec-tools 1:2.0.25-3+deb12u3 and Linux 6.1.176 (Debian 12), in QEMU with 2 GiB and memmap=512M!1536M:
 #   60000000-7ffdffff : Persistent Memory (legacy)
