@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     from typing import TypeVar as TypeVar
     from typing import cast as cast
 else:
-    Any = NoReturn = Concatenate = object
+    Any = NoReturn = Concatenate = Protocol = object
 
     class Generic:
         def __class_getitem__(cls, _):
             return cls
-
-    class Protocol(Generic):
-        pass
 
     def NewType(_name, base):
         return base
