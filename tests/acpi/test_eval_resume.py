@@ -45,7 +45,13 @@ CASES = [  # a statement; how many exceptions it raises; what INT is behind it
     ("INT = ObjectType (Index (PKG, 9))", 3, 5),
     ("INT = ObjectType (RefOf (Index (NONE (), 0)))", 4, 5),
     ("INT = ObjectType (Local0)", 0, 0),
-    # a condition that fails is met; one of the wrong type is not
+    # a condition that fails is met; where the If or While itself fails, its body and then its Else are carried out
+    ("If (PKG) { INT += 10 } Else { INT += 100 } INT += 1000", 1, 1115),
+    ("If (Local0) { INT += 10 } Else { INT += 100 } INT += 1000", 1, 1115),
+    ("If (9 / 0) { INT += 10 } Else { INT += 100 } INT += 1000", 1, 1015),
+    ("If (0) {} ElseIf (PKG) { INT += 10 } Else { INT += 100 } INT += 1000", 1, 1115),
+    ("While (PKG) { INT += 10 If (INT > 40) { Break } } INT += 1000", 1, 1015),
+    ("While (9 / 0) { INT += 10 If (INT > 40) { Break } } INT += 1000", 4, 1045),
     ("If (Index (NONE (), 0)) { INT = 8 } Else { INT = 7 }", 1, 8),
     ("If (LNot (9 / 0)) { INT = 8 } Else { INT = 7 }", 2, 8),
     ("If (Local0) { INT = 8 }", 1, 8),

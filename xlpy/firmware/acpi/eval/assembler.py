@@ -65,7 +65,7 @@ class Assembler(AmlReader):
         raise NotImplementedError
 
     def condition_of(self, end: int, start: int) -> Work:
-        """The condition of an If or While, which is met when it fails."""
+        """The condition of an If or While."""
         raise NotImplementedError
 
     def kept(self, end: int) -> Work | None:
@@ -107,6 +107,10 @@ class Assembler(AmlReader):
         """A jump whose aim is not known yet."""
         self.emit(name, None, start)
         return len(self.out) - 1
+
+    def passed(self, branch: int, jump: int) -> None:
+        """Of an If or While that fails the body is carried out, and then what is behind this jump."""
+        raise NotImplementedError
 
     def label(self, jump: int) -> None:
         """Make a jump lead here."""

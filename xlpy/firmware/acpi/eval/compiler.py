@@ -307,14 +307,20 @@ class Compiler(Assembler):
             self.at = end
 
     def condition_of(self, end: int, start: int) -> Work:
-        """The condition of an If or While, which is met when it fails."""
-        if self.resumes:
+        """The condition of an If or While: an operator that fails is met; else the If or While itself fails."""
+        mark = None
+        if self.resumes and not (self.at < end and self.data[self.at] in _SLOTS):
             self.emit("Mark", None, start)
-            self.code.conditions.add(len(self.out) - 1)
-        mark = len(self.out) - 1
+            mark = len(self.out) - 1
+            self.code.conditions.add(mark)
         yield self.term(end)
+        self._operand(mark)
+
+    def passed(self, branch: int, jump: int) -> None:
         if self.resumes:
-            self.code.operators.append((mark, len(self.out)))
+            _, aim, start = self.out[jump]
+            self.out[jump] = self.handlers["JumpUnlessFailed"], aim, start
+            self.code.passed[branch] = jump
 
     def _mark(self, start: int) -> int | None:
         """Where an operator begins, if its value is the operand of another one and that goes on without it."""
@@ -335,7 +341,7 @@ def anew(code: Code, at: int) -> Code:
     """
     made, later = Code(code.path), HANDLERS["Later"]
     made.statements, made.sources, made.operators = code.statements[:], code.sources[:], code.operators[:]
-    made.conditions = code.conditions
+    made.conditions, made.passed = code.conditions, code.passed
     made.instructions = [
         (later, operand[1], offset)
         if handler is HANDLERS["Unparsed"]

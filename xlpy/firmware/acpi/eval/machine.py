@@ -149,8 +149,13 @@ class AmlMachine:
             del self.stack[frame.marks[start] :]
             self.stack.append(1 if start in frame.code.conditions else None)
         else:
-            handler, aim, _ = frame.code.instructions[frame.at - 1]
-            frame.at = aim if handler is HANDLERS["JumpIfNot"] else after
+            code = frame.code.instructions
+            branch = next((at for at in (frame.at - 1, frame.at) if code[at][0] is HANDLERS["JumpIfNot"]), None)
+            if branch is None:
+                frame.at = after
+            else:  # an If or While fails: its body is carried out once, and then its Else
+                frame.at = branch + 1
+                frame.marks[~frame.code.passed.get(branch, 0)] = 0
             del self.stack[frame.height :]
 
     def _forgiven(self, error: AmlError) -> bool:

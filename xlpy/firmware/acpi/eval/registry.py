@@ -40,11 +40,22 @@ class Code:
         sources: of each statement, its bytes in the table, and the compiler's TermList that it is in.
         operators: as statements, of operators whose values are operands; only where evaluation goes on behind errors.
         conditions: where the operators that are conditions begin: when one fails, it is met.
+        passed: of an If with an Else, or a While, its JumpIfNot, and the jump behind its body.
         problems: what could not be compiled, and fails when it is reached.
         assumed: how many arguments names took, in which scopes, when it was compiled.
     """
 
-    __slots__ = ("assumed", "conditions", "instructions", "operators", "path", "problems", "sources", "statements")
+    __slots__ = (
+        "assumed",
+        "conditions",
+        "instructions",
+        "operators",
+        "passed",
+        "path",
+        "problems",
+        "sources",
+        "statements",
+    )
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -53,6 +64,7 @@ class Code:
         self.sources: list[tuple[int, int, Any]] = []
         self.operators: list[tuple[int, int]] = []
         self.conditions: set[int] = set()
+        self.passed: dict[int, int] = {}
         self.problems: list[AmlError] = []
         self.assumed: dict[tuple[Path, Absolute], int | None] = {}
 

@@ -179,6 +179,12 @@ def _jump(_vm: AmlMachine, frame: Frame, aim: int) -> None:
     frame.at = aim
 
 
+@handler("JumpUnlessFailed")
+def _jump_unless_failed(_vm: AmlMachine, frame: Frame, aim: int) -> None:
+    if frame.marks.pop(~(frame.at - 1), None) is None:
+        frame.at = aim
+
+
 @handler("JumpIfNot")
 def _jump_if_not(vm: AmlMachine, frame: Frame, aim: int) -> None:
     value = vm.stack.pop()

@@ -92,6 +92,7 @@ def if_else(c: Assembler, outer: int, start: int) -> Work:
     yield c.terms(end)
     if end < outer and c.data[end] == _ELSE:
         out = c.jump("Jump", end)
+        c.passed(branch, out)
         c.label(branch)
         c.at = end + 1
         end = c.package_end(outer)
@@ -105,9 +106,10 @@ def _while(c: Assembler, _op: Op, end: int, start: int) -> Work:
     outer, c.loop = c.loop, Loop(len(c.out))
     loop = c.loop
     yield c.condition_of(end, start)
-    loop.breaks.append(c.jump("JumpIfNot", start))
+    loop.breaks.append(branch := c.jump("JumpIfNot", start))
     yield c.terms(end)
     c.emit("Jump", loop.start, start)
+    c.passed(branch, len(c.out) - 1)
     loop.exit = len(c.out)
     for jump in loop.breaks:
         c.aim(jump, loop.exit)
