@@ -98,11 +98,11 @@ class TestSignals:
     def test_ctrl_c_during_an_import(self, command, module):
         program = (
             "import os, signal, sys\n"
-            "class Interrupt:\n"
-            "    def find_spec(self, name, *_):\n"
-            f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+            "def interrupt(event, args):\n"  # when its code runs, however it was found
+            f"    if event == 'exec' and args[0].co_filename.endswith({module.replace('.', '/') + '.py'!r}):\n"
+            "        os.kill(os.getpid(), signal.SIGINT)\n"
             "from xlpy.start import main\n"
-            "sys.meta_path.insert(0, Interrupt())\n"
+            "sys.addaudithook(interrupt)\n"
             "sys.argv = ['xlpy', 'list']\n"
             "main()\n"
         )

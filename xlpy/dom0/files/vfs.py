@@ -277,10 +277,10 @@ class Vfs(Buses):
 
     def file_users(self, path: str) -> list[str]:
         """As ``kernel.Dom0.file_users``."""
+        mount, _, inode = self.file(path)
         uses = self.uses
         if not uses:
             return []
-        mount, _, inode = self.file(path)
         device = self.device(mount.device).name
         return [use.phrase for use in uses if (use.device, use.inode) == (device, inode.number)]
 
