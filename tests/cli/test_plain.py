@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xlpy.cli import plain
@@ -62,6 +62,8 @@ def lines(draw):
 
 
 @given(lines())
+@example(["daxctl", "--"])
+@example(["ndctl", "list", "--", "-x", "--"])
 def test_what_is_plain_is_read_as_click_reads_it(words):
     line = plain.read(words)
     if line is not None:

@@ -193,13 +193,23 @@ def run(words: Sequence[str], kept: Kept | None = None) -> None:
         raise KeyboardInterrupt from None
 
 
+class _Raw(click.Command):
+    """A command that gets all words as they are; click would take the first ``--`` out."""
+
+    ignore_unknown_options = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """With one ``--`` more for click."""
+        at = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [*args[:at], *args[at : at + 1], *args[at:]])
+
+
 def _clicked(name: str, declared: Command) -> click.Command:
     def call(**values: Any) -> None:  # noqa: ANN401 - any values
         declared(click.get_current_context().obj, **values)
 
-    raw = {"ignore_unknown_options": True} if any(one.raw for one in declared.parameters) else None
-    params = _params(declared)
-    return click.Command(name, callback=call, params=params, help=_help(declared), context_settings=raw)
+    kind = _Raw if any(one.raw for one in declared.parameters) else click.Command
+    return kind(name, callback=call, params=_params(declared), help=_help(declared))
 
 
 def _params(declared: Command, argument: type[click.Argument] = click.Argument) -> list[click.Parameter]:
