@@ -1,8 +1,8 @@
 """The bundle: modules that commands load, compiled in one file that ``xlpy/bundle.py`` reads.
 
 ``python -m tools.bundle`` runs a session of commands and writes to ``tools/bundle.txt`` which of our modules they load:
-a paragraph for each group, those that the same commands need. A group is loaded as a whole, so a command of the
-session never loads what it does not need, and another one little. The build of a wheel (``tools/wheel.py``) compiles
+a paragraph for each group, those that the same commands need. A group is read as a whole, so a command of the session
+never reads what it does not need, and another one little. The build of a wheel (``tools/wheel.py``) compiles
 the bundle from that list.
 """
 
@@ -218,16 +218,14 @@ class _Lean(ast.NodeTransformer):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
         return None if node.module == "__future__" else node
 
-    def _body(
-        self, node: ast.Module | ast.ClassDef | ast.FunctionDef, *, in_class: bool, keep: bool = False
-    ) -> ast.AST:
+    def _body(self, node: _Body, *, in_class: bool, keep: bool = False) -> ast.AST:
         if not keep and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
         outside, self._in_class = self._in_class, in_class
         self.generic_visit(node)
         self._in_class = outside
-        if not node.body:
-            node.body = [ast.copy_location(ast.Pass(), node)] if not isinstance(node, ast.Module) else []
+        if not node.body and not isinstance(node, ast.Module):
+            node.body = [ast.copy_location(ast.Pass(), node)]
         return node
 
 

@@ -11,16 +11,17 @@ Python, which is so in a tree of sources.
 from __future__ import annotations
 
 import sys
-from _frozen_importlib import BuiltinImporter, ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 from _imp import _fix_co_filename  # type: ignore[attr-defined]  # the import system uses it for the same
 from _thread import _count as threads
 from marshal import loads
 from posix import O_CLOEXEC, O_RDONLY, open, pread, stat  # noqa: A004 - importing os for them is no faster
 
+from xlpy.direct import ask_before_python, located
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from _frozen_importlib import ModuleSpec
     from collections.abc import Sequence
     from types import CodeType, ModuleType
 
@@ -119,12 +120,7 @@ class Bundle:
             return None
         if found.st_size != size or found.st_mtime > self._made + _INSTALLING:
             return None
-        spec = ModuleSpec(name, _Loader(name, source, self), origin=source, is_package=is_package)
-        spec.has_location = True
-        spec.cached = f"{folder}/__pycache__/{stem}{_ENDING}"
-        if is_package:
-            spec.submodule_search_locations = [folder]
-        return spec
+        return located(_Loader(name, source, self), f"{folder}/__pycache__/{stem}{_ENDING}", is_package)
 
     def _run_imports(self, name: str) -> None:
         """Import what a module imports without the import system."""
@@ -139,12 +135,11 @@ class Bundle:
             __import__(above)
         self._run_imports(name)
         spec = None if name in sys.modules else self._spec(name)  # its package may have imported it
-        code = None if spec is None else self.code(name, f"{spec.origin}")
-        if spec is None or code is None:
+        if spec is None or spec.loader is None:
             return
         module = sys.modules[name] = _module(spec)
         try:
-            exec(code, module.__dict__)
+            spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             raise
@@ -175,11 +170,10 @@ def _module(spec: ModuleSpec) -> ModuleType:
 
 
 def install() -> None:
-    """Ask the bundle before Python's finders, if there is one, unless Python is to drop assertions."""
+    """Find modules in the bundle, if there is one."""
     home = __file__.rpartition("/")[0]
-    if not sys.flags.optimize and BuiltinImporter in sys.meta_path:
-        try:
-            bundle = Bundle(home.rpartition("/")[0], f"{home}/bundle.{sys.implementation.cache_tag}")
-        except _NO_BUNDLE:
-            return
-        sys.meta_path.insert(sys.meta_path.index(BuiltinImporter), bundle)
+    try:
+        bundle = Bundle(home.rpartition("/")[0], f"{home}/bundle.{sys.implementation.cache_tag}")
+    except _NO_BUNDLE:
+        return
+    ask_before_python(bundle)

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType, ModuleType
 
+    from xlpy.typing import Protocol
+
+    class Finder(Protocol):
+        """A finder of the import system."""
+
+        def find_spec(
+            self, name: str, path: Sequence[str] | None, target: ModuleType | None = None, /
+        ) -> ModuleSpec | None: ...
+
+
 _HEADER = 16  # bytes: magic, flags, then modification time and size of the source
 _PLAIN = MAGIC_NUMBER + bytes(4)  # no flags: valid while the source is as it was
 _WORD = 0xFFFFFFFF
@@ -74,18 +84,29 @@ class Direct:
         state = (int(found.st_mtime) & _WORD).to_bytes(4, "little") + (found.st_size & _WORD).to_bytes(4, "little")
         if code[:_HEADER] != _PLAIN + state:
             return None
-        spec = ModuleSpec(name, _Compiled(name, source, code), origin=source, is_package=is_package)
-        spec.cached = cached
-        spec.has_location = True
-        if is_package:
-            spec.submodule_search_locations = [folder]
-        return spec
+        return located(_Compiled(name, source, code), cached, is_package)
 
 
-def install(package: str) -> None:
-    """Ask this finder before Python's own, unless Python runs in a way in which compiled modules lie elsewhere.
+def located(loader: SourceFileLoader, cached: str, is_package: bool) -> ModuleSpec:
+    """What the import system is to know of a module; ``cached`` is where its compiled form is, or would be."""
+    spec = ModuleSpec(loader.name, loader, origin=loader.path, is_package=is_package)
+    spec.cached = cached
+    spec.has_location = True
+    if is_package:
+        spec.submodule_search_locations = [loader.path.rpartition("/")[0]]
+    return spec
+
+
+def ask_before_python(finder: Finder) -> None:
+    """Ask a finder before Python's own, unless Python is to drop assertions, which our compiled modules have.
 
     Finders that were installed in front of Python's stay in front of this one too.
     """
-    if sys.pycache_prefix is None and not sys.flags.optimize and BuiltinImporter in sys.meta_path:
-        sys.meta_path.insert(sys.meta_path.index(BuiltinImporter), Direct(package))
+    if not sys.flags.optimize and BuiltinImporter in sys.meta_path:
+        sys.meta_path.insert(sys.meta_path.index(BuiltinImporter), finder)
+
+
+def install(package: str) -> None:
+    """Find modules without a search, unless Python runs in a way in which compiled modules lie elsewhere."""
+    if sys.pycache_prefix is None:
+        ask_before_python(Direct(package))

@@ -16,7 +16,8 @@ ROOT = Path(xlpy.__file__).parent
 LAYERS = [  # from the top; what stands in one line does not know of each other
     ["__main__"],
     ["start"],
-    ["bundle", "direct"],
+    ["bundle"],
+    ["direct"],
     ["cli", "pytest_plugin"],
     ["api"],
     ["events", "testhosts"],
