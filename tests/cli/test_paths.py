@@ -76,18 +76,20 @@ WRONG = {
     "socket": (6, "Is a socket, not a file"),
     "device": (6, "Is a character device, not a file"),
 }
+NOT_A_FOLDER = dict.fromkeys(("saved", "fifo"), (6, "Not a directory"))
+
+
+def picked(*paths):
+    """What is wrong with these is the same whatever is done with them."""
+    return {path: WRONG[path] for path in paths}
+
+
 FOLDERS = {  # a folder that is read
     ("trace show", "trace"): ["trace", "show", "{}"],
     ("trace check", "trace"): ["trace", "check", "{}"],
     ("trace cut", "trace"): ["trace", "cut", "{}", "--", "true"],
 }
-NO_FOLDER = {
-    "nowhere": (4, "No such file or directory"),
-    "dangling": (4, "No such file or directory"),
-    "loop": (6, "Too many levels of symbolic links"),
-    "saved": (6, "Not a directory"),
-    "fifo": (6, "Not a directory"),
-}
+NO_FOLDER = picked("nowhere", "dangling", "loop") | NOT_A_FOLDER
 
 # a file that is written; those that may be a FIFO or a device as well
 WRITTEN = {
@@ -104,15 +106,10 @@ STREAMS = {
     ("map", "html_file"): ["map", "vm", "--html", "{}"],
     ("trace cut", "page"): ["trace", "cut", "trace", "--html", "{}", "--", "true"],
 }
-CANNOT_BE_WRITTEN = {
-    "none/file": (4, "No such file or directory"),
-    "saved/file": (4, "Not a directory"),
-    "loop": (6, "Too many levels of symbolic links"),
-    "folder": (6, "Is a directory"),
-    "locked/file": (6, "Permission denied"),
-    "socket": (6, "Is a socket, not a file"),
-}
-SPECIAL = {"fifo": (6, "Is a FIFO, not a file"), "device": (6, "Is a character device, not a file")}
+OUTPUTS = WRITTEN | STREAMS
+LOCKED = {"locked/file": (6, "Permission denied")}
+NO_STREAM = picked("none/file", "saved/file", "loop", "folder", "socket") | LOCKED
+CANNOT_BE_WRITTEN = dict.fromkeys(WRITTEN, NO_STREAM | picked("fifo", "device")) | dict.fromkeys(STREAMS, NO_STREAM)
 FILLED = {
     ("acpi dump", "folder"): ["acpi", "dump", "vm", "--format", "bin", "-o", "{}"],
     ("export", "folder"): ["export", "other.cfg", 'vnvdimm=["file=/dev/pmem1"]', "-o", "{}", "--dom0", "emulated"],
@@ -121,12 +118,7 @@ FILLED = {
     ("boot", "record"): ["boot", "-n", "vm", "--kernel", "kernel", "--record", "{}"],
     ("trace cut", "work"): ["trace", "cut", "trace", "--work-dir", "{}", "--", "true"],
 }
-CANNOT_BE_FILLED = {
-    "saved": (6, "Not a directory"),
-    "saved/file": (4, "Not a directory"),
-    "fifo": (6, "Not a directory"),
-    "loop": (6, "Too many levels of symbolic links"),
-}
+CANNOT_BE_FILLED = picked("saved/file", "loop") | NOT_A_FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -167,13 +159,19 @@ def make_kinds(where):
 
 
 @pytest.fixture
-def refused(place, monkeypatch, capsys):
-    """A command line with a path in it ends with a status and a text, and changes nothing."""
+def here(place, monkeypatch):
+    """That folder, in which commands are run, and on its host."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("XLPY_ROOT", str(place / "host"))
+    return place
+
+
+@pytest.fixture
+def refused(here, capsys):
+    """A command line with a path in it ends with a status and a text, and changes nothing."""
 
     def check(line, path, status, reason):
-        before = listing(place)
+        before = listing(here)
         capsys.readouterr()
         with bound_by_permissions():
             got = run([word.replace("{}", path) for word in line])
@@ -182,7 +180,7 @@ def refused(place, monkeypatch, capsys):
         assert got == status, f"{where}: {told.err}"
         assert f"{path}: {reason}" in told.err, where
         assert told.err.count("error: ") <= 1, where
-        assert listing(place) == before, where
+        assert listing(here) == before, where
 
     return check
 
@@ -212,7 +210,7 @@ def test_every_path_is_in_a_table():
         for one in find(where).parameters
         if isinstance(one.type, FilePath)
     }
-    assert paths - READ.keys() - FOLDERS.keys() - WRITTEN.keys() - STREAMS.keys() - FILLED.keys() == set()
+    assert paths - READ.keys() - FOLDERS.keys() - OUTPUTS.keys() - FILLED.keys() == set()
 
 
 @pytest.mark.parametrize("name", READ, ids=" ".join)
@@ -238,10 +236,10 @@ def test_a_folder_that_cannot_be_read(refused, name):
         refused(FOLDERS[name], path, status, reason)
 
 
-@pytest.mark.parametrize("name", [*WRITTEN, *STREAMS], ids=" ".join)
+@pytest.mark.parametrize("name", OUTPUTS, ids=" ".join)
 def test_a_file_that_cannot_be_written(refused, name):
-    for path, (status, reason) in (CANNOT_BE_WRITTEN | (SPECIAL if name in WRITTEN else {})).items():
-        refused((WRITTEN | STREAMS)[name], path, status, reason)
+    for path, (status, reason) in CANNOT_BE_WRITTEN[name].items():
+        refused(OUTPUTS[name], path, status, reason)
 
 
 @pytest.mark.parametrize("name", FILLED, ids=" ".join)
@@ -273,42 +271,39 @@ def test_a_full_disk(refused, disk):
     (disk / "there").write_text("kept")
     (disk / "folder").mkdir()
     fill(disk)
-    for name in (*WRITTEN, *STREAMS):
-        refused((WRITTEN | STREAMS)[name], "disk/new", 6, "No space left on device")
-        refused((WRITTEN | STREAMS)[name], "disk/there", 6, "No space left on device")
+    for line in OUTPUTS.values():
+        for path in ("disk/new", "disk/there"):
+            refused(line, path, 6, "No space left on device")
     assert (disk / "there").read_text() == "kept"
 
 
 def test_a_disk_that_may_only_be_read(refused, disk):
     (disk / "there").write_text("kept")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    for name in (*WRITTEN, *STREAMS):
+    for line in OUTPUTS.values():
         for path in ("disk/new", "disk/there"):
-            refused((WRITTEN | STREAMS)[name], path, 6, "Read-only file system")
+            refused(line, path, 6, "Read-only file system")
 
 
-@pytest.mark.parametrize("name", [*WRITTEN, *STREAMS], ids=" ".join)
-def test_what_was_there_is_replaced_behind_links(place, monkeypatch, name):
+@pytest.mark.parametrize("name", OUTPUTS, ids=" ".join)
+def test_what_was_there_is_replaced_behind_links(here, name):
     """It keeps its rights; what is new is its owner's alone."""
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("XLPY_ROOT", str(place / "host"))
-    (place / "there").write_text("old")
-    (place / "there").chmod(0o640)
-    (place / "link").symlink_to("there")
-    (place / "to nothing").symlink_to("new")
+    (here / "there").write_text("old")
+    (here / "there").chmod(0o640)
+    (here / "link").symlink_to("there")
+    (here / "to nothing").symlink_to("new")
     for path in ("link", "to nothing"):
-        run([word.replace("{}", path) for word in (WRITTEN | STREAMS)[name]])
-        assert (place / path).is_symlink()
-    assert (place / "there").read_bytes() not in (b"old", b"")
-    assert S_IMODE((place / "there").stat().st_mode) == 0o640
-    assert S_IMODE((place / "new").stat().st_mode) == 0o600
+        run([word.replace("{}", path) for word in OUTPUTS[name]])
+        assert (here / path).is_symlink()
+    assert (here / "there").read_bytes() not in (b"old", b"")
+    assert S_IMODE((here / "there").stat().st_mode) == 0o640
+    assert S_IMODE((here / "new").stat().st_mode) == 0o600
     for made in ("there", "link", "to nothing", "new"):
-        (place / made).unlink()
+        (here / made).unlink()
 
 
 @pytest.mark.parametrize("name", STREAMS, ids=" ".join)
-def test_a_stream_may_be_a_device(place, monkeypatch, name):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("XLPY_ROOT", str(place / "host"))
+@pytest.mark.usefixtures("here")
+def test_a_stream_may_be_a_device(name):
     assert run([word.replace("{}", "/dev/null") for word in STREAMS[name]]) == 0
     assert Path("/dev/null").is_char_device()
