@@ -61,11 +61,11 @@ def _opened(path: str | os.PathLike[str], name: str, nonempty: bool) -> tuple[in
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO without a writer does not stall
     except OSError as error:
         if error.errno == ENXIO:  # a socket
-            refuse_special(os.stat(path).st_mode, path, name)
+            refuse_special(os.stat(path).st_mode, name)
         raise file_error(error, name) from None
     status = os.fstat(fd)
     try:
-        refuse_special(status.st_mode, path, name)
+        refuse_special(status.st_mode, name)
         if nonempty and not status.st_size:
             raise HostTrouble(f"{name}: Is empty", hint="is it the right file? if so, make it again")
     except HostTrouble:
@@ -74,12 +74,11 @@ def _opened(path: str | os.PathLike[str], name: str, nonempty: bool) -> tuple[in
     return fd, status.st_size
 
 
-def refuse_special(mode: int, path: str | os.PathLike[str], name: str | None = None) -> None:
-    """HostTrouble unless what has this mode is a regular file."""
-    name = os.fspath(path) if name is None else name
+def refuse_special(mode: int, name: str | os.PathLike[str]) -> None:
+    """HostTrouble unless what has this mode is a regular file. name: what messages call it."""
     kind = S_IFMT(mode)
     if kind == S_IFDIR:
-        raise file_error(IsADirectoryError(EISDIR, os.strerror(EISDIR), path), name)
+        raise file_error(IsADirectoryError(EISDIR, os.strerror(EISDIR)), name)
     if kind != S_IFREG:
         raise HostTrouble(f"{name}: Is {_KINDS.get(kind, 'special')}, not a file", hint="name a regular file")
 
