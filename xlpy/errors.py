@@ -107,8 +107,9 @@ def file_error(error: OSError, name: object = None, hint: str | None = None) -> 
         directory where a file is needed or the other way round, a permission, a limit, a full disk.
     """
     path = error.filename
+    called = path if name is None else name
     reason = error.strerror or str(error)
-    text = f"{path if name is None else name}: {reason}" if path is not None or name is not None else reason
+    text = reason if called is None else f"{called}: {reason}"
     number = error.errno
     if number == _errno.ENOENT or (number == _errno.ENOTDIR and not (path and _os.path.lexists(path))):
         return NotFound(text, hint=hint or "check the path")
