@@ -105,14 +105,17 @@ def crc32c_blocks(register: int, blocks: Sequence[bytes | memoryview]) -> list[i
     All blocks advance together: a row is one byte of each, so that one table look-up of all is one ``bytes.translate``.
     The four bytes of the registers are four rows of one long integer, the lowest byte first.
     """
-    count, width = len(blocks), len(blocks[0]) if blocks else 0
-    if count < _FEW or width < 4:
+    count = len(blocks)
+    if count < _FEW:
         return [crc32c(register, block) for block in blocks]
     number, bits = int.from_bytes, count * 8
-    rows = _rows(register, blocks).to_bytes(width * count, "little")
+    rows = bytearray(len(blocks[0]) * count)
+    for at, block in enumerate(blocks):
+        rows[at::count] = block
     values = struct.pack("<256I", *_table(_POLYNOMIAL))
     planes = [values[place::4] for place in range(4)]
-    row, state = (1 << bits) - 1, 0
+    row = (1 << bits) - 1
+    state = number(b"".join([bytes([byte]) * count for byte in register.to_bytes(4, "little")]), "little")
     for at in range(0, len(rows), count):
         index = (state & row ^ number(rows[at : at + count], "little")).to_bytes(count, "little")
         state = state >> bits ^ number(b"".join(map(index.translate, planes)), "little")
@@ -120,13 +123,3 @@ def crc32c_blocks(register: int, blocks: Sequence[bytes | memoryview]) -> list[i
     for place in range(4):
         registers[place::4] = (state >> place * bits & row).to_bytes(count, "little")
     return list(struct.unpack(f"<{count}I", registers))
-
-
-def _rows(register: int, blocks: Sequence[bytes | memoryview]) -> int:
-    """The first byte of each block, then the second of each, ..., with the register added to the first four."""
-    count = len(blocks)
-    data = bytearray(count * len(blocks[0]))
-    for at, block in enumerate(blocks):
-        data[at::count] = block
-    start = b"".join([bytes([byte]) * count for byte in register.to_bytes(4, "little")])
-    return int.from_bytes(data, "little") ^ int.from_bytes(start, "little")
