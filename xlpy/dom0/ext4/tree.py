@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import _struct as struct
 from _bisect import bisect_right
-from itertools import chain, starmap
+from itertools import starmap
 
 from xlpy.columns import Column
 from xlpy.dom0.ext4.checksum import crc32c, first_wrong
@@ -142,9 +142,7 @@ def _part(superblock: Superblock, where: str, leaves: list[tuple[_Node, Raw]]) -
     """The entries of leaves, in bytes. FormatError: they are not sound."""
     part = _in_blocks(b"".join([raw for _, raw in leaves]))
     if not (all(starmap(_in_bounds, leaves)) and _sound(superblock, part)):
-        alone = ((node, raw) for node, raw in leaves if not _in_bounds(node, raw))
-        unsound = ((node, raw) for node, raw in leaves if not _sound(superblock, _in_blocks(bytes(raw))))
-        node, _ = next(chain(alone, unsound))
+        node = next(n for n, raw in leaves if not (_in_bounds(n, raw) and _sound(superblock, _in_blocks(bytes(raw)))))
         raise damaged(
             where,
             f"with extents that are empty, out of order or outside its {superblock.blocks} blocks"
