@@ -293,15 +293,16 @@ class Vfs(Buses):
         """Bytes of a file or block device, cut at its end."""
         kind = self.stat(path).kind
         if kind in ("block", "char"):
+            clean = self.clean(path)
             if kind == "block":
-                device = self.device(self.clean(path))
+                device = self.device(clean)
                 namespace = self.namespace_of(device)
                 if namespace.mode == "sector":
                     from xlpy.dom0.nvdimm.sectors import Sectors
 
                     end = device.size if length is None else min(offset + length, device.size)
                     return Sectors(self.hw.read, namespace).read(device.offset + offset, max(end - offset, 0))
-            window = self.device_window(self.clean(path))
+            window = self.device_window(clean)
             end = window.size if length is None else min(offset + length, window.size)
             return self.hw.read(Spa(window.start + offset), max(end - offset, 0))
         mount, _, inode = self.file(path)
