@@ -7,7 +7,7 @@ for. Media that have them already are taken as they are.
 from __future__ import annotations
 
 from xlpy.addr import MIB, PAGE, Spa, Span, align_up, format_size
-from xlpy.dom0.files.block import BOOT_SECTOR, BOOT_SIGNATURE
+from xlpy.dom0.files import BOOT_SECTOR, BOOT_SIGNATURE
 from xlpy.dom0.files.partitions import Partition, build_gpt
 from xlpy.dom0.kernel import Mount
 from xlpy.errors import Constraint

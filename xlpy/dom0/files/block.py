@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xlpy.addr import Spa, Span
+from xlpy.dom0.files import BOOT_SECTOR, BOOT_SIGNATURE
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
 
     from xlpy.dom0.nvdimm.namespace import Namespace
 
-BOOT_SECTOR, BOOT_SIGNATURE = 512, b"\x55\xaa"  # of any partition table
 BLOCK_EXT_MAJOR = 259  # where Linux numbers the disks of drivers without a major of their own
 
 
@@ -98,7 +98,7 @@ def block_devices(
         found.append(disk)
 
         on_disk = _reader(read, one)
-        if one.data.size < BOOT_SECTOR or on_disk(0, BOOT_SECTOR)[-2:] != BOOT_SIGNATURE:
+        if one.data.size < BOOT_SECTOR or not on_disk(0, BOOT_SECTOR).endswith(BOOT_SIGNATURE):
             continue  # neither a GPT nor an MBR
         from xlpy.dom0.files.partitions import read_table
 

@@ -11,11 +11,14 @@ from _struct import Struct
 from zlib import crc32
 
 from xlpy.addr import align_up
+from xlpy.dom0.files import BOOT_SECTOR, BOOT_SIGNATURE
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    _Entry = tuple[int, bytes, int, bytes, int, int]  # of an MBR: status, first, type, last, first block, blocks
 
 LINUX_FILESYSTEM = bytes.fromhex("af3dc60f838472478e793d69d8477de4")  # 0FC63DAF-8483-4772-8E79-3D69D8477DE4
 MBR_PROTECTIVE, MBR_LINUX = 0xEE, 0x83
@@ -27,7 +30,7 @@ _EMPTY = 100  # extended boot records without a partition in a row: more are a l
 
 _HEADER = Struct("<8sIIIIQQQQ16sQIII")  # 92 bytes
 _ENTRY = Struct("<16s16sQQQ72s")
-_MBR_ENTRY = Struct("<B3sB3sII")
+_MBR_TABLE, _MBR_ENTRY = 446, Struct("<B3sB3sII")  # where in a boot record the four entries are
 _SIGNATURE, _REVISION = b"EFI PART", 0x00010000
 
 
@@ -75,7 +78,7 @@ def build_gpt(
         return sealed.ljust(sector, b"\0")
 
     protective = _MBR_ENTRY.pack(0, b"\0\2\0", MBR_PROTECTIVE, b"\xff\xff\xff", 1, min(last, 0xFFFFFFFF))
-    mbr = bytes(446) + protective + bytes(48) + b"\x55\xaa"
+    mbr = bytes(_MBR_TABLE) + protective + bytes(48) + BOOT_SIGNATURE
     return [
         (0, mbr.ljust(sector, b"\0")),
         (sector, header(1, last, 2)),
@@ -95,10 +98,9 @@ def read_table(read: Callable[[int, int], bytes], size: int, sector: int = 512) 
     """
     if size < 2 * sector:
         return PartitionTable("none")
-    mbr = read(0, 512)
-    if mbr[510:512] != b"\x55\xaa":
+    primary = _boot_record(read, 0)
+    if not primary:
         return PartitionTable("none")
-    primary = [_MBR_ENTRY.unpack_from(mbr, 446 + 16 * i) for i in range(4)]
     protective = [entry[4] for entry in primary if entry[2] == MBR_PROTECTIVE]
     if 1 in protective:
         return _read_gpt(read, size, sector)
@@ -115,11 +117,16 @@ def entry_at(read: Callable[[int, int], bytes], number: int, sector: int = 512) 
     Args:
         read: as for ``read_table``. number: of the partition. sector: the logical block size.
     """
-    mbr = read(0, 512)
-    if any(mbr[446 + 16 * i + 4] == MBR_PROTECTIVE for i in range(4)):
+    if any(entry[2] == MBR_PROTECTIVE for entry in _boot_record(read, 0)):
         table: int = _HEADER.unpack_from(read(sector, sector))[10]
         return table * sector + (number - 1) * _ENTRY_SIZE
-    return 446 + 16 * (number - 1) if number <= 4 else None
+    return _MBR_TABLE + _MBR_ENTRY.size * (number - 1) if number <= 4 else None
+
+
+def _boot_record(read: Callable[[int, int], bytes], at: int) -> list[_Entry]:
+    """The four entries of the boot record at a byte offset; none when its signature is missing."""
+    record = read(at, BOOT_SECTOR)
+    return list(_MBR_ENTRY.iter_unpack(record[_MBR_TABLE:-2])) if record.endswith(BOOT_SIGNATURE) else []
 
 
 def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> PartitionTable:
@@ -168,9 +175,7 @@ def _read_gpt(read: Callable[[int, int], bytes], size: int, sector: int) -> Part
     return PartitionTable("gpt", tuple(found))
 
 
-def _read_mbr(
-    read: Callable[[int, int], bytes], size: int, sector: int, primary: list[tuple[int, bytes, int, bytes, int, int]]
-) -> PartitionTable:
+def _read_mbr(read: Callable[[int, int], bytes], size: int, sector: int, primary: list[_Entry]) -> PartitionTable:
     """The partitions of an MBR, as Linux has them (6.1, block/partitions/msdos.c and core.c).
 
     An entry counts when it has sectors, whatever its type. What reaches beyond the disk is cut. Only the first sectors
@@ -209,12 +214,8 @@ def _logical(
     at, room, empty = base, extent, 0
     while empty < _EMPTY and (at + 1) * sector <= size:
         empty += 1
-        record = read(at * sector, 512)
-        if record[510:512] != b"\x55\xaa":
-            return
         link = None
-        for slot in range(4):
-            _, _, kind, _, first, count = _MBR_ENTRY.unpack_from(record, 446 + 16 * slot)
+        for slot, (_, _, kind, _, first, count) in enumerate(_boot_record(read, at * sector)):
             if count and kind in _EXTENDED:
                 link = link or (base + first, count)
             elif count:
