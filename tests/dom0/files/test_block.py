@@ -211,6 +211,11 @@ def test_an_mbr_as_linux_reads_it(records, expected):
     )
 
 
+def gpt_header(*fields):
+    blank = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, *fields)
+    return blank[:16] + struct.pack("<I", crc32(blank)) + blank[20:]
+
+
 def gpt(parts, count=128, usable=(34, END - 34), size=128, protective=1):
     """A disk with a GPT of someone else's: (first, last) of each partition, in blocks."""
     image = bytearray(SIZE)
@@ -218,9 +223,7 @@ def gpt(parts, count=128, usable=(34, END - 34), size=128, protective=1):
     entries = bytearray(count * size)
     for i, (first, last) in enumerate(parts):
         struct.pack_into("<16s16sQQ", entries, i * size, b"kind", b"own", first, last)
-    fields = (1, END - 1, *usable, GUID, 2, count, size, crc32(entries))
-    blank = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, *fields)
-    image[512:604] = blank[:16] + struct.pack("<I", crc32(blank)) + blank[20:]
+    image[512:604] = gpt_header(1, END - 1, *usable, GUID, 2, count, size, crc32(entries))
     image[1024 : 1024 + len(entries)] = entries
     return image
 
@@ -258,9 +261,8 @@ def test_entries_of_a_gpt_have_four_mib(count, used):
     size = (first + 200) * 512
     entries = bytearray(count * 128)
     struct.pack_into("<16s16sQQ", entries, 0, b"kind", b"own", first, first)
-    fields = (1, first + 100, first, first, GUID, 2, count, 128, crc32(entries))
-    blank = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, *fields)
-    image = mbr((0xEE, 1, first)) + blank[:16] + struct.pack("<I", crc32(blank)) + blank[20:] + bytes(420) + entries
+    header = gpt_header(1, first + 100, first, first, GUID, 2, count, 128, crc32(entries))
+    image = mbr((0xEE, 1, first)) + header.ljust(512, b"\0") + entries
     found = read_table(reader(image.ljust(size, b"\0")), size)
     assert [one.number for one in found.partitions] == ([1] if used else [])
 
