@@ -133,7 +133,3 @@ class Caches:
             os.replace(fresh, self._path)
         except OSError as error:
             raise trouble(self._path, error) from error
-
-
-def _line_json(line: Line) -> list[Any]:
-    return [line.base.hex(), [[one.offset, one.data.hex(), one.order] for one in line.stores], line.durable]

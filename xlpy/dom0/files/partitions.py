@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     _Entry = tuple[int, bytes, int, bytes, int, int]  # of an MBR: status, first, type, last, first block, blocks
 
 LINUX_FILESYSTEM = bytes.fromhex("af3dc60f838472478e793d69d8477de4")  # 0FC63DAF-8483-4772-8E79-3D69D8477DE4
-MBR_PROTECTIVE, MBR_LINUX = 0xEE, 0x83
+MBR_PROTECTIVE = 0xEE
 _EXTENDED = (0x05, 0x0F, 0x85)
 _ENTRIES, _ENTRY_SIZE = 128, 128
 _FIRST_LOGICAL, _LAST = 5, 255  # numbers of partitions
