@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from xlpy.contexts import contextmanager, nullcontext
+from xlpy.contexts import contextmanager
 from xlpy.dom0.ext4 import MAX_NAME, directory
 from xlpy.dom0.ext4.inode import CASEFOLD_FL, EXTENTS_FL, ROOT, Inode, lookup, parse_inode, refuse_unreadable, walk
 from xlpy.dom0.ext4.superblock import (
@@ -40,7 +40,7 @@ def _held(method: Callable[Concatenate[Ext4, P], R]) -> Callable[Concatenate[Ext
 
     @wraps(method)
     def held(self: Ext4, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if not self._guarded:
+        if not self._guarded:  # as `_hold` would find, which costs more
             return method(self, *args, **kwargs)
         with self._hold():
             return method(self, *args, **kwargs)
@@ -80,7 +80,7 @@ class Ext4:
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
-        """Around every call that is guarded: keeps the device from changing meanwhile."""
+        """Around every call: keeps the device from changing meanwhile, where it may."""
         yield
 
     @property
@@ -176,7 +176,7 @@ class Ext4:
 
         An image does not change until the iterator has ended or is closed.
         """
-        with self._hold() if self._guarded else nullcontext():
+        with self._hold():
             yield from walk(self.lookup("/"), self.listdir, self.inode, damaged)
 
     @_held
@@ -310,6 +310,9 @@ class Ext4Image(Ext4):
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
+        if not self._guarded:
+            yield
+            return
         from xlpy.dom0.ext4.guard import reading
 
         with reading(self._file.path, self._file.offset) as edition:
@@ -323,10 +326,7 @@ class Ext4Image(Ext4):
                 self._guarded = True
 
     def _load(self) -> None:
-        if self._guarded:
-            with self._hold():
-                super()._load()
-        else:
+        with self._hold():
             super()._load()
 
     def only_flags_changed(self, before: int, after: int) -> None:
