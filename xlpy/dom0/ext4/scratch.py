@@ -15,12 +15,7 @@ import os
 
 from xlpy.dom0.ext4.journal import ByteEdit
 from xlpy.dom0.ext4.reader import Ext4
-from xlpy.dom0.ext4.superblock import (
-    INCOMPAT_META_BG,
-    RO_COMPAT_GDT_CSUM,
-    RO_COMPAT_METADATA_CSUM,
-    refuse_changes,
-)
+from xlpy.dom0.ext4.superblock import RO_COMPAT_GDT_CSUM, RO_COMPAT_METADATA_CSUM, refuse_changes
 from xlpy.errors import FormatError, file_error
 from xlpy.hw.media import trouble
 from xlpy.records import NamedTuple
@@ -178,9 +173,8 @@ class ScratchCopy:
         size = superblock.block_size
         if superblock.mmp_block:
             self._copy(superblock.mmp_block * size, size)
-        if superblock.incompat & INCOMPAT_META_BG:
-            for _, block in superblock.descriptor_copies():
-                self._copy(block * size, size)
+        for _, block in superblock.descriptor_copies():
+            self._copy(block * size, size)
         for group in self._groups:
             if not group.flags & _BLOCKS_UNUSED:
                 self._copy(group.block_bitmap * size, size)

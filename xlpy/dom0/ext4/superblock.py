@@ -126,7 +126,9 @@ class Superblock(NamedTuple):
         return block * self.block_size + within * self.descriptor_size
 
     def descriptor_copies(self) -> Iterable[tuple[int, int]]:
-        """With meta_bg: (group, block) of each copy of a block of descriptors, three for each run of groups."""
+        """(group, block) of each copy of a block of descriptors with meta_bg: three for each run of groups."""
+        if not self.incompat & INCOMPAT_META_BG:
+            return
         per_block = self.block_size // self.descriptor_size
         groups, boot = self.groups, 1024 // self.block_size
         for first in range(self.first_meta_bg * per_block, groups, per_block):

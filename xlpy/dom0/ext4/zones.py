@@ -157,7 +157,7 @@ def _fixed(superblock: Superblock) -> Iterator[Zone]:
             yield Zone(first, first + plain, f"the group descriptors {copy}")
             first += plain
             yield Zone(first, first + superblock.reserved_gdt, f"the room for group descriptors {copy}")
-    for group, block in superblock.descriptor_copies() if meta else ():
+    for group, block in superblock.descriptor_copies():
         yield Zone(block, block + 1, f"the group descriptors of group {group}")
     if superblock.mmp_block:
         yield Zone(superblock.mmp_block, superblock.mmp_block + 1, "the multiple mount protection block")
