@@ -1,15 +1,12 @@
 """The evaluator: loading, namespace, calls, time. (What operators compute is in test_eval_oracle.)"""
 
 import pytest
+from acpi.blocks import table
 
 from xlpy.errors import FormatError
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.eval import AmlError, Interpreter, Limits, Notification, ObjectPath, ObjectType, load
 from xlpy.firmware.acpi.sdt import build_table
-
-
-def table(*terms, signature="DSDT", revision=2):
-    return build_table(signature, b"".join(terms), revision)
 
 
 def machine(*terms, **kwargs):

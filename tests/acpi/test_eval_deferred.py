@@ -1,15 +1,10 @@
 """A deferred table runs when one of its names is asked for: nobody sees the difference."""
 
 import pytest
+from acpi.blocks import table
 
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.eval import AmlError, Limits, load
-from xlpy.firmware.acpi.sdt import build_table
-
-
-def table(*terms, signature="DSDT"):
-    return build_table(signature, b"".join(terms), 2)
-
 
 DSDT = table(
     aml.name("FIVE", 5),

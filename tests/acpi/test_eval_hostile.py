@@ -1,20 +1,16 @@
 """AML that means harm, or means nothing: it always ends, and always as an AmlError with a place."""
 
 import pytest
+from acpi.blocks import table
 from acpi.judges import hvmloader_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.eval import AmlError, Interpreter, Limits, load
-from xlpy.firmware.acpi.sdt import build_table
 
 A0, L0, L1 = aml.arg(0), aml.local(0), aml.local(1)
 FEW = Limits(steps=200_000)
-
-
-def table(*terms, signature="DSDT"):
-    return build_table(signature, b"".join(terms), 2)
 
 
 def nested(wrap, depth, inner=b""):

@@ -1,11 +1,11 @@
 """Tables: names that do not exist until, or unless, they are reached; table-level failures; Load and its kind."""
 
 import pytest
+from acpi.blocks import table
 from acpi.judges import acpiexec, compile_asl
 
 from xlpy.firmware.acpi import aml
 from xlpy.firmware.acpi.eval import AmlError, Interpreter, Limits, load
-from xlpy.firmware.acpi.sdt import build_table
 
 OPTIONS = ("-of", "-oa", "-f")
 
@@ -77,10 +77,6 @@ def test_a_name_can_come_into_being_before_it_is_reached(tmp_path):
     assert evaluate(vm, "USE", 1) == "AE_NOT_FOUND"
     vm.load(late)
     assert vm.evaluate("USE", 1) == 3
-
-
-def table(*terms, signature="DSDT"):
-    return build_table(signature, b"".join(terms), 2)
 
 
 def test_a_call_with_too_few_arguments_is_told_as_that():
