@@ -102,6 +102,9 @@ steps = st.lists(
 @example([("map", 1, [(0, 0, 2)]), ("break", 0, 0), ("break", 0, 2)])
 @example([("map", 1, [(0, 0, 3)]), ("break", 0, 1), ("break", 0, 0)])
 @example([("map", 1, [(0, 0, 514)]), ("break", 0, 2), ("break", 0, 0)])
+@example(
+    [("map", 1, [(0, 0, 900), (2000, 3000, 1)]), ("break", 0, 400), ("unmap", 1, (2000, 1)), ("unmap", 1, (600, 1))]
+)
 @settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_media_equal_a_page_by_page_model(hw, store, monkeypatch, program):
     """Whatever is mapped, unmapped, broken and destroyed: the runs on the media say for each page what a model says."""
@@ -150,6 +153,7 @@ def test_media_equal_a_page_by_page_model(hw, store, monkeypatch, program):
             owner = {mfn: pair for mfn, pair in owner.items() if pair[0] != domid}
     assert_media(xen, device, owner, broken)
     again = Xen(hw, store)
+    assert list(again.pmem.m2p) == list(xen.pmem.m2p)
     again.repair()
     again.pmem.repair()
     assert_media(again, device, owner, broken)

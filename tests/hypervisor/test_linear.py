@@ -15,6 +15,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.lists(st.tuples(spans, st.integers(0, 1000), st.integers(0, 3)), max_size=4)),
         st.tuples(st.just("take"), spans),
+        st.tuples(st.just("remove"), st.lists(spans, min_size=1, max_size=4, unique_by=lambda span: span[0] // 12)),
         st.tuples(st.just("retag"), spans),
     ),
     max_size=12,
@@ -61,6 +62,11 @@ def test_every_step_equals_the_model(program: list) -> None:
                 k: v for k, v in before.items() if start <= k < start + size
             }
             model = {k: v for k, v in before.items() if not start <= k < start + size}
+        elif step == "remove":
+            starts = [start for start, _ in what]
+            ends = [min(start + size, (start // 12 + 1) * 12) for start, size in what]  # no two overlap
+            table.remove_columns(starts, ends)
+            model = {k: v for k, v in before.items() if not any(a <= k < b for a, b in zip(starts, ends, strict=True))}
         else:
             start, size = what
             table.retag(start, start + size, 9)

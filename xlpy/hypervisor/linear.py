@@ -156,6 +156,30 @@ class LinearMap:
         self.tags[there] = [run.tag for run in kept]
         return removed
 
+    def remove_columns(self, starts: Sequence[int], ends: Sequence[int]) -> None:
+        """Remove many ranges at once, splitting runs at their ends; what is not there is passed over.
+
+        Args:
+            starts, ends: columns of equal length, in any order, not empty; the ranges do not overlap.
+        """
+        ranges = sorted(zip(starts, ends, strict=True))
+        there, at, kept = slice(*self.window(ranges[0][0], ranges[-1][1])), 0, []
+        rows = zip(self.starts[there], self.ends[there], self.bases[there], self.tags[there], strict=True)
+        for start, end, base, tag in rows:
+            left = start  # where what is left of the run begins
+            while at < len(ranges) and ranges[at][0] < end:
+                low, high = ranges[at]
+                if left < low:
+                    kept.append((left, low, base + left - start, tag))
+                left = max(left, high)
+                if high > end:
+                    break
+                at += 1
+            if left < end:
+                kept.append((left, end, base + left - start, tag))
+        columns = zip(*kept, strict=True) if kept else ((),) * 4
+        self.starts[there], self.ends[there], self.bases[there], self.tags[there] = columns
+
     def clear(self) -> None:
         """Remove everything."""
         for column in (self.starts, self.ends, self.bases, self.tags):

@@ -230,8 +230,7 @@ class PmemOps(Gate):
         except XlpyError as error:
             for gfn, end in zip(columns.gfns, columns.gfn_ends, strict=True):
                 p2m.take(gfn, end)
-            pmem.m2p.drop(domain.domid)
-            pmem.m2p.add_inverse(domain.domid, p2m)
+            pmem.m2p.remove_columns(columns.mfns, columns.mfn_ends)
             pmem.save()
             refuse(abi.ENOMEM, f"the frame table cannot be written: {error.message}", error.hint)
         for mfn in poisoned(self.xen, columns):
@@ -247,12 +246,13 @@ class PmemOps(Gate):
         if not taken:
             return
 
+        starts, ends = [p.base for p in taken], [p.base + p.size for p in taken]
+
         def change() -> None:
-            pmem.m2p.drop(domain.domid)
-            pmem.m2p.add_inverse(domain.domid, p2m)
+            pmem.m2p.remove_columns(starts, ends)
 
         try:
-            pmem.change(min(p.base for p in taken), max(p.base + p.size for p in taken), change)
+            pmem.change(min(starts), max(ends), change)
         except XlpyError as error:
             self.xen.console.write(f"(XEN) the frame table cannot be written, it needs repair: {error.message}")
             change()

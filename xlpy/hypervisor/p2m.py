@@ -113,16 +113,16 @@ class M2P(LinearMap):
 
     @classmethod
     def inverse(cls, tables: Iterable[tuple[int, LinearMap]]) -> M2P:
-        """The table that belongs to the pmem maps of all domains, given as ``(domid, p2m.pmem)``."""
+        """The table that belongs to the pmem maps of all domains, given as ``(domid, p2m.pmem)``.
+
+        Raises:
+            ValueError: a page is in two of them.
+        """
         made = cls()
         for domid, p2m in tables:
-            made.add_inverse(domid, p2m)
+            sizes = map(sub, p2m.ends, p2m.starts)
+            made.add_columns(p2m.bases, list(map(add, p2m.bases, sizes)), p2m.starts, [domid] * len(p2m))
         return made
-
-    def add_inverse(self, domid: int, p2m: LinearMap) -> None:
-        """Add what a domain's pmem map says; ValueError when a page is there already."""
-        sizes = map(sub, p2m.ends, p2m.starts)
-        self.add_columns(p2m.bases, list(map(add, p2m.bases, sizes)), p2m.starts, [domid] * len(p2m))
 
     def drop(self, domid: int) -> None:
         """Remove all that a domain owns."""
