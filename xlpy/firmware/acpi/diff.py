@@ -42,9 +42,6 @@ _KEYS = {
 }
 
 
-_WRAPPERS = ("fields", "body")  # keys of decoded tables that stand for no field of their own
-
-
 class Difference(NamedTuple):
     """One difference.
 
