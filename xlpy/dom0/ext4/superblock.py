@@ -15,7 +15,7 @@ from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 SUPERBLOCK_OFFSET = 1024
 SUPERBLOCK_SIZE = 1024
@@ -296,11 +296,7 @@ def _refuse_features(state: int, incompat: int, ro_compat: int) -> None:
             hint="replay it: mount and unmount the file system, or run e2fsck -fp on it",
         )
     refused = [name for bit, name in _INCOMPAT_REFUSED.items() if incompat & bit]
-    refused += [
-        f"unknown incompatible feature {1 << i:#x}"
-        for i in range(32)
-        if incompat >> i & 1 and 1 << i not in _INCOMPAT_KNOWN and 1 << i not in _INCOMPAT_REFUSED
-    ]
+    refused += features(incompat & ~sum(_INCOMPAT_KNOWN | _INCOMPAT_REFUSED), {}, "unknown incompatible feature")
     if ro_compat & RO_COMPAT_SHARED_BLOCKS:
         refused.append("shared_blocks (a store to one file would change another)")
     if refused:
@@ -321,18 +317,18 @@ def refuse_changes(superblock: Superblock) -> None:
     Raises:
         Unsafe: with the features that it has.
     """
-    unknown = superblock.ro_compat & ~_RO_COMPAT_CHANGEABLE
-    odd = [
-        _RO_COMPAT_UNCHANGEABLE.get(1 << i, f"unknown read-only feature {1 << i:#x}")
-        for i in range(32)
-        if unknown >> i & 1
-    ]
+    odd = features(superblock.ro_compat & ~_RO_COMPAT_CHANGEABLE, _RO_COMPAT_UNCHANGEABLE, "unknown read-only feature")
     if odd:
         raise Unsafe(
             f"the file system has features with which it is not changed here: {', '.join(odd)}",
             code="XLPY-EXT4-FEATURE",
             hint="remove them with tune2fs -O, or make the file in a guest",
         )
+
+
+def features(bits: int, names: Mapping[int, str], kind: str) -> list[str]:
+    """The bits that are set, in words: their names, or what kind they are of and their number."""
+    return [names.get(1 << at, f"{kind} {1 << at:#x}") for at in range(32) if bits >> at & 1]
 
 
 def parse_group(superblock: Superblock, number: int, raw: bytes) -> Group:

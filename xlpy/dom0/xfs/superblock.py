@@ -6,6 +6,7 @@ import _struct as struct
 
 from xlpy.addr import PAGE
 from xlpy.dom0.ext4.checksum import crc32c
+from xlpy.dom0.ext4.superblock import features
 from xlpy.errors import FormatError, Unsafe
 from xlpy.records import NamedTuple
 
@@ -114,7 +115,8 @@ def parse_superblock(raw: bytes, device_size: int) -> XfsSuperblock:
     block_log, _, inode_log, _, ag_log, _, busy = raw[120:127]
     ro_compat, incompat = struct.unpack_from(">II", raw, 212)
     (free,) = struct.unpack_from(">Q", raw, 144)
-    odd = _unread_features(ro_compat, incompat)
+    odd = features(ro_compat & ~_RO_COMPAT_KNOWN, _RO_COMPAT_NAMES, "read-only feature")
+    odd += features(incompat & ~_INCOMPAT_KNOWN, _INCOMPAT_NAMES, "feature")
     odd += ["a realtime section"] * bool(realtime) + ["an external log"] * (log_start == 0)
     odd += ["an unfinished mkfs.xfs"] * bool(busy) + [f"blocks of {block} bytes"] * (block != PAGE)
     odd += ["directory blocks of more than 4096 bytes"] * bool(raw[192])
@@ -156,15 +158,6 @@ def parse_superblock(raw: bytes, device_size: int) -> XfsSuperblock:
     )
     made.place(log_start, log_blocks)
     return made
-
-
-def _unread_features(ro_compat: int, incompat: int) -> list[str]:
-    """The features that are on and not read here, in words."""
-    bits = [1 << at for at in range(32)]
-    unread = [bit for bit in bits if ro_compat & ~_RO_COMPAT_KNOWN & bit]
-    return [_RO_COMPAT_NAMES.get(bit, f"read-only feature {bit:#x}") for bit in unread] + [
-        _INCOMPAT_NAMES.get(bit, f"feature {bit:#x}") for bit in bits if incompat & ~_INCOMPAT_KNOWN & bit
-    ]
 
 
 def _unsupported(what: str) -> Unsafe:
