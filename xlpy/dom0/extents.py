@@ -150,7 +150,8 @@ class MapPart:
             return None
         ends, kinds = self.logical + self.length, self.flags | FIEMAP_EXTENT_LAST
         joined &= ends.same(self.logical.following(logical))
-        return joined & kinds.same(kinds.following(flags | FIEMAP_EXTENT_LAST))
+        joined &= kinds.same(kinds.following(flags | FIEMAP_EXTENT_LAST))
+        return joined if joined.any() else None
 
 
 class Extents:
@@ -219,7 +220,7 @@ class Extents:
         The kernel may report such neighbours as one or as many, so only merged maps can be compared.
         """
         joined = [part.joined(after) for part, after in zip(self.parts, [*self.parts[1:], None], strict=False)]
-        if not any(one and one.any() for one in joined):
+        if not any(joined):
             return self
         goes_on = [on for part, one in zip(self.parts, joined, strict=True) for on in one or (0,) * len(part.logical)]
         begins = [True, *map(not_, goes_on[:-1])]
