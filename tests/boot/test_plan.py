@@ -25,7 +25,7 @@ def kinds(plan):
 
 
 def plan(tmp_path, *devices, low=LOW, high=0, **options):
-    return plan_memory(tmp_path / "ram", low, high, devices, tmp_path, **{"has_offset": False, **options})
+    return plan_memory(tmp_path / "ram", low, high, devices, Means(tmp_path, **{"has_offset": False, **options}))
 
 
 def test_ram_alone_needs_no_module(tmp_path):

@@ -103,22 +103,14 @@ class Means(NamedTuple):
     stage_all: bool = False
 
 
-def plan_memory(
-    ram: Path,
-    low: int,
-    high: int,
-    devices: Sequence[GuestNvdimm],
-    folder: Path,
-    has_offset: bool,
-    stage_all: bool = False,
-) -> MemoryPlan:
+def plan_memory(ram: Path, low: int, high: int, devices: Sequence[GuestNvdimm], means: Means) -> MemoryPlan:
     """Lay out the memory.
 
     Args:
         ram: the domain's RAM file: ``low`` bytes from GPA 0, then ``high`` bytes from 4 GiB on.
         low, high: bytes.
         devices: the vNVDIMMs.
-        folder, has_offset, stage_all: see ``Means``.
+        means: how they are mapped.
 
     Raises:
         Constraint: more vNVDIMMs than the emulator has slots, or one that ends beyond its processor's address width.
@@ -127,13 +119,12 @@ def plan_memory(
     if not devices:
         return MemoryPlan(memory, None, (), 0, 0, (), ())
     bell = align_up(FOUR_GIB + high, GIB)
-    means = Means(folder, has_offset, stage_all)
     modules: list[Backend] = []
     staged: list[GuestNvdimm] = []
     notes: list[str] = []
     ordered = sorted(devices, key=lambda device: device.gpa)
     for at, device in enumerate(ordered):
-        others = [*modules, *(Backend("", folder, 0, one.size, one.gpa) for one in ordered[at + 1 :])]
+        others = [*modules, *(Backend("", ram, 0, one.size, one.gpa) for one in ordered[at + 1 :])]
         slots = MEMORY_SLOTS - SPARE - 1 - len(others)
         pieces = map_device(device, means, bell + BELL_SIZE, others, slots, notes)
         if pieces[0].kind == "stage":

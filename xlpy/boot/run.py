@@ -115,22 +115,16 @@ class Boot:
         if options.initrd is not None:
             check_initrd_fits(check_initrd(options.initrd), self._ram.low, self._layout)
         self._info = parse_hvm_info(self._domain.memory.read(HVM_INFO, SIZE))
-        self._session = Record(
-            domid,
-            self._record.name,
-            os.getpid(),
-            self._domain.home / FOLDER if options.folder is None else options.folder.absolute() / f"domain-{domid}",
-            options.folder is not None,
-            (),
-        )
         self._devices = guest_nvdimms(xen.hw, self._record)
         self._note_poison()
-        self._means = Means(self._session.folder, self._qemu.has_offset, options.stage)
-        self.plan: MemoryPlan = plan_memory(
-            self._session.folder / "ram", self._ram.low, self._ram.high, self._devices, *self._means
-        )
+        keep, home = options.folder is not None, self._domain.home
+        folder = home / FOLDER if options.folder is None else options.folder.absolute() / f"domain-{domid}"
+        self._means = Means(folder, self._qemu.has_offset, options.stage)
+        self.plan: MemoryPlan = plan_memory(folder / "ram", self._ram.low, self._ram.high, self._devices, self._means)
         busy = tuple((one.gpa, one.end) for one in self.plan.modules)
-        self._session = self._session._replace(staged=self.plan.staged, busy=busy, recorded=bool(options.record))
+        self._session = Record(
+            domid, self._record.name, os.getpid(), folder, keep, self.plan.staged, busy, recorded=bool(options.record)
+        )
         self._model: DeviceModel | None = device_model(xen, xenstore, store, domid) if self._record.vnvdimms else None
         self.recorder: Recorder | None = None
         if options.record:
