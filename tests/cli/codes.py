@@ -605,20 +605,20 @@ def staged(get):
     from xlpy.boot import session
 
     class Device:
-        name, read_only = "vnvdimm0", False
+        name = "vnvdimm0"
 
-    class Record:
-        staged = (Device,)
-
-        def stage_file(self, _device):
-            path = get("tmp_path") / "vnvdimm0.stage"
+        def stage_file(self, folder):
+            path = folder / "vnvdimm0.stage"
             path.touch()
             return path
 
-    def full(_device, _stage):
+    class Record:
+        staged, folder = (Device(),), get("tmp_path")
+
+    def full(_device, _folder):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    get("monkeypatch").setattr(session, "copy_back", full)
+    get("monkeypatch").setattr(session, "bring_back", full)
     return raised(session._bring_back, Record())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from xlpy.boot.plan import BELL_SIZE, Backend, MemoryPlan, map_device
-from xlpy.boot.stage import copy_back, copy_out
+from xlpy.boot.stage import bring_back, copy_out
 from xlpy.errors import Constraint, XlpyError
 from xlpy.private import private
 from xlpy.records import NamedTuple
@@ -118,10 +118,7 @@ class Modules:
         self._pull(device)
         del self._devices[device.name]
         if device in self._staged:
-            path = self._means.folder / f"{device.name}.stage"
-            if not device.read_only:
-                copy_back(device, path)
-            path.unlink()
+            bring_back(device, self._means.folder)
         self._unstage(device)
 
     def _pull(self, device: GuestNvdimm) -> None:

@@ -58,6 +58,10 @@ class GuestNvdimm(NamedTuple):
     stretches: tuple[Stretch, ...]
     read_only: bool = False
 
+    def stage_file(self, folder: Path) -> Path:
+        """Where it is while it is staged, in the folder of a boot."""
+        return folder / f"{self.name}.stage"
+
 
 class Backend(NamedTuple):
     """A file as memory. kind: ``ram``, ``media`` or ``stage``; offset: into ``path``; read_only: what the guest writes
@@ -163,7 +167,7 @@ def map_device(
     """
     pieces = None if means.stage_all else _in_place(device, means, lowest, others, slots, notes)
     if pieces is None:
-        pieces = [Backend("stage", means.folder / f"{device.name}.stage", 0, device.size, device.gpa)]
+        pieces = [Backend("stage", device.stage_file(means.folder), 0, device.size, device.gpa)]
     return [piece._replace(read_only=device.read_only, owner=device.name) for piece in pieces]
 
 

@@ -303,7 +303,7 @@ class Boot:
         """Make all files; the RAM file's descriptor, and the emulator's command line."""
         for device in self.plan.staged:
             self._step(f"staging {device.name}: {format_size(device.size)}")
-            copy_out(device, self._session.stage_file(device))
+            copy_out(device, device.stage_file(self._session.folder))
         if self.recorder is not None:
             from xlpy.boot.recording import label_areas
 

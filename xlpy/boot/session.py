@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from xlpy.boot.plan import GuestNvdimm, Stretch
-from xlpy.boot.stage import copy_back
+from xlpy.boot.stage import bring_back
 from xlpy.contexts import contextmanager, suppress
 from xlpy.errors import Conflict, Constraint, StateError
 from xlpy.private import folder, private
@@ -99,10 +99,6 @@ class Record(NamedTuple):
         finally:
             os.close(fd)
         return False
-
-    def stage_file(self, device: GuestNvdimm) -> Path:
-        """Where a staged vNVDIMM is."""
-        return self.folder / f"{device.name}.stage"
 
 
 def booted(store: Store, domid: int) -> Record | None:
@@ -293,12 +289,10 @@ def _bring_back(record: Record) -> int:
     """Copy what is staged to the media; how many bytes changed."""
     changed = 0
     for device in record.staged:
-        stage = record.stage_file(device)
+        stage = device.stage_file(record.folder)
         try:
             if stage.exists():
-                if not device.read_only:
-                    changed += copy_back(device, stage)
-                stage.unlink()
+                changed += bring_back(device, record.folder)
         except OSError as error:
             raise Constraint(
                 f"{device.name}: what the guest wrote is in {stage} and cannot be copied to the media: "

@@ -58,6 +58,14 @@ def copy_back(device: GuestNvdimm, path: Path) -> int:
     return changed
 
 
+def bring_back(device: GuestNvdimm, folder: Path) -> int:
+    """End the staging of a vNVDIMM; how many bytes of the media were written: none when it is read-only."""
+    path = device.stage_file(folder)
+    changed = 0 if device.read_only else copy_back(device, path)
+    path.unlink()
+    return changed
+
+
 def _update(fd: int, offset: int, data: bytes) -> int:
     """Write the pages of ``data`` that differ from what is there."""
     old = os.pread(fd, len(data), offset)
