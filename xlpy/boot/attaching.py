@@ -11,8 +11,7 @@ import os
 import time
 
 from xlpy.boot.devices import device_name
-from xlpy.boot.modules import BOARD
-from xlpy.boot.session import OUT, booted
+from xlpy.boot.session import BOARD, OUT, booted
 from xlpy.contexts import contextmanager
 from xlpy.errors import Conflict, Constraint
 from xlpy.private import private

@@ -5,12 +5,10 @@ What is plugged in stands in a file of the boot's folder, for commands that wait
 
 from __future__ import annotations
 
-import json
-
 from xlpy.boot.plan import BELL_SIZE, Backend, MemoryPlan, map_device
+from xlpy.boot.session import BOARD, leave
 from xlpy.boot.stage import bring_back, copy_out
 from xlpy.errors import Constraint, XlpyError
-from xlpy.private import private
 from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
     from xlpy.boot.emulator import Emulator
     from xlpy.boot.plan import GuestNvdimm, Means
-
-BOARD = "board"  # names of vNVDIMMs: "plugged" with their address and size, "failed" with the reason
 
 
 class PluggedModule(NamedTuple):
@@ -134,11 +130,8 @@ class Modules:
         self._remember(self._staged, tuple((one.backend.gpa, one.backend.end) for one in self._modules))
 
     def _report(self) -> None:
-        path = self._means.folder / BOARD
         fields = {
             "plugged": {name: [device.gpa, device.size] for name, device in self._devices.items()},
             "failed": {device.name: why for device, why in self._failed.items()},
         }
-        with open(path.with_suffix(".new"), "w", encoding="ascii", opener=private) as file:
-            json.dump(fields, file)
-        path.with_suffix(".new").replace(path)
+        leave(self._means.folder / BOARD, fields)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LOCK = "lock"
 MACHINE_CHECK = "machine-check"  # another command has one for the guest
 ENDED = "ended"  # another command has asked the boot to end
+BOARD = "board"  # vNVDIMMs by name: "plugged" with their address and size, "failed" with the reason
 OUT = "out-"  # and the name of a vNVDIMM: a command, whose process number is in it, wants the guest to lose it
 DEATH_SECONDS = 5.0  # how long an emulator may take to die after its xlpy
 END_SECONDS = 60.0  # how long a boot that was asked to end may take to copy back
@@ -183,11 +184,16 @@ def recover(store: Store, note: Callable[[str], None]) -> None:
 
 def deliver(record: Record, check: Vmce) -> None:
     """Leave a machine check for the boot's process, which has its emulator raise it."""
-    path = record.folder / MACHINE_CHECK
     with suppress(OSError):  # it has ended meanwhile
-        with open(path.with_suffix(".new"), "w", encoding="ascii", opener=private) as file:
-            json.dump(check._asdict(), file)
-        path.with_suffix(".new").replace(path)
+        leave(record.folder / MACHINE_CHECK, check._asdict())
+
+
+def leave(path: Path, fields: dict[str, Any]) -> None:
+    """Leave JSON for another process, which never sees half of it."""
+    fresh = path.with_suffix(".new")
+    with open(fresh, "w", encoding="ascii", opener=private) as file:
+        json.dump(fields, file)
+    fresh.replace(path)
 
 
 def take_machine_check(folder: Path) -> dict[str, int] | None:
@@ -308,6 +314,6 @@ def _clear(record: Record) -> None:
     if not record.keep:
         shutil.rmtree(record.folder, ignore_errors=True)
         return
-    for pattern in ("*.new", "*.smbios", "board", f"{OUT}*", LOCK, ENDED):
+    for pattern in ("*.new", "*.smbios", BOARD, f"{OUT}*", LOCK, ENDED):
         for path in record.folder.glob(pattern):
             path.unlink(missing_ok=True)
