@@ -63,15 +63,12 @@ def wait_plugged(record: Record, slot: int, gpa: int) -> None:
 
 
 @contextmanager
-def withdrawn(record: Record | None, slot: int) -> Iterator[None]:
+def withdrawn(record: Record, slot: int) -> Iterator[None]:
     """Inside, the emulator does not have a vNVDIMM; afterwards it has it again, unless it was detached.
 
     Raises:
         Constraint: it cannot be taken out. Conflict: the boot does not answer.
     """
-    if record is None:
-        yield
-        return
     name = device_name(slot)
     path = record.folder / f"{OUT}{name}"
 
