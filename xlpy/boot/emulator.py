@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 
-from xlpy.boot.qemu import BELL, WAKE_PORT, backend, memory, module
+from xlpy.boot.qemu import BELL, WAKE_PORT, backend, memory, module, module_name
 from xlpy.errors import Constraint
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -151,8 +151,9 @@ class Emulator:
         words = (check["status"], check["mcg_status"] | LOCAL, check["addr"], check["misc"])
         self._command(f"mce 0 1 {' '.join(map(hex, words))}")
 
-    def plug(self, name: str, slot: int, one: Backend) -> None:
+    def plug(self, slot: int, one: Backend) -> None:
         """Plug a memory module in. Constraint: the emulator refuses it; nothing is left of it then."""
+        name = module_name(slot)
         self._call("object-add", backend(one, memory(name)))
         try:
             self._call("device_add", module(name, slot, one.gpa))
@@ -160,7 +161,7 @@ class Emulator:
             self._call("object-del", {"id": memory(name)})
             raise
 
-    def unplug(self, name: str, slot: int) -> None:
+    def unplug(self, slot: int) -> None:
         """Take a memory module out, whatever the guest thinks of it: as its own firmware does, through the ports.
 
         Raises:
@@ -168,7 +169,7 @@ class Emulator:
         """
         self._command(f"o /w {_SELECT:#x} {slot}")
         self._command(f"o /b {_CONTROL:#x} {_EJECT}")
-        self._call("object-del", {"id": memory(name)})
+        self._call("object-del", {"id": memory(module_name(slot))})
 
     def ring(self) -> None:
         """Raise the event in the guest that makes it look for notifications."""

@@ -5,11 +5,10 @@ What is plugged in stands in a file of the boot's folder, for commands that wait
 
 from __future__ import annotations
 
-from xlpy.boot.plan import BELL_SIZE, Backend, MemoryPlan, map_device
+from xlpy.boot.plan import BELL_SIZE, MemoryPlan, map_device
 from xlpy.boot.session import BOARD, leave
 from xlpy.boot.stage import bring_back, copy_out
 from xlpy.errors import Constraint, XlpyError
-from xlpy.records import NamedTuple
 from xlpy.typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
 
     from xlpy.boot.emulator import Emulator
     from xlpy.boot.plan import GuestNvdimm, Means
-
-
-class PluggedModule(NamedTuple):
-    """A module as the emulator knows it: its name and slot, and what it maps."""
-
-    name: str
-    slot: int
-    backend: Backend
 
 
 class Modules:
@@ -55,7 +46,7 @@ class Modules:
         self._devices = {device.name: device for device in devices}
         self._failed: dict[GuestNvdimm, str] = {}
         self._staged = plan.staged
-        self._modules = [PluggedModule(f"m{slot}", slot, one) for slot, one in enumerate(plan.modules, 1)]
+        self._modules = dict(enumerate(plan.modules, 1))  # by slot
         self._report()
 
     @property
@@ -82,12 +73,11 @@ class Modules:
             self._note(f"{device.name}: {error}")
 
     def _plug(self, device: GuestNvdimm) -> None:
-        used = {module.slot for module in self._modules}
-        free = [slot for slot in range(1, self._slots) if slot not in used]
+        free = [slot for slot in range(1, self._slots) if slot not in self._modules]
         if not free:
             raise Constraint(f"the emulator has {self._slots} memory slots, all in use", hint="boot it again")
         notes: list[str] = []
-        others = [module.backend for module in self._modules]
+        others = list(self._modules.values())
         pieces = map_device(device, self._means, self._lowest, others, len(free), notes)
         staged = pieces[0].kind == "stage"
         if staged:
@@ -96,9 +86,8 @@ class Modules:
             copy_out(device, pieces[0].path)
         try:
             for slot, piece in zip(free, pieces, strict=False):
-                module = PluggedModule(f"m{slot}", slot, piece)
-                self._emulator.plug(module.name, slot, piece)
-                self._modules.append(module)
+                self._emulator.plug(slot, piece)
+                self._modules[slot] = piece
         except XlpyError:
             self._pull(device)
             if staged:
@@ -118,16 +107,16 @@ class Modules:
         self._unstage(device)
 
     def _pull(self, device: GuestNvdimm) -> None:
-        for module in [one for one in self._modules if one.backend.owner == device.name]:
-            self._emulator.unplug(module.name, module.slot)
-            self._modules.remove(module)
+        for slot in [slot for slot, one in self._modules.items() if one.owner == device.name]:
+            self._emulator.unplug(slot)
+            del self._modules[slot]
 
     def _unstage(self, device: GuestNvdimm) -> None:
         self._staged = tuple(one for one in self._staged if one != device)
         self._keep()
 
     def _keep(self) -> None:
-        self._remember(self._staged, tuple((one.backend.gpa, one.backend.end) for one in self._modules))
+        self._remember(self._staged, tuple((one.gpa, one.end) for one in self._modules.values()))
 
     def _report(self) -> None:
         fields = {

@@ -175,7 +175,7 @@ def command(
         words += ["-object", f"memory-backend-memfd,id={memory(BELL)},size={BELL_SIZE}"]
         words += ["-device", _words(module(BELL, 0, plan.bell))]
     for slot, one in enumerate(plan.modules, 1):
-        name = f"m{slot}"
+        name = module_name(slot)
         words += ["-object", _words(backend(one, memory(name))), "-device", _words(module(name, slot, one.gpa))]
     if "-smbios" not in extra:
         words += [word for path in smbios for word in ("-smbios", f"file={_word(path)}")]
@@ -193,6 +193,11 @@ def _word(path: Path) -> str:
 def _size(plan: MemoryPlan) -> str:
     size = f"{plan.ram.size // KIB}K"
     return f"{size},slots={plan.slots},maxmem={(plan.ram.size + plan.room) // KIB}K" if plan.slots else size
+
+
+def module_name(slot: int) -> str:
+    """The name of the module in a slot other than the bell's."""
+    return f"m{slot}"
 
 
 def memory(name: str) -> str:
