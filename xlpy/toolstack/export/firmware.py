@@ -68,26 +68,28 @@ def built_in_tables(config: DomainConfig) -> int:
     )
 
 
-def passed(config: DomainConfig) -> list[bytes]:
-    """The tables that ``acpi_firmware`` of a configuration names.
+def tables(config: DomainConfig) -> list[bytes]:
+    """The ACPI tables that a configuration passes; none when it passes none.
 
     Raises:
-        ConfigError: it cannot be read. FormatError: it does not consist of tables. Conflict: they tell of NVDIMMs.
+        ConfigError: the file cannot be read. FormatError: it does not consist of tables.
     """
     path = config.acpi_firmware
-    if not path:
-        return []
-    data = read_named("acpi_firmware", path)
-    tables = split(data, path)
-    for table in tables:
+    return split(read_named("acpi_firmware", path), path) if path else []
+
+
+def passed(config: DomainConfig) -> list[bytes]:
+    """As ``tables``, for an export, which adds its own. Conflict: they tell of NVDIMMs already."""
+    found = tables(config)
+    for table in found:
         what = "an NFIT" if table[:4] == b"NFIT" else "\\_SB.NVDR" if _names_root(table) else None
         if what:
             raise Conflict(
-                f"{path} brings {what} already, and a guest takes one NFIT and one NVDIMM root device",
+                f"{config.acpi_firmware} brings {what} already, and a guest takes one NFIT and one NVDIMM root device",
                 code="XLPY-EXPORT-NFIT",
                 hint="is this the product of an earlier export? export the original configuration",
             )
-    return tables
+    return found
 
 
 def split(data: bytes, path: str) -> list[bytes]:

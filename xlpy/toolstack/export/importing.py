@@ -10,8 +10,7 @@ from xlpy.addr import Gpa, Spa, Span
 from xlpy.errors import FormatError, NotFound, XlpyError
 from xlpy.rangemap import RangeMap
 from xlpy.records import NamedTuple
-from xlpy.toolstack.config.named import read_named
-from xlpy.toolstack.export.firmware import split
+from xlpy.toolstack.export.firmware import tables
 from xlpy.toolstack.export.plan import own_iomem
 from xlpy.typing import TYPE_CHECKING, Any
 
@@ -72,18 +71,6 @@ class Imported(NamedTuple):
         parts = [f"file={self.data.path}"]
         parts += [f"label_file={self.labels.path}"] if self.labels else []
         return ",".join([*parts, "unarmed=1"] if self.unarmed else parts)
-
-
-def tables(config: DomainConfig) -> list[bytes]:
-    """The ACPI tables that a configuration passes; none when it passes none.
-
-    Raises:
-        ConfigError: the file cannot be read. FormatError: it does not consist of tables.
-    """
-    path = config.acpi_firmware
-    if not path:
-        return []
-    return split(read_named("acpi_firmware", path), path)
 
 
 def import_config(config: DomainConfig, machine: ExportMachine) -> list[Imported]:

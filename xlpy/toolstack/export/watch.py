@@ -11,7 +11,8 @@ from xlpy.functions import cached_property
 from xlpy.rangemap import RangeMap
 from xlpy.toolstack.config.xlcfg import Problem, Text
 from xlpy.toolstack.domain.build_info import memory_layout
-from xlpy.toolstack.export.importing import dimms, guest_map, tables
+from xlpy.toolstack.export.firmware import tables
+from xlpy.toolstack.export.importing import dimms, guest_map
 from xlpy.toolstack.export.manifest import Manifest
 from xlpy.toolstack.export.plan import own_iomem
 from xlpy.typing import TYPE_CHECKING
