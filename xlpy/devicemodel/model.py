@@ -204,7 +204,7 @@ class DeviceModel:
         """Memory of a vNVDIMM has gone bad: notify the guest that a scrub will find an error."""
         self._notify(ROOT_PATH, NOTIFY_ERROR)
 
-    def health_changed(self, spans: Sequence[Span[Spa]], alarming: bool = True) -> list[str]:
+    def health_changed(self, spans: Sequence[Span[Spa]], alarming: bool) -> list[str]:
         """The health of DIMMs under ``spans`` has changed: notify the guest for each affected vNVDIMM; their names.
 
         Args:
@@ -259,14 +259,11 @@ class DeviceModel:
         from xlpy.hw.health import Thresholds
 
         serial, fields = self._started().get("limits", {}).get(str(device.slot), (None, {}))
-        return Thresholds(**{**fields, "on": tuple(fields["on"])}) if serial == device.serial else None
+        return Thresholds.from_json(fields) if serial == device.serial else None
 
     def _alarming(self, device: Vnvdimm) -> bool:
         found = self.smart(device)
-        if found is None:
-            return False
-        worth = found.health.state != "ok" or found.health.last_shutdown != "clean"
-        return worth or bool(set(found.alarms) & set(found.limits.on))
+        return found is not None and found.limits.worth_telling(found.health)
 
     def health_begun(self, device: Vnvdimm) -> None:
         """The guest asks how a vNVDIMM is."""

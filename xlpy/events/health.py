@@ -35,14 +35,7 @@ def change_health(host: Host, dimm: str, values: dict[str, Any], limits: Thresho
         host.hw.set_thresholds(dimm, limits)
     if values:
         host.hw.inject_health(dimm, **values)
-    return _notify(host, dimm, _worth_telling(host, dimm))
-
-
-def _worth_telling(host: Host, dimm: str) -> bool:
-    """What platforms raise a health event for (Linux's nfit_test has the same rule)."""
-    health, limits = host.hw.dimm(dimm).health, host.hw.thresholds(dimm)
-    alarms = set(limits.alarms(health)) & set(limits.on)
-    return bool(alarms) or health.state != "ok" or health.last_shutdown != "clean"
+    return _notify(host, dimm, host.hw.thresholds(dimm).worth_telling(host.hw.dimm(dimm).health))
 
 
 def _notify(host: Host, dimm: str, alarming: bool) -> list[int]:

@@ -44,6 +44,16 @@ class Thresholds(NamedTuple):
         )
         return tuple(name for name, is_raised in zip(ALARMS, raised, strict=True) if is_raised)
 
+    def worth_telling(self, health: HealthSpec) -> bool:
+        """Whether a platform raises a health event: an enabled alarm, or not well (Linux's nfit_test's rule too)."""
+        alarms = set(self.alarms(health)) & set(self.on)
+        return bool(alarms) or health.state != "ok" or health.last_shutdown != "clean"
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Thresholds:
+        """Read what ``_asdict`` gave to JSON."""
+        return cls(**{**fields, "on": tuple(fields["on"])})
+
 
 class HealthFile:
     """Injected health and thresholds of one machine's DIMMs.
@@ -70,7 +80,7 @@ class HealthFile:
     def thresholds(self, dimm: str) -> Thresholds:
         """The alarm thresholds of a DIMM."""
         fields = self._load().get(dimm, {}).get("thresholds", {})
-        return Thresholds(**{**fields, "on": tuple(fields["on"])}) if fields else Thresholds()
+        return Thresholds.from_json(fields) if fields else Thresholds()
 
     def inject(self, dimm: str, **values: float | str | None) -> None:
         """Make a DIMM report other values than its own: fields of ``HealthSpec``; None ends an injection."""
