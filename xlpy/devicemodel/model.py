@@ -175,26 +175,25 @@ class DeviceModel:
     @property
     def untold(self) -> bool:
         """Whether there is a notification that the guest's AML has not fetched."""
-        record = self._started()
-        return any(number > record.get("told", 0) for _, _, *numbers in record["events"] for number in numbers)
+        return bool(self._waiting())
 
     def next_event(self) -> tuple[int, int] | None:
         """The guest's AML fetches the oldest notification that it has not fetched yet, as (handle, value); or None."""
         from xlpy.devicemodel import dsm
 
         handles = {ROOT_PATH: dsm.ROOT_HANDLE} | {f"{ROOT_PATH}.{one.name}": one.handle for one in self.devices}
-        told = self._started().get("told", 0)
-        waiting = sorted(
-            (number, path, value)
-            for path, value, *numbers in self._started()["events"]
-            for number in numbers
-            if number > told and path in handles
-        )
+        waiting = [event for event in self._waiting() if event[1] in handles]
         if not waiting:
             return None
         number, path, value = waiting[0]
         self._edit(lambda _: {"told": number})
         return handles[path], value
+
+    def _waiting(self) -> list[tuple[int, str, int]]:
+        """Notifications that the guest's AML has not fetched, oldest first, as (number, object, value)."""
+        record = self._started()
+        every = ((number, path, value) for path, value, *numbers in record["events"] for number in numbers)
+        return sorted(event for event in every if event[0] > record.get("told", 0))
 
     def power_on(self) -> None:
         """A guest that starts finds out for itself what was notified before."""
