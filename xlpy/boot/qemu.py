@@ -185,9 +185,9 @@ def command(
     return [*words, "-append", line, *extra]
 
 
-def _word(path: Path) -> str:
-    """A path within an option, where commas stand twice."""
-    return str(path).replace(",", ",,")
+def _word(value: object) -> str:
+    """A value within an option, where commas stand twice."""
+    return str(value).replace(",", ",,")
 
 
 def _size(plan: MemoryPlan) -> str:
@@ -219,6 +219,6 @@ def module(name: str, slot: int, gpa: int) -> dict[str, Any]:
 def _words(properties: dict[str, Any]) -> str:
     """The same on a command line: the first is the type."""
     kind, *others = properties.items()
-    values = {True: "on", False: "off"}
-    texts = ((key, values[value] if isinstance(value, bool) else str(value)) for key, value in others)
-    return ",".join((str(kind[1]), *(f"{key}={text.replace(',', ',,')}" for key, text in texts)))
+    switch = {True: "on", False: "off"}
+    texts = ((key, switch[value] if isinstance(value, bool) else _word(value)) for key, value in others)
+    return ",".join((str(kind[1]), *(f"{key}={text}" for key, text in texts)))
