@@ -108,6 +108,7 @@ class Builder:
         from xlpy.devicemodel.nvdr import check_slots
         from xlpy.devicemodel.placement import GuestRam, place
         from xlpy.hypervisor.trial import TrialXen
+        from xlpy.toolstack.backing.poison import refuse_poisoned
 
         backings, layout = self.check(config), settings.memory_layout(config)
         calls = TrialXen(self.xen).hypercalls(0)
@@ -121,8 +122,6 @@ class Builder:
             end = _module_end(path, _content(kind, path), end, layout)
         ram = GuestRam(layout.low_end, layout.high_end, self.xen.hw.spec.cpu.physical_bits)
         taken: list[Span[Gpa]] = []
-        from xlpy.toolstack.backing.poison import refuse_poisoned
-
         for entry, resolved in backings:
             refuse_poisoned(self.dom0, entry.file, resolved)
             taken.append(Span(place(resolved, ram, taken), resolved.size))
