@@ -42,6 +42,13 @@ def test_the_stage_has_the_bytes_in_guest_order(device, tmp_path):
     assert (tmp_path / "stage").stat().st_blocks * 512 <= 4 * PAGE * 4
 
 
+def test_a_stage_that_cannot_be_made_leaves_nothing(device, tmp_path):
+    broken = device._replace(stretches=(device.stretches[0], Stretch(tmp_path / "none", 0, 3 * MIB)))
+    with pytest.raises(FileNotFoundError):
+        copy_out(broken, tmp_path / "stage")
+    assert [path.name for path in tmp_path.iterdir()] == ["media"]
+
+
 def test_only_changed_pages_come_back(device, tmp_path):
     media, stage = device.stretches[0].path, tmp_path / "stage"
     poke(media, 8 * MIB, b"\xaa" * 3 * PAGE)

@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 
 
 def copy_out(device: GuestNvdimm, path: Path) -> None:
-    """Make ``path`` hold the vNVDIMM's bytes in guest order. It has its name only once it is complete."""
+    """Make ``path`` hold the vNVDIMM's bytes in guest order. It has its name only once it is complete.
+
+    Raises:
+        OSError: a file; nothing is left behind then.
+    """
     fresh = path.with_name(f"{path.name}.new")
-    with open(fresh, "wb", opener=private) as out:
-        out.truncate(device.size)
-        start = 0
-        for stretch in device.stretches:
-            copy_stretch(stretch, out.fileno(), start)
-            start += stretch.length
-    fresh.rename(path)
+    try:
+        with open(fresh, "wb", opener=private) as out:
+            out.truncate(device.size)
+            start = 0
+            for stretch in device.stretches:
+                copy_stretch(stretch, out.fileno(), start)
+                start += stretch.length
+        fresh.rename(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def copy_stretch(stretch: Stretch, fd: int, start: int) -> None:
