@@ -83,15 +83,16 @@ class Modules:
         if staged:
             self._staged = (*self._staged, device)
             self._keep()
-            copy_out(device, pieces[0].path)
         try:
+            if staged:
+                copy_out(device, pieces[0].path)
             for slot, piece in zip(free, pieces, strict=False):
                 self._emulator.plug(slot, piece)
                 self._modules[slot] = piece
-        except XlpyError:
+        except (XlpyError, OSError):
             self._pull(device)
             if staged:
-                pieces[0].path.unlink()
+                pieces[0].path.unlink(missing_ok=True)
                 self._unstage(device)
             raise
         self._devices[device.name] = device
